@@ -1,0 +1,110 @@
+/* What every kernel file starts from: tensors as (buffer, offset), and who owns which row or element.
+ *
+ * One kernel source has two shapes, chosen by SSA_GPU:
+ *   CPU (SSA_GPU 0, also the host backend): a work-item owns a whole row or a long chunk and walks it in vectors.
+ *   GPU (SSA_GPU 1): a work-group of LANES work-items shares a row; reductions go through local memory.
+ */
+#ifndef SSA_COMMON_H
+#define SSA_COMMON_H
+
+#ifndef SSA_GPU
+#define SSA_GPU 0
+#endif
+#if SSA_GPU && !defined(VW)
+#define VW 4
+#endif
+
+#include "vector.h"
+
+/* A kernel parameter `TENSOR(float, x)` and, in the body, `BIND(x);` give `x` as a pointer to its first element;
+ * an absent tensor has the offset ABSENT and binds to a null pointer. `TENSOR(const float, x)` for inputs. */
+#define ABSENT (~(ulong)0)
+#define TENSOR(type, name) __global type *name##_buffer, const ulong name##_at
+#ifdef __OPENCL_C_VERSION__
+#define BIND(type, name) __global type *restrict name = name##_at == ABSENT ? (__global type *)0 : name##_buffer + name##_at
+#else
+#define BIND(type, name) type *restrict name = name##_at == ABSENT ? NULL : name##_buffer + name##_at
+#endif
+
+/* The first n (0..VW) floats of a vec; the rest zero on load, untouched on store. */
+#ifdef __OPENCL_C_VERSION__
+#define SSA_INLINE inline
+#else
+#define SSA_INLINE static inline
+#endif
+SSA_INLINE vec vec_load_part(__global const float *p, int n)
+{
+    float t[VW];
+    for (int i = 0; i < VW; i++)
+        t[i] = i < n ? p[i] : 0.0f;
+    return vec_load(t);
+}
+SSA_INLINE void vec_store_part(__global float *p, vec v, int n)
+{
+    float t[VW];
+    vec_store(t, v);
+    for (int i = 0; i < n; i++)
+        p[i] = t[i];
+}
+
+#if SSA_GPU
+#ifndef LANES
+#define LANES 64 /* work-items that share a row: the work-group's size, a power of two */
+#endif
+#define LANE ((int)get_local_id(0))
+#define ROW ((size_t)get_group_id(0))
+#define GROUP_SCRATCH __local float group_scratch[LANES]
+inline float group_sum_in(float x, __local float *s)
+{
+    barrier(CLK_LOCAL_MEM_FENCE);
+    s[LANE] = x;
+    for (int w = LANES / 2; w; w /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (LANE < w)
+            s[LANE] += s[LANE + w];
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    return s[0];
+}
+inline float group_max_in(float x, __local float *s)
+{
+    barrier(CLK_LOCAL_MEM_FENCE);
+    s[LANE] = x;
+    for (int w = LANES / 2; w; w /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (LANE < w)
+            s[LANE] = s[LANE] > s[LANE + w] ? s[LANE] : s[LANE + w];
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    return s[0];
+}
+#define group_sum(x) group_sum_in(x, group_scratch)
+#define group_max(x) group_max_in(x, group_scratch)
+#define CHUNK VW /* elements a work-item owns in an element-wise kernel */
+#else
+#define LANES 1
+#define LANE 0
+#define ROW get_global_id(0)
+#define GROUP_SCRATCH
+#define group_sum(x) (x)
+#define group_max(x) (x)
+#define CHUNK 1024
+#endif
+
+/* Walks this work-item's share of a row of width n: c = first column, part = how many of VW are inside the row. */
+#define FOR_ROW(c, part, n) \
+    for (int c = LANE * VW, part; c < (n) && (part = min(VW, (n)-c), 1); c += LANES * VW)
+/* Walks this work-item's chunk of n elements: i = first element, part = how many of VW are inside. */
+#define FOR_CHUNK(i, part, n) \
+    for (ulong i = get_global_id(0) * (ulong)CHUNK, end_ = min(i + CHUNK, (ulong)(n)), part; \
+         i < end_ && (part = min((ulong)VW, end_ - i), 1); i += VW)
+#define LOAD(p, part) ((part) == VW ? vec_load(p) : vec_load_part(p, (int)(part)))
+#define STORE(p, v, part) \
+    do { \
+        if ((part) == VW) \
+            vec_store(p, v); \
+        else \
+            vec_store_part(p, v, (int)(part)); \
+    } while (0)
+
+#endif

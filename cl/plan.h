@@ -1,0 +1,29 @@
+/* The layout of a plan: int32, one block of `stride` per example. Written by lib/sample.c, read by the kernels.
+ *
+ *   [PLAN_LENGTH]    real length: queries and keys at or past it are padding (queries answer 0)
+ *   [PLAN_BLOCK]     queries per block: block b is [b * block, min((b + 1) * block, N))
+ *   [PLAN_BLOCKS]    number of query blocks
+ *   [PLAN_COMMON]    1 if slice 0 is seen by every block besides its own range (positions always kept), else 0
+ *   [PLAN_SLICES]    number of slices of sources
+ *   [PLAN_RANGE_AT]  where range[2 * blocks] begins: {first slice, end slice} of each block
+ *   [PLAN_SLICE_AT]  where slice_start[slices + 1] begins; slice s is source[slice_start[s] .. slice_start[s + 1])
+ *   [PLAN_SOURCE_AT] where source[] begins: positions of the sampled keys, increasing within a slice
+ *   [PLAN_OWN_AT]    where own[N] begins: 1 where the query sees its own key as one more column, else 0
+ *
+ * A block's range never steps back from one block to the next, and its slices' sources lie side by side, so a block
+ * sees source[slice_start[first] .. slice_start[end]), increasing within each slice. With PLAN_COMMON the block sees
+ * slice 0 besides, and no range holds slice 0. No position is listed twice among what one block sees.
+ */
+#ifndef SSA_PLAN_H
+#define SSA_PLAN_H
+#define PLAN_LENGTH 0
+#define PLAN_BLOCK 1
+#define PLAN_BLOCKS 2
+#define PLAN_COMMON 3
+#define PLAN_SLICES 4
+#define PLAN_RANGE_AT 5
+#define PLAN_SLICE_AT 6
+#define PLAN_SOURCE_AT 7
+#define PLAN_OWN_AT 8
+#define PLAN_HEADER 9
+#endif

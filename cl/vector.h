@@ -1,0 +1,161 @@
+/* A vector of VW floats, in OpenCL C and in C (GCC's vector extension): what lets one kernel file serve both.
+ *
+ * A kernel says `vec`, `vec_load`, `vec_sum`...; + - * and mixing with a float work natively in both languages.
+ * CPUs want VW 16 (whole AVX-512 registers, pairs of AVX2 ones: float16 reached 92% of peak where float8 gave 70
+ * and float4 47), GPUs want VW 4. Loads and stores need no alignment.
+ */
+#ifndef SSA_VECTOR_H
+#define SSA_VECTOR_H
+
+#ifdef __OPENCL_C_VERSION__ /* stand-alone clang does not define __OPENCL_VERSION__ */
+
+#ifndef VW
+#define VW 16 /* floats in a vec: 4, 8 or 16 */
+#endif
+#define SSA_CAT_(a, b) a##b
+#define SSA_CAT(a, b) SSA_CAT_(a, b)
+typedef SSA_CAT(float, VW) vec;
+typedef SSA_CAT(int, VW) vec_int;
+#define vec_set(x) ((vec)(x))
+#define vec_load(p) SSA_CAT(vload, VW)(0, p)
+#define vec_store(p, v) SSA_CAT(vstore, VW)(v, 0, p)
+#define vec_as_int(v) SSA_CAT(as_int, VW)(v)
+#define vec_as_float(v) SSA_CAT(as_float, VW)(v)
+/* Written with ?: because fmax and fmin must treat NaN, which costs several instructions on CPUs. */
+#define vec_max(a, b) ((a) > (b) ? (a) : (b))
+#define vec_min(a, b) ((a) < (b) ? (a) : (b))
+#define vec_select(mask, yes, no) ((mask) ? (yes) : (no)) /* mask: a comparison of two vecs */
+#define vec_sqrt(v) sqrt(v)
+#define UNROLL _Pragma("unroll")
+
+inline float vec_sum(vec v)
+{
+#if VW == 16
+    float8 a = v.lo + v.hi;
+    float4 b = a.lo + a.hi;
+#elif VW == 8
+    float4 b = v.lo + v.hi;
+#else
+    float4 b = v;
+#endif
+    float2 c = b.lo + b.hi;
+    return c.x + c.y;
+}
+inline float vec_top(vec v)
+{
+#if VW == 16
+    float8 a = vec_max(v.lo, v.hi);
+    float4 b = vec_max(a.lo, a.hi);
+#elif VW == 8
+    float4 b = vec_max(v.lo, v.hi);
+#else
+    float4 b = v;
+#endif
+    float2 c = vec_max(b.lo, b.hi);
+    return c.x > c.y ? c.x : c.y;
+}
+inline vec vec_iota(void) /* 0, 1, 2, ... */
+{
+#if VW == 16
+    return (vec)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+#elif VW == 8
+    return (vec)(0, 1, 2, 3, 4, 5, 6, 7);
+#else
+    return (vec)(0, 1, 2, 3);
+#endif
+}
+
+#else /* C */
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define VW 16
+#define __kernel static
+#define __global
+#define __constant const
+#define __private
+typedef uint64_t ulong;
+typedef uint32_t uint;
+typedef float vec __attribute__((vector_size(4 * VW), aligned(4), may_alias));
+typedef int32_t vec_int __attribute__((vector_size(4 * VW), aligned(4), may_alias));
+#define vec_set(x) ((float)(x) - (vec){0})
+#define vec_load(p) (*(const vec *)(p))
+#define vec_store(p, v) ((void)(*(vec *)(p) = (v)))
+#define vec_as_int(v) ((vec_int)(v))
+#define vec_as_float(v) ((vec)(v))
+#define vec_max(a, b) vec_select((a) > (b), a, b)
+#define vec_min(a, b) vec_select((a) < (b), a, b)
+#define UNROLL _Pragma("GCC unroll 16")
+#define min(a, b) ((a) < (b) ? (a) : (b))
+#define max(a, b) ((a) > (b) ? (a) : (b))
+
+static inline vec vec_select(vec_int mask, vec yes, vec no)
+{
+    return (vec)((mask & (vec_int)yes) | (~mask & (vec_int)no));
+}
+static inline float vec_sum(vec v)
+{
+    float s[VW / 2];
+    for (int i = 0; i < VW / 2; i++) /* halves first: the order of the OpenCL version */
+        s[i] = v[i] + v[i + VW / 2];
+    for (int w = VW / 4; w; w /= 2)
+        for (int i = 0; i < w; i++)
+            s[i] += s[i + w];
+    return s[0];
+}
+static inline float vec_top(vec v)
+{
+    float m = v[0];
+    for (int i = 1; i < VW; i++)
+        m = v[i] > m ? v[i] : m;
+    return m;
+}
+static inline vec vec_iota(void)
+{
+    return (vec){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+}
+static inline vec vec_sqrt(vec v)
+{
+    for (int i = 0; i < VW; i++)
+        v[i] = sqrtf(v[i]);
+    return v;
+}
+
+/* Which work-item this is: set by the host backend before it calls a kernel. */
+extern _Thread_local size_t ssa_host_global_id[3];
+static inline size_t get_global_id(int axis)
+{
+    return ssa_host_global_id[axis];
+}
+static inline float rsqrt(float x)
+{
+    return 1.0f / sqrtf(x);
+}
+
+#endif /* language */
+
+/* 2^x: round by a magic constant, then a polynomial of degree 5 on [-0.5, 0.5]; 2e-7 relative. Never build with
+ * -cl-fast-relaxed-math or -ffast-math: both fold the rounding away. x is cut to [-126, 126]. */
+#ifdef __OPENCL_C_VERSION__
+inline vec vec_exp2(vec x)
+#else
+static inline vec vec_exp2(vec x)
+#endif
+{
+    const vec magic = vec_set(12582912.0f);
+    x = vec_max(x, vec_set(-126.0f));
+    x = vec_min(x, vec_set(126.0f));
+    vec t = x + magic, f = x - (t - magic);
+    vec p = vec_set(1.3333558e-3f);
+    p = p * f + 9.6181291e-3f;
+    p = p * f + 5.5504109e-2f;
+    p = p * f + 2.4022651e-1f;
+    p = p * f + 6.9314718e-1f;
+    p = p * f + 1.0f;
+    return vec_as_float(vec_as_int(p) + (vec_as_int(t) << 23));
+}
+
+#endif

@@ -1,0 +1,64 @@
+/**
+ * @file base.h
+ * Version, status codes, the text of the last error, and the log.
+ *
+ * Every call that can fail returns 0 (SSA_OK) or a negative status. The library never prints and never exits: the
+ * text of the last error of a thread is kept for it, and everything else worth knowing goes to the log callback.
+ */
+#ifndef SSACL_BASE_H
+#define SSACL_BASE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SSA_VERSION_MAJOR 0
+#define SSA_VERSION_MINOR 1
+#define SSA_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define SSA_API __attribute__((visibility("default")))
+#else
+#define SSA_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** What a call returns. */
+enum ssa_status {
+    SSA_OK = 0,
+    SSA_EINVAL = -1,       /**< an argument is wrong; nothing was done */
+    SSA_ENOMEM = -2,       /**< host or device memory does not suffice */
+    SSA_ENODEVICE = -3,    /**< no such device, or none at all */
+    SSA_EDEVICE = -4,      /**< the device or its driver failed; the OpenCL code is named in the text */
+    SSA_EBUILD = -5,       /**< a kernel did not compile; the log has the compiler's words */
+    SSA_EUNSUPPORTED = -6, /**< this build or device cannot do that */
+    SSA_EIO = -7,          /**< a file could not be read or written */
+    SSA_EFORMAT = -8,      /**< a file is not what it should be */
+    SSA_ESTOPPED = -9      /**< the caller asked for a stop */
+};
+
+/** "SSA_EINVAL" and so on; never NULL. */
+SSA_API const char *ssa_status_name(int status);
+
+/** The text of this thread's last error: operator, operand, shape, and what to do. Never NULL; valid until the
+ *  thread's next call that fails. */
+SSA_API const char *ssa_last_error(void);
+
+/** Levels of the log. */
+enum ssa_log_level { SSA_LOG_ERROR, SSA_LOG_WARNING, SSA_LOG_INFO, SSA_LOG_DEBUG };
+
+/** Receives one line (no newline). Called from any thread; must not call the library. */
+typedef void (*ssa_log_function)(void *cookie, int level, const char *line);
+
+/** Sets the log callback of the process; NULL, the default, discards. Set it before any device is opened. */
+SSA_API void ssa_set_log(ssa_log_function function, void *cookie);
+
+/** "0.1.0", of the library that runs (not of the header compiled against). */
+SSA_API const char *ssa_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

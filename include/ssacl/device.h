@@ -1,0 +1,81 @@
+/**
+ * @file device.h
+ * Devices: finding, choosing, opening, and what they hold.
+ *
+ * A device runs operators in the order of the calls (one in-order stream). Calls on one device come from one thread
+ * at a time; different devices may be used from different threads.
+ */
+#ifndef SSACL_DEVICE_H
+#define SSACL_DEVICE_H
+
+#include "base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ssa_device;
+
+enum ssa_device_kind { SSA_DEVICE_HOST, SSA_DEVICE_CPU, SSA_DEVICE_GPU, SSA_DEVICE_ACCELERATOR };
+
+/** What a device is. Sizes in bytes. */
+struct ssa_device_info {
+    int kind;                /**< enum ssa_device_kind; HOST is the library's own CPU backend */
+    int gpu_shape;           /**< 1 where kernels run in their GPU shape (work-groups, local memory) */
+    int units;               /**< compute units, or threads of the host backend */
+    size_t memory;           /**< global memory */
+    size_t max_allocation;   /**< largest single buffer */
+    size_t local_memory;     /**< per work-group */
+    char id[32];             /**< what ssa_device_open() takes: "cpu", "opencl:0:1" */
+    char name[128];
+    char platform[128];      /**< "ssacl" for the host backend */
+    char vendor[64];
+    char driver[64];
+    size_t reserved[8];
+};
+
+/** Lists every device of this machine, the host backend last. Writes at most `capacity` entries and the number
+ *  there are to `count`. No OpenCL at all (no loader, no platform, a platform without devices) is no error: the
+ *  list then holds the host backend alone and the log says why. */
+SSA_API int ssa_device_list(struct ssa_device_info *list, int capacity, int *count);
+
+/**
+ * Opens a device.
+ *
+ * @param name "auto" or NULL: $SSACL_DEVICE if set, else the best GPU (most memory), else another OpenCL device,
+ *             else the host backend; the choice and its reason are logged.
+ *             "cpu": the host backend. "opencl": the best OpenCL device. "opencl:<platform>:<device>": by number,
+ *             as listed. Anything else: the first device whose name or platform contains it (case-insensitive).
+ * @return SSA_ENODEVICE if none matches (the text lists those there are), SSA_EDEVICE if its driver fails.
+ *
+ * $SSACL_THREADS sets the number of threads of the host backend (default: the processors it may run on).
+ */
+SSA_API int ssa_device_open(struct ssa_device **device, const char *name);
+
+/** Waits for the device, then frees it. Its buffers must be destroyed before. NULL is fine. */
+SSA_API void ssa_device_close(struct ssa_device *device);
+
+/** Waits until everything enqueued is done. Errors of earlier, asynchronous work surface here. */
+SSA_API int ssa_device_finish(struct ssa_device *device);
+
+SSA_API int ssa_device_get_info(const struct ssa_device *device, struct ssa_device_info *info);
+
+/** Bytes of device memory held now and the most held so far (buffers and scratch of the library; wrapped `cl_mem`
+ *  do not count). Either pointer may be NULL. */
+SSA_API void ssa_device_memory(const struct ssa_device *device, size_t *held, size_t *peak);
+
+/** Sets the peak back to what is held now. */
+SSA_API void ssa_device_reset_peak(struct ssa_device *device);
+
+/** Turns the timing of operators on or off. While on, the device is waited for around every operator: use it to see
+ *  where time goes, not to measure throughput. */
+SSA_API void ssa_device_set_timing(struct ssa_device *device, int on);
+
+/** Seconds spent in operators whose name starts with `prefix` ("attention", "linear_bwd", "" for all) while timing
+ *  was on. */
+SSA_API double ssa_device_seconds(const struct ssa_device *device, const char *prefix);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

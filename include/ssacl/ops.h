@@ -1,0 +1,274 @@
+/**
+ * @file ops.h
+ * The operators of a training step, each on tensors of one device.
+ *
+ * Every operator is `int ssa_NAME(device, &(struct ssa_NAME){...})`: the struct is the arguments, zero means the
+ * default, an absent tensor is a zeroed one. All of them:
+ *   Order    Enqueued in the order of the calls; tensors stay alive until ssa_device_finish() or a read. On the host
+ *            backend the work is done when the call returns.
+ *   Errors   SSA_EINVAL before anything is enqueued, naming operator, operand and shape; SSA_ENOMEM (scratch);
+ *            SSA_EDEVICE, SSA_EBUILD. After an error, outputs are undefined.
+ *   Repeat   The same bits for the same inputs on the same device: no float atomics.
+ *   Threads  One thread at a time per device.
+ * Shapes are row-major float32 unless said. B batch, N sequence length, H heads, D head width, C = H*D, V vocabulary.
+ * Outputs may not overlap inputs unless said.
+ */
+#ifndef SSACL_OPS_H
+#define SSACL_OPS_H
+
+#include "sample.h"
+#include "tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** The list of operators: what the backends, the parity tests and the benches are made from. */
+#define SSA_OPS(X) \
+    X(attention_fwd) \
+    X(attention_bwd) \
+    X(linear_fwd) \
+    X(linear_bwd) \
+    X(norm_fwd) \
+    X(norm_bwd) \
+    X(gelu_fwd) \
+    X(gelu_bwd) \
+    X(add) \
+    X(dropout_fwd) \
+    X(dropout_bwd) \
+    X(embedding_fwd) \
+    X(embedding_bwd) \
+    X(rope) \
+    X(cross_entropy) \
+    X(sum) \
+    X(adamw) \
+    X(gather_rows) \
+    X(scatter_rows)
+
+/** Attention of every query over the keys its plan gives it, forward.
+ *    out[b,i,h,:] = sum_j p_ij v[b,j,g,:],  p_i = softmax_j(scale * q[b,i,h,:] . k[b,j,g,:]),  g = h / (H/kv_heads)
+ *  over the j that the plan gives query i (and j <= i if causal). A query that sees nothing answers 0.
+ *  Shapes   q, out [B,N,H,D]; k, v [B,N,kv_heads,D]; lse [B,H,N], base-2 logarithm of the sum of exponentials
+ *           (-inf where nothing is seen); plan_data int32, the plan's blocks.
+ *  Units    scale multiplies the logits; 0 means 1/sqrt(D). Strides in elements between positions; 0 means
+ *           contiguous (H*D or kv_heads*D). D a multiple of 8, at most 256.
+ *  Cost     4*H*D flop per (query, key) pair of the plan. Causal tiles that see nothing are skipped.
+ *  Source   section 3 of the paper (softmax over the sampled set, no rescaling). */
+struct ssa_attention_fwd {
+    struct ssa_tensor q, k, v, out, lse;
+    const struct ssa_plan *plan; /**< read during the call only */
+    struct ssa_tensor plan_data; /**< plan->data on the device: plan->examples * plan->stride int32 */
+    int batch, length, heads, kv_heads, width; /**< kv_heads 0 means heads */
+    int q_stride, k_stride, v_stride, out_stride;
+    int causal;
+    float scale;
+    size_t reserved[4];
+};
+
+/** Its gradients. Scores are recomputed from lse; nothing of size N*k is stored.
+ *    P = exp2(scale*log2(e) q.k - lse); D_i = dout_i . out_i; dS = P o (dout v^T - D)
+ *    dq = scale dS k;  dk = scale dS^T q;  dv = P^T dout       (dk, dv summed over the heads of a group)
+ *  Shapes   as forward; dq [B,N,H,D]; dk, dv [B,N,kv_heads,D], rows that nobody sees become 0.
+ *  Units    dq, dk, dv have the strides of q, k, v unless set. dout, out have out_stride.
+ *  Cost     10*H*D flop per pair; scratch at most a small share of the gradients. */
+struct ssa_attention_bwd {
+    struct ssa_tensor q, k, v, out, lse, dout, dq, dk, dv;
+    const struct ssa_plan *plan;
+    struct ssa_tensor plan_data;
+    int batch, length, heads, kv_heads, width;
+    int q_stride, k_stride, v_stride, out_stride;
+    int dq_stride, dk_stride, dv_stride;
+    int causal;
+    float scale;
+    size_t reserved[4];
+};
+
+enum ssa_activation { SSA_ACT_NONE, SSA_ACT_GELU, SSA_ACT_GELU_TANH };
+
+/** y = act(x w^T + bias) + residual.
+ *  Shapes   x [rows, in]; w [out, in]; bias [out] or absent; pre [rows, out] or absent: what act was applied to, for
+ *           backward; residual [rows, out] or absent, may be y itself; y [rows, out].
+ *  Units    strides in elements between rows, 0 means contiguous.
+ *  Cost     2*rows*in*out flop. */
+struct ssa_linear_fwd {
+    struct ssa_tensor x, w, bias, residual, pre, y;
+    int rows, in, out;
+    int x_stride, y_stride; /**< y_stride serves y, pre and residual */
+    int activation;         /**< enum ssa_activation */
+    size_t reserved[4];
+};
+
+/** Gradients of y = x w^T + bias. Absent outputs are not computed.
+ *    dx = dy w;  dw = dy^T x;  dbias = sum of dy's rows
+ *  With x_pre: x = act(x_pre) was the input, and dx becomes the gradient of x_pre (dx o act'(x_pre)), fused.
+ *  Shapes   x, x_pre, dx [rows, in] (x needed for dw only); dy [rows, out]; w, dw [out, in]; dbias [out].
+ *  Units    accumulate: dw and dbias are added to; accumulate_dx: dx is added to (not with x_pre).
+ *  Cost     4*rows*in*out flop. */
+struct ssa_linear_bwd {
+    struct ssa_tensor x, w, dy, x_pre, dx, dw, dbias;
+    int rows, in, out;
+    int x_stride, dy_stride; /**< x_stride serves x, x_pre and dx */
+    int activation;          /**< of x_pre */
+    int accumulate, accumulate_dx;
+    size_t reserved[4];
+};
+
+enum ssa_norm_kind { SSA_NORM_LAYER, SSA_NORM_RMS };
+
+/** Layer norm y = (x - mean)/sqrt(var + eps) gain + bias, or RMS norm y = x/sqrt(mean(x^2) + eps) gain, by row.
+ *  Shapes   x, y [rows, width]; gain, bias [width] or absent (1, 0); stats [rows, 2] = mean (0 for RMS), 1/deviation,
+ *           or absent. y may be x only if no backward follows.
+ *  Units    eps 0 means 1e-5. Bandwidth-bound: 8 bytes an element. */
+struct ssa_norm_fwd {
+    struct ssa_tensor x, gain, bias, y, stats;
+    int rows, width, kind;
+    float eps;
+    size_t reserved[4];
+};
+
+/** Its gradients, with n = (x - mean)/deviation and g = dy o gain:
+ *    dx (+)= (g - mean(g) - n mean(g o n))/deviation   (no mean(g) term for RMS);  dgain (+)= sum dy o n;
+ *    dbias (+)= sum dy
+ *  Shapes   as forward; dx [rows, width]; dgain, dbias [width] or absent; stats from forward.
+ *  Units    accumulate: dgain, dbias are added to; accumulate_dx: dx is added to. dx may be dy. */
+struct ssa_norm_bwd {
+    struct ssa_tensor x, gain, stats, dy, dx, dgain, dbias;
+    int rows, width, kind;
+    int accumulate, accumulate_dx;
+    size_t reserved[4];
+};
+
+/** y = gelu(x + bias): exact (x/2)(1 + erf(x/sqrt 2)), or its tanh form.
+ *  Shapes   x, y [rows, width]; bias [width] or absent. y may be x. activation 0 means SSA_ACT_GELU. */
+struct ssa_gelu_fwd {
+    struct ssa_tensor x, bias, y;
+    int rows, width, activation;
+    size_t reserved[4];
+};
+
+/** dx = dy o gelu'(x + bias); dx may be dy. The gradient of the bias is the column sum of dx (ssa_linear_bwd). */
+struct ssa_gelu_bwd {
+    struct ssa_tensor x, bias, dy, dx;
+    int rows, width, activation;
+    size_t reserved[4];
+};
+
+/** out = x + y, element-wise; out may be x or y. */
+struct ssa_add {
+    struct ssa_tensor x, y, out;
+    size_t count;
+    size_t reserved[4];
+};
+
+/** out[i] = residual[i] + (keep_i ? x[i]/(1-p) : 0). keep_i comes from the counter (seed, stream, i) alone: nothing
+ *  is stored. out may be x or residual.
+ *  Shapes   x, out, residual (or absent) [count]. 0 <= p < 1. */
+struct ssa_dropout_fwd {
+    struct ssa_tensor x, residual, out;
+    size_t count;
+    float p;
+    uint64_t seed, stream; /**< stream: a number of one's own for (step, layer, place); i < 2^32 * 4 */
+    size_t first;          /**< index of the first element in the stream (micro-batches) */
+    size_t reserved[4];
+};
+
+/** dx[i] (+)= keep_i ? dy[i]/(1-p) : 0, the same keep_i. dx may be dy. */
+struct ssa_dropout_bwd {
+    struct ssa_tensor dy, dx;
+    size_t count;
+    float p;
+    uint64_t seed, stream;
+    size_t first;
+    int accumulate;
+    size_t reserved[4];
+};
+
+/** out[t,:] = table[ids[t],:] + positions[t mod length,:].
+ *  Shapes   ids int32 [rows]; table [vocabulary, width]; positions [length, width] or absent; out [rows, width].
+ *           An id outside [0, vocabulary) takes no row of the table (zeros). */
+struct ssa_embedding_fwd {
+    struct ssa_tensor ids, table, positions, out;
+    int rows, length, width, vocabulary;
+    size_t reserved[4];
+};
+
+/** dtable[v,:] (+)= sum of dout[t,:] over ids[t] = v; dpositions[n,:] (+)= sum over t = n mod length. In a fixed
+ *  order. Absent outputs are not computed. */
+struct ssa_embedding_bwd {
+    struct ssa_tensor ids, dout, dtable, dpositions;
+    int rows, length, width, vocabulary;
+    int accumulate;
+    size_t reserved[4];
+};
+
+/** Rotary positions (RoFormer): each pair (x[j], x[j + D/2]) of a head turns by position * base^(-2j/D). In place.
+ *  Keys are turned by their original position before sampling. `inverse` turns back: the gradient.
+ *  Shapes   x [rows, heads, width], rows `stride` elements apart (0: heads*width); row t has position
+ *           first_position + t mod length. width even. base 0 means 10000. */
+struct ssa_rope {
+    struct ssa_tensor x;
+    int rows, length, heads, width, stride, first_position, inverse;
+    float base;
+    size_t reserved[4];
+};
+
+/** Softmax cross-entropy by row, and its gradient in the same pass; probabilities are never a second tensor.
+ *    t = (1-smoothing) onehot + smoothing/V;  loss = -sum_v t_v log softmax(x)_v;
+ *    dlogits = grad_scale (softmax(x) - t)
+ *  Shapes   logits [rows, vocabulary]; targets int32 [rows], negative: the row is ignored (loss 0, gradient 0);
+ *           loss [rows] (nats) or absent; dlogits [rows, vocabulary] or absent, may be logits.
+ *  Units    for the mean over n counted rows, grad_scale is 1/n; 0 means 1. */
+struct ssa_cross_entropy {
+    struct ssa_tensor logits, targets, loss, dlogits;
+    int rows, vocabulary;
+    float smoothing, grad_scale;
+    size_t reserved[4];
+};
+
+/** out[0] (+)= sum of x[i], or of x[i]^2 if `squares`. Fixed order; partial sums in float. */
+struct ssa_sum {
+    struct ssa_tensor x, out;
+    size_t count;
+    int squares, accumulate;
+    size_t reserved[4];
+};
+
+/** AdamW (Loshchilov & Hutter) with decoupled decay:
+ *    g' = c g;  m = b1 m + (1-b1) g';  v = b2 v + (1-b2) g'^2;
+ *    w -= lr (m/(1-b1^step) / (sqrt(v/(1-b2^step)) + eps) + decay w)
+ *  with c = grad_scale min(1, clip / (grad_scale sqrt(sumsq))) where sumsq [1] is given and clip > 0, else grad_scale.
+ *  Shapes   w, g, m, v [count]. step counts from 1. grad_scale 0 means 1; beta1, beta2, eps 0 mean 0.9, 0.999, 1e-8
+ *           (a negative beta means 0). */
+struct ssa_adamw {
+    struct ssa_tensor w, g, m, v, sumsq;
+    size_t count;
+    float lr, beta1, beta2, eps, decay, clip, grad_scale;
+    int step;
+    size_t reserved[4];
+};
+
+/** out[r,:] = x[rows[r],:].  Shapes: x [source_rows, width]; rows int32 [count]; out [count, width]. An index outside
+ *  [0, source_rows) gives a row of zeros. */
+struct ssa_gather_rows {
+    struct ssa_tensor x, rows, out;
+    int count, source_rows, width;
+    size_t reserved[4];
+};
+
+/** out[rows[r],:] (+)= x[r,:], the adjoint; rows without repeats. Rows not named stay as they are; an index outside
+ *  [0, target_rows) is skipped. */
+struct ssa_scatter_rows {
+    struct ssa_tensor x, rows, out;
+    int count, target_rows, width;
+    int accumulate;
+    size_t reserved[4];
+};
+
+#define SSA_DECLARE(op) SSA_API int ssa_##op(struct ssa_device *device, const struct ssa_##op *arguments);
+SSA_OPS(SSA_DECLARE)
+#undef SSA_DECLARE
+
+#ifdef __cplusplus
+}
+#endif
+#endif

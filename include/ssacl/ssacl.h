@@ -1,0 +1,9 @@
+/** @file ssacl.h  Everything but ocl.h, which needs OpenCL's own headers. */
+#ifndef SSACL_H
+#define SSACL_H
+#include "base.h"
+#include "device.h"
+#include "ops.h"
+#include "sample.h"
+#include "tensor.h"
+#endif

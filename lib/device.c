@@ -1,0 +1,160 @@
+/* Choosing and opening devices, and what every device does alike. */
+#include "impl.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_DEVICES = 64 };
+
+int ssa_device_list(struct ssa_device_info *list, int capacity, int *count)
+{
+    char why[512] = "";
+    int n = 0, err = ssa_ocl_list(list, capacity, &n, why, sizeof why);
+    if (err)
+        return err;
+    if (!n)
+        ssa_log(SSA_LOG_INFO, "no OpenCL device: %s", why);
+    if (n < capacity)
+        ssa_host_info(&list[n]);
+    *count = n + 1;
+    return SSA_OK;
+}
+
+/* Case-insensitive substring; not in ISO C. */
+static bool contains(const char *text, const char *part)
+{
+    size_t n = strlen(part);
+    for (; *text; text++) {
+        size_t i = 0;
+        while (i < n && tolower((unsigned char)text[i]) == tolower((unsigned char)part[i]))
+            i++;
+        if (i == n)
+            return true;
+    }
+    return false;
+}
+
+/* GPUs before other OpenCL devices before the host; among equals the one with the most memory, then the first. */
+static int rank(const struct ssa_device_info *d)
+{
+    return d->kind == SSA_DEVICE_GPU ? 3 : d->kind == SSA_DEVICE_ACCELERATOR ? 2 : d->kind == SSA_DEVICE_CPU ? 1 : 0;
+}
+
+static const struct ssa_device_info *best(const struct ssa_device_info *list, int n, bool host_too)
+{
+    const struct ssa_device_info *top = NULL;
+    for (const struct ssa_device_info *d = list; d < list + n; d++) {
+        if (!host_too && d->kind == SSA_DEVICE_HOST)
+            continue;
+        if (!top || rank(d) > rank(top) || (rank(d) == rank(top) && d->memory > top->memory))
+            top = d;
+    }
+    return top;
+}
+
+static const struct ssa_device_info *find(const struct ssa_device_info *list, int n, const char *name)
+{
+    if (!strcmp(name, "auto"))
+        return best(list, n, true);
+    if (!strcmp(name, "opencl"))
+        return best(list, n, false);
+    for (int i = 0; i < n; i++)
+        if (!strcmp(list[i].id, name))
+            return &list[i];
+    if (!strncmp(name, "opencl:", 7) || !*name)
+        return NULL;
+    for (int i = 0; i < n; i++)
+        if (contains(list[i].name, name) || contains(list[i].platform, name))
+            return &list[i];
+    return NULL;
+}
+
+static int no_device(const struct ssa_device_info *list, int n, const char *name)
+{
+    char there[1024] = "";
+    for (int i = 0; i < n; i++) {
+        size_t used = strlen(there);
+        snprintf(there + used, sizeof there - used, "%s%s (%.80s)", i ? ", " : "", list[i].id, list[i].name);
+    }
+    return ssa_fail(SSA_ENODEVICE, "no device \"%s\"; there are: %s", name, there);
+}
+
+int ssa_device_open(struct ssa_device **device, const char *name)
+{
+    struct ssa_device_info list[MAX_DEVICES];
+    const char *from = "asked for";
+    int n, err;
+
+    *device = NULL;
+    if (!name || !strcmp(name, "auto")) {
+        name = getenv("SSACL_DEVICE");
+        from = name && *name ? "$SSACL_DEVICE" : "auto: GPUs first, then other OpenCL devices, then the host backend";
+        if (!name || !*name)
+            name = "auto";
+    }
+    if (!strcmp(name, "cpu")) { /* no need to wake OpenCL */
+        err = ssa_host_open(device);
+    } else {
+        if ((err = ssa_device_list(list, MAX_DEVICES, &n)))
+            return err;
+        const struct ssa_device_info *d = find(list, n < MAX_DEVICES ? n : MAX_DEVICES, name);
+        if (!d)
+            return no_device(list, n < MAX_DEVICES ? n : MAX_DEVICES, name);
+        err = d->kind == SSA_DEVICE_HOST ? ssa_host_open(device) : ssa_ocl_open(device, d->id);
+    }
+    if (!err)
+        ssa_log(SSA_LOG_INFO, "device %s: %s on %s, %d units (%s)", (*device)->info.id, (*device)->info.name,
+                (*device)->info.platform, (*device)->info.units, from);
+    return err;
+}
+
+void ssa_device_close(struct ssa_device *device)
+{
+    if (!device)
+        return;
+    device->backend->finish(device);
+    for (int i = 0; i < 2; i++)
+        ssa_buffer_destroy(device->scratch[i]);
+    if (device->held)
+        ssa_log(SSA_LOG_WARNING, "device %s closed with %zu bytes still held", device->info.id, device->held);
+    device->backend->close(device);
+}
+
+int ssa_device_finish(struct ssa_device *device)
+{
+    return device->backend->finish(device);
+}
+
+int ssa_device_get_info(const struct ssa_device *device, struct ssa_device_info *info)
+{
+    *info = device->info;
+    return SSA_OK;
+}
+
+void ssa_device_memory(const struct ssa_device *device, size_t *held, size_t *peak)
+{
+    if (held)
+        *held = device->held;
+    if (peak)
+        *peak = device->peak;
+}
+
+void ssa_device_reset_peak(struct ssa_device *device)
+{
+    device->peak = device->held;
+}
+
+int ssa_scratch(struct ssa_device *device, int slot, size_t count, struct ssa_tensor *scratch)
+{
+    struct ssa_buffer **s = &device->scratch[slot];
+    int err = SSA_OK;
+    if (!*s || (*s)->count < count) {
+        ssa_buffer_destroy(*s); /* enqueued work that uses it keeps it alive */
+        *s = NULL;
+        err = ssa_buffer_create(s, device, count);
+    }
+    *scratch = ssa_tensor_at(*s, 0);
+    return err;
+}

@@ -1,0 +1,237 @@
+/* The host backend: memory is memory, and a kernel is a function that threads call for each of its work-items. The
+ * shortest backend there is; read it first. */
+#define _GNU_SOURCE
+#include "../impl.h"
+#include "kernel.h"
+#include "pool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct host_device {
+    struct ssa_device base;
+    struct ssa_pool *pool;
+    int isa;
+};
+
+_Thread_local size_t ssa_host_global_id[3];
+
+/* The best build of the kernels this processor runs; the order of host_isas in lib/meson.build. $SSACL_ISA lowers it,
+ * to compare or to test. */
+static int best_isa(void)
+{
+    int isa = 0;
+#if defined(__x86_64__) && defined(__GNUC__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        isa = 1;
+    if (isa == 1 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+        isa = 2;
+#endif
+    const char *limit = getenv("SSACL_ISA");
+    return limit && atoi(limit) >= 0 && atoi(limit) < isa ? atoi(limit) : isa;
+}
+
+static void processor_name(char *name, size_t size)
+{
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    char line[256];
+    snprintf(name, size, "host processor");
+    while (f && fgets(line, sizeof line, f)) {
+        char *colon = strchr(line, ':');
+        if (!strncmp(line, "model name", 10) && colon) {
+            colon[strcspn(colon, "\n")] = 0;
+            snprintf(name, size, "%s", colon + 2);
+            break;
+        }
+    }
+    if (f)
+        fclose(f);
+}
+
+void ssa_host_info(struct ssa_device_info *info)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    *info = (struct ssa_device_info){.kind = SSA_DEVICE_HOST, .units = ssa_pool_default_threads()};
+    info->memory = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX / 2;
+    info->max_allocation = info->memory;
+    snprintf(info->id, sizeof info->id, "cpu");
+    processor_name(info->name, sizeof info->name);
+    snprintf(info->platform, sizeof info->platform, "ssacl");
+    snprintf(info->vendor, sizeof info->vendor, "ssacl");
+    snprintf(info->driver, sizeof info->driver, "%s", ssa_version());
+}
+
+static void host_close(struct ssa_device *device)
+{
+    struct host_device *h = (struct host_device *)device;
+    ssa_pool_destroy(h->pool);
+    free(h);
+}
+
+static int host_finish(struct ssa_device *device)
+{
+    (void)device;
+    return SSA_OK;
+}
+
+enum { ALIGNMENT = 4096, SMALL = 64 };
+
+static int host_allocate(struct ssa_device *device, struct ssa_buffer *b)
+{
+    (void)device;
+    size_t align = b->count * 4 < ALIGNMENT ? SMALL : ALIGNMENT;
+    size_t bytes = (b->count * 4 + align - 1) / align * align;
+    b->memory = aligned_alloc(align, bytes);
+    return b->memory ? SSA_OK : ssa_fail(SSA_ENOMEM, "buffer: the host has no %zu bytes left", bytes);
+}
+
+static void host_release(struct ssa_device *device, struct ssa_buffer *b)
+{
+    (void)device;
+    free(b->memory);
+}
+
+static float *at(struct ssa_tensor t)
+{
+    return (float *)t.buffer->memory + t.offset;
+}
+
+static int host_write(struct ssa_device *device, struct ssa_tensor t, const void *source, size_t count)
+{
+    (void)device;
+    memcpy(at(t), source, count * 4);
+    return SSA_OK;
+}
+
+static int host_read(struct ssa_device *device, struct ssa_tensor t, void *target, size_t count)
+{
+    (void)device;
+    memcpy(target, at(t), count * 4);
+    return SSA_OK;
+}
+
+static int host_fill(struct ssa_device *device, struct ssa_tensor t, float value, size_t count)
+{
+    (void)device;
+    float *x = at(t);
+    for (size_t i = 0; i < count; i++)
+        x[i] = value;
+    return SSA_OK;
+}
+
+static int host_copy(struct ssa_device *device, struct ssa_tensor to, struct ssa_tensor from, size_t count)
+{
+    (void)device;
+    memcpy(at(to), at(from), count * 4);
+    return SSA_OK;
+}
+
+/* How many of the kernel's constants the launch asks for; -1 if one of them differs. */
+static int match(const struct ssa_host_kernel *k, const struct ssa_launch *l)
+{
+    int matched = 0;
+    for (int i = 0; i < 4 && k->constants[i].name; i++, matched++) {
+        int j = 0;
+        while (j < SSA_MAX_CONSTANTS && l->constants[j].name && strcmp(l->constants[j].name, k->constants[i].name))
+            j++;
+        if (j == SSA_MAX_CONSTANTS || !l->constants[j].name || l->constants[j].value != k->constants[i].value)
+            return -1;
+    }
+    return matched;
+}
+
+static const struct ssa_host_kernel *find(const struct host_device *h, const struct ssa_launch *l)
+{
+    const struct ssa_host_kernel *best = NULL;
+    int best_score = -1;
+    for (const struct ssa_host_table *t = ssa_host_tables; t->kernels; t++) {
+        if (t->isa > h->isa)
+            continue;
+        for (const struct ssa_host_kernel *k = t->kernels; k->name; k++) {
+            if (strcmp(k->name, l->kernel))
+                continue;
+            int m = match(k, l), score = m < 0 ? -1 : 16 * t->isa + m;
+            if (score > best_score) {
+                best_score = score;
+                best = k;
+            }
+        }
+    }
+    return best;
+}
+
+struct host_run {
+    void (*run)(const struct ssa_host_arg *);
+    size_t size[2];
+    struct ssa_host_arg args[SSA_MAX_ARGS];
+};
+
+static void run_items(const void *context, size_t first, size_t end)
+{
+    const struct host_run *r = context;
+    size_t *id = ssa_host_global_id;
+    for (size_t i = first; i < end; i++) {
+        id[0] = i % r->size[0];
+        id[1] = i / r->size[0] % r->size[1];
+        id[2] = i / r->size[0] / r->size[1];
+        r->run(r->args);
+    }
+}
+
+static int host_launch(struct ssa_device *device, const struct ssa_launch *l)
+{
+    struct host_device *h = (struct host_device *)device;
+    const struct ssa_host_kernel *k = find(h, l);
+    if (!k)
+        return ssa_fail(SSA_EUNSUPPORTED, "%s: the host backend has no such kernel", l->kernel);
+    struct host_run r = {.run = k->run};
+    size_t total = 1;
+    for (int i = 0; i < 3; i++)
+        total *= l->global[i] ? l->global[i] : 1;
+    for (int i = 0; i < 2; i++)
+        r.size[i] = l->global[i] ? l->global[i] : 1;
+    for (int i = 0; i < SSA_MAX_ARGS && l->args[i].kind; i++) {
+        const struct ssa_arg *a = &l->args[i];
+        bool absent = a->kind == SSA_ARG_TENSOR && !a->tensor.buffer;
+        r.args[i] = (struct ssa_host_arg){.i = a->i, .f = a->f, .u = a->u};
+        r.args[i].memory = a->kind == SSA_ARG_TENSOR && !absent ? a->tensor.buffer->memory : NULL;
+        r.args[i].at = absent ? UINT64_MAX : a->tensor.offset;
+    }
+    ssa_pool_run(h->pool, total, run_items, &r);
+    return SSA_OK;
+}
+
+static const struct ssa_backend host_backend = {
+    .name = "host",
+    .close = host_close,
+    .finish = host_finish,
+    .allocate = host_allocate,
+    .release = host_release,
+    .write = host_write,
+    .read = host_read,
+    .fill = host_fill,
+    .copy = host_copy,
+    .launch = host_launch,
+};
+
+int ssa_host_open(struct ssa_device **device)
+{
+    struct host_device *h = calloc(1, sizeof *h);
+    *device = NULL;
+    if (!h)
+        return ssa_fail(SSA_ENOMEM, "device cpu: out of memory");
+    h->base.backend = &host_backend;
+    ssa_host_info(&h->base.info);
+    h->isa = best_isa();
+    h->pool = ssa_pool_create(h->base.info.units);
+    if (!h->pool) {
+        free(h);
+        return ssa_fail(SSA_ENOMEM, "device cpu: cannot start its threads; lower $SSACL_THREADS");
+    }
+    *device = &h->base;
+    return SSA_OK;
+}

@@ -1,0 +1,170 @@
+/* What the library's parts know of each other: errors, devices, buffers, and launching kernels.
+ *
+ * An operator (lib/op) checks its arguments, then launches kernels by name. A backend (lib/host, lib/ocl) knows how
+ * to hold memory and how to run a kernel: the host compiles the files of cl/ natively, OpenCL builds them on the
+ * device. So an operator is written once, and whatever a backend needs to know is in struct ssa_backend.
+ */
+#ifndef SSA_IMPL_H
+#define SSA_IMPL_H
+
+#include "ssacl/device.h"
+#include "ssacl/ops.h"
+#include "ssacl/tensor.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+
+/* ---- errors and log (base.c) ---- */
+
+/* Sets the thread's error text and returns `code`, so that `return ssa_fail(...)` reads well. */
+int ssa_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void ssa_log(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The two macros of the error path: both set `err` and jump to the one `done:`. */
+#define TRY(call) \
+    do { \
+        if ((err = (call)) != SSA_OK) \
+            goto done; \
+    } while (0)
+#define REQUIRE(condition, ...) \
+    do { \
+        if (!(condition)) { \
+            err = ssa_fail(SSA_EINVAL, __VA_ARGS__); \
+            goto done; \
+        } \
+    } while (0)
+
+/* ---- devices and buffers ---- */
+
+struct ssa_launch;
+struct ssa_gemm;
+
+struct ssa_buffer {
+    struct ssa_device *device;
+    size_t count;  /* elements */
+    void *memory;  /* host: float *; OpenCL: cl_mem */
+    bool counted;  /* in the device's count of held bytes: not for wrapped memory */
+};
+
+enum { SSA_OP_BASE
+#define SSA_OP_NUMBER(op) , SSA_OP_##op
+       SSA_OPS(SSA_OP_NUMBER)
+#undef SSA_OP_NUMBER
+       , SSA_OP_COUNT };
+
+struct ssa_device {
+    const struct ssa_backend *backend;
+    struct ssa_device_info info;
+    size_t held, peak;
+    struct ssa_buffer *scratch[2]; /* grows, never shrinks; see ssa_scratch() */
+    bool timing;
+    double seconds[SSA_OP_COUNT];
+};
+
+/* What a backend provides. A backend's device struct starts with a struct ssa_device. All slots are required unless
+ * said. Copies and launches are in order; `launch` may return before the work is done. */
+struct ssa_backend {
+    const char *name;
+    void (*close)(struct ssa_device *);
+    int (*finish)(struct ssa_device *);
+    int (*allocate)(struct ssa_device *, struct ssa_buffer *); /* sets memory; limits were checked */
+    void (*release)(struct ssa_device *, struct ssa_buffer *);
+    int (*write)(struct ssa_device *, struct ssa_tensor, const void *, size_t count);
+    int (*read)(struct ssa_device *, struct ssa_tensor, void *, size_t count);
+    int (*fill)(struct ssa_device *, struct ssa_tensor, float, size_t count);
+    int (*copy)(struct ssa_device *, struct ssa_tensor to, struct ssa_tensor from, size_t count);
+    int (*launch)(struct ssa_device *, const struct ssa_launch *);
+    /* A library's GEMM where it beats ours (CLBlast on GPUs); NULL slot or SSA_EUNSUPPORTED: use our kernels. */
+    int (*gemm)(struct ssa_device *, const struct ssa_gemm *);
+};
+
+/* C (+)= op(A) op(B), row-major: op(A) [m, k], op(B) [k, n], leading dimensions in elements. */
+struct ssa_gemm {
+    struct ssa_tensor a, b, c;
+    int m, n, k;
+    int lda, ldb, ldc;
+    bool trans_a, trans_b, accumulate;
+};
+
+/* Scratch of at least `count` elements that the device owns: contents are lost at the next operator. `slot` 0 or 1,
+ * for operators that need two. */
+int ssa_scratch(struct ssa_device *device, int slot, size_t count, struct ssa_tensor *scratch);
+
+/* ---- launching a kernel ---- */
+
+enum { SSA_ARG_NONE, SSA_ARG_TENSOR, SSA_ARG_INT, SSA_ARG_FLOAT, SSA_ARG_ULONG };
+
+struct ssa_arg {
+    int kind;
+    struct ssa_tensor tensor; /* becomes two parameters, TENSOR(type, name) in cl/common.h; absent is fine */
+    int32_t i;
+    float f;
+    uint64_t u;
+};
+#define ARG_TENSOR(t) {.kind = SSA_ARG_TENSOR, .tensor = (t)}
+#define ARG_INT(x) {.kind = SSA_ARG_INT, .i = (x)}
+#define ARG_FLOAT(x) {.kind = SSA_ARG_FLOAT, .f = (x)}
+#define ARG_ULONG(x) {.kind = SSA_ARG_ULONG, .u = (x)}
+
+enum { SSA_MAX_ARGS = 40, SSA_MAX_CONSTANTS = 10 };
+
+/* A constant is what a kernel may be specialised for: OpenCL builds it with -Dname=value, the host picks the native
+ * build with the most constants that all match. A kernel must be right without them (it takes the same values as
+ * parameters too), except on OpenCL for those it cannot do without, such as the shape. */
+struct ssa_constant {
+    const char *name;
+    int value;
+};
+
+struct ssa_launch {
+    const char *file;   /* cl/<file>.cl; NULL: the kernel's name */
+    const char *kernel;
+    struct ssa_constant constants[SSA_MAX_CONSTANTS]; /* ends at the first without a name */
+    struct ssa_arg args[SSA_MAX_ARGS];                /* ends at the first SSA_ARG_NONE; in the kernel's order */
+    size_t global[3];   /* work-items; 0 counts as 1 */
+    size_t local[3];    /* work-group; 0: the driver chooses */
+};
+
+int ssa_launch(struct ssa_device *device, const struct ssa_launch *launch);
+/* Grids for the two idioms of cl/common.h: a row each (FOR_ROW), a chunk each (FOR_CHUNK). */
+int ssa_launch_rows(struct ssa_device *device, struct ssa_launch *launch, size_t rows);
+int ssa_launch_chunks(struct ssa_device *device, struct ssa_launch *launch, size_t count);
+/* GEMM by the device's best way: the backend's library, else cl/gemm.cl. In lib/op/linear.c. */
+int ssa_gemm_run(struct ssa_device *device, const struct ssa_gemm *gemm);
+
+/* ---- checking arguments (lib/op) ---- */
+
+static inline bool ssa_present(struct ssa_tensor t)
+{
+    return t.buffer != NULL;
+}
+/* `operand` of `op` must be present (unless `optional`), on this device, and hold `count` elements. */
+int ssa_check_tensor(const struct ssa_device *device, const char *op, const char *operand, struct ssa_tensor t,
+                     size_t count, bool optional);
+/* Elements that rows [rows, width], `stride` apart, reach over. */
+static inline size_t ssa_extent(size_t rows, size_t width, size_t stride)
+{
+    return rows ? (rows - 1) * stride + width : 0;
+}
+/* Sizes must be positive; `name`d in the text. */
+int ssa_check_positive(const char *op, const char *name, int value);
+int ssa_check_reserved(const char *op, const size_t *reserved, int count);
+
+/* ---- operators: each has a check and a run; lib/ops.c makes the public call of the two ---- */
+
+#define SSA_OP_DECLARE(op) \
+    int ssa_##op##_check(struct ssa_device *, const struct ssa_##op *); \
+    int ssa_##op##_run(struct ssa_device *, const struct ssa_##op *);
+SSA_OPS(SSA_OP_DECLARE)
+#undef SSA_OP_DECLARE
+
+/* ---- backends ---- */
+
+int ssa_host_open(struct ssa_device **device);
+void ssa_host_info(struct ssa_device_info *info);
+/* OpenCL: `ssa_ocl_list` writes at most `capacity`, sets `count` to what there is, and `why` to the reason when there
+ * is nothing. Both are stubs where OpenCL was compiled out. */
+int ssa_ocl_list(struct ssa_device_info *list, int capacity, int *count, char *why, size_t why_size);
+int ssa_ocl_open(struct ssa_device **device, const char *id);
+
+#endif

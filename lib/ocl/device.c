@@ -1,0 +1,404 @@
+/* OpenCL devices: listing, opening, memory, launches. */
+#include "ocl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_PLATFORMS = 32, MAX_PLATFORM_DEVICES = 32 };
+
+static void text_info(cl_device_id id, cl_device_info what, char *text, size_t size)
+{
+    char full[1024] = "";
+    if (clGetDeviceInfo(id, what, sizeof full - 1, full, NULL) != CL_SUCCESS)
+        *full = 0;
+    snprintf(text, size, "%s", full);
+}
+
+static void describe(cl_platform_id platform, cl_device_id id, struct ssa_device_info *d)
+{
+    cl_device_type type = 0;
+    cl_uint units = 0;
+    cl_ulong memory = 0, largest = 0, local = 0;
+    clGetDeviceInfo(id, CL_DEVICE_TYPE, sizeof type, &type, NULL);
+    clGetDeviceInfo(id, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof units, &units, NULL);
+    clGetDeviceInfo(id, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof memory, &memory, NULL);
+    clGetDeviceInfo(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof largest, &largest, NULL);
+    clGetDeviceInfo(id, CL_DEVICE_LOCAL_MEM_SIZE, sizeof local, &local, NULL);
+    bool cpu = type & CL_DEVICE_TYPE_CPU; /* oclgrind claims every type: take the CPU's */
+    d->kind = cpu ? SSA_DEVICE_CPU : type & CL_DEVICE_TYPE_GPU ? SSA_DEVICE_GPU : SSA_DEVICE_ACCELERATOR;
+    const char *shape = getenv("SSACL_SHAPE"); /* to run one shape's kernels on the other's device, for tests */
+    d->gpu_shape = shape && !strcmp(shape, "gpu") ? 1 : shape && !strcmp(shape, "cpu") ? 0 : !cpu;
+    d->units = (int)units;
+    d->memory = (size_t)memory;
+    d->max_allocation = (size_t)largest;
+    d->local_memory = (size_t)local;
+    text_info(id, CL_DEVICE_NAME, d->name, sizeof d->name);
+    text_info(id, CL_DEVICE_VENDOR, d->vendor, sizeof d->vendor);
+    text_info(id, CL_DRIVER_VERSION, d->driver, sizeof d->driver);
+    if (clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof d->platform, d->platform, NULL) != CL_SUCCESS)
+        snprintf(d->platform, sizeof d->platform, "OpenCL");
+}
+
+/* Calls visit for every device until it returns true. `why` says what is missing where there is none. */
+static bool each_device(bool (*visit)(void *, int, int, cl_platform_id, cl_device_id), void *cookie, char *why,
+                        size_t why_size)
+{
+    cl_platform_id platforms[MAX_PLATFORMS];
+    cl_uint n = 0;
+    if (ssa_cl_load()) {
+        snprintf(why, why_size, "%s", ssa_last_error());
+        return false;
+    }
+    cl_int code = clGetPlatformIDs(MAX_PLATFORMS, platforms, &n);
+    if (code != CL_SUCCESS || !n) {
+        snprintf(why, why_size, "the loader finds no platform (%s): install a driver's .icd, such as pocl-opencl-icd",
+                 ocl_code_name(code));
+        return false;
+    }
+    snprintf(why, why_size, "%u platform(s), none with a device", n);
+    for (cl_uint p = 0; p < n && p < MAX_PLATFORMS; p++) {
+        cl_device_id devices[MAX_PLATFORM_DEVICES];
+        cl_uint m = 0; /* some drivers leave it untouched when they fail */
+        if (clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, MAX_PLATFORM_DEVICES, devices, &m) != CL_SUCCESS)
+            continue;
+        for (cl_uint i = 0; i < m && i < MAX_PLATFORM_DEVICES; i++)
+            if (visit(cookie, (int)p, (int)i, platforms[p], devices[i]))
+                return true;
+    }
+    return false;
+}
+
+struct listing {
+    struct ssa_device_info *list;
+    int capacity, count;
+};
+
+static bool list_one(void *cookie, int p, int i, cl_platform_id platform, cl_device_id id)
+{
+    struct listing *l = cookie;
+    if (l->count < l->capacity) {
+        struct ssa_device_info *d = &l->list[l->count];
+        *d = (struct ssa_device_info){0};
+        snprintf(d->id, sizeof d->id, "opencl:%d:%d", p, i);
+        describe(platform, id, d);
+    }
+    l->count++;
+    return false;
+}
+
+int ssa_ocl_list(struct ssa_device_info *list, int capacity, int *count, char *why, size_t why_size)
+{
+    struct listing l = {list, capacity, 0};
+    each_device(list_one, &l, why, why_size);
+    *count = l.count;
+    return SSA_OK;
+}
+
+/* ---- memory and order ---- */
+
+static int ocl_finish(struct ssa_device *device)
+{
+    return ocl_check(clFinish(ocl(device)->queue), "finish: an earlier operator failed: clFinish");
+}
+
+static int ocl_allocate(struct ssa_device *device, struct ssa_buffer *b)
+{
+    char what[96];
+    cl_int code;
+    b->memory = clCreateBuffer(ocl(device)->context, CL_MEM_READ_WRITE, b->count * 4, NULL, &code);
+    snprintf(what, sizeof what, "buffer of %zu bytes: clCreateBuffer", b->count * 4);
+    return ocl_check(code, what);
+}
+
+static void ocl_release(struct ssa_device *device, struct ssa_buffer *b)
+{
+    (void)device;
+    clReleaseMemObject(b->memory);
+}
+
+static int ocl_write(struct ssa_device *device, struct ssa_tensor t, const void *source, size_t count)
+{
+    struct ocl_device *d = ocl(device);
+    return ocl_ordered(d, clEnqueueWriteBuffer(d->queue, ocl_memory(t), CL_TRUE, t.offset * 4, count * 4, source, 0,
+                                               NULL, NULL),
+                       "tensor_write: clEnqueueWriteBuffer");
+}
+
+static int ocl_read(struct ssa_device *device, struct ssa_tensor t, void *target, size_t count)
+{
+    struct ocl_device *d = ocl(device);
+    return ocl_check(clEnqueueReadBuffer(d->queue, ocl_memory(t), CL_TRUE, t.offset * 4, count * 4, target, 0, NULL,
+                                         NULL),
+                     "tensor_read: clEnqueueReadBuffer");
+}
+
+static int ocl_fill(struct ssa_device *device, struct ssa_tensor t, float value, size_t count)
+{
+    struct ocl_device *d = ocl(device);
+    return ocl_ordered(d, clEnqueueFillBuffer(d->queue, ocl_memory(t), &value, 4, t.offset * 4, count * 4, 0, NULL,
+                                              NULL),
+                       "tensor_fill: clEnqueueFillBuffer");
+}
+
+static int ocl_copy(struct ssa_device *device, struct ssa_tensor to, struct ssa_tensor from, size_t count)
+{
+    struct ocl_device *d = ocl(device);
+    return ocl_ordered(d, clEnqueueCopyBuffer(d->queue, ocl_memory(from), ocl_memory(to), from.offset * 4,
+                                              to.offset * 4, count * 4, 0, NULL, NULL),
+                       "tensor_copy: clEnqueueCopyBuffer");
+}
+
+/* ---- launches ---- */
+
+/* One argument is one or two parameters: a tensor is a buffer and an offset (ABSENT where there is none). */
+static cl_int set_argument(struct ocl_device *d, cl_kernel kernel, cl_uint *index, const struct ssa_arg *a)
+{
+    cl_ulong at = a->tensor.buffer ? a->tensor.offset : ~(cl_ulong)0;
+    cl_mem memory = a->tensor.buffer ? a->tensor.buffer->memory : d->absent;
+    cl_int code;
+    switch (a->kind) {
+    case SSA_ARG_TENSOR:
+        code = clSetKernelArg(kernel, (*index)++, sizeof memory, &memory);
+        return code ? code : clSetKernelArg(kernel, (*index)++, sizeof at, &at);
+    case SSA_ARG_INT:
+        return clSetKernelArg(kernel, (*index)++, sizeof a->i, &a->i);
+    case SSA_ARG_FLOAT:
+        return clSetKernelArg(kernel, (*index)++, sizeof a->f, &a->f);
+    default:
+        return clSetKernelArg(kernel, (*index)++, sizeof a->u, &a->u);
+    }
+}
+
+static int ocl_launch(struct ssa_device *device, const struct ssa_launch *l)
+{
+    struct ocl_device *d = ocl(device);
+    char what[160];
+    size_t global[3];
+    cl_uint index = 0;
+    cl_kernel kernel;
+    int err;
+
+    TRY(ocl_kernel(d, l, &kernel));
+    for (int i = 0; i < SSA_MAX_ARGS && l->args[i].kind; i++) {
+        cl_int code = set_argument(d, kernel, &index, &l->args[i]);
+        if (code) {
+            snprintf(what, sizeof what, "%s: clSetKernelArg(%u)", l->kernel, index - 1);
+            TRY(ocl_check(code, what));
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        global[i] = l->global[i] ? l->global[i] : 1;
+    size_t local[3] = {l->local[0], l->local[1] ? l->local[1] : 1, l->local[2] ? l->local[2] : 1};
+    cl_int code = clEnqueueNDRangeKernel(d->queue, kernel, 3, NULL, global, local[0] ? local : NULL, 0, NULL, NULL);
+    snprintf(what, sizeof what, "%s: clEnqueueNDRangeKernel(%zu, %zu, %zu)", l->kernel, global[0], global[1],
+             global[2]);
+    TRY(ocl_ordered(d, code, what));
+done:
+    return err;
+}
+
+/* ---- opening and closing ---- */
+
+static void ocl_close(struct ssa_device *device)
+{
+    struct ocl_device *d = ocl(device);
+    ocl_gemm_forget(d);
+    ocl_programs_release(d);
+    if (d->absent)
+        clReleaseMemObject(d->absent);
+    if (d->queue)
+        clReleaseCommandQueue(d->queue);
+    if (d->context)
+        clReleaseContext(d->context);
+    free(d);
+}
+
+static const struct ssa_backend ocl_backend = {
+    .name = "opencl",
+    .close = ocl_close,
+    .finish = ocl_finish,
+    .allocate = ocl_allocate,
+    .release = ocl_release,
+    .write = ocl_write,
+    .read = ocl_read,
+    .fill = ocl_fill,
+    .copy = ocl_copy,
+    .launch = ocl_launch,
+    .gemm = ocl_gemm,
+};
+
+struct finding {
+    const char *id;
+    struct ssa_device_info info;
+    cl_device_id device;
+};
+
+static bool find_one(void *cookie, int p, int i, cl_platform_id platform, cl_device_id id)
+{
+    struct finding *f = cookie;
+    char name[32];
+    snprintf(name, sizeof name, "opencl:%d:%d", p, i);
+    if (strcmp(name, f->id))
+        return false;
+    f->info = (struct ssa_device_info){0};
+    snprintf(f->info.id, sizeof f->info.id, "%s", name);
+    describe(platform, id, &f->info);
+    f->device = id;
+    return true;
+}
+
+/* A device around a context and a queue, which it takes over (also when it fails). */
+static int adopt(struct ssa_device **device, const struct ssa_device_info *info, cl_context context, cl_device_id id,
+                 cl_command_queue queue)
+{
+    cl_command_queue_properties properties = 0;
+    cl_int code;
+    int err;
+    struct ocl_device *d = calloc(1, sizeof *d);
+    if (!d) {
+        clReleaseCommandQueue(queue);
+        clReleaseContext(context);
+        return ssa_fail(SSA_ENOMEM, "device %s: out of host memory", info->id);
+    }
+    d->base.backend = &ocl_backend;
+    d->base.info = *info;
+    d->context = context;
+    d->id = id;
+    d->queue = queue;
+    clGetDeviceInfo(id, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof d->max_group, &d->max_group, NULL);
+    TRY(ocl_check(clGetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL),
+                  "device: clGetCommandQueueInfo"));
+    d->out_of_order = properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE;
+    d->absent = clCreateBuffer(context, CL_MEM_READ_WRITE, 64, NULL, &code);
+    TRY(ocl_check(code, "device: clCreateBuffer"));
+done:
+    if (err) {
+        ocl_close(&d->base);
+        d = NULL;
+    }
+    *device = d ? &d->base : NULL;
+    return err;
+}
+
+int ssa_ocl_open(struct ssa_device **device, const char *id)
+{
+    struct finding f = {.id = id};
+    char why[256], what[96];
+    cl_int code;
+    *device = NULL;
+    if (!each_device(find_one, &f, why, sizeof why))
+        return ssa_fail(SSA_ENODEVICE, "device %s: not found", id);
+    if (!strncmp(f.info.platform, "Portable Computing", 18)) /* both threads can else share a core for a second */
+        setenv("POCL_AFFINITY", "1", 0);
+    snprintf(what, sizeof what, "device %s: clCreateContext", id);
+    cl_context context = clCreateContext(NULL, 1, &f.device, NULL, NULL, &code);
+    if (code != CL_SUCCESS)
+        return ocl_check(code, what);
+    cl_command_queue queue = clCreateCommandQueue(context, f.device, 0, &code);
+    if (code != CL_SUCCESS) {
+        clReleaseContext(context);
+        snprintf(what, sizeof what, "device %s: clCreateCommandQueue", id);
+        return ocl_check(code, what);
+    }
+    return adopt(device, &f.info, context, f.device, queue);
+}
+
+/* ---- ocl.h: the caller's own objects ---- */
+
+#include "ssacl/ocl.h"
+
+int ssa_ocl_device_wrap(struct ssa_device **device, cl_context context, cl_device_id id, cl_command_queue queue)
+{
+    struct ssa_device_info info = {0};
+    cl_platform_id platform = NULL;
+    cl_int code;
+    int err;
+    *device = NULL;
+    TRY(ssa_cl_load());
+    REQUIRE(context && id && queue, "ocl_device_wrap: context, id and queue must not be NULL");
+    TRY(ocl_check(clGetDeviceInfo(id, CL_DEVICE_PLATFORM, sizeof platform, &platform, NULL),
+                  "ocl_device_wrap: clGetDeviceInfo"));
+    describe(platform, id, &info);
+    snprintf(info.id, sizeof info.id, "opencl:wrapped");
+    TRY(ocl_check(clRetainContext(context), "ocl_device_wrap: clRetainContext"));
+    code = clRetainCommandQueue(queue);
+    if (code) {
+        clReleaseContext(context);
+        TRY(ocl_check(code, "ocl_device_wrap: clRetainCommandQueue"));
+    }
+    TRY(adopt(device, &info, context, id, queue));
+done:
+    return err;
+}
+
+static int require_ocl(const struct ssa_device *device, const char *what)
+{
+    return device->backend == &ocl_backend ? SSA_OK
+                                           : ssa_fail(SSA_EUNSUPPORTED, "%s: %s is no OpenCL device", what,
+                                                      device->info.id);
+}
+
+int ssa_ocl_buffer_wrap(struct ssa_buffer **buffer, struct ssa_device *device, cl_mem memory)
+{
+    size_t bytes = 0;
+    struct ssa_buffer *b = NULL;
+    int err;
+    *buffer = NULL;
+    TRY(require_ocl(device, "ocl_buffer_wrap"));
+    TRY(ocl_check(clGetMemObjectInfo(memory, CL_MEM_SIZE, sizeof bytes, &bytes, NULL),
+                  "ocl_buffer_wrap: clGetMemObjectInfo"));
+    TRY(ocl_check(clRetainMemObject(memory), "ocl_buffer_wrap: clRetainMemObject"));
+    b = calloc(1, sizeof *b);
+    if (!b) {
+        clReleaseMemObject(memory);
+        TRY(ssa_fail(SSA_ENOMEM, "ocl_buffer_wrap: out of host memory"));
+    }
+    b->device = device;
+    b->count = bytes / 4;
+    b->memory = memory;
+    *buffer = b;
+done:
+    return err;
+}
+
+int ssa_ocl_wait(struct ssa_device *device, cl_uint count, const cl_event *events)
+{
+    int err = require_ocl(device, "ocl_wait");
+    return err || !count ? err
+                         : ocl_check(clEnqueueBarrierWithWaitList(ocl(device)->queue, count, events, NULL),
+                                     "ocl_wait: clEnqueueBarrierWithWaitList");
+}
+
+int ssa_ocl_event(struct ssa_device *device, cl_event *event)
+{
+    int err;
+    TRY(require_ocl(device, "ocl_event"));
+    TRY(ocl_check(clEnqueueMarkerWithWaitList(ocl(device)->queue, 0, NULL, event),
+                  "ocl_event: clEnqueueMarkerWithWaitList"));
+    TRY(ocl_check(clFlush(ocl(device)->queue), "ocl_event: clFlush"));
+done:
+    return err;
+}
+
+int ssa_ocl_get(const struct ssa_device *device, cl_context *context, cl_device_id *id, cl_command_queue *queue)
+{
+    int err = require_ocl(device, "ocl_get");
+    if (err)
+        return err;
+    if (context)
+        *context = ocl(device)->context;
+    if (id)
+        *id = ocl(device)->id;
+    if (queue)
+        *queue = ocl(device)->queue;
+    return SSA_OK;
+}
+
+int ssa_ocl_buffer_get(const struct ssa_buffer *buffer, cl_mem *memory)
+{
+    int err = require_ocl(buffer->device, "ocl_buffer_get");
+    if (!err)
+        *memory = buffer->memory;
+    return err;
+}

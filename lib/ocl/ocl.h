@@ -1,0 +1,46 @@
+/* What the files of the OpenCL backend share. */
+#ifndef SSA_OCL_BACKEND_H
+#define SSA_OCL_BACKEND_H
+
+#include "../impl.h"
+#include "cl.h"
+
+struct ocl_program;
+
+struct ocl_device {
+    struct ssa_device base;
+    cl_context context;
+    cl_device_id id;
+    cl_command_queue queue;
+    bool out_of_order;           /* the caller's queue: put barriers between our commands */
+    bool no_library_gemm;        /* CLBlast is missing or failed: our own kernels serve */
+    size_t max_group;            /* CL_DEVICE_MAX_WORK_GROUP_SIZE */
+    cl_mem absent;               /* stands in for absent tensors: some drivers dislike NULL */
+    struct ocl_program *programs;
+};
+
+static inline struct ocl_device *ocl(const struct ssa_device *device)
+{
+    return (struct ocl_device *)device;
+}
+
+static inline cl_mem ocl_memory(struct ssa_tensor t)
+{
+    return t.buffer->memory;
+}
+
+const char *ocl_code_name(cl_int code);
+/* SSA_OK, or an error with the text "what: CL_NAME (code)". */
+int ocl_check(cl_int code, const char *what);
+/* After a command was enqueued: keeps the order on an out-of-order queue. */
+int ocl_ordered(struct ocl_device *device, cl_int code, const char *what);
+
+/* program.c: the kernel of `launch`, built on first use and kept. */
+int ocl_kernel(struct ocl_device *device, const struct ssa_launch *launch, cl_kernel *kernel);
+void ocl_programs_release(struct ocl_device *device);
+
+/* gemm.c: CLBlast. */
+int ocl_gemm(struct ssa_device *device, const struct ssa_gemm *gemm);
+void ocl_gemm_forget(struct ocl_device *device);
+
+#endif

@@ -1,0 +1,165 @@
+/* Kernels, built on first use per (file, constants) and kept until the device closes. */
+#include "ocl.h"
+#include "source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_OPTIONS = 512, MAX_KERNELS = 8 };
+
+struct ocl_program {
+    struct ocl_program *next;
+    char file[48], options[MAX_OPTIONS];
+    cl_program program;
+    struct {
+        char name[48];
+        cl_kernel kernel;
+    } kernels[MAX_KERNELS];
+};
+
+static void write_options(const struct ocl_device *d, const struct ssa_launch *l, char *options)
+{
+    size_t used = (size_t)snprintf(options, MAX_OPTIONS, "-cl-std=CL1.2 -DSSA_GPU=%d", d->base.info.gpu_shape);
+    for (int i = 0; i < SSA_MAX_CONSTANTS && l->constants[i].name && used < MAX_OPTIONS; i++)
+        used += (size_t)snprintf(options + used, MAX_OPTIONS - used, " -D%s=%d", l->constants[i].name,
+                                 l->constants[i].value);
+}
+
+/* The source from $SSACL_CL_DIR, for edit-and-run; NULL with no error where the variable is not set. */
+static int read_source(const char *directory, const char *file, char **text)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s.cl", directory, file);
+    FILE *f = fopen(path, "rb");
+    long size = -1;
+    *text = NULL;
+    if (f && !fseek(f, 0, SEEK_END))
+        size = ftell(f);
+    if (size >= 0)
+        *text = calloc(1, (size_t)size + 1);
+    bool ok = *text && !fseek(f, 0, SEEK_SET) && fread(*text, 1, (size_t)size, f) == (size_t)size;
+    if (f)
+        fclose(f);
+    if (ok)
+        return SSA_OK;
+    free(*text);
+    *text = NULL;
+    return ssa_fail(SSA_EIO, "$SSACL_CL_DIR: cannot read %s", path);
+}
+
+static const char *embedded_source(const char *file)
+{
+    for (const struct ssa_source *s = ssa_sources; s->name; s++)
+        if (!strcmp(s->name, file))
+            return s->text;
+    return NULL;
+}
+
+static int build_error(struct ocl_device *d, cl_program program, const char *file, const char *options, cl_int code)
+{
+    char *words = calloc(1, 16384);
+    if (words)
+        clGetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, 16383, words, NULL);
+    ssa_log(SSA_LOG_ERROR, "cl/%s.cl (%s) on %s: %s", file, options, d->base.info.name, words ? words : "");
+    int err = ssa_fail(SSA_EBUILD, "cl/%s.cl does not build on %s: clBuildProgram: %s (%d); options %s; it says: %.1200s",
+                       file, d->base.info.name, ocl_code_name(code), code, options, words && *words ? words : "nothing");
+    free(words);
+    return err;
+}
+
+static int build(struct ocl_device *d, const char *file, const char *options, cl_program *program)
+{
+    const char *directory = getenv("SSACL_CL_DIR");
+    char all_options[MAX_OPTIONS + 1100], *owned = NULL;
+    const char *text;
+    cl_int code;
+    int err = SSA_OK;
+
+    *program = NULL;
+    if (directory && *directory) {
+        TRY(read_source(directory, file, &owned));
+        snprintf(all_options, sizeof all_options, "%s -I%s", options, directory);
+        text = owned;
+    } else {
+        snprintf(all_options, sizeof all_options, "%s", options);
+        text = embedded_source(file);
+        if (!text)
+            TRY(ssa_fail(SSA_EUNSUPPORTED, "cl/%s.cl is not part of this library", file));
+    }
+    *program = clCreateProgramWithSource(d->context, 1, &text, NULL, &code);
+    TRY(ocl_check(code, "program: clCreateProgramWithSource"));
+    code = clBuildProgram(*program, 1, &d->id, all_options, NULL, NULL);
+    if (code != CL_SUCCESS)
+        TRY(build_error(d, *program, file, all_options, code));
+    ssa_log(SSA_LOG_DEBUG, "built cl/%s.cl %s", file, all_options);
+done:
+    free(owned);
+    if (err && *program) {
+        clReleaseProgram(*program);
+        *program = NULL;
+    }
+    return err;
+}
+
+static int find_program(struct ocl_device *d, const char *file, const char *options, struct ocl_program **found)
+{
+    struct ocl_program *p = d->programs;
+    while (p && (strcmp(p->file, file) || strcmp(p->options, options)))
+        p = p->next;
+    if (!p) {
+        p = calloc(1, sizeof *p);
+        if (!p)
+            return ssa_fail(SSA_ENOMEM, "program: out of host memory");
+        snprintf(p->file, sizeof p->file, "%s", file);
+        snprintf(p->options, sizeof p->options, "%s", options);
+        int err = build(d, file, options, &p->program);
+        if (err) {
+            free(p);
+            return err;
+        }
+        p->next = d->programs;
+        d->programs = p;
+    }
+    *found = p;
+    return SSA_OK;
+}
+
+int ocl_kernel(struct ocl_device *d, const struct ssa_launch *l, cl_kernel *kernel)
+{
+    char options[MAX_OPTIONS], what[96];
+    struct ocl_program *p = NULL;
+    int i = 0;
+    cl_int code;
+
+    write_options(d, l, options);
+    int err = find_program(d, l->file ? l->file : l->kernel, options, &p);
+    if (err)
+        return err;
+    while (i < MAX_KERNELS && p->kernels[i].kernel && strcmp(p->kernels[i].name, l->kernel))
+        i++;
+    if (i == MAX_KERNELS)
+        return ssa_fail(SSA_EUNSUPPORTED, "cl/%s.cl has more than %d kernels", p->file, MAX_KERNELS);
+    if (!p->kernels[i].kernel) {
+        p->kernels[i].kernel = clCreateKernel(p->program, l->kernel, &code);
+        snprintf(what, sizeof what, "cl/%s.cl: clCreateKernel(%s)", p->file, l->kernel);
+        if ((err = ocl_check(code, what)))
+            return err;
+        snprintf(p->kernels[i].name, sizeof p->kernels[i].name, "%s", l->kernel);
+    }
+    *kernel = p->kernels[i].kernel;
+    return SSA_OK;
+}
+
+void ocl_programs_release(struct ocl_device *d)
+{
+    while (d->programs) {
+        struct ocl_program *p = d->programs;
+        d->programs = p->next;
+        for (int i = 0; i < MAX_KERNELS; i++)
+            if (p->kernels[i].kernel)
+                clReleaseKernel(p->kernels[i].kernel);
+        clReleaseProgram(p->program);
+        free(p);
+    }
+}

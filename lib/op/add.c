@@ -1,0 +1,22 @@
+#include "../impl.h"
+
+int ssa_add_check(struct ssa_device *device, const struct ssa_add *a)
+{
+    int err;
+    TRY(ssa_check_reserved("add", a->reserved, 4));
+    REQUIRE(a->count > 0, "add: count is 0");
+    TRY(ssa_check_tensor(device, "add", "x", a->x, a->count, false));
+    TRY(ssa_check_tensor(device, "add", "y", a->y, a->count, false));
+    TRY(ssa_check_tensor(device, "add", "out", a->out, a->count, false));
+done:
+    return err;
+}
+
+int ssa_add_run(struct ssa_device *device, const struct ssa_add *a)
+{
+    struct ssa_launch l = {
+        .kernel = "add",
+        .args = {ARG_TENSOR(a->x), ARG_TENSOR(a->y), ARG_TENSOR(a->out), ARG_ULONG(a->count)},
+    };
+    return ssa_launch_chunks(device, &l, a->count);
+}

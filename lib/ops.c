@@ -1,0 +1,98 @@
+/* The public operators: check, then run, timed if asked. And what their checks and launches share. */
+#include "impl.h"
+
+#include <string.h>
+#include <time.h>
+
+static double now(void)
+{
+    struct timespec t;
+    timespec_get(&t, TIME_UTC);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+#define PUBLIC(op) \
+    int ssa_##op(struct ssa_device *device, const struct ssa_##op *a) \
+    { \
+        double start = 0; \
+        int err = ssa_##op##_check(device, a); \
+        if (err) \
+            return err; \
+        if (device->timing) { \
+            device->backend->finish(device); \
+            start = now(); \
+        } \
+        err = ssa_##op##_run(device, a); \
+        if (device->timing) { \
+            device->backend->finish(device); \
+            device->seconds[SSA_OP_##op] += now() - start; \
+        } \
+        return err; \
+    }
+SSA_OPS(PUBLIC)
+
+void ssa_device_set_timing(struct ssa_device *device, int on)
+{
+    device->timing = on != 0;
+}
+
+double ssa_device_seconds(const struct ssa_device *device, const char *prefix)
+{
+#define NAME(op) #op,
+    static const char *const names[] = {"", SSA_OPS(NAME)};
+    double sum = 0;
+    for (int i = 1; i < SSA_OP_COUNT; i++)
+        if (!strncmp(names[i], prefix, strlen(prefix)))
+            sum += device->seconds[i];
+    return sum;
+}
+
+int ssa_check_tensor(const struct ssa_device *device, const char *op, const char *operand, struct ssa_tensor t,
+                     size_t count, bool optional)
+{
+    if (!t.buffer)
+        return optional ? SSA_OK : ssa_fail(SSA_EINVAL, "%s: %s is absent", op, operand);
+    if (t.buffer->device != device)
+        return ssa_fail(SSA_EINVAL, "%s: %s is on another device (%s)", op, operand, t.buffer->device->info.id);
+    if (t.offset > t.buffer->count || count > t.buffer->count - t.offset)
+        return ssa_fail(SSA_EINVAL, "%s: %s needs %zu elements at offset %zu, its buffer holds %zu", op, operand,
+                        count, t.offset, t.buffer->count);
+    return SSA_OK;
+}
+
+int ssa_check_positive(const char *op, const char *name, int value)
+{
+    return value > 0 ? SSA_OK : ssa_fail(SSA_EINVAL, "%s: %s is %d, must be positive", op, name, value);
+}
+
+int ssa_check_reserved(const char *op, const size_t *reserved, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (reserved[i])
+            return ssa_fail(SSA_EINVAL, "%s: reserved fields must be zero (zero the whole struct first)", op);
+    return SSA_OK;
+}
+
+int ssa_launch(struct ssa_device *device, const struct ssa_launch *launch)
+{
+    return device->backend->launch(device, launch);
+}
+
+enum { LANES = 64, CPU_CHUNK = 1024, GPU_CHUNK = 4 }; /* as in cl/common.h */
+
+int ssa_launch_rows(struct ssa_device *device, struct ssa_launch *launch, size_t rows)
+{
+    bool gpu = device->info.gpu_shape;
+    launch->global[0] = gpu ? rows * LANES : rows;
+    launch->local[0] = gpu ? LANES : 0;
+    return device->backend->launch(device, launch);
+}
+
+int ssa_launch_chunks(struct ssa_device *device, struct ssa_launch *launch, size_t count)
+{
+    size_t chunk = device->info.gpu_shape ? GPU_CHUNK : CPU_CHUNK;
+    size_t items = (count + chunk - 1) / chunk;
+    launch->global[0] = device->info.gpu_shape ? (items + LANES - 1) / LANES * LANES : items;
+    launch->local[0] = device->info.gpu_shape ? LANES : 0;
+    return device->backend->launch(device, launch);
+}

@@ -1,0 +1,224 @@
+#include "harness.h"
+#include "rng.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_DEVICES = 16, GUARD = 37 }; /* odd on purpose */
+static const float guard_value = -7.25e11f;
+
+static struct ssa_device *devices[MAX_DEVICES];
+static int device_count;
+
+static void print_log(void *cookie, int level, const char *line)
+{
+    (void)cookie;
+    if (level <= SSA_LOG_WARNING || getenv("SSA_TEST_VERBOSE"))
+        fprintf(stderr, "%s\n", line);
+}
+
+static void add_device(const char *name)
+{
+    int err = ssa_device_open(&devices[device_count], name);
+    if (err) {
+        fprintf(stderr, "device %s: %s\n", name, ssa_last_error());
+        exit(1);
+    }
+    fprintf(stderr, "on %s: %s (%s)\n", devices[device_count]->info.id, devices[device_count]->info.name,
+            devices[device_count]->info.platform);
+    device_count++;
+}
+
+static void open_devices(void)
+{
+    const char *wanted = getenv("SSA_TEST_DEVICES");
+    char names[512];
+    if (wanted && *wanted) {
+        snprintf(names, sizeof names, "%s", wanted);
+        for (char *name = strtok(names, ","); name && device_count < MAX_DEVICES; name = strtok(NULL, ","))
+            add_device(name);
+        return;
+    }
+    struct ssa_device_info list[MAX_DEVICES];
+    int n = 0;
+    ssa_device_list(list, MAX_DEVICES, &n);
+    for (int i = 0; i < n && i < MAX_DEVICES; i++)
+        if (!strstr(list[i].platform, "Oclgrind")) /* an interpreter: only when asked for */
+            add_device(list[i].id);
+}
+
+int test_run(const char *name, const TTest *const *tests)
+{
+    ssa_set_log(print_log, NULL);
+    open_devices();
+    Suite *suite = suite_create(name);
+    TCase *tcase = tcase_create(name);
+    for (int i = 0; tests[i]; i++)
+        tcase_add_test(tcase, tests[i]);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, CK_NOFORK);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    for (int i = 0; i < device_count; i++) {
+        size_t held = 0;
+        ssa_device_finish(devices[i]);
+        for (int s = 0; s < 2; s++) /* what a device keeps for itself is no leak */
+            held += devices[i]->scratch[s] ? devices[i]->scratch[s]->count * 4 : 0;
+        if (!failed && devices[i]->held != held) {
+            fprintf(stderr, "%s: %zu bytes leaked\n", devices[i]->info.id, devices[i]->held - held);
+            failed = 1;
+        }
+        ssa_device_close(devices[i]);
+    }
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int test_device_count(void)
+{
+    return device_count;
+}
+
+struct ssa_device *test_device(int i)
+{
+    return devices[i];
+}
+
+void test_fails(int got, int status, const char *words, const char *call, const char *file, int line)
+{
+    if (got != status || !strstr(ssa_last_error(), words))
+        ck_abort_msg("%s:%d: %s: %s, \"%s\"; expected %s with \"%s\"", file, line, call, ssa_status_name(got),
+                     ssa_last_error(), ssa_status_name(status), words);
+}
+
+/* ---- tensors with guards ---- */
+
+static struct ssa_tensor make(struct ssa_device *dev, const void *values, size_t count)
+{
+    struct ssa_buffer *b;
+    size_t total = count + 2 * GUARD;
+    float *all = malloc(total * 4);
+    OK(ssa_buffer_create(&b, dev, total));
+    for (size_t i = 0; i < total; i++)
+        all[i] = i < GUARD || i >= GUARD + count ? guard_value : NAN;
+    if (values)
+        memcpy(all + GUARD, values, count * 4);
+    OK(ssa_tensor_write(ssa_tensor_at(b, 0), all, total));
+    free(all);
+    return ssa_tensor_at(b, GUARD);
+}
+
+struct ssa_tensor test_new(struct ssa_device *dev, size_t count)
+{
+    return make(dev, NULL, count);
+}
+
+struct ssa_tensor test_from(struct ssa_device *dev, const float *values, size_t count)
+{
+    return make(dev, values, count);
+}
+
+struct ssa_tensor test_from_ints(struct ssa_device *dev, const int32_t *values, size_t count)
+{
+    return make(dev, values, count);
+}
+
+struct ssa_tensor test_plan(struct ssa_device *dev, const struct ssa_plan *plan)
+{
+    return make(dev, plan->data, plan->stride * (size_t)plan->examples);
+}
+
+void test_free(struct ssa_tensor t, size_t count)
+{
+    if (!t.buffer)
+        return;
+    ck_assert_uint_eq(t.buffer->count, count + 2 * GUARD);
+    float *all = malloc(t.buffer->count * 4);
+    OK(ssa_tensor_read(ssa_tensor_at(t.buffer, 0), all, t.buffer->count));
+    for (size_t i = 0; i < t.buffer->count; i++)
+        if ((i < GUARD || i >= GUARD + count) && all[i] != guard_value)
+            ck_abort_msg("guard overwritten: element %td of a tensor of %zu", (ptrdiff_t)i - GUARD, count);
+    free(all);
+    ssa_buffer_destroy(t.buffer);
+}
+
+float *test_read(struct ssa_tensor t, size_t count)
+{
+    float *x = malloc(count * 4);
+    OK(ssa_tensor_read(t, x, count));
+    return x;
+}
+
+/* ---- values and comparison ---- */
+
+float *test_values(size_t count, uint64_t seed, float low, float high)
+{
+    float *x = malloc((count + 4) * sizeof *x);
+    for (size_t i = 0; i < count; i += 4) {
+        struct ssa_philox r = ssa_philox(seed, i, 0x7e57);
+        for (size_t j = 0; j < 4; j++)
+            x[i + j] = low + (high - low) * ssa_uniform(r.v[j]);
+    }
+    return x;
+}
+
+double *test_doubles(const float *values, size_t count)
+{
+    double *x = malloc(count * sizeof *x);
+    for (size_t i = 0; i < count; i++)
+        x[i] = (double)values[i];
+    return x;
+}
+
+bool test_close_to(const char *what, const float *got, const double *want, size_t count, double atol, double rtol,
+                   char *message, size_t message_size)
+{
+    size_t wrong = 0, first = 0, worst = 0;
+    double worst_error = -1;
+    for (size_t i = 0; i < count; i++) {
+        double error = fabs((double)got[i] - want[i]);
+        if (isinf(want[i]) && (double)got[i] == want[i])
+            error = 0;
+        if (!(error <= atol + rtol * fabs(want[i]))) {
+            if (!wrong++)
+                first = i;
+        }
+        if (!(error <= worst_error)) {
+            worst_error = error;
+            worst = i;
+        }
+    }
+    if (wrong)
+        snprintf(message, message_size, "%s: %zu of %zu wrong; first [%zu] is %g, not %g; worst [%zu] is %g, not %g",
+                 what, wrong, count, first, (double)got[first], want[first], worst, (double)got[worst], want[worst]);
+    return !wrong;
+}
+
+void test_compare(const char *what, struct ssa_tensor got, const double *want, size_t count, double atol, double rtol,
+                  const char *context, ...)
+{
+    char message[512], shape[256];
+    float *x = test_read(got, count);
+    bool close = test_close_to(what, x, want, count, atol, rtol, message, sizeof message);
+    free(x);
+    if (close)
+        return;
+    va_list args;
+    va_start(args, context);
+    vsnprintf(shape, sizeof shape, context, args);
+    va_end(args);
+    ck_abort_msg("%s (%s on %s)", message, shape, got.buffer->device->info.id);
+}
+
+void test_same_bits(const char *what, struct ssa_tensor a, struct ssa_tensor b, size_t count)
+{
+    float *x = test_read(a, count), *y = test_read(b, count);
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(&x[i], &y[i], 4))
+            ck_abort_msg("%s: element %zu differs: %.9g and %.9g", what, i, (double)x[i], (double)y[i]);
+    free(x);
+    free(y);
+}

@@ -1,0 +1,68 @@
+/* What every operator's test is made of: devices, guarded tensors, comparison with the double-precision oracle.
+ *
+ *   static void check_add(struct test_device *d, int n) { ... }
+ *   START_TEST(matches_oracle) { for (each device) for (each shape) check_add(...); } END_TEST
+ *   int main(void) { return test_run("add", (TFun[]){matches_oracle, NULL}); }
+ *
+ * Devices: the host backend and every OpenCL device present, or those of $SSA_TEST_DEVICES ("cpu,opencl:0:0").
+ * A PoCL device does not survive a fork: tests run without forking, one executable per operator.
+ */
+#ifndef SSA_TEST_HARNESS_H
+#define SSA_TEST_HARNESS_H
+
+#include "impl.h"
+
+#include <check.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Runs the tests of one executable and returns its exit status. `tests` ends with NULL. */
+int test_run(const char *name, const TTest *const *tests);
+
+int test_device_count(void);
+struct ssa_device *test_device(int i); /* opened once, closed at the end */
+#define FOR_DEVICES(dev) \
+    for (int dev##_i = 0; dev##_i < test_device_count(); dev##_i++) \
+        for (struct ssa_device *dev = test_device(dev##_i); dev; dev = NULL)
+
+/* Fails the test with the library's error text. */
+#define OK(call) \
+    do { \
+        int status_ = (call); \
+        ck_assert_msg(status_ == SSA_OK, "%s: %s: %s", #call, ssa_status_name(status_), ssa_last_error()); \
+    } while (0)
+/* The call must fail with `status`, and the error text must contain `words`. */
+#define FAILS(call, status, words) test_fails((call), (status), (words), #call, __FILE__, __LINE__)
+void test_fails(int got, int status, const char *words, const char *call, const char *file, int line);
+
+/* ---- tensors with guards ---- */
+
+/* A tensor in the middle of a larger buffer: the elements around it hold a pattern that test_free() checks, and an
+ * odd offset that catches kernels which assume alignment. New ones are full of NaN: what an operator leaves
+ * unwritten is seen. */
+struct ssa_tensor test_new(struct ssa_device *dev, size_t count);
+struct ssa_tensor test_from(struct ssa_device *dev, const float *values, size_t count);
+struct ssa_tensor test_from_ints(struct ssa_device *dev, const int32_t *values, size_t count);
+struct ssa_tensor test_plan(struct ssa_device *dev, const struct ssa_plan *plan);
+/* Checks the guards, then frees. Absent tensors are fine. */
+void test_free(struct ssa_tensor t, size_t count);
+float *test_read(struct ssa_tensor t, size_t count); /* free() it */
+
+/* ---- values ---- */
+
+/* A repeatable stream of values: uniform in [low, high). */
+float *test_values(size_t count, uint64_t seed, float low, float high); /* free() it */
+double *test_doubles(const float *values, size_t count);                /* free() it */
+
+/* ---- comparison ---- */
+
+/* |got - want| <= atol + rtol |want| everywhere, no NaN. Prints the first wrong coordinate, the worst error and
+ * `context` (printf-style: the shape, so that the failure can be repeated). */
+bool test_close_to(const char *what, const float *got, const double *want, size_t count, double atol, double rtol,
+                   char *message, size_t message_size);
+void test_compare(const char *what, struct ssa_tensor got, const double *want, size_t count, double atol, double rtol,
+                  const char *context, ...) __attribute__((format(printf, 7, 8)));
+/* Two tensors hold the same bits. */
+void test_same_bits(const char *what, struct ssa_tensor a, struct ssa_tensor b, size_t count);
+
+#endif
