@@ -12,7 +12,9 @@
  *
  * A block's range never steps back from one block to the next, and its slices' sources lie side by side, so a block
  * sees source[slice_start[first] .. slice_start[end]), increasing within each slice. With PLAN_COMMON the block sees
- * slice 0 besides, and no range holds slice 0. No position is listed twice among what one block sees.
+ * slice 0 besides, and no range holds slice 0. No position is listed twice in source[], so that a key's gradient has
+ * one slot; slices may be empty. A block wholly past the real length has an empty range.
+ * Dense and unbiased plans are one block of N queries and one slice (kept positions are merged into it).
  */
 #ifndef SSA_PLAN_H
 #define SSA_PLAN_H

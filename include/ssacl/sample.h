@@ -1,7 +1,8 @@
 /**
  * @file sample.h
  * Sampling: which keys each query attends to. A *plan* is drawn on the host, in integers, from a counter-based
- * generator, so that (seed, step, layer, example) gives the same plan on every machine.
+ * generator (Philox4x32-10 keyed by the seed), so that (seed, step, layer, example) gives the same plan on every
+ * machine. All heads of a layer share it.
  *
  * Source: Hussain et al., "The Information Pathways Hypothesis", KDD 2023, figure 3 (unbiased: uniform shuffle of the
  * sources, cut after k; locally biased: a shuffle that moves sources only a little, cut into slices of w, slice b seen
@@ -22,25 +23,29 @@ enum ssa_sampling {
     SSA_LOCAL     /**< query block b of w queries sees slice b of the locally shuffled keys */
 };
 
-/** How to draw. Zero means the default everywhere. */
+#define SSA_MAX_LENGTH (1 << 22) /**< the longest sequence that can be sampled */
+
+/** How to draw. Zero means the default everywhere; what a kind does not use is ignored. */
 struct ssa_sample {
     int kind;               /**< enum ssa_sampling */
-    int length;             /**< N, the sequence length: queries and keys */
-    int batch;              /**< examples; 0 or 1 unless `per_example` or `lengths` */
+    int length;             /**< N, the sequence length: queries and keys. 1..SSA_MAX_LENGTH */
+    int batch;              /**< examples, 0 means 1; counts only with `per_example` or `lengths` (else one block of
+                                 the plan serves any batch) */
     int keys;               /**< UNBIASED: k, 1..N. LOCAL: keys each query sees, w (look-back: w = 2*slice), 1..N */
-    float sigma;            /**< LOCAL: standard deviation of the jitter in units of the slice; 0 means 1. Use
-                                 `fixed_windows` for none */
+    float sigma;            /**< LOCAL: standard deviation of the jitter in units of the slice, at most 16*N/slice;
+                                 0 means 1. Use `fixed_windows` for none */
     int fixed_windows;      /**< LOCAL: 1: no shuffle at all (plain block-local attention) */
     int look_back;          /**< LOCAL: 1: slices of w/2; block b (of w/2 queries) sees slices b-1 and b */
     int own_key;            /**< 1: a query whose own key is not in its set sees it as one more column */
     int per_example;        /**< 1: every example of the batch draws its own plan */
     const int *lengths;     /**< NULL, or `batch` real lengths (0..N): later positions are padding, never sampled and
                                  never answered. k of an example is then ceil(k * length / N) */
-    const int *keep;        /**< NULL, or positions that every query sees, outside k; sorted, distinct, in [0, N) */
+    const int *keep;        /**< NULL, or positions that every query sees, outside k; sorted, distinct, in [0, N).
+                                 UNBIASED draws its k from the others; LOCAL takes them out of their slices */
     int keep_count;
     uint64_t seed;
-    uint64_t step;
-    uint32_t layer;
+    uint64_t step;          /**< below 2^48 */
+    uint32_t layer;         /**< below 2^15 */
     uint32_t first_example; /**< number of the batch's first example (micro-batches draw what the whole would) */
     size_t reserved[4];
 };
@@ -54,7 +59,8 @@ struct ssa_plan {
     int block;        /**< queries per block: block b is [b*block, min((b+1)*block, N)) */
     int max_keys;     /**< the most keys any query sees (without its own extra column) */
     size_t capacity;  /**< int32 allocated; the plan grows it as needed and keeps it for the next draw */
-    double pairs;     /**< (query, key) pairs over all examples, before causal masking: cost is 4*H*D flop each */
+    double pairs;     /**< (query, key) pairs over the plan's `examples` (a shared draw counts once), own columns
+                           included, before causal masking: cost is 4*H*D flop each */
     double pairs_causal; /**< the same with only keys at or before the query */
 };
 
@@ -65,17 +71,20 @@ SSA_API int ssa_plan_draw(struct ssa_plan *plan, const struct ssa_sample *how);
 /** Frees the plan's memory; the struct may be used again. */
 SSA_API void ssa_plan_finish(struct ssa_plan *plan);
 
-/** The most int32 that any plan of this kind takes, so that device memory can be planned ahead. 0 on bad input. */
+/** The int32 that a plan drawn this way takes, whatever the draw (examples * stride), so that device memory can be
+ *  planned ahead. 0 on bad input. */
 SSA_API size_t ssa_plan_bound(const struct ssa_sample *how);
 
-/** The permutation of an unbiased (sigma < 0) or locally biased (sigma in positions) shuffle of n sources: the raw
- *  draw under a plan, for tests and for other layouts. order[s] is the original position of the source in slot s. */
+/** The permutation of an unbiased (sigma < 0) or locally biased (sigma in positions, at most 16 n) shuffle of n
+ *  sources: the raw draw under a plan, for tests and for other layouts. order[s] is the original position of the
+ *  source in slot s. */
 SSA_API int ssa_shuffle(int32_t *order, int n, double sigma, uint64_t seed, uint64_t step, uint32_t layer,
                         uint32_t example);
 
 /** A plan from an explicit order: slice s is order[slice_start[s] .. slice_start[s+1]), and query block b, the
  *  queries [b*block, (b+1)*block), sees slices [first[b], end[b]); first and end never step back. Sources within a
- *  slice are sorted. For golden cases and for layouts of one's own. */
+ *  slice get sorted; no source may be in two slices, and some may be in none. For golden cases and for layouts of
+ *  one's own. */
 struct ssa_layout {
     int length, block, slices;
     const int32_t *order, *slice_start; /**< slice_start: slices + 1 values */
@@ -85,9 +94,27 @@ struct ssa_layout {
 };
 SSA_API int ssa_plan_from_layout(struct ssa_plan *plan, const struct ssa_layout *layout);
 
-/** The keys that `query` of `example` sees, in increasing order, its own extra key included; returns how many.
- *  `keys` holds at least max_keys + 1. For tests and for people who want to look. */
+/** The keys that `query` of `example` sees, in increasing order, its own extra key included; returns how many, or
+ *  SSA_EINVAL. `keys` holds at least max_keys + 1. For tests and for people who want to look. */
 SSA_API int ssa_plan_keys(const struct ssa_plan *plan, int example, int query, int32_t *keys);
+
+/** Plans drawn ahead: a thread draws the plans of step s + 1 while step s runs. */
+struct ssa_plan_queue;
+
+/** Says how plan `index` of `step` is drawn: fills the zeroed `how`, `how->step` being set already, and returns SSA_OK
+ *  or the status of ssa's last error. Called from the queue's thread, for steps past the last one too: it must depend
+ *  on its arguments and on what never changes. Arrays that `how` points to must stay. */
+typedef int (*ssa_plan_settings)(void *cookie, uint64_t step, int index, struct ssa_sample *how);
+
+/** A queue of `count` plans a step (one a layer; or one a layer and micro-batch). */
+SSA_API int ssa_plan_queue_create(struct ssa_plan_queue **queue, int count, ssa_plan_settings settings, void *cookie);
+
+/** Plan `index` of `step`, as ssa_plan_draw() would draw it; NULL on error. Valid until a plan of another step is
+ *  taken. Steps may come in any order; only step + 1 is drawn ahead. One thread at a time. */
+SSA_API const struct ssa_plan *ssa_plan_queue_take(struct ssa_plan_queue *queue, uint64_t step, int index);
+
+/** Ends the thread and frees the plans. NULL is fine. */
+SSA_API void ssa_plan_queue_destroy(struct ssa_plan_queue *queue);
 
 #ifdef __cplusplus
 }
