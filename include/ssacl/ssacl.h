@@ -3,7 +3,9 @@
 #define SSACL_H
 #include "base.h"
 #include "device.h"
+#include "model.h"
 #include "ops.h"
 #include "sample.h"
 #include "tensor.h"
+#include "train.h"
 #endif

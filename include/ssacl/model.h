@@ -1,0 +1,150 @@
+/**
+ * @file model.h
+ * A transformer over token ids: its parameters, its memory, and one forward and backward pass.
+ *
+ *   x = embed[id] (+ position[n]);  per layer: x += proj(attention(norm1(x))), x += down(gelu(up(norm2(x))));
+ *   logits = head(norm(x))
+ * Pre-norm, causal unless told, rotary or learned positions, head tied to the embedding unless told. Which keys a
+ * layer's attention sees is given to every pass as plans (sample.h); no plan means dense.
+ *
+ * Everything here is made of the public operators (ops.h). Forward and backward are written out by hand in
+ * lib/model/model.c. Memory is planned before anything is allocated: ssa_model_memory() says what it will take.
+ */
+#ifndef SSACL_MODEL_H
+#define SSACL_MODEL_H
+
+#include "ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum ssa_positions { SSA_POSITIONS_ROTARY, SSA_POSITIONS_LEARNED };
+
+/** What a model is. Zero means the default. */
+struct ssa_model_config {
+    int layers;        /**< L */
+    int heads;         /**< H; the head width C/H is a multiple of 8, at most 256 */
+    int kv_heads;      /**< heads of keys and values, dividing H; 0 means H */
+    int width;         /**< C */
+    int hidden;        /**< width of the MLP; 0 means 4*C */
+    int vocabulary;    /**< V; 256 for bytes */
+    int length;        /**< N, the longest sequence */
+    int positions;     /**< enum ssa_positions */
+    float rope_base;   /**< 0 means 10000 */
+    int norm;          /**< enum ssa_norm_kind */
+    float norm_eps;    /**< 0 means 1e-5 */
+    int activation;    /**< SSA_ACT_GELU (also 0) or SSA_ACT_GELU_TANH */
+    int untied;        /**< 1: the head has its own matrix */
+    int no_bias;       /**< 1: linear layers and norms without biases */
+    int bidirectional; /**< 1: an encoder: every query may see later keys */
+    float dropout;     /**< after the embedding and after both branches of a layer, in [0, 1) */
+    size_t reserved[8];
+};
+
+/** SSA_EINVAL names the field that is wrong and what would be right. */
+SSA_API int ssa_model_check(const struct ssa_model_config *config);
+
+/** Parameters (floats) of such a model; 0 if the config is wrong. */
+SSA_API size_t ssa_model_count(const struct ssa_model_config *config);
+
+/** What a model is made for. */
+struct ssa_model_limits {
+    int batch;           /**< most sequences in one pass (the micro-batch) */
+    int training;        /**< 1: gradients, and the activations that backward needs, are kept */
+    size_t max_buffer;   /**< largest single buffer in elements; 0 means what the device allows */
+    size_t reserved[4];
+};
+
+/** Bytes of device memory. `total` is the sum. Beside it operators keep scratch of their own (packed matrices, split
+ *  sums), which grows at the first steps to a few per cent of the activations. */
+struct ssa_memory {
+    size_t parameters, gradients, moments, activations, inputs, total;
+};
+
+/** What a model will take, before anything is allocated. moments is 0: they are the trainer's. */
+SSA_API int ssa_model_memory(const struct ssa_model_config *config, const struct ssa_model_limits *limits,
+                             struct ssa_memory *memory);
+
+struct ssa_model;
+
+/** Allocates a model; its parameters are ssa_model_initialise()d with seed 0.
+ *  SSA_EINVAL: see ssa_model_check(). SSA_ENOMEM: "needs X MiB, device has Y", and a smaller batch or width that would
+ *  fit; nothing stays allocated. */
+SSA_API int ssa_model_create(struct ssa_model **model, struct ssa_device *device,
+                             const struct ssa_model_config *config, const struct ssa_model_limits *limits);
+SSA_API void ssa_model_destroy(struct ssa_model *model);
+
+SSA_API const struct ssa_model_config *ssa_model_get_config(const struct ssa_model *model);
+SSA_API const struct ssa_model_limits *ssa_model_get_limits(const struct ssa_model *model);
+SSA_API struct ssa_device *ssa_model_get_device(const struct ssa_model *model);
+
+/** As GPT-2: matrices and embeddings from N(0, 0.02^2), those that end a residual branch divided by sqrt(2L), gains 1,
+ *  biases 0. From a counter-based generator: the same bits on every machine. */
+SSA_API int ssa_model_initialise(struct ssa_model *model, uint64_t seed);
+
+/* ---- parameters ---- */
+
+/** One parameter. Matrices (decayed by the optimiser) come first, then gains and biases. Names are "embed.weight"
+ *  [V,C], "position.weight" [N,C], "layer.3.qkv.weight" [(H + 2 kv_heads) D, C], "layer.3.proj.weight" [C,C],
+ *  "layer.3.up.weight" [hidden,C], "layer.3.down.weight" [C,hidden], "head.weight" [V,C]; "layer.3.norm1.gain",
+ *  "layer.3.norm1.bias", "layer.3.qkv.bias", ..., "norm.gain". */
+struct ssa_parameter {
+    char name[48];
+    int rows, columns;             /**< columns 0: a vector of `rows` */
+    size_t count;
+    int decayed;
+    struct ssa_tensor value, grad; /**< grad is absent unless training */
+    int part;                      /**< which of ssa_model_part()s holds it */
+    size_t offset;                 /**< and where in it */
+};
+
+SSA_API int ssa_model_parameter_count(const struct ssa_model *model);
+SSA_API const struct ssa_parameter *ssa_model_parameter(const struct ssa_model *model, int i);
+/** By name; NULL if there is none. */
+SSA_API const struct ssa_parameter *ssa_model_find(const struct ssa_model *model, const char *name);
+
+/** A run of parameters side by side in one buffer, all decayed or none: what an optimiser updates in one call.
+ *  Two parts when the device allows everything in one allocation. Padding between parameters is zero and stays so. */
+struct ssa_model_part {
+    struct ssa_tensor value, grad;
+    size_t count;
+    int decayed;
+};
+SSA_API int ssa_model_part_count(const struct ssa_model *model);
+SSA_API struct ssa_model_part ssa_model_part(const struct ssa_model *model, int i);
+
+/* ---- passes ---- */
+
+/** One pass over `batch` sequences of `length` tokens. */
+struct ssa_pass {
+    const int32_t *tokens;  /**< [batch, length], host memory, in [0, V) */
+    const int32_t *targets; /**< [batch, length] or NULL: no loss; negative: ignored */
+    int batch, length;      /**< 0 means the model's; never more than them */
+    const struct ssa_plan *const *plans; /**< NULL: dense; else one a layer, NULL or SSA_DENSE-like for dense */
+    int training;           /**< 1: dropout is on and backward may follow */
+    float smoothing;        /**< of the labels */
+    float grad_scale;       /**< d(objective)/d(sum of losses): 1/(counted targets) for the mean; 0 means 1 */
+    uint64_t seed, step;    /**< of dropout, */
+    uint32_t first_example; /**< and the number of the pass's first sequence in its step */
+    size_t reserved[4];
+};
+
+/** Enqueues a forward pass. With targets, ssa_model_losses() holds a loss (nats) a position afterwards.
+ *  `tokens`, `targets` and plans may be reused when the call returns. */
+SSA_API int ssa_model_forward(struct ssa_model *model, const struct ssa_pass *pass);
+
+/** Enqueues the backward pass of the last forward, which must have had `training` and targets. Gradients are set, or
+ *  added to if `accumulate`. Once a forward. */
+SSA_API int ssa_model_backward(struct ssa_model *model, int accumulate);
+
+/** Losses of the last forward, [batch * length], 0 where ignored. */
+SSA_API struct ssa_tensor ssa_model_losses(const struct ssa_model *model);
+
+/** Logits [V] of position `position` of sequence `sequence` of the last forward without targets, on the host. Waits. */
+SSA_API int ssa_model_read_logits(struct ssa_model *model, int sequence, int position, float *logits);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,215 @@
+/**
+ * @file train.h
+ * Training: stages of sampling, the trainer, evaluation and self-ensemble, generation, checkpoints.
+ *
+ *   ssa_model_create(&model, device, &config, &limits);            // limits.batch: the micro-batch
+ *   ssa_trainer_create(&trainer, model, &training, &data);
+ *   ssa_trainer_run(trainer, 0, &(struct ssa_run){.progress = print, .stop = &interrupted});
+ *   ssa_checkpoint_save("run.safetensors", model, trainer, note);
+ *
+ * Everything a step does follows from (seed, step): the positions of its sequences in the data, its samples, its
+ * dropout. So a run that was stopped and resumed gives the same bits as one that was not (on the same device).
+ * Writing logs (JSONL or otherwise) is the program's: struct ssa_progress has what goes into a line.
+ */
+#ifndef SSACL_TRAIN_H
+#define SSACL_TRAIN_H
+
+#include "model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- what each layer samples ---- */
+
+/** How the layers of a model sample, in ratios of the length. Zeroed: dense. */
+struct ssa_pattern {
+    int kind;           /**< enum ssa_sampling */
+    float ratio;        /**< keys a query sees / N, in (0, 1]; ratio*N must be whole, and for SSA_LOCAL its slices
+                             (ratio*N, with look_back half of it) must divide N */
+    int look_back;      /**< SSA_LOCAL: a query sees its own slice and the one before, each of half the keys */
+    float sigma;        /**< SSA_LOCAL: jitter in slices; 0 means 1 */
+    int fixed_windows;  /**< SSA_LOCAL: no shuffle */
+    int no_own_key;     /**< 1: a query whose own key was not drawn does not see it */
+    int per_example;    /**< 1: each sequence has its own draw */
+    int keep_first;     /**< the first positions that every query sees besides, 0..64 */
+    int dense_first;    /**< this many of the first layers are dense */
+    int dense_last;     /**< this many of the last layers are dense */
+    float ratio_last;   /**< the ratio grows linearly over the sampled layers to this one in the last of them, each
+                             rounded to the nearest that divides; 0: the same everywhere */
+    const struct ssa_pattern *layers; /**< NULL, or one pattern a layer that replaces all of this */
+    int layer_count;                  /**< how many `layers` has: must be the model's */
+    size_t reserved[4];
+};
+
+/** What layer `layer` of `layers` samples: fills kind, length, batch, keys, sigma, ... of `sample` and zeroes the
+ *  rest. SSA_EINVAL names the ratio, the length and the nearest ratio that would do. */
+SSA_API int ssa_pattern_sample(const struct ssa_pattern *pattern, int layer, int layers, int length, int batch,
+                               struct ssa_sample *sample);
+
+/* ---- training ---- */
+
+/** Token ids in host memory: bytes, or 16- or 32-bit unsigned integers. */
+struct ssa_data {
+    const void *items;
+    size_t count;
+    int item_size; /**< 1 (also 0), 2 or 4 bytes */
+};
+
+/** A stretch of training. */
+struct ssa_stage {
+    struct ssa_pattern pattern;
+    int steps;
+    float lr;       /**< peak learning rate */
+    float lr_end;   /**< where the cosine ends; 0 means lr/10 */
+    int warmup;     /**< steps of linear warm-up */
+    size_t reserved[4];
+};
+
+/** Zero means the default. */
+struct ssa_train_config {
+    int batch;          /**< sequences a step; 0 means the model's limits.batch, of which it must be a multiple */
+    float beta1, beta2; /**< 0 means 0.9, 0.95 */
+    float eps;          /**< 0 means 1e-8 */
+    float decay;        /**< 0 means 0.1, negative none; never on gains and biases */
+    float clip;         /**< of the gradient's norm; 0 means 1, negative none */
+    float smoothing;    /**< of the labels */
+    uint64_t seed;
+    const struct ssa_stage *stages; /**< copied */
+    int stage_count;
+    size_t reserved[4];
+};
+
+/** Checks a whole run before anything is allocated: both configs, every stage's pattern on this model, the data's
+ *  length (0: not checked), and memory. SSA_ENOMEM: "needs X MiB, device has Y" and the change that would fit (a
+ *  smaller micro-batch with the same batch, or a smaller width). `memory` may be NULL. */
+SSA_API int ssa_train_check(struct ssa_device *device, const struct ssa_model_config *model,
+                            const struct ssa_model_limits *limits, const struct ssa_train_config *training,
+                            size_t data_count, struct ssa_memory *memory);
+
+/** Learning rate of a step (from 0) within the stages. */
+SSA_API float ssa_learning_rate(const struct ssa_train_config *training, int step);
+
+struct ssa_trainer;
+
+/** `model` (made with limits.training) and the data's items must outlive the trainer. The model's parameters are
+ *  taken as they are: call ssa_model_initialise() with the run's seed first. */
+SSA_API int ssa_trainer_create(struct ssa_trainer **trainer, struct ssa_model *model,
+                               const struct ssa_train_config *training, const struct ssa_data *data);
+SSA_API void ssa_trainer_destroy(struct ssa_trainer *trainer);
+
+SSA_API const struct ssa_train_config *ssa_trainer_get_config(const struct ssa_trainer *trainer);
+SSA_API int ssa_trainer_get_step(const struct ssa_trainer *trainer);       /**< steps done */
+SSA_API int ssa_trainer_total_steps(const struct ssa_trainer *trainer);    /**< of all stages */
+
+/** Enqueues one step; nothing is read back. SSA_EINVAL past the last. */
+SSA_API int ssa_trainer_step(struct ssa_trainer *trainer);
+
+/** Loss (nats a token, before the update) of each of the last `count` steps, oldest first, and the gradient's norm
+ *  before clipping of the last (may be NULL). Waits. count at most 1024 and at most the steps done since create. */
+SSA_API int ssa_trainer_losses(struct ssa_trainer *trainer, int count, float *losses, float *norm);
+
+/** What there is to say after a step. */
+struct ssa_progress {
+    int step, steps;          /**< steps done, of all */
+    int stage;                /**< of the last step, from 0 */
+    double loss;              /**< mean over the steps since the last report, nats a token */
+    double gradient_norm;     /**< of the last step, before clipping */
+    double lr;                /**< of the last step */
+    double tokens;            /**< trained on so far, over resumes */
+    double tokens_per_second; /**< since the last report */
+    double seconds;           /**< since ssa_trainer_run() began */
+    double seconds_left;      /**< to the end of all stages, at the mean speed of this stage so far */
+};
+
+/** Zero means the default. */
+struct ssa_run {
+    void (*progress)(void *cookie, const struct ssa_progress *progress);
+    void *cookie;
+    int every;               /**< steps between reports; 0 means 10. The last step always reports */
+    const volatile int *stop; /**< non-zero: return SSA_ESTOPPED after the step at hand (set it in a signal handler) */
+    size_t reserved[4];
+};
+
+/** Runs until `until` steps are done (0: to the end of the last stage). A loss that is not a number is an error that
+ *  says at which step. */
+SSA_API int ssa_trainer_run(struct ssa_trainer *trainer, int until, const struct ssa_run *run);
+
+/* ---- evaluation ---- */
+
+/** Zero means the default. */
+struct ssa_evaluation {
+    const struct ssa_pattern *pattern; /**< NULL: dense */
+    int passes;              /**< M of the self-ensemble, 1..1000; 0 means 1. Dense: 1 */
+    size_t windows;          /**< at most so many windows, spread evenly over the data; 0: all */
+    uint64_t seed;           /**< of the samples */
+    const volatile int *stop;
+    void (*progress)(void *cookie, double done); /**< share done, 0..1 */
+    void *cookie;
+    size_t reserved[4];
+};
+
+/** Losses in nats a token. For bytes, bits per byte are loss/ln 2. */
+struct ssa_scores {
+    double loss;          /**< of the ensemble of all passes */
+    double single;        /**< mean over the single passes */
+    double single_spread; /**< their standard deviation; 0 for one pass */
+    size_t tokens;        /**< predicted */
+    double seconds;
+};
+
+/** Mean loss over non-overlapping windows of the model's length (the tail, shorter, included when causal). With M
+ *  passes: the passes' probabilities of each token are averaged in log space, log(1/M sum_m p_m).
+ *  @param ensemble NULL, or M values: ensemble[m-1] is the loss of the first m passes' ensemble
+ *  @param singles  NULL, or M values: the loss of each pass alone
+ *  SSA_ESTOPPED if stopped. Any model of the device serves, made for training or not. */
+SSA_API int ssa_evaluate(struct ssa_model *model, const struct ssa_data *data, const struct ssa_evaluation *how,
+                         struct ssa_scores *scores, double *ensemble, double *singles);
+
+/** Zero means the default. */
+struct ssa_generation {
+    float temperature;  /**< 0 means 1; negative: the likeliest token */
+    int top_k;          /**< 0: all */
+    uint64_t seed;
+    int (*token)(void *cookie, int32_t token); /**< called with each new one; non-zero stops */
+    void *cookie;
+    size_t reserved[4];
+};
+
+/** Continues `prompt` (at least one token; its end counts where it is longer than the model) by `count` tokens, with
+ *  dense attention over the last N at most. `out` may be NULL. */
+SSA_API int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t prompt_count, size_t count,
+                         int32_t *out, const struct ssa_generation *how);
+
+/* ---- checkpoints ---- */
+
+/** Writes a safetensors file: the parameters by name; with a trainer also the optimiser's moments ("moment1.<name>",
+ *  "moment2.<name>"); config, stages, seed, step, `note` (may be NULL: the program's own words) and a checksum of the
+ *  data in its metadata. Written beside `path`, synced, then renamed over it: `path` is never half a file.
+ *  SSA_EIO with the system's reason. */
+SSA_API int ssa_checkpoint_save(const char *path, struct ssa_model *model, struct ssa_trainer *trainer,
+                                const char *note);
+
+struct ssa_checkpoint;
+
+/** Opens and checks a whole checkpoint (structure and checksum). SSA_EIO: cannot be read. SSA_EFORMAT: one sentence
+ *  says what is wrong with it. */
+SSA_API int ssa_checkpoint_open(struct ssa_checkpoint **checkpoint, const char *path);
+SSA_API void ssa_checkpoint_close(struct ssa_checkpoint *checkpoint);
+
+SSA_API const struct ssa_model_config *ssa_checkpoint_model(const struct ssa_checkpoint *checkpoint);
+/** NULL if it was saved without a trainer. Its stages belong to the checkpoint. `batch` is the step's. */
+SSA_API const struct ssa_train_config *ssa_checkpoint_training(const struct ssa_checkpoint *checkpoint);
+SSA_API int ssa_checkpoint_step(const struct ssa_checkpoint *checkpoint);
+SSA_API const char *ssa_checkpoint_note(const struct ssa_checkpoint *checkpoint); /**< "" if none */
+
+/** Puts its parameters into `model`, and its optimiser state and step into `trainer` (may be NULL), which continues
+ *  as if never stopped. SSA_EFORMAT names what differs if it is of another model, SSA_EINVAL if it has no optimiser
+ *  state or the trainer's seed or batch differ. Nothing is changed on error. */
+SSA_API int ssa_checkpoint_load(const struct ssa_checkpoint *checkpoint, struct ssa_model *model,
+                                struct ssa_trainer *trainer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
