@@ -1,25 +1,130 @@
-#include "../impl.h"
+#include "attention.h"
+#include "plan.h"
 
-int ssa_attention_fwd_check(struct ssa_device *device, const struct ssa_attention_fwd *a)
+#include <math.h>
+
+/* The fields that forward and backward share have the same names, so that one macro serves both. */
+#define SET_DEFAULTS(a) \
+    do { \
+        (a)->kv_heads = (a)->kv_heads ? (a)->kv_heads : (a)->heads; \
+        (a)->q_stride = (a)->q_stride ? (a)->q_stride : (a)->heads * (a)->width; \
+        (a)->k_stride = (a)->k_stride ? (a)->k_stride : (a)->kv_heads * (a)->width; \
+        (a)->v_stride = (a)->v_stride ? (a)->v_stride : (a)->kv_heads * (a)->width; \
+        (a)->out_stride = (a)->out_stride ? (a)->out_stride : (a)->heads * (a)->width; \
+        (a)->scale = (a)->scale != 0.0f ? (a)->scale : 1.0f / sqrtf((float)(a)->width); \
+    } while (0)
+
+static struct ssa_attention_fwd forward_defaults(const struct ssa_attention_fwd *given)
 {
-    (void)device, (void)a;
-    return ssa_fail(SSA_EUNSUPPORTED, "attention_fwd: not yet");
+    struct ssa_attention_fwd a = *given;
+    SET_DEFAULTS(&a);
+    return a;
 }
 
-int ssa_attention_fwd_run(struct ssa_device *device, const struct ssa_attention_fwd *a)
+static struct ssa_attention_bwd backward_defaults(const struct ssa_attention_bwd *given)
 {
-    (void)device, (void)a;
-    return SSA_EUNSUPPORTED;
+    struct ssa_attention_bwd a = *given;
+    SET_DEFAULTS(&a);
+    a.dq_stride = a.dq_stride ? a.dq_stride : a.q_stride;
+    a.dk_stride = a.dk_stride ? a.dk_stride : a.k_stride;
+    a.dv_stride = a.dv_stride ? a.dv_stride : a.v_stride;
+    return a;
 }
 
-int ssa_attention_bwd_check(struct ssa_device *device, const struct ssa_attention_bwd *a)
+static int check_sizes(const char *op, int batch, int length, int heads, int kv_heads, int width)
 {
-    (void)device, (void)a;
-    return ssa_fail(SSA_EUNSUPPORTED, "attention_bwd: not yet");
+    int err;
+    TRY(ssa_check_positive(op, "batch", batch));
+    TRY(ssa_check_positive(op, "length", length));
+    TRY(ssa_check_positive(op, "heads", heads));
+    TRY(ssa_check_positive(op, "width", width));
+    REQUIRE(width % 8 == 0 && width <= 256, "%s: width is %d, must be a multiple of 8 up to 256", op, width);
+    REQUIRE(kv_heads > 0 && heads % kv_heads == 0,
+            "%s: kv_heads is %d, must divide heads, %d (0 means as many as heads)", op, kv_heads, heads);
+    REQUIRE((long long)heads * width <= INT32_MAX, "%s: heads * width is past 2^31", op);
+done:
+    return err;
 }
 
-int ssa_attention_bwd_run(struct ssa_device *device, const struct ssa_attention_bwd *a)
+static int check_plan(struct ssa_device *device, const char *op, const struct ssa_plan *plan, struct ssa_tensor data,
+                      int batch, int length)
 {
-    (void)device, (void)a;
-    return SSA_EUNSUPPORTED;
+    int err;
+    REQUIRE(plan && plan->data, "%s: plan is absent or not drawn (ssa_plan_draw)", op);
+    REQUIRE(plan->length == length, "%s: plan is for length %d, not %d", op, plan->length, length);
+    REQUIRE(plan->examples == 1 || plan->examples == batch,
+            "%s: plan holds %d examples, must be 1 or the batch, %d", op, plan->examples, batch);
+    TRY(ssa_check_tensor(device, op, "plan_data", data, plan->stride * (size_t)plan->examples, false));
+done:
+    return err;
+}
+
+/* Rows [batch * length, heads * width], `stride` apart. */
+static int check_rows(struct ssa_device *device, const char *op, const char *operand, struct ssa_tensor t, size_t rows,
+                      int heads, int width, int stride)
+{
+    int err;
+    REQUIRE(stride >= heads * width, "%s: %s's stride is %d, its rows are %d wide", op, operand, stride, heads * width);
+    TRY(ssa_check_tensor(device, op, operand, t, ssa_extent(rows, (size_t)heads * (size_t)width, (size_t)stride),
+                         false));
+done:
+    return err;
+}
+
+int ssa_attention_fwd_check(struct ssa_device *device, const struct ssa_attention_fwd *given)
+{
+    static const char op[] = "attention_fwd";
+    struct ssa_attention_fwd a = *given;
+    int err;
+    TRY(ssa_check_reserved(op, a.reserved, 4));
+    TRY(check_sizes(op, a.batch, a.length, a.heads, a.kv_heads ? a.kv_heads : a.heads, a.width));
+    TRY(check_plan(device, op, a.plan, a.plan_data, a.batch, a.length));
+    a = forward_defaults(&a);
+    size_t rows = (size_t)a.batch * (size_t)a.length;
+    TRY(check_rows(device, op, "q", a.q, rows, a.heads, a.width, a.q_stride));
+    TRY(check_rows(device, op, "k", a.k, rows, a.kv_heads, a.width, a.k_stride));
+    TRY(check_rows(device, op, "v", a.v, rows, a.kv_heads, a.width, a.v_stride));
+    TRY(check_rows(device, op, "out", a.out, rows, a.heads, a.width, a.out_stride));
+    TRY(ssa_check_tensor(device, op, "lse", a.lse, rows * (size_t)a.heads, false));
+done:
+    return err;
+}
+
+int ssa_attention_bwd_check(struct ssa_device *device, const struct ssa_attention_bwd *given)
+{
+    static const char op[] = "attention_bwd";
+    struct ssa_attention_bwd a = *given;
+    int err;
+    TRY(ssa_check_reserved(op, a.reserved, 4));
+    TRY(check_sizes(op, a.batch, a.length, a.heads, a.kv_heads ? a.kv_heads : a.heads, a.width));
+    TRY(check_plan(device, op, a.plan, a.plan_data, a.batch, a.length));
+    a = backward_defaults(&a);
+    size_t rows = (size_t)a.batch * (size_t)a.length;
+    TRY(check_rows(device, op, "q", a.q, rows, a.heads, a.width, a.q_stride));
+    TRY(check_rows(device, op, "k", a.k, rows, a.kv_heads, a.width, a.k_stride));
+    TRY(check_rows(device, op, "v", a.v, rows, a.kv_heads, a.width, a.v_stride));
+    TRY(check_rows(device, op, "out", a.out, rows, a.heads, a.width, a.out_stride));
+    TRY(ssa_check_tensor(device, op, "lse", a.lse, rows * (size_t)a.heads, false));
+    TRY(check_rows(device, op, "dout", a.dout, rows, a.heads, a.width, a.out_stride));
+    TRY(check_rows(device, op, "dq", a.dq, rows, a.heads, a.width, a.dq_stride));
+    TRY(check_rows(device, op, "dk", a.dk, rows, a.kv_heads, a.width, a.dk_stride));
+    TRY(check_rows(device, op, "dv", a.dv, rows, a.kv_heads, a.width, a.dv_stride));
+done:
+    return err;
+}
+
+int ssa_attention_fwd_run(struct ssa_device *device, const struct ssa_attention_fwd *given)
+{
+    struct ssa_attention_fwd a = forward_defaults(given);
+    if (device->info.gpu_shape)
+        return ssa_attention_fwd_gpu(device, &a);
+    return ssa_fail(SSA_EUNSUPPORTED, "attention_fwd: no kernel for %s", device->info.name);
+}
+
+int ssa_attention_bwd_run(struct ssa_device *device, const struct ssa_attention_bwd *given)
+{
+    struct ssa_attention_bwd a = backward_defaults(given);
+    if (device->info.gpu_shape)
+        return ssa_attention_bwd_gpu(device, &a);
+    return ssa_fail(SSA_EUNSUPPORTED, "attention_bwd: no kernel for %s", device->info.name);
 }
