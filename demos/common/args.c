@@ -1,0 +1,293 @@
+#include "args.h"
+
+#include "say.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_OPTIONS = 96, HELP_WIDTH = 80, HELP_INDENT = 26, FIRST_LONG = 256 };
+
+/* ---- values ---- */
+
+int parse_int(const char *word, long low, long high, long *value)
+{
+    char *end;
+    errno = 0;
+    long v = strtol(word, &end, 10);
+    if (end == word || *end || isspace((unsigned char)*word) || errno || v < low || v > high)
+        return -1;
+    *value = v;
+    return 0;
+}
+
+int parse_u64(const char *word, uint64_t *value)
+{
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(word, &end, 10);
+    if (!isdigit((unsigned char)*word) || *end || errno)
+        return -1;
+    *value = v;
+    return 0;
+}
+
+int parse_real(const char *word, double low, double high, double *value)
+{
+    char *end;
+    errno = 0;
+    double v = strtod(word, &end);
+    if (end == word || *end || isspace((unsigned char)*word) || (errno && fabs(v) > 1) || !(v >= low && v <= high))
+        return -1;
+    *value = v;
+    return 0;
+}
+
+int parse_choice(const char *word, size_t length, const char *choices)
+{
+    for (int i = 0;; i++) {
+        size_t n = strcspn(choices, "|");
+        if (n == length && !strncmp(word, choices, n))
+            return i;
+        if (!choices[n])
+            return -1;
+        choices += n + 1;
+    }
+}
+
+/* ---- help ---- */
+
+/* Prints words up to the right margin; `column` is where the cursor stands. */
+static void wrap(const char *text, size_t length, int indent, int column)
+{
+    const char *end = text + length;
+    while (text < end) {
+        int n = (int)strcspn(text, " \n");
+        if (text + n > end)
+            n = (int)(end - text);
+        if (column > indent && column + 1 + n > HELP_WIDTH) {
+            printf("\n%*s", indent, "");
+            column = indent;
+        } else if (column > indent) {
+            putchar(' ');
+            column++;
+        }
+        printf("%.*s", n, text);
+        column += n;
+        text += n;
+        while (text < end && *text == ' ')
+            text++;
+    }
+    putchar('\n');
+}
+
+static void print_paragraphs(const char *text)
+{
+    while (*text) {
+        size_t n = strcspn(text, "\n");
+        if (*text == ' ' || n == 0)
+            printf("%.*s\n", (int)n, text);
+        else
+            wrap(text, n, 0, 0);
+        text += n + (text[n] == '\n');
+    }
+}
+
+/* " [300]": what holds if the option is not given. */
+static void format_default(const struct arg *a, char *text, size_t size)
+{
+    *text = 0;
+    if (a->kind == ARG_KIND_INT && *(int *)a->target)
+        snprintf(text, size, " [%d]", *(int *)a->target);
+    if (a->kind == ARG_KIND_U64)
+        snprintf(text, size, " [%llu]", (unsigned long long)*(uint64_t *)a->target);
+    if (a->kind == ARG_KIND_REAL && *(double *)a->target != 0)
+        snprintf(text, size, " [%g]", *(double *)a->target);
+    if (a->kind == ARG_KIND_TEXT && *(const char **)a->target)
+        snprintf(text, size, " [%s]", *(const char **)a->target);
+    if (a->kind == ARG_KIND_CHOICE && *(int *)a->target >= 0) {
+        const char *word = a->value;
+        for (int i = *(int *)a->target; i > 0; i--)
+            word += strcspn(word, "|") + 1;
+        snprintf(text, size, " [%.*s]", (int)strcspn(word, "|"), word);
+    }
+}
+
+static void print_option(const struct arg *a)
+{
+    char left[128], right[1024], preset[256];
+    int n = a->letter ? snprintf(left, sizeof left, "  -%c, --%s", a->letter, a->name)
+                      : snprintf(left, sizeof left, "      --%s", a->name);
+    if (a->value)
+        n += snprintf(left + n, sizeof left - (size_t)n, " %s", a->value);
+    format_default(a, preset, sizeof preset);
+    snprintf(right, sizeof right, "%s%s", a->help, preset);
+    if (n + 2 > HELP_INDENT)
+        printf("%s\n%*s", left, HELP_INDENT, "");
+    else
+        printf("%-*s", HELP_INDENT, left);
+    wrap(right, strlen(right), HELP_INDENT, HELP_INDENT);
+}
+
+void args_help(const struct arg *table, const struct args_page *page)
+{
+    printf("usage: %s %s\n\n", page->name, page->usage);
+    print_paragraphs(page->about);
+    for (const struct arg *a = table; a->kind; a++)
+        if (a->kind == ARG_KIND_HEADING)
+            printf("\n%s:\n", a->help);
+        else
+            print_option(a);
+    printf("  -h, --help              this text\n");
+    if (page->examples)
+        printf("\n%s", page->examples);
+}
+
+/* ---- parsing ---- */
+
+static int refuse(const char *form, const struct arg *a, const char *word)
+{
+    say_error("--%s: '%s' is not %s (see --help)", a->name, word, form);
+    return EXIT_USAGE;
+}
+
+static int store_number(const struct arg *a, const char *word)
+{
+    char form[128];
+    long whole;
+    if (a->kind == ARG_KIND_INT && !parse_int(word, (long)a->low, (long)a->high, &whole)) {
+        *(int *)a->target = (int)whole;
+        return 0;
+    }
+    if (a->kind == ARG_KIND_REAL && !parse_real(word, a->low, a->high, a->target))
+        return 0;
+    snprintf(form, sizeof form, "a %s from %g to %.10g", a->kind == ARG_KIND_INT ? "whole number" : "number", a->low,
+             a->high);
+    return refuse(form, a, word);
+}
+
+static int store_list(const struct arg *a, const char *word)
+{
+    struct arg_list *list = a->target;
+    if (list->count == ARG_LIST_MAX) {
+        say_error("--%s: more than %d of them", a->name, ARG_LIST_MAX);
+        return EXIT_USAGE;
+    }
+    list->items[list->count++] = word;
+    return 0;
+}
+
+static int store_choice(const struct arg *a, const char *word)
+{
+    char form[256];
+    int i = parse_choice(word, strlen(word), a->value);
+    if (i >= 0) {
+        *(int *)a->target = i;
+        return 0;
+    }
+    snprintf(form, sizeof form, "one of %s", a->value);
+    return refuse(form, a, word);
+}
+
+static int store(const struct arg *a, const char *word)
+{
+    switch (a->kind) {
+    case ARG_KIND_FLAG:
+        *(int *)a->target = 1;
+        return 0;
+    case ARG_KIND_U64:
+        return parse_u64(word, a->target) ? refuse("a whole number from 0 to 18446744073709551615", a, word) : 0;
+    case ARG_KIND_TEXT:
+        *(const char **)a->target = word;
+        return *word ? 0 : refuse("a name", a, word);
+    case ARG_KIND_CHOICE:
+        return store_choice(a, word);
+    case ARG_KIND_LIST:
+        return store_list(a, word);
+    default:
+        return store_number(a, word);
+    }
+}
+
+/* getopt's own tables, made from ours. The value of a long option is FIRST_LONG + its index. */
+static void make_getopt(const struct arg *table, struct option *longs, char *shorts)
+{
+    int n = 0;
+    *shorts++ = ':'; /* "missing value" is told from "unknown option" */
+    *shorts++ = 'h';
+    longs[n++] = (struct option){"help", no_argument, NULL, 'h'};
+    for (int i = 0; table[i].kind && n < MAX_OPTIONS - 1; i++) {
+        if (table[i].kind == ARG_KIND_HEADING)
+            continue;
+        int value = table[i].kind != ARG_KIND_FLAG;
+        longs[n++] = (struct option){table[i].name, value ? required_argument : no_argument, NULL, FIRST_LONG + i};
+        if (table[i].letter)
+            *shorts++ = (char)table[i].letter;
+        if (table[i].letter && value)
+            *shorts++ = ':';
+    }
+    longs[n] = (struct option){0};
+    *shorts = 0;
+}
+
+static const struct arg *find(const struct arg *table, int option)
+{
+    if (option >= FIRST_LONG)
+        return &table[option - FIRST_LONG];
+    for (; table->kind; table++)
+        if (table->letter == option)
+            return table;
+    return NULL;
+}
+
+static int bad_option(int option, char **argv)
+{
+    const char *word = argv[optind - 1];
+    if (option == ':')
+        say_error("%s needs a value (see --help)", word);
+    else if (optopt && optopt < FIRST_LONG)
+        say_error("unknown option -%c (see --help)", optopt);
+    else
+        say_error("%s is %s (see --help)", word, optopt ? "an option that takes no value" : "not an option, or short for several");
+    return EXIT_USAGE;
+}
+
+/* The words without a dash. */
+static int take_rest(const struct args_page *page, int argc, char **argv)
+{
+    for (; optind < argc; optind++) {
+        if (!page->rest || page->rest->count == ARG_LIST_MAX) {
+            say_error(page->rest ? "'%s' is one file too many" : "'%s' is not expected here (see --help)", argv[optind]);
+            return EXIT_USAGE;
+        }
+        page->rest->items[page->rest->count++] = argv[optind];
+    }
+    return ARGS_GO;
+}
+
+int args_parse(const struct arg *table, const struct args_page *page, int argc, char **argv)
+{
+    struct option longs[MAX_OPTIONS];
+    char shorts[2 * MAX_OPTIONS + 4];
+    int option, status;
+    say_set_program(page->name);
+    make_getopt(table, longs, shorts);
+    opterr = 0;
+    optind = 1;
+    while ((option = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+        if (option == 'h') {
+            args_help(table, page);
+            return 0;
+        }
+        const struct arg *a = option == '?' || option == ':' ? NULL : find(table, option);
+        if (!a)
+            return bad_option(option, argv);
+        if ((status = store(a, optarg)))
+            return status;
+    }
+    return take_rest(page, argc, argv);
+}

@@ -1,0 +1,184 @@
+#include "plot.h"
+
+#include "files.h"
+#include "say.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* Okabe and Ito's colours, told apart by everybody. */
+static const char *const colours[] = {"0072B2", "D55E00", "009E73", "CC79A7", "E69F00", "56B4E9", "7F7F7F", "000000"};
+enum { COLOURS = sizeof colours / sizeof *colours };
+
+/* ---- the script ---- */
+
+/* A gnuplot string: 'it''s'. Control characters would end the line. */
+static void put_quoted(FILE *out, const char *text)
+{
+    fputc('\'', out);
+    for (; *text; text++) {
+        if (*text == '\'')
+            fputc('\'', out);
+        fputc((unsigned char)*text < ' ' ? ' ' : *text, out);
+    }
+    fputc('\'', out);
+}
+
+static void put_data(FILE *out, int panel, int number, const struct plot_line *line)
+{
+    fprintf(out, "$p%dl%d << EOD\n", panel, number);
+    for (size_t i = 0; i < line->count; i++)
+        if (isfinite(line->x[i]) && isfinite(line->y[i]))
+            fprintf(out, "%.9g %.6g\n", line->x[i], line->y[i]);
+    fputs("EOD\n", out);
+}
+
+static void put_style(FILE *out, const struct plot_line *line)
+{
+    const char *colour = colours[line->colour % COLOURS];
+    switch (line->style) {
+    case PLOT_SOLID:
+        fprintf(out, "with linespoints lw 2.5 pt 7 ps 0.55 lc rgb '#%s'", colour);
+        break;
+    case PLOT_DASHED:
+        fprintf(out, "with linespoints lw 1.8 dt (6,4) pt 6 ps 0.55 lc rgb '#%s'", colour);
+        break;
+    case PLOT_FAINT:
+        fprintf(out, "with lines lw 1.2 lc rgb '#90%s'", colour);
+        break;
+    case PLOT_POINTS:
+        fprintf(out, "with points pt 9 ps 1.5 lw 2 lc rgb '#%s'", colour);
+        break;
+    }
+}
+
+static void put_panel(FILE *out, int number, const struct plot_panel *panel)
+{
+    const char *comma = "plot ";
+    fputs("set xlabel ", out);
+    put_quoted(out, panel->x_label);
+    fputs("\nset ylabel ", out);
+    put_quoted(out, panel->y_label);
+    fputs("\nset format x ", out);
+    put_quoted(out, panel->x_format);
+    if (panel->y_high > panel->y_low)
+        fprintf(out, "\nset yrange [%g:%g]\n", panel->y_low, panel->y_high);
+    else
+        fputs("\nset yrange [*:*]\n", out);
+    for (int i = 0; i < panel->count; i++, comma = ", \\\n     ") {
+        fprintf(out, "%s$p%dl%d using 1:2 ", comma, number, i);
+        put_style(out, &panel->lines[i]);
+        if (panel->lines[i].name) {
+            fputs(" title ", out);
+            put_quoted(out, panel->lines[i].name);
+        } else {
+            fputs(" notitle", out);
+        }
+    }
+    fputc('\n', out);
+}
+
+static void put_script(FILE *out, enum plot_format format, const char *title, const struct plot_panel *panels, int count)
+{
+    int width = 560 * count, height = 430;
+    if (format == PLOT_SVG)
+        fprintf(out, "set terminal svg size %d,%d noenhanced font 'Helvetica,13' background '#ffffff'\n", width, height);
+    else
+        fprintf(out, "set terminal pngcairo size %d,%d noenhanced font 'Helvetica,19' fontscale 1 linewidth 1.6 "
+                     "pointscale 1.6 background '#ffffff'\n", 2 * width, 2 * height);
+    for (int p = 0; p < count; p++)
+        for (int i = 0; i < panels[p].count; i++)
+            put_data(out, p, i, &panels[p].lines[i]);
+    fputs("set border 3 lc rgb '#606060'\nset tics nomirror textcolor rgb '#303030'\n"
+          "set grid y lc rgb '#e2e2e2' lw 1 dt 1\nset key top right samplen 2 spacing 1.15\nset xrange [0:*]\n"
+          "", out);
+    fprintf(out, "set multiplot layout 1,%d title ", count);
+    put_quoted(out, title);
+    fputc('\n', out);
+    for (int p = 0; p < count; p++)
+        put_panel(out, p, &panels[p]);
+    fputs("unset multiplot\n", out);
+}
+
+/* ---- the program ---- */
+
+static int no_gnuplot(int error)
+{
+    if (error == ENOENT)
+        return say_error("gnuplot draws the pictures and is not installed; on Debian: apt-get install gnuplot-nox");
+    return say_error("gnuplot could not be started: %s", strerror(error));
+}
+
+/* Runs gnuplot between three files and waits for it. */
+static int run_gnuplot(char *const *arguments, int in, int out, int err)
+{
+    posix_spawn_file_actions_t actions;
+    pid_t child;
+    int ended = 0;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
+    int error = posix_spawnp(&child, "gnuplot", &actions, NULL, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (error)
+        return no_gnuplot(error);
+    while (waitpid(child, &ended, 0) < 0 && errno == EINTR)
+        ;
+    return WIFEXITED(ended) && WEXITSTATUS(ended) == 0 ? 0 : -1;
+}
+
+int plot_check(void)
+{
+    int null = open("/dev/null", O_RDWR);
+    int status = run_gnuplot((char *[]){"gnuplot", "--version", NULL}, null, null, null);
+    close(null);
+    return status < 0 ? say_error("gnuplot is installed but does not run; try `gnuplot --version`") : status;
+}
+
+/* The first line that gnuplot complained with. */
+static int gnuplot_failed(const char *path, FILE *messages)
+{
+    char line[256] = "it did not say why";
+    rewind(messages);
+    while (fgets(line, sizeof line, messages) && line[strspn(line, " \t\n^")] == 0)
+        ;
+    line[strcspn(line, "\n")] = 0;
+    return say_error("%s: gnuplot failed: %s", path, line);
+}
+
+int plot_draw(const char *path, enum plot_format format, const char *title, const struct plot_panel *panels, int count)
+{
+    struct new_file picture = {0};
+    int status = EXIT_FAILED;
+    FILE *script = tmpfile(), *messages = tmpfile();
+    if (!script || !messages) {
+        say_error("no temporary file can be made: %s", strerror(errno));
+        goto done;
+    }
+    put_script(script, format, title, panels, count);
+    if (fflush(script) != 0 || fseek(script, 0, SEEK_SET) != 0) {
+        say_error("the temporary file for gnuplot could not be written: %s", strerror(errno));
+        goto done;
+    }
+    if (new_file_begin(&picture, path))
+        goto done;
+    status = run_gnuplot((char *[]){"gnuplot", "-", NULL}, fileno(script), fileno(picture.stream), fileno(messages));
+    if (status < 0)
+        status = gnuplot_failed(path, messages);
+    if (new_file_end(&picture, status == 0))
+        status = EXIT_FAILED;
+done:
+    if (script)
+        fclose(script);
+    if (messages)
+        fclose(messages);
+    return status;
+}

@@ -1,0 +1,30 @@
+/* Line charts, drawn by the gnuplot executable as SVG or PNG: panels side by side, one legend. */
+#ifndef DEMO_PLOT_H
+#define DEMO_PLOT_H
+
+#include <stddef.h>
+
+struct plot_line {
+    const char *name;     /* NULL: not in the legend */
+    const double *x, *y;
+    size_t count;
+    int colour;           /* lines of one colour belong together */
+    enum { PLOT_SOLID, PLOT_DASHED, PLOT_FAINT, PLOT_POINTS } style;
+};
+
+struct plot_panel {
+    const char *x_label, *y_label;
+    const char *x_format; /* of the tics, as gnuplot has it: "%g", "%.1s%c" (1.5M) */
+    double y_low, y_high; /* equal: chosen by gnuplot */
+    const struct plot_line *lines;
+    int count;
+};
+
+enum plot_format { PLOT_SVG, PLOT_PNG };
+
+/* 0 if gnuplot is there; else says how to get it. */
+int plot_check(void);
+/* Draws into `path`, which is replaced only when the picture is complete. */
+int plot_draw(const char *path, enum plot_format format, const char *title, const struct plot_panel *panels, int count);
+
+#endif
