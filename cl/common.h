@@ -26,6 +26,13 @@
 #define BIND(type, name) type *restrict name = name##_at == ABSENT ? NULL : name##_buffer + name##_at
 #endif
 
+/* The same where another operand may be the same memory: no load may then move past a store. */
+#ifdef __OPENCL_C_VERSION__
+#define BIND_SHARED(type, name) __global type *name = name##_at == ABSENT ? (__global type *)0 : name##_buffer + name##_at
+#else
+#define BIND_SHARED(type, name) type *name = name##_at == ABSENT ? NULL : name##_buffer + name##_at
+#endif
+
 /* The first n (0..VW) floats of a vec; the rest zero on load, untouched on store. */
 #ifdef __OPENCL_C_VERSION__
 #define SSA_INLINE inline
@@ -45,6 +52,10 @@ SSA_INLINE void vec_store_part(__global float *p, vec v, int n)
     vec_store(t, v);
     for (int i = 0; i < n; i++)
         p[i] = t[i];
+}
+SSA_INLINE vec vec_first(vec v, int n) /* zero past the first n */
+{
+    return vec_select(vec_iota() < vec_set((float)n), v, vec_set(0.0f));
 }
 
 #if SSA_GPU
@@ -99,6 +110,7 @@ inline float group_max_in(float x, __local float *s)
     for (ulong i = get_global_id(0) * (ulong)CHUNK, end_ = min(i + CHUNK, (ulong)(n)), part; \
          i < end_ && (part = min((ulong)VW, end_ - i), 1); i += VW)
 #define LOAD(p, part) ((part) == VW ? vec_load(p) : vec_load_part(p, (int)(part)))
+#define FIRST(v, part) ((part) == VW ? (vec)(v) : vec_first(v, (int)(part)))
 #define STORE(p, v, part) \
     do { \
         if ((part) == VW) \

@@ -26,6 +26,8 @@ typedef SSA_CAT(int, VW) vec_int;
 #define vec_min(a, b) ((a) < (b) ? (a) : (b))
 #define vec_select(mask, yes, no) ((mask) ? (yes) : (no)) /* mask: a comparison of two vecs */
 #define vec_sqrt(v) sqrt(v)
+#define sqrtf(x) sqrt((float)(x)) /* scalars under their names in C */
+#define logf(x) log((float)(x))
 #define UNROLL _Pragma("unroll")
 
 inline float vec_sum(vec v)

@@ -1,25 +1,101 @@
 #include "../impl.h"
 
+static int check_shape(const char *op, int rows, int width, int kind)
+{
+    int err;
+    TRY(ssa_check_positive(op, "rows", rows));
+    TRY(ssa_check_positive(op, "width", width));
+    REQUIRE(width <= 1 << 28, "%s: width is %d, must be at most 2^28", op, width);
+    REQUIRE(kind == SSA_NORM_LAYER || kind == SSA_NORM_RMS, "%s: kind is %d, must be SSA_NORM_LAYER or SSA_NORM_RMS",
+            op, kind);
+done:
+    return err;
+}
+
 int ssa_norm_fwd_check(struct ssa_device *device, const struct ssa_norm_fwd *a)
 {
-    (void)device, (void)a;
-    return ssa_fail(SSA_EUNSUPPORTED, "norm_fwd: not yet");
+    const size_t rows = (size_t)a->rows, width = (size_t)a->width;
+    int err;
+    TRY(ssa_check_reserved("norm_fwd", a->reserved, 4));
+    TRY(check_shape("norm_fwd", a->rows, a->width, a->kind));
+    REQUIRE(a->eps >= 0, "norm_fwd: eps is %g, must not be negative", (double)a->eps);
+    TRY(ssa_check_tensor(device, "norm_fwd", "x", a->x, rows * width, false));
+    TRY(ssa_check_tensor(device, "norm_fwd", "gain", a->gain, width, true));
+    TRY(ssa_check_tensor(device, "norm_fwd", "bias", a->bias, width, true));
+    TRY(ssa_check_tensor(device, "norm_fwd", "y", a->y, rows * width, false));
+    TRY(ssa_check_tensor(device, "norm_fwd", "stats", a->stats, 2 * rows, true));
+done:
+    return err;
 }
 
 int ssa_norm_fwd_run(struct ssa_device *device, const struct ssa_norm_fwd *a)
 {
-    (void)device, (void)a;
-    return SSA_EUNSUPPORTED;
+    struct ssa_launch l = {
+        .file = "norm",
+        .kernel = "norm_fwd",
+        .args = {ARG_TENSOR(a->x), ARG_TENSOR(a->gain), ARG_TENSOR(a->bias), ARG_TENSOR(a->y), ARG_TENSOR(a->stats),
+                 ARG_INT(a->width), ARG_INT(a->kind == SSA_NORM_RMS), ARG_FLOAT(a->eps > 0 ? a->eps : 1e-5f)},
+    };
+    return ssa_launch_rows(device, &l, (size_t)a->rows);
 }
 
 int ssa_norm_bwd_check(struct ssa_device *device, const struct ssa_norm_bwd *a)
 {
-    (void)device, (void)a;
-    return ssa_fail(SSA_EUNSUPPORTED, "norm_bwd: not yet");
+    const size_t rows = (size_t)a->rows, width = (size_t)a->width;
+    int err;
+    TRY(ssa_check_reserved("norm_bwd", a->reserved, 4));
+    TRY(check_shape("norm_bwd", a->rows, a->width, a->kind));
+    TRY(ssa_check_tensor(device, "norm_bwd", "x", a->x, rows * width, false));
+    TRY(ssa_check_tensor(device, "norm_bwd", "gain", a->gain, width, true));
+    TRY(ssa_check_tensor(device, "norm_bwd", "stats", a->stats, 2 * rows, false));
+    TRY(ssa_check_tensor(device, "norm_bwd", "dy", a->dy, rows * width, false));
+    TRY(ssa_check_tensor(device, "norm_bwd", "dx", a->dx, rows * width, false));
+    TRY(ssa_check_tensor(device, "norm_bwd", "dgain", a->dgain, width, true));
+    TRY(ssa_check_tensor(device, "norm_bwd", "dbias", a->dbias, width, true));
+done:
+    return err;
+}
+
+/* Rows whose column sums one work-item (or group) adds up: few enough parts that the second kernel is cheap, enough
+ * of them to fill the device. */
+static int rows_per_part(const struct ssa_device *device, int rows)
+{
+    const int least = device->info.gpu_shape ? 8 : 32, most_parts = device->info.gpu_shape ? 1024 : 256;
+    const int span = (rows - 1) / most_parts + 1;
+    return span > least ? span : least;
+}
+
+static int launch_columns(struct ssa_device *device, const struct ssa_norm_bwd *a, struct ssa_tensor partial,
+                          int parts, int padded)
+{
+    struct ssa_launch l = {
+        .file = "norm",
+        .kernel = "norm_bwd_columns",
+        .args = {ARG_TENSOR(partial), ARG_TENSOR(a->dgain), ARG_TENSOR(a->dbias), ARG_INT(parts), ARG_INT(a->width),
+                 ARG_INT(padded), ARG_INT(a->accumulate != 0)},
+    };
+    return ssa_launch_chunks(device, &l, 2 * (size_t)padded);
 }
 
 int ssa_norm_bwd_run(struct ssa_device *device, const struct ssa_norm_bwd *a)
 {
-    (void)device, (void)a;
-    return SSA_EUNSUPPORTED;
+    const bool columns = ssa_present(a->dgain) || ssa_present(a->dbias);
+    const int span = rows_per_part(device, a->rows), parts = (a->rows - 1) / span + 1;
+    const int padded = (a->width + 15) / 16 * 16;
+    struct ssa_tensor partial = {0};
+    int err;
+    if (columns)
+        TRY(ssa_scratch(device, 0, 2 * (size_t)parts * (size_t)padded, &partial));
+    struct ssa_launch l = {
+        .file = "norm",
+        .kernel = "norm_bwd",
+        .args = {ARG_TENSOR(a->x), ARG_TENSOR(a->gain), ARG_TENSOR(a->stats), ARG_TENSOR(a->dy), ARG_TENSOR(a->dx),
+                 ARG_TENSOR(partial), ARG_INT(a->rows), ARG_INT(a->width), ARG_INT(padded), ARG_INT(span),
+                 ARG_INT(a->kind == SSA_NORM_RMS), ARG_INT(a->accumulate_dx != 0)},
+    };
+    TRY(ssa_launch_rows(device, &l, (size_t)parts));
+    if (columns)
+        TRY(launch_columns(device, a, partial, parts, padded));
+done:
+    return err;
 }

@@ -1,0 +1,119 @@
+/* Layer norm and RMS norm by row, forward and backward.
+ *
+ *   y = (x - mean) * inverse * gain + bias,  inverse = 1/sqrt(var + eps)        (RMS: mean 0, var = mean(x^2))
+ *   dx = (g - mean(g) - n mean(g o n)) * inverse,  g = dy o gain, n = (x - mean) * inverse   (RMS: no mean(g))
+ *   dgain = column sums of dy o n, dbias = column sums of dy
+ *
+ * Shapes  x, y, dy, dx [rows, width]; gain, bias, dgain, dbias [width]; stats [rows, 2] = mean, inverse;
+ *         partial [parts, 2, padded]: the column sums of a part of `span` rows, dgain then dbias; padded is width
+ *         rounded up to a multiple of 16, so that partial sums move in whole vectors.
+ * Grid    norm_fwd: a row each. norm_bwd: `span` rows each, one after the other, so that the column sums cost no
+ *         second pass over x and dy. norm_bwd_columns: a chunk of the 2*padded columns each.
+ * Macros  those of common.h.
+ */
+#include "common.h"
+
+__kernel void norm_fwd(TENSOR(const float, x), TENSOR(const float, gain), TENSOR(const float, bias), TENSOR(float, y),
+                       TENSOR(float, stats), const int width, const int rms, const float eps)
+{
+    BIND_SHARED(const float, x);
+    BIND(const float, gain);
+    BIND(const float, bias);
+    BIND_SHARED(float, y);
+    BIND(float, stats);
+    GROUP_SCRATCH;
+    vec sum = vec_set(0.0f), squares = vec_set(0.0f);
+    float mean = 0.0f;
+
+    x += ROW * (size_t)width;
+    y += ROW * (size_t)width;
+    if (!rms) {
+        FOR_ROW (c, part, width)
+            sum += LOAD(x + c, part);
+        mean = group_sum(vec_sum(sum)) / (float)width;
+    }
+    FOR_ROW (c, part, width) {
+        vec d = FIRST(LOAD(x + c, part) - mean, part);
+        squares += d * d;
+    }
+    const float inverse = 1.0f / sqrtf(group_sum(vec_sum(squares)) / (float)width + eps);
+    FOR_ROW (c, part, width) {
+        vec v = (LOAD(x + c, part) - mean) * inverse;
+        if (gain)
+            v = v * LOAD(gain + c, part);
+        if (bias)
+            v = v + LOAD(bias + c, part);
+        STORE(y + c, v, part);
+    }
+    if (stats && LANE == 0) {
+        stats[2 * ROW] = mean;
+        stats[2 * ROW + 1] = inverse;
+    }
+}
+
+__kernel void norm_bwd(TENSOR(const float, x), TENSOR(const float, gain), TENSOR(const float, stats),
+                       TENSOR(const float, dy), TENSOR(float, dx), TENSOR(float, partial), const int rows,
+                       const int width, const int padded, const int span, const int rms, const int accumulate)
+{
+    BIND(const float, x);
+    BIND(const float, gain);
+    BIND(const float, stats);
+    BIND_SHARED(const float, dy);
+    BIND_SHARED(float, dx);
+    BIND(float, partial);
+    GROUP_SCRATCH;
+    const int first = (int)ROW * span, end = min(first + span, rows);
+    __global float *sums = partial + (partial ? ROW * 2 * (size_t)padded : 0);
+
+    if (partial)
+        for (int c = LANE * VW; c < 2 * padded; c += LANES * VW)
+            vec_store(sums + c, vec_set(0.0f));
+    for (int r = first; r < end; r++) {
+        __global const float *xr = x + r * (size_t)width, *dyr = dy + r * (size_t)width;
+        __global float *dxr = dx + r * (size_t)width;
+        const float mean = stats[2 * (size_t)r], inverse = stats[2 * (size_t)r + 1];
+        vec sum_g = vec_set(0.0f), sum_gn = vec_set(0.0f);
+        FOR_ROW (c, part, width) {
+            vec g = LOAD(dyr + c, part), n = (LOAD(xr + c, part) - mean) * inverse;
+            if (gain)
+                g = g * LOAD(gain + c, part);
+            sum_g += g;
+            sum_gn += g * n;
+        }
+        const float mean_g = rms ? 0.0f : group_sum(vec_sum(sum_g)) / (float)width;
+        const float mean_gn = group_sum(vec_sum(sum_gn)) / (float)width;
+        FOR_ROW (c, part, width) {
+            vec d = LOAD(dyr + c, part), n = (LOAD(xr + c, part) - mean) * inverse, g = d;
+            if (gain)
+                g = g * LOAD(gain + c, part);
+            if (partial) {
+                vec_store(sums + c, vec_load(sums + c) + d * n);
+                vec_store(sums + padded + c, vec_load(sums + padded + c) + d);
+            }
+            g = (g - mean_g - n * mean_gn) * inverse;
+            if (accumulate)
+                g = g + LOAD(dxr + c, part);
+            STORE(dxr + c, g, part);
+        }
+    }
+}
+
+__kernel void norm_bwd_columns(TENSOR(const float, partial), TENSOR(float, dgain), TENSOR(float, dbias),
+                               const int parts, const int width, const int padded, const int accumulate)
+{
+    BIND(const float, partial);
+    BIND(float, dgain);
+    BIND(float, dbias);
+    FOR_CHUNK (i, inside, 2 * padded) {
+        const int c = (int)i % padded, part = min((int)inside, width - c);
+        __global float *target = (int)i < padded ? dgain : dbias;
+        vec sum = vec_set(0.0f);
+        if (!target || part <= 0)
+            continue;
+        for (int p = 0; p < parts; p++)
+            sum += vec_load(partial + p * 2 * (size_t)padded + i);
+        if (accumulate)
+            sum += LOAD(target + c, part);
+        STORE(target + c, sum, part);
+    }
+}
