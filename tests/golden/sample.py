@@ -1,0 +1,40 @@
+"""Prints the known answers of tests/test_sample.c, from a second implementation of the draw (see lib/sample.c).
+
+    python3 tests/golden/sample.py
+"""
+MASK32, INDEX_BITS, FRACTION_BITS, GAIN_BITS = 0xFFFFFFFF, 22, 12, 20
+
+
+def philox(key, low, high):
+    c = [low & MASK32, low >> 32, high & MASK32, high >> 32]
+    k0, k1 = key & MASK32, key >> 32
+    for _ in range(10):
+        a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [(b >> 32) ^ c[1] ^ k0, b & MASK32, (a >> 32) ^ c[3] ^ k1, a & MASK32]
+        k0, k1 = (k0 + 0x9E3779B9) & MASK32, (k1 + 0xBB67AE85) & MASK32
+    return c
+
+
+def shuffle(n, sigma, seed, step, layer, example):
+    """The order of ssa_shuffle(): sigma < 0 is uniform."""
+    high = 1 << 63 | layer << 48 | step
+    keys = []
+    for i in range(n):
+        if sigma < 0:
+            r = philox(seed, example << 32 | i // 2, high)[2 * (i % 2):][:2]
+            keys.append(((r[1] << 32 | r[0]) >> INDEX_BITS, i))
+        else:
+            r = philox(seed, example << 32 | i, high)
+            gain = int(sigma * (2.0**32 / (8 * (2**32 - 1) / 12) ** 0.5))
+            noise = sum((x & 0xFFFF) + (x >> 16) for x in r)
+            keys.append(((i << FRACTION_BITS) + (gain * noise >> GAIN_BITS), i))
+    return [i for _, i in sorted(keys)]
+
+
+if __name__ == "__main__":
+    LARGE = 0xFEDCBA9876543210, 2**47 + 5, 32767, 4294967295
+    for case in [(16, -1.0, 0, 0, 0, 0), (16, -1.0, 7, 1, 0, 0), (16, -1.0, *LARGE), (16, 2.0, 0, 0, 0, 0),
+                 (16, 4.0, 7, 1, 0, 0), (16, 0.75, 7, 1, 3, 2), (16, 256.0, *LARGE), (5, 1.5, 1, 2, 3, 4)]:
+        n, sigma, seed, step, layer, example = case
+        print(f"    {{{n}, {sigma}, {seed if seed < 10 else hex(seed)}, {step}, {layer}, {example},\n     "
+              f"{{{', '.join(map(str, shuffle(*case)))}}}}},")
