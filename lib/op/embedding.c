@@ -1,25 +1,87 @@
 #include "../impl.h"
 
+static int check_shape(const char *op, int rows, int length, int width, int vocabulary, bool positions)
+{
+    int err;
+    TRY(ssa_check_positive(op, "rows", rows));
+    TRY(ssa_check_positive(op, "width", width));
+    TRY(ssa_check_positive(op, "vocabulary", vocabulary));
+    REQUIRE(width <= 1 << 28, "%s: width is %d, must be at most 2^28", op, width);
+    REQUIRE(vocabulary <= 1 << 30, "%s: vocabulary is %d, must be at most 2^30", op, vocabulary);
+    REQUIRE(!positions || length > 0, "%s: length is %d, must be positive where there are positions", op, length);
+done:
+    return err;
+}
+
 int ssa_embedding_fwd_check(struct ssa_device *device, const struct ssa_embedding_fwd *a)
 {
-    (void)device, (void)a;
-    return ssa_fail(SSA_EUNSUPPORTED, "embedding_fwd: not yet");
+    const size_t rows = (size_t)a->rows, width = (size_t)a->width;
+    int err;
+    TRY(ssa_check_reserved("embedding_fwd", a->reserved, 4));
+    TRY(check_shape("embedding_fwd", a->rows, a->length, a->width, a->vocabulary, ssa_present(a->positions)));
+    TRY(ssa_check_tensor(device, "embedding_fwd", "ids", a->ids, rows, false));
+    TRY(ssa_check_tensor(device, "embedding_fwd", "table", a->table, (size_t)a->vocabulary * width, false));
+    TRY(ssa_check_tensor(device, "embedding_fwd", "positions", a->positions, (size_t)a->length * width, true));
+    TRY(ssa_check_tensor(device, "embedding_fwd", "out", a->out, rows * width, false));
+done:
+    return err;
 }
 
 int ssa_embedding_fwd_run(struct ssa_device *device, const struct ssa_embedding_fwd *a)
 {
-    (void)device, (void)a;
-    return SSA_EUNSUPPORTED;
+    struct ssa_launch l = {
+        .file = "embedding",
+        .kernel = "embedding_fwd",
+        .args = {ARG_TENSOR(a->ids), ARG_TENSOR(a->table), ARG_TENSOR(a->positions), ARG_TENSOR(a->out),
+                 ARG_INT(a->length), ARG_INT(a->width), ARG_INT(a->vocabulary)},
+    };
+    return ssa_launch_rows(device, &l, (size_t)a->rows);
 }
 
 int ssa_embedding_bwd_check(struct ssa_device *device, const struct ssa_embedding_bwd *a)
 {
-    (void)device, (void)a;
-    return ssa_fail(SSA_EUNSUPPORTED, "embedding_bwd: not yet");
+    const size_t rows = (size_t)a->rows, width = (size_t)a->width;
+    const bool table = ssa_present(a->dtable);
+    int err;
+    TRY(ssa_check_reserved("embedding_bwd", a->reserved, 4));
+    TRY(check_shape("embedding_bwd", a->rows, a->length, a->width, a->vocabulary, ssa_present(a->dpositions)));
+    TRY(ssa_check_tensor(device, "embedding_bwd", "ids", a->ids, rows, !table));
+    TRY(ssa_check_tensor(device, "embedding_bwd", "dout", a->dout, rows * width, false));
+    TRY(ssa_check_tensor(device, "embedding_bwd", "dtable", a->dtable, (size_t)a->vocabulary * width, true));
+    TRY(ssa_check_tensor(device, "embedding_bwd", "dpositions", a->dpositions, (size_t)a->length * width, true));
+done:
+    return err;
+}
+
+/* Every class reads all ids, so there are only as many as keep the device busy when some tokens are frequent. */
+static int class_count(const struct ssa_device *device)
+{
+    int classes = 8;
+    while (classes < 4 * device->info.units && classes < 1024)
+        classes *= 2;
+    return classes;
 }
 
 int ssa_embedding_bwd_run(struct ssa_device *device, const struct ssa_embedding_bwd *a)
 {
-    (void)device, (void)a;
-    return SSA_EUNSUPPORTED;
+    const int classes = class_count(device), accumulate = a->accumulate != 0;
+    struct ssa_launch table = {
+        .file = "embedding",
+        .kernel = "embedding_bwd_table",
+        .args = {ARG_TENSOR(a->ids), ARG_TENSOR(a->dout), ARG_TENSOR(a->dtable), ARG_INT(a->rows), ARG_INT(a->width),
+                 ARG_INT(a->vocabulary), ARG_INT(classes), ARG_INT(accumulate)},
+    };
+    struct ssa_launch positions = {
+        .file = "embedding",
+        .kernel = "embedding_bwd_positions",
+        .args = {ARG_TENSOR(a->dout), ARG_TENSOR(a->dpositions), ARG_INT(a->rows), ARG_INT(a->length),
+                 ARG_INT(a->width), ARG_INT(accumulate)},
+    };
+    int err = SSA_OK;
+    if (ssa_present(a->dtable))
+        TRY(ssa_launch_rows(device, &table, (size_t)classes));
+    if (ssa_present(a->dpositions))
+        TRY(ssa_launch_rows(device, &positions, (size_t)a->length));
+done:
+    return err;
 }
