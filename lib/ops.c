@@ -79,12 +79,14 @@ int ssa_launch(struct ssa_device *device, const struct ssa_launch *launch)
 }
 
 enum { LANES = 64, CPU_CHUNK = 1024, GPU_CHUNK = 4 }; /* as in cl/common.h */
+/* So few rows are long work: on CPUs a group each, since a driver would put 8 in one group, that is on one core. */
+enum { FEW = 1024 };
 
 int ssa_launch_rows(struct ssa_device *device, struct ssa_launch *launch, size_t rows)
 {
     bool gpu = device->info.gpu_shape;
     launch->global[0] = gpu ? rows * LANES : rows;
-    launch->local[0] = gpu ? LANES : 0;
+    launch->local[0] = gpu ? LANES : rows <= FEW;
     return device->backend->launch(device, launch);
 }
 
@@ -93,6 +95,6 @@ int ssa_launch_chunks(struct ssa_device *device, struct ssa_launch *launch, size
     size_t chunk = device->info.gpu_shape ? GPU_CHUNK : CPU_CHUNK;
     size_t items = (count + chunk - 1) / chunk;
     launch->global[0] = device->info.gpu_shape ? (items + LANES - 1) / LANES * LANES : items;
-    launch->local[0] = device->info.gpu_shape ? LANES : 0;
+    launch->local[0] = device->info.gpu_shape ? LANES : 1;
     return device->backend->launch(device, launch);
 }
