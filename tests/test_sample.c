@@ -197,6 +197,8 @@ static void check_layout(const struct ssa_plan *plan, const int32_t *p, const ch
         ck_assert_int_le(range[2 * b + 1], p[PLAN_SLICES]);
         ck_assert_msg(!b || (range[2 * b] >= range[2 * b - 2] && range[2 * b + 1] >= range[2 * b - 1]),
                       "%s: block %d steps back", name, b);
+        ck_assert_msg(b * plan->block < p[PLAN_LENGTH] || range[2 * b] == range[2 * b + 1],
+                      "%s: block %d is padding and sees slices", name, b);
     }
     free(listed);
 }
