@@ -2,7 +2,7 @@
  *
  *   static void check_add(struct test_device *d, int n) { ... }
  *   START_TEST(matches_oracle) { for (each device) for (each shape) check_add(...); } END_TEST
- *   int main(void) { return test_run("add", (TFun[]){matches_oracle, NULL}); }
+ *   int main(void) { return test_run("add", (const TTest *const[]){matches_oracle, NULL}); }
  *
  * Devices: the host backend and every OpenCL device present, or those of $SSA_TEST_DEVICES ("cpu,opencl:0:0").
  * A PoCL device does not survive a fork: tests run without forking, one executable per operator.
@@ -18,6 +18,8 @@
 
 /* Runs the tests of one executable and returns its exit status. `tests` ends with NULL. */
 int test_run(const char *name, const TTest *const *tests);
+/* The same without opening devices: for tests of opening them. */
+int test_run_alone(const char *name, const TTest *const *tests);
 
 int test_device_count(void);
 struct ssa_device *test_device(int i); /* opened once, closed at the end */
