@@ -74,7 +74,9 @@ inline vec vec_iota(void) /* 0, 1, 2, ... */
 #include <stdint.h>
 #include <string.h>
 
+#ifndef VW
 #define VW 16
+#endif
 #define __kernel static
 #define __global
 #define __constant const
@@ -117,7 +119,10 @@ static inline float vec_top(vec v)
 }
 static inline vec vec_iota(void)
 {
-    return (vec){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    vec v;
+    for (int i = 0; i < VW; i++)
+        v[i] = (float)i;
+    return v;
 }
 static inline vec vec_sqrt(vec v)
 {

@@ -1,25 +1,301 @@
+/* The linear layer and the matrix multiplication under it, in two shapes: on CPUs our own kernels with everything
+ * fused, on GPUs a library's GEMM (else cl/gemm_gpu.cl) and an element-wise kernel after it. */
 #include "../impl.h"
+
+/* What follows the product; see cl/epilogue.h. Absent tensors and no activation: nothing. */
+struct epilogue {
+    struct ssa_tensor bias, pre, slope_of, addend;
+    int activation;
+};
+
+enum { COLUMNS = 32, PACK_K = 64, DEPTH = 256, BLOCK_M = 128, BLOCK_N = 256, CPU_VECTOR = 4, GPU_VECTOR = 4 };
+
+static size_t ceil_div(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* Work-items below which a launch is cut finer: enough that an unequal last one costs little. */
+static size_t enough_items(const struct ssa_device *device)
+{
+    return 8 * (size_t)(device->info.units > 0 ? device->info.units : 1);
+}
+
+/* ---- CPUs: c = a op(b) with a fused epilogue ---- */
+
+/* Rows of a work-item: its part of a should stay in half a megabyte of cache beside a panel of b. */
+static int block_rows(const struct ssa_gemm *g)
+{
+    int rows = 65536 / g->k / 8 * 8;
+    return rows < 16 ? 16 : rows > 64 ? 64 : rows;
+}
+
+static int multiply_rows(struct ssa_device *device, const struct ssa_gemm *g, const struct epilogue *e)
+{
+    int mb = block_rows(g), err;
+    size_t panels = ceil_div((size_t)g->n, COLUMNS), row_blocks = ceil_div((size_t)g->m, (size_t)mb);
+    size_t column_blocks = ceil_div(enough_items(device), row_blocks);
+    size_t nb = ceil_div(panels, column_blocks) * COLUMNS;
+    struct ssa_tensor packed;
+    TRY(ssa_scratch(device, 0, panels * COLUMNS * (size_t)g->k, &packed));
+    TRY(ssa_launch(device, &(struct ssa_launch){
+        .file = "gemm",
+        .kernel = "gemm_pack_b",
+        .args = {ARG_TENSOR(g->b), ARG_TENSOR(packed), ARG_INT(g->ldb), ARG_INT(g->trans_b), ARG_INT(g->n),
+                 ARG_INT(g->k)},
+        .global = {panels, ceil_div((size_t)g->k, PACK_K)},
+    }));
+    TRY(ssa_launch(device, &(struct ssa_launch){
+        .kernel = "gemm",
+        .args = {ARG_TENSOR(g->a), ARG_TENSOR(packed), ARG_TENSOR(g->c), ARG_TENSOR(e->bias), ARG_TENSOR(e->pre),
+                 ARG_TENSOR(e->slope_of), ARG_TENSOR(e->addend), ARG_INT(g->lda), ARG_INT(g->ldc), ARG_INT(g->m),
+                 ARG_INT(g->n), ARG_INT(g->k), ARG_INT(mb), ARG_INT((int)nb), ARG_INT(e->activation)},
+        .global = {row_blocks, ceil_div((size_t)g->n, nb)},
+        .local = {1, 1, 1},
+    }));
+done:
+    return err;
+}
+
+/* ---- CPUs: c (+)= a^T op(b), and the column sums of a ---- */
+
+static int sum_planes(struct ssa_device *device, struct ssa_tensor planes, size_t plane, int splits,
+                      struct ssa_tensor out, size_t count, bool accumulate)
+{
+    struct ssa_launch l = {
+        .file = "linear",
+        .kernel = "sum_planes",
+        .args = {ARG_TENSOR(planes), ARG_TENSOR(out), ARG_ULONG(plane), ARG_ULONG(count), ARG_INT(splits),
+                 ARG_INT(accumulate)},
+    };
+    return ssa_launch_chunks(device, &l, count);
+}
+
+/* k is cut into `splits` where the output alone has too few blocks; each split has its own plane, summed after. */
+static int multiply_ta(struct ssa_device *device, const struct ssa_gemm *g, struct ssa_tensor sums)
+{
+    size_t nb = g->n < BLOCK_N ? ceil_div((size_t)g->n, COLUMNS) * COLUMNS : BLOCK_N, plane = (size_t)g->m * (size_t)g->n;
+    size_t row_blocks = ceil_div((size_t)g->m, BLOCK_M), column_blocks = ceil_div((size_t)g->n, nb);
+    size_t splits = g->ldc == g->n ? ceil_div(enough_items(device), row_blocks * column_blocks) : 1;
+    size_t span = ceil_div(ceil_div((size_t)g->k, splits), DEPTH) * DEPTH;
+    struct ssa_tensor c = g->c, sums_to = sums;
+    bool split, accumulate = g->accumulate;
+    int err = SSA_OK;
+
+    splits = ceil_div((size_t)g->k, span);
+    split = splits > 1;
+    if (split) {
+        TRY(ssa_scratch(device, 1, splits * (plane + (size_t)g->m), &c));
+        if (ssa_present(sums))
+            sums_to = ssa_tensor_add(c, splits * plane);
+    }
+    TRY(ssa_launch(device, &(struct ssa_launch){
+        .file = "gemm",
+        .kernel = "gemm_ta",
+        .args = {ARG_TENSOR(g->a), ARG_TENSOR(g->b), ARG_TENSOR(c), ARG_TENSOR(sums_to), ARG_INT(g->lda),
+                 ARG_INT(g->ldb), ARG_INT(g->ldc), ARG_INT(g->trans_b), ARG_INT(g->m), ARG_INT(g->n), ARG_INT(g->k),
+                 ARG_INT((int)nb), ARG_INT(smaller((int)span, g->k)), ARG_ULONG(plane), ARG_INT(accumulate && !split)},
+        .global = {row_blocks, column_blocks, splits},
+        .local = {1, 1, 1},
+    }));
+    if (split)
+        TRY(sum_planes(device, c, plane, (int)splits, g->c, plane, accumulate));
+    if (split && ssa_present(sums))
+        TRY(sum_planes(device, sums_to, (size_t)g->m, (int)splits, sums, (size_t)g->m, accumulate));
+done:
+    return err;
+}
+
+/* ---- GPUs ---- */
+
+static int gpu_gemm(struct ssa_device *device, const struct ssa_gemm *g)
+{
+    int err = device->backend->gemm ? device->backend->gemm(device, g) : SSA_EUNSUPPORTED;
+    if (err != SSA_EUNSUPPORTED)
+        return err;
+    enum { SIDE = 16, TILE = 64 };
+    return ssa_launch(device, &(struct ssa_launch){
+        .kernel = "gemm_gpu",
+        .args = {ARG_TENSOR(g->a), ARG_TENSOR(g->b), ARG_TENSOR(g->c), ARG_INT(g->lda), ARG_INT(g->ldb),
+                 ARG_INT(g->ldc), ARG_INT(g->trans_a), ARG_INT(g->trans_b), ARG_INT(g->m), ARG_INT(g->n),
+                 ARG_INT(g->k), ARG_INT(g->accumulate)},
+        .global = {ceil_div((size_t)g->n, TILE) * SIDE, ceil_div((size_t)g->m, TILE) * SIDE},
+        .local = {SIDE, SIDE, 1},
+    });
+}
+
+static bool same(struct ssa_tensor a, struct ssa_tensor b)
+{
+    return a.buffer == b.buffer && a.offset == b.offset;
+}
+
+/* The product goes where the epilogue can take it up in place: to pre if there is one; to c, unless c still holds
+ * the addend, which a GEMM can add itself if nothing comes between; else to scratch. */
+static int gpu_fused(struct ssa_device *device, const struct ssa_gemm *gemm, const struct epilogue *epilogue)
+{
+    struct ssa_gemm g = *gemm;
+    struct epilogue e = *epilogue;
+    bool in_place = ssa_present(e.addend) && same(e.addend, g.c);
+    int err = SSA_OK;
+    if (in_place && !ssa_present(e.pre) && !e.activation) {
+        g.accumulate = true;
+        e.addend = (struct ssa_tensor){0};
+    } else if (ssa_present(e.pre)) {
+        g.c = e.pre;
+    } else if (in_place) {
+        TRY(ssa_scratch(device, 0, (size_t)g.m * (size_t)g.n, &g.c));
+        g.ldc = g.n;
+    }
+    TRY(gpu_gemm(device, &g));
+    if (ssa_present(e.bias) || ssa_present(e.pre) || e.activation || ssa_present(e.addend)) {
+        struct ssa_launch l = {
+            .file = "linear",
+            .kernel = "linear_epilogue",
+            .args = {ARG_TENSOR(g.c), ARG_TENSOR(gemm->c), ARG_TENSOR(e.bias), ARG_TENSOR(e.pre),
+                     ARG_TENSOR(e.slope_of), ARG_TENSOR(e.addend), ARG_INT(g.n), ARG_INT(g.ldc), ARG_INT(gemm->ldc),
+                     ARG_INT(e.activation)},
+        };
+        TRY(ssa_launch_rows(device, &l, (size_t)g.m));
+    }
+done:
+    return err;
+}
+
+static int column_sum(struct ssa_device *device, const struct ssa_linear_bwd *a, int stride)
+{
+    size_t splits = ceil_div((size_t)a->rows, DEPTH), width = (size_t)a->out;
+    struct ssa_tensor planes;
+    int err;
+    TRY(ssa_scratch(device, 1, splits * width, &planes));
+    TRY(ssa_launch(device, &(struct ssa_launch){
+        .file = "linear",
+        .kernel = "column_sum",
+        .args = {ARG_TENSOR(a->dy), ARG_TENSOR(planes), ARG_INT(a->rows), ARG_INT(a->out), ARG_INT(stride),
+                 ARG_INT(DEPTH)},
+        .global = {ceil_div(width, 4), splits},
+    }));
+    TRY(sum_planes(device, planes, width, (int)splits, a->dbias, width, a->accumulate));
+done:
+    return err;
+}
+
+/* ---- the operators ---- */
+
+int ssa_gemm_run(struct ssa_device *device, const struct ssa_gemm *g)
+{
+    struct epilogue e = {0};
+    if (device->info.gpu_shape)
+        return gpu_gemm(device, g);
+    if (g->trans_a)
+        return multiply_ta(device, g, (struct ssa_tensor){0});
+    if (g->accumulate)
+        e.addend = g->c;
+    return multiply_rows(device, g, &e);
+}
+
+static int check_shape(const char *op, int rows, int in, int out, int activation)
+{
+    int err;
+    TRY(ssa_check_positive(op, "rows", rows));
+    TRY(ssa_check_positive(op, "in", in));
+    TRY(ssa_check_positive(op, "out", out));
+    REQUIRE(activation >= SSA_ACT_NONE && activation <= SSA_ACT_GELU_TANH,
+            "%s: activation is %d, must be one of enum ssa_activation", op, activation);
+done:
+    return err;
+}
+
+static int check_stride(const char *op, const char *name, int stride, int width)
+{
+    if (stride && stride < width)
+        return ssa_fail(SSA_EINVAL, "%s: %s is %d, must be 0 or at least the width %d", op, name, stride, width);
+    return SSA_OK;
+}
 
 int ssa_linear_fwd_check(struct ssa_device *device, const struct ssa_linear_fwd *a)
 {
-    (void)device, (void)a;
-    return ssa_fail(SSA_EUNSUPPORTED, "linear_fwd: not yet");
+    const char *op = "linear_fwd";
+    int err;
+    TRY(ssa_check_reserved(op, a->reserved, 4));
+    TRY(check_shape(op, a->rows, a->in, a->out, a->activation));
+    TRY(check_stride(op, "x_stride", a->x_stride, a->in));
+    TRY(check_stride(op, "y_stride", a->y_stride, a->out));
+    size_t out = (size_t)a->out, in = (size_t)a->in;
+    size_t x = ssa_extent((size_t)a->rows, in, a->x_stride ? (size_t)a->x_stride : in);
+    size_t y = ssa_extent((size_t)a->rows, out, a->y_stride ? (size_t)a->y_stride : out);
+    TRY(ssa_check_tensor(device, op, "x", a->x, x, false));
+    TRY(ssa_check_tensor(device, op, "w", a->w, out * in, false));
+    TRY(ssa_check_tensor(device, op, "bias", a->bias, out, true));
+    TRY(ssa_check_tensor(device, op, "pre", a->pre, y, true));
+    TRY(ssa_check_tensor(device, op, "residual", a->residual, y, true));
+    TRY(ssa_check_tensor(device, op, "y", a->y, y, false));
+done:
+    return err;
 }
 
 int ssa_linear_fwd_run(struct ssa_device *device, const struct ssa_linear_fwd *a)
 {
-    (void)device, (void)a;
-    return SSA_EUNSUPPORTED;
+    struct ssa_gemm g = {.a = a->x, .b = a->w, .c = a->y, .m = a->rows, .n = a->out, .k = a->in, .ldb = a->in,
+                         .lda = a->x_stride ? a->x_stride : a->in, .ldc = a->y_stride ? a->y_stride : a->out,
+                         .trans_b = true};
+    struct epilogue e = {.bias = a->bias, .pre = a->pre, .addend = a->residual, .activation = a->activation};
+    return device->info.gpu_shape ? gpu_fused(device, &g, &e) : multiply_rows(device, &g, &e);
 }
 
 int ssa_linear_bwd_check(struct ssa_device *device, const struct ssa_linear_bwd *a)
 {
-    (void)device, (void)a;
-    return ssa_fail(SSA_EUNSUPPORTED, "linear_bwd: not yet");
+    const char *op = "linear_bwd";
+    int err;
+    TRY(ssa_check_reserved(op, a->reserved, 4));
+    TRY(check_shape(op, a->rows, a->in, a->out, a->activation));
+    TRY(check_stride(op, "x_stride", a->x_stride, a->in));
+    TRY(check_stride(op, "dy_stride", a->dy_stride, a->out));
+    REQUIRE(!a->activation || ssa_present(a->x_pre), "linear_bwd: activation is set, but x_pre is absent");
+    REQUIRE(!a->accumulate_dx || !ssa_present(a->x_pre), "linear_bwd: accumulate_dx does not go with x_pre");
+    size_t out = (size_t)a->out, in = (size_t)a->in;
+    size_t x = ssa_extent((size_t)a->rows, in, a->x_stride ? (size_t)a->x_stride : in);
+    size_t dy = ssa_extent((size_t)a->rows, out, a->dy_stride ? (size_t)a->dy_stride : out);
+    TRY(ssa_check_tensor(device, op, "x", a->x, x, !ssa_present(a->dw)));
+    TRY(ssa_check_tensor(device, op, "w", a->w, out * in, !ssa_present(a->dx)));
+    TRY(ssa_check_tensor(device, op, "dy", a->dy, dy, false));
+    TRY(ssa_check_tensor(device, op, "x_pre", a->x_pre, x, true));
+    TRY(ssa_check_tensor(device, op, "dx", a->dx, x, true));
+    TRY(ssa_check_tensor(device, op, "dw", a->dw, out * in, true));
+    TRY(ssa_check_tensor(device, op, "dbias", a->dbias, out, true));
+done:
+    return err;
+}
+
+static int input_gradient(struct ssa_device *device, const struct ssa_linear_bwd *a, int x_stride, int dy_stride)
+{
+    struct ssa_gemm g = {.a = a->dy, .b = a->w, .c = a->dx, .m = a->rows, .n = a->in, .k = a->out, .lda = dy_stride,
+                         .ldb = a->in, .ldc = x_stride};
+    struct epilogue e = {.slope_of = a->activation ? a->x_pre : (struct ssa_tensor){0}, .activation = a->activation};
+    if (a->accumulate_dx)
+        e.addend = a->dx;
+    return device->info.gpu_shape ? gpu_fused(device, &g, &e) : multiply_rows(device, &g, &e);
 }
 
 int ssa_linear_bwd_run(struct ssa_device *device, const struct ssa_linear_bwd *a)
 {
-    (void)device, (void)a;
-    return SSA_EUNSUPPORTED;
+    int x_stride = a->x_stride ? a->x_stride : a->in, dy_stride = a->dy_stride ? a->dy_stride : a->out;
+    struct ssa_gemm g = {.a = a->dy, .b = a->x, .c = a->dw, .m = a->out, .n = a->in, .k = a->rows, .lda = dy_stride,
+                         .ldb = x_stride, .ldc = a->in, .trans_a = true, .accumulate = a->accumulate};
+    bool fused = ssa_present(a->dw) && !device->info.gpu_shape;
+    int err = SSA_OK;
+    if (ssa_present(a->dx))
+        TRY(input_gradient(device, a, x_stride, dy_stride));
+    if (fused)
+        TRY(multiply_ta(device, &g, a->dbias));
+    else if (ssa_present(a->dw))
+        TRY(gpu_gemm(device, &g));
+    if (ssa_present(a->dbias) && !fused)
+        TRY(column_sum(device, a, dy_stride));
+done:
+    return err;
 }

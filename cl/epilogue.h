@@ -1,0 +1,23 @@
+/* What follows a GEMM, fused into its kernel or run after a library's: c = act(g + bias) o act'(slope_of) + addend,
+ * each part only where its tensor is present; `pre` receives g + bias. One row stride serves c, pre, slope_of, addend
+ * (offset `at`); `column` indexes bias. A kernel binds tensors of these names. */
+#ifndef SSA_EPILOGUE_H
+#define SSA_EPILOGUE_H
+#include "gelu.h"
+
+#define EPILOGUE(c, g, at, column, part, activation) \
+    do { \
+        vec e_ = (g); \
+        if (bias) \
+            e_ += LOAD(bias + (column), part); \
+        if (pre) \
+            STORE(pre + (at), e_, part); \
+        if (slope_of) \
+            e_ *= vec_activate_slope(LOAD(slope_of + (at), part), activation); \
+        else if (activation) \
+            e_ = vec_activate(e_, activation); \
+        if (addend) \
+            e_ += LOAD(addend + (at), part); \
+        STORE((c) + (at), e_, part); \
+    } while (0)
+#endif
