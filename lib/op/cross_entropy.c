@@ -2,12 +2,30 @@
 
 int ssa_cross_entropy_check(struct ssa_device *device, const struct ssa_cross_entropy *a)
 {
-    (void)device, (void)a;
-    return ssa_fail(SSA_EUNSUPPORTED, "cross_entropy: not yet");
+    const size_t rows = (size_t)a->rows, count = rows * (size_t)a->vocabulary;
+    int err;
+    TRY(ssa_check_reserved("cross_entropy", a->reserved, 4));
+    TRY(ssa_check_positive("cross_entropy", "rows", a->rows));
+    TRY(ssa_check_positive("cross_entropy", "vocabulary", a->vocabulary));
+    REQUIRE(a->vocabulary <= 1 << 28, "cross_entropy: vocabulary is %d, must be at most 2^28", a->vocabulary);
+    REQUIRE(a->smoothing >= 0 && a->smoothing < 1, "cross_entropy: smoothing is %g, must be in [0, 1)",
+            (double)a->smoothing);
+    REQUIRE(a->grad_scale - a->grad_scale == 0, "cross_entropy: grad_scale is %g, must be finite",
+            (double)a->grad_scale);
+    TRY(ssa_check_tensor(device, "cross_entropy", "logits", a->logits, count, false));
+    TRY(ssa_check_tensor(device, "cross_entropy", "targets", a->targets, rows, false));
+    TRY(ssa_check_tensor(device, "cross_entropy", "loss", a->loss, rows, true));
+    TRY(ssa_check_tensor(device, "cross_entropy", "dlogits", a->dlogits, count, true));
+done:
+    return err;
 }
 
 int ssa_cross_entropy_run(struct ssa_device *device, const struct ssa_cross_entropy *a)
 {
-    (void)device, (void)a;
-    return SSA_EUNSUPPORTED;
+    struct ssa_launch l = {
+        .kernel = "cross_entropy",
+        .args = {ARG_TENSOR(a->logits), ARG_TENSOR(a->targets), ARG_TENSOR(a->loss), ARG_TENSOR(a->dlogits),
+                 ARG_INT(a->vocabulary), ARG_FLOAT(a->smoothing), ARG_FLOAT(a->grad_scale != 0 ? a->grad_scale : 1)},
+    };
+    return ssa_launch_rows(device, &l, (size_t)a->rows);
 }

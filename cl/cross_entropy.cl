@@ -1,0 +1,71 @@
+/* Softmax cross-entropy by row and its gradient.
+ *
+ *   t = (1-smoothing) onehot + smoothing/V;  loss = log(sum) - sum_v t_v (x_v - top),  sum = sum_v exp(x_v - top)
+ *   dlogits = grad_scale (exp(x - top)/sum - t)
+ *
+ * Shapes  logits, dlogits [rows, vocabulary], dlogits may be logits; targets int [rows], outside [0, vocabulary): the
+ *         row is ignored; loss [rows].
+ * Grid    a row each, three passes: the row's maximum; the exponentials and their sum; the gradient from the
+ *         exponentials, which dlogits has held meanwhile. A row stays in cache between passes.
+ * Macros  those of common.h.
+ *
+ * No NaN from infinities: top is kept finite, and vec_exp2 is cut at 2^-126, so that a row of -inf is uniform.
+ */
+#include "common.h"
+
+#define LOG2E 1.44269504f
+#define LARGEST 3.4028234e38f
+
+__kernel void cross_entropy(TENSOR(const float, logits), TENSOR(const int, targets), TENSOR(float, loss),
+                            TENSOR(float, dlogits), const int vocabulary, const float smoothing,
+                            const float grad_scale)
+{
+    BIND_SHARED(const float, logits);
+    BIND(const int, targets);
+    BIND(float, loss);
+    BIND_SHARED(float, dlogits);
+    GROUP_SCRATCH;
+    const int target = targets[ROW];
+    __global const float *x = logits + ROW * (size_t)vocabulary;
+    __global float *dx = dlogits + (dlogits ? ROW * (size_t)vocabulary : 0);
+
+    if (target < 0 || target >= vocabulary) {
+        if (loss && LANE == 0)
+            loss[ROW] = 0.0f;
+        if (dlogits)
+            FOR_ROW (c, part, vocabulary)
+                STORE(dx + c, vec_set(0.0f), part);
+    } else {
+        const float own = x[target]; /* before dlogits may overwrite it */
+        vec tops = vec_set(-LARGEST), sums = vec_set(0.0f), shifts = vec_set(0.0f);
+        FOR_ROW (c, part, vocabulary) {
+            vec v = LOAD(x + c, part);
+            if (part < VW)
+                v = vec_select(vec_iota() < vec_set((float)part), v, tops);
+            tops = vec_max(tops, v);
+        }
+        float top = group_max(vec_top(tops));
+        top = top < LARGEST ? top : LARGEST;
+        FOR_ROW (c, part, vocabulary) {
+            vec v = LOAD(x + c, part) - top, e = vec_exp2(v * LOG2E);
+            sums += FIRST(e, part);
+            if (dlogits)
+                STORE(dx + c, e, part);
+            if (smoothing > 0.0f)
+                shifts += FIRST(v, part);
+        }
+        const float sum = group_sum(vec_sum(sums)), spread = smoothing / (float)vocabulary;
+        float expected = (1.0f - smoothing) * (own - top);
+        if (smoothing > 0.0f)
+            expected += spread * group_sum(vec_sum(shifts));
+        if (loss && LANE == 0)
+            loss[ROW] = logf(sum) - expected;
+        if (dlogits) {
+            const float scale = grad_scale / sum, below = grad_scale * spread;
+            FOR_ROW (c, part, vocabulary)
+                STORE(dx + c, LOAD(dx + c, part) * scale - below, part);
+            if (target / VW % LANES == LANE) /* whoever wrote that column */
+                dx[target] -= grad_scale * (1.0f - smoothing);
+        }
+    }
+}

@@ -1,0 +1,170 @@
+#include "harness.h"
+#include "oracle/cross_entropy.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ce_case {
+    int rows, vocabulary;
+    double smoothing, grad_scale;
+    size_t n;
+    float *logits;
+    int32_t *targets;
+    double *loss, *dlogits; /* what the oracle says */
+};
+
+/* Every fifth row is ignored: by a negative target or one past the vocabulary. */
+static struct ce_case make_case(int rows, int vocabulary, double smoothing, double grad_scale)
+{
+    struct ce_case c = {rows, vocabulary, smoothing, grad_scale, .n = (size_t)rows * (size_t)vocabulary};
+    float *u = test_values((size_t)rows, 3, 0, 1);
+    c.logits = test_values(c.n, 2, -8, 8);
+    c.targets = malloc((size_t)rows * sizeof *c.targets);
+    for (int r = 0; r < rows; r++)
+        c.targets[r] = r % 10 == 3 ? -100 : r % 10 == 8 ? vocabulary : (int32_t)(u[r] * (float)vocabulary);
+    double *x = test_doubles(c.logits, c.n);
+    c.loss = malloc((size_t)rows * sizeof *c.loss);
+    c.dlogits = malloc(c.n * sizeof *c.dlogits);
+    oracle_cross_entropy(x, c.targets, rows, vocabulary, (double)(float)smoothing,
+                         grad_scale != 0 ? (double)(float)grad_scale : 1, c.loss, c.dlogits);
+    free(u);
+    free(x);
+    return c;
+}
+
+static void free_case(struct ce_case *c)
+{
+    free(c->logits);
+    free(c->targets);
+    free(c->loss);
+    free(c->dlogits);
+}
+
+static void check(struct ssa_device *dev, const struct ce_case *c)
+{
+    const size_t rows = (size_t)c->rows;
+    struct ssa_tensor logits = test_from(dev, c->logits, c->n), targets = test_from_ints(dev, c->targets, rows);
+    struct ssa_tensor loss = test_new(dev, rows), again = test_new(dev, rows), dlogits = test_new(dev, c->n);
+    struct ssa_cross_entropy a = {.logits = logits, .targets = targets, .loss = loss, .dlogits = dlogits,
+                                  .rows = c->rows, .vocabulary = c->vocabulary, .smoothing = (float)c->smoothing,
+                                  .grad_scale = (float)c->grad_scale};
+    OK(ssa_cross_entropy(dev, &a));
+    test_compare("loss", loss, c->loss, rows, 2e-6, 2e-6, "%d x %d smoothing %g", c->rows, c->vocabulary, c->smoothing);
+    test_compare("dlogits", dlogits, c->dlogits, c->n, 3e-7, 1e-5, "%d x %d smoothing %g", c->rows, c->vocabulary,
+                 c->smoothing);
+    a.loss = again; /* the loss alone */
+    a.dlogits = (struct ssa_tensor){0};
+    OK(ssa_cross_entropy(dev, &a));
+    test_same_bits("loss alone", again, loss, rows);
+    a.loss = (struct ssa_tensor){0}; /* the gradient alone, in place */
+    a.dlogits = logits;
+    OK(ssa_cross_entropy(dev, &a));
+    test_same_bits("dlogits in place", logits, dlogits, c->n);
+    test_free(logits, c->n);
+    test_free(targets, rows);
+    test_free(loss, rows);
+    test_free(again, rows);
+    test_free(dlogits, c->n);
+}
+
+START_TEST(matches_oracle)
+{
+    static const int shapes[][2] = {{1, 1},  {9, 2},   {11, 15},  {33, 16},   {17, 17},    {64, 63},   {31, 64},
+                                    {5, 65}, {1009, 3}, {3, 1009}, {40, 256}, {2, 50257}, {1, 100000}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int smooth = 0; smooth < 2; smooth++) {
+            struct ce_case c = make_case(shapes[i][0], shapes[i][1], smooth ? 0.1 : 0, i % 2 ? 1.0 / 48 : 0);
+            FOR_DEVICES (dev)
+                check(dev, &c);
+            free_case(&c);
+        }
+}
+END_TEST
+
+static void check_row(const char *what, const float *x, int n, int target, float smoothing, double loss,
+                      const double *dlogits)
+{
+    FOR_DEVICES (dev) {
+        const int32_t id = target;
+        struct ssa_tensor logits = test_from(dev, x, (size_t)n), ids = test_from_ints(dev, &id, 1);
+        struct ssa_tensor out = test_new(dev, 1);
+        OK(ssa_cross_entropy(dev, &(struct ssa_cross_entropy){.logits = logits, .targets = ids, .loss = out,
+                                                              .dlogits = logits, .rows = 1, .vocabulary = n,
+                                                              .smoothing = smoothing}));
+        test_compare("loss", out, &loss, 1, 1e-5, 1e-6, "%s", what);
+        test_compare("dlogits", logits, dlogits, (size_t)n, 1e-6, 1e-6, "%s", what);
+        test_free(logits, (size_t)n);
+        test_free(ids, 1);
+        test_free(out, 1);
+    }
+}
+
+/* No NaN, whatever the logits are, as long as they are numbers. */
+START_TEST(extreme_logits)
+{
+    const float inf = INFINITY;
+    check_row("one of three masked", (float[]){0, -inf, 0}, 3, 0, 0, log(2), (double[]){-0.5, 0, 0.5});
+    check_row("the target masked", (float[]){0, -inf, 0}, 3, 1, 0, INFINITY, (double[]){0.5, -1, 0.5});
+    check_row("all masked", (float[]){-inf, -inf}, 2, 0, 0, INFINITY, (double[]){-0.5, 0.5});
+    check_row("huge", (float[]){3e38f, -3e38f, 0}, 3, 0, 0, 0, (double[]){0, 0, 0});
+    check_row("huge, target low", (float[]){1e30f, 0}, 2, 1, 0, 1e30, (double[]){1, -1});
+    check_row("all very low", (float[]){-1e4f, -1e4f}, 2, 0, 0, log(2), (double[]){-0.5, 0.5});
+    check_row("infinite", (float[]){inf, 0}, 2, 0, 0, -INFINITY, (double[]){0, 0});
+}
+END_TEST
+
+START_TEST(finite_differences)
+{
+    enum { ROWS = 4, V = 17, N = ROWS * V };
+    struct ce_case c = make_case(ROWS, V, 0.2, 1);
+    double *x = test_doubles(c.logits, N), loss[2][ROWS], unused[N];
+    const double h = 1e-5;
+    for (int i = 0; i < N; i++) {
+        double kept = x[i], difference = 0;
+        for (int side = 0; side < 2; side++) {
+            x[i] = kept + (side ? h : -h);
+            oracle_cross_entropy(x, c.targets, ROWS, V, (double)0.2f, 1, loss[side], unused);
+        }
+        for (int r = 0; r < ROWS; r++)
+            difference += (loss[1][r] - loss[0][r]) / (2 * h);
+        x[i] = kept;
+        ck_assert_double_eq_tol(difference, c.dlogits[i], 1e-8);
+    }
+    free(x);
+    free_case(&c);
+}
+END_TEST
+
+START_TEST(bad_arguments)
+{
+    FOR_DEVICES (dev) {
+        struct ssa_tensor t = test_new(dev, 64), none = {0};
+        struct ssa_tensor small = ssa_tensor_at(t.buffer, t.buffer->count - 3);
+        struct ssa_cross_entropy good = {.logits = t, .targets = t, .loss = t, .rows = 4, .vocabulary = 8}, a;
+#define BAD(field, value, words) \
+    a = good, a.field = value; \
+    FAILS(ssa_cross_entropy(dev, &a), SSA_EINVAL, "cross_entropy: " words)
+        BAD(rows, 0, "rows is 0");
+        BAD(vocabulary, 0, "vocabulary is 0");
+        BAD(vocabulary, INT32_MAX, "vocabulary is 2147483647");
+        BAD(smoothing, 1, "smoothing is 1");
+        BAD(smoothing, -0.5f, "smoothing is -0.5");
+        BAD(smoothing, NAN, "smoothing is nan");
+        BAD(grad_scale, INFINITY, "grad_scale is inf");
+        BAD(logits, none, "logits is absent");
+        BAD(logits, small, "logits needs 32");
+        BAD(targets, small, "targets needs 4");
+        BAD(loss, small, "loss needs 4");
+        BAD(dlogits, small, "dlogits needs 32");
+        BAD(reserved[0], 1, "reserved");
+        test_free(t, 64);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    return test_run("cross_entropy", (const TTest *const[]){matches_oracle, extreme_logits, finite_differences,
+                                                            bad_arguments, NULL});
+}
