@@ -1,13 +1,37 @@
 #include "../impl.h"
 
+enum { SPAN = 16384 }; /* as in cl/sum.cl */
+
 int ssa_sum_check(struct ssa_device *device, const struct ssa_sum *a)
 {
-    (void)device, (void)a;
-    return ssa_fail(SSA_EUNSUPPORTED, "sum: not yet");
+    int err;
+    TRY(ssa_check_reserved("sum", a->reserved, 4));
+    REQUIRE(a->count > 0, "sum: count is 0");
+    TRY(ssa_check_tensor(device, "sum", "x", a->x, a->count, false));
+    TRY(ssa_check_tensor(device, "sum", "out", a->out, 1, false));
+    REQUIRE(a->count / SPAN < 1 << 28, "sum: count is %zu, must be below 2^42", a->count);
+done:
+    return err;
 }
 
 int ssa_sum_run(struct ssa_device *device, const struct ssa_sum *a)
 {
-    (void)device, (void)a;
-    return SSA_EUNSUPPORTED;
+    const size_t parts = (a->count + SPAN - 1) / SPAN;
+    struct ssa_tensor partial;
+    int err;
+    TRY(ssa_scratch(device, 0, parts, &partial));
+    struct ssa_launch each = {
+        .file = "sum",
+        .kernel = "sum_parts",
+        .args = {ARG_TENSOR(a->x), ARG_TENSOR(partial), ARG_ULONG(a->count), ARG_INT(a->squares != 0)},
+    };
+    struct ssa_launch total = {
+        .file = "sum",
+        .kernel = "sum_total",
+        .args = {ARG_TENSOR(partial), ARG_TENSOR(a->out), ARG_INT((int)parts), ARG_INT(a->accumulate != 0)},
+    };
+    TRY(ssa_launch_rows(device, &each, parts));
+    TRY(ssa_launch_rows(device, &total, 1));
+done:
+    return err;
 }

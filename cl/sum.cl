@@ -1,0 +1,44 @@
+/* out[0] (+)= sum of x, or of its squares.
+ *
+ * Shapes  x [count]; partial [parts]: the sum of SPAN elements each; out [1].
+ * Grid    sum_parts: SPAN elements each. sum_total: one work-item (or group) adds the partial sums.
+ * Macros  those of common.h.
+ */
+#include "common.h"
+
+#ifndef SPAN
+#define SPAN 16384 /* elements of a partial sum; as in lib/op/sum.c. Short enough for float accumulators */
+#endif
+
+__kernel void sum_parts(TENSOR(const float, x), TENSOR(float, partial), const ulong count, const int squares)
+{
+    BIND(const float, x);
+    BIND(float, partial);
+    GROUP_SCRATCH;
+    const ulong first = ROW * (ulong)SPAN;
+    const int n = (int)min((ulong)SPAN, count - first);
+    vec sum = vec_set(0.0f);
+    x += first;
+    FOR_ROW (c, part, n) {
+        vec v = LOAD(x + c, part);
+        if (squares)
+            v = v * v;
+        sum += v;
+    }
+    const float total = group_sum(vec_sum(sum));
+    if (LANE == 0)
+        partial[ROW] = total;
+}
+
+__kernel void sum_total(TENSOR(const float, partial), TENSOR(float, out), const int parts, const int accumulate)
+{
+    BIND(const float, partial);
+    BIND(float, out);
+    GROUP_SCRATCH;
+    vec sum = vec_set(0.0f);
+    FOR_ROW (c, part, parts)
+        sum += LOAD(partial + c, part);
+    const float total = group_sum(vec_sum(sum));
+    if (LANE == 0)
+        out[0] = accumulate ? out[0] + total : total;
+}
