@@ -346,6 +346,7 @@ int ssa_ocl_buffer_wrap(struct ssa_buffer **buffer, struct ssa_device *device, c
     int err;
     *buffer = NULL;
     TRY(require_ocl(device, "ocl_buffer_wrap"));
+    REQUIRE(memory, "ocl_buffer_wrap: memory is NULL");
     TRY(ocl_check(clGetMemObjectInfo(memory, CL_MEM_SIZE, sizeof bytes, &bytes, NULL),
                   "ocl_buffer_wrap: clGetMemObjectInfo"));
     TRY(ocl_check(clRetainMemObject(memory), "ocl_buffer_wrap: clRetainMemObject"));

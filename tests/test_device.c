@@ -1,0 +1,390 @@
+/* Finding, choosing and opening devices, and what they refuse. One case a process, named by the argument: the loader is
+ * looked for once, and drivers read their environment once. tests/meson.build sets each case's environment. */
+#include "harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SKIPPED = 77, MAX = 64 };
+
+static char log_text[65536];
+static const char *argument; /* the program's second */
+
+static void keep_log(void *cookie, int level, const char *line)
+{
+    (void)cookie, (void)level;
+    size_t used = strlen(log_text);
+    snprintf(log_text + used, sizeof log_text - used, "%s\n", line);
+}
+
+static void expect_log(const char *words)
+{
+    ck_assert_msg(strstr(log_text, words), "the log has no \"%s\": %s", words, log_text);
+}
+
+/* ---- choosing ---- */
+
+START_TEST(list)
+{
+    struct ssa_device_info all[MAX], one, open;
+    int n = 0, again = 0;
+    OK(ssa_device_list(all, MAX, &n));
+    ck_assert_int_ge(n, 1);
+    OK(ssa_device_list(NULL, 0, &again));
+    ck_assert_int_eq(again, n);
+    OK(ssa_device_list(&one, 1, &again));
+    ck_assert_int_eq(again, n);
+    ck_assert_str_eq(one.id, all[0].id);
+    ck_assert_str_eq(all[n - 1].id, "cpu");
+    for (int i = 0; i < n; i++) {
+        struct ssa_device *device;
+        size_t held = 1, peak = 1;
+        ck_assert(all[i].units > 0 && all[i].memory && all[i].max_allocation && *all[i].name && *all[i].platform);
+        ck_assert_int_eq(all[i].kind == SSA_DEVICE_HOST, i == n - 1);
+        OK(ssa_device_open(&device, all[i].id));
+        OK(ssa_device_get_info(device, &open));
+        ck_assert_str_eq(open.id, all[i].id);
+        ck_assert_str_eq(open.name, all[i].name);
+        ssa_device_memory(device, &held, &peak);
+        ck_assert(!held && !peak);
+        ssa_device_close(device);
+    }
+    ssa_device_close(NULL);
+}
+END_TEST
+
+/* Without OpenCL, for whatever reason (the argument), the host backend serves and says why. */
+START_TEST(host_alone)
+{
+    struct ssa_device_info all[MAX];
+    struct ssa_device *device;
+    int n = 0;
+    OK(ssa_device_list(all, MAX, &n));
+    ck_assert_int_eq(n, 1);
+    ck_assert_str_eq(all[0].id, "cpu");
+    expect_log("no OpenCL device: ");
+    expect_log(argument);
+    static const char *const names[] = {NULL, "auto", "cpu"};
+    for (int i = 0; i < 3; i++) {
+        OK(ssa_device_open(&device, names[i]));
+        ck_assert_int_eq(device->info.kind, SSA_DEVICE_HOST);
+        ssa_device_close(device);
+    }
+    expect_log("device cpu: ");
+    FAILS(ssa_device_open(&device, "opencl"), SSA_ENODEVICE, "no device \"opencl\"; there are: cpu (");
+    ck_assert_ptr_null(device);
+    FAILS(ssa_device_open(&device, "opencl:0:0"), SSA_ENODEVICE, "no device \"opencl:0:0\"; there are: cpu (");
+}
+END_TEST
+
+START_TEST(unknown)
+{
+    static const char *const names[] = {"no such thing", "opencl:99:0", "opencl:0:99", "opencl:", "opencl:x", "",
+                                        "a name that is longer than any field that a device has: "
+                                        "................................................................"};
+    struct ssa_device_info all[MAX];
+    struct ssa_device *device;
+    int n = 0;
+    OK(ssa_device_list(all, MAX, &n));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        device = (struct ssa_device *)&n;
+        FAILS(ssa_device_open(&device, names[i]), SSA_ENODEVICE, "no device \"");
+        ck_assert_ptr_null(device);
+        for (int d = 0; d < n; d++) /* the text lists them all */
+            ck_assert_ptr_nonnull(strstr(ssa_last_error(), all[d].id));
+    }
+}
+END_TEST
+
+START_TEST(by_name)
+{
+    struct ssa_device_info all[MAX];
+    int n = 0;
+    OK(ssa_device_list(all, MAX, &n));
+    for (int i = 0; i < n; i++) {
+        struct ssa_device *device;
+        char part[64];
+        snprintf(part, sizeof part, "%s", all[i].platform);
+        for (char *c = part; *c; c++)
+            *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c); /* any case */
+        OK(ssa_device_open(&device, part));
+        ck_assert_str_eq(device->info.platform, all[i].platform);
+        ssa_device_close(device);
+    }
+}
+END_TEST
+
+START_TEST(variable)
+{
+    struct ssa_device *device;
+    setenv("SSACL_DEVICE", "cpu", 1);
+    static const char *const names[] = {NULL, "auto"};
+    for (int i = 0; i < 2; i++) {
+        *log_text = 0;
+        OK(ssa_device_open(&device, names[i]));
+        ck_assert_str_eq(device->info.id, "cpu");
+        ssa_device_close(device);
+        expect_log("device cpu");
+        expect_log("$SSACL_DEVICE");
+    }
+    setenv("SSACL_DEVICE", "warp drive", 1);
+    FAILS(ssa_device_open(&device, "auto"), SSA_ENODEVICE, "no device \"warp drive\"");
+    *log_text = 0;
+    OK(ssa_device_open(&device, "cpu")); /* a name that is asked for goes first */
+    ssa_device_close(device);
+    expect_log("asked for");
+    setenv("SSACL_DEVICE", "", 1); /* as if not set */
+    OK(ssa_device_open(&device, NULL));
+    ssa_device_close(device);
+    expect_log("auto: ");
+}
+END_TEST
+
+START_TEST(threads)
+{
+    static const struct {
+        const char *value;
+        int units;
+    } cases[] = {{"1", 1}, {"3", 3}};
+    for (int i = 0; i < 2; i++) {
+        struct ssa_device *device;
+        setenv("SSACL_THREADS", cases[i].value, 1);
+        OK(ssa_device_open(&device, "cpu"));
+        ck_assert_int_eq(device->info.units, cases[i].units);
+        ssa_device_close(device);
+    }
+}
+END_TEST
+
+/* ---- memory ---- */
+
+static int expect_refusal(struct ssa_device *device, size_t count, const char *words)
+{
+    struct ssa_buffer *b = (struct ssa_buffer *)&count;
+    FAILS(ssa_buffer_create(&b, device, count), SSA_ENOMEM, words);
+    ck_assert_ptr_null(b);
+    return 0;
+}
+
+START_TEST(memory_limits)
+{
+    struct ssa_device_info all[MAX];
+    int n = 0;
+    OK(ssa_device_list(all, MAX, &n));
+    for (int i = 0; i < n; i++) {
+        struct ssa_device *device;
+        struct ssa_buffer *one, *two;
+        size_t held, peak;
+        char numbers[128];
+        OK(ssa_device_open(&device, all[i].id));
+        snprintf(numbers, sizeof numbers, "%s allows %.1f MiB in one allocation", all[i].id,
+                 (double)all[i].max_allocation / 1048576);
+        expect_refusal(device, all[i].max_allocation / 4 + 1, numbers);
+        expect_refusal(device, SIZE_MAX / 4, numbers);
+        expect_refusal(device, SIZE_MAX, numbers);
+        FAILS(ssa_buffer_create(&one, device, 0), SSA_EINVAL, "0 elements");
+        OK(ssa_buffer_create(&one, device, 1000));
+        OK(ssa_buffer_create(&two, device, 500));
+        ssa_buffer_destroy(one);
+        ssa_device_memory(device, &held, &peak);
+        ck_assert_uint_eq(held, 2000);
+        ck_assert_uint_eq(peak, 6000);
+        ssa_device_reset_peak(device);
+        ssa_device_memory(device, NULL, &peak);
+        ck_assert_uint_eq(peak, 2000);
+        ssa_buffer_destroy(two);
+        ssa_buffer_destroy(NULL);
+        ssa_device_close(device);
+    }
+}
+END_TEST
+
+/* On a device of 1 GiB: the buffer that would pass what it has is refused, and fits once another has gone. */
+START_TEST(memory_full)
+{
+    struct ssa_device *device;
+    struct ssa_buffer *b[64] = {0}, *more;
+    int n = 0;
+    size_t count, held;
+    OK(ssa_device_open(&device, "Portable Computing Language"));
+    ck_assert_uint_eq(device->info.memory, (size_t)1 << 30);
+    count = device->info.max_allocation / 4;
+    while ((size_t)n < device->info.memory / (count * 4))
+        OK(ssa_buffer_create(&b[n++], device, count));
+    ssa_device_memory(device, &held, NULL);
+    ck_assert_uint_eq(held, (size_t)n * count * 4);
+    FAILS(ssa_buffer_create(&more, device, count), SSA_ENOMEM, "has 1024.0 MiB of which 1024.0 are held");
+    ssa_buffer_destroy(b[--n]);
+    OK(ssa_buffer_create(&more, device, count));
+    ssa_buffer_destroy(more);
+    while (n)
+        ssa_buffer_destroy(b[--n]);
+    ssa_device_close(device);
+}
+END_TEST
+
+/* ---- tensors ---- */
+
+START_TEST(tensors)
+{
+    struct ssa_device_info all[MAX];
+    int n = 0;
+    OK(ssa_device_list(all, MAX, &n));
+    for (int i = 0; i < n; i++) {
+        struct ssa_device *device;
+        struct ssa_buffer *b, *c;
+        float x[10], y[10];
+        for (int j = 0; j < 10; j++)
+            x[j] = (float)j;
+        OK(ssa_device_open(&device, all[i].id));
+        OK(ssa_buffer_create(&b, device, 10));
+        OK(ssa_buffer_create(&c, device, 10));
+        ck_assert_uint_eq(ssa_buffer_count(b), 10);
+        struct ssa_tensor t = ssa_tensor_at(b, 0), u = ssa_tensor_at(c, 0);
+        OK(ssa_tensor_write(t, x, 10));
+        OK(ssa_tensor_fill(u, -1, 10));
+        OK(ssa_tensor_copy(ssa_tensor_add(u, 3), ssa_tensor_add(t, 1), 4));
+        OK(ssa_tensor_copy(ssa_tensor_add(t, 8), ssa_tensor_add(t, 1), 2)); /* within one buffer */
+        OK(ssa_tensor_read(u, y, 10));
+        ck_assert_mem_eq(y, ((float[]){-1, -1, -1, 1, 2, 3, 4, -1, -1, -1}), sizeof y);
+        OK(ssa_tensor_read(ssa_tensor_add(t, 7), y, 3));
+        ck_assert_mem_eq(y, ((float[]){7, 1, 2}), 12);
+        OK(ssa_tensor_read(ssa_tensor_add(t, 10), y, 0));
+        FAILS(ssa_tensor_read(t, y, 11), SSA_EINVAL, "tensor_read: 11 elements at offset 0 reach past the buffer's 10");
+        FAILS(ssa_tensor_write(ssa_tensor_add(t, 9), x, 2), SSA_EINVAL, "tensor_write: 2 elements at offset 9");
+        FAILS(ssa_tensor_fill(ssa_tensor_add(t, 11), 0, 0), SSA_EINVAL, "tensor_fill: 0 elements at offset 11");
+        FAILS(ssa_tensor_fill(ssa_tensor_at(b, SIZE_MAX), 0, 2), SSA_EINVAL, "tensor_fill");
+        FAILS(ssa_tensor_copy(t, ssa_tensor_add(t, 2), 3), SSA_EINVAL, "overlap");
+        FAILS(ssa_tensor_copy(t, ssa_tensor_add(u, 8), 3), SSA_EINVAL, "source");
+        FAILS(ssa_tensor_copy((struct ssa_tensor){0}, t, 3), SSA_EINVAL, "target: the tensor is absent");
+        OK(ssa_device_finish(device));
+        ssa_buffer_destroy(b);
+        ssa_buffer_destroy(c);
+        ssa_device_close(device);
+    }
+}
+END_TEST
+
+START_TEST(two_devices)
+{
+    struct ssa_device *one, *two;
+    struct ssa_buffer *b, *c;
+    OK(ssa_device_open(&one, "cpu"));
+    OK(ssa_device_open(&two, "cpu"));
+    OK(ssa_buffer_create(&b, one, 8));
+    OK(ssa_buffer_create(&c, two, 8));
+    struct ssa_tensor x = ssa_tensor_at(b, 0), y = ssa_tensor_at(c, 0);
+    FAILS(ssa_tensor_copy(x, y, 8), SSA_EINVAL, "two devices");
+    FAILS(ssa_add(one, &(struct ssa_add){.x = x, .y = y, .out = x, .count = 8}), SSA_EINVAL, "y is on another device");
+    ssa_buffer_destroy(b);
+    ssa_buffer_destroy(c);
+    ssa_device_close(one);
+    ssa_device_close(two);
+}
+END_TEST
+
+/* ---- kernels that do not build ---- */
+
+static void write_file(const char *folder, const char *name, const char *text)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static int try_add(struct ssa_device *device)
+{
+    struct ssa_buffer *b;
+    OK(ssa_buffer_create(&b, device, 16));
+    struct ssa_tensor t = ssa_tensor_at(b, 0);
+    int err = ssa_add(device, &(struct ssa_add){.x = t, .y = t, .out = t, .count = 16});
+    ssa_buffer_destroy(b);
+    return err;
+}
+
+/* $SSACL_CL_DIR is where kernels come from: none, a broken one, one without the kernel; then the library's own. */
+static void check_broken(struct ssa_device *device, const char *folder)
+{
+    char path[600];
+    FAILS(try_add(device), SSA_EIO, "cannot read");
+    ck_assert_ptr_nonnull(strstr(ssa_last_error(), "add.cl"));
+    *log_text = 0;
+    write_file(folder, "add.cl", "__kernel void add(__global float *x) { x[0] = not_there; }\n");
+    FAILS(try_add(device), SSA_EBUILD, "cl/add.cl does not build on ");
+    ck_assert_msg(strstr(ssa_last_error(), "not_there"), "the compiler's words are missing: %s", ssa_last_error());
+    expect_log("not_there");
+    write_file(folder, "add.cl", "__kernel void subtract(__global float *x) { x[0] = 1; }\n");
+    FAILS(try_add(device), SSA_EDEVICE, "cl/add.cl: clCreateKernel(add): CL_INVALID_KERNEL_NAME");
+    snprintf(path, sizeof path, "%s/add.cl", folder);
+    unlink(path);
+}
+
+START_TEST(broken_kernel)
+{
+    struct ssa_device_info all[MAX];
+    char folder[] = "/tmp/ssacl-test-XXXXXX";
+    int n = 0;
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    OK(ssa_device_list(all, MAX, &n));
+    for (int i = 0; i < n - 1; i++) { /* all but the host backend, which compiles nothing */
+        struct ssa_device *device;
+        OK(ssa_device_open(&device, all[i].id));
+        setenv("SSACL_CL_DIR", folder, 1);
+        check_broken(device, folder);
+        ssa_device_close(device); /* a program that built stays until then */
+        unsetenv("SSACL_CL_DIR");
+        OK(ssa_device_open(&device, all[i].id));
+        OK(try_add(device));
+        ssa_device_close(device);
+    }
+    rmdir(folder);
+}
+END_TEST
+
+static bool has_platform(const char *part)
+{
+    struct ssa_device_info all[MAX];
+    int n = 0;
+    ssa_device_list(all, MAX, &n);
+    for (int i = 0; i < n - 1; i++) /* the last is the host backend */
+        if (strstr(all[i].platform, part))
+            return true;
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    const struct {
+        const char *name;
+        const TTest *test;
+        const char *needs; /* a platform whose name contains this */
+    } cases[] = {
+        {"list", list, NULL},
+        {"host_alone", host_alone, NULL},
+        {"unknown", unknown, NULL},
+        {"by_name", by_name, NULL},
+        {"variable", variable, NULL},
+        {"threads", threads, NULL},
+        {"memory_limits", memory_limits, NULL},
+        {"memory_full", memory_full, "Portable Computing Language"},
+        {"tensors", tensors, NULL},
+        {"two_devices", two_devices, NULL},
+        {"broken_kernel", broken_kernel, ""},
+    };
+    argument = argc > 2 ? argv[2] : "";
+    ssa_set_log(keep_log, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (argc > 1 && !strcmp(cases[i].name, argv[1])) {
+            if (cases[i].needs && !has_platform(cases[i].needs))
+                return SKIPPED;
+            return test_run_alone(argv[1], (const TTest *const[]){cases[i].test, NULL});
+        }
+    fprintf(stderr, "no case \"%s\"\n", argc > 1 ? argv[1] : "");
+    return EXIT_FAILURE;
+}

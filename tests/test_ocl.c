@@ -1,0 +1,233 @@
+/* ocl.h from the side of a program that has its own context, queues and buffers, on every OpenCL device here. */
+#include "harness.h"
+#include "ssacl/ocl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N = 5000, MAX = 16 };
+
+static cl_device_id ids[MAX];
+static cl_uint id_count;
+
+/* The caller's own objects. */
+struct caller {
+    cl_context context;
+    cl_command_queue queue, other;
+    cl_mem x, y;
+    float *values;
+};
+
+static void find_devices(void)
+{
+    cl_platform_id platforms[MAX];
+    cl_uint n = 0;
+    if (clGetPlatformIDs(MAX, platforms, &n) != CL_SUCCESS)
+        return;
+    for (cl_uint p = 0; p < n && p < MAX; p++) {
+        char name[128] = "";
+        cl_uint m = 0;
+        clGetPlatformInfo(platforms[p], CL_PLATFORM_NAME, sizeof name, name, NULL);
+        if (strstr(name, "Oclgrind") ||
+            clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, MAX - id_count, ids + id_count, &m) != CL_SUCCESS)
+            continue;
+        id_count += m < MAX - id_count ? m : MAX - id_count;
+    }
+}
+
+/* False where the device has no queue of this kind. */
+static bool setup(struct caller *c, cl_device_id id, cl_command_queue_properties properties)
+{
+    cl_int code;
+    c->context = clCreateContext(NULL, 1, &id, NULL, NULL, &code);
+    ck_assert_int_eq(code, CL_SUCCESS);
+    c->queue = clCreateCommandQueue(c->context, id, properties, &code);
+    if (code == CL_INVALID_QUEUE_PROPERTIES) {
+        clReleaseContext(c->context);
+        return false;
+    }
+    ck_assert_int_eq(code, CL_SUCCESS);
+    c->other = clCreateCommandQueue(c->context, id, 0, &code);
+    ck_assert_int_eq(code, CL_SUCCESS);
+    c->values = test_values(N, 5, -1, 1);
+    c->x = clCreateBuffer(c->context, CL_MEM_COPY_HOST_PTR, N * 4, c->values, &code);
+    ck_assert_int_eq(code, CL_SUCCESS);
+    c->y = clCreateBuffer(c->context, CL_MEM_COPY_HOST_PTR, N * 4, c->values, &code);
+    ck_assert_int_eq(code, CL_SUCCESS);
+    return true;
+}
+
+/* Everything must be the caller's alone again. */
+static void teardown(struct caller *c)
+{
+    cl_uint x = 0, y = 0;
+    clGetMemObjectInfo(c->x, CL_MEM_REFERENCE_COUNT, sizeof x, &x, NULL);
+    clGetMemObjectInfo(c->y, CL_MEM_REFERENCE_COUNT, sizeof y, &y, NULL);
+    ck_assert_uint_eq(x, 1);
+    ck_assert_uint_eq(y, 1);
+    clReleaseMemObject(c->x);
+    clReleaseMemObject(c->y);
+    clReleaseCommandQueue(c->other);
+    clReleaseCommandQueue(c->queue);
+    clReleaseContext(c->context);
+    free(c->values);
+}
+
+/* x += y forty times, then doubled: every operator needs the one before it, whatever the queue's order. */
+static void add_up(struct ssa_device *device, struct ssa_tensor x, struct ssa_tensor y)
+{
+    for (int i = 0; i < 40; i++)
+        OK(ssa_add(device, &(struct ssa_add){.x = x, .y = y, .out = x, .count = N - 1}));
+    OK(ssa_tensor_copy(y, x, N - 1));
+    OK(ssa_add(device, &(struct ssa_add){.x = x, .y = y, .out = x, .count = N - 1}));
+}
+
+/* The first element is left alone: the tensors start at 1. */
+static void expect_result(const float *got, const float *values)
+{
+    ck_assert(got[0] == values[0]);
+    for (int i = 1; i < N; i++) {
+        float want = values[i];
+        for (int j = 0; j < 40; j++)
+            want += values[i];
+        ck_assert_msg(got[i] == 2 * want, "element %d is %g, not %g", i, (double)got[i], (double)(2 * want));
+    }
+}
+
+static cl_int status_of(cl_event event)
+{
+    cl_int status = -1;
+    ck_assert_int_eq(clGetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status, NULL),
+                     CL_SUCCESS);
+    return status;
+}
+
+/* Held back by an event of the caller, waited for through the library's, read on another queue. */
+static void check_events(struct caller *c, struct ssa_device *device, struct ssa_tensor x, struct ssa_tensor y)
+{
+    float *got = malloc(N * sizeof *got);
+    cl_event gate, done;
+    cl_int code;
+    gate = clCreateUserEvent(c->context, &code);
+    ck_assert_int_eq(code, CL_SUCCESS);
+    OK(ssa_ocl_wait(device, 0, NULL));
+    OK(ssa_ocl_wait(device, 1, &gate));
+    add_up(device, x, y);
+    OK(ssa_ocl_event(device, &done));
+    ck_assert_int_ne(status_of(done), CL_COMPLETE); /* the gate is shut */
+    ck_assert_int_eq(clSetUserEventStatus(gate, CL_COMPLETE), CL_SUCCESS);
+    ck_assert_int_eq(clEnqueueReadBuffer(c->other, c->x, CL_TRUE, 0, N * 4, got, 1, &done, NULL), CL_SUCCESS);
+    ck_assert_int_eq(status_of(done), CL_COMPLETE);
+    expect_result(got, c->values);
+    clReleaseEvent(done);
+    clReleaseEvent(gate);
+    free(got);
+}
+
+static void check_wrapped(struct caller *c, cl_device_id id)
+{
+    struct ssa_device *device;
+    struct ssa_buffer *x, *y;
+    cl_context context;
+    cl_command_queue queue;
+    cl_device_id same;
+    cl_mem memory;
+    size_t held;
+    OK(ssa_ocl_device_wrap(&device, c->context, id, c->queue));
+    OK(ssa_ocl_buffer_wrap(&x, device, c->x));
+    OK(ssa_ocl_buffer_wrap(&y, device, c->y));
+    ck_assert_uint_eq(ssa_buffer_count(x), N);
+    ssa_device_memory(device, &held, NULL);
+    ck_assert_uint_eq(held, 0); /* the caller's memory is not counted */
+    OK(ssa_ocl_get(device, &context, &same, &queue));
+    OK(ssa_ocl_get(device, NULL, NULL, NULL));
+    OK(ssa_ocl_buffer_get(x, &memory));
+    ck_assert(context == c->context && queue == c->queue && same == id && memory == c->x);
+    check_events(c, device, ssa_tensor_at(x, 1), ssa_tensor_at(y, 1));
+    ssa_buffer_destroy(x);
+    ssa_buffer_destroy(y);
+    ssa_device_close(device);
+}
+
+static int check_queues(cl_command_queue_properties properties)
+{
+    int checked = 0;
+    for (cl_uint i = 0; i < id_count; i++) {
+        struct caller c;
+        if (!setup(&c, ids[i], properties))
+            continue;
+        check_wrapped(&c, ids[i]);
+        teardown(&c);
+        checked++;
+    }
+    return checked;
+}
+
+START_TEST(in_order)
+{
+    ck_assert_uint_eq((cl_uint)check_queues(0), id_count);
+}
+END_TEST
+
+START_TEST(out_of_order)
+{
+    int checked = check_queues(CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE); /* not every device has such queues */
+    fprintf(stderr, "out-of-order queues on %d of %u devices\n", checked, id_count);
+}
+END_TEST
+
+/* A device that the library opened gives its objects away, for kernels of one's own. */
+START_TEST(own_device)
+{
+    FOR_DEVICES (device) {
+        struct ssa_buffer *b;
+        cl_context context;
+        cl_command_queue queue;
+        cl_mem memory;
+        cl_event event;
+        float x[4];
+        OK(ssa_buffer_create(&b, device, 4));
+        if (device->info.kind == SSA_DEVICE_HOST) {
+            FAILS(ssa_ocl_get(device, &context, NULL, &queue), SSA_EUNSUPPORTED, "cpu is no OpenCL device");
+            FAILS(ssa_ocl_buffer_get(b, &memory), SSA_EUNSUPPORTED, "ocl_buffer_get");
+            FAILS(ssa_ocl_event(device, &event), SSA_EUNSUPPORTED, "ocl_event");
+            FAILS(ssa_ocl_wait(device, 0, NULL), SSA_EUNSUPPORTED, "ocl_wait");
+        } else {
+            OK(ssa_ocl_get(device, &context, NULL, &queue));
+            OK(ssa_ocl_buffer_get(b, &memory));
+            OK(ssa_tensor_fill(ssa_tensor_at(b, 0), 1, 4));
+            ck_assert_int_eq(clEnqueueWriteBuffer(queue, memory, CL_TRUE, 4, 4, (float[]){7}, 0, NULL, NULL), CL_SUCCESS);
+            OK(ssa_tensor_read(ssa_tensor_at(b, 0), x, 4));
+            ck_assert_mem_eq(x, ((float[]){1, 7, 1, 1}), sizeof x);
+        }
+        ssa_buffer_destroy(b);
+    }
+}
+END_TEST
+
+START_TEST(bad_arguments)
+{
+    for (cl_uint i = 0; i < id_count; i++) {
+        struct ssa_device *device = NULL;
+        struct ssa_buffer *b;
+        struct caller c;
+        ck_assert(setup(&c, ids[i], 0));
+        FAILS(ssa_ocl_device_wrap(&device, NULL, ids[i], c.queue), SSA_EINVAL, "must not be NULL");
+        FAILS(ssa_ocl_device_wrap(&device, c.context, NULL, c.queue), SSA_EINVAL, "must not be NULL");
+        FAILS(ssa_ocl_device_wrap(&device, c.context, ids[i], NULL), SSA_EINVAL, "must not be NULL");
+        ck_assert_ptr_null(device);
+        OK(ssa_ocl_device_wrap(&device, c.context, ids[i], c.queue));
+        FAILS(ssa_ocl_buffer_wrap(&b, device, NULL), SSA_EINVAL, "ocl_buffer_wrap: memory is NULL");
+        ck_assert_ptr_null(b);
+        ssa_device_close(device);
+        teardown(&c);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    find_devices();
+    return test_run("ocl", (const TTest *const[]){in_order, out_of_order, own_device, bad_arguments, NULL});
+}
