@@ -21,6 +21,7 @@ typedef SSA_CAT(int, VW) vec_int;
 #define vec_store(p, v) SSA_CAT(vstore, VW)(v, 0, p)
 #define vec_as_int(v) SSA_CAT(as_int, VW)(v)
 #define vec_as_float(v) SSA_CAT(as_float, VW)(v)
+#define vec_from_int(v) SSA_CAT(convert_float, VW)(v)
 /* Written with ?: because fmax and fmin must treat NaN, which costs several instructions on CPUs. */
 #define vec_max(a, b) ((a) > (b) ? (a) : (b))
 #define vec_min(a, b) ((a) < (b) ? (a) : (b))
@@ -90,6 +91,7 @@ typedef int32_t vec_int __attribute__((vector_size(4 * VW), aligned(4), may_alia
 #define vec_store(p, v) ((void)(*(vec *)(p) = (v)))
 #define vec_as_int(v) ((vec_int)(v))
 #define vec_as_float(v) ((vec)(v))
+#define vec_from_int(v) __builtin_convertvector(v, vec)
 #define vec_max(a, b) vec_select((a) > (b), a, b)
 #define vec_min(a, b) vec_select((a) < (b), a, b)
 #define UNROLL _Pragma("GCC unroll 16")
@@ -163,6 +165,25 @@ static inline vec vec_exp2(vec x)
     p = p * f + 6.93146978e-1f;
     p = p * f + 1.0f;
     return vec_as_float(vec_as_int(p) + (vec_as_int(t) << 23));
+}
+
+/* log2 of a positive, normal x: x = 2^e m with m in [sqrt(1/2), sqrt(2)), then the odd series of
+ * log2 m = 2/ln 2 atanh((m - 1)/(m + 1)) to degree 9; 2e-7 absolute near 1. */
+#ifdef __OPENCL_C_VERSION__
+inline vec vec_log2(vec x)
+#else
+static inline vec vec_log2(vec x)
+#endif
+{
+    vec_int e = (vec_as_int(x) - 0x3f3504f3) >> 23;
+    vec m = vec_as_float(vec_as_int(x) - (e << 23));
+    vec z = (m - 1.0f) / (m + 1.0f), w = z * z;
+    vec p = vec_set(0.32059890f);
+    p = p * w + 0.41219858f;
+    p = p * w + 0.57707802f;
+    p = p * w + 0.96179669f;
+    p = p * w + 2.88539008f;
+    return p * z + vec_from_int(e);
 }
 
 #endif

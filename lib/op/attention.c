@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+enum { TILE = 64 }; /* as in cl/attention_tile.h */
+
 /* The fields that forward and backward share have the same names, so that one macro serves both. */
 #define SET_DEFAULTS(a) \
     do { \
@@ -113,18 +115,98 @@ done:
     return err;
 }
 
+/* Tiles of the example that has the most; see tile_of() in cl/attention_tile.h. */
+static int count_tiles(const struct ssa_plan *plan)
+{
+    int most = 0;
+    for (int e = 0; e < plan->examples; e++) {
+        const int32_t *data = plan->data + plan->stride * (size_t)e;
+        int tiles = data[PLAN_BLOCKS] * ((data[PLAN_BLOCK] + TILE - 1) / TILE);
+        most = tiles > most ? tiles : most;
+    }
+    return most;
+}
+
+static size_t plan_stride(const struct ssa_plan *plan)
+{
+    return plan->examples > 1 ? plan->stride : 0;
+}
+
 int ssa_attention_fwd_run(struct ssa_device *device, const struct ssa_attention_fwd *given)
 {
     struct ssa_attention_fwd a = forward_defaults(given);
     if (device->info.gpu_shape)
         return ssa_attention_fwd_gpu(device, &a);
-    return ssa_fail(SSA_EUNSUPPORTED, "attention_fwd: no kernel for %s", device->info.name);
+    int tiles = count_tiles(a.plan);
+    struct ssa_launch l = {
+        .kernel = "attention_fwd",
+        .constants = {{"D", a.width}},
+        .args = {ARG_TENSOR(a.q), ARG_TENSOR(a.k), ARG_TENSOR(a.v), ARG_TENSOR(a.out), ARG_TENSOR(a.lse),
+                 ARG_TENSOR(a.plan_data), ARG_ULONG(plan_stride(a.plan)), ARG_INT(a.length), ARG_INT(a.heads),
+                 ARG_INT(a.heads / a.kv_heads), ARG_INT(a.width), ARG_INT(a.q_stride), ARG_INT(a.k_stride),
+                 ARG_INT(a.v_stride), ARG_INT(a.out_stride), ARG_INT(a.causal != 0), ARG_FLOAT(a.scale),
+                 ARG_INT(tiles)},
+        .global = {(size_t)tiles, (size_t)a.batch * (size_t)a.heads},
+        .local = {1, 1, 1},
+    };
+    return ssa_launch(device, &l);
+}
+
+static int clear_keys(struct ssa_device *device, const struct ssa_attention_bwd *a)
+{
+    struct ssa_launch l = {
+        .file = "attention_bwd",
+        .kernel = "attention_clear",
+        .constants = {{"D", a->width}},
+        .args = {ARG_TENSOR(a->dk), ARG_TENSOR(a->dv), ARG_INT(a->kv_heads * a->width), ARG_INT(a->dk_stride),
+                 ARG_INT(a->dv_stride)},
+        .global = {(size_t)a->batch * (size_t)a->length},
+    };
+    return ssa_launch(device, &l);
+}
+
+/* One launch per phase, see cl/attention_bwd.cl; `own` where it adds the own keys. */
+static int backward_phase(struct ssa_device *device, const struct ssa_attention_bwd *a, int parts, int phase, int own)
+{
+    struct ssa_launch l = {
+        .kernel = "attention_bwd",
+        .constants = {{"D", a->width}},
+        .args = {ARG_TENSOR(a->q), ARG_TENSOR(a->k), ARG_TENSOR(a->v), ARG_TENSOR(a->out), ARG_TENSOR(a->lse),
+                 ARG_TENSOR(a->dout), ARG_TENSOR(a->dq), ARG_TENSOR(a->dk), ARG_TENSOR(a->dv),
+                 ARG_TENSOR(a->plan_data), ARG_ULONG(plan_stride(a->plan)), ARG_INT(a->length), ARG_INT(a->heads),
+                 ARG_INT(a->heads / a->kv_heads), ARG_INT(a->width), ARG_INT(a->q_stride), ARG_INT(a->k_stride),
+                 ARG_INT(a->v_stride), ARG_INT(a->out_stride), ARG_INT(a->dq_stride), ARG_INT(a->dk_stride),
+                 ARG_INT(a->dv_stride), ARG_INT(a->causal != 0), ARG_FLOAT(a->scale), ARG_INT(parts), ARG_INT(phase),
+                 ARG_INT(own)},
+        .global = {(size_t)parts, (size_t)a->batch * (size_t)a->kv_heads},
+        .local = {1, 1, 1},
+    };
+    return ssa_launch(device, &l);
+}
+
+/* Into how many ranges a head's tiles and sources are cut: one where there are heads enough to keep the units busy,
+ * for every further range costs a launch and packs its tiles once more. */
+static int choose_parts(const struct ssa_device *device, const struct ssa_attention_bwd *a)
+{
+    int units = device->info.units, items = a->batch * a->kv_heads, tiles = count_tiles(a->plan);
+    if (items >= 4 * units || items % units == 0)
+        return 1;
+    int parts = (4 * units + items - 1) / items;
+    return parts < tiles ? parts : tiles;
 }
 
 int ssa_attention_bwd_run(struct ssa_device *device, const struct ssa_attention_bwd *given)
 {
     struct ssa_attention_bwd a = backward_defaults(given);
+    int err;
     if (device->info.gpu_shape)
         return ssa_attention_bwd_gpu(device, &a);
-    return ssa_fail(SSA_EUNSUPPORTED, "attention_bwd: no kernel for %s", device->info.name);
+    int parts = choose_parts(device, &a);
+    TRY(clear_keys(device, &a));
+    for (int phase = 0; phase < parts; phase++)
+        TRY(backward_phase(device, &a, parts, phase, parts == 1));
+    if (parts > 1)
+        TRY(backward_phase(device, &a, parts, -1, 1));
+done:
+    return err;
 }

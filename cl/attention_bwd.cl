@@ -1,0 +1,179 @@
+/* Gradients of attention over a plan, CPU shape. Scores are made again from lse.
+ *     P = exp2(scale log2(e) q k^T - lse), 0 where not seen;  delta_i = dout_i . out_i;  dS = P o (dout v^T - delta)
+ *     dq = scale dS k;  dk = scale dS^T q;  dv = P^T dout
+ *
+ * Shapes   as attention_fwd.cl; dq like q; dk, dv like k, v.
+ * Grid     attention_clear: (batch * length), a row of dk and dv each.
+ *          attention_bwd: (parts, batch * kv_heads). The tiles of a head are cut into `parts` ranges and its sources
+ *          too; a work-item owns one range of each, (part, (part + phase) mod parts), and walks the tiles in order.
+ *          So the work-items of one launch touch different rows of dq and different rows of dk and dv, `parts`
+ *          launches do everything, and the order of every sum is fixed. own: this launch also adds the queries' own
+ *          keys, whose rows of dk and dv lie anywhere: phase -1 is a launch of these alone. */
+#include "attention_tile.h"
+
+__kernel void attention_clear(TENSOR(float, dk), TENSOR(float, dv), const int columns, const int dk_stride,
+                              const int dv_stride)
+{
+    BIND(float, dk);
+    BIND(float, dv);
+    dk += get_global_id(0) * dk_stride;
+    dv += get_global_id(0) * dv_stride;
+    for (int c = 0; c < columns; c += VW) {
+        int part = min(VW, columns - c);
+        STORE(dk + c, vec_set(0.0f), part);
+        STORE(dv + c, vec_set(0.0f), part);
+    }
+}
+
+/* P, in scores, and dS, in slopes, of one group; `certain` as in forward. The rest of the last strip becomes 0. */
+INLINE void slopes_of(float *scores, float *slopes, int count, int certain, __global const int *source, int first,
+                      const float *lse, const float *delta)
+{
+    UNROLL for (int v = 0; v < GROUP / VW; v++)
+    {
+        vec base = vec_load(lse + v * VW), less = vec_load(delta + v * VW), position = vec_iota() + (float)(v * VW);
+        float *s = scores + v * VW, *d = slopes + v * VW;
+        for (int j = 0; j < certain; j++) {
+            vec p = vec_exp2(vec_load(s + j * TILE) - base);
+            vec_store(s + j * TILE, p);
+            vec_store(d + j * TILE, p * (vec_load(d + j * TILE) - less));
+        }
+        for (int j = certain; j < count; j++) {
+            vec p = vec_exp2(vec_load(s + j * TILE) - base);
+            p = vec_select(vec_set((float)(source[j] - first)) > position, vec_set(0.0f), p);
+            vec_store(s + j * TILE, p);
+            vec_store(d + j * TILE, p * (vec_load(d + j * TILE) - less));
+        }
+        for (int j = count; j < (count + STRIP - 1) / STRIP * STRIP; j++) {
+            vec_store(s + j * TILE, vec_set(0.0f));
+            vec_store(d + j * TILE, vec_set(0.0f));
+        }
+    }
+}
+
+__kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENSOR(const float, v),
+                            TENSOR(const float, out), TENSOR(const float, lse), TENSOR(const float, dout),
+                            TENSOR(float, dq), TENSOR(float, dk), TENSOR(float, dv), TENSOR(const int, plan),
+                            const ulong plan_stride, const int length, const int heads, const int group,
+                            const int width, const int q_stride, const int k_stride, const int v_stride,
+                            const int out_stride, const int dq_stride, const int dk_stride, const int dv_stride,
+                            const int causal, const float scale, const int parts, const int phase, const int own)
+{
+    BIND(const float, q);
+    BIND(const float, k);
+    BIND(const float, v);
+    BIND(const float, out);
+    BIND(const float, lse);
+    BIND(const float, dout);
+    BIND(float, dq);
+    BIND(float, dk);
+    BIND(float, dv);
+    BIND(const int, plan);
+    float queries[TILE * WIDTH_MAX] ALIGNED, queries_t[TILE * WIDTH_MAX] ALIGNED;
+    float grads[TILE * WIDTH_MAX] ALIGNED, grads_t[TILE * WIDTH_MAX] ALIGNED, dqueries[TILE * WIDTH_MAX] ALIGNED;
+    float keys[KEYS * WIDTH_MAX] ALIGNED, values[KEYS * WIDTH_MAX] ALIGNED, rows[ROWS * WIDTH_MAX] ALIGNED;
+    float scores[KEYS * TILE] ALIGNED, slopes[KEYS * TILE] ALIGNED, base[TILE] ALIGNED, delta[TILE] ALIGNED;
+    float own_score[TILE] ALIGNED, own_slope[TILE] ALIGNED;
+
+    const int part = (int)get_global_id(0), kv_heads = heads / group;
+    const int kv_head = (int)(get_global_id(1) % kv_heads), example = (int)(get_global_id(1) / kv_heads);
+    plan += plan_stride * example;
+    const ulong row0 = (ulong)example * length;
+    k += row0 * k_stride + kv_head * WIDTH;
+    v += row0 * v_stride + kv_head * WIDTH;
+    dk += row0 * dk_stride + kv_head * WIDTH;
+    dv += row0 * dv_stride + kv_head * WIDTH;
+    __global const int *source_all = plan + plan[PLAN_SOURCE_AT];
+    const int tiles = plan[PLAN_BLOCKS] * ((plan[PLAN_BLOCK] + TILE - 1) / TILE);
+    const int sources = plan[plan[PLAN_SLICE_AT] + plan[PLAN_SLICES]];
+    const int tile_first = (int)((ulong)tiles * part / parts), tile_end = (int)((ulong)tiles * (part + 1) / parts);
+    const int key_part = (part + max(phase, 0)) % parts;
+    const int key_first = (int)((ulong)sources * key_part / parts);
+    const int key_end = phase < 0 ? 0 : (int)((ulong)sources * (key_part + 1) / parts);
+
+    for (int i = tile_first * group; i < tile_end * group; i++) {
+        const struct tile t = tile_of(plan, i / group, length);
+        const int head = kv_head * group + i % group;
+        __global const float *q_rows = q + (row0 + t.first) * q_stride + head * WIDTH;
+        __global const float *out_rows = out + (row0 + t.first) * out_stride + head * WIDTH;
+        __global const float *dout_rows = dout + (row0 + t.first) * out_stride + head * WIDTH;
+        __global float *dq_rows = dq + (row0 + t.first) * dq_stride + head * WIDTH;
+        __global const float *lse_rows = lse + ((ulong)example * heads + head) * length + t.first;
+        __global const int *own_flags = plan + plan[PLAN_OWN_AT] + t.first;
+
+        pack_tile(queries, q_rows, q_stride, t.answered, scale, width);
+        pack_tile(grads, dout_rows, out_stride, t.answered, 1.0f, width);
+        transpose_tile(queries_t, queries, LOG2E, width);
+        transpose_tile(grads_t, grads, 1.0f, width);
+        clear_rows(dqueries, 0, TILE, width);
+        for (int r = 0; r < TILE; r++) {
+            /* A row that sees nothing has lse -inf: anything large keeps exp2 from overflowing. */
+            base[r] = r < t.answered && lse_rows[r] > -INFINITY ? lse_rows[r] : 1e30f;
+            delta[r] = r < t.answered ? dot_rows(out_rows + (ulong)r * out_stride, grads + r * PITCH, width) : 0.0f;
+        }
+        if (own) {
+            for (int r = 0; r < TILE; r++) {
+                const ulong at = t.first + r;
+                int seen = r < t.answered && own_flags[r];
+                own_score[r] = seen ? dot_rows(k + at * k_stride, queries + r * PITCH, width) * LOG2E : -1e30f;
+                own_slope[r] = seen ? dot_rows(v + at * v_stride, grads + r * PITCH, width) : 0.0f;
+            }
+            for (int r = 0; r < TILE; r += VW) {
+                vec p = vec_exp2(vec_load(own_score + r) - vec_load(base + r));
+                vec_store(own_score + r, p);
+                vec_store(own_slope + r, p * (vec_load(own_slope + r) - vec_load(delta + r)));
+            }
+            for (int r = 0; r < t.answered; r++) {
+                const ulong at = t.first + r;
+                if (!own_flags[r])
+                    continue;
+                pack_row(dqueries + r * PITCH, k + at * k_stride, own_slope[r], width);
+                add_row(dk + at * dk_stride, queries + r * PITCH, own_slope[r], width);
+                add_row(dv + at * dv_stride, grads + r * PITCH, own_score[r], width);
+            }
+        }
+
+        for (int run = 0, begin, end; run_of(plan, t, run, causal, &begin, &end); run++) {
+            begin = max(begin, key_first);
+            end = min(end, key_end);
+            if (causal && begin < end)
+                end = begin + visible(source_all + begin, end - begin, t.first + t.answered - 1);
+            for (; begin < end; begin += KEYS) {
+                __global const int *source = source_all + begin;
+                const int count = min(KEYS, end - begin), masked = causal && source[count - 1] > t.first;
+                pack_keys(keys, k, k_stride, source, count, width);
+                pack_keys(values, v, v_stride, source, count, width);
+                for (int g = 0; g < t.answered; g += GROUP) {
+                    int first = t.first + g;
+                    int seen = masked ? visible(source, count, first + GROUP - 1) : count;
+                    int certain = masked ? visible(source, seen, first) : count;
+                    product_scores(scores + g, keys, queries_t + g, seen, width);
+                    product_scores(slopes + g, values, grads_t + g, seen, width);
+                    slopes_of(scores + g, slopes + g, seen, certain, source, first, base + g, delta + g);
+                }
+                for (int j = 0; j < count; j += ROWS) {
+                    const int from = masked ? max(source[j] - t.first, 0) : 0, left = t.answered - from;
+                    product_rows(rows, scores + j * TILE + from, TILE, 1, grads + from * PITCH, left, REPLACE, rows,
+                                 width);
+                    for (int r = 0; r < ROWS && j + r < count; r++)
+                        add_row(dv + (ulong)source[j + r] * dv_stride, rows + r * PITCH, 1.0f, width);
+                    product_rows(rows, slopes + j * TILE + from, TILE, 1, queries + from * PITCH, left, REPLACE, rows,
+                                 width);
+                    for (int r = 0; r < ROWS && j + r < count; r++)
+                        add_row(dk + (ulong)source[j + r] * dk_stride, rows + r * PITCH, 1.0f, width);
+                }
+                for (int r = 0, seen = masked ? 0 : count; r < t.answered; r += ROWS) {
+                    while (seen < count && source[seen] <= t.first + r + ROWS - 1)
+                        seen++;
+                    product_rows(dqueries + r * PITCH, slopes + r, 1, TILE, keys, seen, ADD, rows, width);
+                }
+            }
+        }
+        for (int r = 0; r < t.count; r++) {
+            if (phase != 0)
+                add_row(dq_rows + (ulong)r * dq_stride, dqueries + r * PITCH, scale, width);
+            else
+                store_row(dq_rows + (ulong)r * dq_stride, dqueries + r * PITCH, scale, width);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+/* What attention's kernels of CPU shape are made of: tiles of queries, packed rows, and a product in registers.
+ *
+ * A tile is TILE queries of one head; it meets its keys in blocks of KEYS. Scores are held transposed, [key][query],
+ * so that softmax runs lane by lane, without a horizontal sum. Every product of a tile has the form
+ *     c[r][:] (+)= sum over t of a[r][t] b[t][:]
+ * with a few rows r and a few vectors of columns in registers, a broadcast, b loaded. All operands are private and
+ * contiguous: rows of q, k, v are often 2 to 8 KiB apart, which in place would meet in a few sets of the caches.
+ */
+#ifndef SSA_ATTENTION_TILE_H
+#define SSA_ATTENTION_TILE_H
+
+#include "common.h"
+#include "plan.h"
+
+#define TILE 64  /* queries of a tile; lib/op/attention.c knows it too */
+#define GROUP 32 /* queries whose scores are made at once */
+#define LOG2E 1.44269504f
+
+/* D: the head width, where the build is specialised for it. PITCH: floats of a packed row, whole vectors. */
+#ifdef D
+#define WIDTH D
+#define WIDTH_MAX ((D + VW - 1) / VW * VW)
+#define ROWS (WIDTH_MAX / VW % 4 == 0 ? 4 : 8)
+#else
+#define WIDTH width
+#define WIDTH_MAX 256
+#define ROWS 4
+#endif
+#define PITCH ((WIDTH + VW - 1) / VW * VW)
+#ifndef KEYS
+#if WIDTH_MAX <= 128
+#define KEYS 64 /* keys of a block */
+#else
+#define KEYS 32
+#endif
+#endif
+#define STRIP 8 /* keys of a block whose scores are made at once; divides KEYS; ROWS divides it */
+
+#ifdef __OPENCL_C_VERSION__
+#define INLINE inline __attribute__((always_inline))
+#else
+#define INLINE static inline __attribute__((always_inline))
+#endif
+#define ALIGNED __attribute__((aligned(64)))
+
+enum { REPLACE, ADD, RESCALE }; /* c = ab, c = c + ab, c[r] = c[r] factor[r] + ab */
+
+/* c [R rows of V vectors, c_pitch apart]; a(r, t) is a[r * a_row + t * a_step]; row t of b is b + t * b_pitch. */
+#define DEFINE_PRODUCT(name, R, V) \
+    INLINE void name(float *c, int c_pitch, const float *a, int a_row, int a_step, const float *b, int b_pitch, \
+                     int count, int mode, const float *factor) \
+    { \
+        vec sum[R][V]; \
+        UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < V; v++) \
+        { \
+            if (mode == REPLACE) \
+                sum[r][v] = vec_set(0.0f); \
+            else if (mode == ADD) \
+                sum[r][v] = vec_load(c + r * c_pitch + v * VW); \
+            else \
+                sum[r][v] = vec_load(c + r * c_pitch + v * VW) * factor[r]; \
+        } \
+        for (int t = 0; t < count; t++) { \
+            vec x[V]; \
+            UNROLL for (int v = 0; v < V; v++) x[v] = vec_load(b + t * b_pitch + v * VW); \
+            UNROLL for (int r = 0; r < R; r++) \
+            { \
+                vec y = vec_set(a[r * a_row + t * a_step]); \
+                UNROLL for (int v = 0; v < V; v++) sum[r][v] += y * x[v]; \
+            } \
+        } \
+        UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < V; v++) \
+            vec_store(c + r * c_pitch + v * VW, sum[r][v]); \
+    }
+DEFINE_PRODUCT(product_8x2, 8, 2)
+DEFINE_PRODUCT(product_8x1, 8, 1)
+DEFINE_PRODUCT(product_4x4, 4, 4)
+DEFINE_PRODUCT(product_4x2, 4, 2)
+DEFINE_PRODUCT(product_4x1, 4, 1)
+
+/* The product for ROWS rows and all columns of a head. */
+INLINE void product_rows(float *c, const float *a, int a_row, int a_step, const float *b, int count, int mode,
+                         const float *factor, int width)
+{
+    int column = 0;
+#ifdef D
+    for (; column + 4 * VW <= (ROWS == 4 ? PITCH : 0); column += 4 * VW)
+        product_4x4(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
+    for (; column + 2 * VW <= PITCH; column += 2 * VW)
+        product_8x2(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
+    for (; column < PITCH; column += VW)
+        product_8x1(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
+#else
+    for (; column + 4 * VW <= PITCH; column += 4 * VW)
+        product_4x4(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
+    for (; column + 2 * VW <= PITCH; column += 2 * VW)
+        product_4x2(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
+    for (; column < PITCH; column += VW)
+        product_4x1(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
+#endif
+}
+
+/* scores[key][GROUP queries] = keys . queries, for `count` keys, rounded up to whole strips. */
+INLINE void product_scores(float *scores, const float *keys, const float *queries_t, int count, int width)
+{
+    for (int j = 0; j < count; j += STRIP)
+        product_8x2(scores + j * TILE, TILE, keys + j * PITCH, PITCH, 1, queries_t, TILE, WIDTH, REPLACE, scores);
+}
+
+/* One row, times factor, the padding zeroed. */
+INLINE void pack_row(float *to, __global const float *from, float factor, int width)
+{
+    int c = 0;
+    for (; c + VW <= WIDTH; c += VW)
+        vec_store(to + c, vec_load(from + c) * factor);
+    if (c < PITCH)
+        vec_store(to + c, vec_load_part(from + c, WIDTH - c) * factor);
+}
+
+INLINE void clear_rows(float *to, int first, int end, int width)
+{
+    for (int i = first * PITCH; i < end * PITCH; i += VW)
+        vec_store(to + i, vec_set(0.0f));
+}
+
+/* `count` consecutive rows; zeros up to TILE. */
+INLINE void pack_tile(float *to, __global const float *from, int stride, int count, float factor, int width)
+{
+    for (int r = 0; r < count; r++)
+        pack_row(to + r * PITCH, from + (ulong)r * stride, factor, width);
+    clear_rows(to, count, TILE, width);
+}
+
+/* The rows that `source` names; zeros up to a whole strip. */
+INLINE void pack_keys(float *to, __global const float *from, int stride, __global const int *source, int count,
+                      int width)
+{
+    for (int j = 0; j < count; j++)
+        pack_row(to + j * PITCH, from + (ulong)source[j] * stride, 1.0f, width);
+    clear_rows(to, count, (count + STRIP - 1) / STRIP * STRIP, width);
+}
+
+/* to[d][query] = from[query][d] * factor */
+INLINE void transpose_tile(float *to, const float *from, float factor, int width)
+{
+    for (int d = 0; d < WIDTH; d++)
+        for (int r = 0; r < TILE; r++)
+            to[d * TILE + r] = from[r * PITCH + d] * factor;
+}
+
+INLINE float dot_rows(__global const float *x, const float *y, int width)
+{
+    vec sum = vec_set(0.0f);
+    int c = 0;
+    for (; c + VW <= WIDTH; c += VW)
+        sum += vec_load(x + c) * vec_load(y + c);
+    if (c < PITCH)
+        sum += vec_load_part(x + c, WIDTH - c) * vec_load(y + c);
+    return vec_sum(sum);
+}
+
+/* to[:] = old factor_old + from[:] factor, in global memory. */
+INLINE void add_row(__global float *to, const float *from, float factor, int width)
+{
+    int c = 0;
+    for (; c + VW <= WIDTH; c += VW)
+        vec_store(to + c, vec_load(to + c) + vec_load(from + c) * factor);
+    if (c < PITCH)
+        vec_store_part(to + c, vec_load_part(to + c, WIDTH - c) + vec_load(from + c) * factor, WIDTH - c);
+}
+
+INLINE void store_row(__global float *to, const float *from, float factor, int width)
+{
+    int c = 0;
+    for (; c + VW <= WIDTH; c += VW)
+        vec_store(to + c, vec_load(from + c) * factor);
+    if (c < PITCH)
+        vec_store_part(to + c, vec_load(from + c) * factor, WIDTH - c);
+}
+
+/* How many of sorted source[0..count) are at or before `position`. */
+INLINE int visible(__global const int *source, int count, int position)
+{
+    int low = 0, high = count;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (source[middle] <= position)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Tile `id` of a plan: `count` rows from `first`, of which the first `answered` are not padding; its block's slices. */
+struct tile {
+    int first, count, answered;
+    int slice, slice_end;
+};
+INLINE struct tile tile_of(__global const int *plan, int id, int length)
+{
+    struct tile t;
+    int block = plan[PLAN_BLOCK], tiles = (block + TILE - 1) / TILE, b = id / tiles;
+    if (b >= plan[PLAN_BLOCKS]) {
+        t.first = t.count = t.answered = t.slice = t.slice_end = 0;
+        return t;
+    }
+    t.first = b * block + id % tiles * TILE;
+    t.count = max(min(min(b * block + block, length) - t.first, TILE), 0);
+    t.answered = max(min(plan[PLAN_LENGTH] - t.first, t.count), 0);
+    t.slice = plan[plan[PLAN_RANGE_AT] + 2 * b];
+    t.slice_end = plan[plan[PLAN_RANGE_AT] + 2 * b + 1];
+    return t;
+}
+
+/* The tile's runs of sources: slice 0 where every block sees it, then each slice of its own, sorted, or, where order
+ * does not matter, all of them as one. `run` counts from 0; false past the last. Indices into source[]. */
+INLINE int run_of(__global const int *plan, struct tile t, int run, int sorted, int *begin, int *end)
+{
+    __global const int *start = plan + plan[PLAN_SLICE_AT];
+    int slice = t.slice + run - plan[PLAN_COMMON];
+    if (slice < t.slice) {
+        *begin = start[0];
+        *end = start[1];
+        return 1;
+    }
+    if (slice >= t.slice_end || (!sorted && slice > t.slice))
+        return 0;
+    *begin = start[slice];
+    *end = start[sorted ? slice + 1 : t.slice_end];
+    return 1;
+}
+
+#endif
