@@ -116,8 +116,8 @@ struct ssa_linear_bwd {
 enum ssa_norm_kind { SSA_NORM_LAYER, SSA_NORM_RMS };
 
 /** Layer norm y = (x - mean)/sqrt(var + eps) gain + bias, or RMS norm y = x/sqrt(mean(x^2) + eps) gain, by row.
- *  Shapes   x, y [rows, width]; gain, bias [width] or absent (1, 0); stats [rows, 2] = mean (0 for RMS), 1/deviation,
- *           or absent. y may be x only if no backward follows.
+ *  Shapes   x, y [rows, width]; gain, bias [width] or absent (1, 0); stats [rows, 2] = mean (0 for RMS), then
+ *           1/sqrt(var + eps), or absent. y may be x only if no backward follows.
  *  Units    eps 0 means 1e-5. Bandwidth-bound: 8 bytes an element. */
 struct ssa_norm_fwd {
     struct ssa_tensor x, gain, bias, y, stats;
@@ -130,7 +130,8 @@ struct ssa_norm_fwd {
  *    dx (+)= (g - mean(g) - n mean(g o n))/deviation   (no mean(g) term for RMS);  dgain (+)= sum dy o n;
  *    dbias (+)= sum dy
  *  Shapes   as forward; dx [rows, width]; dgain, dbias [width] or absent; stats from forward.
- *  Units    accumulate: dgain, dbias are added to; accumulate_dx: dx is added to. dx may be dy. */
+ *  Units    accumulate: dgain, dbias are added to; accumulate_dx: dx is added to. dx may be dy.
+ *  Cost     bandwidth-bound: 12 bytes an element, the sums included; scratch for their parts. */
 struct ssa_norm_bwd {
     struct ssa_tensor x, gain, stats, dy, dx, dgain, dbias;
     int rows, width, kind;
@@ -192,8 +193,8 @@ struct ssa_embedding_fwd {
     size_t reserved[4];
 };
 
-/** dtable[v,:] (+)= sum of dout[t,:] over ids[t] = v; dpositions[n,:] (+)= sum over t = n mod length. In a fixed
- *  order. Absent outputs are not computed. */
+/** dtable[v,:] (+)= sum of dout[t,:] over ids[t] = v; dpositions[n,:] (+)= sum over n = t mod length. In a fixed
+ *  order. Absent outputs are not computed; ids may be absent if dtable is. */
 struct ssa_embedding_bwd {
     struct ssa_tensor ids, dout, dtable, dpositions;
     int rows, length, width, vocabulary;
@@ -204,7 +205,8 @@ struct ssa_embedding_bwd {
 /** Rotary positions (RoFormer): each pair (x[j], x[j + D/2]) of a head turns by position * base^(-2j/D). In place.
  *  Keys are turned by their original position before sampling. `inverse` turns back: the gradient.
  *  Shapes   x [rows, heads, width], rows `stride` elements apart (0: heads*width); row t has position
- *           first_position + t mod length. width even. base 0 means 10000. */
+ *           first_position + t mod length. width even, at most 512. base above 1; 0 means 10000.
+ *  Units    angles are reduced in integers: sine and cosine are within 3e-7 up to position 10^6 and beyond. */
 struct ssa_rope {
     struct ssa_tensor x;
     int rows, length, heads, width, stride, first_position, inverse;
@@ -215,9 +217,10 @@ struct ssa_rope {
 /** Softmax cross-entropy by row, and its gradient in the same pass; probabilities are never a second tensor.
  *    t = (1-smoothing) onehot + smoothing/V;  loss = -sum_v t_v log softmax(x)_v;
  *    dlogits = grad_scale (softmax(x) - t)
- *  Shapes   logits [rows, vocabulary]; targets int32 [rows], negative: the row is ignored (loss 0, gradient 0);
+ *  Shapes   logits [rows, vocabulary]; targets int32 [rows], outside [0, vocabulary): ignored (loss 0, gradient 0);
  *           loss [rows] (nats) or absent; dlogits [rows, vocabulary] or absent, may be logits.
- *  Units    for the mean over n counted rows, grad_scale is 1/n; 0 means 1. */
+ *  Units    for the mean over n counted rows, grad_scale is 1/n; 0 means 1. 0 <= smoothing < 1.
+ *  Infinities  a logit of -inf has probability 0; where the target has none, the loss is +inf and the gradient finite. */
 struct ssa_cross_entropy {
     struct ssa_tensor logits, targets, loss, dlogits;
     int rows, vocabulary;
@@ -225,7 +228,7 @@ struct ssa_cross_entropy {
     size_t reserved[4];
 };
 
-/** out[0] (+)= sum of x[i], or of x[i]^2 if `squares`. Fixed order; partial sums in float. */
+/** out[0] (+)= sum of x[i], or of x[i]^2 if `squares`. Fixed order; partial sums of 16384 in float. */
 struct ssa_sum {
     struct ssa_tensor x, out;
     size_t count;
