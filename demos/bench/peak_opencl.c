@@ -1,0 +1,170 @@
+/* The limits of an OpenCL device, by two kernels of our own: also an example of mixing them with the library's. */
+#include "peak.h"
+
+#ifdef BENCH_OPENCL
+#include <ssacl/ocl.h>
+#include <ssacl/tensor.h>
+
+#include <dlfcn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* V is float16 on CPUs and float4 on GPUs. */
+static const char source[] =
+    "#define X8(f) f(0) f(1) f(2) f(3) f(4) f(5) f(6) f(7)\n"
+    "#define START(i) V x##i = (V)(i + get_local_id(0));\n"
+    "#define STEP(i) x##i = x##i * a + b;\n"
+    "#define END(i) x += x##i;\n"
+    "__kernel void fma_loop(__global float *out, int rounds, float factor, float term)\n"
+    "{\n"
+    "    V a = (V)(factor), b = (V)(term), x = (V)(0.0f);\n"
+    "    X8(START)\n"
+    "    for (int r = 0; r < rounds; r++) { X8(STEP) }\n"
+    "    X8(END)\n"
+    "    if (x.s0 == -1.0f) out[0] = x.s1 + x.s2 + x.s3;\n" /* never, but the compiler does not know */
+    "}\n"
+    "__kernel void triad(__global V *x, __global const V *y, __global const V *z, int each)\n"
+    "{\n"
+    "    size_t first = get_global_id(0) * each;\n"
+    "    for (int i = 0; i < each; i++) x[first + i] = y[first + i] + 3.0f * z[first + i];\n"
+    "}\n";
+enum { CHAINS = 8 };
+
+#define FUNCTIONS(X) \
+    X(clCreateProgramWithSource) X(clBuildProgram) X(clReleaseProgram) X(clCreateKernel) X(clReleaseKernel) \
+    X(clSetKernelArg) X(clEnqueueNDRangeKernel) X(clFinish)
+
+struct opencl {
+    void *library;
+#define MEMBER(f) __typeof__(f) *f;
+    FUNCTIONS(MEMBER)
+    struct ssa_device *device;
+    struct ssa_buffer *buffers[3];
+    cl_mem memory[3];
+    cl_command_queue queue;
+    cl_program program;
+    cl_kernel fma_loop, triad;
+    size_t groups, group, triad_items;
+    int width, each;
+};
+
+static int load(struct opencl *o)
+{
+    const char *chosen = getenv("SSACL_OPENCL_LIBRARY"); /* the one that the library took */
+    o->library = dlopen(chosen && *chosen ? chosen : "libOpenCL.so.1", RTLD_NOW | RTLD_LOCAL);
+    if (!o->library)
+        return SSA_ENODEVICE;
+#define LOOK_UP(f) \
+    *(void **)&o->f = dlsym(o->library, #f); \
+    if (!o->f) \
+        return SSA_ENODEVICE;
+    FUNCTIONS(LOOK_UP)
+    return SSA_OK;
+}
+
+static int build(struct opencl *o)
+{
+    cl_context context;
+    cl_device_id id;
+    const char *text = source;
+    char options[64];
+    int err = ssa_ocl_get(o->device, &context, &id, &o->queue);
+    if (err)
+        return err;
+    snprintf(options, sizeof options, "-cl-std=CL1.2 -DV=float%d", o->width);
+    o->program = o->clCreateProgramWithSource(context, 1, &text, NULL, NULL);
+    if (!o->program || o->clBuildProgram(o->program, 1, &id, options, NULL, NULL))
+        return SSA_EBUILD;
+    o->fma_loop = o->clCreateKernel(o->program, "fma_loop", NULL);
+    o->triad = o->clCreateKernel(o->program, "triad", NULL);
+    return o->fma_loop && o->triad ? SSA_OK : SSA_EBUILD;
+}
+
+static int set_arguments(struct opencl *o)
+{
+    const cl_float factor = 0.999f, term = 1e-3f;
+    int code = o->clSetKernelArg(o->fma_loop, 0, sizeof(cl_mem), &o->memory[0]) |
+               o->clSetKernelArg(o->fma_loop, 2, sizeof factor, &factor) |
+               o->clSetKernelArg(o->fma_loop, 3, sizeof term, &term) |
+               o->clSetKernelArg(o->triad, 3, sizeof o->each, &o->each);
+    for (cl_uint i = 0; i < 3; i++)
+        code |= o->clSetKernelArg(o->triad, i, sizeof(cl_mem), &o->memory[i]);
+    return code ? SSA_EDEVICE : SSA_OK;
+}
+
+static int run(struct opencl *o, cl_kernel kernel, size_t global, size_t local)
+{
+    return o->clEnqueueNDRangeKernel(o->queue, kernel, 1, NULL, &global, &local, 0, NULL, NULL) ||
+                   o->clFinish(o->queue)
+               ? SSA_EDEVICE
+               : SSA_OK;
+}
+
+static void opencl_close(void *state)
+{
+    struct opencl *o = state;
+    if (o->triad)
+        o->clReleaseKernel(o->triad);
+    if (o->fma_loop)
+        o->clReleaseKernel(o->fma_loop);
+    if (o->program)
+        o->clReleaseProgram(o->program);
+    for (int i = 0; i < 3; i++)
+        ssa_buffer_destroy(o->buffers[i]);
+    ssa_device_close(o->device);
+    if (o->library)
+        dlclose(o->library);
+    free(o);
+}
+
+static int opencl_open(void **state, const struct ssa_device_info *info, size_t triad_count)
+{
+    struct opencl *o = calloc(1, sizeof *o);
+    bool cpu = info->kind == SSA_DEVICE_CPU;
+    int err;
+    *state = o;
+    if (!o)
+        return SSA_ENOMEM;
+    o->width = cpu ? 16 : 4;
+    o->group = cpu ? 1 : 128;
+    o->groups = (size_t)info->units * (cpu ? 4 : 64);
+    o->each = cpu ? 1024 : 1;
+    o->triad_items = triad_count / (size_t)(o->width * o->each) / o->group * o->group;
+    if ((err = load(o)) || (err = ssa_device_open(&o->device, info->id)))
+        return err;
+    for (int i = 0; i < 3; i++) {
+        if ((err = ssa_buffer_create(&o->buffers[i], o->device, triad_count)) ||
+            (err = ssa_tensor_fill(ssa_tensor_at(o->buffers[i], 0), 1, triad_count)) ||
+            (err = ssa_ocl_buffer_get(o->buffers[i], &o->memory[i])))
+            return err;
+    }
+    return (err = build(o)) ? err : set_arguments(o);
+}
+
+static int opencl_fma(void *state, int rounds, double *operations)
+{
+    struct opencl *o = state;
+    *operations = 2.0 * CHAINS * o->width * rounds * (double)(o->groups * o->group);
+    return o->clSetKernelArg(o->fma_loop, 1, sizeof rounds, &rounds)
+               ? SSA_EDEVICE
+               : run(o, o->fma_loop, o->groups * o->group, o->group);
+}
+
+static int opencl_triad(void *state, double *bytes)
+{
+    struct opencl *o = state;
+    *bytes = 12.0 * o->width * o->each * (double)o->triad_items;
+    return run(o, o->triad, o->triad_items, o->group);
+}
+
+const struct peak_backend peak_opencl = {opencl_open, opencl_close, opencl_fma, opencl_triad};
+
+#else
+static int opencl_open(void **state, const struct ssa_device_info *info, size_t triad_count)
+{
+    (void)state, (void)info, (void)triad_count;
+    return SSA_EUNSUPPORTED;
+}
+const struct peak_backend peak_opencl = {.open = opencl_open};
+#endif
