@@ -1,0 +1,165 @@
+"""The library through ctypes. Structs are read out of the public headers, so that they cannot drift apart.
+
+    lib = Library()
+    device = lib.open("opencl")
+    x = device.tensor(array)
+    device.call("add", x=x, y=y, out=z, count=n)    # ssa_add(device, &(struct ssa_add){...})
+"""
+import ctypes as C
+import glob
+import os
+import re
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+SCALARS = {"int": C.c_int, "float": C.c_float, "double": C.c_double, "size_t": C.c_size_t, "char": C.c_char,
+           "int32_t": C.c_int32, "uint32_t": C.c_uint32, "uint64_t": C.c_uint64}
+DENSE, UNBIASED, LOCAL = 0, 1, 2
+
+
+def declarators(text):
+    """("int", "a[2]"), ("int", "*b") of "const int a[2], *b"; a pointer to a function is ("", "*name")."""
+    function = re.match(r".*\(\*\s*(\w+)\)\s*\(.*\)$", text, re.S)
+    if function:
+        return [("", "*" + function.group(1))]
+    kind, rest = re.match(r"((?:const |volatile |struct )*\w+)\s+(.*)", re.sub(r"(\*+)", r" \1", text), re.S).groups()
+    return [(re.sub(r"\b(const|volatile)\s+", "", kind), re.sub(r"\bconst\b|\s", "", d)) for d in rest.split(",")]
+
+
+def read_structs(folder):
+    structs = {}
+    for name in ["device", "tensor", "sample", "ops", "model", "train"]:
+        path = os.path.join(folder, name + ".h")
+        text = re.sub(r"/\*.*?\*/", "", open(path, encoding="utf-8").read(), flags=re.S)
+        for m in re.finditer(r"struct\s+(ssa_\w+)\s*\{([^}]*)\}\s*;", text):
+            fields = []
+            for line in m.group(2).split(";"):
+                for kind, declarator in declarators(line.strip()) if line.strip() else []:
+                    plain = re.match(r"\**(\w+)", declarator).group(1)
+                    length = re.search(r"\[(\w+)\]", declarator)
+                    if declarator.startswith("*"):
+                        kind = C.c_void_p
+                    else:
+                        kind = structs[kind.split()[1]] if kind.startswith("struct ") else SCALARS[kind]
+                    fields.append((plain, kind * int(length.group(1)) if length else kind))
+            structs[m.group(1)] = type(m.group(1), (C.Structure,), {"_fields_": fields})
+    return structs
+
+
+def find_library(given):
+    found = [given] if given else glob.glob(os.path.join(ROOT, "build*", "lib", "libssacl.so"))
+    if not found:
+        raise SystemExit("no build*/lib/libssacl.so: build first, or say --library FILE")
+    return os.path.abspath(found[0])
+
+
+class Library:
+    def __init__(self, path=None):
+        os.environ.setdefault("POCL_AFFINITY", "1")
+        self.c = C.CDLL(find_library(path))
+        self.structs = read_structs(os.path.join(ROOT, "include", "ssacl"))
+        self.c.ssa_last_error.restype = C.c_char_p
+        self.c.ssa_device_seconds.restype = C.c_double
+
+    def check(self, status):
+        if status:
+            raise RuntimeError(self.c.ssa_last_error().decode())
+
+    def make(self, struct, **fields):
+        """struct ssa_<struct> with these fields; objects are passed by address and kept alive."""
+        s = self.structs["ssa_" + struct]()
+        s.keep = []
+        for name, value in fields.items():
+            if isinstance(value, (C.Structure, C.Array)) and dict(s._fields_)[name] is C.c_void_p:
+                s.keep.append(value)
+                value = C.addressof(value)
+            setattr(s, name, value)
+        return s
+
+    def open(self, name):
+        return Device(self, name)
+
+    def plan(self, **how):
+        """A drawn plan, from the fields of struct ssa_sample."""
+        plan = self.structs["ssa_plan"]()
+        self.check(self.c.ssa_plan_draw(C.byref(plan), C.byref(self.make("sample", **how))))
+        return plan
+
+
+class Device:
+    def __init__(self, lib, name):
+        self.lib, self.handle, self.buffers = lib, C.c_void_p(), []
+        lib.check(lib.c.ssa_device_open(C.byref(self.handle), name.encode()))
+        self.info = lib.structs["ssa_device_info"]()
+        lib.c.ssa_device_get_info(self.handle, C.byref(self.info))
+        self.name = self.info.id.decode()
+
+    def empty(self, count):
+        buffer = C.c_void_p()
+        self.lib.check(self.lib.c.ssa_buffer_create(C.byref(buffer), self.handle, C.c_size_t(count)))
+        self.buffers.append(buffer)
+        return self.lib.make("tensor", buffer=buffer.value, offset=0)
+
+    def tensor(self, array):
+        """A tensor that holds the elements of a NumPy array of 4-byte elements."""
+        t = self.empty(array.size)
+        self.lib.check(self.lib.c.ssa_tensor_write(t, C.c_void_p(array.ctypes.data), C.c_size_t(array.size)))
+        return t
+
+    def plan_tensor(self, plan):
+        count = plan.stride * plan.examples
+        t = self.empty(count)
+        self.lib.check(self.lib.c.ssa_tensor_write(t, C.c_void_p(plan.data), C.c_size_t(count)))
+        return t
+
+    def read(self, tensor, array):
+        self.lib.check(self.lib.c.ssa_tensor_read(tensor, C.c_void_p(array.ctypes.data), C.c_size_t(array.size)))
+        return array
+
+    def operator(self, name, **fields):
+        """A function without arguments that calls the operator."""
+        arguments, function = self.lib.make(name, **fields), getattr(self.lib.c, "ssa_" + name)
+        return lambda: self.lib.check(function(self.handle, C.byref(arguments)))
+
+    def call(self, name, **fields):
+        self.operator(name, **fields)()
+
+    def finish(self):
+        self.lib.check(self.lib.c.ssa_device_finish(self.handle))
+
+    def peak_bytes(self):
+        peak = C.c_size_t()
+        self.lib.c.ssa_device_memory(self.handle, None, C.byref(peak))
+        return peak.value
+
+    def release(self):
+        for b in self.buffers:
+            self.lib.c.ssa_buffer_destroy(b)
+        self.buffers = []
+
+    def close(self):
+        self.release()
+        self.lib.c.ssa_device_close(self.handle)
+
+
+class Trainer:
+    """A GPT as gpt.py has it, and its trainer: step() enqueues one step."""
+
+    def __init__(self, device, layers, width, heads, length, batch, pattern, tokens):
+        lib, self.device = device.lib, device
+        config = lib.make("model_config", layers=layers, heads=heads, width=width, vocabulary=256, length=length,
+                          positions=1, activation=2, untied=1)
+        limits = lib.make("model_limits", batch=batch, training=1)
+        stage = lib.make("stage", pattern=lib.make("pattern", **pattern), steps=1 << 20, lr=3e-4)
+        training = lib.make("train_config", seed=1, stages=stage, stage_count=1)
+        self.data = lib.make("data", items=tokens.ctypes.data, count=tokens.size)
+        self.keep = tokens
+        self.model, self.trainer = C.c_void_p(), C.c_void_p()
+        lib.check(lib.c.ssa_model_create(C.byref(self.model), device.handle, C.byref(config), C.byref(limits)))
+        lib.check(lib.c.ssa_trainer_create(C.byref(self.trainer), self.model, C.byref(training), C.byref(self.data)))
+
+    def step(self):
+        self.device.lib.check(self.device.lib.c.ssa_trainer_step(self.trainer))
+
+    def close(self):
+        self.device.lib.c.ssa_trainer_destroy(self.trainer)
+        self.device.lib.c.ssa_model_destroy(self.model)
