@@ -162,13 +162,14 @@ struct ssa_add {
 };
 
 /** out[i] = residual[i] + (keep_i ? x[i]/(1-p) : 0). keep_i comes from the counter (seed, stream, i) alone: nothing
- *  is stored. out may be x or residual.
- *  Shapes   x, out, residual (or absent) [count]. 0 <= p < 1. */
+ *  is stored. With n = first + i it is: word n mod 4 of Philox4x32-10 (key seed, counter n/4 in its low and stream in
+ *  its high half), as a uniform number of 24 bits in [0, 1), is not below p. Every device drops the same elements.
+ *  Shapes   x, out, residual (or absent) [count]; out may be x or residual. 0 <= p < 1; p 0 copies or adds. */
 struct ssa_dropout_fwd {
     struct ssa_tensor x, residual, out;
     size_t count;
     float p;
-    uint64_t seed, stream; /**< stream: a number of one's own for (step, layer, place); i < 2^32 * 4 */
+    uint64_t seed, stream; /**< stream: a number of one's own for (step, layer, place) */
     size_t first;          /**< index of the first element in the stream (micro-batches) */
     size_t reserved[4];
 };

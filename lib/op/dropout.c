@@ -1,25 +1,70 @@
 #include "../impl.h"
 
+#include <math.h>
+
+static int check(const char *op, size_t count, float p, size_t first)
+{
+    int err = SSA_OK;
+    REQUIRE(count > 0, "%s: count is 0", op);
+    REQUIRE(p >= 0 && p < 1, "%s: p is %g, must be in [0, 1)", op, (double)p);
+    REQUIRE(first <= SIZE_MAX - count, "%s: first is %zu, first + count overflows", op, first);
+done:
+    return err;
+}
+
 int ssa_dropout_fwd_check(struct ssa_device *device, const struct ssa_dropout_fwd *a)
 {
-    (void)device, (void)a;
-    return ssa_fail(SSA_EUNSUPPORTED, "dropout_fwd: not yet");
+    int err;
+    TRY(ssa_check_reserved("dropout_fwd", a->reserved, 4));
+    TRY(check("dropout_fwd", a->count, a->p, a->first));
+    TRY(ssa_check_tensor(device, "dropout_fwd", "x", a->x, a->count, false));
+    TRY(ssa_check_tensor(device, "dropout_fwd", "residual", a->residual, a->count, true));
+    TRY(ssa_check_tensor(device, "dropout_fwd", "out", a->out, a->count, false));
+done:
+    return err;
+}
+
+static bool same(struct ssa_tensor a, struct ssa_tensor b)
+{
+    return a.buffer == b.buffer && a.offset == b.offset;
+}
+
+/* p = 0: nothing to draw. */
+static int keep_all(struct ssa_device *device, const struct ssa_dropout_fwd *a)
+{
+    if (ssa_present(a->residual))
+        return ssa_add_run(device, &(struct ssa_add){.x = a->x, .y = a->residual, .out = a->out, .count = a->count});
+    return same(a->x, a->out) ? SSA_OK : ssa_tensor_copy(a->out, a->x, a->count);
 }
 
 int ssa_dropout_fwd_run(struct ssa_device *device, const struct ssa_dropout_fwd *a)
 {
-    (void)device, (void)a;
-    return SSA_EUNSUPPORTED;
+    const size_t lead = a->first % 4;
+    struct ssa_launch l = {
+        .kernel = "dropout",
+        .args = {ARG_TENSOR(a->x), ARG_TENSOR(a->residual), ARG_TENSOR(a->out), ARG_ULONG(a->count),
+                 ARG_INT((int)lead), ARG_ULONG(a->seed), ARG_ULONG(a->stream), ARG_ULONG(a->first / 4),
+                 ARG_INT((int)ceil((double)a->p * 16777216.0)), ARG_FLOAT((float)(1 / (1 - (double)a->p)))},
+    };
+    return a->p > 0 ? ssa_launch_chunks(device, &l, lead + a->count) : keep_all(device, a);
 }
 
 int ssa_dropout_bwd_check(struct ssa_device *device, const struct ssa_dropout_bwd *a)
 {
-    (void)device, (void)a;
-    return ssa_fail(SSA_EUNSUPPORTED, "dropout_bwd: not yet");
+    int err;
+    TRY(ssa_check_reserved("dropout_bwd", a->reserved, 4));
+    TRY(check("dropout_bwd", a->count, a->p, a->first));
+    TRY(ssa_check_tensor(device, "dropout_bwd", "dy", a->dy, a->count, false));
+    TRY(ssa_check_tensor(device, "dropout_bwd", "dx", a->dx, a->count, false));
+done:
+    return err;
 }
 
 int ssa_dropout_bwd_run(struct ssa_device *device, const struct ssa_dropout_bwd *a)
 {
-    (void)device, (void)a;
-    return SSA_EUNSUPPORTED;
+    struct ssa_dropout_fwd same_mask = {.x = a->dy, .out = a->dx, .count = a->count, .p = a->p, .seed = a->seed,
+                                        .stream = a->stream, .first = a->first};
+    if (a->accumulate)
+        same_mask.residual = a->dx;
+    return ssa_dropout_fwd_run(device, &same_mask);
 }

@@ -1,0 +1,174 @@
+#include "harness.h"
+#include "oracle/dropout.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static const uint64_t seed = 0x123456789abcdefu, stream = 0xfeed000000000007u;
+
+/* Forward with and without residual and in place; backward written, added, and in place: all with one mask. */
+static void check_dropout(struct ssa_device *dev, size_t n, float p, size_t first)
+{
+    float *x = test_values(n, 1, -2, 2), *r = test_values(n, 2, -2, 2);
+    double *xd = test_doubles(x, n), *rd = test_doubles(r, n), *want = malloc(n * sizeof *want);
+    struct ssa_tensor tx = test_from(dev, x, n), tr = test_from(dev, r, n), out = test_new(dev, n), dx = test_new(dev, n);
+    struct ssa_dropout_fwd f = {.x = tx, .out = out, .count = n, .p = p, .seed = seed, .stream = stream, .first = first};
+    struct ssa_dropout_bwd b = {.dy = tx, .dx = dx, .count = n, .p = p, .seed = seed, .stream = stream, .first = first};
+    OK(ssa_dropout_fwd(dev, &f));
+    oracle_dropout(xd, NULL, n, p, seed, stream, first, want);
+    test_compare("out", out, want, n, 0, 2e-7, "n %zu p %g first %zu", n, (double)p, first);
+    OK(ssa_dropout_bwd(dev, &b));
+    test_same_bits("dx", dx, out, n); /* dropout is linear and its own transpose */
+
+    f.residual = tr;
+    OK(ssa_dropout_fwd(dev, &f));
+    oracle_dropout(xd, rd, n, p, seed, stream, first, want);
+    test_compare("out", out, want, n, 5e-7, 2e-7, "residual, n %zu p %g first %zu", n, (double)p, first);
+    b.dx = tr;
+    b.accumulate = 1;
+    OK(ssa_dropout_bwd(dev, &b));
+    test_same_bits("dx added to", tr, out, n);
+
+    b.dx = tx; /* in place */
+    b.accumulate = 0;
+    OK(ssa_dropout_bwd(dev, &b));
+    test_same_bits("dx in place", tx, dx, n);
+    test_free(tx, n);
+    test_free(tr, n);
+    test_free(out, n);
+    test_free(dx, n);
+    free(x);
+    free(r);
+    free(xd);
+    free(rd);
+    free(want);
+}
+
+START_TEST(matches_oracle)
+{
+    static const size_t counts[] = {1, 3, 15, 16, 17, 63, 64, 65, 1009, 1024, 1025, 5003};
+    static const float ps[] = {0.1f, 0.5f, 0.999f, 0};
+    FOR_DEVICES (dev)
+        for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+            for (size_t j = 0; j < sizeof ps / sizeof *ps; j++)
+                check_dropout(dev, counts[i], ps[j], (i + j) % 5);
+    FOR_DEVICES (dev)
+        check_dropout(dev, 100, 0.3f, ((size_t)1 << 34) - 50); /* past 32 bits of the counter */
+}
+END_TEST
+
+/* What a whole call drops, calls on its parts drop: micro-batches. */
+START_TEST(parts)
+{
+    enum { N = 4099 };
+    static const size_t cuts[] = {0, 1, 18, 1024, 2047, 4096, N};
+    FOR_DEVICES (dev) {
+        float *x = test_values(N, 1, -2, 2);
+        struct ssa_tensor tx = test_from(dev, x, N), whole = test_new(dev, N), pieces = test_new(dev, N);
+        struct ssa_dropout_fwd a = {.x = tx, .out = whole, .count = N, .p = 0.25f, .seed = seed, .stream = 5};
+        OK(ssa_dropout_fwd(dev, &a));
+        for (size_t i = 0; i + 1 < sizeof cuts / sizeof *cuts; i++) {
+            a.first = cuts[i];
+            a.x = ssa_tensor_add(tx, a.first);
+            a.out = ssa_tensor_add(pieces, a.first);
+            a.count = cuts[i + 1] - cuts[i];
+            OK(ssa_dropout_fwd(dev, &a));
+        }
+        test_same_bits("parts", pieces, whole, N);
+        test_free(tx, N);
+        test_free(whole, N);
+        test_free(pieces, N);
+        free(x);
+    }
+}
+END_TEST
+
+/* The share kept is 1 - p within five standard deviations, and masks of different streams and seeds are unrelated. */
+START_TEST(frequencies)
+{
+    enum { N = 100000 };
+    static const float ps[] = {0.02f, 0.1f, 0.5f, 0.9f};
+    FOR_DEVICES (dev) {
+        struct ssa_tensor x = test_new(dev, N), out[3] = {test_new(dev, N), test_new(dev, N), test_new(dev, N)};
+        OK(ssa_tensor_fill(x, 1, N));
+        for (size_t j = 0; j < sizeof ps / sizeof *ps; j++) {
+            const double p = (double)ps[j], both = (1 - p) * (1 - p);
+            float *y[3];
+            int kept[3] = {0}, together[3] = {0};
+            for (int k = 0; k < 3; k++) {
+                OK(ssa_dropout_fwd(dev, &(struct ssa_dropout_fwd){.x = x, .out = out[k], .count = N, .p = ps[j],
+                                                                  .seed = k == 2, .stream = k == 1}));
+                y[k] = test_read(out[k], N);
+            }
+            for (int i = 0; i < N; i++)
+                for (int k = 0; k < 3; k++) {
+                    kept[k] += y[k][i] > 0;
+                    together[k] += y[k][i] > 0 && y[(k + 1) % 3][i] > 0;
+                }
+            for (int k = 0; k < 3; k++) {
+                ck_assert_double_eq_tol(kept[k], N * (1 - p), 5 * sqrt(N * p * (1 - p)));
+                ck_assert_double_eq_tol(together[k], N * both, 5 * sqrt(N * both * (1 - both)));
+                free(y[k]);
+            }
+        }
+        test_free(x, N);
+        for (int k = 0; k < 3; k++)
+            test_free(out[k], N);
+    }
+}
+END_TEST
+
+/* What is dropped is 0 even where it was not a number. */
+START_TEST(drops_infinity)
+{
+    enum { N = 64 };
+    FOR_DEVICES (dev) {
+        struct ssa_tensor x = test_new(dev, N); /* NaN */
+        OK(ssa_dropout_fwd(dev, &(struct ssa_dropout_fwd){.x = x, .out = x, .count = N, .p = 0.5f, .seed = seed}));
+        float *y = test_read(x, N);
+        for (size_t i = 0; i < N; i++)
+            ck_assert(oracle_dropout_keeps(seed, 0, i, 0.5f) ? isnan(y[i]) : y[i] == 0);
+        free(y);
+        test_free(x, N);
+    }
+}
+END_TEST
+
+START_TEST(bad_arguments)
+{
+    FOR_DEVICES (dev) {
+        struct ssa_tensor t = test_new(dev, 8), none = {0};
+        struct ssa_tensor small = ssa_tensor_at(t.buffer, t.buffer->count - 3);
+        struct ssa_dropout_fwd good = {.x = t, .out = t, .count = 8, .p = 0.5f}, f;
+#define BAD_FWD(field, value, words) \
+    f = good, f.field = value; \
+    FAILS(ssa_dropout_fwd(dev, &f), SSA_EINVAL, "dropout_fwd: " words)
+        BAD_FWD(count, 0, "count is 0");
+        BAD_FWD(p, 1, "p is 1");
+        BAD_FWD(p, -0.1f, "p is -0.1");
+        BAD_FWD(p, NAN, "p is nan");
+        BAD_FWD(first, SIZE_MAX, "first is");
+        BAD_FWD(x, none, "x is absent");
+        BAD_FWD(residual, small, "residual needs 8");
+        BAD_FWD(out, small, "out needs 8");
+        BAD_FWD(reserved[3], 1, "reserved");
+        struct ssa_dropout_bwd good_bwd = {.dy = t, .dx = t, .count = 8, .p = 0.5f}, b;
+#define BAD_BWD(field, value, words) \
+    b = good_bwd, b.field = value; \
+    FAILS(ssa_dropout_bwd(dev, &b), SSA_EINVAL, "dropout_bwd: " words)
+        BAD_BWD(count, 0, "count is 0");
+        BAD_BWD(p, 1.5f, "p is 1.5");
+        BAD_BWD(first, SIZE_MAX - 3, "first is");
+        BAD_BWD(dy, small, "dy needs 8");
+        BAD_BWD(dx, none, "dx is absent");
+        BAD_BWD(reserved[0], 1, "reserved");
+        test_free(t, 8);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    return test_run("dropout", (const TTest *const[]){matches_oracle, parts, frequencies, drops_infinity,
+                                                      bad_arguments, NULL});
+}
