@@ -15,16 +15,26 @@ static void text_info(cl_device_id id, cl_device_info what, char *text, size_t s
     snprintf(text, size, "%s", full);
 }
 
-static void describe(cl_platform_id platform, cl_device_id id, struct ssa_device_info *d)
+static int describe(cl_platform_id platform, cl_device_id id, struct ssa_device_info *d)
 {
     cl_device_type type = 0;
     cl_uint units = 0;
     cl_ulong memory = 0, largest = 0, local = 0;
-    clGetDeviceInfo(id, CL_DEVICE_TYPE, sizeof type, &type, NULL);
-    clGetDeviceInfo(id, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof units, &units, NULL);
-    clGetDeviceInfo(id, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof memory, &memory, NULL);
-    clGetDeviceInfo(id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof largest, &largest, NULL);
-    clGetDeviceInfo(id, CL_DEVICE_LOCAL_MEM_SIZE, sizeof local, &local, NULL);
+    const struct {
+        cl_device_info what;
+        size_t size;
+        void *value;
+    } queries[] = {{CL_DEVICE_TYPE, sizeof type, &type},
+                   {CL_DEVICE_MAX_COMPUTE_UNITS, sizeof units, &units},
+                   {CL_DEVICE_GLOBAL_MEM_SIZE, sizeof memory, &memory},
+                   {CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof largest, &largest},
+                   {CL_DEVICE_LOCAL_MEM_SIZE, sizeof local, &local}};
+    for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
+        int err = ocl_check(clGetDeviceInfo(id, queries[i].what, queries[i].size, queries[i].value, NULL),
+                            "device: clGetDeviceInfo");
+        if (err)
+            return err;
+    }
     bool cpu = type & CL_DEVICE_TYPE_CPU; /* oclgrind claims every type: take the CPU's */
     d->kind = cpu ? SSA_DEVICE_CPU : type & CL_DEVICE_TYPE_GPU ? SSA_DEVICE_GPU : SSA_DEVICE_ACCELERATOR;
     const char *shape = getenv("SSACL_SHAPE"); /* to run one shape's kernels on the other's device, for tests */
@@ -38,6 +48,7 @@ static void describe(cl_platform_id platform, cl_device_id id, struct ssa_device
     text_info(id, CL_DRIVER_VERSION, d->driver, sizeof d->driver);
     if (clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof d->platform, d->platform, NULL) != CL_SUCCESS)
         snprintf(d->platform, sizeof d->platform, "OpenCL");
+    return SSA_OK;
 }
 
 /* Calls visit for every device until it returns true. `why` says what is missing where there is none. */
@@ -77,12 +88,14 @@ struct listing {
 static bool list_one(void *cookie, int p, int i, cl_platform_id platform, cl_device_id id)
 {
     struct listing *l = cookie;
-    if (l->count < l->capacity) {
-        struct ssa_device_info *d = &l->list[l->count];
-        *d = (struct ssa_device_info){0};
-        snprintf(d->id, sizeof d->id, "opencl:%d:%d", p, i);
-        describe(platform, id, d);
+    struct ssa_device_info d = {0};
+    snprintf(d.id, sizeof d.id, "opencl:%d:%d", p, i);
+    if (describe(platform, id, &d)) {
+        ssa_log(SSA_LOG_WARNING, "%s left out: %s", d.id, ssa_last_error());
+        return false;
     }
+    if (l->count < l->capacity)
+        l->list[l->count] = d;
     l->count++;
     return false;
 }
@@ -232,6 +245,7 @@ struct finding {
     const char *id;
     struct ssa_device_info info;
     cl_device_id device;
+    int err; /* of describing it */
 };
 
 static bool find_one(void *cookie, int p, int i, cl_platform_id platform, cl_device_id id)
@@ -243,7 +257,7 @@ static bool find_one(void *cookie, int p, int i, cl_platform_id platform, cl_dev
         return false;
     f->info = (struct ssa_device_info){0};
     snprintf(f->info.id, sizeof f->info.id, "%s", name);
-    describe(platform, id, &f->info);
+    f->err = describe(platform, id, &f->info);
     f->device = id;
     return true;
 }
@@ -289,6 +303,8 @@ int ssa_ocl_open(struct ssa_device **device, const char *id)
     *device = NULL;
     if (!each_device(find_one, &f, why, sizeof why))
         return ssa_fail(SSA_ENODEVICE, "device %s: not found", id);
+    if (f.err)
+        return f.err;
     if (!strncmp(f.info.platform, "Portable Computing", 18)) /* both threads can else share a core for a second */
         setenv("POCL_AFFINITY", "1", 0);
     snprintf(what, sizeof what, "device %s: clCreateContext", id);
@@ -319,7 +335,7 @@ int ssa_ocl_device_wrap(struct ssa_device **device, cl_context context, cl_devic
     REQUIRE(context && id && queue, "ocl_device_wrap: context, id and queue must not be NULL");
     TRY(ocl_check(clGetDeviceInfo(id, CL_DEVICE_PLATFORM, sizeof platform, &platform, NULL),
                   "ocl_device_wrap: clGetDeviceInfo"));
-    describe(platform, id, &info);
+    TRY(describe(platform, id, &info));
     snprintf(info.id, sizeof info.id, "opencl:wrapped");
     TRY(ocl_check(clRetainContext(context), "ocl_device_wrap: clRetainContext"));
     code = clRetainCommandQueue(queue);

@@ -28,7 +28,8 @@
     X(clGetMemObjectInfo, (cl_mem m, cl_mem_info what, size_t size, void *value, size_t *got), \
       (m, what, size, value, got)) \
     X(clBuildProgram, (cl_program p, cl_uint n, const cl_device_id *ids, const char *options, \
-                       void(CL_CALLBACK * notify)(cl_program, void *), void *data), (p, n, ids, options, notify, data)) \
+                       void(CL_CALLBACK * notify)(cl_program, void *), void *data), \
+      (p, n, ids, options, notify, data)) \
     X(clGetProgramBuildInfo, (cl_program p, cl_device_id d, cl_program_build_info what, size_t size, void *value, \
                               size_t *got), (p, d, what, size, value, got)) \
     X(clSetKernelArg, (cl_kernel k, cl_uint i, size_t size, const void *value), (k, i, size, value)) \
@@ -60,7 +61,8 @@
     X(clCreateBuffer, cl_mem, (cl_context c, cl_mem_flags flags, size_t size, void *host, cl_int *code), \
       (c, flags, size, host, code)) \
     X(clCreateProgramWithSource, cl_program, \
-      (cl_context c, cl_uint n, const char **texts, const size_t *lengths, cl_int *code), (c, n, texts, lengths, code)) \
+      (cl_context c, cl_uint n, const char **texts, const size_t *lengths, cl_int *code), \
+      (c, n, texts, lengths, code)) \
     X(clCreateKernel, cl_kernel, (cl_program p, const char *name, cl_int *code), (p, name, code))
 
 /* Retain and release move the count of what is alive; they are never made to fail. */

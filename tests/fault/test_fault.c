@@ -126,8 +126,8 @@ static const struct {
     {"clGetCommandQueueInfo", CL_OUT_OF_RESOURCES, SSA_EDEVICE, "clGetCommandQueueInfo: CL_OUT_OF_RESOURCES (-5)"},
     {"clCreateContext", CL_DEVICE_NOT_AVAILABLE, SSA_EDEVICE, "clCreateContext: CL_DEVICE_NOT_AVAILABLE (-2)"},
     {"clCreateCommandQueue", CL_OUT_OF_RESOURCES, SSA_EDEVICE, "clCreateCommandQueue: CL_OUT_OF_RESOURCES (-5)"},
-    {"clCreateBuffer", CL_MEM_OBJECT_ALLOCATION_FAILURE, SSA_ENOMEM, "clCreateBuffer: CL_MEM_OBJECT_ALLOCATION_FAILURE"},
-    {"clCreateProgramWithSource", CL_OUT_OF_HOST_MEMORY, SSA_ENOMEM, "clCreateProgramWithSource: CL_OUT_OF_HOST_MEMORY"},
+    {"clCreateBuffer", CL_MEM_OBJECT_ALLOCATION_FAILURE, SSA_ENOMEM, "CL_MEM_OBJECT_ALLOCATION_FAILURE (-4)"},
+    {"clCreateProgramWithSource", CL_OUT_OF_HOST_MEMORY, SSA_ENOMEM, "clCreateProgramWithSource: CL_OUT_OF_HOST_"},
     {"clBuildProgram", CL_BUILD_PROGRAM_FAILURE, SSA_EBUILD, ".cl does not build on"},
     {"clCreateKernel", CL_OUT_OF_HOST_MEMORY, SSA_ENOMEM, "clCreateKernel("},
     {"clSetKernelArg", CL_INVALID_ARG_VALUE, SSA_EDEVICE, "clSetKernelArg("},
@@ -150,8 +150,8 @@ static void check_fault(size_t f, unsigned long nth, bool onwards)
     ck_assert_msg(count(faults[f].function) >= nth, "%s: call %lu did not happen", faults[f].function, nth);
     ck_assert_msg(alive() == before, "%s, call %lu: %ld objects leaked", faults[f].function, nth, alive() - before);
     if (err)
-        ck_assert_msg(strstr(ssa_last_error(), faults[f].words), "%s, call %lu: it says \"%s\"", faults[f].function, nth,
-                      ssa_last_error());
+        ck_assert_msg(strstr(ssa_last_error(), faults[f].words), "%s, call %lu: it says \"%s\"", faults[f].function,
+                      nth, ssa_last_error());
     if (faults[f].status)
         ck_assert_msg(err == faults[f].status, "%s, call %lu: %s (%s), not %s", faults[f].function, nth,
                       ssa_status_name(err), ssa_last_error(), ssa_status_name(faults[f].status));
