@@ -1,0 +1,16 @@
+#!/bin/sh
+# run.sh MESON BUILD PROGRAM.c 'CC...': installs into a folder of its own, links a program through pkg-config, runs it.
+set -eu
+meson=$1 build=$2 program=$3 cc=$4
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+DESTDIR=$root $meson install -C "$build" --no-rebuild --quiet
+pc=$(find "$root" -name ssacl.pc)
+[ -n "$pc" ] || { echo "ssacl.pc was not installed" >&2; exit 1; }
+export PKG_CONFIG_PATH="${pc%/*}" PKG_CONFIG_SYSROOT_DIR="$root"
+lib=$(pkg-config --variable=libdir ssacl)
+cd "$root" # nothing of the source tree is near
+# shellcheck disable=SC2046
+$cc -std=c11 -Wall -Wextra -Werror -o program "$program" $(pkg-config --cflags --libs ssacl)
+case $lib in "$root"*) ;; *) lib=$root$lib ;; esac
+LD_LIBRARY_PATH=$lib ./program
