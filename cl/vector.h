@@ -17,8 +17,30 @@
 typedef SSA_CAT(float, VW) vec;
 typedef SSA_CAT(int, VW) vec_int;
 #define vec_set(x) ((vec)(x))
+#if defined(__clang__) && VW == 16
+/* One load each. PoCL's vload16 is made of loads of two, which the optimiser does not always put together again:
+ * adding a row to a row became 23 moves of 8 bytes. */
+typedef float vec_loose __attribute__((ext_vector_type(VW), aligned(4)));
+inline vec __attribute__((overloadable)) vec_load(__private const float *p)
+{
+    return *(__private const vec_loose *)p;
+}
+inline vec __attribute__((overloadable)) vec_load(__global const float *p)
+{
+    return *(__global const vec_loose *)p;
+}
+inline void __attribute__((overloadable)) vec_store(__private float *p, vec v)
+{
+    *(__private vec_loose *)p = v;
+}
+inline void __attribute__((overloadable)) vec_store(__global float *p, vec v)
+{
+    *(__global vec_loose *)p = v;
+}
+#else
 #define vec_load(p) SSA_CAT(vload, VW)(0, p)
 #define vec_store(p, v) SSA_CAT(vstore, VW)(v, 0, p)
+#endif
 #define vec_as_int(v) SSA_CAT(as_int, VW)(v)
 #define vec_as_float(v) SSA_CAT(as_float, VW)(v)
 #define vec_from_int(v) SSA_CAT(convert_float, VW)(v)
