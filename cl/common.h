@@ -21,14 +21,16 @@
 #define ABSENT (~(ulong)0)
 #define TENSOR(type, name) __global type *name##_buffer, const ulong name##_at
 #ifdef __OPENCL_C_VERSION__
-#define BIND(type, name) __global type *restrict name = name##_at == ABSENT ? (__global type *)0 : name##_buffer + name##_at
+#define BIND(type, name) \
+    __global type *restrict name = name##_at == ABSENT ? (__global type *)0 : name##_buffer + name##_at
 #else
 #define BIND(type, name) type *restrict name = name##_at == ABSENT ? NULL : name##_buffer + name##_at
 #endif
 
 /* The same where another operand may be the same memory: no load may then move past a store. */
 #ifdef __OPENCL_C_VERSION__
-#define BIND_SHARED(type, name) __global type *name = name##_at == ABSENT ? (__global type *)0 : name##_buffer + name##_at
+#define BIND_SHARED(type, name) \
+    __global type *name = name##_at == ABSENT ? (__global type *)0 : name##_buffer + name##_at
 #else
 #define BIND_SHARED(type, name) type *name = name##_at == ABSENT ? NULL : name##_buffer + name##_at
 #endif

@@ -43,12 +43,20 @@ SSA_INLINE vec vec_gelu_tanh_exp(vec x)
     return vec_exp2(x * (x * x * -0.102943240f - 2.30220819f));
 }
 
+/* Past 16 the slopes are 0 or 1: the cut keeps x e and x^3 from leaving the floats. It keeps NaN. */
+SSA_INLINE vec vec_cut_16(vec x)
+{
+    x = vec_select(x < -16.0f, vec_set(-16.0f), x);
+    return vec_select(x > 16.0f, vec_set(16.0f), x);
+}
+
 SSA_INLINE vec vec_gelu(vec x)
 {
     return x * vec_normal(x, vec_normal_exp(x));
 }
 SSA_INLINE vec vec_gelu_slope(vec x)
 {
+    x = vec_cut_16(x);
     vec e = vec_normal_exp(x);
     return vec_normal(x, e) + x * e * 0.39894228f;
 }
@@ -58,8 +66,7 @@ SSA_INLINE vec vec_gelu_tanh(vec x)
 }
 SSA_INLINE vec vec_gelu_tanh_slope(vec x)
 {
-    x = vec_select(x < -16.0f, vec_set(-16.0f), x); /* where the slope is 0 or 1: no overflow of x^3; keeps NaN */
-    x = vec_select(x > 16.0f, vec_set(16.0f), x);
+    x = vec_cut_16(x);
     vec e = vec_gelu_tanh_exp(x), s = 1.0f / (e + 1.0f);
     return s + s * (e * s) * x * (x * x * 0.214064488f + 1.59576912f); /* 1 - s = e s */
 }

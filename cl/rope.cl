@@ -1,7 +1,7 @@
 /* Rotary positions, in place: pair (x[j], x[j + width/2]) of every head turns by position * base^(-2j/width).
  *
  * Shapes  x [rows, heads, width], rows `stride` apart; row t has position first_position + t mod length.
- * Grid    `span` rows each; the GPU's lanes share a row's (head, vector of pairs), the CPU turns all heads by one angle.
+ * Grid    `span` rows each; GPU: lanes share a row's (head, vector of pairs); CPU: all heads turn by one angle.
  * Macros  those of common.h.
  *
  * Angles are integers: a pair's frequency in turns per position is a 64-bit fraction (units of 2^-64 turns), so that

@@ -11,9 +11,12 @@ static void check_dropout(struct ssa_device *dev, size_t n, float p, size_t firs
 {
     float *x = test_values(n, 1, -2, 2), *r = test_values(n, 2, -2, 2);
     double *xd = test_doubles(x, n), *rd = test_doubles(r, n), *want = malloc(n * sizeof *want);
-    struct ssa_tensor tx = test_from(dev, x, n), tr = test_from(dev, r, n), out = test_new(dev, n), dx = test_new(dev, n);
-    struct ssa_dropout_fwd f = {.x = tx, .out = out, .count = n, .p = p, .seed = seed, .stream = stream, .first = first};
-    struct ssa_dropout_bwd b = {.dy = tx, .dx = dx, .count = n, .p = p, .seed = seed, .stream = stream, .first = first};
+    struct ssa_tensor tx = test_from(dev, x, n), tr = test_from(dev, r, n);
+    struct ssa_tensor out = test_new(dev, n), dx = test_new(dev, n);
+    struct ssa_dropout_fwd f = {.x = tx, .out = out, .count = n, .p = p, .seed = seed, .stream = stream,
+                                .first = first};
+    struct ssa_dropout_bwd b = {.dy = tx, .dx = dx, .count = n, .p = p, .seed = seed, .stream = stream,
+                                .first = first};
     OK(ssa_dropout_fwd(dev, &f));
     oracle_dropout(xd, NULL, n, p, seed, stream, first, want);
     test_compare("out", out, want, n, 0, 2e-7, "n %zu p %g first %zu", n, (double)p, first);

@@ -33,15 +33,17 @@ static struct norm_case make_case(int rows, int width, int kind, bool affine)
     c.stats = calloc(2 * (size_t)rows, sizeof *c.stats);
     c.dgain = calloc(c.w, sizeof *c.dgain);
     c.dbias = calloc(c.w, sizeof *c.dbias);
-    oracle_norm_fwd(c.double_x, affine ? c.double_gain : NULL, affine ? c.double_bias : NULL, rows, width, rms, eps, c.y, c.stats);
-    oracle_norm_bwd(c.double_x, affine ? c.double_gain : NULL, c.double_dy, rows, width, rms, eps, c.dx, c.dgain, c.dbias);
+    const double *gain = affine ? c.double_gain : NULL, *bias = affine ? c.double_bias : NULL;
+    oracle_norm_fwd(c.double_x, gain, bias, rows, width, rms, eps, c.y, c.stats);
+    oracle_norm_bwd(c.double_x, gain, c.double_dy, rows, width, rms, eps, c.dx, c.dgain, c.dbias);
     return c;
 }
 
 static void free_case(struct norm_case *c)
 {
     float *floats[] = {c->x, c->gain, c->bias, c->dy};
-    double *doubles[] = {c->double_x, c->double_gain, c->double_bias, c->double_dy, c->y, c->stats, c->dx, c->dgain, c->dbias};
+    double *doubles[] = {c->double_x, c->double_gain, c->double_bias, c->double_dy, c->y, c->stats,
+                         c->dx, c->dgain, c->dbias};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
         free(floats[i]);
     for (size_t i = 0; i < sizeof doubles / sizeof *doubles; i++)
@@ -215,7 +217,8 @@ START_TEST(finite_differences)
             double *p = i < c.n ? &c.double_x[i] : &c.double_gain[i - c.n], loss[2] = {0}, kept = *p;
             for (int side = 0; side < 2; side++) {
                 *p = kept + (side ? h : -h);
-                oracle_norm_fwd(c.double_x, c.double_gain, c.double_bias, c.rows, c.width, kind == SSA_NORM_RMS, eps, c.y, c.stats);
+                oracle_norm_fwd(c.double_x, c.double_gain, c.double_bias, c.rows, c.width,
+                                kind == SSA_NORM_RMS, eps, c.y, c.stats);
                 for (size_t j = 0; j < c.n; j++)
                     loss[side] += c.y[j] * c.double_dy[j];
             }
@@ -270,5 +273,6 @@ END_TEST
 
 int main(void)
 {
-    return test_run("norm", (const TTest *const[]){matches_oracle, large_mean, finite_differences, bad_arguments, NULL});
+    return test_run("norm", (const TTest *const[]){matches_oracle, large_mean, finite_differences, bad_arguments,
+                                                   NULL});
 }

@@ -221,7 +221,7 @@ struct ssa_rope {
  *  Shapes   logits [rows, vocabulary]; targets int32 [rows], outside [0, vocabulary): ignored (loss 0, gradient 0);
  *           loss [rows] (nats) or absent; dlogits [rows, vocabulary] or absent, may be logits.
  *  Units    for the mean over n counted rows, grad_scale is 1/n; 0 means 1. 0 <= smoothing < 1.
- *  Infinities  a logit of -inf has probability 0; where the target has none, the loss is +inf and the gradient finite. */
+ *  Infinities  a logit of -inf has probability 0; at the target it makes the loss +inf, the gradient stays finite. */
 struct ssa_cross_entropy {
     struct ssa_tensor logits, targets, loss, dlogits;
     int rows, vocabulary;

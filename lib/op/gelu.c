@@ -1,25 +1,62 @@
 #include "../impl.h"
 
+static int check_shape(const char *op, int rows, int width, int activation)
+{
+    int err;
+    TRY(ssa_check_positive(op, "rows", rows));
+    TRY(ssa_check_positive(op, "width", width));
+    REQUIRE(width <= 1 << 28, "%s: width is %d, must be at most 2^28", op, width);
+    REQUIRE(activation == 0 || activation == SSA_ACT_GELU || activation == SSA_ACT_GELU_TANH,
+            "%s: activation is %d, must be SSA_ACT_GELU or SSA_ACT_GELU_TANH", op, activation);
+done:
+    return err;
+}
+
 int ssa_gelu_fwd_check(struct ssa_device *device, const struct ssa_gelu_fwd *a)
 {
-    (void)device, (void)a;
-    return ssa_fail(SSA_EUNSUPPORTED, "gelu_fwd: not yet");
+    const size_t width = (size_t)a->width, count = (size_t)a->rows * width;
+    int err;
+    TRY(ssa_check_reserved("gelu_fwd", a->reserved, 4));
+    TRY(check_shape("gelu_fwd", a->rows, a->width, a->activation));
+    TRY(ssa_check_tensor(device, "gelu_fwd", "x", a->x, count, false));
+    TRY(ssa_check_tensor(device, "gelu_fwd", "bias", a->bias, width, true));
+    TRY(ssa_check_tensor(device, "gelu_fwd", "y", a->y, count, false));
+done:
+    return err;
 }
 
 int ssa_gelu_fwd_run(struct ssa_device *device, const struct ssa_gelu_fwd *a)
 {
-    (void)device, (void)a;
-    return SSA_EUNSUPPORTED;
+    struct ssa_launch l = {
+        .file = "gelu",
+        .kernel = "gelu_fwd",
+        .args = {ARG_TENSOR(a->x), ARG_TENSOR(a->bias), ARG_TENSOR(a->y), ARG_INT(a->width),
+                 ARG_INT(a->activation ? a->activation : SSA_ACT_GELU)},
+    };
+    return ssa_launch_rows(device, &l, (size_t)a->rows);
 }
 
 int ssa_gelu_bwd_check(struct ssa_device *device, const struct ssa_gelu_bwd *a)
 {
-    (void)device, (void)a;
-    return ssa_fail(SSA_EUNSUPPORTED, "gelu_bwd: not yet");
+    const size_t width = (size_t)a->width, count = (size_t)a->rows * width;
+    int err;
+    TRY(ssa_check_reserved("gelu_bwd", a->reserved, 4));
+    TRY(check_shape("gelu_bwd", a->rows, a->width, a->activation));
+    TRY(ssa_check_tensor(device, "gelu_bwd", "x", a->x, count, false));
+    TRY(ssa_check_tensor(device, "gelu_bwd", "bias", a->bias, width, true));
+    TRY(ssa_check_tensor(device, "gelu_bwd", "dy", a->dy, count, false));
+    TRY(ssa_check_tensor(device, "gelu_bwd", "dx", a->dx, count, false));
+done:
+    return err;
 }
 
 int ssa_gelu_bwd_run(struct ssa_device *device, const struct ssa_gelu_bwd *a)
 {
-    (void)device, (void)a;
-    return SSA_EUNSUPPORTED;
+    struct ssa_launch l = {
+        .file = "gelu",
+        .kernel = "gelu_bwd",
+        .args = {ARG_TENSOR(a->x), ARG_TENSOR(a->bias), ARG_TENSOR(a->dy), ARG_TENSOR(a->dx), ARG_INT(a->width),
+                 ARG_INT(a->activation ? a->activation : SSA_ACT_GELU)},
+    };
+    return ssa_launch_rows(device, &l, (size_t)a->rows);
 }

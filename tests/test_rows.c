@@ -1,0 +1,119 @@
+#include "harness.h"
+#include "oracle/rows.h"
+
+#include <stdlib.h>
+
+/* `count` indices without repeats among `total` rows, two of them outside where there is room. */
+static int32_t *make_rows(int count, int total)
+{
+    int32_t *rows = malloc((size_t)total * sizeof *rows);
+    float *u = test_values((size_t)total, 4, 0, 1);
+    for (int i = 0; i < total; i++) { /* inside-out shuffle */
+        int j = (int)(u[i] * (float)(i + 1));
+        rows[i] = rows[j];
+        rows[j] = i;
+    }
+    if (count > 4) {
+        rows[1] = INT32_MIN;
+        rows[3] = total;
+    }
+    free(u);
+    return rows;
+}
+
+static void check_gather(struct ssa_device *dev, int count, int total, int width)
+{
+    const size_t w = (size_t)width, n = (size_t)count * w, m = (size_t)total * w;
+    int32_t *rows = make_rows(count, total);
+    float *x = test_values(m, 1, -1, 1);
+    double *xd = test_doubles(x, m), *want = malloc(n * sizeof *want);
+    struct ssa_tensor tx = test_from(dev, x, m), tr = test_from_ints(dev, rows, (size_t)count);
+    struct ssa_tensor out = test_new(dev, n);
+    oracle_gather_rows(xd, rows, count, total, width, want);
+    OK(ssa_gather_rows(dev, &(struct ssa_gather_rows){.x = tx, .rows = tr, .out = out, .count = count,
+                                                      .source_rows = total, .width = width}));
+    test_compare("out", out, want, n, 0, 0, "gather %d of %d x %d", count, total, width);
+    test_free(tx, m);
+    test_free(tr, (size_t)count);
+    test_free(out, n);
+    free(rows);
+    free(x);
+    free(xd);
+    free(want);
+}
+
+static void check_scatter(struct ssa_device *dev, int count, int total, int width, int accumulate)
+{
+    const size_t w = (size_t)width, n = (size_t)count * w, m = (size_t)total * w;
+    int32_t *rows = make_rows(count, total);
+    float *x = test_values(n, 1, -1, 1), *start = test_values(m, 2, -1, 1);
+    double *xd = test_doubles(x, n), *want = test_doubles(start, m);
+    struct ssa_tensor tx = test_from(dev, x, n), tr = test_from_ints(dev, rows, (size_t)count);
+    struct ssa_tensor out = test_from(dev, start, m);
+    oracle_scatter_rows(xd, rows, count, total, width, accumulate, want);
+    OK(ssa_scatter_rows(dev, &(struct ssa_scatter_rows){.x = tx, .rows = tr, .out = out, .count = count,
+                                                        .target_rows = total, .width = width,
+                                                        .accumulate = accumulate}));
+    test_compare("out", out, want, m, 1e-7, 1e-7, "scatter %d into %d x %d, accumulate %d", count, total, width,
+                 accumulate);
+    test_free(tx, n);
+    test_free(tr, (size_t)count);
+    test_free(out, m);
+    free(rows);
+    free(x);
+    free(start);
+    free(xd);
+    free(want);
+}
+
+START_TEST(matches_oracle)
+{
+    static const int shapes[][3] = {{1, 1, 1}, {5, 9, 15}, {16, 16, 16}, {7, 17, 17}, {63, 64, 65}, {300, 1009, 64},
+                                    {3, 5, 1009}};
+    FOR_DEVICES (dev)
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            const int *s = shapes[i];
+            check_gather(dev, s[0], s[1], s[2]);
+            check_scatter(dev, s[0], s[1], s[2], 0);
+            check_scatter(dev, s[0], s[1], s[2], 1);
+        }
+}
+END_TEST
+
+START_TEST(bad_arguments)
+{
+    FOR_DEVICES (dev) {
+        struct ssa_tensor t = test_new(dev, 64), none = {0};
+        struct ssa_tensor small = ssa_tensor_at(t.buffer, t.buffer->count - 3);
+        struct ssa_gather_rows good = {.x = t, .rows = t, .out = t, .count = 4, .source_rows = 5, .width = 8}, g;
+#define BAD_GATHER(field, value, words) \
+    g = good, g.field = value; \
+    FAILS(ssa_gather_rows(dev, &g), SSA_EINVAL, "gather_rows: " words)
+        BAD_GATHER(count, 0, "count is 0");
+        BAD_GATHER(source_rows, -1, "source_rows is -1");
+        BAD_GATHER(width, INT32_MAX, "width is 2147483647");
+        BAD_GATHER(x, small, "x needs 40");
+        BAD_GATHER(rows, none, "rows is absent");
+        BAD_GATHER(out, small, "out needs 32");
+        BAD_GATHER(reserved[0], 1, "reserved");
+        struct ssa_scatter_rows good_scatter = {.x = t, .rows = t, .out = t, .count = 4, .target_rows = 5,
+                                                .width = 8}, s;
+#define BAD_SCATTER(field, value, words) \
+    s = good_scatter, s.field = value; \
+    FAILS(ssa_scatter_rows(dev, &s), SSA_EINVAL, "scatter_rows: " words)
+        BAD_SCATTER(count, -1, "count is -1");
+        BAD_SCATTER(target_rows, 0, "target_rows is 0");
+        BAD_SCATTER(width, 0, "width is 0");
+        BAD_SCATTER(x, none, "x is absent");
+        BAD_SCATTER(rows, small, "rows needs 4");
+        BAD_SCATTER(out, small, "out needs 40");
+        BAD_SCATTER(reserved[3], 1, "reserved");
+        test_free(t, 64);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    return test_run("rows", (const TTest *const[]){matches_oracle, bad_arguments, NULL});
+}
