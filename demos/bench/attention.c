@@ -13,7 +13,7 @@ enum { Q, K, V, DOUT, OUT, DQ, DK, DV, ROLES };
 struct kind {
     const char *name;
     int kind, look_back;
-    double ratio; /* of the keys; with --ratio those below 1 are replaced */
+    double ratio; /* of the keys; with --ratio the quarters are replaced, and other shares left out */
     bool quick;   /* also with --quick */
 };
 static const struct kind kinds[] = {
@@ -184,20 +184,19 @@ static int run_case(struct bench_case *c)
     return err;
 }
 
+static bool taken(const struct bench *b, const struct kind *k)
+{
+    return (!b->quick || k->quick) && (!(b->ratio > 0) || k->ratio == 0.25 || k->kind == SSA_DENSE);
+}
+
 static int run_length(const struct bench *b, int length, int *done)
 {
-    bool replaced[3] = {false, false, false};
     for (int i = 0; i < KINDS; i++) {
         struct kind k = kinds[i];
-        if (b->quick && !k.quick)
+        if (!taken(b, &k))
             continue;
-        if (b->ratio > 0 && k.ratio < 1) {
-            bool *seen = &replaced[k.kind == SSA_UNBIASED ? 0 : 1 + k.look_back];
-            if (*seen)
-                continue;
-            *seen = true;
+        if (b->ratio > 0 && k.kind != SSA_DENSE)
             k.ratio = b->ratio;
-        }
         for (int causal = 0; causal < 2; causal++) {
             struct bench_case c = {.bench = b, .kind = &k, .batch = b->batch ? b->batch : 1, .length = length,
                                    .heads = b->heads ? b->heads : 8, .width = b->width ? b->width : 64,
@@ -214,8 +213,10 @@ static int run_length(const struct bench *b, int length, int *done)
 int bench_attention(const struct bench *b)
 {
     const int lengths[] = {b->length ? b->length : b->quick ? 256 : 1024, b->length || b->quick ? 0 : 2048};
-    int done = 0, err = SSA_OK;
-    progress_begin("attention", 2 * KINDS * (lengths[1] ? 2 : 1));
+    int done = 0, all = 0, err = SSA_OK;
+    for (int i = 0; i < KINDS; i++)
+        all += taken(b, &kinds[i]) ? 2 * (lengths[1] ? 2 : 1) : 0;
+    progress_begin("attention", all);
     for (int i = 0; i < 2 && lengths[i] && !err; i++)
         err = run_length(b, lengths[i], &done);
     progress_end();

@@ -19,14 +19,13 @@ struct bench {
     double ratio;
 };
 
-/* Calls work repeatedly. Times are of one call; `peak` and `bandwidth` were measured between the repetitions. */
+/* Calls work repeatedly, measuring what the device can do at most in between. Times are of one call. */
 struct timing {
     double seconds, seconds_min; /* median, least */
-    double peak;                 /* GFLOP/s, the best of the samples */
+    double peak;                 /* GFLOP/s, the best of the run's samples so far */
     double bandwidth;            /* GB/s */
-    /* On CPUs others may run besides: the share of the processors' time that this process got, and the GFLOP/s that
-     * this much time gives at most. */
-    double busy, busy_peak;
+    double busy;                 /* share of the processors' time that this process got: on CPUs, low where others
+                                    ran besides and no figure can be trusted */
 };
 typedef int (*bench_work)(void *context);
 int measure(const struct bench *b, struct ssa_device *device, bench_work work, void *context, struct timing *t);

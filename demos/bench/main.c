@@ -33,25 +33,21 @@ int bench_out_of_memory(void)
     return SSA_ENOMEM;
 }
 
-/* The two limits of the device, as rows, so that every run has them. */
+/* The two limits of the device, as the last row of every run. */
 int bench_peak(const struct bench *b)
 {
-    double best[2] = {0, 0}, value;
     int err = SSA_OK;
-    for (int i = 0; i < 2 * b->reps + 1 && !err; i++) {
-        if (!(err = peak_fma(b->peak, &value)) && value > best[0])
-            best[0] = value;
-        if (!err && !(err = peak_triad(b->peak, &value)) && value > best[1])
-            best[1] = value;
-    }
+    for (int i = 0; i < b->reps && !err; i++)
+        err = (err = peak_fma(b->peak)) ? err : peak_triad(b->peak);
     if (err)
         return err;
+    double gflops = peak_gflops(b->peak), bandwidth = peak_bandwidth(b->peak);
     if (b->json)
         report_json(json_pack("{ss ss ss ss ss sf sf}", "suite", "peak", "case", "fma and triad", "device",
                               b->info.name, "device_id", b->info.id, "backend", bench_backend(b), "peak_gflops",
-                              best[0], "bandwidth_gbs", best[1]));
-    report_note(b, "this device at most: %.1f GFLOP/s (float32 multiply-adds), %.1f GB/s (triad out of cache)", best[0],
-                best[1]);
+                              gflops, "bandwidth_gbs", bandwidth));
+    report_note(b, "this device at most: %.1f GFLOP/s (float32 multiply-adds), %.1f GB/s (triad out of cache)", gflops,
+                bandwidth);
     return SSA_OK;
 }
 
@@ -73,7 +69,8 @@ int main(int argc, char **argv)
     const char *device = "auto";
     const struct arg table[] = {
         ARG_TEXT('d', "device", &device, "NAME", "auto, cpu, opencl, opencl:0:0 or a part of a device's name"),
-        ARG_INT('r', "reps", &b.reps, 1, 1000, "N", "repetitions of each case (7; steps 5; quick 3), of which the median and the least are shown"),
+        ARG_INT('r', "reps", &b.reps, 1, 1000, "N",
+                "repetitions of each case (7; of steps 5; quick 3): the median and the least are shown"),
         ARG_FLAG('q', "quick", &b.quick, "small cases: to see that it works, not to judge speed"),
         ARG_FLAG(0, "json", &b.json, "one JSON object a line"),
         ARG_HEADING("Of the attention suite"),
@@ -88,7 +85,10 @@ int main(int argc, char **argv)
         .name = "ssacl-bench",
         .usage = "attention|gemm|step|peak [options]",
         .about = "Times operators and training steps, checks a sample of each result in double precision, and "
-                 "measures between the repetitions what the device can do at most.",
+                 "measures between the repetitions what the device can do at most.\n"
+                 "Columns: the median and the least time; GFLOP/s, and as shares of the peak those of the median and "
+                 "(best) of the least; busy: the share of the processors' time that was had, which others lower; the "
+                 "largest error, relative; the device memory that was needed.",
         .examples = "Examples:\n  ssacl-bench attention --device cpu --length 4096 --ratio 0.125\n"
                     "  ssacl-bench gemm --json > gemm.jsonl\n",
         .rest = &words};
@@ -111,5 +111,6 @@ int main(int argc, char **argv)
     if (!err && suite->run != bench_peak)
         err = bench_peak(&b);
     peak_close(b.peak);
-    return err ? say_error("%s (%s)", ssa_last_error(), ssa_status_name(err)) : 0;
+    const char *why = *ssa_last_error() ? ssa_last_error() : "cannot measure what the device can do at most";
+    return err ? say_error("%s (%s)", why, ssa_status_name(err)) : 0;
 }

@@ -3,7 +3,6 @@
 
 #include "progress.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -40,29 +39,27 @@ static int ascending(const void *a, const void *b)
 
 int measure(const struct bench *b, struct ssa_device *device, bench_work work, void *context, struct timing *t)
 {
-    double seconds[MAX_REPS], gflops;
+    double seconds[MAX_REPS];
     int reps = b->reps < MAX_REPS ? b->reps : MAX_REPS, err;
     memset(t, 0, sizeof *t);
     /* The first call builds kernels, the second says how long one takes. */
-    if ((err = peak_triad(b->peak, &t->bandwidth)) || (err = call(device, work, context, 1, &seconds[0])) ||
+    if ((err = peak_triad(b->peak)) || (err = call(device, work, context, 1, &seconds[0])) ||
         (err = call(device, work, context, 1, &seconds[0])))
         return err;
     int times = seconds[0] < shortest ? (int)(shortest / seconds[0]) + 1 : 1;
-    double busy = 0, all = 0, fastest = 0;
+    double busy = 0, all = 0;
     for (int i = 0; i < reps; i++) {
-        double before = busy_seconds(), start = now_seconds();
-        if ((err = peak_fma(b->peak, &gflops)))
+        if ((err = peak_fma(b->peak)))
             return err;
-        t->peak = fmax(t->peak, gflops);
-        double after = busy_seconds();
-        fastest = fmax(fastest, gflops * (now_seconds() - start) / (after - before));
+        busy -= busy_seconds();
         if ((err = call(device, work, context, times, &seconds[i])))
             return err;
-        busy += busy_seconds() - after;
+        busy += busy_seconds();
         all += seconds[i] * times;
     }
+    t->peak = peak_gflops(b->peak);
+    t->bandwidth = peak_bandwidth(b->peak);
     t->busy = busy / (all * b->info.units);
-    t->busy_peak = fastest * t->busy * b->info.units;
     qsort(seconds, (size_t)reps, sizeof *seconds, ascending);
     t->seconds = (seconds[(reps - 1) / 2] + seconds[reps / 2]) / 2;
     t->seconds_min = seconds[0];

@@ -13,8 +13,12 @@ struct peak;
 /* On a device of its own, so that it does not count in the memory of the one under test. */
 int peak_open(struct peak **peak, const struct ssa_device_info *info);
 void peak_close(struct peak *peak);
-int peak_fma(struct peak *peak, double *gflops);        /* float32 multiply-adds, two operations each */
-int peak_triad(struct peak *peak, double *gigabytes_s); /* x = y + s*z out of cache, 12 bytes an element */
+int peak_fma(struct peak *peak);   /* samples float32 multiply-adds, two operations each */
+int peak_triad(struct peak *peak); /* samples x = y + s*z out of cache, 12 bytes an element */
+
+/* The best of all samples so far: others may disturb a sample, but none can make it better. */
+double peak_gflops(const struct peak *peak);
+double peak_bandwidth(const struct peak *peak); /* GB/s */
 
 /* How one kind of device runs the two loops. `rounds` is chosen by peak.c so that a sample takes long enough. */
 struct peak_backend {

@@ -17,21 +17,20 @@ void report_begin(const struct bench *b)
     if (b->json)
         return;
     printf("%s (%s), %s, %d units\n", b->info.name, b->info.platform, b->info.id, b->info.units);
-    printf("%-44s %-8s %10s %10s %8s %8s %7s %5s %7s %8s %8s\n", "case", "", "median", "least", "GFLOP/s", "of peak",
-           "best", "busy", "of busy", "error", "MiB");
+    printf("%-44s %-8s %10s %10s %8s %8s %7s %5s %8s %8s\n", "case", "", "median", "least", "GFLOP/s", "of peak",
+           "best", "busy", "error", "MiB");
 }
 
 static json_t *as_json(const struct bench *b, const struct row *r)
 {
     const struct timing *t = &r->time;
     double gflops = r->flops / t->seconds * 1e-9, best = r->flops / t->seconds_min * 1e-9;
-    json_t *o = json_pack("{ss ss ss ss ss ss sf sf sf sf sf sf sf sf sf sf sf sf}", "suite", r->suite, "case", r->name,
-                          "device", b->info.name, "device_id", b->info.id, "backend",
-                          bench_backend(b), "direction", r->direction, "seconds",
-                          t->seconds, "seconds_min", t->seconds_min, "gflops", gflops, "gflops_best", best,
-                          "peak_gflops", t->peak, "share", gflops / t->peak, "share_best", best / t->peak,
-                          "bandwidth_gbs", t->bandwidth, "busy", t->busy, "share_busy",
-                          gflops / t->busy_peak, "error", r->error, "bytes", r->bytes);
+    json_t *o = json_pack("{ss ss ss ss ss ss sf sf sf sf sf sf sf sf sf sf sf}", "suite", r->suite, "case", r->name,
+                          "device", b->info.name, "device_id", b->info.id, "backend", bench_backend(b), "direction",
+                          r->direction, "seconds", t->seconds, "seconds_min", t->seconds_min, "gflops", gflops,
+                          "gflops_best", best, "peak_gflops", t->peak, "share", gflops / t->peak, "share_best",
+                          best / t->peak, "bandwidth_gbs", t->bandwidth, "busy", t->busy, "error", r->error,
+                          "bytes", r->bytes);
     if (o && r->tokens > 0)
         json_object_set_new(o, "tokens_per_second", json_real(r->tokens / t->seconds));
     if (o && r->more)
@@ -53,10 +52,10 @@ void report_row(const struct bench *b, struct row *r)
     if (b->json) {
         report_json(as_json(b, r));
     } else {
-        printf("%-44s %-8s %7.3f ms %7.3f ms %8.1f %7.1f%% %6.1f%% %4.0f%% %6.1f%% %8.1e %8.2f", r->name, r->direction,
+        printf("%-44s %-8s %7.3f ms %7.3f ms %8.1f %7.1f%% %6.1f%% %4.0f%% %8.1e %8.2f", r->name, r->direction,
                t->seconds * 1e3, t->seconds_min * 1e3, r->flops / t->seconds * 1e-9,
                r->flops / t->seconds / t->peak * 1e-7, r->flops / t->seconds_min / t->peak * 1e-7, 100 * t->busy,
-               r->flops / t->seconds / t->busy_peak * 1e-7, r->error, r->bytes / 1048576);
+               r->error, r->bytes / 1048576);
         if (r->tokens > 0)
             printf("  %.0f tokens/s", r->tokens / t->seconds);
         printf("%s%s\n", *r->note ? "  " : "", r->note);

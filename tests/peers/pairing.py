@@ -5,23 +5,16 @@ import os
 import time
 
 PAUSE = 0.020  # OpenMP's threads spin for a while after PyTorch's work
-clock = time.perf_counter
 
 
 def arguments(text, **defaults):
     parser = argparse.ArgumentParser(description=text)
     parser.add_argument("--library", help="libssacl.so (default: the first build*/lib/libssacl.so)")
     parser.add_argument("--devices", default="opencl,cpu", help="of ours: a comma list (default opencl,cpu)")
-    parser.add_argument("--processor-time", action="store_true",
-                        help="compare processor seconds, of all threads: for a machine that others keep busy")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of the other side")
     for name, value in defaults.items():
         parser.add_argument("--" + name, type=type(value), default=value, help="default %s" % value)
-    parsed = parser.parse_args()
-    if parsed.processor_time:
-        global clock
-        clock = time.process_time
-    return parsed
+    return parser.parse_args()
 
 
 def alternate(sides, reps):
@@ -30,9 +23,9 @@ def alternate(sides, reps):
     for turn in range(reps + 1):
         for name, run in sides.items():
             time.sleep(PAUSE)
-            start = clock()
+            start = time.perf_counter()
             run()
-            seconds = clock() - start
+            seconds = time.perf_counter() - start
             if turn:
                 best[name] = min(best[name], seconds)
     return best

@@ -67,10 +67,10 @@ class Library:
     def make(self, struct, **fields):
         """struct ssa_<struct> with these fields; objects are passed by address and kept alive."""
         s = self.structs["ssa_" + struct]()
-        s.keep = []
+        s.kept_alive = []
         for name, value in fields.items():
             if isinstance(value, (C.Structure, C.Array)) and dict(s._fields_)[name] is C.c_void_p:
-                s.keep.append(value)
+                s.kept_alive.append(value)
                 value = C.addressof(value)
             setattr(s, name, value)
         return s
