@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 struct host_device {
@@ -78,7 +79,19 @@ static int host_finish(struct ssa_device *device)
     return SSA_OK;
 }
 
-enum { ALIGNMENT = 4096, SMALL = 64 };
+enum { ALIGNMENT = 4096, SMALL = 64, HUGE = 1 << 20 };
+
+void ssa_prefer_huge_pages(void *memory, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    uintptr_t first = ((uintptr_t)memory + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    uintptr_t end = ((uintptr_t)memory + bytes) / ALIGNMENT * ALIGNMENT;
+    if (bytes >= HUGE && first < end)
+        madvise((void *)first, end - first, MADV_HUGEPAGE);
+#else
+    (void)memory, (void)bytes;
+#endif
+}
 
 static int host_allocate(struct ssa_device *device, struct ssa_buffer *b)
 {
@@ -86,6 +99,8 @@ static int host_allocate(struct ssa_device *device, struct ssa_buffer *b)
     size_t align = b->count * 4 < ALIGNMENT ? SMALL : ALIGNMENT;
     size_t bytes = (b->count * 4 + align - 1) / align * align;
     b->memory = aligned_alloc(align, bytes);
+    if (b->memory)
+        ssa_prefer_huge_pages(b->memory, bytes);
     return b->memory ? SSA_OK : ssa_fail(SSA_ENOMEM, "buffer: the host has no %zu bytes left", bytes);
 }
 

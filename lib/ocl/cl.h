@@ -14,7 +14,8 @@
     X(clCreateProgramWithSource) X(clBuildProgram) X(clGetProgramBuildInfo) X(clReleaseProgram) \
     X(clCreateKernel) X(clReleaseKernel) X(clSetKernelArg) X(clGetKernelWorkGroupInfo) \
     X(clEnqueueNDRangeKernel) X(clEnqueueReadBuffer) X(clEnqueueWriteBuffer) X(clEnqueueCopyBuffer) \
-    X(clEnqueueFillBuffer) X(clEnqueueBarrierWithWaitList) X(clEnqueueMarkerWithWaitList) \
+    X(clEnqueueFillBuffer) X(clEnqueueMapBuffer) X(clEnqueueUnmapMemObject) \
+    X(clEnqueueBarrierWithWaitList) X(clEnqueueMarkerWithWaitList) \
     X(clFlush) X(clFinish) X(clReleaseEvent)
 
 struct ssa_cl_table {
@@ -56,6 +57,8 @@ int ssa_cl_load(void);
 #define clEnqueueWriteBuffer ssa_cl.clEnqueueWriteBuffer
 #define clEnqueueCopyBuffer ssa_cl.clEnqueueCopyBuffer
 #define clEnqueueFillBuffer ssa_cl.clEnqueueFillBuffer
+#define clEnqueueMapBuffer ssa_cl.clEnqueueMapBuffer
+#define clEnqueueUnmapMemObject ssa_cl.clEnqueueUnmapMemObject
 #define clEnqueueBarrierWithWaitList ssa_cl.clEnqueueBarrierWithWaitList
 #define clEnqueueMarkerWithWaitList ssa_cl.clEnqueueMarkerWithWaitList
 #define clFlush ssa_cl.clFlush

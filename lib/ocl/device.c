@@ -115,11 +115,25 @@ static int ocl_finish(struct ssa_device *device)
     return ocl_check(clFinish(ocl(device)->queue), "finish: an earlier operator failed: clFinish");
 }
 
+/* A buffer of a CPU device is host memory, which mapping shows. Failing to map costs speed only. */
+static void prefer_huge_pages(struct ocl_device *d, cl_mem memory, size_t bytes)
+{
+    cl_int code;
+    void *p = clEnqueueMapBuffer(d->queue, memory, CL_TRUE, CL_MAP_WRITE_INVALIDATE_REGION, 0, bytes, 0, NULL, NULL,
+                                 &code);
+    if (code == CL_SUCCESS) {
+        ssa_prefer_huge_pages(p, bytes);
+        clEnqueueUnmapMemObject(d->queue, memory, p, 0, NULL, NULL);
+    }
+}
+
 static int ocl_allocate(struct ssa_device *device, struct ssa_buffer *b)
 {
     char what[96];
     cl_int code;
     b->memory = clCreateBuffer(ocl(device)->context, CL_MEM_READ_WRITE, b->count * 4, NULL, &code);
+    if (code == CL_SUCCESS && device->info.kind == SSA_DEVICE_CPU && b->count >= 1 << 18)
+        prefer_huge_pages(ocl(device), b->memory, b->count * 4);
     snprintf(what, sizeof what, "buffer of %zu bytes: clCreateBuffer", b->count * 4);
     return ocl_check(code, what);
 }
