@@ -140,12 +140,28 @@ INLINE void pack_keys(float *to, __global const float *from, int stride, __globa
     clear_rows(to, count, (count + STRIP - 1) / STRIP * STRIP, width);
 }
 
-/* to[d][query] = from[query][d] * factor */
+/* to[d][query] = from[query][d] * factor: squares of VW, each by four rounds of a perfect shuffle of its rows. */
 INLINE void transpose_tile(float *to, const float *from, float factor, int width)
 {
-    for (int d = 0; d < WIDTH; d++)
-        for (int r = 0; r < TILE; r++)
-            to[d * TILE + r] = from[r * PITCH + d] * factor;
+    for (int d = 0; d < PITCH; d += VW)
+        for (int r = 0; r < TILE; r += VW) {
+            vec x[VW], y[VW];
+            UNROLL for (int i = 0; i < VW; i++) x[i] = vec_load(from + (r + i) * PITCH + d) * factor;
+            UNROLL for (int round = 0; round < 2; round++)
+            {
+                UNROLL for (int i = 0; i < VW / 2; i++)
+                {
+                    y[2 * i] = vec_zip_low(x[i], x[i + VW / 2]);
+                    y[2 * i + 1] = vec_zip_high(x[i], x[i + VW / 2]);
+                }
+                UNROLL for (int i = 0; i < VW / 2; i++)
+                {
+                    x[2 * i] = vec_zip_low(y[i], y[i + VW / 2]);
+                    x[2 * i + 1] = vec_zip_high(y[i], y[i + VW / 2]);
+                }
+            }
+            UNROLL for (int i = 0; i < VW; i++) vec_store(to + (d + i) * TILE + r, x[i]);
+        }
 }
 
 INLINE float dot_rows(__global const float *x, const float *y, int width)

@@ -49,6 +49,21 @@ inline void __attribute__((overloadable)) vec_store(__global float *p, vec v)
 #define vec_min(a, b) ((a) < (b) ? (a) : (b))
 #define vec_select(mask, yes, no) ((mask) ? (yes) : (no)) /* mask: a comparison of two vecs */
 #define vec_sqrt(v) sqrt(v)
+/* Lanes of a and b in turn: the low halves' lanes, the high halves'. */
+inline vec vec_zip_low(vec a, vec b)
+{
+    vec r;
+    r.even = a.lo;
+    r.odd = b.lo;
+    return r;
+}
+inline vec vec_zip_high(vec a, vec b)
+{
+    vec r;
+    r.even = a.hi;
+    r.odd = b.hi;
+    return r;
+}
 #define sqrtf(x) sqrt((float)(x)) /* scalars under their names in C */
 #define logf(x) log((float)(x))
 #define UNROLL _Pragma("unroll")
@@ -123,6 +138,14 @@ typedef int32_t vec_int __attribute__((vector_size(4 * VW), aligned(4), may_alia
 static inline vec vec_select(vec_int mask, vec yes, vec no)
 {
     return (vec)((mask & (vec_int)yes) | (~mask & (vec_int)no));
+}
+static inline vec vec_zip_low(vec a, vec b)
+{
+    return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+static inline vec vec_zip_high(vec a, vec b)
+{
+    return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
 }
 static inline float vec_sum(vec v)
 {
