@@ -152,6 +152,14 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                     slopes_of(scores + g, slopes + g, seen, certain, source, first, base + g, delta + g);
                 }
                 for (int j = 0; j < count; j += ROWS) {
+                    for (int r = j + ROWS; r < min(j + 2 * ROWS, count); r++) {
+                        prefetch_row(dv + (ulong)source[r] * dv_stride, width);
+                        prefetch_row(dk + (ulong)source[r] * dk_stride, width);
+                    }
+                    for (int r = j + KEYS; r < min(j + KEYS + ROWS, end - begin); r++) {
+                        prefetch_row(k + (ulong)source[r] * k_stride, width);
+                        prefetch_row(v + (ulong)source[r] * v_stride, width);
+                    }
                     const int from = masked ? max(source[j] - t.first, 0) : 0, left = t.answered - from;
                     product_rows(rows, scores + j * TILE + from, TILE, 1, grads + from * PITCH, left, REPLACE, rows,
                                  width);

@@ -113,6 +113,10 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
             for (int r = 0, seen = masked ? 0 : count; r < t.answered; r += ROWS) {
                 while (seen < count && source[seen] <= t.first + r + ROWS - 1)
                     seen++;
+                for (int i = r + KEYS; i < min(r + KEYS + ROWS, end - begin); i++) {
+                    prefetch_row(k + (ulong)source[i] * k_stride, width);
+                    prefetch_row(v + (ulong)source[i] * v_stride, width);
+                }
                 product_rows(answer + r * PITCH, scores + r, 1, TILE, values, seen, RESCALE, change + r, width);
             }
         }

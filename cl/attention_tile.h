@@ -117,6 +117,12 @@ INLINE void pack_row(float *to, __global const float *from, float factor, int wi
         vec_store(to + c, vec_load_part(from + c, WIDTH - c) * factor);
 }
 
+INLINE void prefetch_row(__global const float *row, int width)
+{
+    for (int c = 0; c < WIDTH; c += 16) /* a line of 64 bytes */
+        PREFETCH(row + c);
+}
+
 INLINE void clear_rows(float *to, int first, int end, int width)
 {
     for (int i = first * PITCH; i < end * PITCH; i += VW)

@@ -191,6 +191,13 @@ static inline float rsqrt(float x)
 
 #endif /* language */
 
+/* A hint that the line at p is needed soon. */
+#if defined(__OPENCL_C_VERSION__) && (!defined(__clang__) || defined(__SPIR__) || defined(__SPIRV__) || SSA_GPU)
+#define PREFETCH(p) ((void)0)
+#else
+#define PREFETCH(p) __builtin_prefetch((const void *)(ulong)(p), 0, 2)
+#endif
+
 /* 2^x: round by a magic constant, then a minimax polynomial of degree 5 on [-0.5, 0.5], 1 at 0; 9e-8 relative.
  * Never build with -cl-fast-relaxed-math or -ffast-math: both fold the rounding away. x is cut to [-126, 126]. */
 #ifdef __OPENCL_C_VERSION__
