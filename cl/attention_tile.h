@@ -9,23 +9,31 @@
 #ifndef SSA_ATTENTION_TILE_H
 #define SSA_ATTENTION_TILE_H
 
+#if !defined(__OPENCL_C_VERSION__) && !defined(__AVX512F__)
+#ifdef __AVX__
+#define VW 8
+#else
+#define VW 4
+#endif
+#endif
 #include "common.h"
 #include "plan.h"
 
-#define TILE 64  /* queries of a tile; lib/op/attention.c knows it too */
-#define GROUP 32 /* queries whose scores are made at once */
+#define TILE 64        /* queries of a tile; lib/op/attention.c knows it too */
+#define GROUP (2 * VW) /* queries whose scores are made at once */
 #define LOG2E 1.44269504f
 
 /* D: the head width, where the build is specialised for it. PITCH: floats of a packed row, whole vectors. */
 #ifdef D
 #define WIDTH D
 #define WIDTH_MAX ((D + VW - 1) / VW * VW)
-#define ROWS (WIDTH_MAX / VW % 4 == 0 ? 4 : 8)
+#define ROWS (VW == 16 && WIDTH_MAX / VW % 4 ? 8 : 4)
 #else
 #define WIDTH width
 #define WIDTH_MAX 256
 #define ROWS 4
 #endif
+#define WIDE (VW == 16 ? ROWS == 4 : 0) /* 4 x 4 vectors fit the registers */
 #define PITCH ((WIDTH + VW - 1) / VW * VW)
 #ifndef KEYS
 #if WIDTH_MAX <= 128
@@ -78,33 +86,39 @@ DEFINE_PRODUCT(product_4x4, 4, 4)
 DEFINE_PRODUCT(product_4x2, 4, 2)
 DEFINE_PRODUCT(product_4x1, 4, 1)
 
-/* The product for ROWS rows and all columns of a head. */
+/* The product for ROWS rows and all columns of a head: 16 sums in the 32 registers of AVX-512, 8 in 16. */
 INLINE void product_rows(float *c, const float *a, int a_row, int a_step, const float *b, int count, int mode,
                          const float *factor, int width)
 {
     int column = 0;
-#ifdef D
-    for (; column + 4 * VW <= (ROWS == 4 ? PITCH : 0); column += 4 * VW)
-        product_4x4(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
-    for (; column + 2 * VW <= PITCH; column += 2 * VW)
-        product_8x2(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
-    for (; column < PITCH; column += VW)
-        product_8x1(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
-#else
-    for (; column + 4 * VW <= PITCH; column += 4 * VW)
-        product_4x4(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
-    for (; column + 2 * VW <= PITCH; column += 2 * VW)
-        product_4x2(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
-    for (; column < PITCH; column += VW)
-        product_4x1(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
-#endif
+    if (WIDE)
+        for (; column + 4 * VW <= PITCH; column += 4 * VW)
+            product_4x4(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
+    for (; column + 2 * VW <= PITCH; column += 2 * VW) {
+        if (ROWS == 4)
+            product_4x2(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
+        else
+            product_8x2(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
+    }
+    for (; column < PITCH; column += VW) {
+        if (ROWS == 4)
+            product_4x1(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
+        else
+            product_8x1(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
+    }
 }
 
 /* scores[key][GROUP queries] = keys . queries, for `count` keys, rounded up to whole strips. */
 INLINE void product_scores(float *scores, const float *keys, const float *queries_t, int count, int width)
 {
-    for (int j = 0; j < count; j += STRIP)
-        product_8x2(scores + j * TILE, TILE, keys + j * PITCH, PITCH, 1, queries_t, TILE, WIDTH, REPLACE, scores);
+    for (int j = 0; j < count; j += STRIP) {
+        if (VW == 16) {
+            product_8x2(scores + j * TILE, TILE, keys + j * PITCH, PITCH, 1, queries_t, TILE, WIDTH, REPLACE, scores);
+            continue;
+        }
+        for (int i = j; i < j + STRIP; i += 4)
+            product_4x2(scores + i * TILE, TILE, keys + i * PITCH, PITCH, 1, queries_t, TILE, WIDTH, REPLACE, scores);
+    }
 }
 
 /* One row, times factor, the padding zeroed. */
@@ -146,25 +160,21 @@ INLINE void pack_keys(float *to, __global const float *from, int stride, __globa
     clear_rows(to, count, (count + STRIP - 1) / STRIP * STRIP, width);
 }
 
-/* to[d][query] = from[query][d] * factor: squares of VW, each by four rounds of a perfect shuffle of its rows. */
+/* to[d][query] = from[query][d] * factor: squares of VW, each by log2(VW) rounds of a perfect shuffle. */
 INLINE void transpose_tile(float *to, const float *from, float factor, int width)
 {
     for (int d = 0; d < PITCH; d += VW)
         for (int r = 0; r < TILE; r += VW) {
             vec x[VW], y[VW];
             UNROLL for (int i = 0; i < VW; i++) x[i] = vec_load(from + (r + i) * PITCH + d) * factor;
-            UNROLL for (int round = 0; round < 2; round++)
+            UNROLL for (int round = 1; round < VW; round *= 2)
             {
                 UNROLL for (int i = 0; i < VW / 2; i++)
                 {
                     y[2 * i] = vec_zip_low(x[i], x[i + VW / 2]);
                     y[2 * i + 1] = vec_zip_high(x[i], x[i + VW / 2]);
                 }
-                UNROLL for (int i = 0; i < VW / 2; i++)
-                {
-                    x[2 * i] = vec_zip_low(y[i], y[i + VW / 2]);
-                    x[2 * i + 1] = vec_zip_high(y[i], y[i + VW / 2]);
-                }
+                UNROLL for (int i = 0; i < VW; i++) x[i] = y[i];
             }
             UNROLL for (int i = 0; i < VW; i++) vec_store(to + (d + i) * TILE + r, x[i]);
         }

@@ -139,14 +139,18 @@ static inline vec vec_select(vec_int mask, vec yes, vec no)
 {
     return (vec)((mask & (vec_int)yes) | (~mask & (vec_int)no));
 }
-static inline vec vec_zip_low(vec a, vec b)
-{
-    return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-}
-static inline vec vec_zip_high(vec a, vec b)
-{
-    return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-}
+#if VW == 16
+#define SSA_ZIP_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define SSA_ZIP_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif VW == 8
+#define SSA_ZIP_LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define SSA_ZIP_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define SSA_ZIP_LOW 0, 4, 1, 5
+#define SSA_ZIP_HIGH 2, 6, 3, 7
+#endif
+#define vec_zip_low(a, b) __builtin_shufflevector(a, b, SSA_ZIP_LOW)
+#define vec_zip_high(a, b) __builtin_shufflevector(a, b, SSA_ZIP_HIGH)
 static inline float vec_sum(vec v)
 {
     float s[VW / 2];
