@@ -9,6 +9,8 @@
  * Shapes  w, g, m, v [count]; sumsq [1] or absent: it stays on the device, so that clipping waits for nothing.
  * Grid    a chunk each.
  * Macros  those of common.h.
+ *
+ * Lab book: 8192 x 256 on PoCL, two threads, 82 GB/s where add had 53 in the same minute.
  */
 #include "common.h"
 

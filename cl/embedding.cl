@@ -10,6 +10,10 @@
  *         It walks all ids in order and adds the rows that are its own: no atomics, a fixed order, and every row of
  *         dout is read by one owner in whole cache lines.
  * Macros  those of common.h.
+ *
+ * Lab book (8192 tokens x 256, vocabulary 256, two threads, machine shared with others)
+ *   embedding_bwd_table with groups the driver chooses   PoCL 0.80 ms: all 8 classes in one group, on one core
+ *   a group each                                         PoCL 0.42 ms, host 0.28 ms (30 GB/s of dout, add had 45)
  */
 #include "common.h"
 

@@ -7,15 +7,6 @@
  *         gemm_pack_b: (ceil(n/32), ceil(k/PACK_K)), 32 columns x PACK_K.
  *         gemm_ta: (ceil(m/MB), ceil(n/nb), splits), MB rows x nb columns x ks of k.
  */
-#ifndef VW
-#if defined(__AVX512F__)
-#define VW 16
-#elif defined(__AVX__)
-#define VW 8
-#else
-#define VW 4 /* what a register holds: a tile must not spill */
-#endif
-#endif
 #ifndef MR
 #if defined(__AVX512F__)
 #define MR 8 /* rows of the register tile; of 32 registers 16 hold sums */

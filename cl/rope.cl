@@ -4,6 +4,10 @@
  * Grid    `span` rows each; GPU: lanes share a row's (head, vector of pairs); CPU: all heads turn by one angle.
  * Macros  those of common.h.
  *
+ * Lab book (8192 x 256, machine shared with others; share of the GB/s of add in the same minute)
+ *   8 heads x 32   host 130-220%, PoCL 84-88% (in place: less memory than add)
+ *   4 heads x 64   host 89-170%, PoCL 53-55%: angles serve fewer heads
+ *
  * Angles are integers: a pair's frequency in turns per position is a 64-bit fraction (units of 2^-64 turns), so that
  * position * frequency wraps to the fraction of a turn by itself, exactly, at any position: a float angle at position
  * 10^6 would be wrong by 0.06. Frequencies come from `first` = 1/(2 pi) and `power_b` = base^(-2 2^b/width), fractions
@@ -14,10 +18,8 @@
 
 #ifdef __OPENCL_C_VERSION__
 #define vec_load_int(p) SSA_CAT(vload, VW)(0, p)
-#define vec_from_int(v) SSA_CAT(convert_float, VW)(v)
 #else
 #define vec_load_int(p) (*(const vec_int *)(p))
-#define vec_from_int(v) __builtin_convertvector(v, vec)
 static inline ulong mul_hi(ulong a, ulong b)
 {
     return (ulong)((unsigned __int128)a * b >> 64);

@@ -3,6 +3,8 @@
  * Shapes  x [count]; partial [parts]: the sum of SPAN elements each; out [1].
  * Grid    sum_parts: SPAN elements each. sum_total: one work-item (or group) adds the partial sums.
  * Macros  those of common.h.
+ *
+ * Lab book: 8192 x 256 on PoCL, two threads, 61-66 GB/s where add had 63-75 in the same minute.
  */
 #include "common.h"
 

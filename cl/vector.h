@@ -1,8 +1,8 @@
 /* A vector of VW floats, in OpenCL C and in C (GCC's vector extension): what lets one kernel file serve both.
  *
  * A kernel says `vec`, `vec_load`, `vec_sum`...; + - * and mixing with a float work natively in both languages.
- * CPUs want VW 16 (whole AVX-512 registers, pairs of AVX2 ones: float16 reached 92% of peak where float8 gave 70
- * and float4 47), GPUs want VW 4. Loads and stores need no alignment.
+ * OpenCL on CPUs wants VW 16 (whole AVX-512 registers, pairs of AVX2 ones: float16 reached 92% of peak where float8
+ * gave 70 and float4 47), GPUs want VW 4, GCC what a register holds. Loads and stores need no alignment.
  */
 #ifndef SSA_VECTOR_H
 #define SSA_VECTOR_H
@@ -112,8 +112,14 @@ inline vec vec_iota(void) /* 0, 1, 2, ... */
 #include <stdint.h>
 #include <string.h>
 
-#ifndef VW
+#ifndef VW /* what a register holds: GCC takes comparisons and shuffles of wider vectors apart, 50 times slower */
+#if defined(__AVX512F__)
 #define VW 16
+#elif defined(__AVX__)
+#define VW 8
+#else
+#define VW 4
+#endif
 #endif
 #define __kernel static
 #define __global
