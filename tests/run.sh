@@ -1,0 +1,42 @@
+#!/bin/sh
+# Installs what is missing (Debian packages; the only step that needs root), builds, and runs every test on the host
+# backend and on every OpenCL device; with Debian's PoCL and rusticl there are two without a GPU.
+# The last line is "N passed, N failed". $BUILD is where to build ("build").
+set -eu
+cd "$(dirname "$0")/.."
+build=${BUILD:-build}
+
+needed="gcc g++ libc6-dev meson ninja-build pkg-config python3 check libjansson-dev ocl-icd-opencl-dev
+    opencl-c-headers libclblast-dev pocl-opencl-icd mesa-opencl-icd gnuplot-nox"
+
+missing()
+{
+    for package in $needed; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || printf '%s ' "$package"
+    done
+}
+
+install()
+{
+    root=
+    [ "$(id -u)" = 0 ] || root=sudo
+    if [ -n "$root" ] && ! command -v sudo >/dev/null; then
+        echo "tests/run.sh: missing packages; as root: apt-get install $1" >&2
+        exit 1
+    fi
+    echo "installing: $1"
+    # shellcheck disable=SC2086
+    { $root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $root apt-get install -y -qq --no-install-recommends $1; } \
+        >install.log 2>&1 || { cat install.log >&2; echo "tests/run.sh: could not install: $1" >&2; exit 1; }
+    rm -f install.log
+}
+
+if command -v dpkg-query >/dev/null; then
+    packages=$(missing)
+    [ -z "$packages" ] || install "$packages"
+fi
+log=$build/meson-logs/testlog.json
+rm -f "$log"
+[ -f "$build/build.ninja" ] || meson setup "$build" >/dev/null || cat "$build/meson-logs/meson-log.txt" >&2
+ninja -C "$build" && { meson test -C "$build" --no-rebuild || true; } # summary.py tells what failed
+python3 tests/summary.py "$log"
