@@ -1,5 +1,6 @@
 #include "harness.h"
 #include "oracle/dropout.h"
+#include "rng.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -121,6 +122,20 @@ START_TEST(frequencies)
 }
 END_TEST
 
+/* An element whose number is p itself is kept, and dropped by the next larger p. */
+START_TEST(threshold)
+{
+    enum { N = 20 };
+    FOR_DEVICES (dev)
+        for (uint64_t n = 0; n < N; n++) {
+            const float p = ssa_uniform(ssa_philox(seed, n / 4, stream).v[n % 4]), above = nextafterf(p, 1);
+            check_dropout(dev, N, p, 0);
+            check_dropout(dev, N, above, 0);
+            ck_assert(oracle_dropout_keeps(seed, stream, n, p) && !oracle_dropout_keeps(seed, stream, n, above));
+        }
+}
+END_TEST
+
 /* What is dropped is 0 even where it was not a number. */
 START_TEST(drops_infinity)
 {
@@ -172,6 +187,6 @@ END_TEST
 
 int main(void)
 {
-    return test_run("dropout", (const TTest *const[]){matches_oracle, parts, frequencies, drops_infinity,
+    return test_run("dropout", (const TTest *const[]){matches_oracle, parts, frequencies, threshold, drops_infinity,
                                                       bad_arguments, NULL});
 }
