@@ -11,8 +11,8 @@
  * multiplication of the lanes' low halves, a swap of 32-bit words, and two exclusive-ors, with no transposition.
  *
  * Lab book (8192 x 256, one thread, AVX-512, machine shared with others; share of the GB/s of add in the same minute)
- *   vector Philox               37-57%: bound by its 10 rounds, some 55 instructions for 16 elements, not by memory
- *   the same on AVX2, SSE2      12-19%, 4%; before lanes_multiply AVX2 had 6%
+ *   vector Philox               21-57%: bound by its 10 rounds, some 55 instructions for 16 elements, not by memory
+ *   the same on AVX2, SSE2      9-19%, 3-4%; before lanes_multiply 4-7%, 2-3%
  *   PoCL, two threads           21-34%
  */
 #include "common.h"
@@ -50,7 +50,7 @@ typedef ulong lanes __attribute__((vector_size(4 * VW)));
 #define lanes_as_int(v) ((vec_int)(v))
 #endif
 /* The product of the lanes' low halves: one instruction that GCC does not find in (a & 0xffffffff) * b; without it
- * AVX2 was 8 times slower. */
+ * AVX2 and SSE2 took 2 to 3 times as long. */
 #if defined(__OPENCL_C_VERSION__) || !defined(__x86_64__)
 #define lanes_multiply(a, b) (((a) & LANE_PAIR(0xffffffffu, 0xffffffffu)) * (b))
 #else
