@@ -8,7 +8,7 @@
  * layer's attention sees is given to every pass as plans (sample.h); no plan means dense.
  *
  * Everything here is made of the public operators (ops.h). Forward and backward are written out by hand in
- * lib/model/model.c. Memory is planned before anything is allocated: ssa_model_memory() says what it will take.
+ * lib/model/pass.c. Memory is planned before anything is allocated: ssa_model_memory() says what it will take.
  */
 #ifndef SSACL_MODEL_H
 #define SSACL_MODEL_H

@@ -1,0 +1,75 @@
+#include "arena.h"
+#include "../impl.h"
+
+#include <stdlib.h>
+
+enum { LINE = 16 }; /* elements of a cache line */
+
+static int add_buffer(struct ssa_arena *arena)
+{
+    size_t *sizes = realloc(arena->sizes, ((size_t)arena->count + 1) * sizeof *sizes);
+    if (!sizes)
+        return ssa_fail(SSA_ENOMEM, "model: out of host memory");
+    arena->sizes = sizes;
+    sizes[arena->count++] = 0;
+    return SSA_OK;
+}
+
+int ssa_arena_place(struct ssa_arena *arena, size_t count, const char *what, struct ssa_place *place)
+{
+    int err = SSA_OK;
+    size_t limit = arena->limit ? arena->limit : SIZE_MAX / 8;
+    if (count > limit - LINE)
+        return ssa_fail(SSA_ENOMEM, "model: %s takes %.1f MiB, one allocation may be at most %.1f MiB; use a smaller "
+                        "batch, length or width", what, (double)count * 4 / 1048576.0, (double)limit * 4 / 1048576.0);
+    count = (count + LINE - 1) / LINE * LINE;
+    if (!arena->count || count > limit - arena->sizes[arena->count - 1])
+        TRY(add_buffer(arena));
+    *place = (struct ssa_place){arena->count - 1, arena->sizes[arena->count - 1]};
+    arena->sizes[place->buffer] += count;
+done:
+    return err;
+}
+
+size_t ssa_arena_bytes(const struct ssa_arena *arena)
+{
+    size_t sum = 0;
+    for (int i = 0; i < arena->count; i++)
+        sum += arena->sizes[i] * 4;
+    return sum;
+}
+
+int ssa_arena_allocate(struct ssa_arena *arena, struct ssa_device *device)
+{
+    int err = SSA_OK;
+    arena->buffers = calloc((size_t)arena->count + 1, sizeof(struct ssa_buffer *));
+    if (!arena->buffers)
+        return ssa_fail(SSA_ENOMEM, "model: out of host memory");
+    for (int i = 0; i < arena->count; i++)
+        TRY(ssa_buffer_create(&arena->buffers[i], device, arena->sizes[i]));
+done:
+    return err;
+}
+
+int ssa_arena_fill(const struct ssa_arena *arena, float value)
+{
+    int err = SSA_OK;
+    for (int i = 0; i < arena->count; i++)
+        TRY(ssa_tensor_fill(ssa_tensor_at(arena->buffers[i], 0), value, arena->sizes[i]));
+done:
+    return err;
+}
+
+struct ssa_tensor ssa_arena_at(const struct ssa_arena *arena, struct ssa_place place)
+{
+    return ssa_tensor_at(arena->buffers[place.buffer], place.offset);
+}
+
+void ssa_arena_finish(struct ssa_arena *arena)
+{
+    for (int i = 0; arena->buffers && i < arena->count; i++)
+        ssa_buffer_destroy(arena->buffers[i]);
+    free(arena->buffers);
+    free(arena->sizes);
+    *arena = (struct ssa_arena){0};
+}

@@ -1,0 +1,28 @@
+/* Memory planned ahead: tensors are placed one after another, the sum is known before anything is allocated, and one
+ * buffer holds all of it unless the device (or the caller) limits a single one. */
+#ifndef SSA_MODEL_ARENA_H
+#define SSA_MODEL_ARENA_H
+
+#include "ssacl/tensor.h"
+
+struct ssa_place {
+    int buffer;    /* counts from 0 */
+    size_t offset; /* elements */
+};
+
+struct ssa_arena {
+    size_t limit; /* elements of the largest buffer; 0 means no limit */
+    size_t *sizes;
+    struct ssa_buffer **buffers; /* NULL until allocated */
+    int count;
+};
+
+/* Places a tensor of `count` elements, aligned to a cache line. `what` names it in errors. */
+int ssa_arena_place(struct ssa_arena *arena, size_t count, const char *what, struct ssa_place *place);
+size_t ssa_arena_bytes(const struct ssa_arena *arena);
+int ssa_arena_allocate(struct ssa_arena *arena, struct ssa_device *device);
+int ssa_arena_fill(const struct ssa_arena *arena, float value);
+struct ssa_tensor ssa_arena_at(const struct ssa_arena *arena, struct ssa_place place);
+void ssa_arena_finish(struct ssa_arena *arena);
+
+#endif

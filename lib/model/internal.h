@@ -1,0 +1,113 @@
+/* What the files of lib/model share. */
+#ifndef SSA_MODEL_INTERNAL_H
+#define SSA_MODEL_INTERNAL_H
+
+#include "ssacl/model.h"
+#include "arena.h"
+
+/* The widths that follow from a config. */
+struct ssa_shape {
+    int layers, heads, kv_heads, head_width, width, hidden, qkv, vocabulary;
+};
+struct ssa_shape ssa_model_shape(const struct ssa_model_config *config);
+
+/* Indices of a layer's parameters in the table; -1 where the model has none. */
+struct ssa_layer_parameters {
+    int qkv, proj, up, down;
+    int norm1_gain, norm1_bias, qkv_bias, proj_bias, norm2_gain, norm2_bias, up_bias, down_bias;
+};
+
+/* The table of parameters and where each lies. Built without a device. */
+struct ssa_parameters {
+    struct ssa_parameter *table;
+    struct ssa_place *places;
+    int count, capacity;
+    struct ssa_layer_parameters *layers;
+    int embed, position, head, norm_gain, norm_bias;
+    struct ssa_arena arena;
+    struct ssa_model_part *parts;
+    struct ssa_place *part_places;
+    int part_count;
+};
+int ssa_parameters_plan(struct ssa_parameters *p, const struct ssa_model_config *config, size_t limit);
+void ssa_parameters_finish(struct ssa_parameters *p);
+
+/* What backward needs of a layer, and nothing more: norm outputs and gelu are computed again. */
+struct ssa_layer_activations {
+    struct ssa_place x;      /* [R, C] the residual stream before the layer */
+    struct ssa_place stats1; /* [R, 2] */
+    struct ssa_place qkv;    /* [R, (H + 2 kv_heads) D], turned by their positions */
+    struct ssa_place lse;    /* [B, H, N] */
+    struct ssa_place att;    /* [R, C] what attention gave */
+    struct ssa_place mid;    /* [R, C] the residual stream between the branches */
+    struct ssa_place stats2; /* [R, 2] */
+    struct ssa_place pre;    /* [R, hidden] before gelu; training only */
+};
+
+struct ssa_activations {
+    struct ssa_layer_activations *layers;
+    struct ssa_place out;   /* [R, C] the residual stream after the last layer */
+    struct ssa_place stats; /* [R, 2] of the last norm */
+    struct ssa_place loss;  /* [R] */
+    struct ssa_place norm;  /* [R, C] scratch: a norm's output */
+    struct ssa_place wide;  /* [R, max(hidden, qkv, V)] scratch: gelu's output, gradients of qkv, logits */
+    struct ssa_place dx;    /* [R, C] the gradient of the residual stream; training only */
+    struct ssa_place dt;    /* [R, C] scratch: the gradient of a branch; training only */
+    struct ssa_arena arena;
+};
+int ssa_activations_plan(struct ssa_activations *a, const struct ssa_model_config *config,
+                         const struct ssa_model_limits *limits, size_t limit);
+void ssa_activations_finish(struct ssa_activations *a);
+
+/* Most int32 that the plans of one layer take for one sequence: five arrays of at most N, and the header. */
+static inline size_t ssa_plan_room(const struct ssa_model_config *config)
+{
+    return 6 * (size_t)config->length + 64;
+}
+size_t ssa_inputs_count(const struct ssa_model_config *config, const struct ssa_model_limits *limits);
+
+struct ssa_model {
+    struct ssa_device *device;
+    struct ssa_model_config config;
+    struct ssa_model_limits limits;
+    struct ssa_shape shape;
+    struct ssa_parameters parameters;
+    struct ssa_arena gradients; /* the parameters' layout again */
+    struct ssa_activations activations;
+
+    /* Inputs: [dense plan | tokens | targets | plans], written to the device at once. */
+    struct ssa_buffer *inputs;
+    int32_t *staging;
+    size_t staging_count, dense_room;
+    struct ssa_plan dense; /* of dense.length */
+    struct ssa_tensor tokens, targets;
+    struct ssa_plan *plans;        /* L, of the last forward; their data is in `staging` and `dense`, */
+    struct ssa_tensor *plan_data;  /* and here on the device */
+
+    struct ssa_pass pass; /* the last forward's numbers */
+    int state;            /* enum ssa_model_state */
+};
+
+/* What the activations hold. */
+enum ssa_model_state { SSA_MODEL_EMPTY, SSA_MODEL_FORWARD, SSA_MODEL_BACKWARD_READY };
+
+/* The i-th parameter's value and gradient; absent for i = -1. */
+struct ssa_tensor ssa_model_value(const struct ssa_model *m, int i);
+struct ssa_tensor ssa_model_grad(const struct ssa_model *m, int i);
+
+/* What a trainer takes besides: copies of the parameters, and bytes. */
+struct ssa_extra {
+    int copies;
+    size_t bytes;
+};
+/* Total memory with a trainer's; SSA_ENOMEM with advice if the device has less. */
+int ssa_model_fit(struct ssa_device *device, const struct ssa_model_config *config,
+                  const struct ssa_model_limits *limits, struct ssa_extra extra, struct ssa_memory *memory);
+
+/* inputs.c: allocates and frees what passes are given. Checks a pass, copies tokens and plans to the device, and
+ * remembers them. */
+int ssa_inputs_create(struct ssa_model *m);
+void ssa_inputs_destroy(struct ssa_model *m);
+int ssa_inputs_write(struct ssa_model *m, const struct ssa_pass *pass);
+
+#endif

@@ -1,0 +1,271 @@
+/* A model's life, its parameters, and the memory it needs. The passes are in pass.c. */
+#include "internal.h"
+#include "../../cl/rng.h"
+#include "../impl.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MIB(bytes) ((double)(bytes) / (1024.0 * 1024.0))
+
+/* ---- does it fit ---- */
+
+static size_t device_limit(const struct ssa_device *device, const struct ssa_model_limits *limits)
+{
+    struct ssa_device_info info;
+    ssa_device_get_info(device, &info);
+    size_t most = info.max_allocation / 4;
+    return limits->max_buffer && limits->max_buffer < most ? limits->max_buffer : most;
+}
+
+static size_t device_free(const struct ssa_device *device)
+{
+    struct ssa_device_info info;
+    size_t held;
+    ssa_device_get_info(device, &info);
+    ssa_device_memory(device, &held, NULL);
+    return info.memory > held ? info.memory - held : 0;
+}
+
+static int needs(const struct ssa_model_config *c, const struct ssa_model_limits *limits, struct ssa_extra extra,
+                 struct ssa_memory *memory)
+{
+    int err = ssa_model_memory(c, limits, memory);
+    if (err)
+        return err;
+    memory->moments = (size_t)extra.copies * memory->parameters + extra.bytes;
+    memory->total += memory->moments;
+    return SSA_OK;
+}
+
+static bool would_fit(const struct ssa_model_config *c, const struct ssa_model_limits *limits, struct ssa_extra extra, size_t room,
+                      struct ssa_memory *memory)
+{
+    return needs(c, limits, extra, memory) == SSA_OK && memory->total <= room;
+}
+
+/* Says what is missing and the least change that would do: a smaller batch, else a smaller width. */
+static int refuse(const struct ssa_device *device, const struct ssa_model_config *config,
+                  const struct ssa_model_limits *limits, struct ssa_extra extra, size_t room, size_t need)
+{
+    struct ssa_device_info info;
+    struct ssa_model_config c = *config;
+    struct ssa_model_limits l = *limits;
+    struct ssa_memory m;
+    ssa_device_get_info(device, &info);
+    for (l.batch = limits->batch - 1; l.batch >= 1; l.batch = l.batch > 16 ? l.batch / 2 : l.batch - 1)
+        if (would_fit(&c, &l, extra, room, &m))
+            return ssa_fail(SSA_ENOMEM, "model: needs %.1f MiB, %s has %.1f MiB free; a (micro-)batch of %d instead of "
+                            "%d needs %.1f MiB and fits", MIB(need), info.id, MIB(room), l.batch, limits->batch,
+                            MIB(m.total));
+    l.batch = 1;
+    for (c.width = config->width - 8 * c.heads; c.width >= 8 * c.heads; c.width -= 8 * c.heads) {
+        c.hidden = (int)((double)config->hidden * c.width / config->width);
+        if (would_fit(&c, &l, extra, room, &m))
+            return ssa_fail(SSA_ENOMEM, "model: needs %.1f MiB, %s has %.1f MiB free; a width of %d instead of %d with "
+                            "a (micro-)batch of 1 needs %.1f MiB and fits", MIB(need), info.id, MIB(room), c.width,
+                            config->width, MIB(m.total));
+    }
+    return ssa_fail(SSA_ENOMEM, "model: needs %.1f MiB, %s has %.1f MiB free; no smaller batch or width of it fits, "
+                    "use fewer layers or a shorter length", MIB(need), info.id, MIB(room));
+}
+
+int ssa_model_fit(struct ssa_device *device, const struct ssa_model_config *config,
+                  const struct ssa_model_limits *limits, struct ssa_extra extra, struct ssa_memory *memory)
+{
+    struct ssa_model_limits l = *limits;
+    size_t room = device_free(device);
+    int err = needs(config, limits, extra, memory);
+    if (!err && memory->total > room)
+        err = refuse(device, config, limits, extra, room, memory->total);
+    l.max_buffer = device_limit(device, limits);
+    return err ? err : needs(config, &l, extra, memory); /* does every tensor fit into one buffer */
+}
+
+/* ---- create and destroy ---- */
+
+struct ssa_tensor ssa_model_value(const struct ssa_model *m, int i)
+{
+    return i < 0 ? (struct ssa_tensor){0} : m->parameters.table[i].value;
+}
+
+struct ssa_tensor ssa_model_grad(const struct ssa_model *m, int i)
+{
+    return i < 0 ? (struct ssa_tensor){0} : m->parameters.table[i].grad;
+}
+
+static int place_gradients(struct ssa_model *m, size_t limit)
+{
+    int err = SSA_OK;
+    m->gradients.limit = limit;
+    for (int i = 0; i < m->parameters.count; i++) {
+        struct ssa_place same;
+        TRY(ssa_arena_place(&m->gradients, m->parameters.table[i].count, m->parameters.table[i].name, &same));
+    }
+    TRY(ssa_arena_allocate(&m->gradients, m->device));
+    TRY(ssa_arena_fill(&m->gradients, 0));
+done:
+    return err;
+}
+
+static void bind_parameters(struct ssa_model *m)
+{
+    struct ssa_parameters *p = &m->parameters;
+    for (int i = 0; i < p->count; i++) {
+        p->table[i].value = ssa_arena_at(&p->arena, p->places[i]);
+        if (m->limits.training)
+            p->table[i].grad = ssa_arena_at(&m->gradients, p->places[i]);
+    }
+    for (int i = 0; i < p->part_count; i++) {
+        p->parts[i].value = ssa_arena_at(&p->arena, p->part_places[i]);
+        if (m->limits.training)
+            p->parts[i].grad = ssa_arena_at(&m->gradients, p->part_places[i]);
+    }
+}
+
+static int allocate(struct ssa_model *m)
+{
+    size_t limit = device_limit(m->device, &m->limits);
+    int err;
+    TRY(ssa_parameters_plan(&m->parameters, &m->config, limit));
+    TRY(ssa_activations_plan(&m->activations, &m->config, &m->limits, limit));
+    TRY(ssa_arena_allocate(&m->parameters.arena, m->device));
+    TRY(ssa_arena_fill(&m->parameters.arena, 0));
+    if (m->limits.training)
+        TRY(place_gradients(m, limit));
+    TRY(ssa_arena_allocate(&m->activations.arena, m->device));
+    TRY(ssa_inputs_create(m));
+    bind_parameters(m);
+    TRY(ssa_model_initialise(m, 0));
+done:
+    return err;
+}
+
+int ssa_model_create(struct ssa_model **model, struct ssa_device *device, const struct ssa_model_config *config,
+                     const struct ssa_model_limits *limits)
+{
+    struct ssa_memory memory;
+    struct ssa_model *m = NULL;
+    int err;
+    *model = NULL;
+    TRY(ssa_model_fit(device, config, limits, (struct ssa_extra){0}, &memory));
+    m = calloc(1, sizeof *m);
+    if (!m)
+        return ssa_fail(SSA_ENOMEM, "model: out of host memory");
+    m->device = device;
+    m->config = *config;
+    m->limits = *limits;
+    m->shape = ssa_model_shape(config);
+    TRY(allocate(m));
+    *model = m;
+    m = NULL;
+done:
+    ssa_model_destroy(m);
+    return err;
+}
+
+void ssa_model_destroy(struct ssa_model *m)
+{
+    if (!m)
+        return;
+    ssa_device_finish(m->device);
+    ssa_inputs_destroy(m);
+    ssa_activations_finish(&m->activations);
+    ssa_arena_finish(&m->gradients);
+    ssa_parameters_finish(&m->parameters);
+    free(m);
+}
+
+const struct ssa_model_config *ssa_model_get_config(const struct ssa_model *m)
+{
+    return &m->config;
+}
+
+const struct ssa_model_limits *ssa_model_get_limits(const struct ssa_model *m)
+{
+    return &m->limits;
+}
+
+struct ssa_device *ssa_model_get_device(const struct ssa_model *m)
+{
+    return m->device;
+}
+
+/* ---- parameters ---- */
+
+int ssa_model_parameter_count(const struct ssa_model *m)
+{
+    return m->parameters.count;
+}
+
+const struct ssa_parameter *ssa_model_parameter(const struct ssa_model *m, int i)
+{
+    return i >= 0 && i < m->parameters.count ? &m->parameters.table[i] : NULL;
+}
+
+const struct ssa_parameter *ssa_model_find(const struct ssa_model *m, const char *name)
+{
+    for (int i = 0; i < m->parameters.count; i++)
+        if (!strcmp(m->parameters.table[i].name, name))
+            return &m->parameters.table[i];
+    return NULL;
+}
+
+int ssa_model_part_count(const struct ssa_model *m)
+{
+    return m->parameters.part_count;
+}
+
+struct ssa_model_part ssa_model_part(const struct ssa_model *m, int i)
+{
+    return m->parameters.parts[i];
+}
+
+/* The sum of sixteen 16-bit uniforms, centred and scaled to variance 1: close to normal, and exact in integers up to
+ * the last multiplication, so that it is the same on every machine. */
+static double normal(uint64_t seed, uint64_t parameter, uint64_t element)
+{
+    int64_t sum = 0;
+    for (uint64_t half = 0; half < 2; half++) {
+        struct ssa_philox r = ssa_philox(seed, element, 0x696e6974ull << 32 | parameter << 1 | half); /* "init" */
+        for (int j = 0; j < 4; j++)
+            sum += (int64_t)(r.v[j] & 0xffff) + (int64_t)(r.v[j] >> 16);
+    }
+    return (double)(2 * sum - 16 * 65535) * (0.5 / (65536.0 * 1.1547005383792515)); /* sqrt(16/12) */
+}
+
+/* Standard deviation of a matrix: those that end a residual branch are smaller, so that the stream's variance does
+ * not grow with depth. */
+static double deviation(const struct ssa_model *m, const char *name)
+{
+    bool ends_branch = strstr(name, ".proj.weight") || strstr(name, ".down.weight");
+    return ends_branch ? 0.02 / sqrt(2.0 * m->config.layers) : 0.02;
+}
+
+static int initialise_one(const struct ssa_model *m, int i, uint64_t seed, float *values)
+{
+    const struct ssa_parameter *p = &m->parameters.table[i];
+    if (!p->decayed)
+        return ssa_tensor_fill(p->value, strstr(p->name, "gain") ? 1 : 0, p->count);
+    double scale = deviation(m, p->name);
+    for (size_t e = 0; e < p->count; e++)
+        values[e] = (float)(scale * normal(seed, (uint64_t)i, e));
+    return ssa_tensor_write(p->value, values, p->count);
+}
+
+int ssa_model_initialise(struct ssa_model *m, uint64_t seed)
+{
+    size_t most = 0;
+    int err = SSA_OK;
+    for (int i = 0; i < m->parameters.count; i++)
+        most = m->parameters.table[i].count > most ? m->parameters.table[i].count : most;
+    float *values = malloc(most * sizeof *values);
+    if (!values)
+        return ssa_fail(SSA_ENOMEM, "model: out of host memory");
+    for (int i = 0; i < m->parameters.count; i++)
+        TRY(initialise_one(m, i, seed, values));
+done:
+    free(values);
+    return err;
+}

@@ -1,0 +1,349 @@
+/* Forward and backward, written out. Every block of backward quotes the forward that it reverses.
+ *
+ * R = batch * length rows. `norm`, `wide` and `dt` are scratch that every layer uses again: what backward needs from
+ * there is computed once more rather than kept. */
+#include "internal.h"
+#include "../impl.h"
+
+#include <string.h>
+
+/* One pass's view of a model: short names for what every line needs. */
+struct run {
+    struct ssa_model *m;
+    struct ssa_device *device;
+    struct ssa_shape s;
+    int rows, length, batch, activation;
+    bool keep; /* backward may follow */
+    float p;   /* dropout; 0 when off */
+    struct ssa_tensor norm, wide, dx, dt;
+    int accumulate;
+};
+
+static struct ssa_tensor at(const struct run *r, struct ssa_place place)
+{
+    return ssa_arena_at(&r->m->activations.arena, place);
+}
+
+static struct ssa_tensor at_if(const struct run *r, bool wanted, struct ssa_place place)
+{
+    return wanted ? at(r, place) : (struct ssa_tensor){0};
+}
+
+static struct run begin(struct ssa_model *m)
+{
+    const struct ssa_pass *p = &m->pass;
+    struct run r = {.m = m, .device = m->device, .s = m->shape, .length = p->length, .batch = p->batch};
+    r.rows = p->batch * p->length;
+    r.activation = m->config.activation ? m->config.activation : SSA_ACT_GELU;
+    r.keep = p->training;
+    r.p = p->training ? m->config.dropout : 0;
+    r.norm = at(&r, m->activations.norm);
+    r.wide = at(&r, m->activations.wide);
+    if (m->limits.training) {
+        r.dx = at(&r, m->activations.dx);
+        r.dt = at(&r, m->activations.dt);
+    }
+    return r;
+}
+
+#define VALUE(name) ssa_model_value(r->m, name)
+#define GRAD(name) ssa_model_grad(r->m, name)
+
+/* ---- operators with this model's arguments ---- */
+
+static int norm_fwd(const struct run *r, struct ssa_tensor x, int gain, int bias, struct ssa_tensor stats)
+{
+    return ssa_norm_fwd(r->device, &(struct ssa_norm_fwd){.x = x, .gain = VALUE(gain), .bias = VALUE(bias),
+        .y = r->norm, .stats = stats, .rows = r->rows, .width = r->s.width, .kind = r->m->config.norm,
+        .eps = r->m->config.norm_eps});
+}
+
+/* dx (+)= what comes through the norm from dt. */
+static int norm_bwd(const struct run *r, struct ssa_tensor x, int gain, int bias, struct ssa_tensor stats,
+                    int accumulate_dx)
+{
+    return ssa_norm_bwd(r->device, &(struct ssa_norm_bwd){.x = x, .gain = VALUE(gain), .stats = stats, .dy = r->dt,
+        .dx = r->dx, .dgain = GRAD(gain), .dbias = GRAD(bias), .rows = r->rows, .width = r->s.width,
+        .kind = r->m->config.norm, .accumulate = r->accumulate, .accumulate_dx = accumulate_dx});
+}
+
+/* A stream of random numbers of its own for each (step, layer, place). */
+enum { DROP_EMBED, DROP_ATTENTION, DROP_MLP };
+static uint64_t dropout_stream(const struct run *r, int layer, int place)
+{
+    return r->m->pass.step << 16 | (uint64_t)layer << 2 | (uint64_t)place;
+}
+
+static size_t dropout_first(const struct run *r)
+{
+    return (size_t)r->m->pass.first_example * (size_t)r->length * (size_t)r->s.width;
+}
+
+static int dropout_fwd(const struct run *r, struct ssa_tensor x, struct ssa_tensor residual, struct ssa_tensor out,
+                       int layer, int place)
+{
+    return ssa_dropout_fwd(r->device, &(struct ssa_dropout_fwd){.x = x, .residual = residual, .out = out,
+        .count = (size_t)r->rows * (size_t)r->s.width, .p = r->p, .seed = r->m->pass.seed,
+        .stream = dropout_stream(r, layer, place), .first = dropout_first(r)});
+}
+
+static int dropout_bwd(const struct run *r, struct ssa_tensor dy, struct ssa_tensor dx, int layer, int place)
+{
+    return ssa_dropout_bwd(r->device, &(struct ssa_dropout_bwd){.dy = dy, .dx = dx,
+        .count = (size_t)r->rows * (size_t)r->s.width, .p = r->p, .seed = r->m->pass.seed,
+        .stream = dropout_stream(r, layer, place), .first = dropout_first(r)});
+}
+
+/* out = x + drop(in w^T + bias), the end of both branches: one fused operator without dropout. */
+static int branch_end(const struct run *r, struct ssa_tensor in, int in_width, int w, int bias, struct ssa_tensor x,
+                      struct ssa_tensor out, int layer, int place)
+{
+    bool drop = r->p > 0;
+    int err = ssa_linear_fwd(r->device, &(struct ssa_linear_fwd){.x = in, .w = VALUE(w), .bias = VALUE(bias),
+        .residual = drop ? (struct ssa_tensor){0} : x, .y = drop ? r->norm : out, .rows = r->rows, .in = in_width,
+        .out = r->s.width});
+    return err || !drop ? err : dropout_fwd(r, r->norm, x, out, layer, place);
+}
+
+/* The gradient that enters a branch from its end: dx itself, or through dropout in dt. */
+static int branch_begin_bwd(const struct run *r, int layer, int place, struct ssa_tensor *d)
+{
+    *d = r->p > 0 ? r->dt : r->dx;
+    return r->p > 0 ? dropout_bwd(r, r->dx, r->dt, layer, place) : SSA_OK;
+}
+
+static int rope(const struct run *r, struct ssa_tensor x, int inverse)
+{
+    if (r->m->config.positions != SSA_POSITIONS_ROTARY)
+        return SSA_OK;
+    return ssa_rope(r->device, &(struct ssa_rope){.x = x, .rows = r->rows, .length = r->length,
+        .heads = r->s.heads + r->s.kv_heads, .width = r->s.head_width, .stride = r->s.qkv, .inverse = inverse,
+        .base = r->m->config.rope_base}); /* queries and keys lie side by side */
+}
+
+/* Where keys and values begin in a row of qkv. */
+static size_t k_at(const struct run *r)
+{
+    return (size_t)r->s.heads * (size_t)r->s.head_width;
+}
+static size_t v_at(const struct run *r)
+{
+    return k_at(r) + (size_t)r->s.kv_heads * (size_t)r->s.head_width;
+}
+
+/* ---- forward ---- */
+
+static int embed_fwd(const struct run *r)
+{
+    const struct ssa_parameters *p = &r->m->parameters;
+    struct ssa_tensor x = at(r, r->m->activations.layers[0].x);
+    int err = ssa_embedding_fwd(r->device, &(struct ssa_embedding_fwd){.ids = r->m->tokens, .table = VALUE(p->embed),
+        .positions = VALUE(p->position), .out = x, .rows = r->rows, .length = r->length, .width = r->s.width,
+        .vocabulary = r->s.vocabulary});
+    return err || r->p <= 0 ? err : dropout_fwd(r, x, (struct ssa_tensor){0}, x, 0, DROP_EMBED);
+}
+
+static int attention_fwd(const struct run *r, int l)
+{
+    const struct ssa_layer_activations *a = &r->m->activations.layers[l];
+    struct ssa_tensor qkv = at(r, a->qkv);
+    return ssa_attention_fwd(r->device, &(struct ssa_attention_fwd){.q = qkv, .k = ssa_tensor_add(qkv, k_at(r)),
+        .v = ssa_tensor_add(qkv, v_at(r)), .out = at(r, a->att), .lse = at(r, a->lse), .plan = &r->m->plans[l],
+        .plan_data = r->m->plan_data[l], .batch = r->batch, .length = r->length, .heads = r->s.heads,
+        .kv_heads = r->s.kv_heads, .width = r->s.head_width, .q_stride = r->s.qkv, .k_stride = r->s.qkv,
+        .v_stride = r->s.qkv, .causal = !r->m->config.bidirectional});
+}
+
+/* x_{l+1} = mid + drop(down(gelu(up(norm2(mid))))),  mid = x_l + drop(proj(attention(norm1(x_l)))) */
+static int layer_fwd(const struct run *r, int l, struct ssa_tensor out)
+{
+    const struct ssa_layer_activations *a = &r->m->activations.layers[l];
+    const struct ssa_layer_parameters *p = &r->m->parameters.layers[l];
+    struct ssa_tensor x = at(r, a->x), mid = at(r, a->mid), qkv = at(r, a->qkv);
+    int err;
+    TRY(norm_fwd(r, x, p->norm1_gain, p->norm1_bias, at_if(r, r->keep, a->stats1)));
+    TRY(ssa_linear_fwd(r->device, &(struct ssa_linear_fwd){.x = r->norm, .w = VALUE(p->qkv), .bias = VALUE(p->qkv_bias),
+        .y = qkv, .rows = r->rows, .in = r->s.width, .out = r->s.qkv}));
+    TRY(rope(r, qkv, 0));
+    TRY(attention_fwd(r, l));
+    TRY(branch_end(r, at(r, a->att), r->s.width, p->proj, p->proj_bias, x, mid, l, DROP_ATTENTION));
+    TRY(norm_fwd(r, mid, p->norm2_gain, p->norm2_bias, at_if(r, r->keep, a->stats2)));
+    TRY(ssa_linear_fwd(r->device, &(struct ssa_linear_fwd){.x = r->norm, .w = VALUE(p->up), .bias = VALUE(p->up_bias),
+        .pre = at_if(r, r->keep, a->pre), .y = r->wide, .rows = r->rows, .in = r->s.width, .out = r->s.hidden,
+        .activation = r->activation}));
+    TRY(branch_end(r, r->wide, r->s.hidden, p->down, p->down_bias, mid, out, l, DROP_MLP));
+done:
+    return err;
+}
+
+/* logits = head(norm), and where there are targets the losses; with backward to come, logits become their gradient */
+static int head_fwd(const struct run *r)
+{
+    const struct ssa_pass *pass = &r->m->pass;
+    int err;
+    TRY(ssa_linear_fwd(r->device, &(struct ssa_linear_fwd){.x = r->norm, .w = VALUE(r->m->parameters.head),
+        .y = r->wide, .rows = r->rows, .in = r->s.width, .out = r->s.vocabulary}));
+    TRY(ssa_cross_entropy(r->device, &(struct ssa_cross_entropy){.logits = r->wide, .targets = r->m->targets,
+        .loss = at(r, r->m->activations.loss), .dlogits = r->keep ? r->wide : (struct ssa_tensor){0}, .rows = r->rows,
+        .vocabulary = r->s.vocabulary, .smoothing = pass->smoothing, .grad_scale = pass->grad_scale}));
+done:
+    return err;
+}
+
+int ssa_model_forward(struct ssa_model *m, const struct ssa_pass *pass)
+{
+    int err;
+    m->state = SSA_MODEL_EMPTY;
+    TRY(ssa_inputs_write(m, pass));
+    struct run run = begin(m), *r = &run;
+    const struct ssa_activations *a = &m->activations;
+    TRY(embed_fwd(r));
+    for (int l = 0; l < r->s.layers; l++)
+        TRY(layer_fwd(r, l, at(r, l + 1 < r->s.layers ? a->layers[l + 1].x : a->out)));
+    TRY(norm_fwd(r, at(r, a->out), m->parameters.norm_gain, m->parameters.norm_bias, at_if(r, r->keep, a->stats)));
+    if (pass->targets)
+        TRY(head_fwd(r));
+    m->state = pass->targets && pass->training ? SSA_MODEL_BACKWARD_READY : SSA_MODEL_FORWARD;
+done:
+    return err;
+}
+
+struct ssa_tensor ssa_model_losses(const struct ssa_model *m)
+{
+    return ssa_arena_at(&m->activations.arena, m->activations.loss);
+}
+
+int ssa_model_read_logits(struct ssa_model *m, int sequence, int position, float *logits)
+{
+    int err;
+    REQUIRE(m->state == SSA_MODEL_FORWARD, "model: logits are read after a forward pass that is not for training");
+    REQUIRE(sequence >= 0 && sequence < m->pass.batch && position >= 0 && position < m->pass.length,
+            "model: no position %d of sequence %d in a pass of %d sequences of %d", position, sequence, m->pass.batch,
+            m->pass.length);
+    struct run run = begin(m), *r = &run;
+    size_t row = (size_t)sequence * (size_t)r->length + (size_t)position;
+    TRY(ssa_linear_fwd(r->device, &(struct ssa_linear_fwd){
+        .x = ssa_tensor_add(r->norm, row * (size_t)r->s.width), .w = VALUE(m->parameters.head), .y = r->wide, .rows = 1,
+        .in = r->s.width, .out = r->s.vocabulary}));
+    TRY(ssa_tensor_read(r->wide, logits, (size_t)r->s.vocabulary));
+done:
+    return err;
+}
+
+/* ---- backward ---- */
+
+/* logits = norm(x_L) head^T */
+static int head_bwd(const struct run *r)
+{
+    const struct ssa_activations *a = &r->m->activations;
+    const struct ssa_parameters *p = &r->m->parameters;
+    int err;
+    TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.x = r->norm, .w = VALUE(p->head), .dy = r->wide,
+        .dx = r->dt, .dw = GRAD(p->head), .rows = r->rows, .in = r->s.width, .out = r->s.vocabulary,
+        .accumulate = r->accumulate}));
+    TRY(norm_bwd(r, at(r, a->out), p->norm_gain, p->norm_bias, at(r, a->stats), 0));
+done:
+    return err;
+}
+
+/* out = mid + drop(down(gelu(pre))),  pre = up(norm2(mid)) */
+static int mlp_bwd(const struct run *r, int l)
+{
+    const struct ssa_layer_activations *a = &r->m->activations.layers[l];
+    const struct ssa_layer_parameters *p = &r->m->parameters.layers[l];
+    struct ssa_tensor mid = at(r, a->mid), pre = at(r, a->pre), d;
+    int err;
+    TRY(branch_begin_bwd(r, l, DROP_MLP, &d));
+    TRY(ssa_gelu_fwd(r->device, &(struct ssa_gelu_fwd){.x = pre, .y = r->wide, .rows = r->rows, .width = r->s.hidden,
+        .activation = r->activation}));
+    TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.x = r->wide, .w = VALUE(p->down), .dy = d,
+        .dw = GRAD(p->down), .dbias = GRAD(p->down_bias), .rows = r->rows, .in = r->s.hidden, .out = r->s.width,
+        .accumulate = r->accumulate}));
+    /* gelu(pre) has served: its place takes the gradient of pre */
+    TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.w = VALUE(p->down), .dy = d, .x_pre = pre, .dx = r->wide,
+        .rows = r->rows, .in = r->s.hidden, .out = r->s.width, .activation = r->activation}));
+    TRY(norm_fwd(r, mid, p->norm2_gain, p->norm2_bias, (struct ssa_tensor){0}));
+    TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.x = r->norm, .w = VALUE(p->up), .dy = r->wide, .dx = r->dt,
+        .dw = GRAD(p->up), .dbias = GRAD(p->up_bias), .rows = r->rows, .in = r->s.width, .out = r->s.hidden,
+        .accumulate = r->accumulate}));
+    TRY(norm_bwd(r, mid, p->norm2_gain, p->norm2_bias, at(r, a->stats2), 1));
+done:
+    return err;
+}
+
+/* att = attention(q, k, v): gradients of q, k, v into `wide`, side by side as in qkv */
+static int attention_bwd(const struct run *r, int l, struct ssa_tensor datt)
+{
+    const struct ssa_layer_activations *a = &r->m->activations.layers[l];
+    struct ssa_tensor qkv = at(r, a->qkv), dqkv = r->wide;
+    return ssa_attention_bwd(r->device, &(struct ssa_attention_bwd){.q = qkv, .k = ssa_tensor_add(qkv, k_at(r)),
+        .v = ssa_tensor_add(qkv, v_at(r)), .out = at(r, a->att), .lse = at(r, a->lse), .dout = datt, .dq = dqkv,
+        .dk = ssa_tensor_add(dqkv, k_at(r)), .dv = ssa_tensor_add(dqkv, v_at(r)), .plan = &r->m->plans[l],
+        .plan_data = r->m->plan_data[l], .batch = r->batch, .length = r->length, .heads = r->s.heads,
+        .kv_heads = r->s.kv_heads, .width = r->s.head_width, .q_stride = r->s.qkv, .k_stride = r->s.qkv,
+        .v_stride = r->s.qkv, .causal = !r->m->config.bidirectional});
+}
+
+/* mid = x + drop(proj(att)),  att = attention(rope(qkv)),  qkv = norm1(x) w^T + bias */
+static int attention_branch_bwd(const struct run *r, int l)
+{
+    const struct ssa_layer_activations *a = &r->m->activations.layers[l];
+    const struct ssa_layer_parameters *p = &r->m->parameters.layers[l];
+    struct ssa_tensor x = at(r, a->x), datt = r->norm, d;
+    int err;
+    TRY(branch_begin_bwd(r, l, DROP_ATTENTION, &d));
+    TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.x = at(r, a->att), .w = VALUE(p->proj), .dy = d,
+        .dx = datt, .dw = GRAD(p->proj), .dbias = GRAD(p->proj_bias), .rows = r->rows, .in = r->s.width,
+        .out = r->s.width, .accumulate = r->accumulate}));
+    TRY(attention_bwd(r, l, datt));
+    TRY(rope(r, r->wide, 1));
+    TRY(norm_fwd(r, x, p->norm1_gain, p->norm1_bias, (struct ssa_tensor){0}));
+    TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.x = r->norm, .w = VALUE(p->qkv), .dy = r->wide, .dx = r->dt,
+        .dw = GRAD(p->qkv), .dbias = GRAD(p->qkv_bias), .rows = r->rows, .in = r->s.width, .out = r->s.qkv,
+        .accumulate = r->accumulate}));
+    TRY(norm_bwd(r, x, p->norm1_gain, p->norm1_bias, at(r, a->stats1), 1));
+done:
+    return err;
+}
+
+/* x_0 = drop(embed[tokens] + position). A tied head has already put its share into the table's gradient. */
+static int embed_bwd(const struct run *r)
+{
+    const struct ssa_parameters *p = &r->m->parameters;
+    struct ssa_embedding_bwd e = {.ids = r->m->tokens, .dout = r->dx, .dtable = GRAD(p->embed), .rows = r->rows,
+        .length = r->length, .width = r->s.width, .vocabulary = r->s.vocabulary,
+        .accumulate = r->accumulate || p->head == p->embed};
+    int err;
+    if (r->p > 0)
+        TRY(dropout_bwd(r, r->dx, r->dx, 0, DROP_EMBED));
+    TRY(ssa_embedding_bwd(r->device, &e));
+    if (p->position >= 0) {
+        e.dtable = (struct ssa_tensor){0};
+        e.dpositions = GRAD(p->position);
+        e.accumulate = r->accumulate;
+        TRY(ssa_embedding_bwd(r->device, &e));
+        size_t used = (size_t)r->length * (size_t)r->s.width, all = r->m->parameters.table[p->position].count;
+        if (!r->accumulate && all > used)
+            TRY(ssa_tensor_fill(ssa_tensor_add(e.dpositions, used), 0, all - used));
+    }
+done:
+    return err;
+}
+
+int ssa_model_backward(struct ssa_model *m, int accumulate)
+{
+    int err;
+    REQUIRE(m->state == SSA_MODEL_BACKWARD_READY,
+            "model: backward needs a forward pass with `training` and targets just before it");
+    m->state = SSA_MODEL_EMPTY;
+    struct run run = begin(m), *r = &run;
+    r->accumulate = accumulate != 0;
+    TRY(head_bwd(r));
+    for (int l = r->s.layers; l-- > 0;) {
+        TRY(mlp_bwd(r, l));
+        TRY(attention_branch_bwd(r, l));
+    }
+    TRY(embed_bwd(r));
+done:
+    return err;
+}

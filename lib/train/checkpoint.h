@@ -1,0 +1,36 @@
+/* What the files of a checkpoint share: the format, and configs as JSON.
+ *
+ * A checkpoint is a safetensors file: u64 little-endian length of the header, the header (JSON, padded with spaces),
+ * the data. Ours has in its "__metadata__" (all strings):
+ *   format "ssacl", version "1", crc32 (eight hexadecimal digits), model (JSON), and where there is optimiser state
+ *   training (JSON) and step; note.
+ * The checksum is over the whole file with its own eight digits read as zeros. */
+#ifndef SSA_TRAIN_CHECKPOINT_H
+#define SSA_TRAIN_CHECKPOINT_H
+
+#include "internal.h"
+
+#include <jansson.h>
+
+#define SSA_CHECKPOINT_FORMAT "ssacl"
+#define SSA_CHECKPOINT_VERSION "1"
+#define SSA_CRC_KEY "\"crc32\":\""
+#define SSA_CRC_ZEROS "00000000"
+enum { SSA_CRC_DIGITS = 8 };
+#define SSA_MAX_HEADER ((size_t)64 << 20)
+
+/* The tensors of a checkpoint, in the file's order: every parameter, then first moments, then second moments. */
+enum { SSA_KIND_VALUE, SSA_KIND_FIRST, SSA_KIND_SECOND };
+extern const char *const ssa_kind_prefix[3];
+
+/* config_json.c: a new reference, NULL when out of memory. Reading: SSA_EFORMAT names the field that is wrong. */
+json_t *ssa_model_to_json(const struct ssa_model_config *config);
+int ssa_model_from_json(const json_t *json, struct ssa_model_config *config);
+json_t *ssa_training_to_json(const struct ssa_train_config *config);
+/* The stages are allocated: ssa_train_config_finish(). */
+int ssa_training_from_json(const json_t *json, struct ssa_train_config *config);
+
+/* trainer.c: where the moments of a parameter lie. */
+struct ssa_tensor ssa_trainer_moment(const struct ssa_trainer *t, const struct ssa_parameter *p, int kind);
+
+#endif

@@ -1,0 +1,241 @@
+/* Writing a checkpoint: beside its name, synced, then renamed. */
+#include "checkpoint.h"
+#include "crc32.h"
+#include "../impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char *const ssa_kind_prefix[3] = {"", "moment1.", "moment2."};
+
+struct writer {
+    const char *path;
+    char *temporary;
+    int file;
+    uint32_t crc;
+    struct ssa_model *model;
+    struct ssa_trainer *trainer;
+    char *header; /* with its length in front, and padding */
+    size_t header_size;
+    float *values;
+};
+
+static int failed(const struct writer *w, const char *what)
+{
+    return ssa_fail(SSA_EIO, "checkpoint %s: %s: %s; %s", w->path, what, strerror(errno),
+                    errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? "make room or write elsewhere"
+                                                                        : "check the folder");
+}
+
+static int out_of_memory(const struct writer *w)
+{
+    return ssa_fail(SSA_ENOMEM, "checkpoint %s: out of host memory", w->path);
+}
+
+/* ---- header ---- */
+
+static json_t *text(const char *format, ...)
+{
+    char line[64];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    return json_string(line);
+}
+
+/* A JSON value as a string: safetensors allows nothing else in metadata. Takes the reference. */
+static json_t *as_string(json_t *value)
+{
+    char *dump = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    json_t *s = dump ? json_string(dump) : NULL;
+    free(dump);
+    json_decref(value);
+    return s;
+}
+
+static json_t *metadata(const struct writer *w, const char *note)
+{
+    json_t *m = json_object();
+    int err = json_object_set_new(m, "crc32", json_string(SSA_CRC_ZEROS)) ||
+              json_object_set_new(m, "format", json_string(SSA_CHECKPOINT_FORMAT)) ||
+              json_object_set_new(m, "version", json_string(SSA_CHECKPOINT_VERSION)) ||
+              json_object_set_new(m, "model", as_string(ssa_model_to_json(ssa_model_get_config(w->model)))) ||
+              json_object_set_new(m, "note", json_string(note ? note : ""));
+    if (!err && w->trainer)
+        err = json_object_set_new(m, "training", as_string(ssa_training_to_json(&w->trainer->config))) ||
+              json_object_set_new(m, "step", text("%d", w->trainer->step));
+    if (err) {
+        json_decref(m);
+        return NULL;
+    }
+    return m;
+}
+
+static json_t *entry(const struct ssa_parameter *p, size_t begin)
+{
+    json_t *shape = p->columns ? json_pack("[ii]", p->rows, p->columns) : json_pack("[i]", p->rows);
+    return json_pack("{s:s, s:o, s:[II]}", "dtype", "F32", "shape", shape, "data_offsets", (json_int_t)begin,
+                     (json_int_t)(begin + 4 * p->count));
+}
+
+static json_t *header_object(const struct writer *w, const char *note)
+{
+    int kinds = w->trainer ? 3 : 1, count = ssa_model_parameter_count(w->model);
+    json_t *o = json_object();
+    size_t begin = 0;
+    int err = json_object_set_new(o, "__metadata__", metadata(w, note));
+    for (int kind = 0; kind < kinds; kind++)
+        for (int i = 0; !err && i < count; i++) {
+            const struct ssa_parameter *p = ssa_model_parameter(w->model, i);
+            char name[64];
+            snprintf(name, sizeof name, "%s%s", ssa_kind_prefix[kind], p->name);
+            err = json_object_set_new(o, name, entry(p, begin));
+            begin += 4 * p->count;
+        }
+    if (err) {
+        json_decref(o);
+        return NULL;
+    }
+    return o;
+}
+
+static int make_header(struct writer *w, const char *note)
+{
+    json_t *o = header_object(w, note);
+    char *dump = o ? json_dumps(o, JSON_COMPACT) : NULL;
+    size_t length = dump ? strlen(dump) : 0, padded = (length + 7) / 8 * 8;
+    w->header_size = 8 + padded;
+    w->header = dump ? malloc(w->header_size) : NULL;
+    if (w->header) {
+        for (int i = 0; i < 8; i++)
+            w->header[i] = (char)(padded >> 8 * i);
+        memset(w->header + 8, ' ', padded);
+        memcpy(w->header + 8, dump, length);
+    }
+    free(dump);
+    json_decref(o);
+    if (!w->header)
+        return ssa_fail(SSA_ENOMEM, "checkpoint %s: out of host memory, or the note is not UTF-8", w->path);
+    return SSA_OK;
+}
+
+/* ---- file ---- */
+
+static int write_all(struct writer *w, const void *bytes, size_t size)
+{
+    const char *p = bytes;
+    w->crc = ssa_crc32(w->crc, bytes, size);
+    while (size) {
+        ssize_t n = write(w->file, p, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return failed(w, "cannot write");
+        p += n;
+        size -= (size_t)n;
+    }
+    return SSA_OK;
+}
+
+static int write_tensors(struct writer *w)
+{
+    int kinds = w->trainer ? 3 : 1, count = ssa_model_parameter_count(w->model), err = SSA_OK;
+    size_t most = 0;
+    for (int i = 0; i < count; i++)
+        most = ssa_model_parameter(w->model, i)->count > most ? ssa_model_parameter(w->model, i)->count : most;
+    w->values = malloc(most * sizeof *w->values);
+    if (!w->values)
+        return out_of_memory(w);
+    for (int kind = 0; kind < kinds; kind++)
+        for (int i = 0; i < count; i++) {
+            const struct ssa_parameter *p = ssa_model_parameter(w->model, i);
+            TRY(ssa_tensor_read(kind ? ssa_trainer_moment(w->trainer, p, kind) : p->value, w->values, p->count));
+            TRY(write_all(w, w->values, p->count * 4));
+        }
+done:
+    return err;
+}
+
+/* Puts the checksum into the header that is already in the file. Metadata comes first, so its key does too. */
+static int write_checksum(struct writer *w)
+{
+    char digits[SSA_CRC_DIGITS + 1];
+    size_t key = sizeof SSA_CRC_KEY - 1, at = 8;
+    while (memcmp(w->header + at, SSA_CRC_KEY, key))
+        at++;
+    snprintf(digits, sizeof digits, "%08x", (unsigned)w->crc);
+    return pwrite(w->file, digits, SSA_CRC_DIGITS, (off_t)(at + key)) == SSA_CRC_DIGITS ? SSA_OK
+                                                                                        : failed(w, "cannot write");
+}
+
+static int sync_folder(const struct writer *w)
+{
+    char *folder = strdup(w->path);
+    if (!folder)
+        return out_of_memory(w);
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        slash[slash == folder] = 0;
+    int file = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY);
+    free(folder);
+    if (file < 0)
+        return failed(w, "cannot open its folder");
+    int status = fsync(file);
+    close(file);
+    return status && errno != EINVAL ? failed(w, "cannot sync its folder") : SSA_OK; /* some file systems cannot */
+}
+
+static int open_temporary(struct writer *w)
+{
+    struct stat s;
+    size_t size = strlen(w->path) + sizeof ".part";
+    if (stat(w->path, &s) == 0 && !S_ISREG(s.st_mode))
+        return ssa_fail(SSA_EIO, "checkpoint %s: is there and not a regular file; choose another name", w->path);
+    w->temporary = malloc(size);
+    if (!w->temporary)
+        return out_of_memory(w);
+    snprintf(w->temporary, size, "%s.part", w->path);
+    w->file = open(w->temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    return w->file < 0 ? failed(w, "cannot create the file") : SSA_OK;
+}
+
+static int write_file(struct writer *w)
+{
+    int err;
+    TRY(write_all(w, w->header, w->header_size));
+    TRY(write_tensors(w));
+    TRY(write_checksum(w));
+    if (fsync(w->file))
+        err = failed(w, "cannot sync");
+done:
+    if (close(w->file) && !err)
+        err = failed(w, "cannot close");
+    if (!err && rename(w->temporary, w->path))
+        err = failed(w, "cannot rename");
+    if (err)
+        unlink(w->temporary);
+    return err;
+}
+
+int ssa_checkpoint_save(const char *path, struct ssa_model *model, struct ssa_trainer *trainer, const char *note)
+{
+    struct writer w = {.path = path, .model = model, .trainer = trainer};
+    int err;
+    REQUIRE(path && *path, "checkpoint: no file name");
+    REQUIRE(!trainer || trainer->model == model, "checkpoint %s: the trainer is of another model", path);
+    TRY(make_header(&w, note));
+    TRY(open_temporary(&w));
+    TRY(write_file(&w));
+    TRY(sync_folder(&w));
+done:
+    free(w.temporary);
+    free(w.header);
+    free(w.values);
+    return err;
+}

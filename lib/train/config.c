@@ -1,0 +1,216 @@
+/* Training configs: checking, copying, the learning rate; and reading ids out of data. */
+#include "internal.h"
+#include "../impl.h"
+#include "../model/internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- data ---- */
+
+static int32_t item(const struct ssa_data *d, size_t i)
+{
+    uint16_t two;
+    uint32_t four;
+    switch (d->item_size) {
+    case 2:
+        memcpy(&two, (const char *)d->items + 2 * i, 2);
+        return two;
+    case 4:
+        memcpy(&four, (const char *)d->items + 4 * i, 4);
+        return four > INT32_MAX ? INT32_MAX : (int32_t)four;
+    default:
+        return ((const unsigned char *)d->items)[i];
+    }
+}
+
+void ssa_data_copy(const struct ssa_data *data, size_t first, size_t count, int32_t *ids)
+{
+    for (size_t i = 0; i < count; i++)
+        ids[i] = item(data, first + i);
+}
+
+static int check_count(size_t count, int length)
+{
+    return count > (size_t)length ? SSA_OK
+                                  : ssa_fail(SSA_EINVAL, "data: %zu tokens; at least %d are needed for sequences of %d",
+                                             count, length + 1, length);
+}
+
+int ssa_data_check(const struct ssa_data *d, int vocabulary, int length)
+{
+    int err;
+    REQUIRE(d && d->items, "data: no items");
+    REQUIRE(d->item_size == 0 || d->item_size == 1 || d->item_size == 2 || d->item_size == 4,
+            "data: item_size is %d, must be 1, 2 or 4", d->item_size);
+    TRY(check_count(d->count, length));
+    if (d->item_size <= 1 && vocabulary >= 256)
+        return SSA_OK;
+    for (size_t i = 0; i < d->count; i++)
+        REQUIRE(item(d, i) < vocabulary, "data: token %zu is %d, the vocabulary is %d", i, item(d, i), vocabulary);
+done:
+    return err;
+}
+
+/* ---- patterns of all layers ---- */
+
+static bool any_layer(const struct ssa_pattern *p, int layers, int length, bool per_example)
+{
+    struct ssa_sample s;
+    for (int l = 0; l < layers; l++)
+        if (ssa_pattern_sample(p, l, layers, length, 1, &s) == SSA_OK && s.kind != SSA_DENSE &&
+            (!per_example || s.per_example))
+            return true;
+    return false;
+}
+
+bool ssa_pattern_samples(const struct ssa_pattern *p, int layers, int length)
+{
+    return any_layer(p, layers, length, false);
+}
+
+bool ssa_pattern_per_example(const struct ssa_pattern *p, int layers, int length)
+{
+    return any_layer(p, layers, length, true);
+}
+
+/* ---- checking ---- */
+
+static int check_stage(const struct ssa_stage *s, int number, const struct ssa_model_config *m, int batch)
+{
+    struct ssa_sample sample;
+    int err;
+    TRY(ssa_check_reserved("train: stage", s->reserved, 4));
+    REQUIRE(s->steps > 0, "train: stage %d has %d steps, must be positive", number, s->steps);
+    REQUIRE(s->warmup >= 0 && s->warmup <= s->steps, "train: stage %d: warmup is %d, must be in [0, %d]", number,
+            s->warmup, s->steps);
+    REQUIRE(s->lr > 0 && s->lr < 100, "train: stage %d: learning rate is %g, must be positive", number, (double)s->lr);
+    REQUIRE(s->lr_end >= 0 && s->lr_end < 100, "train: stage %d: lr_end is %g, must not be negative", number,
+            (double)s->lr_end);
+    for (int l = 0; l < m->layers; l++) {
+        TRY(ssa_pattern_sample(&s->pattern, l, m->layers, m->length, batch, &sample));
+        REQUIRE(ssa_plan_bound(&sample) > 0, "train: stage %d, layer %d: %s", number, l, ssa_last_error());
+    }
+done:
+    return err;
+}
+
+static int check_numbers(const struct ssa_train_config *t)
+{
+    int err;
+    TRY(ssa_check_reserved("train", t->reserved, 4));
+    REQUIRE(t->beta1 >= 0 && t->beta1 < 1, "train: beta1 is %g, must be in [0, 1)", (double)t->beta1);
+    REQUIRE(t->beta2 >= 0 && t->beta2 < 1, "train: beta2 is %g, must be in [0, 1)", (double)t->beta2);
+    REQUIRE(t->eps >= 0 && isfinite(t->eps), "train: eps is %g, must not be negative", (double)t->eps);
+    REQUIRE(isfinite(t->decay) && isfinite(t->clip), "train: decay and clip must be numbers");
+    REQUIRE(t->smoothing >= 0 && t->smoothing < 1, "train: smoothing is %g, must be in [0, 1)", (double)t->smoothing);
+done:
+    return err;
+}
+
+int ssa_train_config_check(const struct ssa_train_config *t, const struct ssa_model_config *m, int micro_batch)
+{
+    long long steps = 0;
+    int err;
+    TRY(ssa_model_check(m));
+    TRY(check_numbers(t));
+    REQUIRE(!m->bidirectional, "train: the trainer predicts the next token and needs a causal model");
+    REQUIRE(micro_batch > 0, "train: limits.batch is %d, must be positive", micro_batch);
+    REQUIRE(t->batch >= 0 && t->batch % micro_batch == 0,
+            "train: batch %d does not divide into micro-batches of %d (limits.batch)", t->batch, micro_batch);
+    REQUIRE(t->stages && t->stage_count > 0, "train: no stages");
+    for (int i = 0; i < t->stage_count; i++) {
+        TRY(check_stage(&t->stages[i], i + 1, m, micro_batch));
+        steps += t->stages[i].steps;
+    }
+    REQUIRE(steps <= INT32_MAX, "train: %lld steps are too many", steps);
+done:
+    return err;
+}
+
+int ssa_train_check(struct ssa_device *device, const struct ssa_model_config *model,
+                    const struct ssa_model_limits *limits, const struct ssa_train_config *training, size_t data_count,
+                    struct ssa_memory *memory)
+{
+    struct ssa_memory ours;
+    struct ssa_model_limits l = *limits;
+    int err;
+    l.training = 1;
+    TRY(ssa_train_config_check(training, model, limits->batch));
+    if (data_count)
+        TRY(check_count(data_count, model->length));
+    TRY(ssa_model_fit(device, model, &l, (struct ssa_extra){.copies = 2, .bytes = (SSA_LOSSES + 1) * 4},
+                      memory ? memory : &ours));
+done:
+    return err;
+}
+
+/* ---- copying ---- */
+
+static float or_default(float value, float fallback)
+{
+    return value == 0 ? fallback : value; /* exactly: unset */
+}
+
+static int copy_stage(struct ssa_stage *copy, const struct ssa_stage *stage)
+{
+    const struct ssa_pattern *layers = stage->pattern.layers;
+    *copy = *stage;
+    copy->lr_end = or_default(stage->lr_end, stage->lr / 10);
+    copy->pattern.layers = NULL;
+    if (!layers)
+        return SSA_OK;
+    size_t size = (size_t)stage->pattern.layer_count * sizeof *layers;
+    struct ssa_pattern *p = malloc(size);
+    if (!p)
+        return ssa_fail(SSA_ENOMEM, "train: out of host memory");
+    memcpy(p, layers, size);
+    copy->pattern.layers = p;
+    return SSA_OK;
+}
+
+int ssa_train_config_copy(struct ssa_train_config *copy, const struct ssa_train_config *config, int micro_batch)
+{
+    struct ssa_stage *stages = calloc((size_t)config->stage_count + 1, sizeof *stages);
+    int err = SSA_OK;
+    *copy = *config;
+    copy->stages = stages;
+    if (!stages)
+        return ssa_fail(SSA_ENOMEM, "train: out of host memory");
+    copy->batch = config->batch ? config->batch : micro_batch;
+    copy->beta1 = or_default(config->beta1, 0.9f);
+    copy->beta2 = or_default(config->beta2, 0.95f);
+    copy->eps = or_default(config->eps, 1e-8f);
+    copy->decay = or_default(config->decay, 0.1f);
+    copy->clip = or_default(config->clip, 1);
+    for (int i = 0; i < config->stage_count; i++)
+        TRY(copy_stage(&stages[i], &config->stages[i]));
+done:
+    return err;
+}
+
+void ssa_train_config_finish(struct ssa_train_config *copy)
+{
+    for (int i = 0; copy->stages && i < copy->stage_count; i++)
+        free((void *)copy->stages[i].pattern.layers);
+    free((void *)copy->stages);
+    copy->stages = NULL;
+}
+
+/* ---- schedule ---- */
+
+float ssa_learning_rate(const struct ssa_train_config *t, int step)
+{
+    int i = 0;
+    while (i < t->stage_count - 1 && step >= t->stages[i].steps)
+        step -= t->stages[i++].steps;
+    const struct ssa_stage *s = &t->stages[i];
+    if (step < s->warmup)
+        return s->lr * (float)(step + 1) / (float)s->warmup;
+    float end = or_default(s->lr_end, s->lr / 10);
+    int last = s->steps - 1 - s->warmup; /* steps of the cosine, after its first */
+    double done = last > 0 ? (double)(step - s->warmup) / last : 0;
+    done = done < 1 ? done : 1;
+    return end + (s->lr - end) * (float)(0.5 * (1 + cos(3.14159265358979323846 * done)));
+}

@@ -1,0 +1,186 @@
+/* Configs as JSON: one list of fields a struct serves writing, reading and comparing. */
+#include "checkpoint.h"
+#include "../impl.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum field_kind { FIELD_INT, FIELD_FLOAT, FIELD_U64 };
+
+struct field {
+    const char *name;
+    enum field_kind kind;
+    size_t at;
+};
+
+#define INT(type, name) {#name, FIELD_INT, offsetof(struct type, name)}
+#define FLOAT(type, name) {#name, FIELD_FLOAT, offsetof(struct type, name)}
+#define U64(type, name) {#name, FIELD_U64, offsetof(struct type, name)}
+
+static const struct field model_fields[] = {
+    INT(ssa_model_config, layers), INT(ssa_model_config, heads), INT(ssa_model_config, kv_heads),
+    INT(ssa_model_config, width), INT(ssa_model_config, hidden), INT(ssa_model_config, vocabulary),
+    INT(ssa_model_config, length), INT(ssa_model_config, positions), FLOAT(ssa_model_config, rope_base),
+    INT(ssa_model_config, norm), FLOAT(ssa_model_config, norm_eps), INT(ssa_model_config, activation),
+    INT(ssa_model_config, untied), INT(ssa_model_config, no_bias), INT(ssa_model_config, bidirectional),
+    FLOAT(ssa_model_config, dropout), {NULL, 0, 0}};
+
+static const struct field training_fields[] = {
+    INT(ssa_train_config, batch), FLOAT(ssa_train_config, beta1), FLOAT(ssa_train_config, beta2),
+    FLOAT(ssa_train_config, eps), FLOAT(ssa_train_config, decay), FLOAT(ssa_train_config, clip),
+    FLOAT(ssa_train_config, smoothing), U64(ssa_train_config, seed), {NULL, 0, 0}};
+
+static const struct field stage_fields[] = {INT(ssa_stage, steps), FLOAT(ssa_stage, lr), FLOAT(ssa_stage, lr_end),
+                                            INT(ssa_stage, warmup), {NULL, 0, 0}};
+
+static const struct field pattern_fields[] = {
+    INT(ssa_pattern, kind), FLOAT(ssa_pattern, ratio), INT(ssa_pattern, look_back), FLOAT(ssa_pattern, sigma),
+    INT(ssa_pattern, fixed_windows), INT(ssa_pattern, no_own_key), INT(ssa_pattern, per_example),
+    INT(ssa_pattern, keep_first), INT(ssa_pattern, dense_first), INT(ssa_pattern, dense_last),
+    FLOAT(ssa_pattern, ratio_last), {NULL, 0, 0}};
+
+/* ---- writing ---- */
+
+static json_t *field_to_json(const struct field *f, const void *from)
+{
+    const char *at = (const char *)from + f->at;
+    char text[32];
+    switch (f->kind) {
+    case FIELD_INT:
+        return json_integer(*(const int *)at);
+    case FIELD_FLOAT:
+        return json_real((double)*(const float *)at);
+    default: /* JSON's integers are signed: a string */
+        snprintf(text, sizeof text, "%" PRIu64, *(const uint64_t *)at);
+        return json_string(text);
+    }
+}
+
+static json_t *to_json(const struct field *fields, const void *from)
+{
+    json_t *o = json_object();
+    for (const struct field *f = fields; o && f->name; f++)
+        if (json_object_set_new(o, f->name, field_to_json(f, from))) {
+            json_decref(o);
+            return NULL;
+        }
+    return o;
+}
+
+json_t *ssa_model_to_json(const struct ssa_model_config *config)
+{
+    return to_json(model_fields, config);
+}
+
+static json_t *pattern_to_json(const struct ssa_pattern *p)
+{
+    json_t *o = to_json(pattern_fields, p);
+    if (!o || !p->layers)
+        return o;
+    json_t *layers = json_array();
+    int err = json_object_set_new(o, "layers", layers);
+    for (int l = 0; !err && l < p->layer_count; l++)
+        err = json_array_append_new(layers, to_json(pattern_fields, &p->layers[l]));
+    if (err) {
+        json_decref(o);
+        return NULL;
+    }
+    return o;
+}
+
+json_t *ssa_training_to_json(const struct ssa_train_config *config)
+{
+    json_t *o = to_json(training_fields, config), *stages = json_array();
+    int err = !o || json_object_set_new(o, "stages", stages);
+    for (int i = 0; !err && i < config->stage_count; i++) {
+        json_t *s = to_json(stage_fields, &config->stages[i]);
+        err = json_array_append_new(stages, s) ||
+              json_object_set_new(s, "pattern", pattern_to_json(&config->stages[i].pattern));
+    }
+    if (err) {
+        json_decref(o);
+        return NULL;
+    }
+    return o;
+}
+
+/* ---- reading ---- */
+
+static int field_from_json(const struct field *f, const json_t *value, void *to)
+{
+    char *at = (char *)to + f->at, *end = NULL;
+    if (f->kind == FIELD_INT && json_is_integer(value) && json_integer_value(value) >= INT_MIN &&
+        json_integer_value(value) <= INT_MAX)
+        *(int *)at = (int)json_integer_value(value);
+    else if (f->kind == FIELD_FLOAT && json_is_number(value))
+        *(float *)at = (float)json_number_value(value);
+    else if (f->kind == FIELD_U64 && json_is_string(value) && json_string_length(value) > 0)
+        *(uint64_t *)at = strtoull(json_string_value(value), &end, 10);
+    else
+        return ssa_fail(SSA_EFORMAT, "its config lacks a good \"%s\"", f->name);
+    if (end && *end)
+        return ssa_fail(SSA_EFORMAT, "its config lacks a good \"%s\"", f->name);
+    return SSA_OK;
+}
+
+static int from_json(const struct field *fields, const json_t *object, void *to)
+{
+    int err = SSA_OK;
+    for (const struct field *f = fields; f->name; f++)
+        TRY(field_from_json(f, json_object_get(object, f->name), to));
+done:
+    return err;
+}
+
+int ssa_model_from_json(const json_t *json, struct ssa_model_config *config)
+{
+    *config = (struct ssa_model_config){0};
+    int err = from_json(model_fields, json, config);
+    if (!err && ssa_model_check(config))
+        err = ssa_fail(SSA_EFORMAT, "its config is wrong: %s", ssa_last_error());
+    return err;
+}
+
+static int pattern_from_json(const json_t *json, struct ssa_pattern *p)
+{
+    const json_t *layers = json_object_get(json, "layers");
+    struct ssa_pattern *all = NULL;
+    int err;
+    TRY(from_json(pattern_fields, json, p));
+    if (!layers)
+        return SSA_OK;
+    size_t count = json_array_size(layers);
+    all = calloc(count + 1, sizeof *all);
+    if (!all)
+        TRY(ssa_fail(SSA_ENOMEM, "out of host memory"));
+    p->layers = all; /* freed with the config */
+    p->layer_count = (int)count;
+    for (size_t i = 0; i < count; i++)
+        TRY(from_json(pattern_fields, json_array_get(layers, i), &all[i]));
+done:
+    return err;
+}
+
+int ssa_training_from_json(const json_t *json, struct ssa_train_config *config)
+{
+    const json_t *stages = json_object_get(json, "stages");
+    size_t count = json_array_size(stages);
+    struct ssa_stage *all = calloc(count + 1, sizeof *all);
+    int err;
+    *config = (struct ssa_train_config){.stages = all, .stage_count = (int)count};
+    if (!all)
+        return ssa_fail(SSA_ENOMEM, "out of host memory");
+    TRY(from_json(training_fields, json, config));
+    if (!count)
+        TRY(ssa_fail(SSA_EFORMAT, "its config has no stages"));
+    for (size_t i = 0; i < count; i++) {
+        const json_t *stage = json_array_get(stages, i);
+        TRY(from_json(stage_fields, stage, &all[i]));
+        TRY(pattern_from_json(json_object_get(stage, "pattern"), &all[i].pattern));
+    }
+done:
+    return err;
+}

@@ -1,0 +1,47 @@
+/* What the files of lib/train share. */
+#ifndef SSA_TRAIN_INTERNAL_H
+#define SSA_TRAIN_INTERNAL_H
+
+#include "ssacl/train.h"
+#include "../model/arena.h"
+
+#include <stdbool.h>
+
+enum { SSA_LOSSES = 1024 }; /* steps whose losses are kept on the device */
+
+struct ssa_trainer {
+    struct ssa_model *model;
+    struct ssa_device *device;
+    struct ssa_train_config config; /* defaults filled in */
+    struct ssa_data data;
+    int layers, length, vocabulary, micro_batch, micros;
+    int step;    /* done */
+    int counted; /* done since create or load: as many losses are kept, at most SSA_LOSSES */
+    struct ssa_arena moments;
+    struct ssa_place *first, *second; /* a part each */
+    struct ssa_buffer *scalars;       /* SSA_LOSSES losses (sums over the step's tokens), then the squared norm */
+    struct ssa_plan_queue *queue;     /* NULL where every stage is dense */
+    int groups;                       /* draws a layer and step: micros where a stage draws per example, else 1 */
+    const struct ssa_plan **plans;    /* of the pass at hand */
+    int32_t *tokens, *targets;
+};
+
+/* ---- data ---- */
+int ssa_data_check(const struct ssa_data *data, int vocabulary, int length);
+/* Copies `count` ids. */
+void ssa_data_copy(const struct ssa_data *data, size_t first, size_t count, int32_t *ids);
+
+/* ---- configs ---- */
+/* Defaults filled in, stages copied with all they point to. */
+int ssa_train_config_copy(struct ssa_train_config *copy, const struct ssa_train_config *config, int micro_batch);
+void ssa_train_config_finish(struct ssa_train_config *copy);
+/* Everything about a config that does not need a device. */
+int ssa_train_config_check(const struct ssa_train_config *config, const struct ssa_model_config *model,
+                           int micro_batch);
+
+/* ---- drawing plans ahead for a model ---- */
+/* Any of the pattern's layers sampled? Does any draw per example? The pattern must have been checked. */
+bool ssa_pattern_samples(const struct ssa_pattern *pattern, int layers, int length);
+bool ssa_pattern_per_example(const struct ssa_pattern *pattern, int layers, int length);
+
+#endif

@@ -1,0 +1,115 @@
+/* From ratios to what each layer samples. */
+#include "ssacl/train.h"
+#include "../impl.h"
+
+#include <math.h>
+
+enum { MAX_KEEP = 64 };
+
+/* May a query of this kind see `keys` of `length`? */
+static bool divides(const struct ssa_pattern *p, int length, int keys)
+{
+    if (keys < 1 || keys > length)
+        return false;
+    if (p->kind != SSA_LOCAL)
+        return true;
+    if (p->look_back && keys % 2)
+        return false;
+    return length % (p->look_back ? keys / 2 : keys) == 0;
+}
+
+/* The nearest number of keys that divides; 0 if there is none (look_back of an odd prime). */
+static int nearest(const struct ssa_pattern *p, int length, double keys)
+{
+    int middle = (int)lround(keys);
+    for (int away = 0; away <= length; away++) {
+        if (divides(p, length, middle - away))
+            return middle - away;
+        if (divides(p, length, middle + away))
+            return middle + away;
+    }
+    return 0;
+}
+
+static int keys_of(const struct ssa_pattern *p, const char *name, float ratio, int length, int *keys)
+{
+    if (!(ratio > 0 && ratio <= 1))
+        return ssa_fail(SSA_EINVAL, "pattern: %s is %g, must be in (0, 1]", name, (double)ratio);
+    double exact = (double)ratio * length;
+    *keys = (int)lround(exact);
+    if (fabs(exact - *keys) <= 1e-6 * length && divides(p, length, *keys))
+        return SSA_OK;
+    int good = nearest(p, length, exact);
+    const char *why = p->kind == SSA_LOCAL ? "its slices must divide the length" : "must be a whole number of keys";
+    return ssa_fail(SSA_EINVAL, "pattern: %s %g of length %d is %g keys%s: %s; %.9g (%d keys) would do", name,
+                    (double)ratio, length, exact, p->look_back && p->kind == SSA_LOCAL ? " (two slices)" : "", why,
+                    (double)good / length, good);
+}
+
+/* The ratio of a sampled layer, `depth` of 0..1 from the first to the last of them. */
+static int layer_keys(const struct ssa_pattern *p, double depth, int length, int *keys)
+{
+    int first, last, err;
+    TRY(keys_of(p, "ratio", p->ratio, length, &first));
+    *keys = first;
+    if (p->ratio_last == 0) /* exactly: unset */
+        return SSA_OK;
+    TRY(keys_of(p, "ratio_last", p->ratio_last, length, &last));
+    *keys = nearest(p, length, first + (last - first) * depth);
+done:
+    return err;
+}
+
+static int check(const struct ssa_pattern *p, int layer, int layers, int length)
+{
+    int err;
+    TRY(ssa_check_reserved("pattern", p->reserved, 4));
+    REQUIRE(layers > 0 && layer >= 0 && layer < layers, "pattern: no layer %d of %d", layer, layers);
+    REQUIRE(length > 0, "pattern: length is %d, must be positive", length);
+    REQUIRE(p->kind >= SSA_DENSE && p->kind <= SSA_LOCAL, "pattern: kind is %d, not one of enum ssa_sampling", p->kind);
+    REQUIRE(!p->layers || p->layer_count == layers, "pattern: %d layers are given, the model has %d", p->layer_count,
+            layers);
+    REQUIRE(p->dense_first >= 0 && p->dense_last >= 0 && p->dense_first <= layers - p->dense_last,
+            "pattern: %d dense first and %d dense last layers of %d", p->dense_first, p->dense_last, layers);
+    REQUIRE(p->keep_first >= 0 && p->keep_first <= MAX_KEEP && p->keep_first <= length,
+            "pattern: keep_first is %d, must be in [0, %d]", p->keep_first, MAX_KEEP < length ? MAX_KEEP : length);
+done:
+    return err;
+}
+
+static const int *first_positions(void)
+{
+#define FOUR(n) (n), (n) + 1, (n) + 2, (n) + 3
+#define SIXTEEN(n) FOUR(n), FOUR((n) + 4), FOUR((n) + 8), FOUR((n) + 12)
+    static const int positions[MAX_KEEP] = {SIXTEEN(0), SIXTEEN(16), SIXTEEN(32), SIXTEEN(48)};
+    return positions;
+}
+
+int ssa_pattern_sample(const struct ssa_pattern *pattern, int layer, int layers, int length, int batch,
+                       struct ssa_sample *sample)
+{
+    const struct ssa_pattern *p = pattern;
+    int err;
+    *sample = (struct ssa_sample){.kind = SSA_DENSE, .length = length, .batch = batch, .layer = (uint32_t)layer};
+    TRY(check(p, layer, layers, length));
+    int first = p->dense_first, sampled = layers - p->dense_first - p->dense_last;
+    if (p->layers) {
+        p = &p->layers[layer];
+        TRY(check(p, layer, layers, length));
+        first = 0;
+        sampled = layers;
+    }
+    if (p->kind == SSA_DENSE || layer < first || layer >= first + sampled)
+        return SSA_OK;
+    TRY(layer_keys(p, sampled > 1 ? (double)(layer - first) / (sampled - 1) : 0, length, &sample->keys));
+    sample->kind = p->kind;
+    sample->sigma = p->sigma;
+    sample->fixed_windows = p->fixed_windows;
+    sample->look_back = p->look_back;
+    sample->own_key = !p->no_own_key;
+    sample->per_example = p->per_example;
+    sample->keep = p->keep_first ? first_positions() : NULL;
+    sample->keep_count = p->keep_first;
+done:
+    return err;
+}

@@ -1,0 +1,60 @@
+#include "golden.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+json_t *golden_read(const char *name)
+{
+    char path[512];
+    json_error_t error;
+    snprintf(path, sizeof path, "%s/%s", SSA_TEST_GOLDEN, name);
+    json_t *j = json_load_file(path, 0, &error);
+    ck_assert_msg(j != NULL, "%s: %s", path, error.text);
+    return j;
+}
+
+double *golden_doubles(const json_t *array, size_t count)
+{
+    ck_assert_uint_eq(json_array_size(array), count);
+    double *x = malloc(count * sizeof *x);
+    for (size_t i = 0; i < count; i++)
+        x[i] = json_number_value(json_array_get(array, i));
+    return x;
+}
+
+int golden_int(const json_t *object, const char *key)
+{
+    return (int)json_integer_value(json_object_get(object, key));
+}
+
+static bool is(const json_t *object, const char *key, const char *value)
+{
+    const char *s = json_string_value(json_object_get(object, key));
+    return s && !strcmp(s, value);
+}
+
+void golden_config(const json_t *o, struct ssa_model_config *c)
+{
+    *c = (struct ssa_model_config){.layers = golden_int(o, "layers"), .heads = golden_int(o, "heads"),
+        .kv_heads = golden_int(o, "kv_heads"), .width = golden_int(o, "width"), .hidden = golden_int(o, "hidden"),
+        .vocabulary = golden_int(o, "vocabulary"), .length = golden_int(o, "length"),
+        .positions = is(o, "positions", "learned") ? SSA_POSITIONS_LEARNED : SSA_POSITIONS_ROTARY,
+        .norm = is(o, "norm", "rms") ? SSA_NORM_RMS : SSA_NORM_LAYER, .untied = golden_int(o, "untied"),
+        .activation = is(o, "gelu", "tanh") ? SSA_ACT_GELU_TANH : SSA_ACT_GELU, .no_bias = golden_int(o, "no_bias"),
+        .bidirectional = golden_int(o, "bidirectional")};
+}
+
+void golden_parameters(struct ssa_model *model, double scale)
+{
+    for (int i = 0; i < ssa_model_parameter_count(model); i++) {
+        const struct ssa_parameter *p = ssa_model_parameter(model, i);
+        bool gain = strstr(p->name, "gain");
+        double base = gain ? 1 : 0, s = p->decayed ? scale : gain ? 0.2 : 0.1;
+        float *x = malloc(p->count * sizeof *x);
+        for (size_t e = 0; e < p->count; e++)
+            x[e] = (float)(base + s * golden_value((uint32_t)i, (uint32_t)e));
+        OK(ssa_tensor_write(p->value, x, p->count));
+        free(x);
+    }
+}

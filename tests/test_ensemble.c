@@ -1,0 +1,195 @@
+/* Evaluation and self-ensemble, held against the same thing done by hand. */
+#include "golden.h"
+#include "ssacl/train.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N = 16, COUNT = 16 * 5 + 8, LAYERS = 2, PASSES = 5 };
+
+static const struct ssa_model_config config = {.layers = LAYERS, .heads = 2, .width = 16, .vocabulary = 32,
+                                               .length = N, .dropout = 0.5f};
+static const struct ssa_pattern sampled = {.kind = SSA_UNBIASED, .ratio = 0.25f};
+static unsigned char text[COUNT];
+static const struct ssa_data data = {.items = text, .count = COUNT};
+
+static struct ssa_model *make(struct ssa_device *dev, int batch, int training)
+{
+    struct ssa_model *m;
+    OK(ssa_model_create(&m, dev, &config, &(struct ssa_model_limits){.batch = batch, .training = training}));
+    golden_parameters(m, 0.4);
+    for (uint32_t i = 0; i < COUNT; i++)
+        text[i] = (unsigned char)((golden_value(3000, i) + 1) * 16);
+    return m;
+}
+
+/* The losses of one window under one pass's plans, drawn as ssa_evaluate() is documented to. */
+static void by_hand(struct ssa_model *m, size_t window, const struct ssa_pattern *pattern, int pass, float *losses)
+{
+    int32_t tokens[N], targets[N];
+    struct ssa_plan plans[LAYERS] = {{0}};
+    const struct ssa_plan *pointers[LAYERS] = {NULL};
+    for (size_t i = 0; i < N; i++) {
+        size_t at = window * N + i;
+        tokens[i] = at + 1 < COUNT ? text[at] : 0;
+        targets[i] = at + 1 < COUNT ? text[at + 1] : -1;
+    }
+    for (int l = 0; pattern && l < LAYERS; l++) {
+        struct ssa_sample how;
+        OK(ssa_pattern_sample(pattern, l, LAYERS, N, 1, &how));
+        how.seed = 11;
+        how.step = (uint64_t)window << 10 | (uint64_t)pass;
+        OK(ssa_plan_draw(&plans[l], &how));
+        pointers[l] = &plans[l];
+    }
+    OK(ssa_model_forward(m, &(struct ssa_pass){.tokens = tokens, .targets = targets, .plans = pointers}));
+    OK(ssa_tensor_read(ssa_model_losses(m), losses, N));
+    for (int l = 0; l < LAYERS; l++)
+        ssa_plan_finish(&plans[l]);
+}
+
+static void near(double got, double want, const char *what)
+{
+    ck_assert_msg(fabs(got - want) < 1e-6, "%s: %.9g, not %.9g", what, got, want);
+}
+
+static void check_ensemble(struct ssa_device *dev)
+{
+    struct ssa_model *m = make(dev, 1, 0);
+    struct ssa_evaluation how = {.pattern = &sampled, .passes = PASSES, .seed = 11};
+    struct ssa_scores scores;
+    double ensemble[PASSES], singles[PASSES], want_ensemble[PASSES] = {0}, want_singles[PASSES] = {0}, mean = 0, spread = 0;
+    OK(ssa_evaluate(m, &data, &how, &scores, ensemble, singles));
+    for (size_t w = 0; w < 6; w++) {
+        double p[N] = {0};
+        for (int pass = 0; pass < PASSES; pass++) {
+            float losses[N];
+            by_hand(m, w, &sampled, pass, losses);
+            for (size_t i = 0; i < N && w * N + i + 1 < COUNT; i++) {
+                p[i] += exp(-(double)losses[i]);
+                want_singles[pass] += (double)losses[i] / (COUNT - 1);
+                want_ensemble[pass] -= log(p[i] / (pass + 1)) / (COUNT - 1);
+            }
+        }
+    }
+    for (int pass = 0; pass < PASSES; pass++) {
+        near(ensemble[pass], want_ensemble[pass], "ensemble");
+        near(singles[pass], want_singles[pass], "single");
+        mean += singles[pass] / PASSES;
+        ck_assert(pass == 0 || fabs(singles[pass] - singles[0]) > 1e-6); /* passes differ */
+    }
+    for (int pass = 0; pass < PASSES; pass++)
+        spread += (singles[pass] - mean) * (singles[pass] - mean) / (PASSES - 1);
+    near(ensemble[0], singles[0], "one pass");
+    near(scores.loss, ensemble[PASSES - 1], "loss");
+    near(scores.single, mean, "mean");
+    near(scores.single_spread, sqrt(spread), "spread");
+    ck_assert(scores.loss < mean); /* log of a mean is above the mean of logs */
+    ck_assert_uint_eq(scores.tokens, COUNT - 1);
+    ck_assert(scores.seconds > 0);
+    ssa_model_destroy(m);
+}
+
+START_TEST(averages_probabilities)
+{
+    FOR_DEVICES (dev)
+        check_ensemble(dev);
+}
+END_TEST
+
+/* The first passes of many are those of few; a model made for training says the same, its dropout off. */
+static void check_prefix(struct ssa_device *dev)
+{
+    struct ssa_model *m = make(dev, 4, 0), *training = make(dev, 4, 1);
+    struct ssa_evaluation how = {.pattern = &sampled, .passes = PASSES, .seed = 3};
+    struct ssa_scores scores;
+    double five[PASSES], three[PASSES], again[PASSES];
+    OK(ssa_evaluate(m, &data, &how, &scores, five, NULL));
+    how.passes = 3;
+    OK(ssa_evaluate(m, &data, &how, &scores, three, NULL));
+    OK(ssa_evaluate(training, &data, &how, &scores, again, NULL));
+    ck_assert_mem_eq(five, three, 3 * sizeof *five);
+    ck_assert_mem_eq(again, three, 3 * sizeof *again);
+    how.seed = 4;
+    OK(ssa_evaluate(m, &data, &how, &scores, again, NULL));
+    ck_assert(again[0] != three[0]);
+    ssa_model_destroy(m);
+    ssa_model_destroy(training);
+}
+
+START_TEST(few_passes_begin_many)
+{
+    FOR_DEVICES (dev)
+        check_prefix(dev);
+}
+END_TEST
+
+/* Dense: every batch size gives the same, one pass stands for all; windows picked evenly. */
+static void check_dense(struct ssa_device *dev)
+{
+    struct ssa_scores scores;
+    double want = 0, some = 0, ensemble[3], singles[3];
+    float losses[N];
+    struct ssa_model *one = make(dev, 1, 0);
+    for (size_t w = 0; w < 6; w++) {
+        by_hand(one, w, NULL, 0, losses);
+        for (size_t i = 0; i < N && w * N + i + 1 < COUNT; i++) {
+            want += (double)losses[i] / (COUNT - 1);
+            some += w == 0 || w == 3 ? (double)losses[i] / (2 * N) : 0;
+        }
+    }
+    ssa_model_destroy(one);
+    for (int batch = 1; batch <= 8; batch += 3) {
+        struct ssa_model *m = make(dev, batch, 0);
+        OK(ssa_evaluate(m, &data, &(struct ssa_evaluation){.passes = 3}, &scores, ensemble, singles));
+        near(scores.loss, want, "dense");
+        near(ensemble[2], want, "dense, third pass");
+        near(singles[2], want, "dense, third single");
+        ck_assert(scores.single_spread <= 0);
+        OK(ssa_evaluate(m, &data, &(struct ssa_evaluation){.windows = 2}, &scores, NULL, NULL));
+        near(scores.loss, some, "two windows");
+        ck_assert_uint_eq(scores.tokens, 2 * N);
+        ssa_model_destroy(m);
+    }
+}
+
+START_TEST(dense_is_one_pass)
+{
+    FOR_DEVICES (dev)
+        check_dense(dev);
+}
+END_TEST
+
+static void count_calls(void *cookie, double done)
+{
+    *(double *)cookie = done;
+}
+
+START_TEST(bad_input)
+{
+    struct ssa_device *dev = test_device(0);
+    struct ssa_model *m = make(dev, 2, 0);
+    struct ssa_scores scores;
+    volatile int stop = 1;
+    double done = 0;
+    struct ssa_pattern wrong = {.kind = SSA_LOCAL, .ratio = 0.3f};
+    const struct ssa_data empty = {.items = text, .count = 1};
+#define BAD(status, words, d, ...) \
+    FAILS(ssa_evaluate(m, d, &(struct ssa_evaluation){__VA_ARGS__}, &scores, NULL, NULL), status, words)
+    BAD(SSA_EINVAL, "passes is 1001", &data, .passes = 1001);
+    BAD(SSA_EINVAL, "passes is -1", &data, .passes = -1);
+    BAD(SSA_EINVAL, "pattern: ratio 0.3", &data, .pattern = &wrong);
+    BAD(SSA_EINVAL, "1 tokens", &empty, .passes = 1);
+    BAD(SSA_ESTOPPED, "stopped", &data, .stop = &stop);
+    OK(ssa_evaluate(m, &data, &(struct ssa_evaluation){.progress = count_calls, .cookie = &done}, &scores, NULL, NULL));
+    ck_assert(done >= 1);
+    ssa_model_destroy(m);
+}
+END_TEST
+
+int main(void)
+{
+    return test_run("ensemble", (const TTest *const[]){averages_probabilities, few_passes_begin_many,
+                                                       dense_is_one_pass, bad_input, NULL});
+}

@@ -1,0 +1,492 @@
+/* The model: PyTorch's logits, losses and gradients; finite differences; accumulation, memory and bad input. */
+#include "golden.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct ssa_model_config tiny = {.layers = 2, .heads = 2, .width = 16, .hidden = 24, .vocabulary = 11,
+                                             .length = 8};
+
+/* ---- PyTorch ---- */
+
+struct fixture {
+    struct ssa_model_config config;
+    struct ssa_model *model;
+    struct ssa_plan plan;
+    const struct ssa_plan *plans[8];
+    int32_t *tokens, *targets;
+    int batch;
+};
+
+static void open_fixture(struct fixture *f, struct ssa_device *dev, const struct ssa_model_config *c, int batch,
+                         int window)
+{
+    *f = (struct fixture){.config = *c, .batch = batch};
+    size_t rows = (size_t)batch * (size_t)c->length;
+    OK(ssa_model_create(&f->model, dev, c, &(struct ssa_model_limits){.batch = batch, .training = 1}));
+    golden_parameters(f->model, 0.3);
+    f->tokens = malloc(rows * sizeof *f->tokens);
+    f->targets = malloc(rows * sizeof *f->targets);
+    for (int b = 0; b < batch; b++)
+        for (int n = 0; n <= c->length; n++) {
+            int at = b * (c->length + 1) + n;
+            int32_t id = (int32_t)((golden_value(1000, (uint32_t)at) + 1) / 2 * c->vocabulary);
+            if (n < c->length)
+                f->tokens[b * c->length + n] = id;
+            if (n > 0)
+                f->targets[b * c->length + n - 1] = id;
+        }
+    if (window)
+        OK(ssa_plan_draw(&f->plan, &(struct ssa_sample){.kind = SSA_LOCAL, .length = c->length, .keys = window,
+                                                        .look_back = 1, .fixed_windows = 1, .own_key = 1}));
+    for (int l = 0; l < 8; l++)
+        f->plans[l] = window ? &f->plan : NULL;
+}
+
+static void close_fixture(struct fixture *f)
+{
+    ssa_model_destroy(f->model);
+    ssa_plan_finish(&f->plan);
+    free(f->tokens);
+    free(f->targets);
+}
+
+static void check_gradients(struct fixture *f, const json_t *gradients, const char *name)
+{
+    ck_assert_uint_eq(json_object_size(gradients), (size_t)ssa_model_parameter_count(f->model));
+    for (int i = 0; i < ssa_model_parameter_count(f->model); i++) {
+        const struct ssa_parameter *p = ssa_model_parameter(f->model, i);
+        double *want = golden_doubles(json_object_get(gradients, p->name), p->count);
+        test_compare(p->name, p->grad, want, p->count, 1e-5, 1e-4, "%s", name);
+        free(want);
+    }
+}
+
+static void check_golden(struct ssa_device *dev, const char *name, const json_t *g)
+{
+    const json_t *config = json_object_get(g, "config");
+    struct ssa_model_config c;
+    golden_config(config, &c);
+    struct fixture f;
+    open_fixture(&f, dev, &c, golden_int(config, "batch"), golden_int(config, "window"));
+    size_t rows = (size_t)f.batch * (size_t)c.length, v = (size_t)c.vocabulary;
+    double *logits = golden_doubles(json_object_get(g, "logits"), rows * v);
+    double *losses = golden_doubles(json_object_get(g, "losses"), rows);
+    f.targets[c.length + 3] = -1;
+    struct ssa_pass pass = {.tokens = f.tokens, .plans = f.plans};
+    float got[16];
+    char message[512];
+    OK(ssa_model_forward(f.model, &pass));
+    for (size_t r = 0; r < rows; r++) {
+        OK(ssa_model_read_logits(f.model, (int)r / c.length, (int)r % c.length, got));
+        ck_assert_msg(test_close_to("logits", got, logits + r * v, v, 2e-5, 2e-5, message, sizeof message),
+                      "%s, row %zu: %s", name, r, message);
+    }
+    pass.targets = f.targets;
+    pass.training = 1;
+    pass.smoothing = 0.1f;
+    pass.grad_scale = 0.25f;
+    OK(ssa_model_forward(f.model, &pass));
+    test_compare("losses", ssa_model_losses(f.model), losses, rows, 1e-5, 1e-5, "%s", name);
+    OK(ssa_model_backward(f.model, 0));
+    check_gradients(&f, json_object_get(g, "gradients"), name);
+    free(logits);
+    free(losses);
+    close_fixture(&f);
+}
+
+START_TEST(matches_pytorch)
+{
+    json_t *all = golden_read("model.json"), *g;
+    const char *name;
+    FOR_DEVICES (dev)
+        json_object_foreach(all, name, g)
+            check_golden(dev, name, g);
+    json_decref(all);
+}
+END_TEST
+
+/* ---- finite differences ---- */
+
+static double objective(struct fixture *f, const struct ssa_pass *pass)
+{
+    size_t rows = (size_t)f->batch * (size_t)f->config.length;
+    double sum = 0;
+    OK(ssa_model_forward(f->model, pass));
+    float *loss = test_read(ssa_model_losses(f->model), rows);
+    for (size_t i = 0; i < rows; i++)
+        sum += (double)loss[i];
+    free(loss);
+    return sum;
+}
+
+/* Along a random direction in one parameter: gradient . direction against the central difference. */
+static void check_direction(struct fixture *f, const struct ssa_pass *pass, int i, const char *name)
+{
+    const struct ssa_parameter *p = ssa_model_parameter(f->model, i);
+    float *x = test_read(p->value, p->count), *g = test_read(p->grad, p->count), *moved = malloc(p->count * 4);
+    float *d = test_values(p->count, (uint64_t)i + 50, -1, 1);
+    double slope = 0, h = 4e-3 / sqrt((double)p->count), length = 0;
+    for (size_t e = 0; e < p->count; e++) {
+        slope += (double)g[e] * (double)d[e];
+        length += (double)g[e] * (double)g[e];
+    }
+    double value[2];
+    for (int side = 0; side < 2; side++) {
+        for (size_t e = 0; e < p->count; e++)
+            moved[e] = x[e] + (float)((side ? -h : h) * (double)d[e]);
+        OK(ssa_tensor_write(p->value, moved, p->count));
+        value[side] = objective(f, pass);
+    }
+    OK(ssa_tensor_write(p->value, x, p->count));
+    double got = (value[0] - value[1]) / (2 * h), scale = sqrt(length);
+    ck_assert_msg(fabs(got - slope) <= 1e-2 * fabs(slope) + 3e-3 * scale + 3e-3, "%s of \"%s\": slope %g, difference %g",
+                  p->name, name, slope, got);
+    free(x);
+    free(g);
+    free(d);
+    free(moved);
+}
+
+static void check_differences(struct ssa_device *dev, const char *name, struct ssa_model_config c, int window)
+{
+    struct fixture f;
+    open_fixture(&f, dev, &c, 2, window);
+    struct ssa_pass pass = {.tokens = f.tokens, .targets = f.targets, .plans = f.plans, .training = 1, .seed = 3,
+                            .step = 5, .first_example = 2};
+    objective(&f, &pass);
+    OK(ssa_model_backward(f.model, 0));
+    for (int i = 0; i < ssa_model_parameter_count(f.model); i++)
+        check_direction(&f, &pass, i, name);
+    close_fixture(&f);
+}
+
+START_TEST(finite_differences)
+{
+    FOR_DEVICES (dev) {
+        struct ssa_model_config c = tiny;
+        c.dropout = 0.2f;
+        check_differences(dev, "dropout, rotary, tied", c, 0);
+        c.positions = SSA_POSITIONS_LEARNED;
+        c.norm = SSA_NORM_RMS;
+        c.untied = 1;
+        c.kv_heads = 1;
+        check_differences(dev, "dropout, rms, learned, untied, grouped", c, 4);
+        c.no_bias = 1;
+        c.bidirectional = 1;
+        c.activation = SSA_ACT_GELU_TANH;
+        check_differences(dev, "no bias, encoder, tanh", c, 0);
+    }
+}
+END_TEST
+
+/* ---- passes ---- */
+
+/* Two passes of one sequence each, accumulated, are one pass of two: dropout and all. */
+static void check_accumulation(struct ssa_device *dev)
+{
+    struct ssa_model_config c = tiny;
+    c.dropout = 0.3f;
+    c.positions = SSA_POSITIONS_LEARNED;
+    struct fixture f;
+    open_fixture(&f, dev, &c, 2, 0);
+    struct ssa_pass pass = {.tokens = f.tokens, .targets = f.targets, .training = 1, .seed = 9, .step = 4};
+    int count = ssa_model_parameter_count(f.model);
+    double **want = calloc((size_t)count, sizeof *want);
+    objective(&f, &pass);
+    OK(ssa_model_backward(f.model, 0));
+    for (int i = 0; i < count; i++) {
+        const struct ssa_parameter *p = ssa_model_parameter(f.model, i);
+        float *g = test_read(p->grad, p->count);
+        want[i] = test_doubles(g, p->count);
+        free(g);
+    }
+    pass.batch = 1;
+    for (int b = 0; b < 2; b++) {
+        pass.tokens = f.tokens + b * c.length;
+        pass.targets = f.targets + b * c.length;
+        pass.first_example = (uint32_t)b;
+        OK(ssa_model_forward(f.model, &pass));
+        OK(ssa_model_backward(f.model, b));
+    }
+    for (int i = 0; i < count; i++) {
+        const struct ssa_parameter *p = ssa_model_parameter(f.model, i);
+        test_compare(p->name, p->grad, want[i], p->count, 1e-5, 1e-4, "accumulated");
+        free(want[i]);
+    }
+    free(want);
+    close_fixture(&f);
+}
+
+START_TEST(accumulates)
+{
+    FOR_DEVICES (dev)
+        check_accumulation(dev);
+}
+END_TEST
+
+/* A later token changes no logits before it, whatever was sampled. And a model made for inference says the same. */
+static void check_causal(struct ssa_device *dev, int kind)
+{
+    struct fixture f;
+    open_fixture(&f, dev, &tiny, 1, 0);
+    struct ssa_model *small;
+    struct ssa_sample how = {.kind = kind, .length = tiny.length, .keys = 4, .own_key = 1, .seed = 2};
+    float before[8][11], after[11], inference[11];
+    OK(ssa_plan_draw(&f.plan, &how));
+    OK(ssa_model_create(&small, dev, &tiny, &(struct ssa_model_limits){.batch = 1}));
+    golden_parameters(small, 0.3);
+    for (int l = 0; l < tiny.layers; l++)
+        f.plans[l] = &f.plan;
+    struct ssa_pass pass = {.tokens = f.tokens, .plans = f.plans};
+    OK(ssa_model_forward(f.model, &pass));
+    OK(ssa_model_forward(small, &pass));
+    for (int n = 0; n < 8; n++) {
+        OK(ssa_model_read_logits(f.model, 0, n, before[n]));
+        OK(ssa_model_read_logits(small, 0, n, inference));
+        ck_assert_mem_eq(before[n], inference, sizeof inference);
+    }
+    f.tokens[5] = (f.tokens[5] + 1) % tiny.vocabulary;
+    OK(ssa_model_forward(f.model, &pass));
+    for (int n = 0; n < 8; n++) {
+        OK(ssa_model_read_logits(f.model, 0, n, after));
+        bool same = !memcmp(after, before[n], sizeof after);
+        ck_assert_msg(n < 5 ? same : n > 5 || !same, "kind %d, position %d", kind, n);
+    }
+    pass.length = 3; /* a shorter pass: the same answers */
+    pass.plans = NULL;
+    OK(ssa_model_forward(f.model, &pass));
+    OK(ssa_model_read_logits(f.model, 0, 2, after));
+    ssa_model_destroy(small);
+    close_fixture(&f);
+}
+
+START_TEST(looks_at_nothing_later)
+{
+    FOR_DEVICES (dev)
+        for (int kind = SSA_DENSE; kind <= SSA_LOCAL; kind++)
+            check_causal(dev, kind);
+}
+END_TEST
+
+START_TEST(initialises_alike_everywhere)
+{
+    struct ssa_model_config c = {.layers = 8, .heads = 2, .width = 64, .vocabulary = 64, .length = 16};
+    uint32_t first = 0;
+    FOR_DEVICES (dev) {
+        struct ssa_model *m;
+        OK(ssa_model_create(&m, dev, &c, &(struct ssa_model_limits){.batch = 1}));
+        OK(ssa_model_initialise(m, 42));
+        const struct ssa_parameter *up = ssa_model_find(m, "layer.3.up.weight"), *proj;
+        float *x = test_read(up->value, up->count);
+        double sum = 0, squares = 0, fourth = 0, n = (double)up->count;
+        uint32_t bits = 0;
+        for (size_t i = 0; i < up->count; i++) {
+            double v = (double)x[i] / 0.02;
+            sum += v;
+            squares += v * v;
+            fourth += v * v * v * v;
+            uint32_t word;
+            memcpy(&word, &x[i], 4);
+            bits = bits * 31 + word;
+        }
+        ck_assert(fabs(sum / n) < 0.04 && fabs(squares / n - 1) < 0.05 && fabs(fourth / n - 3) < 0.3);
+        first = first ? first : bits;
+        ck_assert_uint_eq(bits, first);
+        free(x);
+        proj = ssa_model_find(m, "layer.3.proj.weight");
+        x = test_read(proj->value, proj->count);
+        squares = 0;
+        for (size_t i = 0; i < proj->count; i++)
+            squares += (double)x[i] * (double)x[i];
+        ck_assert(fabs(sqrt(squares / (double)proj->count) - 0.02 / 4) < 5e-4);
+        free(x);
+        ck_assert_ptr_null(ssa_model_find(m, "layer.9.up.weight"));
+        ssa_model_destroy(m);
+    }
+}
+END_TEST
+
+/* ---- memory ---- */
+
+static size_t scratch_of(const struct ssa_device *dev)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < sizeof dev->scratch / sizeof *dev->scratch; i++)
+        sum += dev->scratch[i] ? dev->scratch[i]->count * 4 : 0;
+    return sum;
+}
+
+static void check_memory(struct ssa_device *dev, struct ssa_model_limits limits)
+{
+    struct ssa_model_config c = {.layers = 3, .heads = 2, .width = 32, .vocabulary = 50, .length = 64};
+    struct ssa_memory memory;
+    size_t before, after, peak;
+    OK(ssa_model_memory(&c, &limits, &memory));
+    ssa_device_memory(dev, &before, NULL);
+    before -= scratch_of(dev);
+    ssa_device_reset_peak(dev);
+    struct ssa_model *m;
+    OK(ssa_model_create(&m, dev, &c, &limits));
+    size_t rows = (size_t)limits.batch * 64;
+    int32_t *ids = calloc(rows, sizeof *ids);
+    struct ssa_pass pass = {.tokens = ids, .targets = ids, .training = limits.training};
+    OK(ssa_model_forward(m, &pass));
+    if (limits.training)
+        OK(ssa_model_backward(m, 0));
+    ssa_device_memory(dev, &after, &peak);
+    ck_assert_uint_eq(after - scratch_of(dev) - before, memory.total);
+    ck_assert_uint_le(peak - before, memory.total + scratch_of(dev) + (size_t)64 * 1024 * 1024);
+    free(ids);
+    ssa_model_destroy(m);
+}
+
+START_TEST(memory_is_as_foreseen)
+{
+    FOR_DEVICES (dev) {
+        check_memory(dev, (struct ssa_model_limits){.batch = 3});
+        check_memory(dev, (struct ssa_model_limits){.batch = 3, .training = 1});
+        check_memory(dev, (struct ssa_model_limits){.batch = 2, .training = 1, .max_buffer = 20000});
+    }
+}
+END_TEST
+
+/* Several buffers or one: the same gradients. */
+static void check_parts(struct ssa_device *dev)
+{
+    struct fixture f;
+    open_fixture(&f, dev, &tiny, 2, 0);
+    struct ssa_model *cut;
+    struct ssa_pass pass = {.tokens = f.tokens, .targets = f.targets, .training = 1};
+    OK(ssa_model_create(&cut, dev, &tiny, &(struct ssa_model_limits){.batch = 2, .training = 1, .max_buffer = 1000}));
+    golden_parameters(cut, 0.3);
+    OK(ssa_model_forward(f.model, &pass));
+    OK(ssa_model_backward(f.model, 0));
+    OK(ssa_model_forward(cut, &pass));
+    OK(ssa_model_backward(cut, 0));
+    ck_assert_int_eq(ssa_model_part_count(f.model), 2);
+    ck_assert_int_gt(ssa_model_part_count(cut), 3);
+    for (int i = 0; i < ssa_model_parameter_count(cut); i++) {
+        const struct ssa_parameter *p = ssa_model_parameter(f.model, i), *q = ssa_model_parameter(cut, i);
+        struct ssa_model_part part = ssa_model_part(cut, q->part);
+        test_same_bits(p->name, p->grad, q->grad, p->count);
+        test_same_bits(p->name, q->value, ssa_tensor_add(part.value, q->offset), p->count);
+        ck_assert_int_eq(part.decayed, q->decayed);
+        ck_assert_uint_le(q->offset + q->count, part.count);
+    }
+    ssa_model_destroy(cut);
+    close_fixture(&f);
+}
+
+START_TEST(one_buffer_or_many)
+{
+    FOR_DEVICES (dev)
+        check_parts(dev);
+}
+END_TEST
+
+/* ---- bad input ---- */
+
+START_TEST(bad_configs)
+{
+    struct ssa_model_config c;
+#define BAD(words, ...) \
+    c = (struct ssa_model_config){.layers = 2, .heads = 2, .width = 16, .vocabulary = 11, .length = 8, __VA_ARGS__}; \
+    FAILS(ssa_model_check(&c), SSA_EINVAL, words); \
+    ck_assert_uint_eq(ssa_model_count(&c), 0)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+    BAD("layers is 0", .layers = 0);
+    BAD("width 20 does not divide", .width = 20, .heads = 3);
+    BAD("multiple of 8", .width = 24, .heads = 2);
+    BAD("kv_heads", .heads = 2, .kv_heads = 3);
+    BAD("vocabulary is 1", .vocabulary = 1);
+    BAD("length is -3", .length = -3);
+    BAD("dropout is 1", .dropout = 1);
+    BAD("norm is 7", .norm = 7);
+    BAD("positions is 2", .positions = 2);
+    BAD("activation is 9", .activation = 9);
+    BAD("reserved", .reserved = {1});
+#pragma GCC diagnostic pop
+}
+END_TEST
+
+START_TEST(refuses_what_cannot_fit)
+{
+    FOR_DEVICES (dev) {
+        struct ssa_model *m = NULL;
+        struct ssa_model_config c = {.layers = 12, .heads = 8, .width = 512, .vocabulary = 256, .length = 2048};
+        size_t before, after, memory = dev->info.memory;
+        ssa_device_memory(dev, &before, NULL);
+        dev->info.memory = before + ((size_t)4 << 30);
+        FAILS(ssa_model_create(&m, dev, &c, &(struct ssa_model_limits){.batch = 64, .training = 1}), SSA_ENOMEM,
+              "(micro-)batch of");
+        dev->info.memory = before + ((size_t)300 << 20);
+        FAILS(ssa_model_create(&m, dev, &c, &(struct ssa_model_limits){.batch = 4, .training = 1}), SSA_ENOMEM,
+              "a width of");
+        dev->info.memory = before + 1000;
+        FAILS(ssa_model_create(&m, dev, &c, &(struct ssa_model_limits){.batch = 4, .training = 1}), SSA_ENOMEM,
+              "fewer layers");
+        dev->info.memory = memory;
+        FAILS(ssa_model_create(&m, dev, &c, &(struct ssa_model_limits){.batch = 0}), SSA_EINVAL, "batch is 0");
+        FAILS(ssa_model_create(&m, dev, &tiny, &(struct ssa_model_limits){.batch = 1, .max_buffer = 100}), SSA_ENOMEM,
+              "one allocation");
+        ck_assert_ptr_null(m);
+        ssa_device_memory(dev, &after, NULL);
+        ck_assert_uint_eq(before, after);
+    }
+}
+END_TEST
+
+START_TEST(bad_passes)
+{
+    FOR_DEVICES (dev) {
+        struct fixture f;
+        open_fixture(&f, dev, &tiny, 2, 0);
+        struct ssa_model *small;
+        struct ssa_plan other = {0};
+        const struct ssa_plan *plans[2] = {NULL, &other};
+        float logits[11];
+        OK(ssa_model_create(&small, dev, &tiny, &(struct ssa_model_limits){.batch = 1}));
+        OK(ssa_plan_draw(&other, &(struct ssa_sample){.kind = SSA_DENSE, .length = 4}));
+        struct ssa_pass p = {.tokens = f.tokens, .targets = f.targets};
+#define BAD_PASS(model, words) FAILS(ssa_model_forward(model, &p), SSA_EINVAL, words)
+        FAILS(ssa_model_backward(f.model, 0), SSA_EINVAL, "needs a forward pass");
+        FAILS(ssa_model_read_logits(f.model, 0, 0, logits), SSA_EINVAL, "after a forward pass");
+        OK(ssa_model_forward(f.model, &p));
+        FAILS(ssa_model_backward(f.model, 0), SSA_EINVAL, "needs a forward pass");
+        FAILS(ssa_model_read_logits(f.model, 2, 0, logits), SSA_EINVAL, "no position 0 of sequence 2");
+        p.batch = 2;
+        BAD_PASS(small, "batch 2");
+        p.batch = 1;
+        p.training = 1;
+        BAD_PASS(small, "limits.training");
+        p.training = 0;
+        p.length = 9;
+        BAD_PASS(f.model, "length 9");
+        p.length = 0;
+        p.plans = plans;
+        BAD_PASS(f.model, "plan of layer 1 is of length 4");
+        p.plans = NULL;
+        f.tokens[3] = 11;
+        BAD_PASS(f.model, "token 3 is 11");
+        f.tokens[3] = 0;
+        f.targets[2] = 99;
+        BAD_PASS(f.model, "target 2 is 99");
+        p.tokens = NULL;
+        BAD_PASS(f.model, "tokens is NULL");
+        ssa_plan_finish(&other);
+        ssa_model_destroy(small);
+        close_fixture(&f);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    return test_run("model", (const TTest *const[]){matches_pytorch, finite_differences, accumulates,
+        looks_at_nothing_later, initialises_alike_everywhere, memory_is_as_foreseen, one_buffer_or_many, bad_configs,
+        refuses_what_cannot_fit, bad_passes, NULL});
+}
