@@ -169,7 +169,8 @@ struct ssa_dropout_fwd {
     struct ssa_tensor x, residual, out;
     size_t count;
     float p;
-    uint64_t seed, stream; /**< stream: a number of one's own for (step, layer, place) */
+    uint64_t seed, stream; /**< stream: a number of one's own for (step, layer, place), below 2^63: the rest is used by
+                                ssa_plan_draw() */
     size_t first;          /**< index of the first element in the stream (micro-batches) */
     size_t reserved[4];
 };

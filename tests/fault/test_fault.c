@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 24, WIDTH = 16, OUT = 8, TRIES = 8, RESULTS = ROWS * OUT + ROWS * WIDTH + WIDTH * OUT + 1 };
+enum { ROWS = 24, WIDTH = 16, HEADS = 2, OUT = 8, TRIES = 6, RESULTS = ROWS * OUT + ROWS * WIDTH + WIDTH * OUT + 1 };
 
 static __typeof__(fault_arm) *arm;
 static __typeof__(fault_count) *count;
@@ -32,12 +32,14 @@ static bool load_layer(void)
 
 /* ---- a small piece of training ---- */
 
-enum { X, W, BIAS, GAIN, Y, LOGITS, LOSS, DLOGITS, DY, DX, STATS, DW, M, V, SUM, TARGETS, TENSORS };
+enum { X, W, BIAS, GAIN, Y, LOGITS, LOSS, DLOGITS, DY, DX, STATS, DW, M, V, SUM, ATTENDED, LSE, DQ, DK, DV, PLAN,
+       TARGETS, TENSORS };
 static const size_t sizes[TENSORS] = {
     [X] = ROWS * WIDTH, [W] = WIDTH * OUT, [BIAS] = OUT,           [GAIN] = WIDTH,      [Y] = ROWS * WIDTH,
     [LOGITS] = ROWS * OUT, [LOSS] = ROWS,  [DLOGITS] = ROWS * OUT, [DY] = ROWS * WIDTH, [DX] = ROWS * WIDTH,
     [STATS] = ROWS * 2, [DW] = WIDTH * OUT, [M] = WIDTH * OUT,     [V] = WIDTH * OUT,   [SUM] = 1,
-    [TARGETS] = ROWS,
+    [ATTENDED] = ROWS * WIDTH, [LSE] = HEADS * ROWS, [DQ] = ROWS * WIDTH, [DK] = ROWS * WIDTH, [DV] = ROWS * WIDTH,
+    [PLAN] = 256, [TARGETS] = ROWS,
 };
 
 static int make_tensors(struct ssa_device *d, struct ssa_tensor *t)
@@ -62,6 +64,28 @@ done:
     return err;
 }
 
+/* Self-attention over x, and its gradients for dy. */
+static int attend(struct ssa_device *d, const struct ssa_tensor *t)
+{
+    struct ssa_plan plan = {0};
+    int err;
+    TRY(ssa_plan_draw(&plan, &(struct ssa_sample){.kind = SSA_LOCAL, .length = ROWS, .keys = 8, .own_key = 1}));
+    ck_assert_uint_le(plan.stride, sizes[PLAN]);
+    TRY(ssa_tensor_write(t[PLAN], plan.data, plan.stride));
+    TRY(ssa_attention_fwd(d, &(struct ssa_attention_fwd){
+        .q = t[X], .k = t[X], .v = t[X], .out = t[ATTENDED], .lse = t[LSE], .plan = &plan, .plan_data = t[PLAN],
+        .batch = 1, .length = ROWS, .heads = HEADS, .width = WIDTH / HEADS, .causal = 1}));
+    TRY(ssa_attention_bwd(d, &(struct ssa_attention_bwd){
+        .q = t[X], .k = t[X], .v = t[X], .out = t[ATTENDED], .lse = t[LSE], .dout = t[DY], .dq = t[DQ], .dk = t[DK],
+        .dv = t[DV], .plan = &plan, .plan_data = t[PLAN], .batch = 1, .length = ROWS, .heads = HEADS,
+        .width = WIDTH / HEADS, .causal = 1}));
+    TRY(ssa_add(d, &(struct ssa_add){.x = t[DQ], .y = t[DK], .out = t[DQ], .count = ROWS * WIDTH}));
+    TRY(ssa_add(d, &(struct ssa_add){.x = t[DQ], .y = t[DV], .out = t[DX], .count = ROWS * WIDTH}));
+done:
+    ssa_plan_finish(&plan);
+    return err;
+}
+
 static int train(struct ssa_device *d, const struct ssa_tensor *t)
 {
     int err;
@@ -73,8 +97,9 @@ static int train(struct ssa_device *d, const struct ssa_tensor *t)
                                                          .dlogits = t[DLOGITS], .rows = ROWS, .vocabulary = OUT}));
     TRY(ssa_linear_bwd(d, &(struct ssa_linear_bwd){.x = t[Y], .w = t[W], .dy = t[DLOGITS], .dx = t[DY], .dw = t[DW],
                                                    .rows = ROWS, .in = WIDTH, .out = OUT}));
+    TRY(attend(d, t));
     TRY(ssa_norm_bwd(d, &(struct ssa_norm_bwd){.x = t[X], .gain = t[GAIN], .stats = t[STATS], .dy = t[DY], .dx = t[DX],
-                                               .rows = ROWS, .width = WIDTH}));
+                                               .rows = ROWS, .width = WIDTH, .accumulate_dx = 1}));
     TRY(ssa_sum(d, &(struct ssa_sum){.x = t[DW], .out = t[SUM], .count = WIDTH * OUT, .squares = 1}));
     TRY(ssa_adamw(d, &(struct ssa_adamw){.w = t[W], .g = t[DW], .m = t[M], .v = t[V], .sumsq = t[SUM], .clip = 1,
                                          .count = WIDTH * OUT, .lr = 0.1f, .step = 1}));
