@@ -1,5 +1,5 @@
 #!/bin/sh
-# symbols.sh LIBRARY HEADER...: what the library exports starts with ssa_ and is declared in a header.
+# symbols.sh LIBRARY HEADER...: what the library exports starts with ssa_, and is what the headers declare.
 set -eu
 library=$1
 shift
@@ -13,5 +13,8 @@ failed=0
 for name in $exported; do
     # Operators are declared through the list SSA_OPS(X).
     grep -Eqw "$name|X\(${name#ssa_}\)" "$@" || { echo "exported but in no header: $name" >&2; failed=1; }
+done
+for name in $(grep -ho 'SSA_API [^;]*' "$@" | grep -o 'ssa_[a-z_0-9]*(' | tr -d '('); do
+    printf '%s\n' "$exported" | grep -qx "$name" || { echo "declared but not exported: $name" >&2; failed=1; }
 done
 exit $failed
