@@ -101,12 +101,14 @@ static void print_paragraphs(const char *text)
 static void format_default(const struct arg *a, char *text, size_t size)
 {
     *text = 0;
-    if (a->kind == ARG_KIND_INT && *(int *)a->target)
+    if (a->kind == ARG_KIND_INT && *(int *)a->target > 0)
         snprintf(text, size, " [%d]", *(int *)a->target);
     if (a->kind == ARG_KIND_U64)
         snprintf(text, size, " [%llu]", (unsigned long long)*(uint64_t *)a->target);
     if (a->kind == ARG_KIND_REAL && *(double *)a->target != 0)
         snprintf(text, size, " [%g]", *(double *)a->target);
+    if (a->kind == ARG_KIND_FLOAT && *(float *)a->target != 0)
+        snprintf(text, size, " [%g]", (double)*(float *)a->target);
     if (a->kind == ARG_KIND_TEXT && *(const char **)a->target)
         snprintf(text, size, " [%s]", *(const char **)a->target);
     if (a->kind == ARG_KIND_CHOICE && *(int *)a->target >= 0) {
@@ -137,6 +139,8 @@ void args_help(const struct arg *table, const struct args_page *page)
 {
     printf("usage: %s %s\n\n", page->name, page->usage);
     print_paragraphs(page->about);
+    if (table->kind != ARG_KIND_HEADING)
+        puts("\noptions:");
     for (const struct arg *a = table; a->kind; a++)
         if (a->kind == ARG_KIND_HEADING)
             printf("\n%s:\n", a->help);
@@ -158,13 +162,19 @@ static int refuse(const char *form, const struct arg *a, const char *word)
 static int store_number(const struct arg *a, const char *word)
 {
     char form[128];
+    double number;
     long whole;
     if (a->kind == ARG_KIND_INT && !parse_int(word, (long)a->low, (long)a->high, &whole)) {
         *(int *)a->target = (int)whole;
         return 0;
     }
-    if (a->kind == ARG_KIND_REAL && !parse_real(word, a->low, a->high, a->target))
+    if (a->kind != ARG_KIND_INT && !parse_real(word, a->low, a->high, &number)) {
+        if (a->kind == ARG_KIND_FLOAT)
+            *(float *)a->target = (float)number;
+        else
+            *(double *)a->target = number;
         return 0;
+    }
     snprintf(form, sizeof form, "a %s from %g to %.10g", a->kind == ARG_KIND_INT ? "whole number" : "number", a->low,
              a->high);
     return refuse(form, a, word);
@@ -252,7 +262,8 @@ static int bad_option(int option, char **argv)
     else if (optopt && optopt < FIRST_LONG)
         say_error("unknown option -%c (see --help)", optopt);
     else
-        say_error("%s is %s (see --help)", word, optopt ? "an option that takes no value" : "not an option, or short for several");
+        say_error("%s is %s (see --help)", word,
+                  optopt ? "an option that takes no value" : "not an option, or short for several");
     return EXIT_USAGE;
 }
 
@@ -261,7 +272,8 @@ static int take_rest(const struct args_page *page, int argc, char **argv)
 {
     for (; optind < argc; optind++) {
         if (!page->rest || page->rest->count == ARG_LIST_MAX) {
-            say_error(page->rest ? "'%s' is one file too many" : "'%s' is not expected here (see --help)", argv[optind]);
+            say_error(page->rest ? "'%s' is one file too many" : "'%s' is not expected here (see --help)",
+                      argv[optind]);
             return EXIT_USAGE;
         }
         page->rest->items[page->rest->count++] = argv[optind];
@@ -288,6 +300,8 @@ int args_parse(const struct arg *table, const struct args_page *page, int argc, 
             return bad_option(option, argv);
         if ((status = store(a, optarg)))
             return status;
+        if (page->given)
+            page->given[a - table] = 1;
     }
     return take_rest(page, argc, argv);
 }

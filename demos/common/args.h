@@ -26,6 +26,7 @@ enum arg_kind {
     ARG_KIND_INT,    /* int * */
     ARG_KIND_U64,    /* uint64_t * */
     ARG_KIND_REAL,   /* double * */
+    ARG_KIND_FLOAT,  /* float * */
     ARG_KIND_TEXT,   /* const char ** */
     ARG_KIND_CHOICE, /* int *, the number of the word in `value`, "one|two|three" */
     ARG_KIND_LIST    /* struct arg_list *, may be repeated */
@@ -54,6 +55,7 @@ struct arg_list {
      .value = (value_), .help = (help_)}
 #define ARG_INT(...) ARG_NUMBER(ARG_KIND_INT, __VA_ARGS__)
 #define ARG_REAL(...) ARG_NUMBER(ARG_KIND_REAL, __VA_ARGS__)
+#define ARG_FLOAT(...) ARG_NUMBER(ARG_KIND_FLOAT, __VA_ARGS__)
 #define ARG_WORD(kind_, letter_, name_, target_, value_, help_) \
     {.kind = (kind_), .letter = (letter_), .name = (name_), .target = (target_), .value = (value_), .help = (help_)}
 #define ARG_U64(...) ARG_WORD(ARG_KIND_U64, __VA_ARGS__)
@@ -68,6 +70,7 @@ struct args_page {
     const char *about;    /* paragraphs, wrapped when printed; a line that starts with a space is kept as it is */
     const char *examples; /* printed as it is, after the options */
     struct arg_list *rest; /* words without a dash; NULL: none are allowed */
+    unsigned char *given;  /* NULL, or for every entry of the table: set to 1 if the option was there */
 };
 
 enum { ARGS_GO = -1 };

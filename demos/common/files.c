@@ -74,9 +74,13 @@ int log_open(struct log_file *log, const char *path, bool append)
     return path && !log->stream ? say_error("%s: cannot be opened for the log: %s", path, strerror(errno)) : 0;
 }
 
-static int log_failed(const struct log_file *log)
+/* Said once: the log is given up. */
+static int log_failed(struct log_file *log)
 {
-    return say_error("%s: the log could not be written: %s", log->path, strerror(errno));
+    int status = say_error("%s: the log could not be written: %s", log->path, strerror(errno));
+    fclose(log->stream);
+    log->stream = NULL;
+    return status;
 }
 
 int log_write(struct log_file *log, json_t *record)
@@ -92,16 +96,19 @@ int log_write(struct log_file *log, json_t *record)
 
 int log_close(struct log_file *log)
 {
-    int status = log->stream && fclose(log->stream) != 0 ? log_failed(log) : 0;
+    FILE *stream = log->stream;
     log->stream = NULL;
-    return status;
+    if (stream && fclose(stream) != 0)
+        return say_error("%s: the log could not be written: %s", log->path, strerror(errno));
+    return 0;
 }
 
 /* ---- stdout ---- */
 
 int finish_stdout(void)
 {
-    return fflush(stdout) != 0 || ferror(stdout) ? say_error("the output could not be written: %s", strerror(errno)) : 0;
+    return fflush(stdout) != 0 || ferror(stdout) ? say_error("the output could not be written: %s", strerror(errno))
+                                                 : 0;
 }
 
 int print_json(json_t *object)

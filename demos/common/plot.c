@@ -66,14 +66,12 @@ static void put_panel(FILE *out, int number, const struct plot_panel *panel)
     put_quoted(out, panel->x_label);
     fputs("\nset ylabel ", out);
     put_quoted(out, panel->y_label);
-    fputs("\nset format x ", out);
-    put_quoted(out, panel->x_format);
     if (panel->y_high > panel->y_low)
         fprintf(out, "\nset yrange [%g:%g]\n", panel->y_low, panel->y_high);
     else
         fputs("\nset yrange [*:*]\n", out);
     for (int i = 0; i < panel->count; i++, comma = ", \\\n     ") {
-        fprintf(out, "%s$p%dl%d using 1:2 ", comma, number, i);
+        fprintf(out, "%s$p%dl%d using ($1*%.9g):2 ", comma, number, i, panel->x_scale ? panel->x_scale : 1);
         put_style(out, &panel->lines[i]);
         if (panel->lines[i].name) {
             fputs(" title ", out);
@@ -85,11 +83,13 @@ static void put_panel(FILE *out, int number, const struct plot_panel *panel)
     fputc('\n', out);
 }
 
-static void put_script(FILE *out, enum plot_format format, const char *title, const struct plot_panel *panels, int count)
+static void put_script(FILE *out, enum plot_format format, const char *title, const struct plot_panel *panels,
+                       int count)
 {
     int width = 560 * count, height = 430;
     if (format == PLOT_SVG)
-        fprintf(out, "set terminal svg size %d,%d noenhanced font 'Helvetica,13' background '#ffffff'\n", width, height);
+        fprintf(out, "set terminal svg size %d,%d noenhanced font 'Helvetica,13' background '#ffffff'\n", width,
+                height);
     else
         fprintf(out, "set terminal pngcairo size %d,%d noenhanced font 'Helvetica,19' fontscale 1 linewidth 1.6 "
                      "pointscale 1.6 background '#ffffff'\n", 2 * width, 2 * height);

@@ -14,7 +14,7 @@ struct plot_line {
 
 struct plot_panel {
     const char *x_label, *y_label;
-    const char *x_format; /* of the tics, as gnuplot has it: "%g", "%.1s%c" (1.5M) */
+    double x_scale;       /* x is multiplied by it; 0 means 1 */
     double y_low, y_high; /* equal: chosen by gnuplot */
     const struct plot_line *lines;
     int count;

@@ -1,0 +1,40 @@
+/* The commands of ssacl-text, and what they share. */
+#ifndef TEXT_COMMAND_H
+#define TEXT_COMMAND_H
+
+#include "args.h"
+#include "say.h"
+
+#include <jansson.h>
+#include <ssacl/ssacl.h>
+#include <ssacl/train.h>
+
+int train_main(int argc, char **argv);
+int eval_main(int argc, char **argv);
+int sample_main(int argc, char **argv);
+int report_main(int argc, char **argv);
+
+/* Set by Ctrl-C (SIGINT) and SIGTERM once catch_interrupts() was called; the second one ends the program at once. */
+extern volatile int interrupted;
+void catch_interrupts(void);
+
+/* Says the library's last error. */
+int library_failed(void);
+
+/* A device, and the model of a checkpoint on it. */
+struct loaded {
+    struct ssa_device *device;
+    struct ssa_checkpoint *checkpoint;
+    struct ssa_model *model;
+};
+int load_model(struct loaded *loaded, const char *device, const char *checkpoint, int batch);
+void unload_model(struct loaded *loaded);
+
+double bits_of(double nats);
+json_t *device_json(const struct ssa_device *device);
+json_t *model_json(const struct ssa_model_config *config);
+
+/* The last sampled pattern that a checkpoint was trained with, or NULL. */
+const struct ssa_pattern *sampled_pattern(const struct ssa_checkpoint *checkpoint);
+
+#endif

@@ -1,0 +1,223 @@
+/* ssacl-text eval: a checkpoint on held-out text, dense and as a self-ensemble. */
+#include "command.h"
+
+#include "files.h"
+#include "progress.h"
+#include "stages.h"
+#include "text.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MODE_BOTH, MODE_DENSE, MODE_ENSEMBLE, PASSES_MAX = 50 };
+
+static struct {
+    const char *checkpoint, *device, *pattern, *log;
+    struct arg_list data;
+    uint64_t seed;
+    int part, mode, passes, windows, batch, json, verbose;
+} options;
+
+static const char about[] =
+    "Measures a checkpoint on text that it was not trained on: non-overlapping windows, each byte predicted once.\n"
+    "\n"
+    "dense: one pass in which every query sees every key. ensemble: the self-ensemble of the paper, M passes that "
+    "each sample anew, their probabilities averaged for every byte, log(1/M sum p). Beside it stand the mean and "
+    "the standard deviation of the single passes. The sample is that of the checkpoint's last sampled stage, or "
+    "what --pattern says; a checkpoint without one is measured dense only.";
+
+static const char examples[] =
+    "examples:\n"
+    "  ssacl-text eval --checkpoint ssa.safetensors --data enwik8 --passes 50\n"
+    "  ssacl-text eval --checkpoint dense.safetensors --data enwik8 --pattern unbiased:ratio=0.5\n";
+
+static const struct arg table[] = {
+    ARG_TEXT('c', "checkpoint", &options.checkpoint, "FILE", "the model"),
+    ARG_LIST('d', "data", &options.data, "FILE",
+             "the text it was trained on; the part held out is found as `train` does"),
+    ARG_CHOICE('p', "part", &options.part, TEXT_PART_NAMES, "which part of it"),
+    ARG_CHOICE('m', "mode", &options.mode, "both|dense|ensemble", "what to measure"),
+    ARG_INT('M', "passes", &options.passes, 1, PASSES_MAX, "M", "passes of the ensemble"),
+    ARG_TEXT(0, "pattern", &options.pattern, "STAGE",
+             "how the ensemble samples, as a stage of `train` is written: local:ratio=0.25,look-back"),
+    ARG_INT('w', "windows", &options.windows, 0, INT_MAX, "N", "at most so many windows, spread evenly; 0: all"),
+    ARG_INT('b', "batch", &options.batch, 1, 65536, "N", "windows in a pass"),
+    ARG_U64('s', "seed", &options.seed, "N", "of the samples"),
+    ARG_TEXT('l', "log", &options.log, "FILE", "add the result to the log of the run, for `report`"),
+    ARG_TEXT(0, "device", &options.device, "NAME", "auto, cpu, opencl, opencl:PLATFORM:DEVICE, or a part of a name"),
+    ARG_FLAG('v', "verbose", &options.verbose, "what the library logs, too"),
+    ARG_FLAG(0, "json", &options.json, "one object on stdout"),
+    ARG_END};
+
+static void on_progress(void *cookie, double done)
+{
+    progress_update(done, -1, "%s", (const char *)cookie);
+}
+
+static int measure(struct ssa_model *model, const struct ssa_data *data, const struct ssa_pattern *pattern, int passes,
+                   struct ssa_scores *scores, double *ensemble)
+{
+    struct ssa_evaluation how = {.pattern = pattern, .passes = passes, .windows = (size_t)options.windows,
+                                 .seed = options.seed, .stop = &interrupted, .progress = on_progress,
+                                 .cookie = pattern ? "self-ensemble" : "dense"};
+    progress_begin("evaluating", 1);
+    int status = ssa_evaluate(model, data, &how, scores, ensemble, NULL);
+    progress_end();
+    return status == SSA_ESTOPPED ? EXIT_INTERRUPTED : status ? library_failed() : 0;
+}
+
+static json_t *scores_json(const struct ssa_scores *s)
+{
+    return json_pack("{s:f, s:f, s:I, s:f}", "bits", bits_of(s->loss), "loss", s->loss, "bytes", (json_int_t)s->tokens,
+                     "seconds", s->seconds);
+}
+
+static json_t *ensemble_json(const struct ssa_scores *s, const struct ssa_pattern *pattern, const double *ensemble)
+{
+    char text[256];
+    json_t *object = scores_json(s), *curve = json_array();
+    struct ssa_stage stage = {.pattern = *pattern};
+    stage_format(&stage, 1, text, sizeof text);
+    for (int m = 0; m < options.passes; m++)
+        json_array_append_new(curve, json_real(bits_of(ensemble[m])));
+    json_object_set_new(object, "pattern", json_string(text));
+    json_object_set_new(object, "passes", json_integer(options.passes));
+    json_object_set_new(object, "single_bits", json_real(bits_of(s->single)));
+    json_object_set_new(object, "single_spread", json_real(bits_of(s->single_spread)));
+    json_object_set_new(object, "bits_of_first", curve);
+    return object;
+}
+
+/* ---- for people ---- */
+
+static void print_row(const char *name, double bits, const char *rest)
+{
+    printf("  %-26s %8.4f %s\n", name, bits, rest);
+}
+
+static void print_ensemble(const struct ssa_scores *s, const double *ensemble)
+{
+    static const int at[] = {2, 5, 10, 25, 50};
+    char name[64], rest[64] = "";
+    if (options.passes > 1)
+        snprintf(rest, sizeof rest, "+- %.4f over %d passes", bits_of(s->single_spread), options.passes);
+    print_row("one sampled pass", bits_of(s->single), rest);
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++)
+        if (at[i] < options.passes) {
+            snprintf(name, sizeof name, "self-ensemble of %d", at[i]);
+            print_row(name, bits_of(ensemble[at[i] - 1]), "");
+        }
+    if (options.passes > 1) {
+        snprintf(name, sizeof name, "self-ensemble of %d", options.passes);
+        print_row(name, bits_of(s->loss), "");
+    }
+}
+
+/* ---- the command ---- */
+
+/* The pattern of the ensemble; NULL if there is none. */
+static int choose_pattern(const struct ssa_checkpoint *checkpoint, struct ssa_stage stages[STAGES_MAX],
+                          const struct ssa_pattern **pattern)
+{
+    const struct ssa_stage preset = {.pattern.ratio = 0.25f, .steps = 1};
+    int count;
+    *pattern = sampled_pattern(checkpoint);
+    if (options.pattern) {
+        int status = stages_parse(options.pattern, &preset, stages, &count);
+        if (status)
+            return status;
+        *pattern = &stages[0].pattern;
+        if (count != 1 || stages[0].pattern.kind == SSA_DENSE)
+            return say_error("--pattern: '%s' is not one stage of unbiased or local sampling", options.pattern);
+    }
+    if (!*pattern && options.mode == MODE_ENSEMBLE)
+        return say_error("%s: was trained without sampling; say how to sample with --pattern", options.checkpoint);
+    return 0;
+}
+
+static int evaluate(struct ssa_model *model, const struct ssa_data *data, const struct ssa_pattern *pattern,
+                    json_t *result)
+{
+    struct ssa_scores scores = {0};
+    double ensemble[PASSES_MAX];
+    int status = 0;
+    if (options.mode != MODE_ENSEMBLE && (status = measure(model, data, NULL, 1, &scores, NULL)) == 0) {
+        json_object_set_new(result, "dense", scores_json(&scores));
+        if (!options.json)
+            print_row("dense", bits_of(scores.loss), "bits per byte");
+    }
+    if (!status && options.mode != MODE_DENSE && pattern &&
+        (status = measure(model, data, pattern, options.passes, &scores, ensemble)) == 0) {
+        json_object_set_new(result, "ensemble", ensemble_json(&scores, pattern, ensemble));
+        if (!options.json)
+            print_ensemble(&scores, ensemble);
+    }
+    return status;
+}
+
+static int write_log(json_t *result)
+{
+    struct log_file log;
+    json_t *record = json_copy(result);
+    json_object_set_new(record, "event", json_string("test"));
+    int status = log_open(&log, options.log, true) || log_write(&log, record);
+    return log_close(&log) || status ? EXIT_FAILED : 0;
+}
+
+static int run(struct loaded *loaded, struct text *text)
+{
+    static const char *const part_names[] = {"train", "valid", "test"};
+    struct ssa_stage stages[STAGES_MAX];
+    const struct ssa_pattern *pattern;
+    if (load_model(loaded, options.device, options.checkpoint, options.batch) ||
+        text_load(text, &options.data, ssa_checkpoint_model(loaded->checkpoint)->length))
+        return EXIT_FAILED;
+    int status = choose_pattern(loaded->checkpoint, stages, &pattern);
+    if (status)
+        return status;
+    struct ssa_data data = text_data(text, (enum text_part)options.part);
+    json_t *result = json_pack("{s:s, s:s, s:i, s:i, s:o}", "checkpoint", options.checkpoint, "part",
+                               part_names[options.part], "step", ssa_checkpoint_step(loaded->checkpoint), "length",
+                               ssa_checkpoint_model(loaded->checkpoint)->length, "device", device_json(loaded->device));
+    if (!options.json)
+        printf("%s after step %d, on the %s part (%zu bytes)\n", options.checkpoint,
+               ssa_checkpoint_step(loaded->checkpoint), part_names[options.part], data.count);
+    catch_interrupts();
+    status = evaluate(loaded->model, &data, pattern, result);
+    if (!status && options.log)
+        status = write_log(result);
+    if (!status)
+        status = options.json ? print_json(json_incref(result)) : finish_stdout();
+    json_decref(result);
+    return status;
+}
+
+static const struct args_page page = {.name = "ssacl-text eval", .usage = "--checkpoint FILE --data FILE [options]",
+                                       .about = about, .examples = examples};
+
+int eval_main(int argc, char **argv)
+{
+    struct loaded loaded = {0};
+    struct text text = {0};
+    options.part = TEXT_TEST;
+    options.passes = 10;
+    options.batch = 8;
+    options.device = "auto";
+    int status = args_parse(table, &page, argc, argv);
+    if (status != ARGS_GO)
+        return status;
+    if (!options.checkpoint) {
+        say_error("give --checkpoint FILE (see --help)");
+        return EXIT_USAGE;
+    }
+    if (options.log && access(options.log, W_OK) != 0)
+        return say_error("%s: cannot be written: %s; --log names the log of the run", options.log, strerror(errno));
+    say_set_quiet(options.json);
+    say_library_log(options.verbose);
+    status = run(&loaded, &text);
+    unload_model(&loaded);
+    text_free(&text);
+    return status;
+}

@@ -1,0 +1,106 @@
+#include "profile.h"
+
+#include "stages.h"
+
+#include <stdlib.h>
+
+struct profile {
+    struct ssa_model *model;
+    const struct ssa_train_config *training;
+    struct ssa_pass pass;
+    struct ssa_plan *plans;
+    const struct ssa_plan **pointers;
+    int layers, passes, micro_batches;
+    double seconds, attention_seconds; /* of the whole run */
+};
+
+/* Inputs and targets: neighbouring windows from the start of the text. */
+static int make_tokens(struct profile *p, const struct ssa_data *data)
+{
+    const unsigned char *bytes = data->items;
+    size_t count = (size_t)p->pass.batch * (size_t)p->pass.length;
+    int32_t *tokens = malloc(2 * count * sizeof *tokens);
+    p->pass.tokens = tokens;
+    p->pass.targets = tokens + count;
+    for (size_t i = 0; tokens && i < count; i++) {
+        tokens[i] = bytes[i % (data->count - 1)];
+        tokens[count + i] = bytes[i % (data->count - 1) + 1];
+    }
+    return tokens ? SSA_OK : SSA_ENOMEM;
+}
+
+/* Draws every layer's plan; `pairs` becomes (query, key) pairs over all layers and the micro-batch. */
+static int draw_plans(struct profile *p, const struct ssa_pattern *pattern, uint64_t step, double *pairs)
+{
+    *pairs = 0;
+    for (int l = 0; l < p->layers; l++) {
+        struct ssa_sample how;
+        int status = ssa_pattern_sample(pattern, l, p->layers, p->pass.length, p->pass.batch, &how);
+        how.step = step;
+        how.layer = (uint32_t)l;
+        if (status || (status = ssa_plan_draw(&p->plans[l], &how)))
+            return status;
+        p->pointers[l] = &p->plans[l];
+        *pairs += p->plans[l].pairs * (p->plans[l].examples == 1 ? p->pass.batch : 1);
+    }
+    return SSA_OK;
+}
+
+static int one_pass(struct profile *p, const struct ssa_pattern *pattern, uint64_t step, double *pairs)
+{
+    int status = draw_plans(p, pattern, step, pairs);
+    p->pass.step = step;
+    status = status ? status : ssa_model_forward(p->model, &p->pass);
+    status = status ? status : ssa_model_backward(p->model, 0);
+    return status ? status : ssa_device_finish(ssa_model_get_device(p->model));
+}
+
+static int profile_stage(struct profile *p, const struct ssa_stage *stage, json_t *list)
+{
+    struct ssa_device *device = ssa_model_get_device(p->model);
+    char pattern[256];
+    double pairs;
+    int status = one_pass(p, &stage->pattern, 0, &pairs); /* kernels are built now, not while timed */
+    double all = ssa_device_seconds(device, ""), attention = ssa_device_seconds(device, "attention");
+    ssa_device_set_timing(device, 1);
+    for (int i = 0; i < p->passes && !status; i++)
+        status = one_pass(p, &stage->pattern, 1 + (uint64_t)i, &pairs);
+    ssa_device_set_timing(device, 0);
+    double scale = (double)p->micro_batches / p->passes;
+    all = scale * (ssa_device_seconds(device, "") - all);
+    attention = scale * (ssa_device_seconds(device, "attention") - attention);
+    p->seconds += stage->steps * all;
+    p->attention_seconds += stage->steps * attention;
+    stage_format(stage, 1, pattern, sizeof pattern);
+    json_array_append_new(list, json_pack("{s:s, s:i, s:f, s:f, s:f}", "pattern", pattern, "steps", stage->steps,
+                                          "seconds", all, "attention_seconds", attention, "score_bytes",
+                                          4 * pairs / p->layers * ssa_model_get_config(p->model)->heads));
+    return status;
+}
+
+int profile_run(struct ssa_model *model, const struct ssa_train_config *training, const struct ssa_data *data,
+                int passes, json_t **profile)
+{
+    const struct ssa_model_config *config = ssa_model_get_config(model);
+    int batch = ssa_model_get_limits(model)->batch, layers = config->layers;
+    struct profile p = {.model = model, .training = training, .layers = layers, .passes = passes,
+                        .micro_batches = training->batch ? training->batch / batch : 1,
+                        .pass = {.batch = batch, .length = config->length, .training = 1}};
+    json_t *list = json_array();
+    p.plans = calloc((size_t)layers, sizeof *p.plans);
+    p.pointers = calloc((size_t)layers, sizeof *p.pointers);
+    p.pass.plans = p.pointers;
+    int status = p.plans && p.pointers ? make_tokens(&p, data) : SSA_ENOMEM;
+    for (int i = 0; i < training->stage_count && !status; i++)
+        status = profile_stage(&p, &training->stages[i], list);
+    if (!status)
+        *profile = json_pack("{s:i, s:i, s:O, s:f, s:f}", "passes", passes, "batch", batch, "stages", list,
+                             "attention_seconds", p.attention_seconds, "seconds", p.seconds);
+    json_decref(list);
+    for (int l = 0; l < layers && p.plans; l++)
+        ssa_plan_finish(&p.plans[l]);
+    free(p.plans);
+    free(p.pointers);
+    free((void *)p.pass.tokens);
+    return status;
+}

@@ -1,0 +1,304 @@
+/* ssacl-text report: runs side by side, as a table and as curves. */
+#include "command.h"
+
+#include "files.h"
+#include "plot.h"
+#include "run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RUNS_MAX = 16, CURVE_POINTS = 400 };
+
+static struct {
+    struct arg_list logs;
+    const char *out, *title;
+    int json;
+} options;
+
+static const char about[] =
+    "Reads the logs of one or several runs of `train` (and what `eval --log` added to them). Prints a table; with "
+    "--out draws NAME.svg and NAME.png: bits per byte against bytes read and against seconds of training (without "
+    "the time for evaluations). Faint: training, averaged. Full line: validation, dense. Dashed: validation, one "
+    "sampled pass, while a stage samples. Pictures need gnuplot.";
+
+static const char examples[] = "examples:\n  ssacl-text report dense.jsonl ssa.jsonl --out curves\n";
+
+static const struct arg table[] = {
+    ARG_TEXT('o', "out", &options.out, "NAME", "draw NAME.svg and NAME.png"),
+    ARG_TEXT('t', "title", &options.title, "TEXT", "title of the picture"),
+    ARG_FLAG(0, "json", &options.json, "the table as one object on stdout"),
+    ARG_END};
+
+/* ---- figures of a run ---- */
+
+static double last_of(const struct series *s, const double *values)
+{
+    return s->count ? values[s->count - 1] : NAN;
+}
+
+/* The mean over the last twentieth of a run, since one step's loss is mostly noise. */
+static double train_bits(const struct run *r)
+{
+    const struct series *s = &r->train;
+    double sum = 0;
+    size_t count = s->count / 20 + 1;
+    for (size_t i = 0; i < count && count <= s->count; i++)
+        sum += s->bits[s->count - 1 - i];
+    return count <= s->count ? sum / (double)count : NAN;
+}
+
+static double valid_bits(const struct run *r)
+{
+    return last_of(&r->dense, r->dense.bits);
+}
+
+static double tokens_of(const struct run *r)
+{
+    return last_of(&r->train, r->train.tokens);
+}
+
+static double seconds_of(const struct run *r)
+{
+    return last_of(&r->train, r->train.seconds);
+}
+
+static double speed(const struct run *r)
+{
+    return tokens_of(r) / seconds_of(r);
+}
+
+/* Of the scores of one layer and micro-batch, in the first stage: what fused attention does not store. */
+static double score_bytes(const struct run *r)
+{
+    return json_number(json_array_get(json_object_get(r->profile, "stages"), 0), "score_bytes");
+}
+
+/* A figure of the table: how it is called, computed and printed. */
+static const struct figure {
+    const char *key, *name, *format;
+    double scale;
+    const char *in_log; /* "event.path"; NULL: `compute` */
+    double (*compute)(const struct run *r);
+} figures[] = {
+    {"parameters", "parameters (millions)", "%.2f", 1e-6, "start.parameters", NULL},
+    {"tokens", "bytes trained on (millions)", "%.2f", 1e-6, NULL, tokens_of},
+    {"train_bits", "training, bits per byte", "%.3f", 1, NULL, train_bits},
+    {"valid_bits", "validation, dense", "%.3f", 1, NULL, valid_bits},
+    {"test_dense_bits", "test, dense", "%.4f", 1, "test.dense.bits", NULL},
+    {"test_single_bits", "test, one sampled pass", "%.4f", 1, "test.ensemble.single_bits", NULL},
+    {"test_ensemble_bits", "test, self-ensemble", "%.4f", 1, "test.ensemble.bits", NULL},
+    {"test_passes", "  of so many passes", "%.0f", 1, "test.ensemble.passes", NULL},
+    {"seconds", "seconds of training", "%.1f", 1, NULL, seconds_of},
+    {"tokens_per_second", "bytes per second", "%.0f", 1, NULL, speed},
+    {"attention_seconds", "seconds in attention (1)", "%.1f", 1, "profile.attention_seconds", NULL},
+    {"score_bytes", "scores not stored, MiB (2)", "%.1f", 1.0 / 1048576, NULL, score_bytes},
+    {"peak_bytes", "peak device memory, MiB", "%.0f", 1.0 / 1048576, "end.peak_bytes", NULL},
+};
+enum { FIGURES = sizeof figures / sizeof *figures };
+
+static double figure_of(const struct run *r, const struct figure *f)
+{
+    if (f->compute)
+        return f->compute(r);
+    const json_t *event = !strncmp(f->in_log, "start.", 6)   ? r->start
+                          : !strncmp(f->in_log, "test.", 5)  ? r->test
+                          : !strncmp(f->in_log, "end.", 4)   ? r->end
+                                                             : r->profile;
+    return json_number(event, strchr(f->in_log, '.') + 1);
+}
+
+/* ---- table ---- */
+
+static int is_known(const struct run *runs, int count, const struct figure *f)
+{
+    for (int r = 0; r < count; r++)
+        if (isfinite(figure_of(&runs[r], f)))
+            return 1;
+    return 0;
+}
+
+static void print_figure(const struct run *runs, int count, const struct figure *f)
+{
+    char cell[64];
+    printf("%-30s", f->name);
+    for (int r = 0; r < count; r++) {
+        double value = figure_of(&runs[r], f);
+        snprintf(cell, sizeof cell, f->format, value * f->scale);
+        printf(" %14s", isfinite(value) ? cell : "-");
+    }
+    putchar('\n');
+}
+
+static void print_table(const struct run *runs, int count)
+{
+    printf("%-30s", "");
+    for (int r = 0; r < count; r++)
+        printf(" %14.14s", runs[r].name);
+    putchar('\n');
+    for (int f = 0; f < FIGURES; f++)
+        if (is_known(runs, count, &figures[f]))
+            print_figure(runs, count, &figures[f]);
+    for (int r = 0; r < count; r++)
+        if (runs[r].profile) {
+            puts("(1) forward and backward, of the whole run, estimated from timed passes of each stage\n"
+                 "(2) keys x queries x heads of a pass and layer in the first stage: what attention that is not fused\n"
+                 "    would store; here it is recomputed");
+            break;
+        }
+}
+
+static json_t *table_json(const struct run *runs, int count)
+{
+    json_t *list = json_array();
+    for (int r = 0; r < count; r++) {
+        json_t *row = json_pack("{s:s}", "run", runs[r].name);
+        for (int f = 0; f < FIGURES; f++) {
+            double value = figure_of(&runs[r], &figures[f]);
+            json_object_set_new(row, figures[f].key, isfinite(value) ? json_real(value) : json_null());
+        }
+        json_object_set(row, "stages", json_object_get(runs[r].start, "stages"));
+        json_object_set(row, "device", json_object_get(runs[r].start, "device"));
+        json_array_append_new(list, row);
+    }
+    return list;
+}
+
+/* ---- curves ---- */
+
+/* Averages neighbouring points, so that a curve has at most CURVE_POINTS. */
+static int thin(const struct series *s, struct series *thinned)
+{
+    size_t bin = s->count / CURVE_POINTS + 1, count = (s->count + bin - 1) / bin;
+    double *values = calloc(count * 3 + 1, sizeof *values);
+    if (!values)
+        return say_error("no memory for the curves");
+    *thinned = (struct series){.tokens = values, .seconds = values + count, .bits = values + 2 * count, .count = count};
+    for (size_t i = 0; i < s->count; i++) {
+        double share = 1.0 / (double)((i / bin + 1) * bin <= s->count ? bin : s->count - i / bin * bin);
+        thinned->tokens[i / bin] += share * s->tokens[i];
+        thinned->seconds[i / bin] += share * s->seconds[i];
+        thinned->bits[i / bin] += share * s->bits[i];
+    }
+    return 0;
+}
+
+/* The first losses of a run would squeeze all others to the floor: cut the axis where a twentieth of it is over. */
+static void choose_range(const struct series *curves, int count, double *low, double *high)
+{
+    *low = INFINITY;
+    *high = 0;
+    for (int r = 0; r < count; r++)
+        for (size_t i = curves[r].count / 20; i < curves[r].count; i++) {
+            *low = fmin(*low, curves[r].bits[i]);
+            *high = fmax(*high, curves[r].bits[i]);
+        }
+    *low = *low < *high ? *low - 0.06 * (*high - *low) : *high;
+}
+
+static void add_line(struct plot_line *lines, int *count, const struct series *s, int seconds, int colour, int style,
+                     const char *name)
+{
+    if (s->count)
+        lines[(*count)++] = (struct plot_line){.name = name, .x = seconds ? s->seconds : s->tokens, .y = s->bits,
+                                               .count = s->count, .colour = colour, .style = style};
+}
+
+static int make_lines(const struct run *runs, const struct series *curves, int count, int seconds,
+                      char names[RUNS_MAX][96], struct plot_line *lines)
+{
+    int n = 0;
+    for (int r = 0; r < count; r++)
+        add_line(lines, &n, &curves[r], seconds, r, PLOT_FAINT, runs[r].dense.count ? NULL : runs[r].name);
+    for (int r = 0; r < count; r++) {
+        snprintf(names[r], sizeof names[r], "%.63s, sampled pass", runs[r].name);
+        add_line(lines, &n, &runs[r].dense, seconds, r, PLOT_SOLID, runs[r].name);
+        add_line(lines, &n, &runs[r].sampled, seconds, r, PLOT_DASHED, names[r]);
+    }
+    return n;
+}
+
+static int draw(const struct run *runs, const struct series *curves, int count, const char *svg, const char *png)
+{
+    struct plot_line lines[2][3 * RUNS_MAX];
+    char names[RUNS_MAX][96];
+    double low, high, longest = 0;
+    choose_range(curves, count, &low, &high);
+    for (int r = 0; r < count; r++)
+        longest = fmax(longest, seconds_of(&runs[r]));
+    int minutes = longest > 600;
+    struct plot_panel panels[2] = {
+        {.x_label = "million bytes trained on", .y_label = "bits per byte", .x_scale = 1e-6},
+        {.x_label = minutes ? "minutes of training" : "seconds of training", .y_label = "bits per byte",
+         .x_scale = minutes ? 1 / 60.0 : 1}};
+    for (int p = 0; p < 2; p++) {
+        panels[p].count = make_lines(runs, curves, count, p, names, lines[p]);
+        panels[p].lines = lines[p];
+        panels[p].y_low = low;
+        panels[p].y_high = high;
+    }
+    return plot_draw(svg, PLOT_SVG, options.title, panels, 2) || plot_draw(png, PLOT_PNG, options.title, panels, 2);
+}
+
+static int draw_all(const struct run *runs, int count, const char *svg, const char *png)
+{
+    struct series curves[RUNS_MAX] = {0};
+    int status = 0;
+    for (int r = 0; r < count && !status; r++)
+        status = thin(&runs[r].train, &curves[r]);
+    status = status || draw(runs, curves, count, svg, png);
+    for (int r = 0; r < count; r++)
+        free(curves[r].tokens);
+    return status ? EXIT_FAILED : 0;
+}
+
+/* ---- the command ---- */
+
+static int report(const struct run *runs, int count)
+{
+    char svg[4096], png[4096];
+    snprintf(svg, sizeof svg, "%s.svg", options.out ? options.out : "");
+    snprintf(png, sizeof png, "%s.png", options.out ? options.out : "");
+    if (options.out && (file_check_target(svg) || file_check_target(png) || plot_check() ||
+                        draw_all(runs, count, svg, png)))
+        return EXIT_FAILED;
+    if (options.json) {
+        json_t *object = json_pack("{s:o}", "runs", table_json(runs, count));
+        if (options.out)
+            json_object_set_new(object, "pictures", json_pack("[s, s]", svg, png));
+        return print_json(object);
+    }
+    print_table(runs, count);
+    if (options.out)
+        printf("curves: %s, %s\n", svg, png);
+    return finish_stdout();
+}
+
+static const struct args_page page = {.name = "ssacl-text report", .usage = "LOG.jsonl... [options]",
+                                       .about = about, .examples = examples,
+                                       .rest = &options.logs};
+
+int report_main(int argc, char **argv)
+{
+    struct run runs[RUNS_MAX];
+    int read = 0;
+    options.title = "Loss in training";
+    int status = args_parse(table, &page, argc, argv);
+    if (status != ARGS_GO)
+        return status;
+    if (options.logs.count == 0 || options.logs.count > RUNS_MAX) {
+        say_error("give one to %d logs that `ssacl-text train --log` wrote (see --help)", RUNS_MAX);
+        return EXIT_USAGE;
+    }
+    for (status = 0; read < options.logs.count && !status; read += !status)
+        status = run_read(&runs[read], options.logs.items[read]);
+    for (int r = 0; r < read && !status; r++)
+        if (!runs[r].train.count)
+            status = say_error("%s: holds no step of training", options.logs.items[r]);
+    if (!status)
+        status = report(runs, read);
+    for (int r = 0; r < read; r++)
+        run_free(&runs[r]);
+    return status;
+}

@@ -1,0 +1,154 @@
+#include "run.h"
+
+#include "say.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+double json_number(const json_t *object, const char *path)
+{
+    char key[64];
+    while (object && *path) {
+        size_t n = strcspn(path, ".");
+        snprintf(key, sizeof key, "%.*s", (int)n, path);
+        object = json_object_get(object, key);
+        path += n + (path[n] == '.');
+    }
+    return json_is_number(object) ? json_number_value(object) : NAN;
+}
+
+/* ---- series ---- */
+
+static int grow(double **values, size_t count)
+{
+    double *more = realloc(*values, count * sizeof **values);
+    if (more)
+        *values = more;
+    return more ? 0 : say_error("no memory for the log");
+}
+
+static int add_point(struct series *s, const json_t *record, const char *what)
+{
+    double bits = json_number(record, what);
+    if (isnan(bits))
+        return 0;
+    if (s->count == s->capacity) {
+        size_t capacity = s->capacity ? 2 * s->capacity : 256;
+        if (grow(&s->step, capacity) || grow(&s->tokens, capacity) || grow(&s->seconds, capacity) ||
+            grow(&s->bits, capacity))
+            return EXIT_FAILED;
+        s->capacity = capacity;
+    }
+    s->step[s->count] = json_number(record, "step");
+    s->tokens[s->count] = json_number(record, "tokens");
+    s->seconds[s->count] = json_number(record, "seconds");
+    s->bits[s->count++] = bits;
+    return 0;
+}
+
+static void forget_after(struct series *s, double step)
+{
+    while (s->count && s->step[s->count - 1] > step)
+        s->count--;
+}
+
+static void free_series(struct series *s)
+{
+    free(s->step);
+    free(s->tokens);
+    free(s->seconds);
+    free(s->bits);
+}
+
+double run_seconds_at(const struct run *run, double step)
+{
+    double seconds = 0;
+    for (size_t i = 0; i < run->train.count && run->train.step[i] <= step; i++)
+        seconds = run->train.seconds[i];
+    return seconds;
+}
+
+/* ---- records ---- */
+
+static void keep(json_t **slot, json_t *record)
+{
+    json_decref(*slot);
+    *slot = json_incref(record);
+}
+
+static int take(struct run *run, json_t *record)
+{
+    const char *event = json_string_value(json_object_get(record, "event"));
+    if (!event)
+        return -1;
+    if (!strcmp(event, "step"))
+        return add_point(&run->train, record, "bits");
+    if (!strcmp(event, "evaluation"))
+        return add_point(&run->dense, record, "dense") || add_point(&run->sampled, record, "sampled");
+    if (!strcmp(event, "resume")) {
+        double step = json_number(record, "step");
+        forget_after(&run->train, step);
+        forget_after(&run->dense, step);
+        forget_after(&run->sampled, step);
+    }
+    json_t **slot = !strcmp(event, "start")     ? &run->start
+                    : !strcmp(event, "end")     ? &run->end
+                    : !strcmp(event, "profile") ? &run->profile
+                    : !strcmp(event, "test")    ? &run->test
+                                                : NULL;
+    if (slot)
+        keep(slot, record);
+    return 0;
+}
+
+static void set_name(struct run *run, const char *path)
+{
+    const char *base = strrchr(path, '/');
+    snprintf(run->name, sizeof run->name, "%.63s", base ? base + 1 : path);
+    char *ending = strstr(run->name, ".jsonl");
+    if (ending && ending != run->name)
+        *ending = 0;
+}
+
+int run_read(struct run *run, const char *path)
+{
+    int status = 0, number = 0;
+    char *line = NULL;
+    size_t size = 0;
+    FILE *file = fopen(path, "r");
+    memset(run, 0, sizeof *run);
+    set_name(run, path);
+    if (!file)
+        return say_error("%s: cannot be opened: %s", path, strerror(errno));
+    for (errno = 0; !status && getline(&line, &size, file) > 0; number++) {
+        json_t *record = json_loads(line, 0, NULL);
+        if (!record && number && !strchr(line, '\n'))
+            break; /* a run that was killed may leave half a line behind */
+        if (!record || (status = take(run, record)) < 0)
+            status = say_error("%s: line %d is not a record of a training log; give a file that --log wrote", path,
+                               number + 1);
+        json_decref(record);
+    }
+    if (!status && (ferror(file) || number == 0))
+        status = say_error("%s: %s", path, ferror(file) ? strerror(errno) : "is empty; give a file that --log wrote");
+    free(line);
+    fclose(file);
+    if (status)
+        run_free(run);
+    return status;
+}
+
+void run_free(struct run *run)
+{
+    free_series(&run->train);
+    free_series(&run->dense);
+    free_series(&run->sampled);
+    json_decref(run->start);
+    json_decref(run->end);
+    json_decref(run->profile);
+    json_decref(run->test);
+    memset(run, 0, sizeof *run);
+}

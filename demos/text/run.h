@@ -1,0 +1,37 @@
+/* A run as its JSONL log tells it. Every line is an object with "event":
+ *   start       what was run: "device", "model", "stages", "parameters", "tokens_per_step", "memory"
+ *   resume      a checkpoint was taken up at "step"; lines of later steps that stand before it do not count
+ *   step        "step", "stage", "tokens", "seconds" (training only), "loss" (nats), "bits", "lr", "gradient_norm"
+ *   evaluation  "step", "tokens", "seconds", "dense" and, in a sampled stage, "sampled" (bits per byte, validation)
+ *   profile     where the time of a step goes, see profile.h
+ *   end         "status", "step", "tokens", "seconds", "peak_bytes"
+ *   test        what `ssacl-text eval` measured
+ */
+#ifndef TEXT_RUN_H
+#define TEXT_RUN_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+struct series {
+    double *step, *tokens, *seconds, *bits;
+    size_t count, capacity;
+};
+
+struct run {
+    char name[64]; /* of the file, without folder and .jsonl */
+    struct series train, dense, sampled;
+    json_t *start, *end, *profile, *test; /* the last of each, or NULL */
+};
+
+/* Says what is wrong with the file, and on which line, and returns non-zero. */
+int run_read(struct run *run, const char *path);
+void run_free(struct run *run);
+
+/* Training seconds up to a step; 0 where the log does not say. */
+double run_seconds_at(const struct run *run, double step);
+
+/* A number inside nested objects, "dense.bits"; NAN if it is not there. `object` may be NULL. */
+double json_number(const json_t *object, const char *path);
+
+#endif

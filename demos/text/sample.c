@@ -1,0 +1,173 @@
+/* ssacl-text sample: what a checkpoint writes. */
+#include "command.h"
+
+#include "files.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PROMPT_MAX = 1 << 16 };
+
+static struct {
+    const char *checkpoint, *device, *prompt;
+    uint64_t seed;
+    float temperature;
+    int count, top_k, json, verbose;
+} options;
+
+static const char about[] =
+    "Continues a prompt byte by byte with dense attention, and prints prompt and continuation as they come. On a "
+    "terminal control characters are shown as '?'.";
+
+static const char examples[] =
+    "examples:\n"
+    "  ssacl-text sample --checkpoint ssa.safetensors --prompt 'The history of' --count 500\n"
+    "  head -c 300 chapter.txt | ssacl-text sample -c ssa.safetensors --prompt - --temperature 0\n";
+
+static const struct arg table[] = {
+    ARG_TEXT('c', "checkpoint", &options.checkpoint, "FILE", "the model"),
+    ARG_TEXT('p', "prompt", &options.prompt, "TEXT", "what to continue; - reads it from stdin"),
+    ARG_INT('n', "count", &options.count, 1, INT_MAX, "N", "bytes to write"),
+    ARG_FLOAT('t', "temperature", &options.temperature, 0, 100, "T",
+              "below 1 more likely bytes get likelier; 0: always the likeliest"),
+    ARG_INT('k', "top-k", &options.top_k, 0, 256, "K", "draw from the K likeliest bytes only; 0: from all"),
+    ARG_U64('s', "seed", &options.seed, "N", "of the draws"),
+    ARG_TEXT(0, "device", &options.device, "NAME", "auto, cpu, opencl, opencl:PLATFORM:DEVICE, or a part of a name"),
+    ARG_FLAG('v', "verbose", &options.verbose, "what the library logs, too"),
+    ARG_FLAG(0, "json", &options.json, "one object on stdout"),
+    ARG_END};
+
+static void put_byte(int byte)
+{
+    int control = byte < ' ' && byte != '\n' && byte != '\t';
+    putchar(control && isatty(STDOUT_FILENO) ? '?' : byte);
+}
+
+static int on_token(void *cookie, int32_t token)
+{
+    (void)cookie;
+    if (!options.json) {
+        put_byte(token);
+        fflush(stdout);
+    }
+    return interrupted;
+}
+
+/* ---- JSON ---- */
+
+/* Length of the well-formed UTF-8 sequence at the start, or 0. */
+static size_t utf8_length(const unsigned char *s, size_t size)
+{
+    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+    if (n > size)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    int too_long = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
+    int no_character = (s[0] == 0xed && s[1] >= 0xa0) || (s[0] == 0xf4 && s[1] >= 0x90);
+    return n > 1 && (too_long || no_character) ? 0 : n;
+}
+
+/* A JSON string of bytes that need not be UTF-8: what is none becomes U+FFFD. */
+static json_t *text_json(const unsigned char *bytes, size_t size)
+{
+    char *text = malloc(3 * size + 1);
+    size_t length = 0;
+    for (size_t i = 0; text && i < size;) {
+        size_t n = utf8_length(bytes + i, size - i);
+        memcpy(text + length, n ? (const char *)bytes + i : "\xef\xbf\xbd", n ? n : 3);
+        length += n ? n : 3;
+        i += n ? n : 1;
+    }
+    json_t *string = text ? json_stringn(text, length) : NULL;
+    free(text);
+    return string;
+}
+
+static int print_result(const unsigned char *prompt, size_t prompt_size, const int32_t *tokens, size_t count)
+{
+    unsigned char *bytes = malloc(count + 1);
+    json_t *list = json_array();
+    for (size_t i = 0; bytes && i < count; i++) {
+        bytes[i] = (unsigned char)tokens[i];
+        json_array_append_new(list, json_integer(tokens[i]));
+    }
+    json_t *result = json_pack("{s:s, s:o, s:o, s:o, s:I}", "checkpoint", options.checkpoint, "prompt",
+                               text_json(prompt, prompt_size), "text", bytes ? text_json(bytes, count) : NULL, "bytes",
+                               list, "seed", (json_int_t)options.seed);
+    free(bytes);
+    return print_json(result);
+}
+
+/* ---- the command ---- */
+
+static int read_prompt(unsigned char *prompt, size_t *size)
+{
+    if (strcmp(options.prompt, "-")) {
+        *size = strlen(options.prompt);
+        if (*size > PROMPT_MAX)
+            return say_error("--prompt: %zu bytes, more than %d", *size, PROMPT_MAX);
+        memcpy(prompt, options.prompt, *size);
+        return 0;
+    }
+    *size = fread(prompt, 1, PROMPT_MAX, stdin);
+    return *size ? 0 : say_error("--prompt -: stdin is empty; give at least one byte");
+}
+
+static int generate(struct ssa_model *model, const unsigned char *prompt, size_t prompt_size)
+{
+    int32_t *input = malloc(prompt_size * sizeof *input), *output = calloc((size_t)options.count, sizeof *output);
+    struct ssa_generation how = {.temperature = options.temperature > 0 ? options.temperature : -1,
+                                 .top_k = options.top_k, .seed = options.seed, .token = on_token};
+    int status = input && output ? 0 : say_error("no memory for %d bytes of text", options.count);
+    for (size_t i = 0; i < prompt_size && !status; i++) {
+        input[i] = prompt[i];
+        if (!options.json)
+            put_byte(prompt[i]);
+    }
+    if (!status) {
+        int outcome = ssa_generate(model, input, prompt_size, (size_t)options.count, output, &how);
+        if (outcome && !interrupted)
+            status = library_failed();
+    }
+    if (!status && options.json && !interrupted)
+        status = print_result(prompt, prompt_size, output, (size_t)options.count);
+    else if (!options.json)
+        putchar('\n');
+    free(input);
+    free(output);
+    return status ? status : interrupted ? EXIT_INTERRUPTED : finish_stdout();
+}
+
+static const struct args_page page = {.name = "ssacl-text sample", .usage = "--checkpoint FILE [options]",
+                                       .about = about, .examples = examples};
+
+int sample_main(int argc, char **argv)
+{
+    static unsigned char prompt[PROMPT_MAX];
+    struct loaded loaded = {0};
+    size_t size;
+    options.prompt = "The ";
+    options.count = 400;
+    options.temperature = 0.8f;
+    options.device = "auto";
+    int status = args_parse(table, &page, argc, argv);
+    if (status != ARGS_GO)
+        return status;
+    if (!options.checkpoint) {
+        say_error("give --checkpoint FILE (see --help)");
+        return EXIT_USAGE;
+    }
+    say_library_log(options.verbose);
+    status = read_prompt(prompt, &size);
+    if (!status)
+        status = load_model(&loaded, options.device, options.checkpoint, 1);
+    catch_interrupts();
+    if (!status)
+        status = generate(loaded.model, prompt, size);
+    unload_model(&loaded);
+    return status;
+}

@@ -1,0 +1,61 @@
+#include "command.h"
+
+#include <math.h>
+
+int library_failed(void)
+{
+    return say_error("%s", ssa_last_error());
+}
+
+double bits_of(double nats)
+{
+    return nats / log(2.0);
+}
+
+int load_model(struct loaded *loaded, const char *device, const char *checkpoint, int batch)
+{
+    struct ssa_model_limits limits = {.batch = batch};
+    *loaded = (struct loaded){0};
+    if (ssa_checkpoint_open(&loaded->checkpoint, checkpoint) == SSA_OK &&
+        ssa_device_open(&loaded->device, device) == SSA_OK &&
+        ssa_model_create(&loaded->model, loaded->device, ssa_checkpoint_model(loaded->checkpoint), &limits) == SSA_OK &&
+        ssa_checkpoint_load(loaded->checkpoint, loaded->model, NULL) == SSA_OK)
+        return 0;
+    library_failed();
+    unload_model(loaded);
+    return EXIT_FAILED;
+}
+
+void unload_model(struct loaded *loaded)
+{
+    ssa_model_destroy(loaded->model);
+    ssa_device_close(loaded->device);
+    ssa_checkpoint_close(loaded->checkpoint);
+    *loaded = (struct loaded){0};
+}
+
+json_t *device_json(const struct ssa_device *device)
+{
+    struct ssa_device_info info = {0};
+    ssa_device_get_info(device, &info);
+    return json_pack("{s:s, s:s, s:s, s:s, s:i}", "id", info.id, "name", info.name, "platform", info.platform, "driver",
+                     info.driver, "units", info.units);
+}
+
+json_t *model_json(const struct ssa_model_config *c)
+{
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:b, s:f}", "layers", c->layers, "heads", c->heads,
+                     "kv_heads", c->kv_heads ? c->kv_heads : c->heads, "width", c->width, "hidden",
+                     c->hidden ? c->hidden : 4 * c->width, "vocabulary", c->vocabulary, "length", c->length,
+                     "positions", c->positions == SSA_POSITIONS_LEARNED ? "learned" : "rotary", "norm",
+                     c->norm == SSA_NORM_RMS ? "rms" : "layer", "tied", !c->untied, "dropout", (double)c->dropout);
+}
+
+const struct ssa_pattern *sampled_pattern(const struct ssa_checkpoint *checkpoint)
+{
+    const struct ssa_train_config *training = ssa_checkpoint_training(checkpoint);
+    for (int i = training ? training->stage_count - 1 : -1; i >= 0; i--)
+        if (training->stages[i].pattern.kind != SSA_DENSE)
+            return &training->stages[i].pattern;
+    return NULL;
+}

@@ -1,0 +1,191 @@
+#include "stages.h"
+
+#include "args.h"
+#include "say.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#define KINDS "dense|unbiased|local"
+static const char *const kind_names[] = {"dense", "unbiased", "local"};
+
+/* ---- keys ---- */
+
+enum key_kind { KEY_FLAG, KEY_INT, KEY_FLOAT, KEY_RATIO };
+
+static const struct key {
+    const char *name;
+    enum key_kind kind;
+    size_t offset;
+    double low, high;
+    const char *pattern_of; /* NULL: of the stage; else printed for this kind of attention, "" for both sampled ones */
+} keys[] = {
+#define FIELD(name) offsetof(struct ssa_stage, name)
+    {"ratio", KEY_RATIO, FIELD(pattern.ratio), 0, 1, ""},
+    {"ratio-last", KEY_RATIO, FIELD(pattern.ratio_last), 0, 1, ""},
+    {"look-back", KEY_FLAG, FIELD(pattern.look_back), 0, 1, "local"},
+    {"sigma", KEY_FLOAT, FIELD(pattern.sigma), 0, 1e6, "local"},
+    {"fixed-windows", KEY_FLAG, FIELD(pattern.fixed_windows), 0, 1, "local"},
+    {"first-dense", KEY_INT, FIELD(pattern.dense_first), 0, 1000, ""},
+    {"last-dense", KEY_INT, FIELD(pattern.dense_last), 0, 1000, ""},
+    {"keep-first", KEY_INT, FIELD(pattern.keep_first), 0, 64, ""},
+    {"per-example", KEY_FLAG, FIELD(pattern.per_example), 0, 1, ""},
+    {"no-own-key", KEY_FLAG, FIELD(pattern.no_own_key), 0, 1, ""},
+    {"steps", KEY_INT, FIELD(steps), 1, INT_MAX, NULL},
+    {"lr", KEY_FLOAT, FIELD(lr), 1e-12, 100, NULL},
+    {"lr-end", KEY_FLOAT, FIELD(lr_end), 0, 100, NULL},
+    {"warm-up", KEY_INT, FIELD(warmup), 0, INT_MAX, NULL},
+#undef FIELD
+};
+enum { KEYS = sizeof keys / sizeof *keys };
+
+static int same_name(const char *word, size_t length, const char *name)
+{
+    if (strlen(name) != length)
+        return 0;
+    for (size_t i = 0; i < length; i++)
+        if (word[i] != name[i] && !(word[i] == '_' && name[i] == '-'))
+            return 0;
+    return 1;
+}
+
+/* ---- parsing ---- */
+
+static int bad(const char *stage, size_t length, const char *what)
+{
+    say_error("stage '%.*s': %s (see --help)", (int)length, stage, what);
+    return EXIT_USAGE;
+}
+
+static int set_key(const struct key *key, const char *value, struct ssa_stage *stage)
+{
+    void *field = (char *)stage + key->offset;
+    double number;
+    long whole;
+    switch (key->kind) {
+    case KEY_FLAG:
+        *(int *)field = 1;
+        return value == NULL ? 0 : -1;
+    case KEY_INT:
+        if (!value || parse_int(value, (long)key->low, (long)key->high, &whole))
+            return -1;
+        *(int *)field = (int)whole;
+        return 0;
+    default:
+        if (!value || parse_real(value, key->low, key->high, &number) || (key->kind == KEY_RATIO && number <= 0))
+            return -1;
+        *(float *)field = (float)number;
+        return 0;
+    }
+}
+
+static void describe_key(const struct key *key, char *text, size_t size)
+{
+    switch (key->kind) {
+    case KEY_FLAG:
+        snprintf(text, size, "'%s' takes no value", key->name);
+        break;
+    case KEY_INT:
+        snprintf(text, size, "'%s' must be a whole number from %.0f to %.0f", key->name, key->low, key->high);
+        break;
+    case KEY_FLOAT:
+        snprintf(text, size, "'%s' must be a number from %g to %g", key->name, key->low, key->high);
+        break;
+    case KEY_RATIO:
+        snprintf(text, size, "'%s' must be over 0 and at most 1", key->name);
+        break;
+    }
+}
+
+static int parse_key(const char *word, size_t length, struct ssa_stage *stage, char *why, size_t why_size)
+{
+    char value[64];
+    size_t name = 0;
+    while (name < length && word[name] != '=')
+        name++;
+    snprintf(value, sizeof value, "%.*s", name < length ? (int)(length - name - 1) : 0, word + name + 1);
+    for (int k = 0; k < KEYS; k++)
+        if (same_name(word, name, keys[k].name)) {
+            describe_key(&keys[k], why, why_size);
+            return set_key(&keys[k], name < length ? value : NULL, stage);
+        }
+    snprintf(why, why_size, "'%.*s' is no setting of a stage", (int)name, word);
+    return -1;
+}
+
+static int parse_stage(const char *text, size_t length, struct ssa_stage *stage)
+{
+    char why[160];
+    size_t at = 0;
+    while (at < length && text[at] != ':')
+        at++;
+    if ((stage->pattern.kind = parse_choice(text, at, KINDS)) < 0)
+        return bad(text, length, "starts with no kind of attention: " KINDS);
+    while (at < length) {
+        size_t end = ++at;
+        while (end < length && text[end] != ',')
+            end++;
+        if (parse_key(text + at, end - at, stage, why, sizeof why))
+            return bad(text, length, why);
+        at = end;
+    }
+    if (stage->steps < 1)
+        return bad(text, length, "has no steps=N");
+    return 0;
+}
+
+int stages_parse(const char *text, const struct ssa_stage *preset, struct ssa_stage stages[STAGES_MAX], int *count)
+{
+    static const char blanks[] = " \t\n;";
+    int status = 0;
+    for (*count = 0, text += strspn(text, blanks); *text && !status; text += strspn(text, blanks)) {
+        size_t length = strcspn(text, blanks);
+        if (*count == STAGES_MAX)
+            return bad(text, length, "is one too many");
+        stages[*count] = *preset;
+        status = parse_stage(text, length, &stages[(*count)++]);
+        text += length;
+    }
+    return *count ? status : bad(text, 0, "there is none");
+}
+
+/* ---- printing ---- */
+
+static void print_key(const struct key *key, const struct ssa_stage *stage, FILE *out, const char *comma)
+{
+    const void *field = (const char *)stage + key->offset;
+    if (key->kind == KEY_FLAG)
+        fprintf(out, "%s%s", comma, key->name);
+    else if (key->kind == KEY_INT)
+        fprintf(out, "%s%s=%d", comma, key->name, *(const int *)field);
+    else
+        fprintf(out, "%s%s=%g", comma, key->name, (double)*(const float *)field);
+}
+
+static int is_said(const struct key *key, const struct ssa_stage *stage, int pattern_only)
+{
+    const void *field = (const char *)stage + key->offset;
+    int kind = stage->pattern.kind;
+    if (!key->pattern_of ? pattern_only : kind == SSA_DENSE || (*key->pattern_of && kind != SSA_LOCAL))
+        return 0;
+    return key->kind == KEY_FLAG || key->kind == KEY_INT ? *(const int *)field != 0 : *(const float *)field != 0;
+}
+
+void stage_format(const struct ssa_stage *stage, int pattern_only, char *text, size_t size)
+{
+    const char *comma = ":";
+    FILE *out = fmemopen(text, size, "w");
+    if (!out) {
+        *text = 0;
+        return;
+    }
+    fputs(kind_names[stage->pattern.kind], out);
+    for (int k = 0; k < KEYS; k++)
+        if (is_said(&keys[k], stage, pattern_only)) {
+            print_key(&keys[k], stage, out, comma);
+            comma = ",";
+        }
+    fclose(out);
+    text[size - 1] = 0;
+}

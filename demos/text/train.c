@@ -1,0 +1,411 @@
+/* ssacl-text train: a run from its settings, or from a checkpoint, to its last step or to Ctrl-C. */
+#include "train_options.h"
+
+#include "files.h"
+#include "profile.h"
+#include "progress.h"
+#include "run.h"
+#include "text.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct training {
+    const struct train_options *o;
+    struct text text;
+    struct ssa_data train, valid;
+    struct ssa_device *device;
+    struct ssa_checkpoint *source; /* of --resume or --from, until it is loaded */
+    struct ssa_model_config model_config;
+    struct ssa_train_config config;
+    int micro_batch;
+    struct ssa_model *model;
+    struct ssa_trainer *trainer;
+    struct ssa_memory memory;
+    struct log_file log;
+    double seconds, started; /* of training before, and when the present stretch began */
+    int first_step;
+    double train_bits, dense_bits, sampled_bits; /* the latest */
+    char note[256];
+    int failed; /* the log could not be written */
+    json_t *profile;
+};
+
+/* ---- setting up ---- */
+
+/* What a checkpoint must keep besides what the library does, so that a run can go on as it was. */
+static void make_note(struct training *t)
+{
+    snprintf(t->note, sizeof t->note,
+             "{\"program\": \"ssacl-text\", \"micro_batch\": %d, \"text\": \"%016" PRIx64 "\"}", t->micro_batch,
+             text_fingerprint(&t->text));
+}
+
+static int read_note(struct training *t)
+{
+    const struct train_options *o = t->o;
+    json_t *note = json_loads(ssa_checkpoint_note(t->source), 0, NULL);
+    double micro_batch = json_number(note, "micro_batch");
+    const char *text = json_string_value(json_object_get(note, "text"));
+    char fingerprint[17];
+    int status = 0;
+    snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, text_fingerprint(&t->text));
+    if (!text || !(micro_batch >= 1 && micro_batch <= 65536))
+        status = say_error("%s: was not written by ssacl-text train; start from it with --from instead", o->resume);
+    else if (strcmp(text, fingerprint))
+        status = say_error("%s: was trained on other text; give the same --data in the same order, or start a new run "
+                           "with --from", o->resume);
+    else
+        t->micro_batch = (int)micro_batch;
+    json_decref(note);
+    return status;
+}
+
+/* Where the settings come from: the command line, and for what a checkpoint knows, the checkpoint. */
+static int settle(struct training *t)
+{
+    const struct train_options *o = t->o;
+    const char *source = o->resume ? o->resume : o->from;
+    t->model_config = o->model;
+    t->config = o->training;
+    t->micro_batch = o->micro_batch;
+    if (!source)
+        return 0;
+    if (ssa_checkpoint_open(&t->source, source) != SSA_OK)
+        return library_failed();
+    t->model_config = *ssa_checkpoint_model(t->source);
+    if (o->from)
+        return 0;
+    if (!ssa_checkpoint_training(t->source))
+        return say_error("%s: holds a model but no run to continue; use --from", source);
+    t->config = *ssa_checkpoint_training(t->source);
+    return read_note(t);
+}
+
+static void stage_path(const struct train_options *o, int stage, char path[4096])
+{
+    snprintf(path, 4096, "%s.stage%d", o->checkpoint, stage + 1);
+}
+
+static int check_outputs(const struct train_options *o)
+{
+    char path[4096];
+    if (file_check_target(o->checkpoint))
+        return EXIT_FAILED;
+    for (int i = 0; o->keep_stages && i < o->training.stage_count - 1; i++) {
+        stage_path(o, i, path);
+        if (file_check_target(path))
+            return EXIT_FAILED;
+    }
+    int replaces = !o->force && !(o->resume && !strcmp(o->resume, o->checkpoint));
+    if (replaces && access(o->checkpoint, F_OK) == 0)
+        return say_error("%s: exists; continue it with --resume, or replace it with --force", o->checkpoint);
+    return 0;
+}
+
+/* On a resumed run the log goes on where the checkpoint was made. */
+static int open_log(struct training *t)
+{
+    const struct train_options *o = t->o;
+    struct run before;
+    if (o->resume && o->log && access(o->log, F_OK) == 0) {
+        if (run_read(&before, o->log))
+            return EXIT_FAILED;
+        t->seconds = run_seconds_at(&before, t->first_step);
+        run_free(&before);
+        return log_open(&t->log, o->log, true);
+    }
+    return log_open(&t->log, o->log, false);
+}
+
+static int make_trainer(struct training *t)
+{
+    struct ssa_model_limits limits = {.batch = t->micro_batch, .training = 1};
+    if (ssa_device_open(&t->device, t->o->device) != SSA_OK ||
+        ssa_train_check(t->device, &t->model_config, &limits, &t->config, t->train.count, &t->memory) != SSA_OK ||
+        ssa_model_create(&t->model, t->device, &t->model_config, &limits) != SSA_OK ||
+        ssa_model_initialise(t->model, t->config.seed) != SSA_OK ||
+        ssa_trainer_create(&t->trainer, t->model, &t->config, &t->train) != SSA_OK)
+        return library_failed();
+    if (t->source && ssa_checkpoint_load(t->source, t->model, t->o->resume ? t->trainer : NULL) != SSA_OK)
+        return library_failed();
+    t->first_step = ssa_trainer_get_step(t->trainer);
+    if (t->first_step >= ssa_trainer_total_steps(t->trainer))
+        return say_error("%s: has done all of its %d steps; start a new run with --from", t->o->resume, t->first_step);
+    return 0;
+}
+
+static json_t *stages_json(const struct ssa_train_config *config)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < config->stage_count; i++) {
+        char text[256];
+        stage_format(&config->stages[i], 0, text, sizeof text);
+        json_array_append_new(list, json_string(text));
+    }
+    return list;
+}
+
+static json_t *start_record(struct training *t)
+{
+    const struct ssa_train_config *c = &t->config;
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:i, s:i, s:f, s:I, s:I, s:I, s:I}", "event", "start", "version",
+                     ssa_version(), "device", device_json(t->device), "model", model_json(&t->model_config), "stages",
+                     stages_json(c), "batch", c->batch, "micro_batch", t->micro_batch, "tokens_per_step",
+                     (double)c->batch * t->model_config.length, "seed", (json_int_t)c->seed, "parameters",
+                     (json_int_t)ssa_model_count(&t->model_config), "train_bytes", (json_int_t)t->train.count,
+                     "memory_bytes", (json_int_t)t->memory.total);
+}
+
+static int announce(struct training *t)
+{
+    struct ssa_device_info info = {0};
+    char stage[256];
+    ssa_device_get_info(t->device, &info);
+    say_note("device %s: %s (%s)", info.id, info.name, info.platform);
+    say_note("model of %.2f million parameters, %zu bytes to train on; needs %.0f MiB of the device's %.0f",
+             1e-6 * (double)ssa_model_count(&t->model_config), t->train.count, (double)t->memory.total / 1048576,
+             (double)info.memory / 1048576);
+    for (int i = 0; i < t->config.stage_count; i++) {
+        stage_format(&t->config.stages[i], 0, stage, sizeof stage);
+        say_note("stage %d: %s", i + 1, stage);
+    }
+    if (t->first_step)
+        say_note("continues after step %d", t->first_step);
+    if (log_write(&t->log, start_record(t)))
+        return EXIT_FAILED;
+    return t->o->resume ? log_write(&t->log, json_pack("{s:s, s:i}", "event", "resume", "step", t->first_step)) : 0;
+}
+
+static int set_up(struct training *t)
+{
+    const struct train_options *o = t->o;
+    say_set_quiet(o->quiet || o->json);
+    say_library_log(o->verbose);
+    if (check_outputs(o))
+        return EXIT_FAILED;
+    /* The text must hold a window; of a resumed run the length is known only afterwards, and checked by the trainer. */
+    if (text_load(&t->text, &o->data, o->resume || o->from ? 8 : o->model.length) || settle(t))
+        return EXIT_FAILED;
+    t->train = text_data(&t->text, TEXT_TRAIN);
+    t->valid = text_data(&t->text, TEXT_VALID);
+    make_note(t);
+    return make_trainer(t) || open_log(t) || announce(t) ? EXIT_FAILED : 0;
+}
+
+/* ---- running ---- */
+
+static double training_seconds(const struct training *t)
+{
+    return t->seconds + (t->started > 0 ? now_seconds() - t->started : 0);
+}
+
+static double tokens_of(const struct training *t, int step)
+{
+    return (double)step * t->config.batch * t->model_config.length;
+}
+
+static int stage_of(const struct training *t, int step, int *first, int *end)
+{
+    int stage = 0;
+    for (*first = 0; stage < t->config.stage_count - 1 && step >= *first + t->config.stages[stage].steps; stage++)
+        *first += t->config.stages[stage].steps;
+    *end = *first + t->config.stages[stage].steps;
+    return stage;
+}
+
+/* A log that cannot be written ends the run, but as Ctrl-C does: what was trained is kept. */
+static void record(struct training *t, json_t *line)
+{
+    if (log_write(&t->log, line)) {
+        t->failed = 1;
+        interrupted = 1;
+    }
+}
+
+static void on_progress(void *cookie, const struct ssa_progress *p)
+{
+    struct training *t = cookie;
+    t->train_bits = bits_of(p->loss);
+    progress_update(p->step, p->seconds_left, "step %d of %d, stage %d: %.3f bits/byte, %.0f tokens/s", p->step,
+                    p->steps, p->stage + 1, t->train_bits, p->tokens_per_second);
+    record(t, json_pack("{s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "event", "step", "step", p->step, "stage",
+                        p->stage, "tokens", p->tokens, "seconds", training_seconds(t), "loss", p->loss, "bits",
+                        t->train_bits, "lr", p->lr, "gradient_norm", p->gradient_norm, "tokens_per_second",
+                        p->tokens_per_second));
+}
+
+static int evaluate(struct training *t, const struct ssa_pattern *pattern, double *bits)
+{
+    struct ssa_evaluation how = {.pattern = pattern, .windows = (size_t)t->o->eval_windows, .seed = t->config.seed,
+                                 .stop = &interrupted};
+    struct ssa_scores scores = {0};
+    int status = ssa_evaluate(t->model, &t->valid, &how, &scores, NULL, NULL);
+    *bits = bits_of(scores.loss);
+    return status;
+}
+
+/* Dense, which is what counts in the end, and as the stage trains. */
+static int evaluate_both(struct training *t, int step, const struct ssa_pattern *pattern)
+{
+    int sampled = pattern->kind != SSA_DENSE;
+    int status = evaluate(t, NULL, &t->dense_bits);
+    t->sampled_bits = NAN;
+    if (!status && sampled)
+        status = evaluate(t, pattern, &t->sampled_bits);
+    if (status)
+        return status;
+    json_t *line = json_pack("{s:s, s:i, s:f, s:f, s:f}", "event", "evaluation", "step", step, "tokens",
+                             tokens_of(t, step), "seconds", t->seconds, "dense", t->dense_bits);
+    if (sampled)
+        json_object_set_new(line, "sampled", json_real(t->sampled_bits));
+    record(t, line);
+    char time[32], also[64] = "";
+    if (sampled)
+        snprintf(also, sizeof also, ", sampled %.3f", t->sampled_bits);
+    say_note("step %d, %s: training %.3f, validation %.3f%s bits/byte", step, format_seconds(t->seconds, time),
+             t->train_bits, t->dense_bits, also);
+    return SSA_OK;
+}
+
+static int save(struct training *t, const char *path)
+{
+    return ssa_checkpoint_save(path, t->model, t->trainer, t->note);
+}
+
+static int save_stage(struct training *t, int stage)
+{
+    char path[4096];
+    stage_path(t->o, stage, path);
+    return save(t, path);
+}
+
+static int next_multiple(int step, int every, int limit)
+{
+    return every > 0 && limit - step > every - step % every ? step + every - step % every : limit;
+}
+
+/* Runs to the next step at which something else is due, and does it. */
+static int stretch(struct training *t, const struct ssa_run *run)
+{
+    int step = ssa_trainer_get_step(t->trainer), total = ssa_trainer_total_steps(t->trainer), first, end;
+    int stage = stage_of(t, step, &first, &end);
+    const struct ssa_pattern *pattern = &t->config.stages[stage].pattern;
+    int until = next_multiple(step, t->o->eval_every, next_multiple(step, t->o->every, end));
+    t->started = now_seconds();
+    int status = ssa_trainer_run(t->trainer, until, run);
+    t->seconds = training_seconds(t);
+    t->started = 0;
+    if (!status && (until == end || (t->o->eval_every && until % t->o->eval_every == 0)))
+        status = evaluate_both(t, until, pattern);
+    if (!status && until == end && end < total && t->o->keep_stages)
+        status = save_stage(t, stage);
+    if (!status && until < total && t->o->every && until % t->o->every == 0)
+        status = save(t, t->o->checkpoint);
+    return status;
+}
+
+/* The status of the library: SSA_OK at the end, SSA_ESTOPPED after Ctrl-C; the checkpoint is written in both cases. */
+static int train(struct training *t)
+{
+    struct ssa_run run = {.progress = on_progress, .cookie = t, .every = t->o->log_every, .stop = &interrupted};
+    int total = ssa_trainer_total_steps(t->trainer), status = SSA_OK;
+    catch_interrupts();
+    progress_begin("training", total);
+    while (!status && !t->failed && ssa_trainer_get_step(t->trainer) < total)
+        status = stretch(t, &run);
+    progress_end();
+    if (status == SSA_OK || status == SSA_ESTOPPED) {
+        int saved = save(t, t->o->checkpoint);
+        status = saved ? saved : status;
+    }
+    return status;
+}
+
+/* ---- the end ---- */
+
+static json_t *end_record(struct training *t, int stopped)
+{
+    int step = ssa_trainer_get_step(t->trainer);
+    double tokens = tokens_of(t, step - t->first_step), seconds = t->seconds;
+    size_t peak;
+    ssa_device_memory(t->device, NULL, &peak);
+    return json_pack("{s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:I, s:s}", "event", "end", "status",
+                     stopped ? "interrupted" : "finished", "step", step, "steps", ssa_trainer_total_steps(t->trainer),
+                     "tokens", tokens_of(t, step), "tokens_this_time", tokens, "seconds", seconds, "peak_bytes",
+                     (json_int_t)peak, "checkpoint", t->o->checkpoint);
+}
+
+static int profile(struct training *t)
+{
+    say_note("profile: %d passes of each stage, operator by operator", t->o->profile);
+    if (profile_run(t->model, &t->config, &t->train, t->o->profile, &t->profile) != SSA_OK)
+        return library_failed();
+    json_t *line = json_copy(t->profile);
+    json_object_set_new(line, "event", json_string("profile"));
+    return log_write(&t->log, line);
+}
+
+static void set_bits(json_t *object, const char *key, double bits)
+{
+    if (isfinite(bits))
+        json_object_set_new(object, key, json_real(bits));
+}
+
+static int finish(struct training *t, int stopped)
+{
+    int step = ssa_trainer_get_step(t->trainer);
+    json_t *end = end_record(t, stopped), *start = start_record(t);
+    int status = log_write(&t->log, json_incref(end));
+    if (!status && !stopped && t->o->profile)
+        status = profile(t);
+    json_object_update(start, end);
+    json_object_del(start, "event");
+    set_bits(start, "train_bits", t->train_bits);
+    set_bits(start, "valid_bits", t->dense_bits);
+    set_bits(start, "valid_bits_sampled", t->sampled_bits);
+    if (t->profile)
+        json_object_set(start, "profile", t->profile);
+    if (t->o->json && !status)
+        status = print_json(json_incref(start));
+    else if (!t->o->quiet)
+        say_note("%s after step %d; checkpoint: %s", stopped ? "stopped" : "done", step, t->o->checkpoint);
+    if (stopped)
+        say_note("continue with --resume %s", t->o->checkpoint);
+    json_decref(start);
+    json_decref(end);
+    return status;
+}
+
+static void tear_down(struct training *t)
+{
+    ssa_trainer_destroy(t->trainer);
+    ssa_model_destroy(t->model);
+    ssa_checkpoint_close(t->source);
+    ssa_device_close(t->device);
+    text_free(&t->text);
+    json_decref(t->profile);
+}
+
+int train_main(int argc, char **argv)
+{
+    struct training t = {.train_bits = NAN, .dense_bits = NAN, .sampled_bits = NAN};
+    int status = train_options_parse(&t.o, argc, argv);
+    if (status != ARGS_GO)
+        return status;
+    if ((status = set_up(&t)) == 0) {
+        int outcome = train(&t);
+        if (outcome == SSA_OK || outcome == SSA_ESTOPPED)
+            status = t.failed ? EXIT_FAILED : finish(&t, outcome == SSA_ESTOPPED);
+        else
+            status = library_failed();
+        if (!status && outcome == SSA_ESTOPPED)
+            status = EXIT_INTERRUPTED;
+    }
+    status = log_close(&t.log) ? EXIT_FAILED : status;
+    tear_down(&t);
+    return status;
+}

@@ -1,0 +1,209 @@
+#include "train_options.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* What the command line says beyond what becomes an option as it is. */
+struct raw {
+    struct ssa_stage preset;
+    const char *stages;
+    int steps, fine_tune, accumulate;
+    float fine_tune_lr;
+};
+
+static const char about[] =
+    "Trains a model on the bytes of files: the first 90% of each file for training, the next 5% for validation, the "
+    "last 5% left for `eval`. Without more options this is dense attention; --attention or --stages sample it.\n"
+    "\n"
+    "Ctrl-C (or SIGTERM) stops after the step at hand, writes the checkpoint and exits with 130; a second one ends "
+    "at once. --resume continues such a run, or one that was killed, from its last checkpoint, as if it had never "
+    "stopped.";
+
+static const char examples[] =
+    STAGES_HELP
+    "\n"
+    "examples:\n"
+    "  # dense\n"
+    "  ssacl-text train --data enwik8 --layers 6 --width 256 --heads 8 --length 512 --steps 5000\n"
+    "  # the recipe of the paper: sampled, then a short dense fine-tune\n"
+    "  ssacl-text train --data enwik8 --attention local --look-back --ratio 0.25 --steps 4500 \\\n"
+    "                   --fine-tune 500 --checkpoint ssa.safetensors --log ssa.jsonl\n"
+    "  # go on after Ctrl-C\n"
+    "  ssacl-text train --data enwik8 --resume ssa.safetensors --log ssa.jsonl\n";
+
+/* Headings whose options a checkpoint answers already. */
+#define MODEL_HEADING "model"
+#define ATTENTION_HEADING "attention (of every stage that does not say otherwise)"
+#define TRAINING_HEADING "training"
+
+static struct train_options options;
+static struct raw raw;
+
+static const struct arg table[] = {
+    ARG_HEADING("text"),
+    ARG_LIST('d', "data", &options.data, "FILE", "text to train on; repeat it for several files"),
+    ARG_HEADING(MODEL_HEADING),
+    ARG_INT(0, "layers", &options.model.layers, 1, 1000, "N", "layers"),
+    ARG_INT(0, "width", &options.model.width, 8, 65536, "N", "width; a multiple of 8 times the heads"),
+    ARG_INT(0, "heads", &options.model.heads, 1, 1024, "N", "heads of attention"),
+    ARG_INT(0, "kv-heads", &options.model.kv_heads, 0, 1024, "N",
+            "heads of keys and values, dividing the heads; 0: as many"),
+    ARG_INT(0, "hidden", &options.model.hidden, 0, 1 << 20, "N", "width of the MLP; 0: four times the width"),
+    ARG_INT('N', "length", &options.model.length, 8, 1 << 20, "N", "bytes in a sequence"),
+    ARG_CHOICE(0, "positions", &options.model.positions, "rotary|learned", "how positions are told"),
+    ARG_CHOICE(0, "norm", &options.model.norm, "layer|rms", "kind of norm"),
+    ARG_FLAG(0, "gelu-tanh", &options.model.activation, "GELU in its tanh form"),
+    ARG_FLAG(0, "untied", &options.model.untied, "a head of its own, not the embedding"),
+    ARG_FLAG(0, "no-bias", &options.model.no_bias, "no biases"),
+    ARG_FLOAT(0, "dropout", &options.model.dropout, 0, 0.95, "P", "dropout after the embedding and both branches"),
+    ARG_HEADING(ATTENTION_HEADING),
+    ARG_CHOICE('a', "attention", &raw.preset.pattern.kind, "dense|unbiased|local",
+               "which keys a query sees: all, a uniform sample, or a slice of locally shuffled ones"),
+    ARG_FLOAT('r', "ratio", &raw.preset.pattern.ratio, 0, 1, "R",
+              "keys that a query sees, as a share of the length, over 0"),
+    ARG_FLAG(0, "look-back", &raw.preset.pattern.look_back,
+             "local: see the slice before one's own too, each half as long; best for text"),
+    ARG_FLOAT(0, "sigma", &raw.preset.pattern.sigma, 0, 1e6, "S", "local: how far keys are shuffled, in slices; 0: 1"),
+    ARG_FLAG(0, "fixed-windows", &raw.preset.pattern.fixed_windows, "local: no shuffle at all"),
+    ARG_INT(0, "first-dense", &raw.preset.pattern.dense_first, 0, 1000, "N", "so many of the first layers stay dense"),
+    ARG_INT(0, "last-dense", &raw.preset.pattern.dense_last, 0, 1000, "N", "so many of the last layers stay dense"),
+    ARG_FLOAT(0, "ratio-last", &raw.preset.pattern.ratio_last, 0, 1, "R",
+              "ratio of the last layer; those between grow evenly"),
+    ARG_INT(0, "keep-first", &raw.preset.pattern.keep_first, 0, 64, "N", "so many first positions are seen by all"),
+    ARG_FLAG(0, "per-example", &raw.preset.pattern.per_example, "a sample for each sequence of the batch"),
+    ARG_TEXT(0, "stages", &raw.stages, "STAGES", "a sequence of stages, see below; replaces --steps and --fine-tune"),
+    ARG_HEADING(TRAINING_HEADING),
+    ARG_INT('n', "steps", &raw.steps, 1, INT_MAX, "N", "optimiser steps"),
+    ARG_INT(0, "fine-tune", &raw.fine_tune, 0, INT_MAX, "N", "so many dense steps after them"),
+    ARG_FLOAT(0, "fine-tune-lr", &raw.fine_tune_lr, 0, 100, "X", "their learning rate; 0: a quarter of --lr"),
+    ARG_INT('b', "batch", &options.micro_batch, 1, 65536, "N", "sequences in a pass"),
+    ARG_INT(0, "accumulate", &raw.accumulate, 1, 65536, "N", "passes in a step"),
+    ARG_FLOAT(0, "lr", &raw.preset.lr, 1e-12, 100, "X", "peak learning rate"),
+    ARG_FLOAT(0, "lr-end", &raw.preset.lr_end, 0, 100, "X", "where its cosine ends; 0: a tenth"),
+    ARG_INT(0, "warm-up", &raw.preset.warmup, 0, INT_MAX, "N",
+            "steps of linear warm-up; if not said, a twentieth of the stage"),
+    ARG_FLOAT(0, "decay", &options.training.decay, 0, 10, "X", "weight decay, of matrices only"),
+    ARG_FLOAT(0, "clip", &options.training.clip, 0, 1e6, "X", "largest norm of the gradient; 0: none"),
+    ARG_FLOAT(0, "smoothing", &options.training.smoothing, 0, 0.9, "X", "label smoothing"),
+    ARG_U64('s', "seed", &options.training.seed, "N", "of initial weights, data, samples and dropout"),
+    ARG_HEADING("files"),
+    ARG_TEXT('c', "checkpoint", &options.checkpoint, "FILE", "where the model is written, whole or not at all"),
+    ARG_INT(0, "every", &options.every, 0, INT_MAX, "N", "write it every N steps too; 0: at the end only"),
+    ARG_FLAG(0, "keep-stages", &options.keep_stages,
+             "keep a copy at the end of each stage but the last: FILE.stage1, ..."),
+    ARG_TEXT(0, "resume", &options.resume, "FILE",
+             "continue the run of this checkpoint (and write to it, without --checkpoint)"),
+    ARG_TEXT(0, "from", &options.from, "FILE", "start with the weights of this checkpoint"),
+    ARG_FLAG('f', "force", &options.force, "replace a checkpoint that exists"),
+    ARG_TEXT('l', "log", &options.log, "FILE",
+             "write a JSON object a line: settings, steps, evaluations; for `report`"),
+    ARG_HEADING("running"),
+    ARG_TEXT(0, "device", &options.device, "NAME", "auto, cpu, opencl, opencl:PLATFORM:DEVICE, or a part of a name"),
+    ARG_INT(0, "log-every", &options.log_every, 1, 1000, "N", "steps between lines of the log"),
+    ARG_INT(0, "eval-every", &options.eval_every, 0, INT_MAX, "N", "steps between evaluations; 0: at the end only"),
+    ARG_INT(0, "eval-windows", &options.eval_windows, 1, INT_MAX, "N",
+            "sequences of the validation part used each time"),
+    ARG_INT(0, "profile", &options.profile, 0, 1000, "N",
+            "after training, time N passes of each stage operator by operator"),
+    ARG_FLAG('q', "quiet", &options.quiet, "only errors"),
+    ARG_FLAG('v', "verbose", &options.verbose, "what the library logs, too"),
+    ARG_FLAG(0, "json", &options.json, "one object on stdout at the end, no notes"),
+    ARG_END};
+enum { OPTIONS = sizeof table / sizeof *table };
+
+/* A checkpoint knows its model and run: options that say it again might say it differently. */
+static int refuse_given(const unsigned char *given, const char *what, int whole_run)
+{
+    int known = 0;
+    for (int i = 0; table[i].kind; i++) {
+        if (table[i].kind == ARG_KIND_HEADING)
+            known =
+                !strcmp(table[i].help, MODEL_HEADING) ||
+                (whole_run && (!strcmp(table[i].help, ATTENTION_HEADING) || !strcmp(table[i].help, TRAINING_HEADING)));
+        else if (known && given[i]) {
+            say_error("--%s does not go with %s: the checkpoint settles it; leave it out", table[i].name, what);
+            return EXIT_USAGE;
+        }
+    }
+    return ARGS_GO;
+}
+
+static void default_options(struct train_options *o, struct raw *r)
+{
+    *o = (struct train_options){.model = {.layers = 4, .width = 128, .heads = 4, .length = 256, .vocabulary = 256},
+                                .training = {.decay = 0.1f, .clip = 1},
+                                .micro_batch = 16, .device = "auto",
+                                .log_every = 10, .eval_every = 200, .eval_windows = 32};
+    *r = (struct raw){.preset = {.pattern = {.ratio = 0.25f}, .lr = 2e-3f, .warmup = -1},
+                      .steps = 1000, .accumulate = 1};
+}
+
+/* The library reads 0 as "the default" where people mean "none". */
+static void settle_defaults(struct train_options *o)
+{
+    for (int i = 0; i < o->training.stage_count; i++)
+        if (o->stages[i].warmup < 0)
+            o->stages[i].warmup = o->stages[i].steps / 20;
+    if (o->training.decay <= 0)
+        o->training.decay = -1;
+    if (o->training.clip <= 0)
+        o->training.clip = -1;
+    o->model.activation = o->model.activation ? SSA_ACT_GELU_TANH : SSA_ACT_GELU;
+}
+
+static int settle_stages(struct train_options *o, const struct raw *r)
+{
+    struct ssa_stage *stages = o->stages;
+    o->training.stages = stages;
+    if (r->preset.pattern.ratio <= 0) {
+        say_error("--ratio must be over 0 and at most 1");
+        return EXIT_USAGE;
+    }
+    if (r->stages)
+        return stages_parse(r->stages, &r->preset, stages, &o->training.stage_count);
+    stages[0] = r->preset;
+    stages[0].steps = r->steps;
+    o->training.stage_count = r->fine_tune ? 2 : 1;
+    stages[1] = (struct ssa_stage){.steps = r->fine_tune, .warmup = -1,
+                                   .lr = r->fine_tune_lr > 0 ? r->fine_tune_lr : r->preset.lr / 4};
+    return 0;
+}
+
+static int contradiction(const char *why)
+{
+    say_error("%s", why);
+    return EXIT_USAGE;
+}
+
+static int check_combination(const struct train_options *o, const struct raw *r, const unsigned char *given)
+{
+    if (!o->data.count)
+        return contradiction("no text: give --data FILE (see --help)");
+    if (o->resume && o->from)
+        return contradiction("--resume continues a run and --from starts one: give one of them");
+    for (int i = 0; r->stages && table[i].kind; i++)
+        if (given[i] && table[i].name && (!strcmp(table[i].name, "steps") || !strncmp(table[i].name, "fine-tune", 9)))
+            return contradiction("--stages says how many steps there are: leave out --steps and --fine-tune");
+    if (o->resume)
+        return refuse_given(given, "--resume", 1);
+    return o->from ? refuse_given(given, "--from", 0) : ARGS_GO;
+}
+
+int train_options_parse(const struct train_options **parsed, int argc, char **argv)
+{
+    unsigned char given[OPTIONS] = {0};
+    const struct args_page page = {.name = "ssacl-text train", .usage = "--data FILE [options]", .about = about,
+                                   .examples = examples, .given = given};
+    default_options(&options, &raw);
+    int status = args_parse(table, &page, argc, argv);
+    if (status == ARGS_GO)
+        status = check_combination(&options, &raw, given);
+    if (status != ARGS_GO || (status = settle_stages(&options, &raw)))
+        return status;
+    settle_defaults(&options);
+    if (!options.checkpoint)
+        options.checkpoint = options.resume ? options.resume : "ssacl-text.safetensors";
+    options.training.batch = options.micro_batch * raw.accumulate;
+    *parsed = &options;
+    return ARGS_GO;
+}

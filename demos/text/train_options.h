@@ -1,0 +1,22 @@
+/* What `ssacl-text train` is told. */
+#ifndef TEXT_TRAIN_OPTIONS_H
+#define TEXT_TRAIN_OPTIONS_H
+
+#include "command.h"
+#include "stages.h"
+
+struct train_options {
+    struct arg_list data;
+    struct ssa_model_config model;
+    struct ssa_train_config training; /* its stages are `stages` */
+    struct ssa_stage stages[STAGES_MAX];
+    int micro_batch;
+    const char *checkpoint, *resume, *from, *log, *device;
+    int every, log_every, eval_every, eval_windows, profile, keep_stages;
+    int force, json, quiet, verbose;
+};
+
+/* ARGS_GO, or the exit status. The options live as long as the program. */
+int train_options_parse(const struct train_options **parsed, int argc, char **argv);
+
+#endif

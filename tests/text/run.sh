@@ -1,0 +1,259 @@
+#!/bin/sh
+# The command line of ssacl-text: every bad input refused in one sentence with nothing half-written, Ctrl-C and
+# resume, machine-readable outputs. On the host backend; runs that are stopped also on the first OpenCL device.
+# Usage: run.sh PATH/ssacl-text
+set -u
+program=$1
+work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-text.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+checks=0 failures=0
+device=cpu
+small="--layers 2 --width 32 --heads 2 --length 64 --batch 4 --eval-windows 4"
+
+wrong() { failures=$((failures + 1)); printf 'WRONG: %s\n' "$*"; }
+check() { checks=$((checks + 1)); "$@" >/dev/null 2>&1 || wrong "$*"; }
+text() { "$program" "$@"; }
+# shellcheck disable=SC2086 # a list of options
+train() { text train --device $device --data text $small "$@"; }
+
+# refuses STATUS WORDS COMMAND...: this exit status, one line on stderr with these words, nothing on stdout, no new
+# file.
+refuses() {
+    status=$1 words=$2
+    shift 2
+    checks=$((checks + 1))
+    before=$(ls -A)
+    "$@" >"$work/../ssacl-text-out.$$" 2>"$work/../ssacl-text-err.$$"
+    got=$?
+    out=$(cat "$work/../ssacl-text-out.$$") err=$(cat "$work/../ssacl-text-err.$$")
+    rm -f "$work/../ssacl-text-out.$$" "$work/../ssacl-text-err.$$"
+    errors=$(printf '%s\n' "$err" | grep -c '^ssacl-text')
+    [ $got -eq "$status" ] || wrong "exit status $got, not $status: $*: $err"
+    [ "$errors" -eq 1 ] || wrong "$errors lines of error, not one: $*: $err"
+    case $err in *"$words"*) ;; *) wrong "no word of '$words': $*: $err" ;; esac
+    [ -z "$out" ] || wrong "something on stdout: $*: $out"
+    [ "$(ls -A)" = "$before" ] || wrong "files were left: $*: $(ls -A)"
+}
+
+json() { # json FILE EXPRESSION: the file is one JSON object `x` for which the expression holds
+    checks=$((checks + 1))
+    python3 -c "import json, sys; x = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))" "$1" "$2" ||
+        wrong "$2 does not hold in $1: $(cat "$1")"
+}
+
+python3 - <<'EOF'
+import random
+random.seed(1)
+words = "the a of and to in is on that by with as for was were from history river city first".split()
+open("text", "w").write(" ".join(random.choice(words) for _ in range(12000)))
+EOF
+
+# ---- help ----
+
+for command in '' train eval sample report; do
+    # shellcheck disable=SC2086
+    check sh -c '"$0" $1 --help | grep -q "^usage: ssacl-text"' "$program" "$command"
+done
+refuses 2 'give a command' text
+refuses 2 'no command' text trian
+refuses 2 'unknown option' text train -Z
+refuses 2 'needs a value' text train --data
+refuses 2 'not an option' text train --no-such-thing
+refuses 2 'not expected' text train --data text extra
+
+# ---- text ----
+
+: >empty
+head -c 100 text >short
+refuses 2 'give --data' text train
+refuses 1 'nothing-there: cannot be opened' text train --data nothing-there
+refuses 1 'is empty' text train --data empty
+refuses 1 'too short' text train --data short
+refuses 1 'Is a directory' text train --data .
+refuses 1 'cannot be read' text train --data /proc/self/mem
+if [ "$(id -u)" != 0 ]; then
+    cp text locked && chmod 000 locked
+    refuses 1 'Permission denied' text train --data locked
+fi
+
+# ---- settings ----
+
+refuses 2 'over 0 and at most 1' train --attention local --ratio 0
+refuses 2 'not a number from 0 to 1' train --attention local --ratio 1.5
+refuses 2 'not a number from 0 to 1' train --attention local --ratio nan
+refuses 2 'not a number from 0 to 1' train --attention unbiased --ratio 0.5x
+refuses 1 'ratio' train --attention local --ratio 0.3
+refuses 1 'ratio' train --attention unbiased --ratio 0.001
+refuses 1 'heads' train --heads 3
+refuses 1 'heads' train --kv-heads 3 --heads 2
+refuses 1 'width' train --width 36
+refuses 2 'not a whole number' train --steps 0
+refuses 2 'not a whole number' train --steps 1e3
+refuses 2 'not one of' train --attention sparse
+refuses 1 'no device "teapot"' text train --data text --device teapot
+refuses 2 'no kind of attention' train --stages 'lokal:steps=5'
+refuses 2 'no steps' train --stages 'dense:lr=1e-3'
+refuses 2 'must be over 0' train --stages 'local:ratio=0,steps=5'
+refuses 2 'must be over 0' train --stages 'local:ratio=1.01,steps=5'
+refuses 2 'no setting' train --stages 'dense:steps=5,rate=2'
+refuses 2 'whole number' train --stages 'dense:steps=many'
+refuses 2 'takes no value' train --stages 'local:look-back=1,steps=5'
+refuses 2 'there is none' train --stages ' '
+refuses 2 'leave out --steps' train --stages 'dense:steps=5' --steps 5
+refuses 2 'give one of them' train --resume a --from b
+
+# ---- outputs ----
+
+refuses 1 'cannot be used' train --checkpoint no/such/folder/c
+refuses 1 'not a regular file' train --checkpoint /dev/full --force
+refuses 1 'not a regular file' train --checkpoint . --force
+refuses 1 'No space left' train --log /dev/full --steps 3 --quiet
+refuses 1 'No such file' train --log no/such/folder/log --steps 3 --quiet
+
+# ---- a run ----
+
+stages='local:ratio=0.25,look_back,steps=30,lr=2e-3 dense:steps=10,lr=5e-4'
+train --stages "$stages" --checkpoint c --log log.jsonl --profile 1 --keep-stages --json >train.json 2>train.err
+check [ $? -eq 0 ]
+check [ ! -s train.err ]
+check [ -s c ] && check [ -s c.stage1 ]
+json train.json 'x["status"] == "finished" and x["step"] == 40 and x["tokens"] == 40 * 4 * 64'
+json train.json '0 < x["train_bits"] < 9 and 0 < x["valid_bits"] < 9 and len(x["profile"]["stages"]) == 2'
+json train.json 'x["stages"][0].startswith("local:ratio=0.25,look-back,steps=30")'
+check python3 -c 'import json; [json.loads(l) for l in open("log.jsonl")]'
+cp c c.before
+refuses 1 'exists' train --checkpoint c
+check cmp c c.before
+train --steps 3 --checkpoint c2 --force --quiet 2>quiet.err
+check [ ! -s quiet.err ]
+
+# ---- eval, sample, report ----
+
+text eval --device $device --data text --checkpoint c --passes 3 --windows 4 --json --log log.jsonl >eval.json
+json eval.json 'len(x["ensemble"]["bits_of_first"]) == 3 and x["ensemble"]["single_spread"] >= 0'
+json eval.json 'abs(x["ensemble"]["bits_of_first"][2] - x["ensemble"]["bits"]) < 1e-6 and x["dense"]["bits"] > 0'
+json eval.json 'x["ensemble"]["bits"] <= x["ensemble"]["single_bits"] and x["part"] == "test"'
+check text eval --device $device --data text --checkpoint c2 --part valid --mode dense --windows 2
+refuses 2 'from 1 to 50' text eval --data text --checkpoint c --passes 51
+refuses 2 'give --checkpoint' text eval --data text
+refuses 1 'without sampling' text eval --device $device --data text --checkpoint c2 --mode ensemble
+refuses 2 'must be over 0' text eval --device $device --data text --checkpoint c2 --pattern unbiased:ratio=3
+refuses 1 'cannot be opened' text eval --device $device --data nothing-there --checkpoint c
+refuses 1 'names the log of the run' text eval --data text --checkpoint c --log no-log.jsonl
+text sample --device $device --checkpoint c --count 20 --seed 3 --json >sample.json
+json sample.json 'len(x["bytes"]) == 20 and x["prompt"] == "The "'
+text sample --device $device --checkpoint c --count 20 --seed 3 --json >sample2.json
+check cmp sample.json sample2.json
+check sh -c 'printf "the river" | "$0" sample --device cpu --checkpoint c --count 5 --temperature 0 --prompt - |
+    grep -aq "^the river"' "$program"
+refuses 1 'stdin is empty' sh -c '"$0" sample --checkpoint c --prompt - </dev/null' "$program"
+checks=$((checks + 1))
+text report log.jsonl >/dev/full 2>/dev/null && wrong "a full stdout is not seen"
+text report log.jsonl --json >report.json
+json report.json 'x["runs"][0]["run"] == "log" and x["runs"][0]["test_ensemble_bits"] > 0'
+json report.json 'x["runs"][0]["tokens"] == 10240 and x["runs"][0]["attention_seconds"] > 0'
+refuses 1 'gnuplot-nox' env PATH=/nowhere "$program" report log.jsonl --out curves
+if command -v gnuplot >/dev/null; then
+    check text report log.jsonl log.jsonl --out curves
+    check grep -q '<svg' curves.svg
+    check sh -c 'head -c 4 curves.png | grep -aq PNG'
+    check [ ! -e curves.svg.partial ]
+fi
+refuses 1 'cannot be used' text report log.jsonl --out no/such/folder/curves
+refuses 1 'line 1 is not a record' text report text
+refuses 1 'is empty' text report empty
+refuses 2 'give one to' text report
+
+# ---- checkpoints that are none ----
+
+size=$(wc -c <c)
+head -c $((size / 2)) c >cut-off
+head -c 5 c >stub
+python3 - <<'EOF'
+import json, struct
+whole = open("c", "rb").read()
+header = 8 + struct.unpack("<Q", whole[:8])[0]
+def put(name, data): open(name, "wb").write(data)
+def flip(at): return whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1:]
+put("flip-data", flip(header + (len(whole) - header) // 2))
+put("flip-end", flip(len(whole) - 1))
+put("flip-header", flip(8 + whole[8:].index(b'"')))
+put("long-header", struct.pack("<Q", 2**63) + whole[8:])
+put("foreign", struct.pack("<Q", 64) + json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}})
+    .ljust(64).encode() + bytes(8))
+EOF
+for bad in cut-off stub empty flip-data flip-end flip-header long-header foreign text; do
+    refuses 1 "$bad" text eval --device $device --data text --checkpoint $bad
+    refuses 1 "$bad" text train --device $device --data text --resume $bad --quiet
+    refuses 1 "$bad" text sample --device $device --checkpoint $bad
+done
+refuses 1 'nothing-there' text sample --device $device --checkpoint nothing-there
+cp text other && printf 'x' >>other
+refuses 1 'other text' text train --device $device --data other --resume c --quiet
+refuses 1 'has done all' text train --device $device --data text --resume c --quiet
+refuses 2 'does not go with --resume' text train --device $device --data text --resume c --layers 2
+refuses 2 'does not go with --from' text train --device $device --data text --from c --width 32
+check text train --device $device --data text --from c --batch 4 --steps 2 --checkpoint from --eval-windows 2
+
+# ---- no space ----
+
+cp c c.before
+full() { (ulimit -f 16; exec "$program" "$@"); } # the unit is 512 bytes or a kilobyte; c is larger than both
+refuses 1 'c: ' full train --device $device --data text --from c --batch 4 --steps 2 --checkpoint c --force --quiet
+check cmp c c.before
+
+# ---- Ctrl-C, kill, resume ----
+
+# The same run three times: in one go, stopped by a signal and resumed, killed and resumed.
+long='local:ratio=0.25,look-back,steps=400 dense:steps=100'
+# shellcheck disable=SC2086 # a list of options; exec, so that a signal to a run in the background meets the program
+run() {
+    exec "$program" train --device "$device" --data text $small --dropout 0.1 --stages "$long" --eval-every 0 \
+        --log-every 5 --quiet "$@"
+}
+
+has_lines() { [ -f "$1" ] && [ "$(wc -l <"$1")" -ge "$2" ]; }
+wait_for_lines() { # FILE COUNT: at most 60 seconds
+    for _ in $(seq 600); do
+        has_lines "$1" "$2" && return
+        sleep 0.1
+    done
+}
+
+interrupt() { # SIGNAL NAME LINES OPTIONS...: starts a run, signals it once its log has so many lines; its exit status
+    signal=$1 name=$2 lines=$3
+    shift 3
+    run --checkpoint "$name" --log "$name.jsonl" "$@" &
+    child=$!
+    wait_for_lines "$name.jsonl" "$lines"
+    kill -s "$signal" $child
+    wait $child 2>/dev/null
+}
+
+resume() { text train --device "$device" --data text --resume "$1" --log "$1.jsonl" --quiet --eval-every 0; }
+
+opencl=$(text --devices | sed -n 's/^\(opencl:[0-9:]*\).*/\1/p' | head -n 1)
+for device in cpu $opencl; do
+    rm -f whole stopped killed ./*.jsonl
+    (run --checkpoint whole --log whole.jsonl)
+    check [ $? -eq 0 ]
+    for signal in INT TERM; do
+        rm -f stopped stopped.jsonl
+        interrupt $signal stopped 20
+        check [ $? -eq 130 ]
+        check [ -s stopped ]
+        check resume stopped
+        check cmp whole stopped
+    done
+    interrupt KILL killed 30 --every 50
+    check [ $? -eq 137 ]
+    check resume killed
+    check cmp whole killed
+    check [ ! -e stopped.partial ]
+    text report stopped.jsonl killed.jsonl whole.jsonl --json >report.json
+    json report.json 'len({r["tokens"] for r in x["runs"]}) == 1'
+done
+
+printf 'ssacl-text: %d checks, %d wrong\n' $checks $failures
+[ $failures -eq 0 ]
