@@ -16,6 +16,7 @@ static const struct suite {
 } suites[] = {
     {"attention", bench_attention},
     {"gemm", bench_gemm},
+    {"step", bench_step},
     {"peak", bench_peak},
 };
 
@@ -104,7 +105,7 @@ int main(int argc, char **argv)
     }
     int err = open_peak(&b, device);
     if (!err) {
-        b.reps = b.reps ? b.reps : b.quick ? 3 : 7;
+        b.reps = b.reps ? b.reps : b.quick ? 3 : suite->run == bench_step ? 5 : 7;
         report_begin(&b);
         err = suite->run(&b);
     }
