@@ -8,7 +8,22 @@
  *          too; a work-item owns one range of each, (part, (part + phase) mod parts), and walks the tiles in order.
  *          So the work-items of one launch touch different rows of dq and different rows of dk and dv, `parts`
  *          launches do everything, and the order of every sum is fixed. own: this launch also adds the queries' own
- *          keys, whose rows of dk and dv lie anywhere: phase -1 is a launch of these alone. */
+ *          keys, whose rows of dk and dv lie anywhere: phase -1 is a launch of these alone.
+ * Macros   D: the head width, else the parameter `width`; TILE, KEYS: below and attention_tile.h.
+ *
+ * Lab book. As in attention_fwd.cl: PoCL, H8 D64 N2048 k512, backward, not causal / causal.
+ *   five products a pair of tile and block, dk and dv added to in place                63 / 59
+ *   a vec as one load: adding a row had become 23 moves of 8 bytes                     75 / 67
+ *   buffers in huge pages                                                              79 / 74
+ *   tiles transposed by shuffles                                                       79 / 74
+ *   rows of dk, dv and of the next block prefetched                                    80 / 75
+ *   KEYS 32 or 128 instead of 64                                                       -3 / 0
+ *   AVX2: vec of 8, 4 x 2 sums; with vec of 16 gcc kept them in memory          93% of peak instead of 2 in a product
+ * A causal block's products skip what no query sees: scores by groups of queries, dk and dv from the first query that
+ * sees the row, dq up to the last key. The five products run at 98% of peak and take 75% of the time; adding to dk and
+ * dv 5%, packing 4%, exp2 and dS 3%, the tile's own rows 6%.
+ * No scratch: what splitting by queries would need, partial sums of dk and dv, the phases do without. */
+#define TILE 64 /* queries of a tile; BWD_TILE of lib/op/attention.c */
 #include "attention_tile.h"
 
 __kernel void attention_clear(TENSOR(float, dk), TENSOR(float, dv), const int columns, const int dk_stride,
@@ -103,8 +118,8 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
 
         pack_tile(queries, q_rows, q_stride, t.answered, scale, width);
         pack_tile(grads, dout_rows, out_stride, t.answered, 1.0f, width);
-        transpose_tile(queries_t, queries, LOG2E, width);
-        transpose_tile(grads_t, grads, 1.0f, width);
+        transpose_tile(queries_t, queries, t.answered, LOG2E, width);
+        transpose_tile(grads_t, grads, t.answered, 1.0f, width);
         clear_rows(dqueries, 0, TILE, width);
         for (int r = 0; r < TILE; r++) {
             /* A row that sees nothing has lse -inf: anything large keeps exp2 from overflowing. */

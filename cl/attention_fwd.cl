@@ -5,7 +5,22 @@
  * Shapes   q, out [batch, length, heads, D]; k, v [batch, length, heads / group, D], rows *_stride apart;
  *          lse [batch, heads, length]; plan: see plan.h, examples plan_stride apart (0: one for all).
  * Grid     (tiles, batch * heads): a work-item owns a tile of TILE queries of one head, walks its keys in blocks with
- *          a running maximum, and answers its rows, padding included. */
+ *          a running maximum, and answers its rows, padding included.
+ * Macros   D: the head width, else the parameter `width`; TILE, KEYS: below and attention_tile.h.
+ *
+ * Lab book. Percent of the FMA peak (117 GFLOP/s a core), PoCL 3.1 on two cores with AVX-512, H8 D64 N2048 k512 in rows
+ * of 3 * 512 floats, forward, not causal / causal. The machine was busy: processor time, best of several, +-1.5.
+ *   K and V packed by block into private memory, scores [key][query], tile of 64       70 / 62
+ *   a vec as one load instead of vload16 (see vector.h)                                75 / 69
+ *   buffers in huge pages: each row of a head lies on a page of its own                76 / 71
+ *   tiles transposed by shuffles instead of scalar copies (3 times faster, 2% of all)  76 / 71
+ *   the next block's rows prefetched during this one's second product                  78 / 73
+ *   tile of 128 instead of 64: each block is packed half as often                      80 / 75
+ *   KEYS 32 or 128 instead of 64                                                       the same
+ *   heads instead of tiles innermost in the grid, for local plans                      the same
+ * The two products run at 98% of peak and take 75% of the time; packing 8%, exp2 and maximum 7%, the tile's own rows
+ * 8%. Small local slices (D32, 64 keys a slice, own key) reach 45%: there the tile's own rows and exp2 dominate. */
+#define TILE 128 /* queries of a tile; FWD_TILE of lib/op/attention.c */
 #include "attention_tile.h"
 
 /* Scores of one group against `count` keys become probabilities: `certain` keys are at or before every query of the
@@ -82,10 +97,12 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
     __global const int *source_all = plan + plan[PLAN_SOURCE_AT], *own = plan + plan[PLAN_OWN_AT] + t.first;
 
     pack_tile(queries, q, q_stride, t.answered, scale * LOG2E, width);
-    transpose_tile(queries_t, queries, 1.0f, width);
+    transpose_tile(queries_t, queries, t.answered, 1.0f, width);
     for (int r = 0; r < TILE; r++) {
         m[r] = -1e30f;
         l[r] = 0.0f;
+        if (r >= t.count)
+            continue;
         if (r < t.answered && own[r]) {
             m[r] = dot_rows(k + (ulong)(t.first + r) * k_stride, queries + r * PITCH, width);
             l[r] = 1.0f;

@@ -19,8 +19,10 @@
 #include "common.h"
 #include "plan.h"
 
-#define TILE 64        /* queries of a tile; lib/op/attention.c knows it too */
-#define GROUP (2 * VW) /* queries whose scores are made at once */
+#ifndef TILE
+#define TILE 64 /* queries of a tile */
+#endif
+#define GROUP (2 * VW) /* queries whose scores are made at once; divides TILE */
 #define LOG2E 1.44269504f
 
 /* D: the head width, where the build is specialised for it. PITCH: floats of a packed row, whole vectors. */
@@ -143,12 +145,12 @@ INLINE void clear_rows(float *to, int first, int end, int width)
         vec_store(to + i, vec_set(0.0f));
 }
 
-/* `count` consecutive rows; zeros up to TILE. */
+/* `count` consecutive rows; zeros up to a whole group. */
 INLINE void pack_tile(float *to, __global const float *from, int stride, int count, float factor, int width)
 {
     for (int r = 0; r < count; r++)
         pack_row(to + r * PITCH, from + (ulong)r * stride, factor, width);
-    clear_rows(to, count, TILE, width);
+    clear_rows(to, count, (count + GROUP - 1) / GROUP * GROUP, width);
 }
 
 /* The rows that `source` names; zeros up to a whole strip. */
@@ -160,11 +162,12 @@ INLINE void pack_keys(float *to, __global const float *from, int stride, __globa
     clear_rows(to, count, (count + STRIP - 1) / STRIP * STRIP, width);
 }
 
-/* to[d][query] = from[query][d] * factor: squares of VW, each by log2(VW) rounds of a perfect shuffle. */
-INLINE void transpose_tile(float *to, const float *from, float factor, int width)
+/* to[d][query] = from[query][d] * factor, in squares of VW by log2(VW) rounds of a perfect shuffle of their rows, for
+ * the `count` queries rounded up to VW. */
+INLINE void transpose_tile(float *to, const float *from, int count, float factor, int width)
 {
     for (int d = 0; d < PITCH; d += VW)
-        for (int r = 0; r < TILE; r += VW) {
+        for (int r = 0; r < count; r += VW) {
             vec x[VW], y[VW];
             UNROLL for (int i = 0; i < VW; i++) x[i] = vec_load(from + (r + i) * PITCH + d) * factor;
             UNROLL for (int round = 1; round < VW; round *= 2)
@@ -191,7 +194,7 @@ INLINE float dot_rows(__global const float *x, const float *y, int width)
     return vec_sum(sum);
 }
 
-/* to[:] = old factor_old + from[:] factor, in global memory. */
+/* to[:] += from[:] factor */
 INLINE void add_row(__global float *to, const float *from, float factor, int width)
 {
     int c = 0;

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-enum { TILE = 64 }; /* as in cl/attention_tile.h */
+enum { FWD_TILE = 128, BWD_TILE = 64 }; /* TILE in cl/attention_fwd.cl, cl/attention_bwd.cl */
 
 /* The fields that forward and backward share have the same names, so that one macro serves both. */
 #define SET_DEFAULTS(a) \
@@ -116,12 +116,12 @@ done:
 }
 
 /* Tiles of the example that has the most; see tile_of() in cl/attention_tile.h. */
-static int count_tiles(const struct ssa_plan *plan)
+static int count_tiles(const struct ssa_plan *plan, int tile)
 {
     int most = 0;
     for (int e = 0; e < plan->examples; e++) {
         const int32_t *data = plan->data + plan->stride * (size_t)e;
-        int tiles = data[PLAN_BLOCKS] * ((data[PLAN_BLOCK] + TILE - 1) / TILE);
+        int tiles = data[PLAN_BLOCKS] * ((data[PLAN_BLOCK] + tile - 1) / tile);
         most = tiles > most ? tiles : most;
     }
     return most;
@@ -137,7 +137,7 @@ int ssa_attention_fwd_run(struct ssa_device *device, const struct ssa_attention_
     struct ssa_attention_fwd a = forward_defaults(given);
     if (device->info.gpu_shape)
         return ssa_attention_fwd_gpu(device, &a);
-    int tiles = count_tiles(a.plan);
+    int tiles = count_tiles(a.plan, FWD_TILE);
     struct ssa_launch l = {
         .kernel = "attention_fwd",
         .constants = {{"D", a.width}},
@@ -188,7 +188,7 @@ static int backward_phase(struct ssa_device *device, const struct ssa_attention_
  * for every further range costs a launch and packs its tiles once more. */
 static int choose_parts(const struct ssa_device *device, const struct ssa_attention_bwd *a)
 {
-    int units = device->info.units, items = a->batch * a->kv_heads, tiles = count_tiles(a->plan);
+    int units = device->info.units, items = a->batch * a->kv_heads, tiles = count_tiles(a->plan, BWD_TILE);
     if (items >= 4 * units || items % units == 0)
         return 1;
     int parts = (4 * units + items - 1) / items;
