@@ -26,12 +26,13 @@ struct ssa_device_info {
     size_t memory;           /**< global memory */
     size_t max_allocation;   /**< largest single buffer */
     size_t local_memory;     /**< per work-group */
+    size_t max_group;        /**< work-items in a work-group */
     char id[32];             /**< what ssa_device_open() takes: "cpu", "opencl:0:1" */
     char name[128];
     char platform[128];      /**< "ssacl" for the host backend */
     char vendor[64];
     char driver[64];
-    size_t reserved[8];
+    size_t reserved[7];
 };
 
 /** Lists every device of this machine, the host backend last. Writes at most `capacity` entries and the number

@@ -20,6 +20,7 @@ static int describe(cl_platform_id platform, cl_device_id id, struct ssa_device_
     cl_device_type type = 0;
     cl_uint units = 0;
     cl_ulong memory = 0, largest = 0, local = 0;
+    size_t group = 0;
     const struct {
         cl_device_info what;
         size_t size;
@@ -28,7 +29,8 @@ static int describe(cl_platform_id platform, cl_device_id id, struct ssa_device_
                    {CL_DEVICE_MAX_COMPUTE_UNITS, sizeof units, &units},
                    {CL_DEVICE_GLOBAL_MEM_SIZE, sizeof memory, &memory},
                    {CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof largest, &largest},
-                   {CL_DEVICE_LOCAL_MEM_SIZE, sizeof local, &local}};
+                   {CL_DEVICE_LOCAL_MEM_SIZE, sizeof local, &local},
+                   {CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof group, &group}};
     for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
         int err = ocl_check(clGetDeviceInfo(id, queries[i].what, queries[i].size, queries[i].value, NULL),
                             "device: clGetDeviceInfo");
@@ -43,6 +45,7 @@ static int describe(cl_platform_id platform, cl_device_id id, struct ssa_device_
     d->memory = (size_t)memory;
     d->max_allocation = (size_t)largest;
     d->local_memory = (size_t)local;
+    d->max_group = group;
     text_info(id, CL_DEVICE_NAME, d->name, sizeof d->name);
     text_info(id, CL_DEVICE_VENDOR, d->vendor, sizeof d->vendor);
     text_info(id, CL_DRIVER_VERSION, d->driver, sizeof d->driver);
