@@ -25,10 +25,12 @@ install()
         exit 1
     fi
     echo "installing: $1"
+    log=$(mktemp)
     # shellcheck disable=SC2086
-    { $root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $root apt-get install -y -qq --no-install-recommends $1; } \
-        >install.log 2>&1 || { cat install.log >&2; echo "tests/run.sh: could not install: $1" >&2; exit 1; }
-    rm -f install.log
+    { $root apt-get update -qq &&
+        $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $1; } >"$log" 2>&1 ||
+        { cat "$log" >&2; rm -f "$log"; echo "tests/run.sh: could not install: $1" >&2; exit 1; }
+    rm -f "$log"
 }
 
 if command -v dpkg-query >/dev/null; then
