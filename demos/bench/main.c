@@ -3,6 +3,7 @@
 #include "peak.h"
 
 #include "args.h"
+#include "drivers.h"
 #include "progress.h"
 #include "say.h"
 
@@ -93,6 +94,7 @@ int main(int argc, char **argv)
         .examples = "Examples:\n  ssacl-bench attention --device cpu --length 4096 --ratio 0.125\n"
                     "  ssacl-bench gemm --json > gemm.jsonl\n",
         .rest = &words};
+    prepare_drivers();
     int status = args_parse(table, &page, argc, argv);
     if (status != ARGS_GO)
         return status;

@@ -1,6 +1,7 @@
 /* ssacl-text: language models over bytes, trained with Stochastically Subsampled self-Attention. */
 #include "command.h"
 
+#include "drivers.h"
 #include "files.h"
 
 #include <signal.h>
@@ -66,6 +67,7 @@ static int list_devices(void)
 
 int main(int argc, char **argv)
 {
+    prepare_drivers();
     say_set_program("ssacl-text");
     signal(SIGXFSZ, SIG_IGN); /* a file past its limit is then a write that fails, and is said */
     if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))

@@ -322,8 +322,6 @@ int ssa_ocl_open(struct ssa_device **device, const char *id)
         return ssa_fail(SSA_ENODEVICE, "device %s: not found", id);
     if (f.err)
         return f.err;
-    if (!strncmp(f.info.platform, "Portable Computing", 18)) /* both threads can else share a core for a second */
-        setenv("POCL_AFFINITY", "1", 0);
     snprintf(what, sizeof what, "device %s: clCreateContext", id);
     cl_context context = clCreateContext(NULL, 1, &f.device, NULL, NULL, &code);
     if (code != CL_SUCCESS)

@@ -1,0 +1,8 @@
+/* Settings that OpenCL drivers read from the environment. A library may not touch that; a program may. */
+#ifndef DEMO_DRIVERS_H
+#define DEMO_DRIVERS_H
+
+/* Call it first thing in main(). What the user has set stays. */
+void prepare_drivers(void);
+
+#endif
