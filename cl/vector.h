@@ -201,11 +201,12 @@ static inline float rsqrt(float x)
 
 #endif /* language */
 
-/* A hint that the line at p is needed soon. */
-#if defined(__OPENCL_C_VERSION__) && (!defined(__clang__) || defined(__SPIR__) || defined(__SPIRV__) || SSA_GPU)
-#define PREFETCH(p) ((void)0)
-#else
+/* A hint that the line at p is needed soon: where the compiler makes code for a CPU at once. SPIR-V has no such
+ * instruction, and its compilers are not to be told by their macros (Mesa takes __SPIR__ back). */
+#if !defined(__OPENCL_C_VERSION__) || (defined(__clang__) && (defined(__x86_64__) || defined(__aarch64__)) && !SSA_GPU)
 #define PREFETCH(p) __builtin_prefetch((const void *)(ulong)(p), 0, 2)
+#else
+#define PREFETCH(p) ((void)0)
 #endif
 
 /* 2^x: round by a magic constant, then a minimax polynomial of degree 5 on [-0.5, 0.5], 1 at 0; 9e-8 relative.
