@@ -26,6 +26,7 @@ struct timing {
     double bandwidth;            /* GB/s */
     double busy;                 /* share of the processors' time that this process got: on CPUs, low where others
                                     ran besides and no figure can be trusted */
+    double processor_seconds;    /* of all threads, the mean of a call: others change it little */
 };
 typedef int (*bench_work)(void *context);
 int measure(const struct bench *b, struct ssa_device *device, bench_work work, void *context, struct timing *t);

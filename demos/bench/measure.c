@@ -60,6 +60,7 @@ int measure(const struct bench *b, struct ssa_device *device, bench_work work, v
     t->peak = peak_gflops(b->peak);
     t->bandwidth = peak_bandwidth(b->peak);
     t->busy = busy / (all * b->info.units);
+    t->processor_seconds = busy / (reps * times);
     qsort(seconds, (size_t)reps, sizeof *seconds, ascending);
     t->seconds = (seconds[(reps - 1) / 2] + seconds[reps / 2]) / 2;
     t->seconds_min = seconds[0];

@@ -25,12 +25,12 @@ static json_t *as_json(const struct bench *b, const struct row *r)
 {
     const struct timing *t = &r->time;
     double gflops = r->flops / t->seconds * 1e-9, best = r->flops / t->seconds_min * 1e-9;
-    json_t *o = json_pack("{ss ss ss ss ss ss sf sf sf sf sf sf sf sf sf sf sf}", "suite", r->suite, "case", r->name,
+    json_t *o = json_pack("{ss ss ss ss ss ss sf sf sf sf sf sf sf sf sf sf sf sf}", "suite", r->suite, "case", r->name,
                           "device", b->info.name, "device_id", b->info.id, "backend", bench_backend(b), "direction",
                           r->direction, "seconds", t->seconds, "seconds_min", t->seconds_min, "gflops", gflops,
                           "gflops_best", best, "peak_gflops", t->peak, "share", gflops / t->peak, "share_best",
-                          best / t->peak, "bandwidth_gbs", t->bandwidth, "busy", t->busy, "error", r->error,
-                          "bytes", r->bytes);
+                          best / t->peak, "bandwidth_gbs", t->bandwidth, "busy", t->busy, "processor_seconds",
+                          t->processor_seconds, "error", r->error, "bytes", r->bytes);
     if (o && r->tokens > 0)
         json_object_set_new(o, "tokens_per_second", json_real(r->tokens / t->seconds));
     if (o && r->more)
