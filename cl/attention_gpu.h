@@ -8,7 +8,20 @@
  *
  * Local memory, in floats: `stage` for the two transposed chunks, and once they are used up for W (PITCH = TILE + 4
  * makes the transposing stores and the reads of 4 rows free of bank conflicts); `values` for X and for reductions.
- * 25.5 KiB at TILE 64, 18 KiB at TILE 32, for every D: what OpenCL promises (32 KiB) does.
+ * At most 26 KiB at TILE 64, for every D: what OpenCL promises (32 KiB) does.
+ *
+ * Lab book. Never timed on a GPU: correct on CPU stacks in this shape, and compiled for GPUs offline (clang 15).
+ *   Registers of a work-item, TILE 64, forward / dq / dk+dv, no spills or stack anywhere:
+ *            D 64             D 128            D 256
+ *   gfx90a   162 / 220 / 168  204 / 228 / 206  244 / 248 / 246
+ *   gfx1030  151 / 170 / 165  195 / 206 / 202  227 / 238 / 240
+ *   sm_86    128 / 133 / 143  167 / 168 / 168  253 / 254 / 255
+ *   Unrolling the reductions over SIDE work-items whole took 146 / 188 at D 64 on sm_86 (64 registers for one max):
+ *   by 4.
+ *   Unrolling less in staging or in own_dot() changed nothing. More than 128 registers leave one group of 256
+ *   work-items at a time on sm_86: the first thing to try on a device is fewer in the two gradients.
+ *   A return before the first barrier, though all items took it, corrupted PoCL 3.1's heap: tiles without work run
+ *   through with empty loops instead. Slices shorter than TILE waste the rest of a tile in dk and dv.
  */
 #ifndef SSA_ATTENTION_GPU_H
 #define SSA_ATTENTION_GPU_H
