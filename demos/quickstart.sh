@@ -23,7 +23,7 @@ fail() { printf 'quickstart: %s\n' "$*" >&2; exit 1; }
 
 # ---- the experiment --------------------------------------------------------------------------------------------
 
-steps=1400
+steps=1700
 model="--layers 4 --width 128 --heads 4 --length 1024 --batch 2 --lr 2e-3"
 sampling="--attention local --look-back --ratio 0.25"
 tune_share=15 # per cent of the steps: the dense fine-tune

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUNS_MAX = 16, CURVE_POINTS = 400 };
+enum { RUNS_MAX = 16, CURVE_POINTS = 150 };
 
 static struct {
     struct arg_list logs;
@@ -167,19 +167,18 @@ static json_t *table_json(const struct run *runs, int count)
 
 /* ---- curves ---- */
 
-/* Averages neighbouring points, so that a curve has at most CURVE_POINTS. */
+/* Averages neighbouring points, so that a curve has at most CURVE_POINTS; a last, smaller group would be noise. */
 static int thin(const struct series *s, struct series *thinned)
 {
-    size_t bin = s->count / CURVE_POINTS + 1, count = (s->count + bin - 1) / bin;
+    size_t bin = (s->count + CURVE_POINTS - 1) / CURVE_POINTS, count = bin ? s->count / bin : 0;
     double *values = calloc(count * 3 + 1, sizeof *values);
     if (!values)
         return say_error("no memory for the curves");
     *thinned = (struct series){.tokens = values, .seconds = values + count, .bits = values + 2 * count, .count = count};
-    for (size_t i = 0; i < s->count; i++) {
-        double share = 1.0 / (double)((i / bin + 1) * bin <= s->count ? bin : s->count - i / bin * bin);
-        thinned->tokens[i / bin] += share * s->tokens[i];
-        thinned->seconds[i / bin] += share * s->seconds[i];
-        thinned->bits[i / bin] += share * s->bits[i];
+    for (size_t i = 0; i < count * bin; i++) {
+        thinned->tokens[i / bin] += s->tokens[i] / (double)bin;
+        thinned->seconds[i / bin] += s->seconds[i] / (double)bin;
+        thinned->bits[i / bin] += s->bits[i] / (double)bin;
     }
     return 0;
 }
