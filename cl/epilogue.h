@@ -1,15 +1,13 @@
-/* What follows a GEMM, fused into its kernel or run after a library's: c = act(g + bias) o act'(slope_of) + addend,
- * each part only where its tensor is present; `pre` receives g + bias. One row stride serves c, pre, slope_of, addend
- * (offset `at`); `column` indexes bias. A kernel binds tensors of these names. */
+/* What follows a GEMM, fused into its kernel or run after a library's: c = act(g) o act'(slope_of) + addend, each
+ * part only where its tensor is present; `pre` receives g, which has the bias in it. Offset `at` serves c, pre,
+ * slope_of and addend; a kernel binds tensors of these names. */
 #ifndef SSA_EPILOGUE_H
 #define SSA_EPILOGUE_H
 #include "gelu.h"
 
-#define EPILOGUE(c, g, at, column, part, activation) \
+#define EPILOGUE(c, g, at, part, activation) \
     do { \
         vec e_ = (g); \
-        if (bias) \
-            e_ += LOAD(bias + (column), part); \
         if (pre) \
             STORE(pre + (at), e_, part); \
         if (slope_of) \

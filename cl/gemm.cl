@@ -1,27 +1,44 @@
-/* Matrix multiplication for CPUs.   c = a b with a fused epilogue (cl/epilogue.h), and c (+)= a^T b.
+/* Matrix multiplication for CPUs.   c = act(a b + bias) ..., fused (cl/epilogue.h), and c (+)= a^T b.
  *
  * Shapes  gemm: a [m, k], rows lda apart; b packed by gemm_pack_b as [ceil(n/NR)][k][NR], zeros past n; c [m, n], ldc.
- *         gemm_ta: a [k, m], rows lda apart; b [k, n] (or [n, k] with trans_b), ldb; c [m, n], ldc, one plane for
- *         every split of k; sums [m] (one for every split): the column sums of a.
+ *         gemm_ta: a [k, m], rows lda apart; b [k, n] (or [n, k] with trans_b), ldb; c [m, n], ldc, a plane of its own
+ *         for every split of k, `plane` elements apart; sums [splits, m] or absent: the column sums of a.
  * Grid    gemm: (ceil(m/mb), ceil(n/nb)), a work-item owns mb rows x nb columns, nb a multiple of 32.
  *         gemm_pack_b: (ceil(n/32), ceil(k/PACK_K)), 32 columns x PACK_K.
- *         gemm_ta: (ceil(m/MB), ceil(n/nb), splits), MB rows x nb columns x ks of k.
+ *         gemm_ta: (ceil(m/MB), ceil(n/NB), splits), MB rows x NB columns x ks of k.
+ * Macros  below: VW, MR, NV the register tile (MR x NV*VW), KC, MB, NB the block that gemm_ta packs, PW its panels.
+ *
+ * Lab book (Zen 4, AVX-512, one core; % of the measured FMA peak; rows 4096, widths 256 to 2048; PoCL)
+ *   gemm: tile 8x32 90-94%. Rows 10, 12, 14: 89, 87, 82%, for the rows of a, a power of two apart, meet in one set of
+ *     the L1. Column panels outside, row tiles inside: 3-4% less than this order, in which panels and c are walked
+ *     along memory. Cutting b into blocks that stay in L2: 4-8% less at k >= 512. Sums through a private tile before
+ *     the epilogue: 2% less than straight from registers, hence the plain path. Packing w^T by scalars: 3% less than
+ *     by transposed blocks. Unrolling the loop over k by 2 or 4: nothing. Prefetching the next rows of a: -1%.
+ *   gemm_ta: reading a and b, not multiplying, decides it. Blocks of 128x256, k 256: 70-77% (C 256), 60-70% (C 512);
+ *     with panels a power of two apart 10% less; with the next block prefetched +8%; blocks of 256x512 and half as many
+ *     splits +6%; the tile of c prefetched +2%: 81-86%. KC 256 the same, 64 3% less. All of the next block prefetched
+ *     at once instead of bit by bit: 4% less. Buffers in huge pages would give +4%.
  */
 #ifndef MR
 #if defined(__AVX512F__)
-#define MR 8 /* rows of the register tile; of 32 registers 16 hold sums */
+#define MR 8  /* rows of the register tile; of 32 registers 16 hold sums */
+#define PW 16 /* gemm_ta: rows of a packed panel, a multiple of MR and VW */
 #else
 #define MR 6 /* of 16 registers 12 hold sums */
+#define PW (3 * VW)
 #endif
 #endif
 #ifndef NV
 #define NV 2 /* vectors of a row of the register tile */
 #endif
 #ifndef KC
-#define KC 256 /* gemm_ta: depth of a packed block */
+#define KC 128 /* gemm_ta: depth of a packed block */
 #endif
 #ifndef MB
-#define MB 128 /* gemm_ta: rows of a packed block */
+#define MB 256 /* gemm_ta: rows of a packed block */
+#endif
+#ifndef NB
+#define NB 512 /* and columns */
 #endif
 #ifndef PACK_K
 #define PACK_K 64
@@ -30,8 +47,11 @@
 #include "epilogue.h"
 
 #define NR (NV * VW)
-#define PANEL (KC * MR + VW) /* of packed a; its last store reaches past its end */
-#define PANELS ((MB + MR - 1) / MR)
+#define LINE 16 /* floats of a cache line */
+#define PANELS ((MB + PW - 1) / PW)
+/* Panels lie a little apart: at a power of two they would meet in the same sets of the cache. */
+#define A_PANEL (KC * PW + VW)
+#define B_PANEL (KC * NR + NR)
 
 /* sum[MR][NV] += a's element of row r times the packed row of b, for each of `depth` k. */
 #define MULTIPLY(sum, a_element, panel, depth) \
@@ -49,19 +69,48 @@
     { \
         UNROLL for (int v = 0; v < NV; v++) sum[r][v] = vec_set(0.0f); \
     }
+#define KEEP(to, sum) \
+    UNROLL for (int r = 0; r < MR; r++) \
+    { \
+        UNROLL for (int v = 0; v < NV; v++) vec_store((to) + r * NR + v * VW, sum[r][v]); \
+    }
 
+/* Transposes VW vecs in place: each round deals the two halves out like cards. */
+SSA_INLINE void transpose(vec *rows)
+{
+    UNROLL for (int round = 1; round < VW; round *= 2)
+    {
+        vec dealt[VW];
+        UNROLL for (int i = 0; i < VW / 2; i++)
+        {
+            dealt[2 * i] = vec_zip_low(rows[i], rows[i + VW / 2]);
+            dealt[2 * i + 1] = vec_zip_high(rows[i], rows[i + VW / 2]);
+        }
+        UNROLL for (int i = 0; i < VW; i++) rows[i] = dealt[i];
+    }
+}
 
-/* What becomes a packed panel: op(b)[k, n] is b[k * ldb + n], or b[n * ldb + k] with `trans`. Rows of a panel from k = `first` on. */
-#define PACK_B(to, b, ldb, trans, first, depth, j, n) \
+/* Packing `depth` rows of a panel, from row `first` and column j of op(b) on, zeros past column n. Macros, for `to` is
+ * private here and global there. PACK_ROWS: op(b)[k][n] is b[k * ldb + n]; PACK_COLUMNS: b[n * ldb + k]. */
+#define PACK_ROWS(to, b, ldb, first, depth, j, n) \
     for (int q = 0; q < (depth); q++) \
         for (int v = 0; v < NR; v += VW) { \
-            int part_ = max(0, min(VW, (n) - (j)-v)); \
-            if (!(trans)) { \
-                vec_store((to) + (size_t)q * NR + v, LOAD((b) + (size_t)((first) + q) * (ldb) + (j) + v, part_)); \
-                continue; \
+            int part_ = min(VW, (n) - (j)-v); \
+            vec_store((to) + (size_t)q * NR + v, LOAD((b) + (size_t)((first) + q) * (ldb) + (j) + v, part_)); \
+        }
+#define PACK_COLUMNS(to, b, ldb, first, depth, j, n) \
+    for (int q = 0; q < (depth); q += VW) \
+        for (int v = 0; v < NR; v += VW) { \
+            int rows_ = min(VW, (depth)-q), part_ = min(VW, (n) - (j)-v); \
+            vec block_[VW]; \
+            UNROLL for (int i_ = 0; i_ < VW; i_++) \
+                block_[i_] = LOAD((b) + (size_t)((j) + v + i_) * (ldb) + (first) + q, i_ < part_ ? rows_ : 0); \
+            transpose(block_); \
+            UNROLL for (int i_ = 0; i_ < VW; i_++) \
+            { \
+                if (i_ < rows_) \
+                    vec_store((to) + (size_t)(q + i_) * NR + v, block_[i_]); \
             } \
-            for (int i_ = 0; i_ < VW; i_++) \
-                (to)[(size_t)q * NR + v + i_] = i_ < part_ ? (b)[(size_t)((j) + v + i_) * (ldb) + (first) + q] : 0.0f; \
         }
 
 __kernel void gemm_pack_b(TENSOR(const float, b), TENSOR(float, packed), const int ldb, const int trans, const int n,
@@ -73,7 +122,10 @@ __kernel void gemm_pack_b(TENSOR(const float, b), TENSOR(float, packed), const i
     int end = min(((int)get_global_id(0) + 1) * 32, n);
     for (int j = (int)get_global_id(0) * 32; j < end; j += NR) {
         __global float *to = packed + ((size_t)(j / NR) * k + first) * NR;
-        PACK_B(to, b, ldb, trans, first, depth, j, n)
+        if (trans)
+            PACK_COLUMNS(to, b, ldb, first, depth, j, n)
+        else
+            PACK_ROWS(to, b, ldb, first, depth, j, n)
     }
 }
 
@@ -84,108 +136,150 @@ __kernel void gemm(TENSOR(const float, a), TENSOR(const float, packed), TENSOR(f
 {
     BIND(const float, a);
     BIND(const float, packed);
-    BIND(float, c);
+    BIND_SHARED(float, c);
     BIND(const float, bias);
     BIND(float, pre);
     BIND(const float, slope_of);
-    BIND(const float, addend);
+    BIND_SHARED(const float, addend);
     float tile[MR * NR] __attribute__((aligned(64)));
+    int plain = !pre && !activation;
     int first_row = (int)get_global_id(0) * mb, end_row = min(first_row + mb, m);
     int first_column = (int)get_global_id(1) * nb, end_column = min(first_column + nb, n);
-    for (int j = first_column; j < end_column; j += NR) {
-        __global const float *panel = packed + (size_t)(j / NR) * k * NR;
-        for (int i = first_row; i < end_row; i += MR) {
-            __global const float *row[MR];
-            UNROLL for (int r = 0; r < MR; r++) row[r] = a + (size_t)min(i + r, end_row - 1) * lda;
+    for (int i = first_row; i < end_row; i += MR) {
+        __global const float *row[MR];
+        UNROLL for (int r = 0; r < MR; r++) row[r] = a + (size_t)min(i + r, end_row - 1) * lda;
+        for (int j = first_column; j < end_column; j += NR) {
+            __global const float *panel = packed + (size_t)(j / NR) * k * NR;
             vec sum[MR][NV];
-            ZERO(sum)
-            MULTIPLY(sum, row[r][q], panel, k)
-            UNROLL for (int r = 0; r < MR; r++)
+            UNROLL for (int v = 0; v < NV; v++)
             {
-                UNROLL for (int v = 0; v < NV; v++) vec_store(tile + r * NR + v * VW, sum[r][v]);
+                vec first = vec_set(0.0f);
+                if (bias)
+                    first = LOAD(bias + j + v * VW, min(VW, n - j - v * VW));
+                UNROLL for (int r = 0; r < MR; r++) sum[r][v] = first;
             }
+            MULTIPLY(sum, row[r][q], panel, k)
+            if (plain && i + MR <= end_row && j + NR <= n) {
+                UNROLL for (int r = 0; r < MR; r++)
+                {
+                    UNROLL for (int v = 0; v < NV; v++)
+                    {
+                        size_t at = (size_t)(i + r) * ldc + j + v * VW;
+                        vec x = sum[r][v];
+                        if (addend)
+                            x += vec_load(addend + at);
+                        vec_store(c + at, x);
+                    }
+                }
+                continue;
+            }
+            KEEP(tile, sum)
             for (int r = 0; r < min(MR, end_row - i); r++)
                 for (int v = 0; v < NR && j + v < n; v += VW) {
-                    int part = min(VW, n - j - v);
                     size_t at = (size_t)(i + r) * ldc + j + v;
-                    EPILOGUE(c, vec_load(tile + r * NR + v), at, j + v, part, activation);
+                    int part = min(VW, n - j - v);
+                    EPILOGUE(c, vec_load(tile + r * NR + v), at, part, activation);
                 }
         }
     }
 }
 
+/* Packs [depth, width] of `from`, rows ld apart, as panels of `panel` columns, zeros past width. */
+SSA_INLINE void pack_block(float *to, __global const float *from, int ld, int depth, int width, int panel, int stride)
+{
+    for (int q = 0; q < depth; q++, from += ld)
+        for (int j = 0; j < width; j += panel)
+            for (int v = 0; v < panel; v += VW) {
+                int part = min(VW, width - j - v);
+                vec_store(to + j / panel * stride + q * panel + v, LOAD(from + j + v, part));
+            }
+}
+
+/* to (+)= the sum of [depth, width]'s rows. */
+SSA_INLINE void sum_block(__global float *to, __global const float *from, int ld, int depth, int width, int add)
+{
+    for (int i = 0; i < width; i += VW) {
+        int part = min(VW, width - i);
+        vec sum = vec_set(0.0f);
+        if (add)
+            sum = LOAD(to + i, part);
+        for (int q = 0; q < depth; q++)
+            sum += LOAD(from + (size_t)q * ld + i, part);
+        STORE(to + i, sum, part);
+    }
+}
+
+SSA_INLINE void prefetch_row(__global const float *row, int width)
+{
+    for (int i = 0; i < width; i += LINE)
+        PREFETCH(row + i);
+}
+
 __kernel void gemm_ta(TENSOR(const float, a), TENSOR(const float, b), TENSOR(float, c), TENSOR(float, sums),
                       const int lda, const int ldb, const int ldc, const int trans_b, const int m, const int n,
-                      const int k, const int nb, const int ks, const ulong plane, const int accumulate)
+                      const int k, const int ks, const ulong plane, const int accumulate)
 {
     BIND(const float, a);
     BIND(const float, b);
     BIND(float, c);
     BIND(float, sums);
-    float packed_a[PANELS * PANEL] __attribute__((aligned(64)));
-    float packed_b[KC * NR] __attribute__((aligned(64)));
-    int first_row = (int)get_global_id(0) * MB, end_row = min(first_row + MB, m);
-    int first_column = (int)get_global_id(1) * nb, end_column = min(first_column + nb, n);
+    float packed_a[PANELS * A_PANEL] __attribute__((aligned(64)));
+    float packed_b[NB / NR * B_PANEL] __attribute__((aligned(64)));
+    float edge[MR * NR] __attribute__((aligned(64)));
+    int row = (int)get_global_id(0) * MB, height = min(MB, m - row);
+    int column = (int)get_global_id(1) * NB, width = min(NB, n - column);
     int first_k = (int)get_global_id(2) * ks, end_k = min(first_k + ks, k);
-    c += get_global_id(2) * plane;
+    int tiles = (height + MR - 1) / MR * ((width + NR - 1) / NR);
+    c += get_global_id(2) * plane + (size_t)row * ldc + column;
     for (int kk = first_k; kk < end_k; kk += KC) {
-        int depth = min(KC, end_k - kk), add = accumulate || kk > first_k;
-        for (int q = 0; q < depth; q++) {
-            __global const float *from = a + (size_t)(kk + q) * lda;
-            float *to = packed_a + q * MR;
-            for (int i = first_row; i < end_row; i += MR, to += PANEL)
-                for (int v = 0; v < MR; v += VW) { /* a store reaches past its MR; the next q's covers that */
-                    int part = min(VW, end_row - i - v);
-                    vec_store(to + v, LOAD(from + i + v, part));
+        int depth = min(KC, end_k - kk), add = accumulate || kk > first_k, ahead = kk + KC, tile = 0;
+        __global const float *block_a = a + (size_t)kk * lda + row;
+        pack_block(packed_a, block_a, lda, depth, height, PW, A_PANEL);
+        if (sums && column == 0)
+            sum_block(sums + get_global_id(2) * (ulong)m + row, block_a, lda, depth, height, add);
+        if (!trans_b)
+            pack_block(packed_b, b + (size_t)kk * ldb + column, ldb, depth, width, NR, B_PANEL);
+        for (int j = 0; j < width; j += NR) {
+            float *panel_b = packed_b + j / NR * B_PANEL;
+            if (trans_b)
+                PACK_COLUMNS(panel_b, b, ldb, kk, depth, column + j, n)
+            for (int i = 0; i < height; i += MR) {
+                const float *panel_a = packed_a + i / PW * A_PANEL + i % PW;
+                __global float *to = c + (size_t)i * ldc + j;
+                tile++; /* the next block comes into the cache bit by bit */
+                for (int due = min(kk + KC + tile * KC / tiles, end_k); !trans_b && ahead < due; ahead++) {
+                    prefetch_row(a + (size_t)ahead * lda + row, height);
+                    prefetch_row(b + (size_t)ahead * ldb + column, width);
                 }
-        }
-        if (sums && first_column == 0)
-            for (int i = first_row; i < end_row; i += VW) {
-                int part = min(VW, end_row - i);
-                __global float *to = sums + get_global_id(2) * (ulong)m + i;
-                vec s = vec_set(0.0f);
-                if (add)
-                    s = LOAD(to, part);
-                for (int q = 0; q < depth; q++)
-                    s += LOAD(a + (size_t)(kk + q) * lda + i, part);
-                STORE(to, s, part);
-            }
-        for (int j = first_column; j < end_column; j += NR) {
-            PACK_B(packed_b, b, ldb, trans_b, kk, depth, j, n)
-            const float *panel = packed_a;
-            for (int i = first_row; i < end_row; i += MR, panel += PANEL) {
+                for (int r = 0; add && r < MR; r++)
+                    prefetch_row(to + (size_t)r * ldc, NR);
                 vec sum[MR][NV];
                 ZERO(sum)
-                MULTIPLY(sum, panel[q * MR + r], packed_b, depth)
-                __global float *to = c + (size_t)i * ldc + j;
-                if (i + MR <= end_row && j + NR <= n) {
+                MULTIPLY(sum, panel_a[q * PW + r], panel_b, depth)
+                if (i + MR <= height && j + NR <= width) {
                     UNROLL for (int r = 0; r < MR; r++)
                     {
                         UNROLL for (int v = 0; v < NV; v++)
                         {
-                            __global float *p = to + (size_t)r * ldc + v * VW;
+                            __global float *at = to + (size_t)r * ldc + v * VW;
                             vec x = sum[r][v];
                             if (add)
-                                x += vec_load(p);
-                            vec_store(p, x);
+                                x += vec_load(at);
+                            vec_store(at, x);
                         }
                     }
                     continue;
                 }
-                UNROLL for (int r = 0; r < MR; r++)
-                {
-                    UNROLL for (int v = 0; v < NV; v++)
-                    {
-                        __global float *p = to + (size_t)r * ldc + v * VW;
-                        int part = min(VW, n - j - v * VW);
-                        if (i + r < end_row && part > 0) {
-                            vec old = vec_set(0.0f);
-                            if (add)
-                                old = LOAD(p, part);
-                            STORE(p, old + sum[r][v], part);
-                        }
+                KEEP(edge, sum)
+                for (int r = 0; r < min(MR, height - i); r++)
+                    for (int v = 0; v < NR && j + v < width; v += VW) {
+                        __global float *at = to + (size_t)r * ldc + v;
+                        int part = min(VW, width - j - v);
+                        vec x = vec_load(edge + r * NR + v);
+                        if (add)
+                            x += LOAD(at, part);
+                        STORE(at, x, part);
                     }
-                }
             }
         }
     }

@@ -1,6 +1,7 @@
 /* Matrix multiplication for GPUs without a tuned library.   c (+)= op(a) op(b).
  *
- * Shapes  op(a) [m, k]: a[i * lda + q], or a[q * lda + i] with trans_a; op(b) [k, n] likewise; c [m, n], rows ldc apart.
+ * Shapes  op(a) [m, k]: a[i * lda + q], or a[q * lda + i] with trans_a; op(b) [k, n] likewise;
+ *         c [m, n], rows ldc apart.
  * Grid    (ceil(n/64) * 16, ceil(m/64) * 16) in work-groups of 16 x 16: a group owns 64 x 64 of c, a work-item 4 x 4
  *         of it, 16 apart, so that neighbours read neighbouring banks and write neighbouring elements.
  */

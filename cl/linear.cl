@@ -14,15 +14,19 @@ __kernel void linear_epilogue(TENSOR(const float, product), TENSOR(float, c), TE
                    TENSOR(float, pre), TENSOR(const float, slope_of), TENSOR(const float, addend), const int width,
                               const int product_stride, const int stride, const int activation)
 {
-    BIND(const float, product);
-    BIND(float, c);
+    BIND_SHARED(const float, product);
+    BIND_SHARED(float, c);
     BIND(const float, bias);
-    BIND(float, pre);
+    BIND_SHARED(float, pre);
     BIND(const float, slope_of);
-    BIND(const float, addend);
+    BIND_SHARED(const float, addend);
     size_t from = ROW * (size_t)product_stride, to = ROW * (size_t)stride;
-    FOR_ROW (j, part, width)
-        EPILOGUE(c, LOAD(product + from + j, part), to + j, j, part, activation);
+    FOR_ROW (j, part, width) {
+        vec g = LOAD(product + from + j, part);
+        if (bias)
+            g += LOAD(bias + j, part);
+        EPILOGUE(c, g, to + j, part, activation);
+    }
 }
 
 __kernel void column_sum(TENSOR(const float, x), TENSOR(float, out), const int rows, const int width, const int stride,

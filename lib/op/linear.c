@@ -8,7 +8,7 @@ struct epilogue {
     int activation;
 };
 
-enum { COLUMNS = 32, PACK_K = 64, DEPTH = 256, BLOCK_M = 128, BLOCK_N = 256, CPU_VECTOR = 4, GPU_VECTOR = 4 };
+enum { TILES = 24, COLUMNS = 32, PACK_K = 64, DEPTH = 128, BLOCK_M = 256, BLOCK_N = 512 };
 
 static size_t ceil_div(size_t a, size_t b)
 {
@@ -23,22 +23,23 @@ static int smaller(int a, int b)
 /* Work-items below which a launch is cut finer: enough that an unequal last one costs little. */
 static size_t enough_items(const struct ssa_device *device)
 {
-    return 8 * (size_t)(device->info.units > 0 ? device->info.units : 1);
+    return 4 * (size_t)(device->info.units > 0 ? device->info.units : 1);
 }
 
 /* ---- CPUs: c = a op(b) with a fused epilogue ---- */
 
-/* Rows of a work-item: its part of a should stay in half a megabyte of cache beside a panel of b. */
-static int block_rows(const struct ssa_gemm *g)
+/* Rows of a work-item: 32 items a unit where m allows it, in whole tiles of 6 or 8. */
+static size_t block_rows(const struct ssa_device *device, int m)
 {
-    int rows = 65536 / g->k / 8 * 8;
-    return rows < 16 ? 16 : rows > 64 ? 64 : rows;
+    size_t rows = ceil_div(ceil_div((size_t)m, 8 * enough_items(device)), TILES) * TILES;
+    return rows > 144 ? 144 : rows;
 }
 
 static int multiply_rows(struct ssa_device *device, const struct ssa_gemm *g, const struct epilogue *e)
 {
-    int mb = block_rows(g), err;
-    size_t panels = ceil_div((size_t)g->n, COLUMNS), row_blocks = ceil_div((size_t)g->m, (size_t)mb);
+    size_t mb = block_rows(device, g->m);
+    int err;
+    size_t panels = ceil_div((size_t)g->n, COLUMNS), row_blocks = ceil_div((size_t)g->m, mb);
     size_t column_blocks = ceil_div(enough_items(device), row_blocks);
     size_t nb = ceil_div(panels, column_blocks) * COLUMNS;
     struct ssa_tensor packed;
@@ -54,7 +55,7 @@ static int multiply_rows(struct ssa_device *device, const struct ssa_gemm *g, co
         .kernel = "gemm",
         .args = {ARG_TENSOR(g->a), ARG_TENSOR(packed), ARG_TENSOR(g->c), ARG_TENSOR(e->bias), ARG_TENSOR(e->pre),
                  ARG_TENSOR(e->slope_of), ARG_TENSOR(e->addend), ARG_INT(g->lda), ARG_INT(g->ldc), ARG_INT(g->m),
-                 ARG_INT(g->n), ARG_INT(g->k), ARG_INT(mb), ARG_INT((int)nb), ARG_INT(e->activation)},
+                 ARG_INT(g->n), ARG_INT(g->k), ARG_INT((int)mb), ARG_INT((int)nb), ARG_INT(e->activation)},
         .global = {row_blocks, ceil_div((size_t)g->n, nb)},
         .local = {1, 1, 1},
     }));
@@ -79,8 +80,8 @@ static int sum_planes(struct ssa_device *device, struct ssa_tensor planes, size_
 /* k is cut into `splits` where the output alone has too few blocks; each split has its own plane, summed after. */
 static int multiply_ta(struct ssa_device *device, const struct ssa_gemm *g, struct ssa_tensor sums)
 {
-    size_t nb = g->n < BLOCK_N ? ceil_div((size_t)g->n, COLUMNS) * COLUMNS : BLOCK_N, plane = (size_t)g->m * (size_t)g->n;
-    size_t row_blocks = ceil_div((size_t)g->m, BLOCK_M), column_blocks = ceil_div((size_t)g->n, nb);
+    size_t plane = (size_t)g->m * (size_t)g->n;
+    size_t row_blocks = ceil_div((size_t)g->m, BLOCK_M), column_blocks = ceil_div((size_t)g->n, BLOCK_N);
     size_t splits = g->ldc == g->n ? ceil_div(enough_items(device), row_blocks * column_blocks) : 1;
     size_t span = ceil_div(ceil_div((size_t)g->k, splits), DEPTH) * DEPTH;
     struct ssa_tensor c = g->c, sums_to = sums;
@@ -99,7 +100,7 @@ static int multiply_ta(struct ssa_device *device, const struct ssa_gemm *g, stru
         .kernel = "gemm_ta",
         .args = {ARG_TENSOR(g->a), ARG_TENSOR(g->b), ARG_TENSOR(c), ARG_TENSOR(sums_to), ARG_INT(g->lda),
                  ARG_INT(g->ldb), ARG_INT(g->ldc), ARG_INT(g->trans_b), ARG_INT(g->m), ARG_INT(g->n), ARG_INT(g->k),
-                 ARG_INT((int)nb), ARG_INT(smaller((int)span, g->k)), ARG_ULONG(plane), ARG_INT(accumulate && !split)},
+                 ARG_INT(smaller((int)span, g->k)), ARG_ULONG(plane), ARG_INT(accumulate && !split)},
         .global = {row_blocks, column_blocks, splits},
         .local = {1, 1, 1},
     }));
