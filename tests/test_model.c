@@ -246,7 +246,8 @@ static void check_causal(struct ssa_device *dev, int kind)
     for (int n = 0; n < 8; n++) {
         OK(ssa_model_read_logits(f.model, 0, n, before[n]));
         OK(ssa_model_read_logits(small, 0, n, inference));
-        ck_assert_mem_eq(before[n], inference, sizeof inference);
+        for (int v = 0; v < 11; v++) /* not the same bits: a library's GEMM may choose its kernel by the batch */
+            ck_assert_float_eq_tol(before[n][v], inference[v], 2e-6f);
     }
     f.tokens[5] = (f.tokens[5] + 1) % tiny.vocabulary;
     OK(ssa_model_forward(f.model, &pass));

@@ -18,7 +18,7 @@ static void text_info(cl_device_id id, cl_device_info what, char *text, size_t s
 static int describe(cl_platform_id platform, cl_device_id id, struct ssa_device_info *d)
 {
     cl_device_type type = 0;
-    cl_uint units = 0;
+    cl_uint units = 0, floats = 0;
     cl_ulong memory = 0, largest = 0, local = 0;
     size_t group = 0;
     const struct {
@@ -30,6 +30,7 @@ static int describe(cl_platform_id platform, cl_device_id id, struct ssa_device_
                    {CL_DEVICE_GLOBAL_MEM_SIZE, sizeof memory, &memory},
                    {CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof largest, &largest},
                    {CL_DEVICE_LOCAL_MEM_SIZE, sizeof local, &local},
+                   {CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof floats, &floats},
                    {CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof group, &group}};
     for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
         int err = ocl_check(clGetDeviceInfo(id, queries[i].what, queries[i].size, queries[i].value, NULL),
@@ -39,8 +40,10 @@ static int describe(cl_platform_id platform, cl_device_id id, struct ssa_device_
     }
     bool cpu = type & CL_DEVICE_TYPE_CPU; /* oclgrind claims every type: take the CPU's */
     d->kind = cpu ? SSA_DEVICE_CPU : type & CL_DEVICE_TYPE_GPU ? SSA_DEVICE_GPU : SSA_DEVICE_ACCELERATOR;
-    const char *shape = getenv("SSACL_SHAPE"); /* to run one shape's kernels on the other's device, for tests */
-    d->gpu_shape = shape && !strcmp(shape, "gpu") ? 1 : shape && !strcmp(shape, "cpu") ? 0 : !cpu;
+    /* A CPU device whose native vector is one float runs work-items in lanes, as GPUs do (llvmpipe, which takes minutes
+     * to compile the CPU shape's long vectors). $SSACL_SHAPE runs one shape on the other's device, for tests. */
+    const char *shape = getenv("SSACL_SHAPE");
+    d->gpu_shape = shape && !strcmp(shape, "gpu") ? 1 : shape && !strcmp(shape, "cpu") ? 0 : !cpu || floats == 1;
     d->units = (int)units;
     d->memory = (size_t)memory;
     d->max_allocation = (size_t)largest;
