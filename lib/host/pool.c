@@ -125,7 +125,7 @@ void ssa_pool_run(struct ssa_pool *p, size_t count, void (*run)(const void *, si
         return;
     }
     p->count = count;
-    p->grain = (count + parts - 1) / parts;
+    p->grain = count < 2 * parts ? 1 : count / parts;
     p->run = run;
     p->context = context;
     atomic_store(&p->next, 0);
