@@ -145,6 +145,11 @@ train() {
         --log-every 5 --profile 3 --force --keep-stages --checkpoint "$out/$name.safetensors" --log "$out/$name.jsonl"
 }
 
+say "two steps, so that the device's kernels are built before anything is timed"
+# shellcheck disable=SC2086
+train warm-up $sampling --steps 1 --fine-tune 1 --quiet
+rm -f "$out"/warm-up.*
+
 say "training dense, $steps steps"
 train dense --steps "$steps"
 
