@@ -85,8 +85,9 @@ static int check_stage(const struct ssa_stage *s, int number, const struct ssa_m
     REQUIRE(s->steps > 0, "train: stage %d has %d steps, must be positive", number, s->steps);
     REQUIRE(s->warmup >= 0 && s->warmup <= s->steps, "train: stage %d: warmup is %d, must be in [0, %d]", number,
             s->warmup, s->steps);
-    REQUIRE(s->lr > 0 && s->lr < 100, "train: stage %d: learning rate is %g, must be positive", number, (double)s->lr);
-    REQUIRE(s->lr_end >= 0 && s->lr_end < 100, "train: stage %d: lr_end is %g, must not be negative", number,
+    REQUIRE(s->lr > 0 && s->lr < 100, "train: stage %d: learning rate is %g, must be above 0 and below 100",
+            number, (double)s->lr);
+    REQUIRE(s->lr_end >= 0 && s->lr_end < 100, "train: stage %d: lr_end is %g, must be in [0, 100)", number,
             (double)s->lr_end);
     for (int l = 0; l < m->layers; l++) {
         TRY(ssa_pattern_sample(&s->pattern, l, m->layers, m->length, batch, &sample));
