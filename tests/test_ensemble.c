@@ -110,7 +110,8 @@ static void check_prefix(struct ssa_device *dev)
     OK(ssa_evaluate(m, &data, &how, &scores, three, NULL));
     OK(ssa_evaluate(training, &data, &how, &scores, again, NULL));
     ck_assert_mem_eq(five, three, 3 * sizeof *five);
-    ck_assert_mem_eq(again, three, 3 * sizeof *again);
+    for (int pass = 0; pass < 3; pass++) /* not the same bits: a library's GEMM may choose its kernel by alignment */
+        near(again[pass], three[pass], "a model made for training");
     how.seed = 4;
     OK(ssa_evaluate(m, &data, &how, &scores, again, NULL));
     ck_assert(again[0] != three[0]);

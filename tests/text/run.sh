@@ -3,7 +3,7 @@
 # resume, machine-readable outputs. On the host backend; runs that are stopped also on the first OpenCL device
 # (SSA_TEST_DEVICES=cpu: not). Usage: run.sh PATH/ssacl-text
 set -u
-program=$1
+program=$(realpath "$1")
 work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-text.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
