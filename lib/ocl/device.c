@@ -300,7 +300,6 @@ static int adopt(struct ssa_device **device, const struct ssa_device_info *info,
     d->context = context;
     d->id = id;
     d->queue = queue;
-    clGetDeviceInfo(id, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof d->max_group, &d->max_group, NULL);
     TRY(ocl_check(clGetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL),
                   "device: clGetCommandQueueInfo"));
     d->out_of_order = properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE;

@@ -30,8 +30,7 @@ static void look_up(void)
 int ocl_gemm(struct ssa_device *device, const struct ssa_gemm *g)
 {
     struct ocl_device *d = ocl(device);
-    bool clblast = device->info.gpu_shape || getenv("SSACL_FORCE_CLBLAST");
-    if (!clblast || d->no_library_gemm || d->out_of_order)
+    if (!device->info.gpu_shape || d->no_library_gemm || d->out_of_order)
         return SSA_EUNSUPPORTED;
     pthread_mutex_lock(&lock);
     if (!looked)

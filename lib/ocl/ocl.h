@@ -14,7 +14,6 @@ struct ocl_device {
     cl_command_queue queue;
     bool out_of_order;           /* the caller's queue: put barriers between our commands */
     bool no_library_gemm;        /* CLBlast is missing or failed: our own kernels serve */
-    size_t max_group;            /* CL_DEVICE_MAX_WORK_GROUP_SIZE */
     cl_mem absent;               /* stands in for absent tensors: some drivers dislike NULL */
     struct ocl_program *programs;
 };
