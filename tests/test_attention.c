@@ -614,6 +614,7 @@ START_TEST(bad_arguments)
         BOTH_FAIL("kv_heads", a.kv_heads = -1);
         BOTH_FAIL("width", a.width = 12);
         BOTH_FAIL("width", a.width = 264);
+        BOTH_FAIL("scale", a.scale = NAN);
         BOTH_FAIL("q's stride", a.q_stride = 8);
         BOTH_FAIL("k's stride", a.k_stride = 8);
         BOTH_FAIL("v's stride", a.v_stride = -1);

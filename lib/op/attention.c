@@ -33,7 +33,7 @@ static struct ssa_attention_bwd backward_defaults(const struct ssa_attention_bwd
     return a;
 }
 
-static int check_sizes(const char *op, int batch, int length, int heads, int kv_heads, int width)
+static int check_sizes(const char *op, int batch, int length, int heads, int kv_heads, int width, float scale)
 {
     int err;
     TRY(ssa_check_positive(op, "batch", batch));
@@ -44,6 +44,7 @@ static int check_sizes(const char *op, int batch, int length, int heads, int kv_
     REQUIRE(kv_heads > 0 && heads % kv_heads == 0,
             "%s: kv_heads is %d, must divide heads, %d (0 means as many as heads)", op, kv_heads, heads);
     REQUIRE((long long)heads * width <= INT32_MAX, "%s: heads * width is past 2^31", op);
+    REQUIRE(isfinite(scale), "%s: scale is %g, must be a number (0 means 1/sqrt(width))", op, (double)scale);
 done:
     return err;
 }
@@ -79,7 +80,7 @@ int ssa_attention_fwd_check(struct ssa_device *device, const struct ssa_attentio
     struct ssa_attention_fwd a = *given;
     int err;
     TRY(ssa_check_reserved(op, a.reserved, 4));
-    TRY(check_sizes(op, a.batch, a.length, a.heads, a.kv_heads ? a.kv_heads : a.heads, a.width));
+    TRY(check_sizes(op, a.batch, a.length, a.heads, a.kv_heads ? a.kv_heads : a.heads, a.width, a.scale));
     TRY(check_plan(device, op, a.plan, a.plan_data, a.batch, a.length));
     a = forward_defaults(&a);
     size_t rows = (size_t)a.batch * (size_t)a.length;
@@ -98,7 +99,7 @@ int ssa_attention_bwd_check(struct ssa_device *device, const struct ssa_attentio
     struct ssa_attention_bwd a = *given;
     int err;
     TRY(ssa_check_reserved(op, a.reserved, 4));
-    TRY(check_sizes(op, a.batch, a.length, a.heads, a.kv_heads ? a.kv_heads : a.heads, a.width));
+    TRY(check_sizes(op, a.batch, a.length, a.heads, a.kv_heads ? a.kv_heads : a.heads, a.width, a.scale));
     TRY(check_plan(device, op, a.plan, a.plan_data, a.batch, a.length));
     a = backward_defaults(&a);
     size_t rows = (size_t)a.batch * (size_t)a.length;
