@@ -13,4 +13,4 @@ cd "$root" # nothing of the source tree is near
 # shellcheck disable=SC2046
 $cc -std=c11 -Wall -Wextra -Werror -o program "$program" $(pkg-config --cflags --libs ssacl)
 case $lib in "$root"*) ;; *) lib=$root$lib ;; esac
-LD_LIBRARY_PATH=$lib ./program
+SSACL_CACHE_DIR=$root/cache LD_LIBRARY_PATH=$lib ./program

@@ -1,0 +1,375 @@
+#include "store.h"
+
+#include "impl.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PREFIX "ssacl-" /* others may keep files in the same directory */
+#define TEMPORARY PREFIX "new-"
+
+enum { VERSION = 1, DAY = 86400, HOUR = 3600, BLOCK = 4096, PATH_SIZE = sizeof ((struct ssa_cache_info *)0)->directory,
+       FILE_SIZE = PATH_SIZE + 128 };
+
+/* In the machine's own byte order: another's header has lengths that fit no file. */
+struct header {
+    char magic[8];
+    uint32_t version;
+    uint32_t kind_size;
+    uint64_t key_size, blob_size;
+    uint64_t checksum; /* of the whole file, with this field 0 */
+};
+static const char magic[8] = {'S', 'S', 'A', 'C', 'A', 'C', 'H', 'E'};
+
+/* FNV-1a. A change within one byte always changes it, since every step is a bijection of the 64 bits. */
+static uint64_t hash(uint64_t h, const void *bytes, size_t size)
+{
+    for (const unsigned char *p = bytes, *end = p + size; p < end; p++)
+        h = (h ^ *p) * 0x100000001b3u;
+    return h;
+}
+#define HASH_START 0xcbf29ce484222325u
+
+static uint64_t checksum(struct header h, const char *kind, const char *key, const void *blob)
+{
+    h.checksum = 0;
+    uint64_t sum = hash(HASH_START, &h, sizeof h);
+    sum = hash(sum, kind, h.kind_size);
+    sum = hash(sum, key, h.key_size);
+    return hash(sum, blob, h.blob_size);
+}
+
+/* ---- where ---- */
+
+/* False, with the reason, where nothing is kept. */
+static bool find_directory(char path[PATH_SIZE], const char **why)
+{
+    const char *on = getenv("SSACL_CACHE"), *own = getenv("SSACL_CACHE_DIR"), *xdg = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
+    int n = 0;
+    *path = 0;
+    *why = "";
+    if (own && *own)
+        n = snprintf(path, PATH_SIZE, "%s", own);
+    else if (xdg && *xdg == '/')
+        n = snprintf(path, PATH_SIZE, "%s/ssacl", xdg);
+    else if (home && *home)
+        n = snprintf(path, PATH_SIZE, "%s/.cache/ssacl", home);
+    if (on && !strcmp(on, "0"))
+        *why = "SSACL_CACHE=0";
+    else if (!*path)
+        *why = "none of $SSACL_CACHE_DIR, $XDG_CACHE_HOME and $HOME is set";
+    else if (n >= PATH_SIZE)
+        *why = "the directory's path is too long";
+    return !**why;
+}
+
+static void file_name(char name[FILE_SIZE], const char *directory, const char *kind, const char *key)
+{
+    uint64_t h = hash(hash(HASH_START, kind, strlen(kind) + 1), key, strlen(key));
+    snprintf(name, FILE_SIZE, "%s/" PREFIX "%.64s-%016llx", directory, kind, (unsigned long long)h);
+}
+
+/* With its parents. Errors show when a file is to be made in it. */
+static void make_directory(const char *path)
+{
+    char part[PATH_SIZE];
+    snprintf(part, sizeof part, "%s", path);
+    for (char *p = part + 1; *p; p++)
+        if (*p == '/') {
+            *p = 0;
+            mkdir(part, 0700);
+            *p = '/';
+        }
+    mkdir(part, 0700);
+}
+
+/* ---- reading ---- */
+
+static bool read_all(int file, char *to, size_t size)
+{
+    while (size) {
+        ssize_t n = read(file, to, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        to += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+/* A file's bytes, or NULL. Only a plain file of this user: what another put there must not reach a driver. */
+static char *read_file(const char *name, size_t *size)
+{
+    struct stat s;
+    char *bytes = NULL;
+    int file = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0)
+        return NULL;
+    if (!fstat(file, &s) && S_ISREG(s.st_mode) && s.st_uid == geteuid() && s.st_size >= (off_t)sizeof(struct header) &&
+        (uint64_t)s.st_size <= SSA_STORE_LIMIT)
+        bytes = malloc((size_t)s.st_size);
+    if (bytes && !read_all(file, bytes, *size = (size_t)s.st_size)) {
+        free(bytes);
+        bytes = NULL;
+    }
+    if (bytes && time(NULL) - s.st_mtime > DAY)
+        futimens(file, NULL); /* used: not the next to be dropped */
+    close(file);
+    return bytes;
+}
+
+/* What is wrong with an entry, or NULL. */
+static const char *examine(const char *bytes, size_t size, const char *kind, const char *key)
+{
+    struct header h;
+    memcpy(&h, bytes, sizeof h);
+    if (memcmp(h.magic, magic, sizeof magic))
+        return "it is none of ours";
+    if (h.version != VERSION)
+        return "its format is another";
+    size_t left = size - sizeof h;
+    if (h.kind_size > left || h.key_size > left - h.kind_size || h.blob_size != left - h.kind_size - h.key_size)
+        return "its length is wrong";
+    const char *its_kind = bytes + sizeof h, *its_key = its_kind + h.kind_size;
+    if (checksum(h, its_kind, its_key, its_key + h.key_size) != h.checksum)
+        return "its checksum is wrong";
+    if (h.kind_size != strlen(kind) || memcmp(its_kind, kind, h.kind_size) || h.key_size != strlen(key) ||
+        memcmp(its_key, key, h.key_size))
+        return "it is of another key";
+    return NULL;
+}
+
+bool ssa_store_enabled(void)
+{
+    char directory[PATH_SIZE];
+    const char *why;
+    return find_directory(directory, &why);
+}
+
+void *ssa_store_get(const char *kind, const char *key, size_t *size)
+{
+    char directory[PATH_SIZE], name[FILE_SIZE];
+    const char *why;
+    size_t all = 0;
+    if (!find_directory(directory, &why))
+        return NULL;
+    file_name(name, directory, kind, key);
+    char *bytes = read_file(name, &all);
+    if (!bytes)
+        return NULL;
+    if ((why = examine(bytes, all, kind, key))) {
+        ssa_log(SSA_LOG_DEBUG, "cache: %s not used: %s", name, why);
+        free(bytes);
+        return NULL;
+    }
+    struct header h;
+    memcpy(&h, bytes, sizeof h);
+    memmove(bytes, bytes + all - h.blob_size, h.blob_size);
+    *size = h.blob_size;
+    return bytes;
+}
+
+/* ---- writing ---- */
+
+static bool write_all(int file, const void *from, size_t size)
+{
+    const char *p = from;
+    while (size) {
+        ssize_t n = write(file, p, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        p += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+/* Once a process: a full disk would else be told at every kernel. */
+static void complain(const char *what, const char *name)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static bool said;
+    int code = errno;
+    pthread_mutex_lock(&lock);
+    bool first = !said;
+    said = true;
+    pthread_mutex_unlock(&lock);
+    ssa_log(first ? SSA_LOG_WARNING : SSA_LOG_DEBUG,
+            "cache: cannot %s %s: %s; nothing is lost but time (SSACL_CACHE_DIR chooses another directory)", what, name,
+            strerror(code));
+}
+
+/* Makes a file that no other thread or process has, in a directory that is made if need be. */
+static int make_temporary(const char *directory, char name[FILE_SIZE])
+{
+    for (int attempt = 0; attempt < 2; attempt++) {
+        snprintf(name, FILE_SIZE, "%s/" TEMPORARY "XXXXXX", directory);
+        int file = mkstemp(name);
+        if (file >= 0 || errno != ENOENT)
+            return file;
+        make_directory(directory);
+    }
+    return -1;
+}
+
+/* Not synced to the disk: what a power cut leaves half written, the checksum finds. */
+static bool write_entry(const char *directory, const char *name, const char *kind, const char *key, const void *blob,
+                        size_t size)
+{
+    struct header h = {.version = VERSION, .kind_size = (uint32_t)strlen(kind), .key_size = strlen(key),
+                       .blob_size = size};
+    char aside[FILE_SIZE];
+    memcpy(h.magic, magic, sizeof magic);
+    h.checksum = checksum(h, kind, key, blob);
+    int file = make_temporary(directory, aside);
+    if (file < 0) {
+        complain("write to", directory);
+        return false;
+    }
+    bool ok = write_all(file, &h, sizeof h) && write_all(file, kind, h.kind_size) && write_all(file, key, h.key_size) &&
+              write_all(file, blob, size);
+    if (close(file))
+        ok = false; /* NFS tells of a full disk here */
+    if (ok && !rename(aside, name))
+        return true;
+    complain("write", name);
+    unlink(aside);
+    return false;
+}
+
+/* Looks through the directory at the first put of a process, and again after much was put. */
+static bool trim_is_due(size_t size)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static size_t since = SSA_STORE_LIMIT;
+    pthread_mutex_lock(&lock);
+    since += size;
+    bool due = since >= SSA_STORE_LIMIT / 16;
+    if (due)
+        since = 0;
+    pthread_mutex_unlock(&lock);
+    return due;
+}
+
+bool ssa_store_put(const char *kind, const char *key, const void *blob, size_t size)
+{
+    char directory[PATH_SIZE], name[FILE_SIZE];
+    const char *why;
+    if (!find_directory(directory, &why) || size > SSA_STORE_LIMIT / 4)
+        return false;
+    file_name(name, directory, kind, key);
+    bool ok = write_entry(directory, name, kind, key, blob, size);
+    if (ok && trim_is_due(size + BLOCK))
+        ssa_store_trim(SSA_STORE_LIMIT);
+    return ok;
+}
+
+/* ---- the directory as a whole ---- */
+
+struct entry {
+    time_t used;
+    size_t size;
+    char name[96]; /* longer ones are not ours */
+};
+
+struct listing {
+    struct entry *entries;
+    size_t count, capacity, bytes;
+};
+
+static void add_entry(struct listing *l, const char *name, const struct stat *s)
+{
+    if (l->count == l->capacity) {
+        size_t capacity = l->capacity ? 2 * l->capacity : 256;
+        struct entry *larger = realloc(l->entries, capacity * sizeof *larger);
+        if (!larger)
+            return; /* seen again the next time */
+        l->entries = larger;
+        l->capacity = capacity;
+    }
+    struct entry *e = &l->entries[l->count++];
+    e->used = s->st_mtime;
+    e->size = ((size_t)s->st_size + BLOCK - 1) / BLOCK * BLOCK;
+    snprintf(e->name, sizeof e->name, "%s", name);
+    l->bytes += e->size;
+}
+
+/* Our entries. Temporaries that a process left behind when it was killed are removed. */
+static void list_entries(const char *directory, struct listing *l)
+{
+    DIR *d = opendir(directory);
+    struct stat s;
+    for (const struct dirent *e; d && (e = readdir(d));) {
+        if (strncmp(e->d_name, PREFIX, sizeof PREFIX - 1) || strlen(e->d_name) >= sizeof l->entries->name ||
+            fstatat(dirfd(d), e->d_name, &s, AT_SYMLINK_NOFOLLOW) || !S_ISREG(s.st_mode))
+            continue;
+        if (strncmp(e->d_name, TEMPORARY, sizeof TEMPORARY - 1))
+            add_entry(l, e->d_name, &s);
+        else if (time(NULL) - s.st_mtime > HOUR)
+            unlinkat(dirfd(d), e->d_name, 0);
+    }
+    if (d)
+        closedir(d);
+}
+
+static int by_use(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    return (x->used > y->used) - (x->used < y->used);
+}
+
+void ssa_store_trim(size_t limit)
+{
+    char directory[PATH_SIZE], name[FILE_SIZE];
+    struct listing l = {0};
+    const char *why;
+    if (!find_directory(directory, &why))
+        return;
+    list_entries(directory, &l);
+    if (l.bytes > limit)
+        qsort(l.entries, l.count, sizeof *l.entries, by_use);
+    for (size_t i = 0; i < l.count && l.bytes > limit; i++) {
+        snprintf(name, sizeof name, "%s/%s", directory, l.entries[i].name);
+        unlink(name);
+        l.bytes -= l.entries[i].size;
+    }
+    free(l.entries);
+}
+
+int ssa_cache_get_info(struct ssa_cache_info *info)
+{
+    char name[FILE_SIZE];
+    struct listing l = {0};
+    const char *why;
+    *info = (struct ssa_cache_info){.limit = SSA_STORE_LIMIT};
+    info->enabled = find_directory(info->directory, &why);
+    snprintf(info->why, sizeof info->why, "%s", why);
+    if (!info->enabled)
+        return SSA_OK;
+    int file = make_temporary(info->directory, name);
+    info->writable = file >= 0;
+    if (info->writable) {
+        close(file);
+        unlink(name);
+    } else {
+        snprintf(info->why, sizeof info->why, "cannot be written: %s", strerror(errno));
+    }
+    list_entries(info->directory, &l);
+    info->entries = l.count;
+    info->bytes = l.bytes;
+    free(l.entries);
+    return SSA_OK;
+}
