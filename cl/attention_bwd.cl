@@ -23,7 +23,9 @@
  * sees the row, dq up to the last key. The five products run at 98% of peak and take 75% of the time; adding to dk and
  * dv 5%, packing 4%, exp2 and dS 3%, the tile's own rows 6%.
  * No scratch: what splitting by queries would need, partial sums of dk and dv, the phases do without. */
-#define TILE 64 /* queries of a tile; BWD_TILE of lib/op/attention.c */
+#ifndef TILE
+#define TILE 64 /* queries of a tile; this and KEYS may be tuned: lib/tuning.c */
+#endif
 #include "attention_tile.h"
 
 __kernel void attention_clear(TENSOR(float, dk), TENSOR(float, dv), const int columns, const int dk_stride,

@@ -20,7 +20,9 @@
  *   heads instead of tiles innermost in the grid, for local plans                      the same
  * The two products run at 98% of peak and take 75% of the time; packing 8%, exp2 and maximum 7%, the tile's own rows
  * 8%. Small local slices (D32, 64 keys a slice, own key) reach 45%: there the tile's own rows and exp2 dominate. */
-#define TILE 128 /* queries of a tile; FWD_TILE of lib/op/attention.c */
+#ifndef TILE
+#define TILE 128 /* queries of a tile; this and KEYS may be tuned: lib/tuning.c */
+#endif
 #include "attention_tile.h"
 
 /* Scores of one group against `count` keys become probabilities: `certain` keys are at or before every query of the

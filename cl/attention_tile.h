@@ -37,7 +37,8 @@
 #endif
 #define WIDE (VW == 16 ? ROWS == 4 : 0) /* 4 x 4 vectors fit the registers */
 #define PITCH ((WIDTH + VW - 1) / VW * VW)
-#ifndef KEYS
+#if !defined(KEYS) || KEYS == 0
+#undef KEYS
 #if WIDTH_MAX <= 128
 #define KEYS 64 /* keys of a block */
 #else

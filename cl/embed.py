@@ -1,9 +1,11 @@
 """Turns the kernels of cl/ into C.
 
 embed.py sources OUT FILE...      the files as byte arrays, includes resolved, for the OpenCL backend
+embed.py hashes OUT FILE...       a checksum of each, includes resolved, comments left out: what tuning files are for
 embed.py host OUT NAME [VARIANTS] FILE   one kernel file compiled natively, with a table of its kernels; VARIANTS is
                                   "D=64" or "D=64,M=2": constants that this native build is specialised for
 """
+import hashlib
 import os
 import re
 import sys
@@ -40,6 +42,17 @@ def sources(out, files):
         f.write("const struct ssa_source ssa_sources[] = {\n")
         for name in names:
             f.write('    {"%s", %s},\n' % (name, name))
+        f.write("    {0, 0}};\n")
+
+
+def hashes(out, files):
+    """A change of words in a comment, or of the layout, makes no other kernel."""
+    with open(out, "w", encoding="utf-8") as f:
+        f.write('#include "tuning.h"\nconst struct ssa_kernel_hash ssa_kernel_hashes[] = {\n')
+        for path in files:
+            text = "".join(line for line in resolve(path, set()) if not line.startswith("#line"))
+            text = " ".join(re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.S).split())
+            f.write('    {"%s", 0x%su},\n' % (os.path.basename(path)[:-3], hashlib.sha256(text.encode()).hexdigest()[:16]))
         f.write("    {0, 0}};\n")
 
 
@@ -110,6 +123,8 @@ if __name__ == "__main__":
     command, args = sys.argv[1], sys.argv[2:]
     if command == "sources":
         sources(args[0], args[1:])
+    elif command == "hashes":
+        hashes(args[0], args[1:])
     elif command == "host":
         host(*args)
     elif command == "tables":

@@ -21,12 +21,18 @@
  */
 #ifndef MR
 #if defined(__AVX512F__)
-#define MR 8  /* rows of the register tile; of 32 registers 16 hold sums */
-#define PW 16 /* gemm_ta: rows of a packed panel, a multiple of MR and VW */
+#define MR 8 /* rows of the register tile; of 32 registers 16 hold sums */
 #else
 #define MR 6 /* of 16 registers 12 hold sums */
-#define PW (3 * VW)
 #endif
+#endif
+/* gemm_ta: rows of a packed panel, a multiple of MR and VW. */
+#if MR == 6
+#define PW (3 * VW)
+#elif MR == 8
+#define PW (VW > 8 ? VW : 8)
+#else
+#define PW VW
 #endif
 #ifndef NV
 #define NV 2 /* vectors of a row of the register tile */

@@ -2,14 +2,22 @@
  *
  * Shapes  op(a) [m, k]: a[i * lda + q], or a[q * lda + i] with trans_a; op(b) [k, n] likewise;
  *         c [m, n], rows ldc apart.
- * Grid    (ceil(n/64) * 16, ceil(m/64) * 16) in work-groups of 16 x 16: a group owns 64 x 64 of c, a work-item 4 x 4
- *         of it, 16 apart, so that neighbours read neighbouring banks and write neighbouring elements.
+ * Grid    (ceil(n/TILE) * SIDE, ceil(m/TILE) * SIDE) in work-groups of SIDE x SIDE: a group owns TILE x TILE of c, a
+ *         work-item EACH x EACH of it, SIDE apart, so that neighbours read neighbouring banks and write neighbouring
+ *         elements.
+ * Macros  SIDE, TILE, DEPTH below: tuned parameters, lib/tuning.c.
  */
 #include "common.h"
 
-#define SIDE 16  /* of the work-group */
-#define TILE 64  /* of c */
+#ifndef SIDE
+#define SIDE 16 /* of the work-group */
+#endif
+#ifndef TILE
+#define TILE 64 /* of c, a multiple of SIDE */
+#endif
+#ifndef DEPTH
 #define DEPTH 16 /* of a staged block */
+#endif
 #define EACH (TILE / SIDE)
 
 __kernel __attribute__((reqd_work_group_size(SIDE, SIDE, 1))) void gemm_gpu(

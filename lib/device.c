@@ -1,5 +1,6 @@
 /* Choosing and opening devices, and what every device does alike. */
 #include "impl.h"
+#include "tuning.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -107,6 +108,8 @@ int ssa_device_open(struct ssa_device **device, const char *name)
     if (!err)
         ssa_log(SSA_LOG_INFO, "device %s: %s on %s, %d units (%s)", (*device)->info.id, (*device)->info.name,
                 (*device)->info.platform, (*device)->info.units, from);
+    if (!err)
+        ssa_tuning_find(*device);
     return err;
 }
 

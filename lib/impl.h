@@ -46,6 +46,9 @@ struct ssa_buffer {
     bool counted;  /* in the device's count of held bytes: not for wrapped memory */
 };
 
+/* Of all kernels and shapes together; see tuning.c. */
+enum { SSA_TUNED_MAX = 48 };
+
 enum { SSA_OP_BASE
 #define SSA_OP_NUMBER(op) , SSA_OP_##op
        SSA_OPS(SSA_OP_NUMBER)
@@ -59,6 +62,8 @@ struct ssa_device {
     struct ssa_buffer *scratch[2]; /* grows, never shrinks; see ssa_scratch() */
     bool timing;
     double seconds[SSA_OP_COUNT];
+    int tuned[SSA_TUNED_MAX]; /* 0: the default; see tuning.c */
+    char tuning_origin[1024];
 };
 
 /* What a backend provides. A backend's device struct starts with a struct ssa_device. All slots are required unless
@@ -128,6 +133,13 @@ struct ssa_launch {
     size_t global[3];   /* work-items; 0 counts as 1 */
     size_t local[3];    /* work-group; 0: the driver chooses */
 };
+
+/* ---- tuned parameters (tuning.c, which has the table of them; ssacl/tuning.h) ---- */
+
+/* The value in use of a parameter of a kernel: ssa_tuned(device, "attention_fwd", "TILE"). It must be in the table. */
+int ssa_tuned(const struct ssa_device *device, const char *kernel, const char *name);
+/* Those that builds of cl/<file>.cl take beside what the operator says; returns how many. The launches below add them. */
+int ssa_tuned_constants(const struct ssa_device *device, const char *file, struct ssa_constant *constants, int capacity);
 
 int ssa_launch(struct ssa_device *device, const struct ssa_launch *launch);
 /* Grids for the two idioms of cl/common.h: a row each (FOR_ROW), a chunk each (FOR_CHUNK). */

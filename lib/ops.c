@@ -73,9 +73,20 @@ int ssa_check_reserved(const char *op, const size_t *reserved, int count)
     return SSA_OK;
 }
 
+/* With the parameters that the device's build of the file is tuned to. */
 int ssa_launch(struct ssa_device *device, const struct ssa_launch *launch)
 {
-    return device->backend->launch(device, launch);
+    struct ssa_constant tuned[SSA_MAX_CONSTANTS];
+    int n = ssa_tuned_constants(device, launch->file ? launch->file : launch->kernel, tuned, SSA_MAX_CONSTANTS), at = 0;
+    if (!n)
+        return device->backend->launch(device, launch);
+    struct ssa_launch l = *launch;
+    while (at < SSA_MAX_CONSTANTS && l.constants[at].name)
+        at++;
+    if (n > SSA_MAX_CONSTANTS - at)
+        return ssa_fail(SSA_EUNSUPPORTED, "%s: more than %d constants", l.kernel, SSA_MAX_CONSTANTS);
+    memcpy(&l.constants[at], tuned, (size_t)n * sizeof *tuned);
+    return device->backend->launch(device, &l);
 }
 
 enum { LANES = 64, CPU_CHUNK = 1024, GPU_CHUNK = 4 }; /* as in cl/common.h */
@@ -87,7 +98,7 @@ int ssa_launch_rows(struct ssa_device *device, struct ssa_launch *launch, size_t
     bool gpu = device->info.gpu_shape;
     launch->global[0] = gpu ? rows * LANES : rows;
     launch->local[0] = gpu ? LANES : rows <= FEW;
-    return device->backend->launch(device, launch);
+    return ssa_launch(device, launch);
 }
 
 int ssa_launch_chunks(struct ssa_device *device, struct ssa_launch *launch, size_t count)
@@ -96,5 +107,5 @@ int ssa_launch_chunks(struct ssa_device *device, struct ssa_launch *launch, size
     size_t items = (count + chunk - 1) / chunk;
     launch->global[0] = device->info.gpu_shape ? (items + LANES - 1) / LANES * LANES : items;
     launch->local[0] = device->info.gpu_shape ? LANES : 1;
-    return device->backend->launch(device, launch);
+    return ssa_launch(device, launch);
 }

@@ -52,6 +52,7 @@ static void open_devices(void)
 int test_run_alone(const char *name, const TTest *const *tests)
 {
     setenv("SSACL_CACHE_DIR", SSA_TEST_CACHE, 0); /* not the user's */
+    setenv("SSACL_TUNING", "", 0);
     Suite *suite = suite_create(name);
     TCase *tcase = tcase_create(name);
     for (int i = 0; tests[i]; i++)
@@ -69,6 +70,7 @@ int test_run(const char *name, const TTest *const *tests)
 {
     ssa_set_log(print_log, NULL);
     setenv("SSACL_CACHE_DIR", SSA_TEST_CACHE, 0);
+    setenv("SSACL_TUNING", "", 0);
     open_devices();
     int failed = test_run_alone(name, tests);
     for (int i = 0; i < device_count; i++) {

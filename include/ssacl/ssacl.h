@@ -8,4 +8,5 @@
 #include "sample.h"
 #include "tensor.h"
 #include "train.h"
+#include "tuning.h"
 #endif

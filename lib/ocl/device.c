@@ -1,5 +1,6 @@
 /* OpenCL devices: listing, opening, memory, launches. */
 #include "ocl.h"
+#include "../tuning.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -361,6 +362,7 @@ int ssa_ocl_device_wrap(struct ssa_device **device, cl_context context, cl_devic
         TRY(ocl_check(code, "ocl_device_wrap: clRetainCommandQueue"));
     }
     TRY(adopt(device, &info, context, id, queue));
+    ssa_tuning_find(*device);
 done:
     return err;
 }

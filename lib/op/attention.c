@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-enum { FWD_TILE = 128, BWD_TILE = 64 }; /* TILE in cl/attention_fwd.cl, cl/attention_bwd.cl */
-
 /* The fields that forward and backward share have the same names, so that one macro serves both. */
 #define SET_DEFAULTS(a) \
     do { \
@@ -138,7 +136,7 @@ int ssa_attention_fwd_run(struct ssa_device *device, const struct ssa_attention_
     struct ssa_attention_fwd a = forward_defaults(given);
     if (device->info.gpu_shape)
         return ssa_attention_fwd_gpu(device, &a);
-    int tiles = count_tiles(a.plan, FWD_TILE);
+    int tiles = count_tiles(a.plan, ssa_tuned(device, "attention_fwd", "TILE"));
     struct ssa_launch l = {
         .kernel = "attention_fwd",
         .constants = {{"D", a.width}},
@@ -189,10 +187,12 @@ static int backward_phase(struct ssa_device *device, const struct ssa_attention_
  * for every further range costs a launch and packs its tiles once more. */
 static int choose_parts(const struct ssa_device *device, const struct ssa_attention_bwd *a)
 {
-    int units = device->info.units, items = a->batch * a->kv_heads, tiles = count_tiles(a->plan, BWD_TILE);
-    if (items >= 4 * units || items % units == 0)
+    int units = device->info.units, items = a->batch * a->kv_heads;
+    int most = ssa_tuned(device, "attention_bwd", "PARTS") * units;
+    int tiles = count_tiles(a->plan, ssa_tuned(device, "attention_bwd", "TILE"));
+    if (items >= most || items % units == 0)
         return 1;
-    int parts = (4 * units + items - 1) / items;
+    int parts = (most + items - 1) / items;
     return parts < tiles ? parts : tiles;
 }
 

@@ -1,9 +1,7 @@
 #include "attention.h"
 #include "plan.h"
 
-/* Bytes of local memory that the kernels take at the larger tile (cl/attention_gpu.h), with some to spare for what
- * drivers take for themselves. */
-enum { LARGE_TILE = 64, SMALL_TILE = 32, LARGE_TILE_LOCAL = 27 * 1024 };
+enum { SMALL_TILE = 32 };
 
 static size_t divide_up(int a, int b)
 {
@@ -12,11 +10,9 @@ static size_t divide_up(int a, int b)
 
 /* The larger tile does twice the arithmetic per byte staged; the smaller one wastes less on short blocks, and does
  * with 64 work-items. */
-static int tile_for(const struct ssa_device *device, int rows)
+static int tile_for(const struct ssa_device *device, const char *file, int rows)
 {
-    const struct ssa_device_info *d = &device->info;
-    bool fits = d->max_group >= LARGE_TILE * LARGE_TILE / 16 && d->local_memory >= LARGE_TILE_LOCAL;
-    return fits && rows > SMALL_TILE ? LARGE_TILE : SMALL_TILE;
+    return rows > SMALL_TILE ? ssa_tuned(device, file, "TILE") : SMALL_TILE;
 }
 
 /* A work-group of (tile / 4)^2 work-items for each of `tiles` x heads x batch. */
@@ -37,7 +33,7 @@ static uint64_t example_stride(const struct ssa_plan *plan)
 
 int ssa_attention_fwd_gpu(struct ssa_device *device, const struct ssa_attention_fwd *a)
 {
-    int tile = tile_for(device, a->plan->block);
+    int tile = tile_for(device, "attention_fwd_gpu", a->plan->block);
     int block_tiles = (int)divide_up(a->plan->block, tile);
     struct ssa_launch l = {
         .kernel = "attention_fwd_gpu",
@@ -64,7 +60,7 @@ static int prepare(struct ssa_device *device, const struct ssa_attention_bwd *a,
                  ARG_INT(a->kv_heads), ARG_INT(a->q_stride), ARG_INT(a->k_stride), ARG_INT(a->v_stride),
                  ARG_INT(a->out_stride), ARG_INT(a->dk_stride), ARG_INT(a->dv_stride), ARG_FLOAT(a->scale)},
     };
-    int tile = tile_for(device, a->plan->block); /* it has no tile: whichever the program is built for anyway */
+    int tile = tile_for(device, "attention_bwd_gpu", a->plan->block); /* it has no tile: whichever the program is built for anyway */
     set_grid(&l, tile, a->width, 0, a->kv_heads, a->batch);
     l.local[0] = 64;
     l.global[0] = divide_up(a->length, 8) * 64;
@@ -73,7 +69,7 @@ static int prepare(struct ssa_device *device, const struct ssa_attention_bwd *a,
 
 static int query_gradients(struct ssa_device *device, const struct ssa_attention_bwd *a, struct ssa_tensor delta)
 {
-    int tile = tile_for(device, a->plan->block);
+    int tile = tile_for(device, "attention_bwd_gpu", a->plan->block);
     int block_tiles = (int)divide_up(a->plan->block, tile);
     struct ssa_launch l = {
         .file = "attention_bwd_gpu",
@@ -107,7 +103,7 @@ static int source_gradients(struct ssa_device *device, const struct ssa_attentio
     measure_slices(a->plan, &slices, &sources);
     if (!slices || !sources)
         return SSA_OK;
-    int tile = tile_for(device, sources);
+    int tile = tile_for(device, "attention_bwd_gpu", sources);
     int slice_tiles = (int)divide_up(sources, tile);
     struct ssa_launch l = {
         .file = "attention_bwd_gpu",

@@ -8,7 +8,7 @@ struct epilogue {
     int activation;
 };
 
-enum { TILES = 24, COLUMNS = 32, PACK_K = 64, DEPTH = 128, BLOCK_M = 256, BLOCK_N = 512 };
+enum { TILES = 24, COLUMNS = 32, PACK_K = 64, DEPTH = 128 };
 
 static size_t ceil_div(size_t a, size_t b)
 {
@@ -23,7 +23,7 @@ static int smaller(int a, int b)
 /* Work-items below which a launch is cut finer: enough that an unequal last one costs little. */
 static size_t enough_items(const struct ssa_device *device)
 {
-    return 4 * (size_t)(device->info.units > 0 ? device->info.units : 1);
+    return (size_t)ssa_tuned(device, "gemm", "ITEMS") * (size_t)(device->info.units > 0 ? device->info.units : 1);
 }
 
 /* ---- CPUs: c = a op(b) with a fused epilogue ---- */
@@ -32,7 +32,8 @@ static size_t enough_items(const struct ssa_device *device)
 static size_t block_rows(const struct ssa_device *device, int m)
 {
     size_t rows = ceil_div(ceil_div((size_t)m, 8 * enough_items(device)), TILES) * TILES;
-    return rows > 144 ? 144 : rows;
+    size_t most = (size_t)ssa_tuned(device, "gemm", "ROWS");
+    return rows > most ? most : rows;
 }
 
 static int multiply_rows(struct ssa_device *device, const struct ssa_gemm *g, const struct epilogue *e)
@@ -81,9 +82,11 @@ static int sum_planes(struct ssa_device *device, struct ssa_tensor planes, size_
 static int multiply_ta(struct ssa_device *device, const struct ssa_gemm *g, struct ssa_tensor sums)
 {
     size_t plane = (size_t)g->m * (size_t)g->n;
-    size_t row_blocks = ceil_div((size_t)g->m, BLOCK_M), column_blocks = ceil_div((size_t)g->n, BLOCK_N);
+    size_t row_blocks = ceil_div((size_t)g->m, (size_t)ssa_tuned(device, "gemm", "MB"));
+    size_t column_blocks = ceil_div((size_t)g->n, (size_t)ssa_tuned(device, "gemm", "NB"));
+    size_t depth = (size_t)ssa_tuned(device, "gemm", "KC");
     size_t splits = g->ldc == g->n ? ceil_div(enough_items(device), row_blocks * column_blocks) : 1;
-    size_t span = ceil_div(ceil_div((size_t)g->k, splits), DEPTH) * DEPTH;
+    size_t span = ceil_div(ceil_div((size_t)g->k, splits), depth) * depth;
     struct ssa_tensor c = g->c, sums_to = sums;
     bool split, accumulate = g->accumulate;
     int err = SSA_OK;
@@ -119,14 +122,14 @@ static int gpu_gemm(struct ssa_device *device, const struct ssa_gemm *g)
     int err = device->backend->gemm ? device->backend->gemm(device, g) : SSA_EUNSUPPORTED;
     if (err != SSA_EUNSUPPORTED)
         return err;
-    enum { SIDE = 16, TILE = 64 };
+    size_t side = (size_t)ssa_tuned(device, "gemm_gpu", "SIDE"), tile = (size_t)ssa_tuned(device, "gemm_gpu", "TILE");
     return ssa_launch(device, &(struct ssa_launch){
         .kernel = "gemm_gpu",
         .args = {ARG_TENSOR(g->a), ARG_TENSOR(g->b), ARG_TENSOR(g->c), ARG_INT(g->lda), ARG_INT(g->ldb),
                  ARG_INT(g->ldc), ARG_INT(g->trans_a), ARG_INT(g->trans_b), ARG_INT(g->m), ARG_INT(g->n),
                  ARG_INT(g->k), ARG_INT(g->accumulate)},
-        .global = {ceil_div((size_t)g->n, TILE) * SIDE, ceil_div((size_t)g->m, TILE) * SIDE},
-        .local = {SIDE, SIDE, 1},
+        .global = {ceil_div((size_t)g->n, tile) * side, ceil_div((size_t)g->m, tile) * side},
+        .local = {side, side, 1},
     });
 }
 
