@@ -2,6 +2,7 @@
 #ifndef BENCH_COMMAND_H
 #define BENCH_COMMAND_H
 
+int tune_main(int argc, char **argv);
 int run_main(int argc, char **argv); /* the suites: the whole line, since their names are words among the options */
 
 #endif

@@ -10,6 +10,7 @@ static const struct command {
     const char *name;
     int (*main)(int argc, char **argv);
 } commands[] = {
+    {"tune", tune_main},
     {"run", run_main}, /* `ssacl-bench run gemm` is `ssacl-bench gemm` */
 };
 
