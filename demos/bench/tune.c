@@ -79,12 +79,12 @@ static void print_results(const struct search *s)
 {
     double sum = 0;
     printf("%-36s %12s %12s %8s\n", "case", "before", "after", "");
-    for (int i = 0; i < s->work.count; i++) {
+    for (int i = 0; i < s->speed_count; i++) {
         const struct ssa_tuning_speed *v = &s->speeds[i];
         printf("%-36s %5.1f GFLOP/s %5.1f GFLOP/s %7.2fx\n", v->name, v->before, v->after, v->after / v->before);
         sum += log(v->after / v->before);
     }
-    printf("%-36s %12s %12s %8.2fx\n", "geometric mean", "", "", exp(sum / s->work.count));
+    printf("%-36s %12s %12s %8.2fx\n", "geometric mean", "", "", exp(sum / s->speed_count));
     int changed = 0;
     for (int i = 0; i < s->count; i++)
         if (s->list[i].value != s->list[i].standard && ++changed)
@@ -96,7 +96,7 @@ static void print_results(const struct search *s)
 static int write_output(struct command *c, bool whole)
 {
     struct search *s = &c->search;
-    if (ssa_tuning_save(s->work.device, c->path, s->speeds, whole ? s->work.count : 0))
+    if (ssa_tuning_save(s->work.device, c->path, s->speeds, whole ? s->speed_count : 0))
         return say_error("%s", ssa_last_error());
     if (whole)
         unlink(c->state);
@@ -126,7 +126,7 @@ static int search(struct command *c)
     ssa_set_log(NULL, NULL); /* candidates that do not build are no news */
     s->start = now_seconds();
     s->end = s->limit - 0.1 * c->seconds;
-    progress_begin("tuning", s->end - s->start);
+    progress_begin("tuning", fmax(s->end - s->start, 1));
     err = search_run(s);
     if (!err)
         err = search_confirm(s);

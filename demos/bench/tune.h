@@ -65,6 +65,7 @@ struct search {
     int done, skipped;    /* candidates of this run; those that did not fit */
     uint64_t random;
     struct ssa_tuning_speed speeds[MAX_CASES]; /* of the defaults and of the best, by search_confirm() */
+    int speed_count;
 };
 
 /* Starts from the device's values in use, or goes on from the state file where there is one of the same kernels. */

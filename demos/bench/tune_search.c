@@ -325,33 +325,39 @@ int search_run(struct search *s)
     return tune_stopped ? SSA_ESTOPPED : err;
 }
 
+static int confirm_kernel(struct search *s, int at)
+{
+    struct configuration best = best_of(s, at), plain = best;
+    const struct configuration *sides[2] = {&plain, &best};
+    int first = s->speed_count, err = SSA_OK;
+    double gain = 0;
+    for (int i = 0; i < plain.count; i++)
+        plain.value[i] = s->list[at + i].standard;
+    bool same = !memcmp(plain.value, best.value, sizeof best.value);
+    for (int i = 0; i < s->work.count && !err; i++) {
+        const struct work_case *c = &s->work.cases[i];
+        struct duel d = {0};
+        if (!is_of(c, best.kernel))
+            continue;
+        err = fight(s, c, sides, same ? LEAST_REPS : MOST_REPS, &d);
+        gain += d.gain;
+        s->speeds[s->speed_count++] = (struct ssa_tuning_speed){c->name, c->flops / d.seconds[0] * 1e-9,
+                                                                c->flops / d.seconds[same ? 0 : 1] * 1e-9};
+    }
+    if (!err && !same && gain < log(1 + s->least_gain) * (s->speed_count - first)) {
+        accept(s, &plain);
+        for (int i = first; i < s->speed_count; i++)
+            s->speeds[i].after = s->speeds[i].before;
+    }
+    return err;
+}
+
 int search_confirm(struct search *s)
 {
     int err = SSA_OK;
-    for (int at = 0; at < s->count && !err;) {
-        struct configuration best = best_of(s, at), plain = best;
-        const struct configuration *sides[2] = {&plain, &best};
-        double gain = 0;
-        for (int i = 0; i < plain.count; i++)
-            plain.value[i] = s->list[at + i].standard;
-        bool same = !memcmp(plain.value, best.value, sizeof best.value);
-        for (int i = 0; i < s->work.count && !err; i++) {
-            struct duel d = {0};
-            if (!is_of(&s->work.cases[i], best.kernel))
-                continue;
-            err = fight(s, &s->work.cases[i], sides, same ? LEAST_REPS : MOST_REPS, &d);
-            gain += d.gain;
-            s->speeds[i] = (struct ssa_tuning_speed){s->work.cases[i].name, s->work.cases[i].flops / d.seconds[0] * 1e-9,
-                                                     s->work.cases[i].flops / d.seconds[same ? 0 : 1] * 1e-9};
-        }
-        if (!err && !same && gain <= 0) {
-            accept(s, &plain);
-            for (int i = 0; i < s->work.count; i++)
-                if (is_of(&s->work.cases[i], best.kernel))
-                    s->speeds[i].after = s->speeds[i].before;
-        }
-        at += best.count;
-    }
+    s->speed_count = 0;
+    for (int at = 0; at < s->count && !err; at += best_of(s, at).count)
+        err = confirm_kernel(s, at);
     return err ? err : search_apply(s);
 }
 
