@@ -119,6 +119,9 @@ static int search(struct command *c)
     struct search *s = &c->search;
     bool resumed;
     int err = search_begin(s, c->fresh, &resumed);
+    struct ssa_device_info info;
+    ssa_device_get_info(s->work.device, &info);
+    s->units = info.units;
     if (err)
         return failed(c, err);
     if (resumed)
@@ -146,7 +149,7 @@ static int search(struct command *c)
 int tune_main(int argc, char **argv)
 {
     static struct command c = {.seconds = 300, .search = {.options = {.device = "auto", .width = 64}}};
-    int quick = 0;
+    int quick = 0, busy = 0;
     double least_percent = 3;
     const struct arg table[] = {
         ARG_TEXT('d', "device", &c.search.options.device, "NAME",
@@ -155,6 +158,7 @@ int tune_main(int argc, char **argv)
         ARG_TEXT('o', "output", &c.output, "FILE", "default: where the library looks for it, ~/.config/ssacl/tuning"),
         ARG_REAL(0, "least-gain", &least_percent, 0, 100, "P", "percent that a change must gain"),
         ARG_INT(0, "width", &c.search.options.width, 8, 256, "D", "width of a head to tune for, a multiple of 8"),
+        ARG_FLAG(0, "busy", &busy, "judge by processor time: for CPU devices, where others use the machine too"),
         ARG_FLAG(0, "fresh", &c.fresh, "begin anew where an earlier run was stopped"),
         ARG_FLAG('q', "quick", &quick, "small cases: to see that it works"),
         ARG_END};
@@ -173,6 +177,7 @@ int tune_main(int argc, char **argv)
     say_set_program("ssacl-bench tune");
     say_library_log(false);
     c.search.options.quick = quick;
+    c.search.busy = busy;
     c.search.least_gain = least_percent / 100;
     if (c.search.options.width % 8)
         return say_error("--width is %d, must be a multiple of 8", c.search.options.width), EXIT_USAGE;

@@ -58,6 +58,8 @@ struct search {
     struct ssa_tunable list[MAX_TUNABLES]; /* `value` is the best so far */
     int count;
     double least_gain;    /* a candidate must be faster by this share */
+    bool busy;            /* others use the processors: judge by the time that this process had, shared by all units */
+    int units;
     double start, end;    /* of the search, by now_seconds() */
     double limit;         /* when the comparison after it should be over, too */
     const char *state;    /* path: written after each candidate */

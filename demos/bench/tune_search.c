@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { LEAST_REPS = 3, REPS = 7, MOST_REPS = 15, CONFIGURATION_SIZE = 160 };
@@ -80,15 +81,24 @@ static bool is_of(const struct work_case *c, const char *kernel)
 
 /* ---- timing ---- */
 
-static int time_sample(const struct work_case *c, int calls, double *seconds)
+static double clock_seconds(bool processor)
+{
+    struct timespec t;
+    if (!processor)
+        return now_seconds();
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int time_sample(const struct search *s, const struct work_case *c, int calls, double *seconds)
 {
     int err = SSA_OK;
-    double start = now_seconds();
+    double start = clock_seconds(s->busy);
     for (int i = 0; i < calls && !err; i++)
         err = c->run(c);
     if (!err)
         err = ssa_device_finish(c->device);
-    *seconds = (now_seconds() - start) / calls;
+    *seconds = fmax(clock_seconds(s->busy) - start, 1e-9) / (calls * (s->busy ? s->units : 1));
     return err;
 }
 
@@ -131,9 +141,9 @@ static int fight(struct search *s, const struct work_case *c, const struct confi
     double samples[2][MOST_REPS], once;
     int err, n = 0;
     for (int side = 0; side < 2; side++) /* builds, warms up */
-        if ((err = set(s, sides[side])) || (err = time_sample(c, 1, &once)))
+        if ((err = set(s, sides[side])) || (err = time_sample(s, c, 1, &once)))
             return err;
-    if ((err = time_sample(c, 1, &once)))
+    if ((err = time_sample(s, c, 1, &once)))
         return err;
     int calls = once < shortest ? (int)(shortest / once) + 1 : 1;
     for (; n < reps; n++) {
@@ -141,7 +151,7 @@ static int fight(struct search *s, const struct work_case *c, const struct confi
             int side = (turn + n) % 2;
             if (tune_stopped)
                 return SSA_ESTOPPED;
-            if ((err = set(s, sides[side])) || (err = time_sample(c, calls, &samples[side][n])))
+            if ((err = set(s, sides[side])) || (err = time_sample(s, c, calls, &samples[side][n])))
                 return err;
         }
         judge(d, samples, n + 1);
