@@ -1,39 +1,287 @@
-"""Runs a suite of ssacl-bench on small cases and checks its rows: test_bench.py PROGRAM SUITE."""
+"""ssacl-bench on small cases: test_bench.py PROGRAM WHAT, where WHAT is a suite or a function of `OTHERS`."""
+import csv
+import html.parser
+import io
 import json
 import math
+import os
+import random
+import re
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 
-FIELDS = {"suite": str, "case": str, "device": str, "backend": str, "direction": str, "seconds": float,
-          "seconds_min": float, "gflops": float, "peak_gflops": float, "share": float, "bandwidth_gbs": float,
-          "error": float, "bytes": float}
-LARGEST_ERROR = {"attention": 1e-5, "gemm": 1e-5, "step": 1e-3}
+PROGRAM = sys.argv[1]
+SUITES = ("peak", "gemm", "attention", "operators", "step")
+TEXTS = ("library", "suite", "case", "direction", "status", "time", "device", "device_id", "device_kind", "backend",
+         "path", "platform", "platform_version", "device_version", "driver", "bound", "note", "build_cache")
+NUMBERS = ("tolerance", "seconds", "seconds_min", "seconds_q1", "seconds_q3", "seconds_max", "processor_seconds",
+           "busy", "flops", "flops_dense", "gflops", "gflops_dense", "roof_gflops", "roof_gbs", "roof_gbs_set_bytes",
+           "share_arithmetic", "share", "bytes_held", "first_call_seconds", "build_seconds", "error")
+SHAPES = {"attention": ("batch", "heads", "width", "length"), "gemm": ("rows", "in", "out"), "peak": (),
+          "operators": ("batch", "length", "width"), "step": ("layers", "width", "heads", "length", "batch")}
 
+
+def run(*arguments, code=0, env=None):
+    """stdout and stderr; the exit status must be `code`."""
+    done = subprocess.run([PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          encoding="utf-8", check=False, env=dict(os.environ, **(env or {})), timeout=110)
+    assert done.returncode == code, "%s: %d\n%s%s" % (arguments, done.returncode, done.stdout, done.stderr)
+    return done.stdout, done.stderr
+
+
+def rows_of(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def has_opencl():
+    return subprocess.run([PROGRAM, "peak", "--list", "--device", "opencl"], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+# ---- the suites ----
 
 def check_row(row, suite, backend):
-    for name, kind in FIELDS.items():
-        assert isinstance(row.get(name), kind), "%s: %s is %r" % (row.get("case"), name, row.get(name))
+    where = "%s %s" % (row["case"], row["direction"])
+    assert row["schema"] == 1 and row["status"] == "ok" and row["reason"] is None and row["closed"] is None, row
     assert row["suite"] == suite and row["backend"] == backend, row
-    for name in ("seconds", "gflops", "peak_gflops", "bandwidth_gbs", "bytes"):
-        assert math.isfinite(row[name]) and row[name] > 0, "%s: %s is %r" % (row["case"], name, row[name])
-    assert row["seconds_min"] <= row["seconds"], row
-    assert 0 <= row["error"] < LARGEST_ERROR[suite], "%s %s: error %g" % (row["case"], row["direction"], row["error"])
+    for name in TEXTS:
+        assert isinstance(row.get(name), str), "%s: %s is %r" % (where, name, row.get(name))
+    for name in SHAPES[suite]:
+        assert isinstance(row["shape"][name], int) and row["shape"][name] > 0, (where, name)
+    if suite != "peak":
+        for name in NUMBERS:
+            assert isinstance(row.get(name), float) and math.isfinite(row[name]), "%s: %s is %r" % (
+                where, name, row.get(name))
+        assert 0 <= row["error"] <= row["tolerance"] < 2e-3, where
+        assert row["first_call_seconds"] > 0 and row["bytes_held"] > 0, where
+    samples = sorted(row["samples"])
+    assert samples and samples[0] > 0 and row["calls_per_sample"] >= 1, where
+    assert math.isclose(row["seconds_min"], samples[0], rel_tol=1e-6), where
+    assert math.isclose(row["seconds_max"], samples[-1], rel_tol=1e-6), where
+    if len(samples) % 2:
+        assert math.isclose(row["seconds"], samples[len(samples) // 2], rel_tol=1e-6), where
+    assert math.isclose(row["gflops"], row["flops"] / row["seconds"] * 1e-9, rel_tol=1e-5), where
+    assert math.isclose(row["share_arithmetic"], row["gflops"] / row["roof_gflops"], rel_tol=1e-5), where
+    assert row["flops_dense"] >= row["flops"] * 0.99, where
+    if row["bytes_moved"]:
+        assert math.isclose(row["gbs"], row["bytes_moved"] / row["seconds"] * 1e-9, rel_tol=1e-5), where
+        assert math.isclose(row["share"], max(row["share_arithmetic"], row["share_bandwidth"]), rel_tol=1e-5), where
+        assert (row["bound"] == "bandwidth") == (row["share_bandwidth"] > row["share_arithmetic"]), where
 
 
-def check_device(program, suite, device, backend):
-    run = subprocess.run([program, suite, "--quick", "--json", "--device", device], stdout=subprocess.PIPE,
-                         stderr=subprocess.PIPE, encoding="utf-8", check=False)
-    if run.returncode and "no device" in run.stderr and device != "cpu":
-        return print("%s: skipped, there is no such device" % device)
-    assert run.returncode == 0, run.stderr
-    rows = [json.loads(line) for line in run.stdout.splitlines()]
-    assert len(rows) > 3 and rows[-1]["suite"] == "peak", run.stdout
-    assert rows[-1]["peak_gflops"] > 0 and rows[-1]["bandwidth_gbs"] > 0
-    for row in rows[:-1]:
-        check_row(row, suite, backend)
-    return print("%s %s: %d rows" % (device, suite, len(rows)))
+def suite(name):
+    for device, backend in (("cpu", "host"), ("opencl", "opencl")):
+        if device == "opencl" and not has_opencl():
+            print("opencl: skipped, there is no such device")
+            continue
+        rows = rows_of(run(name, "--quick", "--json", "--device", device)[0])
+        assert len(rows) >= 3
+        for row in rows:
+            check_row(row, name, backend)
+        assert len({(r["case"], r["direction"]) for r in rows}) == len(rows), "a case has no name of its own"
+        if name == "step":
+            assert all(0 < r["outside_share"] < 1 and r["operator_seconds"]["adamw"] > 0 for r in rows)
+        if name == "operators":
+            header = open(os.path.join(os.path.dirname(__file__), "../include/ssacl/ops.h"), encoding="utf-8").read()
+            names = re.findall(r"X\((\w+)\)", header.split("SSA_OPS(X)")[1].split("/**")[0])
+            assert [r["case"].split()[0] for r in rows] == names, "not every operator"
+        print("%s %s: %d rows" % (device, name, len(rows)))
 
+
+# ---- what can be asked ----
+
+def lists():
+    """--list and --filter; the cases that the figures need."""
+    out = run("attention", "--list", "--device", "cpu")[0]
+    for length in (1024, 2048, 4096):
+        for keys in ("dense k=%d" % length, *("unbiased k=%d" % (length // part) for part in (2, 4, 8)),
+                     "local k=%d" % (length // 4), "look-back k=%d" % (length // 4)):
+            for causal in ("", " causal"):
+                assert "%s%s B1 H8 D64 N%d\tfwd|bwd|fwd+bwd" % (keys, causal, length) in out, (keys, causal)
+    out = run("attention", "--list", "--device", "cpu", "--filter", "dense causal N1024 bwd")[0]
+    assert out == "cpu\tattention\tdense k=1024 causal B1 H8 D64 N1024\tfwd|bwd|fwd+bwd\n", out
+    rows = rows_of(run("attention", "--quick", "--json", "--device", "cpu", "--filter", "dense causal fwd+bwd")[0])
+    assert [r["direction"] for r in rows] == ["fwd+bwd"], rows
+    assert "no case fits" in run("gemm", "--device", "cpu", "--filter", "nothing", code=1)[1]
+    assert "is no suite" in run("gem", code=2)[1]
+    assert "name a suite" in run(code=2)[1]
+    rows = rows_of(run("gemm", "--quick", "--json", "--reps", "4", "--device", "cpu", "--device", "cpu", "--filter",
+                       "out 192")[0])
+    assert len(rows) == 3 and all(len(r["samples"]) == 4 for r in rows), "a device named twice is one"
+
+
+class Page(html.parser.HTMLParser):
+    """Counts what stands open, and refuses whatever would be fetched."""
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen = [], {}
+
+    def handle_starttag(self, tag, attrs):
+        self.seen[tag] = self.seen.get(tag, 0) + 1
+        for name, value in attrs:
+            assert name not in ("src", "href", "srcset", "xlink:href", "data", "action"), (tag, name, value)
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen[tag] = self.seen.get(tag, 0) + 1
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, tag
+
+
+def forms():
+    """Every form of the same rows; files, and what stops a run before any work."""
+    with tempfile.TemporaryDirectory() as folder:
+        at = lambda name: os.path.join(folder, name)
+        run("all", "--quick", "--device", "cpu", "--json", "--output", at("a.json"), "--html", at("a.html"), "--charts",
+            at("c"))
+        rows = rows_of(open(at("a.json"), encoding="utf-8").read())
+        assert {r["suite"] for r in rows} == set(SUITES)
+        page = Page()
+        text = open(at("a.html"), encoding="utf-8").read()
+        page.feed(text)
+        assert not page.open and page.seen["table"] >= 6 and page.seen["svg"] >= 3, (page.open, page.seen)
+        assert not re.search(r"https?://", text.replace("http://www.w3.org/2000/svg", "")) and "@import" not in text
+        assert not re.search(r"url\(", text)
+        kept = text.split('id="rows">')[1].split("</script>")[0]
+        assert rows_of(kept.strip()) == rows, "the page does not hold the rows"
+        assert {"c-speed.svg", "c-roofline.svg", "c-step.svg", "c-caches.svg"} <= set(os.listdir(folder))
+        assert not [f for f in os.listdir(folder) if f.endswith(".partial")]
+        table = list(csv.DictReader(io.StringIO(run("show", at("a.json"), "--csv")[0])))
+        assert len(table) == len(rows)
+        for line, row in zip(table, rows):
+            assert line["case"] == row["case"] and math.isclose(float(line["seconds"]), row["seconds"], rel_tol=1e-6)
+            assert len(line["samples"].split()) == len(row["samples"]) and None not in line.values()
+        lines = [l for l in run("show", at("a.json"), "--markdown")[0].splitlines() if l.startswith("|")]
+        assert len(lines) == len(rows) + 2 * len(SUITES) and len({l.count("|") for l in lines}) == 1
+        out = run("show", at("a.json"))[0]
+        assert "\033" not in out and all(r["case"] in out for r in rows)
+        for bad in ("--output", "--html", "--charts"):
+            start = time.monotonic()
+            err = run("all", "--device", "cpu", bad, at("none/x"), code=1)[1]
+            assert "none" in err and err.count("\n") == 1 and time.monotonic() - start < 10, err
+        assert "choose" in run("gemm", "--csv", "--json", code=2)[1]
+        assert "same file" in run("gemm", "--output", at("x"), "--html", at("x"), code=2)[1]
+        before = open(at("a.json"), encoding="utf-8").read()
+        run("gemm", "--device", "nowhere", "--json", "--output", at("a.json"), code=1)
+        assert open(at("a.json"), encoding="utf-8").read() == before, "a run without a row took the old file"
+
+
+def made_up(path, times, seed, **other):
+    """Rows as if measured, with samples around the times: {(suite, case): seconds}."""
+    noise = random.Random(seed)
+    with open(path, "w", encoding="utf-8") as file:
+        for (name, case), seconds in times.items():
+            row = dict(schema=1, suite=name, case=case, direction="fwd", status="ok", device="made up", device_id="cpu",
+                       library="0.0.1", platform="none", units=1, seconds=seconds,
+                       samples=[seconds * noise.uniform(0.98, 1.02) for _ in range(11)])
+            row.update(other)
+            file.write(json.dumps(row) + "\n")
+
+
+def compare():
+    """Known ratios, missing cases, and files that cannot be compared."""
+    with tempfile.TemporaryDirectory() as folder:
+        at = lambda name: os.path.join(folder, name)
+        made_up(at("a"), {("gemm", "x"): 0.2, ("gemm", "y"): 0.3, ("step", "same"): 1, ("step", "gone"): 1}, 1)
+        made_up(at("b"), {("gemm", "x"): 0.1, ("gemm", "y"): 0.6, ("step", "same"): 1, ("step", "new"): 1}, 2)
+        pairs = {p["case"]: p for p in rows_of(run("--compare", at("a"), at("b"), "--json")[0])}
+        for case, ratio, verdict in (("x", 2, "B faster"), ("y", 0.5, "A faster"), ("same", 1, "no difference seen")):
+            p = pairs[case]
+            assert abs(p["ratio"] / ratio - 1) < 0.03 and p["low"] < p["ratio"] < p["high"], p
+            assert p["verdict"] == verdict and p["low"] / ratio > 0.94 and p["high"] / ratio < 1.06, p
+        assert pairs["gone"]["why"] == "only in A" and pairs["new"]["why"] == "only in B"
+        out = run("compare", at("a"), at("b"))[0]
+        assert "gemm: geometric mean of 2 ratios: 1.0" in out and "2 of 5 cases are missing" in out, out
+        table = list(csv.DictReader(io.StringIO(run("compare", at("a"), at("b"), "--csv")[0])))
+        assert len(table) == 5 and abs(float(table[0]["ratio"]) - 2) < 0.06
+        lines = [l for l in run("compare", at("a"), at("b"), "--markdown")[0].splitlines() if l.startswith("|")]
+        assert len(lines) == 7 and len({l.count("|") for l in lines}) == 1, lines
+        made_up(at("few"), {("gemm", "x"): 0.1}, 3, samples=[0.1, 0.12])
+        p = rows_of(run("compare", at("few"), at("few"), "--json")[0])[0]
+        assert abs(p["low"] - 0.1 / 0.12) < 1e-6 and abs(p["high"] - 1.2) < 1e-6, p
+        made_up(at("wrong"), {("gemm", "x"): 0.1}, 3, status="wrong")
+        assert rows_of(run("compare", at("a"), at("wrong"), "--json")[0])[0]["why"] == "wrong"
+        made_up(at("two"), {("gemm", "x"): 0.4}, 4)
+        with open(at("two"), "a", encoding="utf-8") as file:
+            made_up(at("more"), {("gemm", "x"): 0.1}, 5, device_id="opencl:0:0")
+            file.write(open(at("more"), encoding="utf-8").read())
+        p = rows_of(run("compare", at("two") + "@cpu", at("two") + "@opencl:0:0", "--json")[0])[0]
+        assert abs(p["ratio"] - 4) < 0.2, p
+        made_up(at("old"), {("gemm", "x"): 0.1}, 1, schema=999)
+        open(at("text"), "w", encoding="utf-8").write("hello\n")
+        open(at("other"), "w", encoding="utf-8").write("{}\n")
+        open(at("empty"), "w", encoding="utf-8").close()
+        for bad, words in (("old", "schema 999"), ("text", "is no JSON"), ("other", "no row of ssacl-bench"),
+                           ("empty", "is empty"), ("none", "cannot be read"), ("a@gpu", "no row of a device 'gpu'")):
+            err = run("compare", at("a"), at(bad), code=1)[1]
+            assert words in err and err.count("\n") == 1, err
+        assert "two files" in run("compare", at("a"), code=2)[1]
+
+
+def closed():
+    """The fixed set refuses whatever would change it; Ctrl-C keeps what is finished."""
+    for options in (["--reps", 3], ["--quick"], ["--filter", "x"], ["--length", 64], ["--seconds", 1]):
+        err = run("--closed", *options, code=2)[1]
+        assert "--closed is fixed work: %s would change it" % options[0] in err, err
+    assert "name none" in run("gemm", "--closed", code=2)[1]
+    assert "unset SSACL_ISA" in run("--closed", code=2, env={"SSACL_ISA": "0"})[1]
+    out = run("--closed", "--list", "--device", "cpu")[0]
+    assert {line.split("\t")[1] for line in out.splitlines()} == set(SUITES)
+    assert "step\tdense k=512 L6 C256 H8 N512 B8" in out and "N4096" not in out
+    assert "closed-1" in run("--help")[0]
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "closed.json")
+        child = subprocess.Popen([PROGRAM, "--closed", "--device", "cpu", "--json", "--output", path],
+                                 stderr=subprocess.PIPE, encoding="utf-8")
+        for _ in range(600):
+            time.sleep(0.1)
+            if os.path.exists(path + ".partial") and os.path.getsize(path + ".partial"):
+                break
+        child.send_signal(signal.SIGINT)
+        err = child.communicate(timeout=60)[1]
+        assert child.returncode == 130 and "stopped" in err, (child.returncode, err)
+        rows = rows_of(open(path, encoding="utf-8").read())
+        assert rows and all(r["closed"] == "closed-1" and r["status"] == "ok" for r in rows)
+
+
+def trouble():
+    """A device that is too small, that is not there, or that computes wrongly: said, and the rest runs."""
+    err = run("gemm", "--quick", "--device", "nowhere", "--device", "cpu", "--filter", "in 64 out 64 fwd", code=1)[1]
+    assert "nowhere" in err
+    if not has_opencl():
+        return print("no OpenCL: the rest is skipped")
+    large = ["attention", "--json", "--reps", 1, "--device", "opencl:0:0", "--filter", "unbiased k=4 B32 fwd",
+             "--filter", "fma", "--length", 1 << 17, "--ratio", 3e-5, "--batch", 32]
+    rows = rows_of(run("peak", *large, env={"POCL_MEMORY_LIMIT": "1"})[0])
+    if rows[-1]["platform"].startswith("Portable Computing"):
+        assert [r["status"] for r in rows] == ["ok", "skipped", "skipped"], [(r["case"], r["status"]) for r in rows]
+        assert re.search(r"needs about \d+ MiB, opencl:0:0 has \d+", rows[1]["reason"]), rows[1]
+        assert "seconds" not in rows[1] or rows[1]["seconds"] is None
+    kernels = os.path.join(os.path.dirname(__file__), "../cl")
+    with tempfile.TemporaryDirectory() as folder:
+        broken = os.path.join(folder, "cl")
+        shutil.copytree(kernels, broken)
+        path = os.path.join(broken, "add.cl")
+        text = open(path, encoding="utf-8").read()
+        changed = text.replace("+ LOAD(", "- LOAD(")
+        assert changed != text
+        open(path, "w", encoding="utf-8").write(changed)
+        arguments = ["operators", "--quick", "--device", "opencl", "--filter", "gelu_fwd", "--filter", " add "]
+        out = run(*arguments, "--json", code=1, env={"SSACL_CL_DIR": broken})[0]
+        status = {r["case"].split()[0]: r for r in rows_of(out)}
+        assert status["gelu_fwd"]["status"] == "ok" and status["add"]["status"] == "wrong", status
+        assert "the error is" in status["add"]["reason"] and "gflops" not in status["add"], status["add"]
+        out = run(*arguments, code=1, env={"SSACL_CL_DIR": broken})[0]
+        assert re.search(r"add B2 N48 C32 +call +wrong: the error is", out), out
+
+
+OTHERS = {f.__name__: f for f in (lists, forms, compare, closed, trouble)}
 
 if __name__ == "__main__":
-    check_device(sys.argv[1], sys.argv[2], "cpu", "host")
-    check_device(sys.argv[1], sys.argv[2], "opencl", "opencl")
+    OTHERS[sys.argv[2]]() if sys.argv[2] in OTHERS else suite(sys.argv[2])

@@ -2,8 +2,6 @@
 #include "bench.h"
 #include "reference.h"
 
-#include "progress.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,34 +12,44 @@ struct kind {
     const char *name;
     int kind, look_back;
     double ratio; /* of the keys; with --ratio the quarters are replaced, and other shares left out */
-    bool quick;   /* also with --quick */
+    bool quick, closed; /* also in that set */
 };
 static const struct kind kinds[] = {
-    {"dense", SSA_DENSE, 0, 1, true},
-    {"unbiased", SSA_UNBIASED, 0, 0.5, false},
-    {"unbiased", SSA_UNBIASED, 0, 0.25, true},
-    {"unbiased", SSA_UNBIASED, 0, 0.125, false},
-    {"local", SSA_LOCAL, 0, 0.25, true},
-    {"look-back", SSA_LOCAL, 1, 0.25, false},
+    {"dense", SSA_DENSE, 0, 1, true, true},
+    {"unbiased", SSA_UNBIASED, 0, 0.5, false, false},
+    {"unbiased", SSA_UNBIASED, 0, 0.25, true, true},
+    {"unbiased", SSA_UNBIASED, 0, 0.125, false, true},
+    {"local", SSA_LOCAL, 0, 0.5, false, false},
+    {"local", SSA_LOCAL, 0, 0.25, true, true},
+    {"local", SSA_LOCAL, 0, 0.125, false, false},
+    {"look-back", SSA_LOCAL, 1, 0.25, false, false},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-struct bench_case {
+enum { BATCH, HEADS, WIDTH, LENGTH };
+static const char *const fields[] = {"batch", "heads", "width", "length", NULL};
+
+enum { FORWARD, BACKWARD, BOTH, DIRECTIONS };
+static const char *const directions[] = {"fwd", "bwd", "fwd+bwd"};
+static const double tolerance = 2e-5; /* float32, relative to the largest value of a tensor */
+
+struct state {
     const struct bench *bench;
     const struct kind *kind;
     int batch, length, heads, width, causal, keys;
     struct ssa_device *device;
     struct ssa_plan plan;
-    size_t count; /* of every tensor but lse and the plan */
+    size_t count, lse_count; /* elements of every tensor but lse and the plan; of lse */
     struct ssa_tensor t[ROLES], lse, plan_data;
     float *host[ROLES];
-    double bytes[2]; /* forward, backward */
+    double held[DIRECTIONS];
+    double first[DIRECTIONS];
     double pairs;
 };
 
 static int forward(void *context)
 {
-    struct bench_case *c = context;
+    struct state *c = context;
     struct ssa_attention_fwd a = {.q = c->t[Q], .k = c->t[K], .v = c->t[V], .out = c->t[OUT], .lse = c->lse,
                                   .plan = &c->plan, .plan_data = c->plan_data, .batch = c->batch,
                                   .length = c->length, .heads = c->heads, .width = c->width, .causal = c->causal};
@@ -50,7 +58,7 @@ static int forward(void *context)
 
 static int backward(void *context)
 {
-    struct bench_case *c = context;
+    struct state *c = context;
     struct ssa_attention_bwd a = {.q = c->t[Q], .k = c->t[K], .v = c->t[V], .out = c->t[OUT], .lse = c->lse,
                                   .dout = c->t[DOUT], .dq = c->t[DQ], .dk = c->t[DK], .dv = c->t[DV],
                                   .plan = &c->plan, .plan_data = c->plan_data, .batch = c->batch,
@@ -64,7 +72,7 @@ static int both(void *context)
     return err ? err : backward(context);
 }
 
-static int draw(struct bench_case *c)
+static int draw(struct state *c)
 {
     struct ssa_sample how = {.kind = c->kind->kind, .look_back = c->kind->look_back, .length = c->length,
                              .keys = c->kind->kind == SSA_DENSE ? 0 : c->keys, .own_key = c->bench->own_key,
@@ -74,10 +82,8 @@ static int draw(struct bench_case *c)
     return err;
 }
 
-/* Inputs first, then the outputs of each direction, each run once: what the device holds more is the direction's. */
-static int prepare(struct bench_case *c)
+static int make_inputs(struct state *c)
 {
-    size_t base;
     int err = draw(c);
     if (err || (err = bench_tensor(&c->plan_data, c->device, c->plan.stride * (size_t)c->plan.examples, c->plan.data)))
         return err;
@@ -88,24 +94,40 @@ static int prepare(struct bench_case *c)
         if ((err = bench_tensor(&c->t[i], c->device, c->count, c->host[i])))
             return err;
     }
-    ssa_device_memory(c->device, &base, NULL);
-    ssa_device_reset_peak(c->device);
-    size_t lse_count = (size_t)c->batch * (size_t)c->heads * (size_t)c->length;
-    if ((err = bench_tensor(&c->t[OUT], c->device, c->count, NULL)) ||
-        (err = bench_tensor(&c->lse, c->device, lse_count, NULL)) || (err = forward(c)) ||
-        (err = ssa_device_finish(c->device)))
-        return err;
-    c->bytes[0] = bench_peak_bytes(c->device, base);
-    for (int i = DQ; i <= DV; i++)
-        if ((err = bench_tensor(&c->t[i], c->device, c->count, NULL)))
-            return err;
-    if ((err = backward(c)) || (err = ssa_device_finish(c->device)))
-        return err;
-    c->bytes[1] = bench_peak_bytes(c->device, base) - 4.0 * (double)(c->count + lse_count);
     return SSA_OK;
 }
 
-static int check(struct bench_case *c, struct attention_errors *errors)
+static int first_call(struct state *c, int direction, bench_work work)
+{
+    struct timing t;
+    int err = measure_first(c->device, work, c, &t);
+    c->first[direction] = t.first;
+    return err;
+}
+
+/* The outputs of each direction, each run once: what the device holds more is the direction's. */
+static int run_once(struct state *c)
+{
+    size_t base;
+    int err;
+    ssa_device_memory(c->device, &base, NULL);
+    ssa_device_reset_peak(c->device);
+    if ((err = bench_tensor(&c->t[OUT], c->device, c->count, NULL)) ||
+        (err = bench_tensor(&c->lse, c->device, c->lse_count, NULL)) || (err = first_call(c, FORWARD, forward)))
+        return err;
+    c->held[FORWARD] = bench_peak_bytes(c->device, base);
+    for (int i = DQ; i <= DV; i++)
+        if ((err = bench_tensor(&c->t[i], c->device, c->count, NULL)))
+            return err;
+    if ((err = first_call(c, BACKWARD, backward)))
+        return err;
+    c->held[BACKWARD] = bench_peak_bytes(c->device, base) - 4.0 * (double)(c->count + c->lse_count);
+    c->held[BOTH] = c->held[FORWARD] + c->held[BACKWARD];
+    c->first[BOTH] = c->first[FORWARD] + c->first[BACKWARD];
+    return SSA_OK;
+}
+
+static int check(struct state *c, struct attention_errors *errors)
 {
     int err;
     for (int i = OUT; i <= DV; i++) {
@@ -123,102 +145,128 @@ static int check(struct bench_case *c, struct attention_errors *errors)
     return check_attention(&a, errors) ? bench_out_of_memory() : SSA_OK;
 }
 
-/* Seconds per pair of the dense case of the same length, causal or not: does time fall as the keys do? */
-static double dense_seconds_per_pair[2];
-
-/* `tensors`: how many tensors as large as q the direction writes. */
-static void report(struct bench_case *c, const char *direction, struct timing t, double factor, double error,
-                   double bytes, double tensors)
+/* Every operand once: keys and values only where somebody sees them. lse is 4 bytes a row and head. */
+static double bytes_moved(const struct state *c, int direction)
 {
-    struct row r = {.suite = "attention", .direction = direction, .time = t, .error = error, .bytes = bytes,
-                    .flops = factor * c->heads * c->width * c->pairs};
-    snprintf(r.name, sizeof r.name, "%s k=%d%s B%d H%d D%d N%d", c->kind->name, c->keys, c->causal ? " causal" : "",
-             c->batch, c->heads, c->width, c->length);
-    double share = bytes / (4.0 * tensors * (double)c->count);
-    r.more = json_pack("{ss sb si si si si si sf}", "kind", c->kind->name, "causal", c->causal, "batch", c->batch,
-                       "heads", c->heads, "width", c->width, "length", c->length, "keys", c->keys, "bytes_share",
-                       share);
-    snprintf(r.note, sizeof r.note, "memory %.2fx of what it writes", share);
-    if (strcmp(direction, "fwd+bwd") == 0) {
-        double each = t.seconds_min / c->pairs, *dense = &dense_seconds_per_pair[c->causal];
-        if (c->kind->kind == SSA_DENSE)
-            *dense = each;
-        json_object_set_new(r.more, "of_proportional", json_real(*dense / each));
-        snprintf(r.note + strlen(r.note), sizeof r.note - strlen(r.note), ", time %.2f of proportional",
-                 *dense / each);
-    }
-    report_row(c->bench, &r);
+    double all = 4.0 * (double)c->count, lse = 4.0 * (double)c->lse_count;
+    double seen = c->kind->kind == SSA_UNBIASED && !c->bench->own_key ? all * c->keys / c->length : all;
+    double fwd = 2 * all + 2 * seen + lse, bwd = 4 * all + 2 * seen + 2 * all + lse;
+    return direction == FORWARD ? fwd : direction == BACKWARD ? bwd : fwd + bwd;
 }
 
-static int run(struct bench_case *c)
+/* Seconds per pair of the dense case of the same length, causal or not: does time fall as the keys do? */
+static void add_proportion(const struct state *c, struct result *r)
+{
+    static double dense[2];
+    static int length[2];
+    double each = r->time.median / c->pairs;
+    if (c->kind->kind == SSA_DENSE) {
+        dense[c->causal] = each;
+        length[c->causal] = c->length;
+    } else if (length[c->causal] == c->length) {
+        size_t used = strlen(r->note);
+        json_object_set_new(r->more, "of_proportional", json_real(dense[c->causal] / each));
+        snprintf(r->note + used, sizeof r->note - used, ", time %.2f of proportional", dense[c->causal] / each);
+    }
+}
+
+/* Tensors as large as q that a direction writes. */
+static const double written[] = {1, 3, 4};
+static const double flops_per_pair[] = {4, 10, 14};
+
+static int run_direction(struct state *c, const struct bench_case *of, int direction, double error)
+{
+    static const bench_work works[] = {forward, backward, both};
+    double all_pairs = (c->causal ? 0.5 * (c->length + 1.0) : c->length) * c->length * c->batch;
+    double share = c->held[direction] / (4.0 * written[direction] * (double)c->count);
+    struct result r = {.direction = directions[direction], .error = error, .tolerance = tolerance,
+                       .flops = flops_per_pair[direction] * c->heads * c->width * c->pairs,
+                       .flops_dense = flops_per_pair[direction] * c->heads * c->width * all_pairs,
+                       .moved = bytes_moved(c, direction), .held = c->held[direction]};
+    int err = is_wrong(&r) ? SSA_OK : measure(c->bench, c->device, works[direction], c, r.moved, &r.time);
+    if (err)
+        return err;
+    r.time.first = c->first[direction];
+    r.plan = json_pack("{ss si sb sb sf}", "kind", c->kind->name, "keys", c->keys, "causal", c->causal, "own_key",
+                       c->bench->own_key, "pairs", c->pairs);
+    r.more = json_pack("{sf}", "held_share", share);
+    snprintf(r.note, sizeof r.note, "memory %.2fx of what it writes", share);
+    if (direction == BOTH && !is_wrong(&r))
+        add_proportion(c, &r);
+    emit(c->bench, &attention_suite, of, &r);
+    return SSA_OK;
+}
+
+static int run_state(struct state *c, const struct bench_case *of)
 {
     struct attention_errors errors = {0, 0};
-    struct timing t[3];
     int err;
-    if ((err = prepare(c)) || (err = measure(c->bench, c->device, forward, c, &t[0])) ||
-        (err = measure(c->bench, c->device, backward, c, &t[1])) ||
-        (err = measure(c->bench, c->device, both, c, &t[2])) || (err = check(c, &errors)))
+    if ((err = make_inputs(c)) || (err = run_once(c)) || (err = check(c, &errors)))
         return err;
-    report(c, "fwd", t[0], 4, errors.forward, c->bytes[0], 1);
-    report(c, "bwd", t[1], 10, errors.backward, c->bytes[1], 3);
-    report(c, "fwd+bwd", t[2], 14, errors.forward > errors.backward ? errors.forward : errors.backward,
-           c->bytes[0] + c->bytes[1], 4);
-    return SSA_OK;
+    const double error[] = {errors.forward, errors.backward,
+                            errors.forward <= errors.backward ? errors.backward : errors.forward};
+    for (int d = 0; d < DIRECTIONS && !err; d++)
+        if (bench_wants(c->bench, "attention", of->name, directions[d]))
+            err = run_direction(c, of, d, error[d]);
+    return err;
 }
 
 /* Each case has a device of its own: scratch is kept by a device, and would hide what the next case needs. */
-static int run_case(struct bench_case *c)
+static int run(const struct bench *b, const struct bench_case *of)
 {
-    int err = ssa_device_open(&c->device, c->bench->info.id);
-    c->count = (size_t)c->batch * (size_t)c->length * (size_t)c->heads * (size_t)c->width;
+    struct state c = {.bench = b, .kind = &kinds[of->kind / 2], .batch = of->shape[BATCH], .heads = of->shape[HEADS],
+                      .width = of->shape[WIDTH], .length = of->shape[LENGTH], .causal = of->kind % 2,
+                      .keys = of->shape[LENGTH + 1]};
+    c.count = (size_t)c.batch * (size_t)c.length * (size_t)c.heads * (size_t)c.width;
+    c.lse_count = (size_t)c.batch * (size_t)c.heads * (size_t)c.length;
+    int err = ssa_device_open(&c.device, b->info.id);
     if (!err)
-        err = run(c);
+        err = run_state(&c, of);
     for (int i = 0; i < ROLES; i++) {
-        ssa_buffer_destroy(c->t[i].buffer);
-        free(c->host[i]);
+        ssa_buffer_destroy(c.t[i].buffer);
+        free(c.host[i]);
     }
-    ssa_buffer_destroy(c->lse.buffer);
-    ssa_buffer_destroy(c->plan_data.buffer);
-    ssa_plan_finish(&c->plan);
-    ssa_device_close(c->device);
+    ssa_buffer_destroy(c.lse.buffer);
+    ssa_buffer_destroy(c.plan_data.buffer);
+    ssa_plan_finish(&c.plan);
+    ssa_device_close(c.device);
     return err;
 }
 
-static bool taken(const struct bench *b, const struct kind *k)
+/* ---- the list ---- */
+
+static bool is_taken(const struct bench *b, const struct kind *k)
 {
-    return (!b->quick || k->quick) && (!(b->ratio > 0) || k->ratio == 0.25 || k->kind == SSA_DENSE);
+    return (!b->quick || k->quick) && (!b->closed || k->closed) &&
+           (!(b->ratio > 0) || k->ratio == 0.25 || k->kind == SSA_DENSE);
 }
 
-static int run_length(const struct bench *b, int length, int *done)
+static int add(const struct bench *b, struct case_list *list, int kind, int length, int causal)
 {
-    for (int i = 0; i < KINDS; i++) {
-        struct kind k = kinds[i];
-        if (!taken(b, &k))
-            continue;
-        if (b->ratio > 0 && k.kind != SSA_DENSE)
-            k.ratio = b->ratio;
-        for (int causal = 0; causal < 2; causal++) {
-            struct bench_case c = {.bench = b, .kind = &k, .batch = b->batch ? b->batch : 1, .length = length,
-                                   .heads = b->heads ? b->heads : 8, .width = b->width ? b->width : 64,
-                                   .causal = causal, .keys = (int)(k.ratio * length + 0.5)};
-            int err = run_case(&c);
-            if (err)
-                return err;
-            progress_update(++*done, -1, "%s, N %d", k.name, length);
-        }
-    }
-    return SSA_OK;
+    const struct kind *k = &kinds[kind];
+    double ratio = b->ratio > 0 && k->kind != SSA_DENSE ? b->ratio : k->ratio;
+    int batch = b->batch ? b->batch : 1, heads = b->heads ? b->heads : 8, width = b->width ? b->width : 64;
+    int keys = (int)(ratio * length + 0.5);
+    double count = (double)batch * length * heads * width, pairs = (double)length * keys / (causal ? 2 : 1);
+    struct bench_case c = {.fields = fields, .shape = {batch, heads, width, length, keys}, .kind = 2 * kind + causal,
+                           .directions = "fwd|bwd|fwd+bwd", .flops = 28 * count * pairs / length,
+                           .moved = 24 * 4 * count, .memory = 8.5 * 4 * count, .largest = 4 * count,
+                           .check_flops = 4.0 * pairs * width};
+    snprintf(c.name, sizeof c.name, "%s k=%d%s B%d H%d D%d N%d", k->name, keys, causal ? " causal" : "", batch, heads,
+             width, length);
+    return case_add(list, &c);
 }
 
-int bench_attention(const struct bench *b)
+static int list(const struct bench *b, struct case_list *list)
 {
-    const int lengths[] = {b->length ? b->length : b->quick ? 256 : 1024, b->length || b->quick ? 0 : 2048};
-    int done = 0, all = 0, err = SSA_OK;
-    for (int i = 0; i < KINDS; i++)
-        all += taken(b, &kinds[i]) ? 2 * (lengths[1] ? 2 : 1) : 0;
-    progress_begin("attention", all);
-    for (int i = 0; i < 2 && lengths[i] && !err; i++)
-        err = run_length(b, lengths[i], &done);
-    progress_end();
+    const int lengths[] = {b->length ? b->length : b->quick ? 256 : 1024, b->length || b->quick ? 0 : 2048,
+                           b->length || b->quick || b->closed ? 0 : 4096};
+    int err = SSA_OK;
+    for (int n = 0; n < 3 && lengths[n]; n++)
+        for (int kind = 0; kind < KINDS; kind++)
+            for (int causal = 0; causal < 2 && !err; causal++)
+                err = is_taken(b, &kinds[kind]) ? add(b, list, kind, lengths[n], causal) : SSA_OK;
     return err;
 }
+
+const struct suite attention_suite = {"attention", 11, list, run};

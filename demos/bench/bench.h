@@ -1,58 +1,106 @@
-/* What the suites of ssacl-bench share: the request, timing, and rows of results. */
+/* What the suites of ssacl-bench share: the request, cases, timing, and what becomes of a result. */
 #ifndef BENCH_H
 #define BENCH_H
+
+#include "args.h"
 
 #include <ssacl/ssacl.h>
 
 #include <jansson.h>
+#include <signal.h>
 #include <stdbool.h>
 
+enum { BENCH_SCHEMA = 1 }; /* of the JSON rows: raised when a field changes its meaning */
+
 struct peak;
+struct output;
 
 /* What was asked for. Zero means that the suite's own cases are taken. */
 struct bench {
-    struct ssa_device_info info; /* of the device; info.id opens it again */
+    struct ssa_device_info info; /* of the device at hand; info.id opens it again */
     struct peak *peak;
-    int reps;
-    int quick, json, own_key;
+    struct output *output;
+    const char *closed;   /* name of the fixed set, or NULL */
+    int reps;             /* samples of a case and direction; 0: the suite's */
+    double seconds;       /* after which no more samples are taken, once there are LEAST_REPS */
+    int quick, own_key, build_times;
+    struct arg_list filters;
     int batch, heads, width, length;
     double ratio;
 };
+enum { LEAST_REPS = 5, MAX_REPS = 1000 };
 
-/* Calls work repeatedly, measuring what the device can do at most in between. Times are of one call. */
+extern volatile sig_atomic_t bench_stopped; /* Ctrl-C: finish what is being called, write what there is */
+
+/* ---- cases ---- */
+
+/* One case of a suite, as listed before anything runs. */
+struct bench_case {
+    char name[96];             /* the same on every machine: results are matched by it */
+    const char *const *fields; /* names of the shape's numbers; ends with NULL */
+    int shape[8];
+    int kind;                  /* the suite's own: which plan, which operator */
+    const char *directions;    /* "fwd|bwd" */
+    double flops, moved;       /* of one round of all directions */
+    double memory, largest;    /* bytes the device must have, in all and in one buffer */
+    double check_flops;        /* of the reference, on one core */
+};
+struct case_list {
+    struct bench_case *items;
+    int count, capacity;
+};
+int case_add(struct case_list *list, const struct bench_case *c);
+
+struct suite {
+    const char *name;
+    int reps; /* samples of a case, unless told */
+    int (*list)(const struct bench *b, struct case_list *list);
+    /* Runs the directions that bench_wants() and gives a result for each to emit(). Returns a status of the library. */
+    int (*run)(const struct bench *b, const struct bench_case *c);
+};
+extern const struct suite attention_suite, gemm_suite, operators_suite, peak_suite, step_suite;
+
+bool bench_wants(const struct bench *b, const char *suite, const char *name, const char *direction);
+
+/* ---- timing ---- */
+
+/* Times are of one call. */
 struct timing {
-    double seconds, seconds_min; /* median, least */
-    double peak;                 /* GFLOP/s, the best of the run's samples so far */
-    double bandwidth;            /* GB/s */
-    double busy;                 /* share of the processors' time that this process got: on CPUs, low where others
-                                    ran besides and no figure can be trusted */
-    double processor_seconds;    /* of all threads, the mean of a call: others change it little */
+    double first;                     /* the very first call, kernels built */
+    double samples[MAX_REPS];         /* in the order they were taken */
+    int count, calls;                 /* of samples, and calls in each */
+    double median, least, most, q1, q3;
+    double peak, bandwidth;           /* GFLOP/s and GB/s, the best of the run's samples so far */
+    double bandwidth_set;             /* bytes that the bandwidth was measured over */
+    double busy;                      /* share of the processors' time that this process got: on CPUs, low where others
+                                         ran besides and no figure can be trusted */
+    double processor_seconds;         /* of all threads, the mean of a call: others change it little */
 };
 typedef int (*bench_work)(void *context);
-int measure(const struct bench *b, struct ssa_device *device, bench_work work, void *context, struct timing *t);
+int measure_first(struct ssa_device *device, bench_work work, void *context, struct timing *t);
+/* Calls work repeatedly, measuring in between what the device can do at most, its bandwidth over `moved` bytes. */
+int measure(const struct bench *b, struct ssa_device *device, bench_work work, void *context, double moved,
+            struct timing *t);
+void timing_summarise(struct timing *t); /* of the samples: median and so on */
 
-/* One line of results. `more` (or NULL) is merged into the JSON object and released. */
-struct row {
-    const char *suite, *direction;
-    char name[128];
-    char note[96]; /* at the end of the line, for people */
-    struct timing time;
-    double flops, error, bytes; /* of one call; error relative to the largest reference; bytes of device memory */
-    double tokens;              /* of one call, or 0 */
-    json_t *more;
+/* ---- results ---- */
+
+struct result {
+    const char *direction;
+    struct timing time;        /* of a wrong result: only `first` */
+    double error, tolerance;   /* relative to the largest reference; NaN: no number */
+    double flops, flops_dense; /* of one call: done, and what dense attention would take (0: the same) */
+    double moved;              /* bytes that one call must read and write at least; 0: unknown */
+    double held;               /* bytes of device memory */
+    double tokens;             /* of one call, or 0 */
+    char note[128];            /* for people */
+    json_t *plan, *more;       /* released by emit() */
 };
-const char *bench_backend(const struct bench *b); /* "host" or "opencl" */
-void report_begin(const struct bench *b);
-void report_row(const struct bench *b, struct row *row);
-void report_json(json_t *object); /* a line; released */
-/* A line for people, after the rows; silent with --json. */
-void report_note(const struct bench *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* Each suite returns a status of the library. */
-int bench_attention(const struct bench *b);
-int bench_gemm(const struct bench *b);
-int bench_step(const struct bench *b);
-int bench_peak(const struct bench *b);
+bool is_wrong(const struct result *r);
+void emit(const struct bench *b, const struct suite *suite, const struct bench_case *c, struct result *r);
+/* A case without a result. `status`: "skipped", "failed". */
+void emit_absence(const struct bench *b, const struct suite *suite, const struct bench_case *c, const char *status,
+                  const char *reason);
 
 /* ---- small things ---- */
 

@@ -2,17 +2,18 @@
 #include "bench.h"
 #include "reference.h"
 
-#include "progress.h"
-
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { ROWS, IN, OUT };
+static const char *const fields[] = {"rows", "in", "out", NULL};
+static const double tolerance = 2e-5;
 
 struct shape {
     int rows, in, out;
 };
 
-struct bench_case {
+struct state {
     const struct bench *bench;
     struct ssa_device *device;
     struct shape s;
@@ -22,27 +23,27 @@ struct bench_case {
 
 static int forward(void *context)
 {
-    struct bench_case *c = context;
+    struct state *c = context;
     return ssa_linear_fwd(c->device, &(struct ssa_linear_fwd){.x = c->x, .w = c->w, .y = c->y, .rows = c->s.rows,
                                                               .in = c->s.in, .out = c->s.out});
 }
 
 static int input_gradient(void *context)
 {
-    struct bench_case *c = context;
+    struct state *c = context;
     return ssa_linear_bwd(c->device, &(struct ssa_linear_bwd){.w = c->w, .dy = c->dy, .dx = c->dx, .rows = c->s.rows,
                                                               .in = c->s.in, .out = c->s.out});
 }
 
 static int weight_gradient(void *context)
 {
-    struct bench_case *c = context;
+    struct state *c = context;
     return ssa_linear_bwd(c->device, &(struct ssa_linear_bwd){.x = c->x, .dy = c->dy, .dw = c->dw, .rows = c->s.rows,
                                                               .in = c->s.in, .out = c->s.out});
 }
 
 /* The three directions as c = a b^T. */
-static struct gemm_check as_gemm(const struct bench_case *c, int direction)
+static struct gemm_check as_gemm(const struct state *c, int direction)
 {
     size_t rows = (size_t)c->s.rows, in = (size_t)c->s.in, out = (size_t)c->s.out;
     if (direction == 0)
@@ -52,7 +53,7 @@ static struct gemm_check as_gemm(const struct bench_case *c, int direction)
     return (struct gemm_check){c->host_dy, c->host_x, NULL, out, in, rows, 1, out, 1, in};
 }
 
-static int check(const struct bench_case *c, int direction, struct ssa_tensor t, double *error)
+static int check(const struct state *c, int direction, struct ssa_tensor t, double *error)
 {
     struct gemm_check g = as_gemm(c, direction);
     float *got = malloc(g.rows * g.columns * sizeof *got);
@@ -65,33 +66,34 @@ static int check(const struct bench_case *c, int direction, struct ssa_tensor t,
     return err;
 }
 
-static int run_direction(struct bench_case *c, int direction, double *log_share)
+static int run_direction(struct state *c, const struct bench_case *of, int direction)
 {
     static const bench_work works[] = {forward, input_gradient, weight_gradient};
     static const char *const names[] = {"fwd", "dx", "dw"};
     struct ssa_tensor *targets[] = {&c->y, &c->dx, &c->dw}, *t = targets[direction];
-    struct row r = {.suite = "gemm", .direction = names[direction],
-                    .flops = 2.0 * c->s.rows * c->s.in * c->s.out};
+    double rows = c->s.rows, in = c->s.in, out = c->s.out;
+    struct result r = {.direction = names[direction], .flops = 2.0 * rows * in * out, .tolerance = tolerance,
+                       .moved = 4.0 * (rows * in + in * out + rows * out)};
     struct gemm_check g = as_gemm(c, direction);
     size_t base;
     int err;
+    if (!bench_wants(c->bench, "gemm", of->name, names[direction]))
+        return SSA_OK;
     ssa_device_memory(c->device, &base, NULL);
     ssa_device_reset_peak(c->device);
     if ((err = bench_tensor(t, c->device, g.rows * g.columns, NULL)) ||
-        (err = measure(c->bench, c->device, works[direction], c, &r.time)) ||
-        (err = check(c, direction, *t, &r.error)))
+        (err = measure_first(c->device, works[direction], c, &r.time)) ||
+        (err = check(c, direction, *t, &r.error)) ||
+        (err = is_wrong(&r) ? SSA_OK : measure(c->bench, c->device, works[direction], c, r.moved, &r.time)))
         return err;
-    r.bytes = bench_peak_bytes(c->device, base);
+    r.held = bench_peak_bytes(c->device, base);
     ssa_buffer_destroy(t->buffer);
     *t = (struct ssa_tensor){0};
-    snprintf(r.name, sizeof r.name, "linear rows %d in %d out %d", c->s.rows, c->s.in, c->s.out);
-    r.more = json_pack("{si si si}", "rows", c->s.rows, "in", c->s.in, "out", c->s.out);
-    *log_share += log(r.flops / r.time.seconds / r.time.peak * 1e-9);
-    report_row(c->bench, &r);
+    emit(c->bench, &gemm_suite, of, &r);
     return SSA_OK;
 }
 
-static int run(struct bench_case *c, double *log_share)
+static int run_state(struct state *c, const struct bench_case *of)
 {
     size_t rows = (size_t)c->s.rows, in = (size_t)c->s.in, out = (size_t)c->s.out;
     int err;
@@ -105,18 +107,18 @@ static int run(struct bench_case *c, double *log_share)
         (err = bench_tensor(&c->dy, c->device, rows * out, c->host_dy)))
         return err;
     for (int direction = 0; direction < 3; direction++)
-        if ((err = run_direction(c, direction, log_share)))
+        if ((err = run_direction(c, of, direction)))
             return err;
     return SSA_OK;
 }
 
 /* As in attention.c, a device for each case. */
-static int run_case(const struct bench *b, struct shape s, double *log_share)
+static int run(const struct bench *b, const struct bench_case *of)
 {
-    struct bench_case c = {.bench = b, .s = s};
+    struct state c = {.bench = b, .s = {of->shape[ROWS], of->shape[IN], of->shape[OUT]}};
     int err = ssa_device_open(&c.device, b->info.id);
     if (!err)
-        err = run(&c, log_share);
+        err = run_state(&c, of);
     struct ssa_tensor all[] = {c.x, c.w, c.dy, c.y, c.dx, c.dw};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         ssa_buffer_destroy(all[i].buffer);
@@ -127,34 +129,34 @@ static int run_case(const struct bench *b, struct shape s, double *log_share)
     return err;
 }
 
-/* The layers of a block of width C, and the head of 256 symbols. */
-static int list_shapes(const struct bench *b, struct shape *list)
+/* ---- the list ---- */
+
+static int add(struct case_list *list, struct shape s)
 {
-    const int widths[] = {b->quick ? 64 : 256, 512}, rows[] = {b->quick ? 200 : 4096, 8192};
-    int n = 0;
-    for (int w = 0; w < (b->quick ? 1 : 2); w++) {
-        for (int r = 0; r < (b->quick ? 1 : 2); r++) {
-            int c = widths[w], t = rows[r];
-            const struct shape block[] = {{t, c, 3 * c}, {t, c, c}, {t, c, 4 * c}, {t, 4 * c, c}, {t, c, 256}};
-            for (int i = 0; i < (c == 256 ? 4 : 5); i++) /* the head of width 256 is the same as its projection */
-                list[n++] = block[i];
-        }
-    }
-    return n;
+    double rows = s.rows, in = s.in, out = s.out, elements = rows * in + in * out + rows * out;
+    double most = rows * (in > out ? in : out);
+    struct bench_case c = {.fields = fields, .shape = {s.rows, s.in, s.out}, .directions = "fwd|dx|dw",
+                           .flops = 6 * rows * in * out, .moved = 12 * elements, .memory = 4 * 3 * elements,
+                           .largest = 4 * (most > in * out ? most : in * out),
+                           .check_flops = 128 * (in + out + rows)};
+    snprintf(c.name, sizeof c.name, "linear rows %d in %d out %d", s.rows, s.in, s.out);
+    return case_add(list, &c);
 }
 
-int bench_gemm(const struct bench *b)
+/* The layers of a block of width C, and the head of 256 symbols. */
+static int list(const struct bench *b, struct case_list *list)
 {
-    struct shape list[32];
-    int n = list_shapes(b, list), err = SSA_OK;
-    double log_share = 0;
-    progress_begin("gemm", n);
-    for (int i = 0; i < n && !err; i++) {
-        err = run_case(b, list[i], &log_share);
-        progress_update(i + 1, -1, "rows %d in %d out %d", list[i].rows, list[i].in, list[i].out);
+    int small = b->quick || b->closed, err = SSA_OK;
+    const int widths[] = {b->quick ? 64 : 256, 512}, rows[] = {b->quick ? 200 : 4096, 8192};
+    for (int w = 0; w < (small ? 1 : 2); w++) {
+        for (int r = 0; r < (small ? 1 : 2); r++) {
+            int c = widths[w], t = rows[r];
+            const struct shape block[] = {{t, c, 3 * c}, {t, c, c}, {t, c, 4 * c}, {t, 4 * c, c}, {t, c, 256}};
+            for (int i = 0; i < (c == 256 || 4 * c == 256 ? 4 : 5) && !err; i++) /* the head is as another */
+                err = add(list, block[i]);
+        }
     }
-    progress_end();
-    if (!err)
-        report_note(b, "geometric mean of the shares of peak: %.1f%%", 100 * exp(log_share / (3 * n)));
     return err;
 }
+
+const struct suite gemm_suite = {"gemm", 11, list, run};

@@ -12,6 +12,8 @@ static const struct command {
 } commands[] = {
     {"tune", tune_main},
     {"run", run_main}, /* `ssacl-bench run gemm` is `ssacl-bench gemm` */
+    {"compare", compare_main},
+    {"show", show_main},
 };
 
 int main(int argc, char **argv)

@@ -1,15 +1,13 @@
 #include "bench.h"
 #include "peak.h"
+#include "statistics.h"
 
 #include "progress.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
-enum { MAX_REPS = 1000 };
-
-static const double shortest = 0.010; /* seconds a repetition should take, so that clocks and wake-ups do not show */
+static const double shortest = 0.010; /* seconds a sample should take, so that clocks and wake-ups do not show */
 
 /* Processor time of this process, all threads. */
 static double busy_seconds(void)
@@ -31,39 +29,55 @@ static int call(struct ssa_device *device, bench_work work, void *context, int t
     return err;
 }
 
-static int ascending(const void *a, const void *b)
+int measure_first(struct ssa_device *device, bench_work work, void *context, struct timing *t)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    return call(device, work, context, 1, &t->first);
 }
 
-int measure(const struct bench *b, struct ssa_device *device, bench_work work, void *context, struct timing *t)
+static bool enough(const struct bench *b, const struct timing *t, double spent)
 {
-    double seconds[MAX_REPS];
-    int reps = b->reps < MAX_REPS ? b->reps : MAX_REPS, err;
-    memset(t, 0, sizeof *t);
-    /* The first call builds kernels, the second says how long one takes. */
-    if ((err = peak_triad(b->peak)) || (err = call(device, work, context, 1, &seconds[0])) ||
-        (err = call(device, work, context, 1, &seconds[0])))
+    return t->count == b->reps || (t->count >= LEAST_REPS && b->seconds > 0 && spent > b->seconds);
+}
+
+void timing_summarise(struct timing *t)
+{
+    double sorted[MAX_REPS];
+    sort_samples(sorted, t->samples, t->count);
+    t->median = quantile(sorted, t->count, 0.5);
+    t->q1 = quantile(sorted, t->count, 0.25);
+    t->q3 = quantile(sorted, t->count, 0.75);
+    t->least = sorted[0];
+    t->most = sorted[t->count - 1];
+}
+
+int measure(const struct bench *b, struct ssa_device *device, bench_work work, void *context, double moved,
+            struct timing *t)
+{
+    int set = peak_set(b->peak, moved), err;
+    struct peak_sample sample;
+    double once, busy = 0, all = 0, begin = now_seconds();
+    if ((err = peak_triad(b->peak, set, &sample)) || (err = call(device, work, context, 1, &once)))
         return err;
-    int times = seconds[0] < shortest ? (int)(shortest / seconds[0]) + 1 : 1;
-    double busy = 0, all = 0;
-    for (int i = 0; i < reps; i++) {
-        if ((err = peak_fma(b->peak)))
+    t->calls = once < shortest ? (int)(shortest / once) + 1 : 1;
+    for (t->count = 0; !enough(b, t, now_seconds() - begin);) {
+        double *seconds = &t->samples[t->count];
+        if (bench_stopped)
+            return SSA_ESTOPPED;
+        if ((err = peak_fma(b->peak, &sample)) || (t->count % 4 == 0 && (err = peak_triad(b->peak, set, &sample))))
             return err;
         busy -= busy_seconds();
-        if ((err = call(device, work, context, times, &seconds[i])))
+        if ((err = call(device, work, context, t->calls, seconds)))
             return err;
         busy += busy_seconds();
-        all += seconds[i] * times;
+        all += *seconds * t->calls;
+        t->count++;
     }
     t->peak = peak_gflops(b->peak);
-    t->bandwidth = peak_bandwidth(b->peak);
+    t->bandwidth = peak_bandwidth(b->peak, set);
+    t->bandwidth_set = peak_set_bytes(b->peak, set);
     t->busy = busy / (all * b->info.units);
-    t->processor_seconds = busy / (reps * times);
-    qsort(seconds, (size_t)reps, sizeof *seconds, ascending);
-    t->seconds = (seconds[(reps - 1) / 2] + seconds[reps / 2]) / 2;
-    t->seconds_min = seconds[0];
+    t->processor_seconds = busy / ((double)t->count * t->calls);
+    timing_summarise(t);
     return SSA_OK;
 }
 

@@ -6,23 +6,42 @@
 
 enum {
     TRIAD_COUNT = 1 << 24, /* three arrays of 64 MiB: past the caches of processors of today */
-    FIRST_SAMPLES = 5
+    FIRST_SAMPLES = 5,
+    WORTH_A_SAMPLE = 96 << 20 /* bytes that a sample goes through at least: a millisecond or so */
 };
 
 struct peak {
     const struct peak_backend *backend;
     void *state;
     int rounds;
-    double gflops, bandwidth; /* best so far */
+    size_t count;                        /* elements of each array */
+    double gflops, bandwidth[PEAK_SETS]; /* best so far */
 };
 
 static const double sample_seconds = 0.008;
 
+double peak_set_bytes(const struct peak *p, int set)
+{
+    double all = 12.0 * (double)p->count, bytes = 256 << 10;
+    for (int i = 0; i < set; i++)
+        bytes *= 4;
+    return set == PEAK_SETS - 1 || bytes > all ? all : bytes;
+}
+
+int peak_set(const struct peak *p, double bytes)
+{
+    int set = 0;
+    while (set < PEAK_SETS - 1 && peak_set_bytes(p, set) < bytes)
+        set++;
+    return set;
+}
+
 /* Doubles the rounds until a sample takes long enough. The first run of each loop builds its kernel. */
 static int calibrate(struct peak *p)
 {
+    struct peak_sample sample;
     double seconds = 0, operations;
-    int err = p->backend->triad(p->state, &operations);
+    int err = p->backend->triad(p->state, p->count, 1, &operations);
     if (err || (err = p->backend->fma(p->state, 1, &operations)))
         return err;
     for (p->rounds = 1000; seconds < sample_seconds && p->rounds < 1 << 29; p->rounds *= 2) {
@@ -32,7 +51,7 @@ static int calibrate(struct peak *p)
         seconds = now_seconds() - start;
     }
     for (int i = 0; i < FIRST_SAMPLES && !err; i++)
-        err = (err = peak_fma(p)) ? err : peak_triad(p);
+        err = (err = peak_fma(p, &sample)) ? err : peak_triad(p, PEAK_SETS - 1, &sample);
     return err;
 }
 
@@ -43,8 +62,9 @@ int peak_open(struct peak **peak, const struct ssa_device_info *info)
     if (!p)
         return SSA_ENOMEM;
     p->backend = info->kind == SSA_DEVICE_HOST ? &peak_host : &peak_opencl;
-    size_t count = info->max_allocation / 8 < TRIAD_COUNT ? info->max_allocation / 8 : TRIAD_COUNT;
-    int err = p->backend->open(&p->state, info, count);
+    size_t most = info->max_allocation < info->memory / 4 ? info->max_allocation : info->memory / 4;
+    p->count = most / 8 < TRIAD_COUNT ? most / 8 : TRIAD_COUNT;
+    int err = p->backend->open(&p->state, info, p->count);
     return err ? err : calibrate(p);
 }
 
@@ -55,27 +75,29 @@ void peak_close(struct peak *p)
     free(p);
 }
 
-static void keep_best(double *best, double amount, double start)
+static void keep(double *best, struct peak_sample *sample, double amount, double start)
 {
-    double rate = amount / (now_seconds() - start) * 1e-9;
+    *sample = (struct peak_sample){amount, now_seconds() - start};
+    double rate = amount / sample->seconds * 1e-9;
     *best = rate > *best ? rate : *best;
 }
 
-int peak_fma(struct peak *p)
+int peak_fma(struct peak *p, struct peak_sample *sample)
 {
     double operations, start = now_seconds();
     int err = p->backend->fma(p->state, p->rounds, &operations);
     if (!err)
-        keep_best(&p->gflops, operations, start);
+        keep(&p->gflops, sample, operations, start);
     return err;
 }
 
-int peak_triad(struct peak *p)
+int peak_triad(struct peak *p, int set, struct peak_sample *sample)
 {
-    double bytes, start = now_seconds();
-    int err = p->backend->triad(p->state, &bytes);
+    double bytes = peak_set_bytes(p, set), start = now_seconds();
+    int rounds = (int)(WORTH_A_SAMPLE / bytes) + 1;
+    int err = p->backend->triad(p->state, (size_t)(bytes / 12), rounds, &bytes);
     if (!err)
-        keep_best(&p->bandwidth, bytes, start);
+        keep(&p->bandwidth[set], sample, bytes, start);
     return err;
 }
 
@@ -84,7 +106,7 @@ double peak_gflops(const struct peak *p)
     return p->gflops;
 }
 
-double peak_bandwidth(const struct peak *p)
+double peak_bandwidth(const struct peak *p, int set)
 {
-    return p->bandwidth;
+    return p->bandwidth[set];
 }

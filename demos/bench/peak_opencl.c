@@ -2,10 +2,10 @@
 #include "peak.h"
 
 #ifdef BENCH_OPENCL
-#include <ssacl/ocl.h>
+#include "opencl.h"
+
 #include <ssacl/tensor.h>
 
-#include <dlfcn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,46 +24,32 @@ static const char source[] =
     "    X8(END)\n"
     "    if (x.s0 == -1.0f) out[0] = x.s1 + x.s2 + x.s3;\n" /* never, but the compiler does not know */
     "}\n"
-    "__kernel void triad(__global V *x, __global const V *y, __global const V *z, int each)\n"
+    /* On GPUs an item goes on to elements that another had, or only the nearest cache would be measured: whoever
+     * writes an element writes the same. */
+    "__kernel void triad(__global V *x, __global const V *y, __global const V *z, int each, int rounds, int turn)\n"
     "{\n"
-    "    size_t first = get_global_id(0) * each;\n"
-    "    for (int i = 0; i < each; i++) x[first + i] = y[first + i] + 3.0f * z[first + i];\n"
+    "    int all = (int)get_global_size(0) * each, first = (int)get_global_id(0) * each;\n"
+    "    for (int r = 0; r < rounds; r++) {\n"
+    "        for (int i = 0; i < each; i++) x[first + i] = y[first + i] + 3.0f * z[first + i];\n"
+    "        first = (first + turn) % all;\n"
+    "    }\n"
     "}\n";
 enum { CHAINS = 8 };
 
-#define FUNCTIONS(X) \
-    X(clCreateProgramWithSource) X(clBuildProgram) X(clReleaseProgram) X(clCreateKernel) X(clReleaseKernel) \
-    X(clSetKernelArg) X(clEnqueueNDRangeKernel) X(clFinish)
-
-struct opencl {
-    void *library;
-#define MEMBER(f) __typeof__(f) *f;
-    FUNCTIONS(MEMBER)
+struct loops {
+    struct opencl cl;
     struct ssa_device *device;
     struct ssa_buffer *buffers[3];
     cl_mem memory[3];
     cl_command_queue queue;
     cl_program program;
     cl_kernel fma_loop, triad;
-    size_t groups, group, triad_items;
-    int width, each;
+    size_t groups, group, units;
+    int width;
+    bool cpu;
 };
 
-static int load(struct opencl *o)
-{
-    const char *chosen = getenv("SSACL_OPENCL_LIBRARY"); /* the one that the library took */
-    o->library = dlopen(chosen && *chosen ? chosen : "libOpenCL.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (!o->library)
-        return SSA_ENODEVICE;
-#define LOOK_UP(f) \
-    *(void **)&o->f = dlsym(o->library, #f); \
-    if (!o->f) \
-        return SSA_ENODEVICE;
-    FUNCTIONS(LOOK_UP)
-    return SSA_OK;
-}
-
-static int build(struct opencl *o)
+static int build(struct loops *o)
 {
     cl_context context;
     cl_device_id id;
@@ -73,65 +59,62 @@ static int build(struct opencl *o)
     if (err)
         return err;
     snprintf(options, sizeof options, "-cl-std=CL1.2 -DV=float%d", o->width);
-    o->program = o->clCreateProgramWithSource(context, 1, &text, NULL, NULL);
-    if (!o->program || o->clBuildProgram(o->program, 1, &id, options, NULL, NULL))
+    o->program = o->cl.clCreateProgramWithSource(context, 1, &text, NULL, NULL);
+    if (!o->program || o->cl.clBuildProgram(o->program, 1, &id, options, NULL, NULL))
         return SSA_EBUILD;
-    o->fma_loop = o->clCreateKernel(o->program, "fma_loop", NULL);
-    o->triad = o->clCreateKernel(o->program, "triad", NULL);
+    o->fma_loop = o->cl.clCreateKernel(o->program, "fma_loop", NULL);
+    o->triad = o->cl.clCreateKernel(o->program, "triad", NULL);
     return o->fma_loop && o->triad ? SSA_OK : SSA_EBUILD;
 }
 
-static int set_arguments(struct opencl *o)
+static int set_arguments(struct loops *o)
 {
     const cl_float factor = 0.999f, term = 1e-3f;
-    int code = o->clSetKernelArg(o->fma_loop, 0, sizeof(cl_mem), &o->memory[0]) |
-               o->clSetKernelArg(o->fma_loop, 2, sizeof factor, &factor) |
-               o->clSetKernelArg(o->fma_loop, 3, sizeof term, &term) |
-               o->clSetKernelArg(o->triad, 3, sizeof o->each, &o->each);
+    int code = o->cl.clSetKernelArg(o->fma_loop, 0, sizeof(cl_mem), &o->memory[0]) |
+               o->cl.clSetKernelArg(o->fma_loop, 2, sizeof factor, &factor) |
+               o->cl.clSetKernelArg(o->fma_loop, 3, sizeof term, &term);
     for (cl_uint i = 0; i < 3; i++)
-        code |= o->clSetKernelArg(o->triad, i, sizeof(cl_mem), &o->memory[i]);
+        code |= o->cl.clSetKernelArg(o->triad, i, sizeof(cl_mem), &o->memory[i]);
     return code ? SSA_EDEVICE : SSA_OK;
 }
 
-static int run(struct opencl *o, cl_kernel kernel, size_t global, size_t local)
+static int run(struct loops *o, cl_kernel kernel, size_t global, size_t local)
 {
-    return o->clEnqueueNDRangeKernel(o->queue, kernel, 1, NULL, &global, &local, 0, NULL, NULL) ||
-                   o->clFinish(o->queue)
+    return o->cl.clEnqueueNDRangeKernel(o->queue, kernel, 1, NULL, &global, &local, 0, NULL, NULL) ||
+                   o->cl.clFinish(o->queue)
                ? SSA_EDEVICE
                : SSA_OK;
 }
 
 static void opencl_close(void *state)
 {
-    struct opencl *o = state;
+    struct loops *o = state;
     if (o->triad)
-        o->clReleaseKernel(o->triad);
+        o->cl.clReleaseKernel(o->triad);
     if (o->fma_loop)
-        o->clReleaseKernel(o->fma_loop);
+        o->cl.clReleaseKernel(o->fma_loop);
     if (o->program)
-        o->clReleaseProgram(o->program);
+        o->cl.clReleaseProgram(o->program);
     for (int i = 0; i < 3; i++)
         ssa_buffer_destroy(o->buffers[i]);
     ssa_device_close(o->device);
-    if (o->library)
-        dlclose(o->library);
+    opencl_unload(&o->cl);
     free(o);
 }
 
 static int opencl_open(void **state, const struct ssa_device_info *info, size_t triad_count)
 {
-    struct opencl *o = calloc(1, sizeof *o);
-    bool cpu = info->kind == SSA_DEVICE_CPU;
+    struct loops *o = calloc(1, sizeof *o);
     int err;
     *state = o;
     if (!o)
         return SSA_ENOMEM;
-    o->width = cpu ? 16 : 4;
-    o->group = cpu ? 1 : 128;
-    o->groups = (size_t)info->units * (cpu ? 4 : 64);
-    o->each = cpu ? 1024 : 1;
-    o->triad_items = triad_count / (size_t)(o->width * o->each) / o->group * o->group;
-    if ((err = load(o)) || (err = ssa_device_open(&o->device, info->id)))
+    o->cpu = info->kind == SSA_DEVICE_CPU;
+    o->units = (size_t)info->units;
+    o->width = o->cpu ? 16 : 4;
+    o->group = o->cpu ? 1 : 128;
+    o->groups = o->units * (o->cpu ? 4 : 64);
+    if ((err = opencl_load(&o->cl)) || (err = ssa_device_open(&o->device, info->id)))
         return err;
     for (int i = 0; i < 3; i++) {
         if ((err = ssa_buffer_create(&o->buffers[i], o->device, triad_count)) ||
@@ -144,18 +127,27 @@ static int opencl_open(void **state, const struct ssa_device_info *info, size_t 
 
 static int opencl_fma(void *state, int rounds, double *operations)
 {
-    struct opencl *o = state;
+    struct loops *o = state;
     *operations = 2.0 * CHAINS * o->width * rounds * (double)(o->groups * o->group);
-    return o->clSetKernelArg(o->fma_loop, 1, sizeof rounds, &rounds)
+    return o->cl.clSetKernelArg(o->fma_loop, 1, sizeof rounds, &rounds)
                ? SSA_EDEVICE
                : run(o, o->fma_loop, o->groups * o->group, o->group);
 }
 
-static int opencl_triad(void *state, double *bytes)
+/* On CPUs a core keeps to its own share of a set that goes through more than once, so that its caches are measured. */
+static int opencl_triad(void *state, size_t count, int rounds, double *bytes)
 {
-    struct opencl *o = state;
-    *bytes = 12.0 * o->width * o->each * (double)o->triad_items;
-    return run(o, o->triad, o->triad_items, o->group);
+    struct loops *o = state;
+    size_t vectors = count / (size_t)o->width;
+    cl_int each = !o->cpu ? 1 : rounds > 1 ? (cl_int)(vectors / o->units) : 1024;
+    size_t items = vectors / (size_t)each / o->group * o->group;
+    cl_int times = rounds, turn = o->cpu ? 0 : (cl_int)(items / 3 / o->group * o->group);
+    *bytes = 12.0 * o->width * each * (double)items * rounds;
+    return o->cl.clSetKernelArg(o->triad, 3, sizeof each, &each) |
+                   o->cl.clSetKernelArg(o->triad, 4, sizeof times, &times) |
+                   o->cl.clSetKernelArg(o->triad, 5, sizeof turn, &turn)
+               ? SSA_EDEVICE
+               : run(o, o->triad, items, o->group);
 }
 
 const struct peak_backend peak_opencl = {opencl_open, opencl_close, opencl_fma, opencl_triad};

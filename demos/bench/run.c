@@ -1,118 +1,145 @@
-/* The suites: how fast the library is on a device. */
+/* The suites: options, and what of them runs. */
 #include "bench.h"
+#include "closed.h"
 #include "command.h"
-#include "peak.h"
+#include "output.h"
+#include "runner.h"
 
 #include "args.h"
-#include "progress.h"
 #include "say.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-static const struct suite {
-    const char *name;
-    int (*run)(const struct bench *);
-} suites[] = {
-    {"attention", bench_attention},
-    {"gemm", bench_gemm},
-    {"step", bench_step},
-    {"peak", bench_peak},
-};
+static const struct suite *const suites[] = {&peak_suite, &gemm_suite, &attention_suite, &operators_suite,
+                                             &step_suite};
+enum { SUITES = sizeof suites / sizeof *suites };
 
-static const struct suite *find_suite(const struct arg_list *words)
+static struct {
+    struct bench bench;
+    struct output_options output;
+    struct arg_list words, devices;
+    int closed, list, compare;
+} request;
+
+static const struct arg table[] = {
+    ARG_LIST('d', "device", &request.devices, "NAME",
+             "all, auto, cpu, opencl, opencl:0:0 or a part of a device's name; may be repeated"),
+    ARG_LIST('f', "filter", &request.bench.filters, "WORDS",
+             "only cases and directions with all of these words in them: 'dense causal N2048 bwd'; may be repeated"),
+    ARG_FLAG('l', "list", &request.list, "name the cases and run none"),
+    ARG_INT('r', "reps", &request.bench.reps, 1, MAX_REPS, "N",
+            "samples of each case (11 to 15; steps 7; quick 3), never fewer than 5 for want of time"),
+    ARG_REAL('s', "seconds", &request.bench.seconds, 0.01, 3600, "S", "then no more samples of a case (default: 5)"),
+    ARG_FLAG('q', "quick", &request.bench.quick, "small cases: to see that it works, not to judge speed"),
+    ARG_FLAG(0, "closed", &request.closed, "fixed work, to be put side by side: see above"),
+    ARG_HEADING("Output"),
+    OUTPUT_ARGUMENTS(&request.output),
+    ARG_FLAG(0, "compare", &request.compare, "A.json B.json: set two results side by side (see compare --help)"),
+    ARG_HEADING("Of the attention suite"),
+    ARG_INT('b', "batch", &request.bench.batch, 1, 1 << 16, "B", "examples (default: 1)"),
+    ARG_INT(0, "heads", &request.bench.heads, 1, 1 << 12, "H", "heads (default: 8)"),
+    ARG_INT(0, "width", &request.bench.width, 8, 256, "D", "width of a head, a multiple of 8 (default: 64)"),
+    ARG_INT('n', "length", &request.bench.length, 16, 1 << 22, "N", "sequence length (default: 1024, 2048 and 4096)"),
+    ARG_REAL(0, "ratio", &request.bench.ratio, 1e-6, 1, "R",
+             "share of the keys that a query sees, in place of the suite's"),
+    ARG_FLAG(0, "own-key", &request.bench.own_key, "queries also see their own key"),
+    ARG_END};
+enum { ARGUMENTS = sizeof table / sizeof *table };
+
+static const char about[] =
+    "Times the library: peak (the two roofs), gemm (linear layers), attention, operators (every one), step (training "
+    "steps). Each case is first checked against a reference in double precision: a wrong one is reported as wrong, "
+    "without a speed, and the exit status is 1. Between the samples the bench measures what the device can do at most: "
+    "float32 multiply-adds, and a triad over as many bytes as the case goes through.\n"
+    "Columns: the median and the least time of a call; the spread between the quartiles; GFLOP/s on the work done and "
+    "GB/s of the traffic that cannot be avoided; the share of the roof that binds, and which that is; busy, the share "
+    "of the processors' time that was had, which others lower; the largest error, relative; the device memory that was "
+    "needed. --json has more, every sample among it.\n"
+    CLOSED_ABOUT;
+
+static const char examples[] =
+    "examples:\n  ssacl-bench all --device all --output mine.json --json --html mine.html\n"
+    "  ssacl-bench attention --device cpu --length 4096 --ratio 0.125\n"
+    "  ssacl-bench gemm --filter 'out 256 dw'\n"
+    "  ssacl-bench --closed --json --output mine.json\n"
+    "  ssacl-bench --compare theirs.json mine.json\n"
+    "  ssacl-bench show theirs.json mine.json --html both.html\n\n"
+    "exit status: 0 all right, 1 a wrong or failed case, 2 usage, 130 stopped (what was finished is written)\n";
+
+static void stop(int signal)
 {
-    for (size_t i = 0; words->count == 1 && i < sizeof suites / sizeof *suites; i++)
-        if (!strcmp(words->items[0], suites[i].name))
-            return &suites[i];
-    return NULL;
+    (void)signal;
+    bench_stopped = 1;
 }
 
-int bench_out_of_memory(void)
+/* The second time it ends the program, should the device not come back. */
+static void catch_signals(void)
 {
-    say_error("out of host memory: ask for a shorter --length or a smaller --batch");
-    return SSA_ENOMEM;
+    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
 }
 
-/* The two limits of the device, as the last row of every run. */
-int bench_peak(const struct bench *b)
+static int choose_suites(struct selection *s)
 {
-    int err = SSA_OK;
-    for (int i = 0; i < b->reps && !err; i++)
-        err = (err = peak_fma(b->peak)) ? err : peak_triad(b->peak);
-    if (err)
-        return err;
-    double gflops = peak_gflops(b->peak), bandwidth = peak_bandwidth(b->peak);
-    if (b->json)
-        report_json(json_pack("{ss ss ss ss ss sf sf}", "suite", "peak", "case", "fma and triad", "device",
-                              b->info.name, "device_id", b->info.id, "backend", bench_backend(b), "peak_gflops",
-                              gflops, "bandwidth_gbs", bandwidth));
-    report_note(b, "this device at most: %.1f GFLOP/s (float32 multiply-adds), %.1f GB/s (triad out of cache)", gflops,
-                bandwidth);
-    return SSA_OK;
+    const struct arg_list *words = &request.words;
+    for (int i = 0; i < SUITES; i++) {
+        bool chosen = request.closed;
+        for (int w = 0; w < words->count; w++)
+            chosen |= !strcmp(words->items[w], suites[i]->name) || !strcmp(words->items[w], "all");
+        if (chosen)
+            s->suites[s->suite_count++] = suites[i];
+    }
+    for (int w = 0; w < words->count; w++) {
+        bool known = !strcmp(words->items[w], "all");
+        for (int i = 0; i < SUITES; i++)
+            known |= !strcmp(words->items[w], suites[i]->name);
+        if (!known) {
+            say_error("'%s' is no suite: peak, gemm, attention, operators, step or all (see --help)", words->items[w]);
+            return EXIT_USAGE;
+        }
+    }
+    if (s->suite_count)
+        return 0;
+    say_error("name a suite: peak, gemm, attention, operators, step or all; or --closed; see --help");
+    return EXIT_USAGE;
 }
 
-static int open_peak(struct bench *b, const char *device_name)
+static void set_defaults(struct bench *b)
 {
-    struct ssa_device *device;
-    int err = ssa_device_open(&device, device_name);
-    if (err)
-        return err;
-    ssa_device_get_info(device, &b->info);
-    ssa_device_close(device);
-    return peak_open(&b->peak, &b->info);
+    if (!b->reps && b->quick)
+        b->reps = 3;
+    else if (!b->reps && !(b->seconds > 0))
+        b->seconds = 5;
 }
 
 int run_main(int argc, char **argv)
 {
-    struct bench b = {0};
-    struct arg_list words = {0};
-    const char *device = "auto";
-    const struct arg table[] = {
-        ARG_TEXT('d', "device", &device, "NAME", "auto, cpu, opencl, opencl:0:0 or a part of a device's name"),
-        ARG_INT('r', "reps", &b.reps, 1, 1000, "N",
-                "repetitions of each case (7; of steps 5; quick 3): the median and the least are shown"),
-        ARG_FLAG('q', "quick", &b.quick, "small cases: to see that it works, not to judge speed"),
-        ARG_FLAG(0, "json", &b.json, "one JSON object a line"),
-        ARG_HEADING("Of the attention suite"),
-        ARG_INT('b', "batch", &b.batch, 1, 1 << 16, "B", "examples"),
-        ARG_INT(0, "heads", &b.heads, 1, 1 << 12, "H", "heads"),
-        ARG_INT(0, "width", &b.width, 8, 256, "D", "width of a head, a multiple of 8"),
-        ARG_INT('n', "length", &b.length, 16, 1 << 24, "N", "sequence length (default: 1024 and 2048)"),
-        ARG_REAL(0, "ratio", &b.ratio, 1e-6, 1, "R", "share of the keys that a query sees, in place of the suite's"),
-        ARG_FLAG(0, "own-key", &b.own_key, "queries also see their own key"),
-        ARG_END};
-    const struct args_page page = {
-        .name = "ssacl-bench",
-        .usage = "attention|gemm|step|peak [options]",
-        .about = "Times operators and training steps, checks a sample of each result in double precision, and "
-                 "measures between the repetitions what the device can do at most.\n"
-                 "Columns: the median and the least time; GFLOP/s, and as shares of the peak those of the median and "
-                 "(best) of the least; busy: the share of the processors' time that was had, which others lower; the "
-                 "largest error, relative; the device memory that was needed.",
-        .examples = "Examples:\n  ssacl-bench attention --device cpu --length 4096 --ratio 0.125\n"
-                    "  ssacl-bench gemm --json > gemm.jsonl\n",
-        .rest = &words};
+    static struct output output;
+    unsigned char given[ARGUMENTS] = {0};
+    struct selection selection = {.devices = &request.devices};
+    struct bench *b = &request.bench;
+    const struct args_page page = {.name = "ssacl-bench", .usage = "SUITE... [options]   (or: compare, show)",
+                                   .about = about, .examples = examples, .rest = &request.words, .given = given};
     int status = args_parse(table, &page, argc, argv);
     if (status != ARGS_GO)
         return status;
-    say_set_program("ssacl-bench");
+    if (request.compare)
+        return compare_words(&request.words, &request.output);
+    say_set_quiet(request.output.json && !request.output.path);
     say_library_log(false);
-    const struct suite *suite = find_suite(&words);
-    if (!suite) {
-        say_error("name one suite: attention, gemm, step or peak; see --help");
-        return EXIT_USAGE;
-    }
-    int err = open_peak(&b, device);
-    if (!err) {
-        b.reps = b.reps ? b.reps : b.quick ? 3 : suite->run == bench_step ? 5 : 7;
-        report_begin(&b);
-        err = suite->run(&b);
-    }
-    if (!err && suite->run != bench_peak)
-        err = bench_peak(&b);
-    peak_close(b.peak);
-    const char *why = *ssa_last_error() ? ssa_last_error() : "cannot measure what the device can do at most";
-    return err ? say_error("%s (%s)", why, ssa_status_name(err)) : 0;
+    if ((request.closed && (status = closed_begin(b, table, given, &request.words)) > 0) ||
+        (status = choose_suites(&selection)) > 0)
+        return status;
+    if (!request.closed)
+        set_defaults(b);
+    selection.list_only = request.list;
+    if (!request.list && (status = output_begin(&output, &request.output, argc, argv)) > 0)
+        return output_abandon(&output), status;
+    b->output = &output;
+    catch_signals();
+    status = run_selection(b, &selection);
+    return output_end(&output) ? EXIT_FAILED : status;
 }

@@ -8,27 +8,32 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { CHECKED_POSITIONS = 24, MAX_LAYERS = 64, MANY_STEPS = 1 << 20 };
 
 static const struct {
     const char *name;
     struct ssa_pattern pattern;
-    bool quick;
+    bool quick, closed;
 } kinds[] = {
-    {"dense", {.kind = SSA_DENSE}, true},
+    {"dense", {.kind = SSA_DENSE}, true, true},
     /* Position 0 is always kept, so that no query needs its own key: what the programs compared with do. */
-    {"unbiased", {.kind = SSA_UNBIASED, .ratio = 0.25f, .no_own_key = 1, .keep_first = 1}, true},
-    {"unbiased", {.kind = SSA_UNBIASED, .ratio = 0.125f, .no_own_key = 1, .keep_first = 1}, false},
-    {"local look-back", {.kind = SSA_LOCAL, .ratio = 0.25f, .look_back = 1}, true},
+    {"unbiased", {.kind = SSA_UNBIASED, .ratio = 0.25f, .no_own_key = 1, .keep_first = 1}, true, true},
+    {"unbiased", {.kind = SSA_UNBIASED, .ratio = 0.125f, .no_own_key = 1, .keep_first = 1}, false, false},
+    {"local look-back", {.kind = SSA_LOCAL, .ratio = 0.25f, .look_back = 1}, true, false},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
+
+enum { LAYERS, WIDTH, HEADS, LENGTH, BATCH };
+static const char *const fields[] = {"layers", "width", "heads", "length", "batch", NULL};
+static const double tolerance = 1e-3; /* of a loss, and of a difference quotient of many */
 
 struct size {
     int layers, width, heads, length, batch;
 };
 
-struct bench_case {
+struct state {
     const struct bench *bench;
     struct size s;
     int kind;
@@ -42,10 +47,10 @@ struct bench_case {
 
 static int step(void *context)
 {
-    return ssa_trainer_step(((struct bench_case *)context)->trainer);
+    return ssa_trainer_step(((struct state *)context)->trainer);
 }
 
-static int make_data(struct bench_case *c)
+static int make_data(struct state *c)
 {
     c->text_size = 64 * (size_t)c->s.length * (size_t)c->s.batch;
     c->text = malloc(c->text_size);
@@ -57,12 +62,17 @@ static int make_data(struct bench_case *c)
     return c->text ? SSA_OK : bench_out_of_memory();
 }
 
-static int create(struct bench_case *c)
+static struct ssa_model_config model_config(const struct size *s)
 {
-    const struct ssa_model_config config = {.layers = c->s.layers, .heads = c->s.heads, .width = c->s.width,
-                                            .hidden = 4 * c->s.width, .vocabulary = 256, .length = c->s.length,
-                                            .positions = SSA_POSITIONS_LEARNED, .untied = 1,
-                                            .activation = SSA_ACT_GELU_TANH};
+    return (struct ssa_model_config){.layers = s->layers, .heads = s->heads, .width = s->width,
+                                     .hidden = 4 * s->width, .vocabulary = 256, .length = s->length,
+                                     .positions = SSA_POSITIONS_LEARNED, .untied = 1,
+                                     .activation = SSA_ACT_GELU_TANH};
+}
+
+static int create(struct state *c)
+{
+    const struct ssa_model_config config = model_config(&c->s);
     const struct ssa_model_limits limits = {.batch = c->s.batch, .training = 1};
     const struct ssa_stage stage = {.pattern = kinds[c->kind].pattern, .steps = MANY_STEPS, .lr = 3e-4f};
     const struct ssa_train_config training = {.seed = 1, .stages = &stage, .stage_count = 1};
@@ -74,7 +84,7 @@ static int create(struct bench_case *c)
 }
 
 /* One draw for all layers is enough to check them. */
-static int check(struct bench_case *c, double *error)
+static int check(struct state *c, double *error)
 {
     const struct ssa_plan *plans[MAX_LAYERS];
     const struct ssa_pattern *pattern = &kinds[c->kind].pattern;
@@ -89,58 +99,101 @@ static int check(struct bench_case *c, double *error)
     return check_model(c->model, plans, CHECKED_POSITIONS, error);
 }
 
-/* Seconds of one step in attention and in the linear layers, timed apart. */
-static int split(struct bench_case *c, json_t *more)
+/* ---- where a step's time goes ---- */
+
+enum { SPLIT_STEPS = 3 };
+static const char *const operators[] = {
+#define NAME(op) #op,
+    SSA_OPS(NAME)
+#undef NAME
+};
+enum { OPERATORS = sizeof operators / sizeof *operators };
+
+/* ssa_device_seconds() takes prefixes: "add" is that of nothing else, "sum" neither, but to be sure. */
+static double seconds_of(const struct state *c, int op)
 {
+    double s = ssa_device_seconds(c->device, operators[op]);
+    for (int i = 0; i < OPERATORS; i++)
+        if (i != op && !strncmp(operators[i], operators[op], strlen(operators[op])))
+            s -= seconds_of(c, i);
+    return s;
+}
+
+/* Times steps operator by operator: the device waits around each, so that their sum is less than such a step takes, and
+ * the rest of it counts as outside of GEMM and attention too. */
+static int split(struct state *c, struct result *r)
+{
+    double before[OPERATORS], gemm = 0, attention = 0, start;
+    json_t *list = json_object();
+    int err = SSA_OK;
+    for (int i = 0; i < OPERATORS; i++)
+        before[i] = seconds_of(c, i);
     ssa_device_set_timing(c->device, 1);
-    double attention = ssa_device_seconds(c->device, "attention"), linear = ssa_device_seconds(c->device, "linear");
-    int err = step(c);
+    start = now_seconds();
+    for (int i = 0; i < SPLIT_STEPS && !err; i++)
+        err = step(c);
     if (!err)
         err = ssa_device_finish(c->device);
+    double all = (now_seconds() - start) / SPLIT_STEPS;
     ssa_device_set_timing(c->device, 0);
-    json_object_set_new(more, "attention_seconds", json_real(ssa_device_seconds(c->device, "attention") - attention));
-    json_object_set_new(more, "linear_seconds", json_real(ssa_device_seconds(c->device, "linear") - linear));
+    for (int i = 0; i < OPERATORS; i++) {
+        double each = (seconds_of(c, i) - before[i]) / SPLIT_STEPS;
+        gemm += strncmp(operators[i], "linear", 6) ? 0 : each;
+        attention += strncmp(operators[i], "attention", 9) ? 0 : each;
+        if (each > 0)
+            json_object_set_new(list, operators[i], json_real(each));
+    }
+    double outside = 1 - (gemm + attention) / all;
+    r->more = json_pack("{sf sf sf sf so}", "attention_seconds", attention, "linear_seconds", gemm,
+                        "timed_step_seconds", all, "outside_share", outside, "operator_seconds", list);
+    snprintf(r->note, sizeof r->note, "%.0f tokens/s; %.1f%% outside GEMM and attention", r->tokens / r->time.median,
+             100 * outside);
     return err;
 }
 
-/* As programs usually count: 6 a matrix parameter and token, 12 N k C a layer in attention, half of it if causal. */
-static double operations(const struct bench_case *c)
+/* ---- a case ---- */
+
+/* As programs usually count: 6 a matrix parameter and token, 12 N k C a layer in attention, half of it as causal. */
+static double operations(const struct size *s, double ratio)
 {
-    double width = c->s.width, tokens = (double)c->s.length * c->s.batch, ratio = kinds[c->kind].pattern.ratio;
-    double matrices = c->s.layers * 12 * width * width + 256 * width;
-    return 6 * matrices * tokens + 6 * c->s.layers * tokens * width * c->s.length * (ratio > 0 ? ratio : 1);
+    double width = s->width, tokens = (double)s->length * s->batch;
+    double matrices = s->layers * 12 * width * width + 256 * width;
+    return 6 * matrices * tokens + 6 * s->layers * tokens * width * s->length * ratio;
 }
 
-static int run(struct bench_case *c)
+static double ratio_of(int kind)
 {
-    struct row r = {.suite = "step", .direction = "step", .flops = operations(c),
-                    .tokens = (double)c->s.length * c->s.batch};
+    double ratio = kinds[kind].pattern.ratio;
+    return ratio > 0 ? ratio : 1;
+}
+
+/* Checked first: its passes change no parameter. */
+static int run_state(struct state *c, const struct bench_case *of)
+{
+    struct result r = {.direction = "step", .tolerance = tolerance, .flops = operations(&c->s, ratio_of(c->kind)),
+                       .flops_dense = operations(&c->s, 1), .tokens = (double)c->s.length * c->s.batch};
     size_t base;
     int err;
     ssa_device_memory(c->device, &base, NULL);
     ssa_device_reset_peak(c->device);
-    if ((err = create(c)) || (err = measure(c->bench, c->device, step, c, &r.time)))
+    if ((err = create(c)) || (err = measure_first(c->device, step, c, &r.time)) || (err = check(c, &r.error)))
         return err;
-    r.bytes = bench_peak_bytes(c->device, base);
-    double ratio = kinds[c->kind].pattern.ratio;
-    int keys = (int)((ratio > 0 ? ratio : 1) * c->s.length);
-    snprintf(r.name, sizeof r.name, "%s k=%d L%d C%d H%d N%d B%d", kinds[c->kind].name, keys, c->s.layers, c->s.width,
-             c->s.heads, c->s.length, c->s.batch);
-    r.more = json_pack("{ss si si si si si si}", "kind", kinds[c->kind].name, "keys", keys, "layers", c->s.layers,
-                       "width", c->s.width, "heads", c->s.heads, "length", c->s.length, "batch", c->s.batch);
-    if ((err = split(c, r.more)) || (err = check(c, &r.error)))
-        json_decref(r.more);
-    else
-        report_row(c->bench, &r);
-    return err;
+    if (!is_wrong(&r) && ((err = measure(c->bench, c->device, step, c, 1e12, &r.time)) || (err = split(c, &r))))
+        return err;
+    r.held = bench_peak_bytes(c->device, base);
+    r.plan = json_pack("{ss si sb}", "kind", kinds[c->kind].name, "keys",
+                       (int)(ratio_of(c->kind) * c->s.length), "causal", 1);
+    emit(c->bench, &step_suite, of, &r);
+    return SSA_OK;
 }
 
-static int run_case(const struct bench *b, struct size s, int kind)
+static int run(const struct bench *b, const struct bench_case *of)
 {
-    struct bench_case c = {.bench = b, .s = s, .kind = kind};
+    const int *s = of->shape;
+    struct state c = {.bench = b, .s = {s[LAYERS], s[WIDTH], s[HEADS], s[LENGTH], s[BATCH]}, .kind = of->kind};
     int err = ssa_device_open(&c.device, b->info.id);
     if (!err)
-        err = run(&c);
+        err = run_state(&c, of);
     ssa_trainer_destroy(c.trainer);
     ssa_model_destroy(c.model);
     ssa_plan_finish(&c.plan);
@@ -149,20 +202,36 @@ static int run_case(const struct bench *b, struct size s, int kind)
     return err;
 }
 
-int bench_step(const struct bench *b)
+/* ---- the list ---- */
+
+static int add(struct case_list *list, const struct size *s, int kind)
+{
+    const struct ssa_model_config config = model_config(s);
+    const struct ssa_model_limits limits = {.batch = s->batch, .training = 1};
+    struct ssa_memory memory;
+    int err = ssa_model_memory(&config, &limits, &memory);
+    if (err)
+        return err;
+    double moments = 2.0 * (double)memory.parameters; /* the trainer's */
+    struct bench_case c = {.fields = fields, .shape = {s->layers, s->width, s->heads, s->length, s->batch},
+                           .kind = kind, .directions = "step", .flops = operations(s, ratio_of(kind)),
+                           .memory = (double)memory.total + moments,
+                           .check_flops = 6.0 * CHECKED_POSITIONS * s->layers * 12 * s->width * s->width};
+    snprintf(c.name, sizeof c.name, "%s k=%d L%d C%d H%d N%d B%d", kinds[kind].name,
+             (int)(ratio_of(kind) * s->length), s->layers, s->width, s->heads, s->length, s->batch);
+    return case_add(list, &c);
+}
+
+static int list(const struct bench *b, struct case_list *list)
 {
     static const struct size full[] = {{6, 256, 8, 512, 8}, {6, 256, 8, 2048, 4}}, quick[] = {{2, 64, 2, 128, 2}};
     const struct size *sizes = b->quick ? quick : full;
-    int count = b->quick ? 1 : 2, done = 0, err = SSA_OK;
-    progress_begin("step", b->quick ? 3 : count * KINDS);
-    for (int i = 0; i < count && !err; i++) {
-        for (int k = 0; k < KINDS && !err; k++) {
-            if (b->quick && !kinds[k].quick)
-                continue;
-            err = run_case(b, sizes[i], k);
-            progress_update(++done, -1, "%s, N %d", kinds[k].name, sizes[i].length);
-        }
-    }
-    progress_end();
+    int err = SSA_OK;
+    for (int i = 0; i < (b->quick || b->closed ? 1 : 2); i++)
+        for (int k = 0; k < KINDS && !err; k++)
+            if ((!b->quick || kinds[k].quick) && (!b->closed || kinds[k].closed))
+                err = add(list, &sizes[i], k);
     return err;
 }
+
+const struct suite step_suite = {"step", 7, list, run};

@@ -1,0 +1,144 @@
+#include "output.h"
+
+#include "charts.h"
+#include "columns.h"
+#include "machine.h"
+#include "page.h"
+#include "table.h"
+
+#include "progress.h"
+#include "say.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int check_formats(const struct output_options *o)
+{
+    if (o->json + o->csv + o->markdown > 1) {
+        say_error("--json, --csv and --markdown are one each: choose");
+        return EXIT_USAGE;
+    }
+    if (o->path && o->html && !strcmp(o->path, o->html)) {
+        say_error("--output and --html cannot be the same file");
+        return EXIT_USAGE;
+    }
+    return 0;
+}
+
+enum output_format output_format(const struct output_options *o)
+{
+    return o->json ? OUTPUT_JSON : o->csv ? OUTPUT_CSV : o->markdown ? OUTPUT_MARKDOWN : OUTPUT_TABLE;
+}
+
+static void keep_command(struct output *o, int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        size_t used = strlen(o->command);
+        snprintf(o->command + used, sizeof o->command - used, strchr(argv[i], ' ') ? "%s'%s'" : "%s%s", i ? " " : "",
+                 i ? argv[i] : "ssacl-bench");
+    }
+}
+
+int output_begin(struct output *o, const struct output_options *options, int argc, char **argv)
+{
+    *o = (struct output){.options = *options, .stream = stdout};
+    int status = check_formats(options);
+    if (status)
+        return status;
+    o->format = output_format(options);
+    keep_command(o, argc, argv);
+    if (file_check_target(options->path) || file_check_target(options->html) || charts_check(options->charts) ||
+        (options->path && new_file_begin(&o->file, options->path)) ||
+        (options->html && new_file_begin(&o->page, options->html)))
+        status = EXIT_FAILED;
+    if (options->path && !status)
+        o->stream = o->file.stream;
+    o->rows = json_array();
+    o->machine = machine_facts();
+    o->begun = true;
+    return status;
+}
+
+void output_use_device(struct output *o, const struct ssa_device_info *info)
+{
+    json_decref(o->device);
+    o->device = device_facts(info);
+    json_object_set(o->device, "machine", o->machine);
+}
+
+json_t *output_device(const struct output *o)
+{
+    return o->device;
+}
+
+static void count_status(struct output *o, const char *status)
+{
+    o->ok += !strcmp(status, "ok");
+    o->wrong += !strcmp(status, "wrong");
+    o->skipped += !strcmp(status, "skipped");
+    o->failed += !strcmp(status, "failed");
+}
+
+void output_row(struct output *o, json_t *row)
+{
+    static void (*const writers[])(FILE *, const json_t *, const json_t *) = {
+        [OUTPUT_TABLE] = table_row, [OUTPUT_CSV] = csv_row, [OUTPUT_MARKDOWN] = markdown_row};
+    size_t count = json_array_size(o->rows);
+    count_status(o, row_text(row, "status"));
+    progress_hide();
+    if (o->format == OUTPUT_JSON) {
+        json_dumpf(row, o->stream, JSON_COMPACT | JSON_REAL_PRECISION(9));
+        fputc('\n', o->stream);
+    } else {
+        writers[o->format](o->stream, row, count ? json_array_get(o->rows, count - 1) : NULL);
+    }
+    fflush(o->stream);
+    json_array_append_new(o->rows, row);
+}
+
+static int write_pictures(struct output *o)
+{
+    int status = 0;
+    if (o->options.html) {
+        page_write(o->page.stream, o->rows, o->command);
+        status = new_file_end(&o->page, true);
+    }
+    return o->options.charts && charts_write(o->options.charts, o->rows) ? EXIT_FAILED : status;
+}
+
+static void release(struct output *o)
+{
+    json_decref(o->rows);
+    json_decref(o->machine);
+    json_decref(o->device);
+}
+
+void output_abandon(struct output *o)
+{
+    if (o->page.stream)
+        new_file_end(&o->page, false);
+    if (o->file.stream)
+        new_file_end(&o->file, false);
+    release(o);
+}
+
+int output_end(struct output *o)
+{
+    int status = 0, rows = (int)json_array_size(o->rows);
+    if (!o->begun)
+        return 0;
+    if (rows && o->format == OUTPUT_TABLE)
+        table_summary(o->stream, o->rows);
+    if (rows)
+        status = write_pictures(o);
+    else if (o->page.stream)
+        new_file_end(&o->page, false); /* nothing to show: what was there stays */
+    if (o->file.stream && new_file_end(&o->file, rows > 0))
+        status = EXIT_FAILED;
+    if (!o->options.path && finish_stdout())
+        status = EXIT_FAILED;
+    if (o->wrong + o->failed + o->skipped)
+        say_note("%d right, %d wrong, %d failed, %d skipped", o->ok, o->wrong, o->failed, o->skipped);
+    release(o);
+    return status;
+}

@@ -1,0 +1,91 @@
+#include "rows.h"
+
+#include "bench.h"
+#include "columns.h"
+
+#include "say.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_LINE = 1 << 20 };
+
+/* NULL after saying what is wrong with the line. */
+static json_t *parse(const char *path, int number, const char *line)
+{
+    json_error_t error;
+    json_t *row = json_loads(line, 0, &error);
+    const char *wrong = NULL;
+    if (!row)
+        say_error("%s: line %d is no JSON (%s); --json of ssacl-bench writes what can be read here", path, number,
+                  error.text);
+    else if (!json_is_integer(json_object_get(row, "schema")) || !*row_text(row, "suite"))
+        wrong = "is no row of ssacl-bench: it has no schema or suite";
+    else if (!*row_text(row, "case") || !*row_text(row, "status") || !*row_text(row, "device_id"))
+        wrong = "is no whole row of ssacl-bench: case, status or device_id is missing";
+    else if (json_integer_value(json_object_get(row, "schema")) != BENCH_SCHEMA)
+        say_error("%s: line %d has schema %d and this program reads schema %d: measure again, or use the ssacl-bench "
+                  "that wrote it", path, number, (int)json_integer_value(json_object_get(row, "schema")), BENCH_SCHEMA);
+    else
+        return row;
+    if (wrong)
+        say_error("%s: line %d %s", path, number, wrong);
+    json_decref(row);
+    return NULL;
+}
+
+static bool is_of(const json_t *row, const char *device)
+{
+    return !device || !strcmp(row_text(row, "device_id"), device) || strstr(row_text(row, "device"), device);
+}
+
+/* Adds the file's rows of the device to `rows`. */
+static int read_rows(FILE *file, const char *path, const char *device, json_t *rows)
+{
+    char *line = malloc(MAX_LINE);
+    int number = 0, read = 0, status = line ? 0 : say_error("no memory");
+    while (!status && fgets(line, MAX_LINE, file)) {
+        number++;
+        if (!line[strspn(line, " \t\r\n")])
+            continue;
+        json_t *row = parse(path, number, line);
+        if (!row)
+            status = EXIT_FAILED;
+        else if (is_of(row, device))
+            json_array_append_new(rows, row);
+        else
+            json_decref(row);
+        read++;
+    }
+    free(line);
+    if (!status && ferror(file))
+        status = say_error("%s: cannot be read: %s", path, strerror(errno));
+    else if (!status && !read)
+        status = say_error("%s: is empty: no row of ssacl-bench", path);
+    else if (!status && !json_array_size(rows))
+        status = say_error("%s: has no row of a device '%s'", path, device);
+    return status;
+}
+
+json_t *rows_load(const char *name)
+{
+    char path[4096];
+    FILE *file = fopen(name, "r");
+    const char *at = file ? NULL : strrchr(name, '@');
+    snprintf(path, sizeof path, "%.*s", at ? (int)(at - name) : (int)strlen(name), name);
+    if (!file)
+        file = fopen(path, "r");
+    if (!file) {
+        say_error("%s: cannot be read: %s", path, strerror(errno));
+        return NULL;
+    }
+    json_t *rows = json_array();
+    int status = read_rows(file, path, at ? at + 1 : NULL, rows);
+    fclose(file);
+    if (!status)
+        return rows;
+    json_decref(rows);
+    return NULL;
+}

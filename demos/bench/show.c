@@ -1,0 +1,46 @@
+/* ssacl-bench show: results of earlier runs, of one or several machines, in any of the forms. */
+#include "command.h"
+#include "output.h"
+#include "rows.h"
+
+#include "say.h"
+
+static struct {
+    struct output_options output;
+    struct arg_list files;
+} request;
+
+static int show(struct output *o)
+{
+    for (int i = 0; i < request.files.count; i++) {
+        json_t *rows = rows_load(request.files.items[i]), *row;
+        size_t at;
+        if (!rows)
+            return EXIT_FAILED;
+        json_array_foreach(rows, at, row)
+            output_row(o, json_incref(row));
+        json_decref(rows);
+    }
+    return 0;
+}
+
+int show_main(int argc, char **argv)
+{
+    static struct output output;
+    const struct arg table[] = {OUTPUT_ARGUMENTS(&request.output), ARG_END};
+    const struct args_page page = {
+        .name = "ssacl-bench show", .usage = "FILE.json... [options]",
+        .about = "Shows results of `ssacl-bench --json` again: as tables, CSV, Markdown, charts, or one HTML page. "
+                 "Several files, of one machine or many, stand side by side; FILE@DEVICE takes one device of a file.",
+        .examples = "examples:\n  ssacl-bench show mine.json theirs.json --html both.html\n", .rest = &request.files};
+    int status = args_parse(table, &page, argc, argv);
+    if (status != ARGS_GO)
+        return status;
+    if (!request.files.count) {
+        say_error("name files that `ssacl-bench --json` wrote (see --help)");
+        return EXIT_USAGE;
+    }
+    if ((status = output_begin(&output, &request.output, argc, argv)) || (status = show(&output)))
+        return output_abandon(&output), status;
+    return output_end(&output);
+}

@@ -1,0 +1,205 @@
+#include "table.h"
+
+#include "columns.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool differs(const json_t *row, const json_t *before, const char *path)
+{
+    return !before || strcmp(row_text(row, path), row_text(before, path)) != 0;
+}
+
+static bool new_device(const json_t *row, const json_t *before)
+{
+    return differs(row, before, "device") || differs(row, before, "device_id") || differs(row, before, "driver") ||
+           differs(row, before, "library") || differs(row, before, "machine.processor");
+}
+
+void device_title(const json_t *row, char *text, size_t size)
+{
+    snprintf(text, size, "%s (%s), %s, %.0f units, ssacl %s", row_text(row, "device"), row_text(row, "platform"),
+             row_text(row, "device_id"), row_number(row, "units"), row_text(row, "library"));
+}
+
+/* ---- for people ---- */
+
+static const char *colour(FILE *out, const json_t *row)
+{
+    if (!isatty(fileno(out)) || getenv("NO_COLOR") || row_is_ok(row))
+        return NULL;
+    return strcmp(row_text(row, "status"), "skipped") ? "\033[31m" : "\033[2m";
+}
+
+static void put_cell(FILE *out, const char *text, const struct column *c)
+{
+    if (c->width == -1)
+        fprintf(out, " %s", text);
+    else
+        fprintf(out, c->width < 0 ? "%-*s " : "%*s ", c->width < 0 ? -c->width : c->width, text);
+}
+
+void table_row(FILE *out, const json_t *row, const json_t *before)
+{
+    char cell[CELL_SIZE], title[512];
+    if (new_device(row, before)) {
+        device_title(row, title, sizeof title);
+        fprintf(out, "%s%s\n", before ? "\n" : "", title);
+    }
+    if (new_device(row, before) || differs(row, before, "suite")) {
+        fprintf(out, "\n%s%s%s\n", row_text(row, "suite"), *row_text(row, "closed") ? ", closed set " : "",
+                row_text(row, "closed"));
+        for (int i = 0; i < column_count - 1; i++)
+            put_cell(out, columns[i].title, &columns[i]);
+        fputc('\n', out);
+    }
+    const char *code = colour(out, row);
+    fputs(code ? code : "", out);
+    for (int i = 0; i < column_count; i++) {
+        if (!row_is_ok(row) && i > 1 && i < column_count - 1) /* no figures to align with */
+            continue;
+        columns[i].write(row, cell);
+        put_cell(out, cell, &columns[i]);
+    }
+    fputs(code ? "\033[0m\n" : "\n", out);
+}
+
+/* ---- Markdown ---- */
+
+static void put_markdown(FILE *out, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '|' || *text == '\\' || *text == '<' || *text == '*' || *text == '_')
+            fputc('\\', out);
+        fputc(*text == '\n' ? ' ' : *text, out);
+    }
+}
+
+void markdown_row(FILE *out, const json_t *row, const json_t *before)
+{
+    char cell[CELL_SIZE], title[512];
+    if (new_device(row, before)) {
+        device_title(row, title, sizeof title);
+        fprintf(out, "%s## ", before ? "\n" : "");
+        put_markdown(out, title);
+        fputc('\n', out);
+    }
+    if (new_device(row, before) || differs(row, before, "suite")) {
+        fprintf(out, "\n### %s\n\n", row_text(row, "suite"));
+        for (int i = 0; i < column_count; i++)
+            fprintf(out, "| %s ", columns[i].title);
+        fputs("|\n", out);
+        for (int i = 0; i < column_count; i++)
+            fputs(columns[i].width < 0 ? "|---" : "|---:", out);
+        fputs("|\n", out);
+    }
+    for (int i = 0; i < column_count; i++) {
+        columns[i].write(row, cell);
+        fputs("| ", out);
+        put_markdown(out, cell);
+        fputc(' ', out);
+    }
+    fputs("|\n", out);
+}
+
+/* ---- CSV (RFC 4180, but with newlines alone) ---- */
+
+static const char *const csv_fields[] = {
+    "schema", "library", "suite", "case", "direction", "status", "reason", "closed", "time", "device", "device_id",
+    "device_kind", "backend", "path", "units", "device_memory", "vendor", "platform", "platform_version",
+    "device_version", "driver", "machine.processor", "machine.system", "machine.processors", "shape.batch",
+    "shape.heads", "shape.width", "shape.length", "shape.layers", "shape.rows", "shape.in", "shape.out",
+    "shape.vocabulary", "shape.bytes", "plan.kind", "plan.keys", "plan.causal", "plan.own_key", "plan.pairs", "error",
+    "tolerance", "seconds", "seconds_min", "seconds_q1", "seconds_q3", "seconds_max", "samples", "calls_per_sample",
+    "busy", "processor_seconds", "flops", "flops_dense", "gflops", "gflops_dense", "bytes_moved", "gbs", "roof_gflops",
+    "roof_gbs", "roof_gbs_set_bytes", "share_arithmetic", "share_bandwidth", "share", "bound", "bytes_held",
+    "first_call_seconds", "build_seconds", "build_cold_seconds", "build_warm_seconds", "build_cache",
+    "tokens_per_second", "outside_share", "note"};
+enum { CSV_FIELDS = sizeof csv_fields / sizeof *csv_fields };
+
+static void put_quoted(FILE *out, const char *text)
+{
+    if (!text[strcspn(text, ",\"\n\r")]) {
+        fputs(text, out);
+        return;
+    }
+    fputc('"', out);
+    for (; *text; text++)
+        fprintf(out, *text == '"' ? "\"\"" : "%c", *text);
+    fputc('"', out);
+}
+
+static void put_value(FILE *out, const json_t *value)
+{
+    if (json_is_string(value))
+        put_quoted(out, json_string_value(value));
+    else if (json_is_integer(value))
+        fprintf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else if (json_is_real(value))
+        fprintf(out, "%.9g", json_real_value(value));
+    else if (json_is_boolean(value))
+        fputs(json_is_true(value) ? "1" : "0", out);
+    for (size_t i = 0; i < json_array_size(value); i++) /* samples, in one cell */
+        fprintf(out, "%s%.9g", i ? " " : "", json_number_value(json_array_get(value, i)));
+}
+
+void csv_row(FILE *out, const json_t *row, const json_t *before)
+{
+    for (int i = 0; !before && i < CSV_FIELDS; i++)
+        fprintf(out, "%s%c", csv_fields[i], i + 1 < CSV_FIELDS ? ',' : '\n');
+    for (int i = 0; i < CSV_FIELDS; i++) {
+        put_value(out, row_field(row, csv_fields[i]));
+        fputc(i + 1 < CSV_FIELDS ? ',' : '\n', out);
+    }
+}
+
+/* ---- summary ---- */
+
+/* Geometric means of the shares of the roof, of each direction of the suite in turn. */
+static void print_means(FILE *out, const json_t *rows, const json_t *of)
+{
+    double sum = 0;
+    int count = 0;
+    size_t i;
+    json_t *row;
+    json_array_foreach((json_t *)rows, i, row) {
+        if (new_device(row, of) || differs(row, of, "suite") || differs(row, of, "direction") || !row_is_ok(row))
+            continue;
+        sum += log(row_number(row, "share"));
+        count++;
+    }
+    if (count > 1 && isfinite(sum))
+        fprintf(out, "%-12s %-9s %5.1f%% of the roof (geometric mean of %d cases) on %s\n", row_text(of, "suite"),
+                row_text(of, "direction"), 100 * exp(sum / count), count, row_text(of, "device_id"));
+}
+
+static bool is_first_of_its_kind(const json_t *rows, size_t at)
+{
+    const json_t *row = json_array_get(rows, at);
+    for (size_t i = 0; i < at; i++) {
+        const json_t *other = json_array_get(rows, i);
+        if (row_is_ok(other) && !new_device(row, other) && !differs(row, other, "suite") &&
+            !differs(row, other, "direction"))
+            return false;
+    }
+    return row_is_ok(row) && strcmp(row_text(row, "suite"), "peak") != 0;
+}
+
+void table_summary(FILE *out, const json_t *rows)
+{
+    double least_busy = 1;
+    fputc('\n', out);
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        double busy = row_number(row, "busy");
+        bool processor = !strcmp(row_text(row, "device_kind"), "host") || !strcmp(row_text(row, "device_kind"), "cpu");
+        least_busy = processor && busy < least_busy && row_number(row, "seconds") > 1e-3 ? busy : least_busy;
+        if (is_first_of_its_kind(rows, i))
+            print_means(out, rows, row);
+    }
+    if (least_busy < 0.8)
+        fprintf(out, "The machine was not quiet or a case kept few of its threads busy (%.0f%% at worst).\n",
+                100 * least_busy);
+}
