@@ -6,10 +6,10 @@
 
 struct output_options;
 
-int tune_main(int argc, char **argv);
 int run_main(int argc, char **argv); /* the suites: the whole line, since their names are words among the options */
 int compare_main(int argc, char **argv);
 int show_main(int argc, char **argv);
+int tune_main(int argc, char **argv);
 
 /* `ssacl-bench --compare A B` */
 int compare_words(const struct arg_list *files, const struct output_options *options);

@@ -121,7 +121,7 @@ int run_main(int argc, char **argv)
     unsigned char given[ARGUMENTS] = {0};
     struct selection selection = {.devices = &request.devices};
     struct bench *b = &request.bench;
-    const struct args_page page = {.name = "ssacl-bench", .usage = "SUITE... [options]   (or: compare, show)",
+    const struct args_page page = {.name = "ssacl-bench", .usage = "SUITE... [options]   (or: compare, show, tune)",
                                    .about = about, .examples = examples, .rest = &request.words, .given = given};
     int status = args_parse(table, &page, argc, argv);
     if (status != ARGS_GO)
