@@ -1,6 +1,6 @@
 /* Choosing and opening devices, and what every device does alike. */
-#include "impl.h"
 #include "tuning.h"
+#include "verify.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -122,6 +122,7 @@ void ssa_device_close(struct ssa_device *device)
         ssa_buffer_destroy(device->scratch[i]);
     if (device->held)
         ssa_log(SSA_LOG_WARNING, "device %s closed with %zu bytes still held", device->info.id, device->held);
+    ssa_verdicts_free(device);
     device->backend->close(device);
 }
 

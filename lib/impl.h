@@ -55,6 +55,14 @@ enum { SSA_OP_BASE
 #undef SSA_OP_NUMBER
        , SSA_OP_COUNT };
 
+/* How an operator ran: by its first launch; and what it would have taken but for a failed self-test. */
+struct ssa_path {
+    char way[80];
+    const char *quarantined;
+};
+struct ssa_verdict;
+struct ssa_variant;
+
 struct ssa_device {
     const struct ssa_backend *backend;
     struct ssa_device_info info;
@@ -64,6 +72,11 @@ struct ssa_device {
     double seconds[SSA_OP_COUNT];
     int tuned[SSA_TUNED_MAX]; /* 0: the default; see tuning.c */
     char tuning_origin[1024];
+    /* Self-test before use (verify.h). */
+    struct ssa_verdict *verdicts;
+    const struct ssa_variant *trial; /* set while a variant runs its test */
+    bool trial_taken;                /* and the operator asked for it */
+    struct ssa_path path, paths[SSA_OP_COUNT]; /* of the running operator, of each operator's last run */
 };
 
 /* What a backend provides. A backend's device struct starts with a struct ssa_device. All slots are required unless
@@ -81,6 +94,11 @@ struct ssa_backend {
     int (*launch)(struct ssa_device *, const struct ssa_launch *);
     /* A library's GEMM where it beats ours (CLBlast on GPUs); NULL slot or SSA_EUNSUPPORTED: use our kernels. */
     int (*gemm)(struct ssa_device *, const struct ssa_gemm *);
+    /* For self-tests, both slots or neither; NULL: the backend's kernels are trusted. Text (to be freed) of all that a
+     * build of cl/<file>.cl hangs on: device, driver, source; without the source where `file` is NULL. And: from now on
+     * (until off) work goes aside, past the caller's queue. */
+    int (*identity)(struct ssa_device *, const char *file, char **text);
+    int (*aside)(struct ssa_device *, bool on);
 };
 
 /* C (+)= op(A) op(B), row-major: op(A) [m, k], op(B) [k, n], leading dimensions in elements. */

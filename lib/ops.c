@@ -1,6 +1,7 @@
 /* The public operators: check, then run, timed if asked. And what their checks and launches share. */
 #include "impl.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -18,6 +19,7 @@ static double now(void)
         int err = ssa_##op##_check(device, a); \
         if (err) \
             return err; \
+        device->path = (struct ssa_path){0}; \
         if (device->timing) { \
             device->backend->finish(device); \
             start = now(); \
@@ -27,6 +29,7 @@ static double now(void)
             device->backend->finish(device); \
             device->seconds[SSA_OP_##op] += now() - start; \
         } \
+        device->paths[SSA_OP_##op] = device->path; \
         return err; \
     }
 SSA_OPS(PUBLIC)
@@ -36,13 +39,29 @@ void ssa_device_set_timing(struct ssa_device *device, int on)
     device->timing = on != 0;
 }
 
+#define NAME(op) #op,
+static const char *const op_names[] = {"", SSA_OPS(NAME)};
+
+int ssa_device_path(const struct ssa_device *device, const char *op, char *text, size_t size)
+{
+    int i = 1;
+    while (i < SSA_OP_COUNT && strcmp(op_names[i], op))
+        i++;
+    if (i == SSA_OP_COUNT)
+        return ssa_fail(SSA_EINVAL, "device_path: there is no operator %s", op);
+    const struct ssa_path *p = &device->paths[i];
+    if (p->quarantined)
+        snprintf(text, size, "portable: %s (quarantined: %s)", p->way, p->quarantined);
+    else
+        snprintf(text, size, "%s", p->way);
+    return SSA_OK;
+}
+
 double ssa_device_seconds(const struct ssa_device *device, const char *prefix)
 {
-#define NAME(op) #op,
-    static const char *const names[] = {"", SSA_OPS(NAME)};
     double sum = 0;
     for (int i = 1; i < SSA_OP_COUNT; i++)
-        if (!strncmp(names[i], prefix, strlen(prefix)))
+        if (!strncmp(op_names[i], prefix, strlen(prefix)))
             sum += device->seconds[i];
     return sum;
 }

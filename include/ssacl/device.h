@@ -92,6 +92,14 @@ struct ssa_cache_info {
 
 /** What is cached now. Makes the directory where it is missing. */
 SSA_API int ssa_cache_get_info(struct ssa_cache_info *info);
+/** How operator `op` ("attention_fwd") ran the last time: "opencl cpu-shape D=64", "host AVX2 D=64", "CLBlast", or
+ *  "portable: opencl gpu-shape (quarantined: CLBlast trans_b=1: wrong, largest error 0.31)". "" before its first run.
+ *
+ *  Every variant of an operator that is not the portable one (a specialised build, tuned parameters, a library) is
+ *  tested on a small problem before its first use on a device. The verdict is kept with the cached programs, per device,
+ *  driver and kernel source. What fails is quarantined: one warning in the log, and portable kernels serve.
+ *  $SSACL_SELFTEST=0 trusts everything unseen, $SSACL_PORTABLE=1 runs portable kernels only. */
+SSA_API int ssa_device_path(const struct ssa_device *device, const char *op, char *text, size_t size);
 
 #ifdef __cplusplus
 }

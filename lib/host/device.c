@@ -197,12 +197,25 @@ static void run_items(const void *context, size_t first, size_t end)
     }
 }
 
+/* "host AVX2 D=64": for ssa_device_path(). */
+static void note_path(struct ssa_device *device, const struct ssa_host_kernel *k)
+{
+    char *way = device->path.way;
+    size_t size = sizeof device->path.way;
+    static const char *const isas[] = {"host", "host AVX2", "host AVX-512"};
+    size_t used = (size_t)snprintf(way, size, "%s", isas[((struct host_device *)device)->isa]);
+    for (int i = 0; i < 4 && k->constants[i].name && used < size; i++)
+        used += (size_t)snprintf(way + used, size - used, " %s=%d", k->constants[i].name, k->constants[i].value);
+}
+
 static int host_launch(struct ssa_device *device, const struct ssa_launch *l)
 {
     struct host_device *h = (struct host_device *)device;
     const struct ssa_host_kernel *k = find(h, l);
     if (!k)
         return ssa_fail(SSA_EUNSUPPORTED, "%s: the host backend has no such kernel", l->kernel);
+    if (!*device->path.way)
+        note_path(device, k);
     struct host_run r = {.run = k->run};
     size_t total = 1;
     for (int i = 0; i < 3; i++)

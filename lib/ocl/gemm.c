@@ -2,17 +2,22 @@
  *
  * On CPU devices it is never used: its defaults reach 6-12% of PoCL's peak, our tile 90%. CLBlast 1.5.3 fills its
  * database unguarded on first use, so calls from several devices' threads go through one lock. */
+#define _GNU_SOURCE
 #include "ocl.h"
+#include "../verify.h"
 
 #include <clblast_c.h>
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static __typeof__(CLBlastSgemm) *sgemm;
 static __typeof__(CLBlastClearCache) *clear_cache;
 static bool looked;
+static char identity[512]; /* of the library file: it does not tell its version */
 
 static void look_up(void)
 {
@@ -23,6 +28,11 @@ static void look_up(void)
         *(void **)&sgemm = dlsym(library, "CLBlastSgemm");
         *(void **)&clear_cache = dlsym(library, "CLBlastClearCache");
     }
+    Dl_info where;
+    struct stat file;
+    if (sgemm && dladdr(*(void **)&sgemm, &where) && !stat(where.dli_fname, &file))
+        snprintf(identity, sizeof identity, "%s, %lld bytes, changed %lld", where.dli_fname, (long long)file.st_size,
+                 (long long)file.st_mtime);
     if (!sgemm)
         ssa_log(SSA_LOG_INFO, "CLBlast (libclblast.so.1) not found: our own GEMM kernels serve");
 }
@@ -35,19 +45,25 @@ int ocl_gemm(struct ssa_device *device, const struct ssa_gemm *g)
     pthread_mutex_lock(&lock);
     if (!looked)
         look_up();
-    CLBlastStatusCode code = CLBlastNotImplemented;
-    if (sgemm)
-        code = sgemm(CLBlastLayoutRowMajor, g->trans_a ? CLBlastTransposeYes : CLBlastTransposeNo,
-                     g->trans_b ? CLBlastTransposeYes : CLBlastTransposeNo, (size_t)g->m, (size_t)g->n, (size_t)g->k,
-                     1.0f, ocl_memory(g->a), g->a.offset, (size_t)g->lda, ocl_memory(g->b), g->b.offset,
-                     (size_t)g->ldb, g->accumulate ? 1.0f : 0.0f, ocl_memory(g->c), g->c.offset, (size_t)g->ldc,
-                     &d->queue, NULL);
     pthread_mutex_unlock(&lock);
-    if (code == CLBlastSuccess)
+    if (!sgemm || !ssa_gemm_trusted(device, g, "CLBlast", identity, "our own GEMM kernel"))
+        return SSA_EUNSUPPORTED;
+    pthread_mutex_lock(&lock);
+    CLBlastStatusCode code = sgemm(CLBlastLayoutRowMajor, g->trans_a ? CLBlastTransposeYes : CLBlastTransposeNo,
+                                   g->trans_b ? CLBlastTransposeYes : CLBlastTransposeNo, (size_t)g->m, (size_t)g->n,
+                                   (size_t)g->k, 1.0f, ocl_memory(g->a), g->a.offset, (size_t)g->lda,
+                                   ocl_memory(g->b), g->b.offset, (size_t)g->ldb, g->accumulate ? 1.0f : 0.0f,
+                                   ocl_memory(g->c), g->c.offset, (size_t)g->ldc, &d->queue, NULL);
+    pthread_mutex_unlock(&lock);
+    if (code == CLBlastSuccess) {
+        if (!*device->path.way)
+            snprintf(device->path.way, sizeof device->path.way, "CLBlast");
         return SSA_OK;
-    if (sgemm)
-        ssa_log(SSA_LOG_WARNING, "CLBlastSgemm(%d, %d, %d) failed with %d on %s: our own GEMM kernels serve", g->m,
-                g->n, g->k, (int)code, device->info.name);
+    }
+    if (device->trial)
+        return ssa_fail(SSA_EDEVICE, "CLBlastSgemm(%d, %d, %d) fails with %d", g->m, g->n, g->k, (int)code);
+    ssa_log(SSA_LOG_WARNING, "CLBlastSgemm(%d, %d, %d) failed with %d on %s: our own GEMM kernels serve", g->m, g->n,
+            g->k, (int)code, device->info.name);
     d->no_library_gemm = true;
     return SSA_EUNSUPPORTED;
 }

@@ -13,6 +13,8 @@ struct ocl_device {
     cl_device_id id;
     cl_command_queue queue;
     bool out_of_order;           /* the caller's queue: put barriers between our commands */
+    cl_command_queue set_aside;  /* the device's queue while a self-test runs on one of its own */
+    bool set_aside_order;
     bool no_library_gemm;        /* CLBlast is missing or failed: our own kernels serve */
     cl_mem absent;               /* stands in for absent tensors: some drivers dislike NULL */
     struct ocl_program *programs;
@@ -37,6 +39,7 @@ int ocl_ordered(struct ocl_device *device, cl_int code, const char *what);
 /* program.c: the kernel of `launch`, built on first use and kept. */
 int ocl_kernel(struct ocl_device *device, const struct ssa_launch *launch, cl_kernel *kernel);
 void ocl_programs_release(struct ocl_device *device);
+int ocl_identity(struct ssa_device *device, const char *file, char **text);
 
 /* gemm.c: CLBlast. */
 int ocl_gemm(struct ssa_device *device, const struct ssa_gemm *gemm);

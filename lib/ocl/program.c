@@ -2,6 +2,7 @@
 #include "ocl.h"
 #include "source.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@ enum { MAX_OPTIONS = 512, MAX_KERNELS = 8 };
 struct ocl_program {
     struct ocl_program *next;
     char file[48], options[MAX_OPTIONS];
+    char way[80]; /* for ssa_device_path() */
     cl_program program;
     struct {
         char name[48];
@@ -26,11 +28,23 @@ static void write_options(const struct ocl_device *d, const struct ssa_launch *l
                                  l->constants[i].value);
 }
 
+/* "opencl cpu-shape D=64". */
+static void write_way(const struct ocl_device *d, const struct ssa_launch *l, struct ocl_program *p)
+{
+    size_t used = (size_t)snprintf(p->way, sizeof p->way, "opencl %s",
+                                   !strcmp(p->file, "plain") ? "plain kernels"
+                                   : d->base.info.gpu_shape  ? "gpu-shape"
+                                                             : "cpu-shape");
+    for (int i = 0; i < SSA_MAX_CONSTANTS && l->constants[i].name && used < sizeof p->way; i++)
+        used += (size_t)snprintf(p->way + used, sizeof p->way - used, " %s=%d", l->constants[i].name,
+                                 l->constants[i].value);
+}
+
 /* The source from $SSACL_CL_DIR, for edit-and-run; NULL with no error where the variable is not set. */
 static int read_source(const char *directory, const char *file, char **text)
 {
     char path[1024];
-    snprintf(path, sizeof path, "%s/%s.cl", directory, file);
+    snprintf(path, sizeof path, "%s/%s", directory, file);
     FILE *f = fopen(path, "rb");
     long size = -1;
     *text = NULL;
@@ -61,7 +75,7 @@ static int build_error(struct ocl_device *d, cl_program program, const char *fil
     char *words = calloc(1, 16384);
     if (words)
         clGetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, 16383, words, NULL);
-    ssa_log(SSA_LOG_ERROR, "cl/%s.cl (%s) on %s: %s", file, options, d->base.info.name, words ? words : "");
+    ssa_log(d->base.trial ? SSA_LOG_INFO : SSA_LOG_ERROR, "cl/%s.cl (%s) on %s: %s", file, options, d->base.info.name, words ? words : "");
     int err = ssa_fail(SSA_EBUILD, "cl/%s.cl does not build on %s: clBuildProgram: %s (%d); options %s; it says: %.1200s",
                        file, d->base.info.name, ocl_code_name(code), code, options, words && *words ? words : "nothing");
     free(words);
@@ -78,7 +92,9 @@ static int build(struct ocl_device *d, const char *file, const char *options, cl
 
     *program = NULL;
     if (directory && *directory) {
-        TRY(read_source(directory, file, &owned));
+        char name[64];
+        snprintf(name, sizeof name, "%s.cl", file);
+        TRY(read_source(directory, name, &owned));
         snprintf(all_options, sizeof all_options, "%s -I%s", options, directory);
         text = owned;
     } else {
@@ -136,6 +152,10 @@ int ocl_kernel(struct ocl_device *d, const struct ssa_launch *l, cl_kernel *kern
     int err = find_program(d, l->file ? l->file : l->kernel, options, &p);
     if (err)
         return err;
+    if (!*p->way)
+        write_way(d, l, p);
+    if (!*d->base.path.way)
+        memcpy(d->base.path.way, p->way, sizeof p->way);
     while (i < MAX_KERNELS && p->kernels[i].kernel && strcmp(p->kernels[i].name, l->kernel))
         i++;
     if (i == MAX_KERNELS)
@@ -148,6 +168,58 @@ int ocl_kernel(struct ocl_device *d, const struct ssa_launch *l, cl_kernel *kern
         snprintf(p->kernels[i].name, sizeof p->kernels[i].name, "%s", l->kernel);
     }
     *kernel = p->kernels[i].kernel;
+    return SSA_OK;
+}
+
+static uint64_t hash_text(const char *text)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (; *text; text++)
+        h = (h ^ (unsigned char)*text) * 0x100000001b3u;
+    return h;
+}
+
+/* Of a file in $SSACL_CL_DIR and of every header there, since compilers find those for themselves. */
+static uint64_t hash_directory(const char *directory, const char *file)
+{
+    DIR *d = opendir(directory);
+    char *text = NULL, name[64];
+    uint64_t h = 0;
+    snprintf(name, sizeof name, "%s.cl", file);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        size_t n = strlen(e->d_name);
+        if ((strcmp(e->d_name, name) && (n < 2 || strcmp(e->d_name + n - 2, ".h"))) ||
+            read_source(directory, e->d_name, &text))
+            continue;
+        h += hash_text(text); /* in whatever order the directory has them */
+        free(text);
+    }
+    if (d)
+        closedir(d);
+    return h;
+}
+
+static uint64_t hash_source(const char *file)
+{
+    const char *directory = getenv("SSACL_CL_DIR"), *text = embedded_source(file);
+    return directory && *directory ? hash_directory(directory, file) : text ? hash_text(text) : 0;
+}
+
+int ocl_identity(struct ssa_device *device, const char *file, char **text)
+{
+    const struct ocl_device *d = ocl(device);
+    const struct ssa_device_info *i = &device->info;
+    char version[256] = "", options[MAX_OPTIONS];
+    cl_platform_id platform;
+    if (clGetDeviceInfo(d->id, CL_DEVICE_PLATFORM, sizeof platform, &platform, NULL) == CL_SUCCESS)
+        clGetPlatformInfo(platform, CL_PLATFORM_VERSION, sizeof version - 1, version, NULL);
+    write_options(d, &(struct ssa_launch){0}, options);
+    size_t size = 2 * MAX_OPTIONS + 1024;
+    *text = calloc(1, size);
+    if (!*text)
+        return ssa_fail(SSA_ENOMEM, "self-test: out of host memory");
+    snprintf(*text, size, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s %016llx", ssa_version(), i->platform, version, i->vendor,
+             i->name, i->driver, options, file ? file : "", (unsigned long long)(file ? hash_source(file) : 0));
     return SSA_OK;
 }
 

@@ -1,7 +1,7 @@
 #include "attention.h"
 #include "plan.h"
 
-enum { SMALL_TILE = 32 };
+enum { SMALL_TILE = ATTENTION_SMALL_TILE };
 
 static size_t divide_up(int a, int b)
 {
@@ -35,6 +35,8 @@ int ssa_attention_fwd_gpu(struct ssa_device *device, const struct ssa_attention_
 {
     int tile = tile_for(device, "attention_fwd_gpu", a->plan->block);
     int block_tiles = (int)divide_up(a->plan->block, tile);
+    if (!ssa_attention_trusted(device, "attention_fwd_gpu", false, a->width, tile))
+        return ssa_attention_fwd_plain(device, a);
     struct ssa_launch l = {
         .kernel = "attention_fwd_gpu",
         .args = {ARG_TENSOR(a->q), ARG_TENSOR(a->k), ARG_TENSOR(a->v), ARG_TENSOR(a->plan_data), ARG_TENSOR(a->out),
@@ -119,10 +121,23 @@ static int source_gradients(struct ssa_device *device, const struct ssa_attentio
     return ssa_launch(device, &l);
 }
 
+/* The tiles of both gradients: each is a build of its own. */
+static bool trusted(struct ssa_device *device, const struct ssa_attention_bwd *a)
+{
+    int slices, sources, queries_tile = tile_for(device, a->plan->block);
+    measure_slices(a->plan, &slices, &sources);
+    int sources_tile = sources ? tile_for(device, sources) : queries_tile;
+    return ssa_attention_trusted(device, "attention_bwd_gpu", true, a->width, queries_tile) &&
+           (sources_tile == queries_tile ||
+            ssa_attention_trusted(device, "attention_bwd_gpu", true, a->width, sources_tile));
+}
+
 int ssa_attention_bwd_gpu(struct ssa_device *device, const struct ssa_attention_bwd *a)
 {
     struct ssa_tensor delta;
     int err;
+    if (!trusted(device, a))
+        return ssa_attention_bwd_plain(device, a);
     TRY(ssa_scratch(device, 0, (size_t)a->batch * (size_t)a->heads * (size_t)a->length, &delta));
     TRY(prepare(device, a, delta));
     TRY(query_gradients(device, a, delta));

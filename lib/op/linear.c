@@ -1,6 +1,6 @@
 /* The linear layer and the matrix multiplication under it, in two shapes: on CPUs our own kernels with everything
  * fused, on GPUs a library's GEMM (else cl/gemm_gpu.cl) and an element-wise kernel after it. */
-#include "../impl.h"
+#include "../verify.h"
 
 /* What follows the product; see cl/epilogue.h. Absent tensors and no activation: nothing. */
 struct epilogue {
@@ -117,11 +117,24 @@ done:
 
 /* ---- GPUs ---- */
 
+static int gemm_plain(struct ssa_device *device, const struct ssa_gemm *g)
+{
+    return ssa_launch(device, &(struct ssa_launch){
+        .file = "plain",
+        .kernel = "gemm_plain",
+        .args = {ARG_TENSOR(g->a), ARG_TENSOR(g->b), ARG_TENSOR(g->c), ARG_INT(g->lda), ARG_INT(g->ldb),
+                 ARG_INT(g->ldc), ARG_INT(g->trans_a), ARG_INT(g->trans_b), ARG_INT(g->k), ARG_INT(g->accumulate)},
+        .global = {(size_t)g->n, (size_t)g->m},
+    });
+}
+
 static int gpu_gemm(struct ssa_device *device, const struct ssa_gemm *g)
 {
     int err = device->backend->gemm ? device->backend->gemm(device, g) : SSA_EUNSUPPORTED;
     if (err != SSA_EUNSUPPORTED)
         return err;
+    if (!ssa_gemm_trusted(device, g, "gemm_gpu", NULL, "the plain kernel"))
+        return gemm_plain(device, g);
     size_t side = (size_t)ssa_tuned(device, "gemm_gpu", "SIDE"), tile = (size_t)ssa_tuned(device, "gemm_gpu", "TILE");
     return ssa_launch(device, &(struct ssa_launch){
         .kernel = "gemm_gpu",

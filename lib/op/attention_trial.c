@@ -1,0 +1,162 @@
+/* Attention's self-test (verify.h): two plans, each with what the other lacks, on lengths that fill no tile. */
+#include "attention.h"
+#include "../verify.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 2, LENGTH = 133, HEADS = 2, GAP = 3, ROWS = BATCH * LENGTH };
+
+/* Where the operands lie in the problem's memory: rows GAP wider than they need be, GAP between operands. */
+struct layout {
+    struct ssa_sample sample;
+    int width, causal;
+    bool backward;
+    int q_stride, k_stride; /* of q, out and dout; of k and v */
+    size_t q, k, v, out, lse, dout, dq, dk, dv, plan, count;
+};
+
+static size_t place(size_t *at, size_t count)
+{
+    size_t here = *at;
+    *at += count + GAP;
+    return here;
+}
+
+static struct layout make_layout(const struct ssa_sample *sample, int width, int causal, bool backward)
+{
+    struct layout l = {.sample = *sample, .width = width, .causal = causal, .backward = backward,
+                       .q_stride = HEADS * width + GAP, .k_stride = width + GAP};
+    size_t at = GAP, wide = (size_t)ROWS * (size_t)l.q_stride, narrow = (size_t)ROWS * (size_t)l.k_stride;
+    l.plan = place(&at, ssa_plan_bound(sample));
+    l.q = place(&at, wide);
+    l.k = place(&at, narrow);
+    l.v = place(&at, narrow);
+    l.out = place(&at, wide);
+    l.lse = place(&at, (size_t)ROWS * HEADS);
+    if (backward) {
+        l.dout = place(&at, wide);
+        l.dq = place(&at, wide);
+        l.dk = place(&at, narrow);
+        l.dv = place(&at, narrow);
+    }
+    l.count = at;
+    return l;
+}
+
+static int run_forward(struct ssa_device *device, struct ssa_buffer *m, const struct layout *l,
+                       const struct ssa_plan *plan)
+{
+    return ssa_attention_fwd_run(device, &(struct ssa_attention_fwd){
+        .q = {m, l->q}, .k = {m, l->k}, .v = {m, l->v}, .out = {m, l->out}, .lse = {m, l->lse}, .plan = plan,
+        .plan_data = {m, l->plan}, .batch = BATCH, .length = LENGTH, .heads = HEADS, .kv_heads = 1, .width = l->width,
+        .q_stride = l->q_stride, .k_stride = l->k_stride, .v_stride = l->k_stride, .out_stride = l->q_stride,
+        .causal = l->causal});
+}
+
+static int run(struct ssa_device *device, struct ssa_buffer *m, const void *how)
+{
+    const struct layout *l = how;
+    struct ssa_plan plan = {0};
+    int err = ssa_plan_draw(&plan, &l->sample);
+    if (!err && !l->backward)
+        err = run_forward(device, m, l, &plan);
+    if (!err && l->backward)
+        err = ssa_attention_bwd_run(device, &(struct ssa_attention_bwd){
+            .q = {m, l->q}, .k = {m, l->k}, .v = {m, l->v}, .out = {m, l->out}, .lse = {m, l->lse},
+            .dout = {m, l->dout}, .dq = {m, l->dq}, .dk = {m, l->dk}, .dv = {m, l->dv}, .plan = &plan,
+            .plan_data = {m, l->plan}, .batch = BATCH, .length = LENGTH, .heads = HEADS, .kv_heads = 1,
+            .width = l->width, .q_stride = l->q_stride, .k_stride = l->k_stride, .v_stride = l->k_stride,
+            .out_stride = l->q_stride, .causal = l->causal});
+    ssa_plan_finish(&plan);
+    return err;
+}
+
+/* Rows of values, the gaps left as they are. */
+static void fill_rows(float *image, size_t at, int width, int stride, unsigned seed)
+{
+    for (size_t r = 0; r < ROWS; r++)
+        ssa_problem_fill(image + at + r * (size_t)stride, (size_t)width, seed + (unsigned)r);
+}
+
+/* For backward, `out` and `lse` are the host's: a wrong forward is no fault of the backward under test. */
+static int fill_image(struct ssa_device *host, const struct layout *l, float *image)
+{
+    struct ssa_plan plan = {0};
+    struct ssa_buffer *m = NULL;
+    int err;
+    for (size_t i = 0; i < l->count; i++)
+        image[i] = NAN;
+    fill_rows(image, l->q, HEADS * l->width, l->q_stride, 1000);
+    fill_rows(image, l->k, l->width, l->k_stride, 2000);
+    fill_rows(image, l->v, l->width, l->k_stride, 3000);
+    TRY(ssa_plan_draw(&plan, &l->sample));
+    memcpy(image + l->plan, plan.data, plan.stride * (size_t)plan.examples * sizeof *image);
+    if (l->backward) {
+        fill_rows(image, l->dout, HEADS * l->width, l->q_stride, 4000);
+        TRY(ssa_buffer_create(&m, host, l->count));
+        TRY(ssa_tensor_write(ssa_tensor_at(m, 0), image, l->count));
+        TRY(run_forward(host, m, l, &plan));
+        TRY(ssa_tensor_read(ssa_tensor_at(m, 0), image, l->count));
+    }
+done:
+    ssa_buffer_destroy(m);
+    ssa_plan_finish(&plan);
+    return err;
+}
+
+static int try_plan(struct ssa_device *device, struct ssa_device *host, const struct ssa_sample *sample, int width,
+                    int causal, bool backward, double *error)
+{
+    struct layout l = make_layout(sample, width, causal, backward);
+    struct ssa_problem p = {.image = malloc(l.count * sizeof(float)), .count = l.count, .how = &l, .run = run};
+    int err;
+    if (!p.image)
+        TRY(ssa_fail(SSA_ENOMEM, "self-test: out of host memory"));
+    TRY(fill_image(host, &l, p.image));
+    TRY(ssa_problem_compare(device, host, &p, error));
+done:
+    free(p.image);
+    return err;
+}
+
+/* One block of all queries and long slices take a large tile, short blocks a small one: a build for one of them is
+ * tried on what it will get. */
+static int test(struct ssa_device *device, struct ssa_device *host, const struct ssa_variant *v, bool backward,
+                double *error)
+{
+    static const int kept[] = {0, 50};
+    const struct ssa_sample whole = {.kind = SSA_UNBIASED, .length = LENGTH, .keys = 67, .own_key = 1, .seed = 5,
+                                     .batch = BATCH, .per_example = 1, .keep = kept, .keep_count = 2};
+    const struct ssa_sample blocks = {.kind = SSA_LOCAL, .length = LENGTH, .keys = 38, .look_back = 1, .seed = 6};
+    const int width = ssa_variant_constant(v, "D", 64), tile = ssa_variant_constant(v, "TILE", 0);
+    int err = SSA_OK;
+    if (!tile || tile > ATTENTION_SMALL_TILE)
+        TRY(try_plan(device, host, &whole, width, 1, backward, error));
+    if (!tile || tile <= ATTENTION_SMALL_TILE)
+        TRY(try_plan(device, host, &blocks, width, 0, backward, error));
+done:
+    return err;
+}
+
+static int test_forward(struct ssa_device *device, struct ssa_device *host, const struct ssa_variant *v, double *error)
+{
+    return test(device, host, v, false, error);
+}
+
+static int test_backward(struct ssa_device *device, struct ssa_device *host, const struct ssa_variant *v,
+                         double *error)
+{
+    return test(device, host, v, true, error);
+}
+
+bool ssa_attention_trusted(struct ssa_device *device, const char *file, bool backward, int width, int tile)
+{
+    return ssa_trusted(device, &(struct ssa_variant){
+        .name = file,
+        .constants = {{"D", width}, {tile ? "TILE" : NULL, tile}},
+        .instead = tile ? "the plain kernel" : "the unspecialised kernel",
+        .test = backward ? test_backward : test_forward,
+    });
+}
