@@ -5,6 +5,7 @@
 #include "ssacl/ocl.h"
 
 #include <dlfcn.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -207,6 +208,45 @@ START_TEST(sweep)
 }
 END_TEST
 
+/* A fault while a variant is on trial: the portable kernels serve, or the call fails. Nothing is kept of it. */
+static void check_trial(const char *function, int code, unsigned long nth)
+{
+    float results[RESULTS];
+    long before = alive();
+    ck_assert(arm(function, nth, false, code));
+    int err = run(results);
+    ck_assert_msg(alive() == before, "%s, call %lu: %ld objects leaked", function, nth, alive() - before);
+    ck_assert_msg(!err || *ssa_last_error(), "%s, call %lu: no words", function, nth);
+    for (int i = 0; !err && i < RESULTS; i++)
+        ck_assert_msg(fabsf(results[i] - expected[i]) < 1e-4f, "%s, call %lu: result %d is %g, not %g", function, nth, i,
+                      (double)results[i], (double)expected[i]);
+}
+
+START_TEST(self_test)
+{
+    static const struct {
+        const char *function;
+        int code;
+    } trials[] = {{"clCreateCommandQueue", CL_OUT_OF_RESOURCES},
+                  {"clCreateBuffer", CL_MEM_OBJECT_ALLOCATION_FAILURE},
+                  {"clBuildProgram", CL_BUILD_PROGRAM_FAILURE},
+                  {"clSetKernelArg", CL_INVALID_ARG_VALUE},
+                  {"clEnqueueNDRangeKernel", CL_OUT_OF_RESOURCES},
+                  {"clEnqueueReadBuffer", CL_OUT_OF_RESOURCES}};
+    setenv("SSACL_SELFTEST", "1", 1);
+    for (size_t f = 0; f < sizeof trials / sizeof *trials; f++) {
+        float results[RESULTS];
+        arm(NULL, 0, false, 0);
+        OK(run(results));
+        unsigned long n = count(trials[f].function), stride = n / TRIES + 1;
+        for (unsigned long nth = 1; nth <= n; nth += stride)
+            check_trial(trials[f].function, trials[f].code, nth);
+    }
+    arm(NULL, 0, false, 0);
+    setenv("SSACL_SELFTEST", "0", 1);
+}
+END_TEST
+
 /* ---- the caller's objects ---- */
 
 /* Commands on an out-of-order queue are kept apart by barriers, one each at least. */
@@ -252,6 +292,8 @@ END_TEST
 int main(void)
 {
     int n = 0;
+    setenv("SSACL_CACHE", "0", 1);    /* every run makes the same calls */
+    setenv("SSACL_SELFTEST", "0", 1); /* and a fault is the operator's, unless a case is about self-tests */
     if (!ssa_device_list(NULL, 0, &n) && n < 2) {
         fprintf(stderr, "no OpenCL device\n");
         return 77;
@@ -260,5 +302,5 @@ int main(void)
         fprintf(stderr, "the loader did not take the layer of $OPENCL_LAYERS\n");
         return EXIT_FAILURE;
     }
-    return test_run_alone("fault", (const TTest *const[]){sweep, barriers, NULL});
+    return test_run_alone("fault", (const TTest *const[]){sweep, self_test, barriers, NULL});
 }

@@ -1,0 +1,18 @@
+/* A CLBlast that computes nonsense: it leaves C as it is and says that all went well. With -DFAILS it says it failed. */
+#include <stddef.h>
+
+int CLBlastSgemm(void);
+int CLBlastSgemm(void)
+{
+#ifdef FAILS
+    return -2048;
+#else
+    return 0;
+#endif
+}
+
+int CLBlastClearCache(void);
+int CLBlastClearCache(void)
+{
+    return 0;
+}
