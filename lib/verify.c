@@ -1,5 +1,6 @@
 #include "verify.h"
 
+#include "ssacl/tuning.h"
 #include "store.h"
 
 #include <math.h>
@@ -238,21 +239,43 @@ static struct ssa_verdict *make(struct ssa_device *device, const struct ssa_vari
     return v;
 }
 
+/* Adds the constants that ssa_launch() will add; returns how many. */
+static int add_tuned(const struct ssa_device *device, struct ssa_variant *v)
+{
+    int at = 0;
+    while (at < SSA_MAX_CONSTANTS && v->constants[at].name)
+        at++;
+    return v->identity ? 0 : ssa_tuned_constants(device, v->name, v->constants + at, SSA_MAX_CONSTANTS - at);
+}
+
+static bool on_trial(struct ssa_device *device, const struct ssa_variant *v)
+{
+    bool same = !strcmp(device->trial->name, v->name) && same_constants(device->trial->constants, v->constants);
+    device->trial_taken |= same;
+    return same;
+}
+
 bool ssa_trusted(struct ssa_device *device, const struct ssa_variant *variant)
 {
+    struct ssa_variant full = *variant;
     if (!device->backend->identity)
         return true;
-    if (device->trial) {
-        bool same = !strcmp(device->trial->name, variant->name) &&
-                    same_constants(device->trial->constants, variant->constants);
-        device->trial_taken |= same;
-        return same;
-    }
-    struct ssa_verdict *v = find(device, variant);
+    const int tuned = add_tuned(device, &full);
+    if (!full.identity && !full.constants[0].name)
+        return true;
+    if (tuned)
+        full.instead = "the kernel with standard parameters";
+    if (device->trial)
+        return on_trial(device, &full);
+    struct ssa_verdict *v = find(device, &full);
     if (!v)
-        v = make(device, variant);
+        v = make(device, &full);
     if (v && !v->good && !device->path.quarantined)
         device->path.quarantined = v->text;
+    if (v && !v->good && tuned) {
+        ssa_tuning_reset(device, variant->name);
+        return ssa_trusted(device, variant);
+    }
     return v && v->good;
 }
 

@@ -22,7 +22,9 @@ struct ssa_variant {
     int (*test)(struct ssa_device *device, struct ssa_device *host, const struct ssa_variant *variant, double *error);
 };
 
-/* Cheap after the first time. On the host backend always true: its builds are made and tested with the library. */
+/* Cheap after the first time. The tuned parameters that a kernel is built with (ssa_tuned_constants()) belong to its
+ * variant: where it fails with them they are put back to the standard ones, and it is asked again. A kernel without any
+ * constants is portable. On the host backend always true: its builds are made and tested with the library. */
 bool ssa_trusted(struct ssa_device *device, const struct ssa_variant *variant);
 void ssa_verdicts_free(struct ssa_device *device);
 
@@ -43,6 +45,9 @@ int ssa_problem_compare(struct ssa_device *device, struct ssa_device *host, cons
  * for by the transpositions and by the size of the product, since either chooses other kernels of it. */
 bool ssa_gemm_trusted(struct ssa_device *device, const struct ssa_gemm *gemm, const char *name, const char *identity,
                       const char *instead);
+
+/* Puts tuned parameters of cl/gemm.cl that fail back to the standard ones; to be called before they are read. */
+void ssa_gemm_settle(struct ssa_device *device);
 
 /* Repeatable values in [-1, 1). */
 void ssa_problem_fill(float *values, size_t count, unsigned seed);

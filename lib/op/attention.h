@@ -14,7 +14,8 @@ int ssa_attention_bwd_gpu(struct ssa_device *device, const struct ssa_attention_
 int ssa_attention_fwd_plain(struct ssa_device *device, const struct ssa_attention_fwd *a);
 int ssa_attention_bwd_plain(struct ssa_device *device, const struct ssa_attention_bwd *a);
 
-/* Whether cl/<file>.cl may be built for this width (and tile; 0: it has none): see verify.h. */
+/* Whether cl/<file>.cl may be built for this width (and tile; 0: it has none): see verify.h. Where a larger tile fails,
+ * ssa_tuned() gives the small one from then on. */
 bool ssa_attention_trusted(struct ssa_device *device, const char *file, bool backward, int width, int tile);
 
 #endif

@@ -33,10 +33,11 @@ static uint64_t example_stride(const struct ssa_plan *plan)
 
 int ssa_attention_fwd_gpu(struct ssa_device *device, const struct ssa_attention_fwd *a)
 {
+    if (!ssa_attention_trusted(device, "attention_fwd_gpu", false, a->width,
+                               tile_for(device, "attention_fwd_gpu", a->plan->block)))
+        return ssa_attention_fwd_plain(device, a);
     int tile = tile_for(device, "attention_fwd_gpu", a->plan->block);
     int block_tiles = (int)divide_up(a->plan->block, tile);
-    if (!ssa_attention_trusted(device, "attention_fwd_gpu", false, a->width, tile))
-        return ssa_attention_fwd_plain(device, a);
     struct ssa_launch l = {
         .kernel = "attention_fwd_gpu",
         .args = {ARG_TENSOR(a->q), ARG_TENSOR(a->k), ARG_TENSOR(a->v), ARG_TENSOR(a->plan_data), ARG_TENSOR(a->out),
@@ -124,12 +125,11 @@ static int source_gradients(struct ssa_device *device, const struct ssa_attentio
 /* The tiles of both gradients: each is a build of its own. */
 static bool trusted(struct ssa_device *device, const struct ssa_attention_bwd *a)
 {
-    int slices, sources, queries_tile = tile_for(device, a->plan->block);
+    static const char file[] = "attention_bwd_gpu";
+    int slices, sources;
     measure_slices(a->plan, &slices, &sources);
-    int sources_tile = sources ? tile_for(device, sources) : queries_tile;
-    return ssa_attention_trusted(device, "attention_bwd_gpu", true, a->width, queries_tile) &&
-           (sources_tile == queries_tile ||
-            ssa_attention_trusted(device, "attention_bwd_gpu", true, a->width, sources_tile));
+    return ssa_attention_trusted(device, file, true, a->width, tile_for(device, file, a->plan->block)) &&
+           (!sources || ssa_attention_trusted(device, file, true, a->width, tile_for(device, file, sources)));
 }
 
 int ssa_attention_bwd_gpu(struct ssa_device *device, const struct ssa_attention_bwd *a)

@@ -1,6 +1,7 @@
 /* Attention's self-test (verify.h): two plans, each with what the other lacks, on lengths that fill no tile. */
 #include "attention.h"
 #include "../verify.h"
+#include "ssacl/tuning.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -153,10 +154,18 @@ static int test_backward(struct ssa_device *device, struct ssa_device *host, con
 
 bool ssa_attention_trusted(struct ssa_device *device, const char *file, bool backward, int width, int tile)
 {
-    return ssa_trusted(device, &(struct ssa_variant){
-        .name = file,
-        .constants = {{"D", width}, {tile ? "TILE" : NULL, tile}},
-        .instead = tile ? "the plain kernel" : "the unspecialised kernel",
-        .test = backward ? test_backward : test_forward,
-    });
+    const bool large = tile > ATTENTION_SMALL_TILE;
+    if (ssa_trusted(device, &(struct ssa_variant){
+            .name = file,
+            .constants = {{"D", width}, {tile ? "TILE" : NULL, tile}},
+            .instead = large  ? "a smaller tile"
+                       : tile ? "the plain kernel"
+                              : "the unspecialised kernel",
+            .test = backward ? test_backward : test_forward,
+        }))
+        return true;
+    if (!large || device->trial ||
+        ssa_tuning_set(device, &(struct ssa_setting){file, "TILE", ATTENTION_SMALL_TILE}, 1))
+        return false;
+    return ssa_attention_trusted(device, file, backward, width, ATTENTION_SMALL_TILE);
 }

@@ -38,10 +38,10 @@ static int size_class(const struct ssa_gemm *g)
     return work < 134217728.0 ? 0 : work < 1073741824.0 ? 1 : 2;
 }
 
-static int test(struct ssa_device *device, struct ssa_device *host, const struct ssa_variant *v, double *error)
+static int try_product(struct ssa_device *device, struct ssa_device *host, const int *size, bool trans_a, bool trans_b,
+                       double *error)
 {
-    const int *s = sizes[ssa_variant_constant(v, "SIZE", 0)], m = s[0], n = s[1], k = s[2];
-    const bool trans_a = ssa_variant_constant(v, "TRANS_A", 0), trans_b = ssa_variant_constant(v, "TRANS_B", 0);
+    const int m = size[0], n = size[1], k = size[2];
     const int a_rows = trans_a ? k : m, a_width = trans_a ? m : k, b_rows = trans_b ? n : k, b_width = trans_b ? k : n;
     struct layout l = {.gemm = {.m = m, .n = n, .k = k, .lda = a_width + GAP, .ldb = b_width + GAP, .ldc = n + GAP,
                                 .trans_a = trans_a, .trans_b = trans_b}};
@@ -65,6 +65,30 @@ static int test(struct ssa_device *device, struct ssa_device *host, const struct
 done:
     free(p.image);
     return err;
+}
+
+static int test(struct ssa_device *device, struct ssa_device *host, const struct ssa_variant *v, double *error)
+{
+    return try_product(device, host, sizes[ssa_variant_constant(v, "SIZE", 0)], ssa_variant_constant(v, "TRANS_A", 0),
+                       ssa_variant_constant(v, "TRANS_B", 0), error);
+}
+
+/* Of one program that serves every transposition. */
+static int test_all(struct ssa_device *device, struct ssa_device *host, const struct ssa_variant *v, double *error)
+{
+    static const int size[] = {301, 67, 150}; /* more rows and depth than a tuned block has */
+    int err;
+    (void)v;
+    TRY(try_product(device, host, size, false, true, error));
+    TRY(try_product(device, host, size, false, false, error));
+    TRY(try_product(device, host, size, true, false, error));
+done:
+    return err;
+}
+
+void ssa_gemm_settle(struct ssa_device *device)
+{
+    ssa_trusted(device, &(struct ssa_variant){.name = "gemm", .test = test_all});
 }
 
 bool ssa_gemm_trusted(struct ssa_device *device, const struct ssa_gemm *g, const char *name, const char *identity,

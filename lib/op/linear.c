@@ -38,8 +38,9 @@ static size_t block_rows(const struct ssa_device *device, int m)
 
 static int multiply_rows(struct ssa_device *device, const struct ssa_gemm *g, const struct epilogue *e)
 {
-    size_t mb = block_rows(device, g->m);
     int err;
+    ssa_gemm_settle(device);
+    size_t mb = block_rows(device, g->m);
     size_t panels = ceil_div((size_t)g->n, COLUMNS), row_blocks = ceil_div((size_t)g->m, mb);
     size_t column_blocks = ceil_div(enough_items(device), row_blocks);
     size_t nb = ceil_div(panels, column_blocks) * COLUMNS;
@@ -81,6 +82,7 @@ static int sum_planes(struct ssa_device *device, struct ssa_tensor planes, size_
 /* k is cut into `splits` where the output alone has too few blocks; each split has its own plane, summed after. */
 static int multiply_ta(struct ssa_device *device, const struct ssa_gemm *g, struct ssa_tensor sums)
 {
+    ssa_gemm_settle(device);
     size_t plane = (size_t)g->m * (size_t)g->n;
     size_t row_blocks = ceil_div((size_t)g->m, (size_t)ssa_tuned(device, "gemm", "MB"));
     size_t column_blocks = ceil_div((size_t)g->n, (size_t)ssa_tuned(device, "gemm", "NB"));
