@@ -101,8 +101,9 @@ break_kernel attention_fwd_gpu '#include "attention_gpu.h"
 #undef LOG2_E
 #define LOG2_E 0.7f'
 break_kernel gemm_gpu '#define get_group_id(i) 0'
-begin 'GPU shape, wrong kernels' 0 4 SSACL_SHAPE=gpu SSACL_CLBLAST_LIBRARY= SSACL_CL_DIR=kernels
-has 'warning: attention_fwd_gpu D=16 TILE=64: wrong'
+begin 'GPU shape, wrong kernels' 0 5 SSACL_SHAPE=gpu SSACL_CLBLAST_LIBRARY= SSACL_CL_DIR=kernels
+has 'a smaller tile serves'
+has 'warning: attention_fwd_gpu D=16 TILE=32: wrong'
 has 'the plain kernel serves'
 has 'attention_fwd by portable: opencl plain kernels (quarantined: attention_fwd_gpu D=16 TILE=64'
 has 'linear_fwd by portable: opencl plain kernels (quarantined: gemm_gpu'
