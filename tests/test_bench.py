@@ -17,7 +17,7 @@ import time
 PROGRAM = sys.argv[1]
 SUITES = ("peak", "gemm", "attention", "operators", "step")
 TEXTS = ("library", "suite", "case", "direction", "status", "time", "device", "device_id", "device_kind", "backend",
-         "path", "platform", "platform_version", "device_version", "driver", "bound", "note", "build_cache")
+         "path", "tuning", "platform", "platform_version", "device_version", "driver", "bound", "note", "build_cache")
 NUMBERS = ("tolerance", "seconds", "seconds_min", "seconds_q1", "seconds_q3", "seconds_max", "processor_seconds",
            "busy", "flops", "flops_dense", "gflops", "gflops_dense", "roof_gflops", "roof_gbs", "roof_gbs_set_bytes",
            "share_arithmetic", "share", "bytes_held", "first_call_seconds", "build_seconds", "error")
@@ -112,6 +112,10 @@ def lists():
     rows = rows_of(run("gemm", "--quick", "--json", "--reps", "4", "--device", "cpu", "--device", "cpu", "--filter",
                        "out 192")[0])
     assert len(rows) == 3 and all(len(r["samples"]) == 4 for r in rows), "a device named twice is one"
+    assert all(r["build_cold_seconds"] is None for r in rows)
+    row = rows_of(run("operators", "--quick", "--json", "--build-times", "--device", "cpu", "--only",
+                      "add B2 N48 C32")[0])
+    assert len(row) == 1 and row[0]["build_cold_seconds"] >= 0 and row[0]["build_warm_seconds"] >= 0, row
 
 
 class Page(html.parser.HTMLParser):

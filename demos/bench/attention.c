@@ -187,6 +187,7 @@ static int run_direction(struct state *c, const struct bench_case *of, int direc
     if (err)
         return err;
     r.time.first = c->first[direction];
+    result_path(&r, c->device, direction == FORWARD ? "attention_fwd" : "attention_bwd");
     r.plan = json_pack("{ss si sb sb sf}", "kind", c->kind->name, "keys", c->keys, "causal", c->causal, "own_key",
                        c->bench->own_key, "pairs", c->pairs);
     r.more = json_pack("{sf}", "held_share", share);

@@ -25,6 +25,8 @@ struct bench {
     double seconds;       /* after which no more samples are taken, once there are LEAST_REPS */
     int quick, own_key, build_times;
     struct arg_list filters;
+    const char *only;     /* the name of one case, or NULL */
+    json_t *builds;       /* of the case at hand, see build_times(), or NULL */
     int batch, heads, width, length;
     double ratio;
 };
@@ -94,8 +96,12 @@ struct result {
     double held;               /* bytes of device memory */
     double tokens;             /* of one call, or 0 */
     char note[128];            /* for people */
+    char path[192];            /* how the operator ran */
+    char tuning[256];          /* the file whose tile sizes it ran with, or empty */
     json_t *plan, *more;       /* released by emit() */
 };
+/* What the device says of the path that an operator took the last time. */
+void result_path(struct result *r, const struct ssa_device *device, const char *op);
 bool is_wrong(const struct result *r);
 void emit(const struct bench *b, const struct suite *suite, const struct bench_case *c, struct result *r);
 /* A case without a result. `status`: "skipped", "failed". */

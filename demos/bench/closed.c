@@ -8,8 +8,9 @@
 enum { CLOSED_REPS = 9 };
 
 static const char *const allowed[] = {"closed", "device", "json", "csv", "markdown", "output", "html", "charts",
-                                      "list"};
-static const char *const variables[] = {"SSACL_SHAPE", "SSACL_ISA", "SSACL_CL_DIR", "SSACL_THREADS"};
+                                      "list", "build-times"};
+static const char *const variables[] = {"SSACL_SHAPE", "SSACL_ISA", "SSACL_CL_DIR", "SSACL_THREADS",
+                                        "SSACL_PORTABLE"};
 
 static bool is_allowed(const char *option)
 {

@@ -87,6 +87,7 @@ static int run_direction(struct state *c, const struct bench_case *of, int direc
         (err = is_wrong(&r) ? SSA_OK : measure(c->bench, c->device, works[direction], c, r.moved, &r.time)))
         return err;
     r.held = bench_peak_bytes(c->device, base);
+    result_path(&r, c->device, direction ? "linear_bwd" : "linear_fwd");
     ssa_buffer_destroy(t->buffer);
     *t = (struct ssa_tensor){0};
     emit(c->bench, &gemm_suite, of, &r);

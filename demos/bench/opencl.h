@@ -6,7 +6,7 @@
 
 /* Versions as the driver says them; empty where there is no OpenCL. */
 struct opencl_versions {
-    char platform[96], device[96];
+    char platform[256], device[256];
 };
 void opencl_versions(const char *device_id, struct opencl_versions *versions);
 

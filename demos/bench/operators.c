@@ -156,6 +156,7 @@ static int run_op(const struct bench *b, const struct bench_case *of, struct op_
         (err = is_wrong(&r) ? SSA_OK : measure(b, c->device, call_bound, &bound, r.moved, &r.time)))
         return err;
     r.held = bench_peak_bytes(c->device, base);
+    result_path(&r, c->device, operators[of->kind].name);
     emit(b, &operators_suite, of, &r);
     return SSA_OK;
 }

@@ -1,5 +1,6 @@
 /* Results become rows: JSON objects, from which every table and chart is made. */
 #include "bench.h"
+#include "columns.h"
 #include "machine.h"
 #include "output.h"
 
@@ -82,10 +83,13 @@ static void add_rates(json_t *row, const struct result *r)
 }
 
 /* What the first call took longer than the others: building kernels, packing, first touches of memory. */
-static void add_build(json_t *row, const struct timing *t)
+static void add_build(json_t *row, const struct bench *b, const char *direction, const struct timing *t)
 {
     const char *own = getenv("SSACL_CACHE");
     set(row, "first_call_seconds", t->first > 0 ? t->first : NAN);
+    json_t *builds = json_object_get(b->builds, direction);
+    set(row, "build_cold_seconds", row_number(builds, "cold"));
+    set(row, "build_warm_seconds", row_number(builds, "warm"));
     set(row, "build_seconds", t->first > t->median && t->median > 0 ? t->first - t->median : t->first > 0 ? 0 : NAN);
     json_object_set_new(row, "build_cache", json_string(own && !strcmp(own, "0") ? "off" : "as the machine had it"));
 }
@@ -104,12 +108,15 @@ void emit(const struct bench *b, const struct suite *suite, const struct bench_c
     if (!wrong) { /* the speed of a wrong result is none */
         add_timing(row, &r->time);
         add_rates(row, r);
-        add_build(row, &r->time);
+        add_build(row, b, r->direction, &r->time);
         json_object_set_new(row, "note", json_string(r->note));
         if (r->more)
             json_object_update(row, r->more);
     }
     set(row, "bytes_held", r->held);
+    if (*r->path)
+        json_object_set_new(row, "path", json_string(r->path));
+    json_object_set_new(row, "tuning", json_string(r->tuning));
     json_decref(r->more);
     r->plan = r->more = NULL;
     output_row(b->output, row);

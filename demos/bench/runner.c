@@ -1,5 +1,6 @@
 #include "runner.h"
 
+#include "build_times.h"
 #include "estimate.h"
 #include "output.h"
 #include "peak.h"
@@ -97,6 +98,8 @@ static void add_devices(struct run *r)
 /* Is one of the case's directions wanted? */
 static bool is_wanted(const struct bench *b, const struct suite *suite, const struct bench_case *c)
 {
+    if (b->only)
+        return !strcmp(b->only, c->name);
     char directions[64], *rest = directions;
     snprintf(directions, sizeof directions, "%s", c->directions);
     for (char *d = strtok_r(directions, "|", &rest); d; d = strtok_r(NULL, "|", &rest))
@@ -160,9 +163,12 @@ static void run_case(struct run *r, const struct suite *suite, const struct benc
         emit_absence(b, suite, c, "skipped", why);
         return;
     }
+    b->builds = b->build_times && strcmp(suite->name, "peak") ? build_times(b, suite, c) : NULL;
     b->reps = reps ? reps : suite->reps;
     int err = suite->run(b, c);
     b->reps = reps;
+    json_decref(b->builds);
+    b->builds = NULL;
     if (err == SSA_OK || err == SSA_ESTOPPED)
         return;
     snprintf(why, sizeof why, "%s (%s)", ssa_last_error(), ssa_status_name(err));

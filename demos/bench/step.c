@@ -181,6 +181,7 @@ static int run_state(struct state *c, const struct bench_case *of)
     if (!is_wrong(&r) && ((err = measure(c->bench, c->device, step, c, 1e12, &r.time)) || (err = split(c, &r))))
         return err;
     r.held = bench_peak_bytes(c->device, base);
+    result_path(&r, c->device, "linear_fwd"); /* where most of the time goes */
     r.plan = json_pack("{ss si sb}", "kind", kinds[c->kind].name, "keys",
                        (int)(ratio_of(c->kind) * c->s.length), "causal", 1);
     emit(c->bench, &step_suite, of, &r);

@@ -108,7 +108,7 @@ void markdown_row(FILE *out, const json_t *row, const json_t *before)
 
 static const char *const csv_fields[] = {
     "schema", "library", "suite", "case", "direction", "status", "reason", "closed", "time", "device", "device_id",
-    "device_kind", "backend", "path", "units", "device_memory", "vendor", "platform", "platform_version",
+    "device_kind", "backend", "path", "tuning", "units", "device_memory", "vendor", "platform", "platform_version",
     "device_version", "driver", "machine.processor", "machine.system", "machine.processors", "shape.batch",
     "shape.heads", "shape.width", "shape.length", "shape.layers", "shape.rows", "shape.in", "shape.out",
     "shape.vocabulary", "shape.bytes", "plan.kind", "plan.keys", "plan.causal", "plan.own_key", "plan.pairs", "error",
