@@ -79,6 +79,7 @@ struct timing {
     double processor_seconds;         /* of all threads, the mean of a call: others change it little */
 };
 typedef int (*bench_work)(void *context);
+/* The first call, after which the device's peak of memory counts from what is held. */
 int measure_first(struct ssa_device *device, bench_work work, void *context, struct timing *t);
 /* Calls work repeatedly, measuring in between what the device can do at most, its bandwidth over `moved` bytes. */
 int measure(const struct bench *b, struct ssa_device *device, bench_work work, void *context, double moved,
