@@ -453,14 +453,23 @@ START_TEST(values_reach_the_launch)
         bool gpu = dev->info.gpu_shape, host = dev->info.kind == SSA_DEVICE_HOST;
         if (!gpu && !strcmp(dev->info.platform, "rusticl")) /* minutes to compile in the CPU shape */
             continue;
-        const struct ssa_backend *real = watch(dev, gpu ? "attention_fwd_gpu" : "attention_fwd");
-        if (!host) {
-            OK(ssa_tuning_set(dev, &(struct ssa_setting){watched, "TILE", 32}, 1));
+        const struct ssa_backend *real = watch(dev, "attention_fwd");
+        if (!gpu && !host) {
+            OK(ssa_tuning_set(dev, &(struct ssa_setting){"attention_fwd", "TILE", 32}, 1));
             free(run_attention(dev, &a));
             ck_assert_int_eq(seen_constant("TILE"), 32);
             ck_assert_int_eq(seen_constant("D"), 64);
-            size_t tiles = seen.global[0] / (seen.local[0] ? seen.local[0] : 1);
-            ck_assert_uint_eq(tiles, (139 + 31) / 32);
+            ck_assert_uint_eq(seen.global[0], (139 + 31) / 32);
+        }
+        if (gpu && getenv("SSACL_CLBLAST_LIBRARY")) {
+            watched = "gemm_gpu";
+            OK(ssa_tuning_set(dev, &(struct ssa_setting){"gemm_gpu", "SIDE", 8}, 1));
+            OK(ssa_tuning_set(dev, &(struct ssa_setting){"gemm_gpu", "TILE", 32}, 1));
+            run_narrow(dev, 100);
+            ck_assert_int_eq(seen_constant("SIDE"), 8);
+            ck_assert_int_eq(seen_constant("TILE"), 32);
+            ck_assert_uint_eq(seen.local[0], 8);
+            ck_assert_uint_eq(seen.global[1], 4 * 8);
         }
         if (!gpu) {
             watched = "gemm";
@@ -490,9 +499,9 @@ START_TEST(all_or_none)
     /* Limits of devices, without the devices. */
     struct ssa_device small = {.info = {.kind = SSA_DEVICE_GPU, .gpu_shape = 1, .units = 4, .max_group = 64,
                                         .local_memory = 32768, .name = "small"}};
-    ck_assert_int_eq(ssa_tuned(&small, "attention_fwd_gpu", "TILE"), 32);
     ck_assert_int_eq(ssa_tuned(&small, "gemm_gpu", "SIDE"), 8);
-    FAILS(ssa_tuning_set(&small, &(struct ssa_setting){"attention_bwd_gpu", "TILE", 64}, 1), SSA_EINVAL,
+    OK(ssa_tuning_set(&small, NULL, 0)); /* the defaults fit */
+    FAILS(ssa_tuning_set(&small, &(struct ssa_setting){"gemm_gpu", "SIDE", 16}, 1), SSA_EINVAL,
           "work-groups of 256, small has at most 64");
     struct ssa_device cramped = {.info = {.kind = SSA_DEVICE_GPU, .gpu_shape = 1, .units = 4, .max_group = 1024,
                                           .local_memory = 16384, .name = "cramped"}};
@@ -534,11 +543,11 @@ static void check_close(const float *got, const double *want, size_t count, cons
                   dev->info.id);
 }
 
-static int family(const char *name, struct ssa_device *dev, const double *want, size_t count, const struct attention *a)
+static int try_kernel(const char *kernel, struct ssa_device *dev, const double *want, size_t count,
+                      const struct attention *a)
 {
-    char kernel[48], text[256];
+    char text[256];
     int tried = 0;
-    snprintf(kernel, sizeof kernel, "%s%s", name, dev->info.gpu_shape ? "_gpu" : "");
     for (int turn = -1; turn < 5; turn++) {
         if (!take_turn(dev, kernel, turn, text, sizeof text))
             continue;
@@ -562,11 +571,17 @@ START_TEST(every_value_is_right)
         bool gpu = dev->info.gpu_shape, own = !gpu || getenv("SSACL_CLBLAST_LIBRARY");
         if (!gpu && !strcmp(dev->info.platform, "rusticl"))
             continue;
-        int tried = own ? family("gemm", dev, want_linear, linear, NULL) : 1;
-        ck_assert_int_gt(tried, 0);
-        ck_assert_int_gt(family("attention_bwd", dev, want, 4 * a.count, &a), 0);
-        if (dev != host && dev->info.kind != SSA_DEVICE_HOST)
-            ck_assert_int_gt(family("attention_fwd", dev, want, 4 * a.count, &a), 0);
+        struct ssa_tunable list[SSA_TUNED_MAX];
+        int n;
+        ssa_tuning_list(dev, list, SSA_TUNED_MAX, &n);
+        for (int i = 0; i < n; i++) {
+            bool gemm = !strncmp(list[i].kernel, "gemm", 4);
+            if ((i && !strcmp(list[i].kernel, list[i - 1].kernel)) || (gemm && !own))
+                continue;
+            int tried = gemm ? try_kernel(list[i].kernel, dev, want_linear, linear, NULL)
+                             : try_kernel(list[i].kernel, dev, want, 4 * a.count, &a);
+            ck_assert_int_gt(tried, 1);
+        }
     }
     free(x);
     free(y);

@@ -13,7 +13,7 @@ extern volatile sig_atomic_t tune_stopped; /* Ctrl-C */
 /* ---- work: what a kernel family is timed on ---- */
 
 struct work_case {
-    const char *family; /* "attention_fwd", "attention_bwd" or "gemm": the kernel's name without "_gpu" */
+    const char *family; /* "attention_fwd", "attention_bwd" or "gemm": what its kernels' names start with */
     char name[64];
     int (*run)(const struct work_case *); /* enqueues it once */
     struct ssa_device *device;

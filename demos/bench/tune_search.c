@@ -75,8 +75,7 @@ int search_apply(struct search *s)
 
 static bool is_of(const struct work_case *c, const char *kernel)
 {
-    size_t n = strlen(c->family);
-    return !strncmp(kernel, c->family, n) && (!kernel[n] || !strcmp(kernel + n, "_gpu"));
+    return !strncmp(kernel, c->family, strlen(c->family));
 }
 
 /* ---- timing ---- */
