@@ -126,6 +126,9 @@ static int search(struct command *c)
         return failed(c, err);
     if (resumed)
         say_note("goes on from %s, %zu candidates tried (--fresh begins anew)", c->state, json_object_size(s->tried));
+    if (s->work.library)
+        say_note("CLBlast multiplies matrices on this device: its tile sizes are its own, only attention is tuned "
+                 "(SSACL_CLBLAST_LIBRARY= tunes our kernels)");
     ssa_set_log(NULL, NULL); /* candidates that do not build are no news */
     s->start = now_seconds();
     s->end = s->limit - 0.1 * c->seconds;

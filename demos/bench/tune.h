@@ -40,6 +40,7 @@ struct work {
     struct ssa_tunable found[MAX_TUNABLES]; /* as the device came, tuned by a file or not */
     int found_count;
     const char *wrong; /* a case that the untuned kernels get wrong */
+    bool library;      /* a library multiplies matrices here: our kernels wait for where it is missing */
 };
 
 /* Opens the device and prepares every case with untuned kernels. Returns a status of the library; SSA_EDEVICE if the

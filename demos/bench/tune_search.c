@@ -73,6 +73,15 @@ int search_apply(struct search *s)
     return err;
 }
 
+/* From one kernel to the next in search.list, past those that are not tuned here: s->count at the end. */
+static int next_kernel(const struct search *s, int at)
+{
+    do
+        at += at < 0 ? 1 : best_of(s, at).count;
+    while (at < s->count && s->work.library && !strncmp(s->list[at].kernel, "gemm", 4));
+    return at;
+}
+
 static bool is_of(const struct work_case *c, const char *kernel)
 {
     return !strncmp(kernel, c->family, strlen(c->family));
@@ -323,13 +332,11 @@ static int climb(struct search *s, int at, double deadline)
 int search_run(struct search *s)
 {
     int err = SSA_OK, kernels = 0, done = 0;
-    for (int at = 0; at < s->count; at += best_of(s, at).count)
+    for (int at = next_kernel(s, -1); at < s->count; at = next_kernel(s, at))
         kernels++;
-    for (int at = 0; at < s->count && !err; done++) {
+    for (int at = next_kernel(s, -1); at < s->count && !err; at = next_kernel(s, at)) {
         double now = now_seconds();
-        struct configuration c = best_of(s, at);
-        err = climb(s, at, now + (s->end - now) / (kernels - done));
-        at += c.count;
+        err = climb(s, at, now + (s->end - now) / (kernels - done++));
     }
     return tune_stopped ? SSA_ESTOPPED : err;
 }
@@ -365,7 +372,7 @@ int search_confirm(struct search *s)
 {
     int err = SSA_OK;
     s->speed_count = 0;
-    for (int at = 0; at < s->count && !err; at += best_of(s, at).count)
+    for (int at = next_kernel(s, -1); at < s->count && !err; at = next_kernel(s, at))
         err = confirm_kernel(s, at);
     return err ? err : search_apply(s);
 }

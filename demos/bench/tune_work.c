@@ -267,7 +267,11 @@ int work_open(struct work *w, const struct work_options *o)
     if ((err = add_attention(w, o, info.gpu_shape, o->quick ? 96 : 1024, 0)) ||
         (err = add_attention(w, o, info.gpu_shape, o->quick ? 160 : 2048, o->quick ? 40 : 512)))
         return err;
-    return add_linear(w, o);
+    err = add_linear(w, o);
+    char path[160] = "";
+    ssa_device_path(w->device, "linear_fwd", path, sizeof path);
+    w->library = !strcmp(path, "CLBlast");
+    return err;
 }
 
 static void free_data(struct work_data *d)
