@@ -142,7 +142,7 @@ def forms():
     """Every form of the same rows; files, and what stops a run before any work."""
     with tempfile.TemporaryDirectory() as folder:
         at = lambda name: os.path.join(folder, name)
-        run("all", "--quick", "--device", "cpu", "--json", "--output", at("a.json"), "--html", at("a.html"), "--charts",
+        run("all", "--quick", "--device", "cpu", "--output", at("a.json"), "--html", at("a.html"), "--charts",
             at("c"))
         rows = rows_of(open(at("a.json"), encoding="utf-8").read())
         assert {r["suite"] for r in rows} == set(SUITES)

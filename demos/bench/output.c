@@ -25,9 +25,20 @@ static int check_formats(const struct output_options *o)
     return 0;
 }
 
+static bool ends_with(const char *path, const char *end)
+{
+    size_t n = path ? strlen(path) : 0, m = strlen(end);
+    return n > m && !strcmp(path + n - m, end);
+}
+
 enum output_format output_format(const struct output_options *o)
 {
-    return o->json ? OUTPUT_JSON : o->csv ? OUTPUT_CSV : o->markdown ? OUTPUT_MARKDOWN : OUTPUT_TABLE;
+    if (o->json + o->csv + o->markdown)
+        return o->json ? OUTPUT_JSON : o->csv ? OUTPUT_CSV : OUTPUT_MARKDOWN;
+    return ends_with(o->path, ".json") || ends_with(o->path, ".jsonl") ? OUTPUT_JSON
+           : ends_with(o->path, ".csv")                                ? OUTPUT_CSV
+           : ends_with(o->path, ".md")                                 ? OUTPUT_MARKDOWN
+                                                                       : OUTPUT_TABLE;
 }
 
 static void keep_command(struct output *o, int argc, char **argv)

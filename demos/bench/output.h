@@ -20,7 +20,8 @@ struct output_options {
     ARG_FLAG(0, "json", &(o)->json, "one JSON object a line: all there is to know, for --compare and show"), \
     ARG_FLAG(0, "csv", &(o)->csv, "comma-separated values"), \
     ARG_FLAG(0, "markdown", &(o)->markdown, "tables for a README or an issue"), \
-    ARG_TEXT('o', "output", &(o)->path, "FILE", "write there instead of on the terminal"), \
+    ARG_TEXT('o', "output", &(o)->path, "FILE", \
+             "write there instead of on the terminal; .json, .csv and .md name the form, too"), \
     ARG_TEXT(0, "html", &(o)->html, "FILE", "also one page with tables and charts that needs nothing else"), \
     ARG_TEXT(0, "charts", &(o)->charts, "NAME", "also NAME-speed.svg, NAME-length.svg, NAME-keys.svg and so on")
 
@@ -35,6 +36,7 @@ struct output {
     bool begun;
 };
 
+/* As the flags say, else as the name of the file ends. */
 enum output_format output_format(const struct output_options *options);
 
 /* Says what cannot be done, before any work. */

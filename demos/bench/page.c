@@ -135,7 +135,7 @@ static void put_explanation(FILE *out, const char *command)
 {
     fputs("<h2>How to do it again</h2>\n<pre>", out);
     svg_escape(out, command);
-    fputs("</pre>\n<p><code>ssacl-bench --closed --json --output mine.json</code> measures the set that may be put "
+    fputs("</pre>\n<p><code>ssacl-bench --closed --output mine.json</code> measures the set that may be put "
           "side by side; <code>ssacl-bench compare theirs.json mine.json</code> does so, with how sure each ratio "
           "is.</p>\n"
           "<h2>What the columns say</h2>\n<dl>\n", out);
@@ -176,6 +176,8 @@ void page_write(FILE *out, const json_t *rows, const char *command)
         put_facts(out, devices.row[d]);
         put_tables(out, rows, devices.row[d]);
     }
+    if (devices.count == MAX_CHART_DEVICES)
+        fprintf(out, "<p>At most %d devices are shown; the rows below have every one.</p>\n", MAX_CHART_DEVICES);
     put_explanation(out, command);
     put_rows(out, rows);
     fputs("</body></html>\n", out);

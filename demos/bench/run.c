@@ -63,10 +63,10 @@ static const char about[] =
     CLOSED_ABOUT;
 
 static const char examples[] =
-    "examples:\n  ssacl-bench all --device all --output mine.json --json --html mine.html\n"
+    "examples:\n  ssacl-bench all --device all --output mine.json --html mine.html\n"
     "  ssacl-bench attention --device cpu --length 4096 --ratio 0.125\n"
     "  ssacl-bench gemm --filter 'out 256 dw'\n"
-    "  ssacl-bench --closed --json --output mine.json\n"
+    "  ssacl-bench --closed --output mine.json\n"
     "  ssacl-bench --compare theirs.json mine.json\n"
     "  ssacl-bench show theirs.json mine.json --html both.html\n\n"
     "exit status: 0 all right, 1 a wrong or failed case, 2 usage, 130 stopped (what was finished is written)\n";
