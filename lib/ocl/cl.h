@@ -11,7 +11,8 @@
     X(clCreateContext) X(clRetainContext) X(clReleaseContext) \
     X(clCreateCommandQueue) X(clRetainCommandQueue) X(clReleaseCommandQueue) X(clGetCommandQueueInfo) \
     X(clCreateBuffer) X(clRetainMemObject) X(clReleaseMemObject) X(clGetMemObjectInfo) \
-    X(clCreateProgramWithSource) X(clBuildProgram) X(clGetProgramBuildInfo) X(clReleaseProgram) \
+    X(clCreateProgramWithSource) X(clCreateProgramWithBinary) X(clBuildProgram) X(clGetProgramInfo) \
+    X(clGetProgramBuildInfo) X(clReleaseProgram) \
     X(clCreateKernel) X(clReleaseKernel) X(clSetKernelArg) X(clGetKernelWorkGroupInfo) \
     X(clEnqueueNDRangeKernel) X(clEnqueueReadBuffer) X(clEnqueueWriteBuffer) X(clEnqueueCopyBuffer) \
     X(clEnqueueFillBuffer) X(clEnqueueMapBuffer) X(clEnqueueUnmapMemObject) \
@@ -45,7 +46,9 @@ int ssa_cl_load(void);
 #define clReleaseMemObject ssa_cl.clReleaseMemObject
 #define clGetMemObjectInfo ssa_cl.clGetMemObjectInfo
 #define clCreateProgramWithSource ssa_cl.clCreateProgramWithSource
+#define clCreateProgramWithBinary ssa_cl.clCreateProgramWithBinary
 #define clBuildProgram ssa_cl.clBuildProgram
+#define clGetProgramInfo ssa_cl.clGetProgramInfo
 #define clGetProgramBuildInfo ssa_cl.clGetProgramBuildInfo
 #define clReleaseProgram ssa_cl.clReleaseProgram
 #define clCreateKernel ssa_cl.clCreateKernel

@@ -288,6 +288,7 @@ static const struct ssa_backend ocl_backend = {
 struct finding {
     const char *id;
     struct ssa_device_info info;
+    cl_platform_id platform;
     cl_device_id device;
     int err; /* of describing it */
 };
@@ -302,13 +303,14 @@ static bool find_one(void *cookie, int p, int i, cl_platform_id platform, cl_dev
     f->info = (struct ssa_device_info){0};
     snprintf(f->info.id, sizeof f->info.id, "%s", name);
     f->err = describe(platform, id, &f->info);
+    f->platform = platform;
     f->device = id;
     return true;
 }
 
 /* A device around a context and a queue, which it takes over (also when it fails). */
-static int adopt(struct ssa_device **device, const struct ssa_device_info *info, cl_context context, cl_device_id id,
-                 cl_command_queue queue)
+static int adopt(struct ssa_device **device, const struct ssa_device_info *info, cl_context context,
+                 cl_platform_id platform, cl_device_id id, cl_command_queue queue)
 {
     cl_command_queue_properties properties = 0;
     cl_int code;
@@ -327,6 +329,7 @@ static int adopt(struct ssa_device **device, const struct ssa_device_info *info,
     TRY(ocl_check(clGetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL),
                   "device: clGetCommandQueueInfo"));
     d->out_of_order = properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE;
+    ocl_identify(d, platform);
     d->absent = clCreateBuffer(context, CL_MEM_READ_WRITE, 64, NULL, &code);
     TRY(ocl_check(code, "device: clCreateBuffer"));
 done:
@@ -358,7 +361,7 @@ int ssa_ocl_open(struct ssa_device **device, const char *id)
         snprintf(what, sizeof what, "device %s: clCreateCommandQueue", id);
         return ocl_check(code, what);
     }
-    return adopt(device, &f.info, context, f.device, queue);
+    return adopt(device, &f.info, context, f.platform, f.device, queue);
 }
 
 /* ---- ocl.h: the caller's own objects ---- */
@@ -384,7 +387,7 @@ int ssa_ocl_device_wrap(struct ssa_device **device, cl_context context, cl_devic
         clReleaseContext(context);
         TRY(ocl_check(code, "ocl_device_wrap: clRetainCommandQueue"));
     }
-    TRY(adopt(device, &info, context, id, queue));
+    TRY(adopt(device, &info, context, platform, id, queue));
     ssa_tuning_find(*device);
 done:
     return err;

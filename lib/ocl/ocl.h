@@ -18,6 +18,9 @@ struct ocl_device {
     bool no_library_gemm;        /* CLBlast is missing or failed: our own kernels serve */
     cl_mem absent;               /* stands in for absent tensors: some drivers dislike NULL */
     struct ocl_program *programs;
+    char identity[1024];         /* all that a built program depends on besides its text; "": none is kept */
+    int binaries;                /* of binary.c: whether they are worth keeping, and what one saves in seconds */
+    double binary_saves;
 };
 
 static inline struct ocl_device *ocl(const struct ssa_device *device)
@@ -40,6 +43,11 @@ int ocl_ordered(struct ocl_device *device, cl_int code, const char *what);
 int ocl_kernel(struct ocl_device *device, const struct ssa_launch *launch, cl_kernel *kernel);
 void ocl_programs_release(struct ocl_device *device);
 int ocl_identity(struct ssa_device *device, const char *file, char **text);
+
+/* binary.c: built programs kept on disk. A program or NULL; then build it from source and let it be kept. */
+void ocl_identify(struct ocl_device *device, cl_platform_id platform); /* sets `identity` */
+cl_program ocl_binary_load(struct ocl_device *device, const char *options, const char *text);
+void ocl_binary_keep(struct ocl_device *device, const char *options, const char *text, cl_program program);
 
 /* gemm.c: CLBlast. */
 int ocl_gemm(struct ssa_device *device, const struct ssa_gemm *gemm);

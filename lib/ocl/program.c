@@ -1,4 +1,5 @@
-/* Kernels, built on first use per (file, constants) and kept until the device closes. */
+/* Kernels, built on first use per (file, constants), or taken from the cache of binary.c, and kept until the device
+ * closes. */
 #include "ocl.h"
 #include "source.h"
 
@@ -14,6 +15,7 @@ struct ocl_program {
     char file[48], options[MAX_OPTIONS];
     char way[80]; /* for ssa_device_path() */
     cl_program program;
+    bool cached; /* came from the cache */
     struct {
         char name[48];
         cl_kernel kernel;
@@ -82,39 +84,56 @@ static int build_error(struct ocl_device *d, cl_program program, const char *fil
     return err;
 }
 
-static int build(struct ocl_device *d, const char *file, const char *options, cl_program *program)
+static int build_source(struct ocl_device *d, const char *file, const char *text, const char *options,
+                        cl_program *program)
 {
-    const char *directory = getenv("SSACL_CL_DIR");
-    char all_options[MAX_OPTIONS + 1100], *owned = NULL;
-    const char *text;
     cl_int code;
-    int err = SSA_OK;
-
-    *program = NULL;
-    if (directory && *directory) {
-        char name[64];
-        snprintf(name, sizeof name, "%s.cl", file);
-        TRY(read_source(directory, name, &owned));
-        snprintf(all_options, sizeof all_options, "%s -I%s", options, directory);
-        text = owned;
-    } else {
-        snprintf(all_options, sizeof all_options, "%s", options);
-        text = embedded_source(file);
-        if (!text)
-            TRY(ssa_fail(SSA_EUNSUPPORTED, "cl/%s.cl is not part of this library", file));
-    }
+    int err;
     *program = clCreateProgramWithSource(d->context, 1, &text, NULL, &code);
     TRY(ocl_check(code, "program: clCreateProgramWithSource"));
-    code = clBuildProgram(*program, 1, &d->id, all_options, NULL, NULL);
+    code = clBuildProgram(*program, 1, &d->id, options, NULL, NULL);
     if (code != CL_SUCCESS)
-        TRY(build_error(d, *program, file, all_options, code));
-    ssa_log(SSA_LOG_DEBUG, "built cl/%s.cl %s", file, all_options);
+        TRY(build_error(d, *program, file, options, code));
+    ssa_log(SSA_LOG_DEBUG, "built cl/%s.cl %s", file, options);
 done:
-    free(owned);
     if (err && *program) {
         clReleaseProgram(*program);
         *program = NULL;
     }
+    return err;
+}
+
+/* Never cached: the driver reads the files that are included. */
+static int build_from_directory(struct ocl_device *d, const char *directory, struct ocl_program *p)
+{
+    char options[MAX_OPTIONS + 1100], name[64], *text;
+    snprintf(name, sizeof name, "%s.cl", p->file);
+    int err = read_source(directory, name, &text);
+    snprintf(options, sizeof options, "%s -I%s", p->options, directory);
+    if (!err)
+        err = build_source(d, p->file, text, options, &p->program);
+    free(text);
+    return err;
+}
+
+/* `anew`: what is cached did not work. */
+static int build(struct ocl_device *d, struct ocl_program *p, bool anew)
+{
+    const char *directory = getenv("SSACL_CL_DIR");
+    if (directory && *directory)
+        return build_from_directory(d, directory, p);
+    const char *text = embedded_source(p->file);
+    if (!text)
+        return ssa_fail(SSA_EUNSUPPORTED, "cl/%s.cl is not part of this library", p->file);
+    p->program = anew ? NULL : ocl_binary_load(d, p->options, text);
+    p->cached = p->program;
+    if (p->cached) {
+        ssa_log(SSA_LOG_DEBUG, "cl/%s.cl %s from the cache", p->file, p->options);
+        return SSA_OK;
+    }
+    int err = build_source(d, p->file, text, p->options, &p->program);
+    if (!err)
+        ocl_binary_keep(d, p->options, text, p->program);
     return err;
 }
 
@@ -129,7 +148,7 @@ static int find_program(struct ocl_device *d, const char *file, const char *opti
             return ssa_fail(SSA_ENOMEM, "program: out of host memory");
         snprintf(p->file, sizeof p->file, "%s", file);
         snprintf(p->options, sizeof p->options, "%s", options);
-        int err = build(d, file, options, &p->program);
+        int err = build(d, p, false);
         if (err) {
             free(p);
             return err;
@@ -141,12 +160,31 @@ static int find_program(struct ocl_device *d, const char *file, const char *opti
     return SSA_OK;
 }
 
+/* Some drivers take a binary and then have no kernel in it: the program is built from source after all. */
+static int create_kernel(struct ocl_device *d, struct ocl_program *p, const char *name, cl_kernel *kernel)
+{
+    char what[96];
+    cl_int code;
+    *kernel = clCreateKernel(p->program, name, &code);
+    if (code != CL_SUCCESS && p->cached) {
+        struct ocl_program other = *p;
+        int err = build(d, &other, true);
+        if (err)
+            return err;
+        clReleaseProgram(p->program); /* kernels made of it keep it alive */
+        p->program = other.program;
+        p->cached = false;
+        *kernel = clCreateKernel(p->program, name, &code);
+    }
+    snprintf(what, sizeof what, "cl/%s.cl: clCreateKernel(%s)", p->file, name);
+    return ocl_check(code, what);
+}
+
 int ocl_kernel(struct ocl_device *d, const struct ssa_launch *l, cl_kernel *kernel)
 {
-    char options[MAX_OPTIONS], what[96];
+    char options[MAX_OPTIONS];
     struct ocl_program *p = NULL;
     int i = 0;
-    cl_int code;
 
     write_options(d, l, options);
     int err = find_program(d, l->file ? l->file : l->kernel, options, &p);
@@ -161,9 +199,7 @@ int ocl_kernel(struct ocl_device *d, const struct ssa_launch *l, cl_kernel *kern
     if (i == MAX_KERNELS)
         return ssa_fail(SSA_EUNSUPPORTED, "cl/%s.cl has more than %d kernels", p->file, MAX_KERNELS);
     if (!p->kernels[i].kernel) {
-        p->kernels[i].kernel = clCreateKernel(p->program, l->kernel, &code);
-        snprintf(what, sizeof what, "cl/%s.cl: clCreateKernel(%s)", p->file, l->kernel);
-        if ((err = ocl_check(code, what)))
+        if ((err = create_kernel(d, p, l->kernel, &p->kernels[i].kernel)))
             return err;
         snprintf(p->kernels[i].name, sizeof p->kernels[i].name, "%s", l->kernel);
     }

@@ -30,6 +30,8 @@
     X(clBuildProgram, (cl_program p, cl_uint n, const cl_device_id *ids, const char *options, \
                        void(CL_CALLBACK * notify)(cl_program, void *), void *data), \
       (p, n, ids, options, notify, data)) \
+    X(clGetProgramInfo, (cl_program p, cl_program_info what, size_t size, void *value, size_t *got), \
+      (p, what, size, value, got)) \
     X(clGetProgramBuildInfo, (cl_program p, cl_device_id d, cl_program_build_info what, size_t size, void *value, \
                               size_t *got), (p, d, what, size, value, got)) \
     X(clSetKernelArg, (cl_kernel k, cl_uint i, size_t size, const void *value), (k, i, size, value)) \
@@ -63,6 +65,9 @@
     X(clCreateProgramWithSource, cl_program, \
       (cl_context c, cl_uint n, const char **texts, const size_t *lengths, cl_int *code), \
       (c, n, texts, lengths, code)) \
+    X(clCreateProgramWithBinary, cl_program, \
+      (cl_context c, cl_uint n, const cl_device_id *ids, const size_t *lengths, const unsigned char **binaries, \
+       cl_int *status, cl_int *code), (c, n, ids, lengths, binaries, status, code)) \
     X(clCreateKernel, cl_kernel, (cl_program p, const char *name, cl_int *code), (p, name, code))
 
 /* Retain and release move the count of what is alive; they are never made to fail. */

@@ -1,14 +1,18 @@
 /* Every OpenCL call of a small piece of training fails once, and once from then on: each time an error in words or
  * the right result, and nothing leaked. */
 #include "../harness.h"
+#define SSA_CL_NO_NAMES /* the loader's own functions below */
 #include "fault.h"
+#include "ocl/ocl.h"
 #include "ssacl/ocl.h"
+#include "store.h"
 
 #include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { ROWS = 24, WIDTH = 16, HEADS = 2, OUT = 8, TRIES = 6, RESULTS = ROWS * OUT + ROWS * WIDTH + WIDTH * OUT + 1 };
 
@@ -247,6 +251,72 @@ START_TEST(self_test)
 }
 END_TEST
 
+/* ---- built programs from the cache ---- */
+
+/* An empty cache, but for the verdict that binaries are worth keeping, whatever this driver is like. */
+static void empty_cache(void)
+{
+    static const char verdict[] = "yes: 1000 seconds saved";
+    struct ssa_device *d;
+    ssa_store_trim(0);
+    arm(NULL, 0, false, 0);
+    OK(ssa_device_open(&d, "opencl:0:0"));
+    ck_assert(ssa_store_put("binaries", ocl(d)->identity, verdict, sizeof verdict));
+    ssa_device_close(d);
+}
+
+/* What fails on the way to a binary and back costs time, nothing else. */
+static const struct {
+    const char *function;
+    int code;
+} harmless[] = {
+    {"clGetProgramInfo", CL_OUT_OF_HOST_MEMORY},
+    {"clCreateProgramWithBinary", CL_INVALID_BINARY},
+    {"clBuildProgram", CL_BUILD_PROGRAM_FAILURE},
+    {"clCreateKernel", CL_INVALID_PROGRAM_EXECUTABLE},
+};
+
+static void check_harmless(size_t f, bool warm, unsigned long nth, bool onwards)
+{
+    float results[RESULTS];
+    empty_cache();
+    if (warm)
+        OK(run(results));
+    ck_assert(arm(harmless[f].function, nth, onwards, harmless[f].code));
+    OK(run(results));
+    ck_assert_mem_eq(results, expected, sizeof results);
+    ck_assert_msg(!alive(), "%s, call %lu: %ld objects leaked", harmless[f].function, nth, alive());
+    arm(NULL, 0, false, 0);
+    OK(run(results)); /* what was made anew is there now */
+    ck_assert_mem_eq(results, expected, sizeof results);
+    if (warm && !onwards)
+        ck_assert_uint_eq(count("clCreateProgramWithSource"), 0);
+}
+
+START_TEST(cached)
+{
+    char folder[] = "/tmp/ssacl-test-XXXXXX", *before = getenv("SSACL_CACHE_DIR");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    setenv("SSACL_CACHE_DIR", folder, 1);
+    arm(NULL, 0, false, 0);
+    OK(run(expected));
+    unsetenv("SSACL_CACHE");
+    for (size_t f = 0; f < sizeof harmless / sizeof *harmless; f++)
+        for (unsigned long nth = 1; nth <= 4; nth += 3) {
+            if (f > 1) { /* else a failure of its own, that of building from source */
+                check_harmless(f, true, nth, false);
+                continue;
+            }
+            check_harmless(f, f == 1, nth, false);
+            check_harmless(f, f == 1, nth, true);
+        }
+    ssa_store_trim(0);
+    ck_assert_int_eq(rmdir(folder), 0);
+    setenv("SSACL_CACHE_DIR", before, 1);
+    setenv("SSACL_CACHE", "0", 1);
+}
+END_TEST
+
 /* ---- the caller's objects ---- */
 
 /* Commands on an out-of-order queue are kept apart by barriers, one each at least. */
@@ -302,5 +372,5 @@ int main(void)
         fprintf(stderr, "the loader did not take the layer of $OPENCL_LAYERS\n");
         return EXIT_FAILURE;
     }
-    return test_run_alone("fault", (const TTest *const[]){sweep, self_test, barriers, NULL});
+    return test_run_alone("fault", (const TTest *const[]){sweep, cached, self_test, barriers, NULL});
 }
