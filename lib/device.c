@@ -37,10 +37,13 @@ static bool contains(const char *text, const char *part)
     return false;
 }
 
-/* GPUs before other OpenCL devices before the host; among equals the one with the most memory, then the first. */
-static int rank(const struct ssa_device_info *d)
+double ssa_device_score(const struct ssa_device_info *d)
 {
-    return d->kind == SSA_DEVICE_GPU ? 3 : d->kind == SSA_DEVICE_ACCELERATOR ? 2 : d->kind == SSA_DEVICE_CPU ? 1 : 0;
+    /* A GPU that shares the host's memory has the most of it, and is 6 to 10 times slower than one with its own. */
+    static const double classes[] = {[SSA_DEVICE_HOST] = 0, [SSA_DEVICE_CPU] = 1e8, [SSA_DEVICE_ACCELERATOR] = 2e8,
+                                     [SSA_DEVICE_GPU] = 4e8};
+    const double memory = (double)d->memory / 1048576;
+    return classes[d->kind] - (d->kind == SSA_DEVICE_GPU && d->unified ? 1e8 : 0) + (memory < 1e8 ? memory : 1e8 - 1);
 }
 
 static const struct ssa_device_info *best(const struct ssa_device_info *list, int n, bool host_too)
@@ -49,7 +52,7 @@ static const struct ssa_device_info *best(const struct ssa_device_info *list, in
     for (const struct ssa_device_info *d = list; d < list + n; d++) {
         if (!host_too && d->kind == SSA_DEVICE_HOST)
             continue;
-        if (!top || rank(d) > rank(top) || (rank(d) == rank(top) && d->memory > top->memory))
+        if (!top || ssa_device_score(d) > ssa_device_score(top))
             top = d;
     }
     return top;
@@ -82,6 +85,13 @@ static int no_device(const struct ssa_device_info *list, int n, const char *name
     return ssa_fail(SSA_ENODEVICE, "no device \"%s\"; there are: %s", name, there);
 }
 
+int ssa_device_find(const struct ssa_device_info *list, int count, const char *name, int *index)
+{
+    const struct ssa_device_info *d = find(list, count, name);
+    *index = d ? (int)(d - list) : -1;
+    return d ? SSA_OK : no_device(list, count, name);
+}
+
 int ssa_device_open(struct ssa_device **device, const char *name)
 {
     struct ssa_device_info list[MAX_DEVICES];
@@ -91,7 +101,7 @@ int ssa_device_open(struct ssa_device **device, const char *name)
     *device = NULL;
     if (!name || !strcmp(name, "auto")) {
         name = getenv("SSACL_DEVICE");
-        from = name && *name ? "$SSACL_DEVICE" : "auto: GPUs first, then other OpenCL devices, then the host backend";
+        from = name && *name ? "$SSACL_DEVICE" : "auto: the highest score";
         if (!name || !*name)
             name = "auto";
     }
@@ -100,14 +110,15 @@ int ssa_device_open(struct ssa_device **device, const char *name)
     } else {
         if ((err = ssa_device_list(list, MAX_DEVICES, &n)))
             return err;
-        const struct ssa_device_info *d = find(list, n < MAX_DEVICES ? n : MAX_DEVICES, name);
-        if (!d)
-            return no_device(list, n < MAX_DEVICES ? n : MAX_DEVICES, name);
+        if ((err = ssa_device_find(list, n < MAX_DEVICES ? n : MAX_DEVICES, name, &n)))
+            return err;
+        const struct ssa_device_info *d = &list[n];
         err = d->kind == SSA_DEVICE_HOST ? ssa_host_open(device) : ssa_ocl_open(device, d->id);
     }
     if (!err)
-        ssa_log(SSA_LOG_INFO, "device %s: %s on %s, %d units (%s)", (*device)->info.id, (*device)->info.name,
-                (*device)->info.platform, (*device)->info.units, from);
+        ssa_log(SSA_LOG_INFO, "device %s: %s on %s, %d units, score %.0f (%s)", (*device)->info.id,
+                (*device)->info.name, (*device)->info.platform, (*device)->info.units,
+                ssa_device_score(&(*device)->info), from);
     if (!err)
         ssa_tuning_find(*device);
     return err;

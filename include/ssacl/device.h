@@ -32,7 +32,8 @@ struct ssa_device_info {
     char platform[128];      /**< "ssacl" for the host backend */
     char vendor[64];
     char driver[64];
-    size_t reserved[7];
+    size_t unified;          /**< 1: an OpenCL device that works in the host's memory, as integrated GPUs do */
+    size_t reserved[6];
 };
 
 /** Lists every device of this machine, the host backend last. Writes at most `capacity` entries and the number
@@ -40,11 +41,18 @@ struct ssa_device_info {
  *  list then holds the host backend alone and the log says why. */
 SSA_API int ssa_device_list(struct ssa_device_info *list, int capacity, int *count);
 
+/** What "auto" goes by, the highest: 4e8 for a GPU with its own memory, 3e8 for one in the host's, 2e8 for other
+ *  accelerators, 1e8 for CPUs under OpenCL, 0 for the host backend; and the memory in MiB. */
+SSA_API double ssa_device_score(const struct ssa_device_info *info);
+
+/** Which of a list ssa_device_open() would take by this name; SSA_ENODEVICE and -1 if none. $SSACL_DEVICE is not looked
+ *  at. */
+SSA_API int ssa_device_find(const struct ssa_device_info *list, int count, const char *name, int *index);
+
 /**
  * Opens a device.
  *
- * @param name "auto" or NULL: $SSACL_DEVICE if set, else the best GPU (most memory), else another OpenCL device,
- *             else the host backend; the choice and its reason are logged.
+ * @param name "auto" or NULL: $SSACL_DEVICE if set, else the one with the highest ssa_device_score(); the choice and its reason are logged.
  *             "cpu": the host backend. "opencl": the best OpenCL device. "opencl:<platform>:<device>": by number,
  *             as listed. Anything else: the first device whose name or platform contains it (case-insensitive).
  * @return SSA_ENODEVICE if none matches (the text lists those there are), SSA_EDEVICE if its driver fails.

@@ -20,6 +20,7 @@ static int describe(cl_platform_id platform, cl_device_id id, struct ssa_device_
 {
     cl_device_type type = 0;
     cl_uint units = 0, floats = 0;
+    cl_bool unified = CL_FALSE;
     cl_ulong memory = 0, largest = 0, local = 0;
     size_t group = 0;
     const struct {
@@ -39,6 +40,8 @@ static int describe(cl_platform_id platform, cl_device_id id, struct ssa_device_
         if (err)
             return err;
     }
+    clGetDeviceInfo(id, CL_DEVICE_HOST_UNIFIED_MEMORY, sizeof unified, &unified, NULL); /* old, and may be gone */
+    d->unified = unified == CL_TRUE;
     bool cpu = type & CL_DEVICE_TYPE_CPU; /* oclgrind claims every type: take the CPU's */
     d->kind = cpu ? SSA_DEVICE_CPU : type & CL_DEVICE_TYPE_GPU ? SSA_DEVICE_GPU : SSA_DEVICE_ACCELERATOR;
     /* A CPU device whose native vector is one float runs work-items in lanes, as GPUs do (llvmpipe, which takes minutes

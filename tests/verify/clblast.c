@@ -1,9 +1,13 @@
-/* A CLBlast that computes nonsense: it leaves C as it is and says that all went well. With -DFAILS it says it failed. */
-#include <stddef.h>
+/* A CLBlast that computes nonsense: it leaves C as it is and says that all went well. With -DFAILS it says it failed, with -DABORTS it
+ * takes the process with it. */
+#include <stdlib.h>
 
 int CLBlastSgemm(void);
 int CLBlastSgemm(void)
 {
+#ifdef ABORTS
+    abort();
+#endif
 #ifdef FAILS
     return -2048;
 #else
