@@ -183,7 +183,6 @@ int main(int argc, char **argv)
         if (status >= 0)
             return status;
     }
-    prepare_drivers();
     int status = args_parse(table, &page, argc, argv);
     if (status != ARGS_GO)
         return status;
@@ -192,7 +191,8 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     json_t *report = json_pack("{si ss s[]}", "schema", DOCTOR_SCHEMA, "library", ssa_version(), "problems");
-    examine_machine(report);
+    examine_machine(report); /* the variables as the user set them */
+    prepare_drivers();
     examine_opencl(report, o.timeout);
     examine_devices(report, &o);
     bool will_do = json_is_true(json_object_get(report, "can_train"));
