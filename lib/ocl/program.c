@@ -244,18 +244,17 @@ static uint64_t hash_source(const char *file)
 int ocl_identity(struct ssa_device *device, const char *file, char **text)
 {
     const struct ocl_device *d = ocl(device);
-    const struct ssa_device_info *i = &device->info;
-    char version[256] = "", options[MAX_OPTIONS];
-    cl_platform_id platform;
-    if (clGetDeviceInfo(d->id, CL_DEVICE_PLATFORM, sizeof platform, &platform, NULL) == CL_SUCCESS)
-        clGetPlatformInfo(platform, CL_PLATFORM_VERSION, sizeof version - 1, version, NULL);
-    write_options(d, &(struct ssa_launch){0}, options);
-    size_t size = 2 * MAX_OPTIONS + 1024;
+    char options[MAX_OPTIONS];
+    size_t size = sizeof d->identity + MAX_OPTIONS + 128;
+    *text = NULL;
+    if (!*d->identity)
+        return ssa_fail(SSA_EUNSUPPORTED, "self-test: the device does not say who it is");
     *text = calloc(1, size);
     if (!*text)
         return ssa_fail(SSA_ENOMEM, "self-test: out of host memory");
-    snprintf(*text, size, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n%s %016llx", ssa_version(), i->platform, version, i->vendor,
-             i->name, i->driver, options, file ? file : "", (unsigned long long)(file ? hash_source(file) : 0));
+    write_options(d, &(struct ssa_launch){0}, options);
+    snprintf(*text, size, "%s%s\n%s %016llx", d->identity, options, file ? file : "",
+             (unsigned long long)(file ? hash_source(file) : 0));
     return SSA_OK;
 }
 
