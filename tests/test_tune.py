@@ -47,6 +47,22 @@ def whole(folder):
     assert "candidates tried" in done.stderr and ": not tuned" not in done.stderr, done.stderr
 
 
+def starts_from_file(folder):
+    """What a file has already found is never lost to a shorter run."""
+    out = os.path.join(folder, "whole.json")
+    root = check_file(out)
+    root["kernels"]["gemm"]["parameters"].update(ROWS=96, ITEMS=8)
+    with open(out, "w", encoding="utf-8") as f:
+        json.dump(root, f)
+    process = start("--device", "cpu", "--seconds", "3600", "--output", out)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)  # before any candidate, if the machine is not very fast
+    process.communicate(timeout=300)
+    found = check_file(out)["kernels"]["gemm"]["parameters"]
+    assert process.returncode in (130, -signal.SIGINT), process.returncode
+    assert os.path.exists(out + ".partial") or found == {"ROWS": 96, "ITEMS": 8}, found
+
+
 def stopped(folder):
     """Ctrl-C in the middle: the best so far is written, the exit status is 130, and the same command goes on."""
     out = os.path.join(folder, "stopped.json")
@@ -121,6 +137,7 @@ with tempfile.TemporaryDirectory() as directory:
     usage()
     unwritable(directory)
     whole(directory)
+    starts_from_file(directory)
     stopped(directory)
     damaged_state(directory)
     own_folder(directory)

@@ -60,6 +60,7 @@ static int prepare_output(struct command *c, const struct ssa_device *device)
     if (!c->output && make_folders(c->path))
         return EXIT_FAILED;
     snprintf(c->state, sizeof c->state, "%s.partial", c->path);
+    c->search.output = c->path;
     c->search.state = c->state;
     return file_check_target(c->path) || file_check_target(c->state) ? EXIT_FAILED : 0;
 }
@@ -162,7 +163,7 @@ int tune_main(int argc, char **argv)
         ARG_REAL(0, "least-gain", &least_percent, 0, 100, "P", "percent that a change must gain"),
         ARG_INT(0, "width", &c.search.options.width, 8, 256, "D", "width of a head to tune for, a multiple of 8"),
         ARG_FLAG(0, "busy", &busy, "judge by processor time: for CPU devices, where others use the machine too"),
-        ARG_FLAG(0, "fresh", &c.fresh, "begin anew where an earlier run was stopped"),
+        ARG_FLAG(0, "fresh", &c.fresh, "begin anew, neither where an earlier run was stopped nor from the file that there is"),
         ARG_FLAG('q', "quick", &quick, "small cases: to see that it works"),
         ARG_END};
     const struct args_page page = {

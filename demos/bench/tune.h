@@ -63,6 +63,7 @@ struct search {
     int units;
     double start, end;    /* of the search, by now_seconds() */
     double limit;         /* when the comparison after it should be over, too */
+    const char *output;   /* path; the search starts from what is there */
     const char *state;    /* path: written after each candidate */
     json_t *tried;        /* by configuration: the speed against the best then, or "does not fit" */
     int done, skipped;    /* candidates of this run; those that did not fit */

@@ -447,6 +447,8 @@ int search_begin(struct search *s, bool fresh, bool *resumed)
         ssa_tuning_reset(s->work.device, NULL);
         memcpy(s->list, s->work.found, sizeof s->list);
     }
+    if (!fresh && !*resumed && access(s->output, F_OK) == 0 && !ssa_tuning_load(s->work.device, s->output))
+        ssa_tuning_list(s->work.device, s->list, MAX_TUNABLES, &s->count); /* never worse than what it replaces */
     int err = search_apply(s);
     if (err) { /* what the device came with does not go together any more */
         ssa_tuning_reset(s->work.device, NULL);
