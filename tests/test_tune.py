@@ -1,9 +1,11 @@
 """ssacl-bench tune on the host backend with small cases: result, Ctrl-C and going on, targets that cannot be written.
 
-test_tune.py PROGRAM
+test_tune.py PROGRAM CL
 """
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import tempfile
 import time
 
 PROGRAM = sys.argv[1]
+SECONDS = "40"
 
 
 def run(*arguments, **variables):
@@ -125,10 +128,38 @@ def own_folder(folder):
     assert len(names) == 1 and names[0].endswith("-host.json"), names
 
 
+def wrong_candidates(folder):
+    """Kernels that are fast and wrong, or do not build, are never taken: with and without the library's own test."""
+    kernels = os.path.join(folder, "cl")
+    shutil.copytree(sys.argv[2], kernels)
+    name = os.path.join(kernels, "gemm_gpu.cl")
+    with open(name, encoding="utf-8") as f:
+        text = f.read()
+    assert "    for (int kk = 0; kk < k;" in text
+    text = text.replace("    for (int kk = 0; kk < k;", "#if DEPTH == 8\n#error no such depth\n#endif\n    "
+                        "for (int kk = SIDE == 8 ? k : 0; kk < k;")
+    with open(name, "w", encoding="utf-8") as f:
+        f.write(text)
+    for test in ("0", "1"):
+        out = os.path.join(folder, "wrong%s.json" % test)
+        done = run("--device", "opencl", "--kernel", "gemm", "--busy", "--seconds", SECONDS, "--output", out,
+                   SSACL_CL_DIR=kernels, SSACL_SHAPE="gpu", SSACL_CLBLAST_LIBRARY="", SSACL_SELFTEST=test)
+        if done.returncode and "no device" in done.stderr:
+            return print("no OpenCL device: skipped")
+        assert done.returncode == 0, done.stderr
+        with open(out, encoding="utf-8") as f:
+            found = json.load(f)["kernels"]["gemm_gpu"]["parameters"]
+        assert found["SIDE"] == 16 and found["DEPTH"] != 8, found
+        tried, refused = map(int, re.search(r"(\d+) candidates tried, (\d+) of them did not", done.stderr).groups())
+        assert refused >= 2 or tried < 5, done.stderr  # a machine that is very busy does not come to them
+    return None
+
+
 def usage():
     for arguments in (["--seconds", "0"], ["--seconds", "soon"], ["--width", "12"], ["--warp"], ["word"]):
         done = run(*arguments)
         assert done.returncode == 2 and done.stderr, (arguments, done.returncode, done.stderr)
+    assert run("--device", "cpu", "--kernel", "warp", "--output", "/tmp/ssacl-never-written.json").returncode == 1
     assert run("--device", "warp drive", "--output", "/tmp/x.json").returncode == 1
     assert "--seconds" in run("--help").stdout
 
@@ -141,3 +172,4 @@ with tempfile.TemporaryDirectory() as directory:
     stopped(directory)
     damaged_state(directory)
     own_folder(directory)
+    wrong_candidates(directory)

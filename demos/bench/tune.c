@@ -123,6 +123,9 @@ static int search(struct command *c)
     struct ssa_device_info info;
     ssa_device_get_info(s->work.device, &info);
     s->units = info.units;
+    if (next_kernel(s, -1) >= s->count)
+        return say_error("nothing to tune: no kernel of %s that is ours starts with \"%.40s\"", info.name,
+                         s->options.kernel);
     if (err)
         return failed(c, err);
     if (resumed)
@@ -152,7 +155,7 @@ static int search(struct command *c)
 
 int tune_main(int argc, char **argv)
 {
-    static struct command c = {.seconds = 300, .search = {.options = {.device = "auto", .width = 64}}};
+    static struct command c = {.seconds = 300, .search = {.options = {.device = "auto", .kernel = "", .width = 64}}};
     int quick = 0, busy = 0;
     double least_percent = 3;
     const struct arg table[] = {
@@ -161,6 +164,7 @@ int tune_main(int argc, char **argv)
         ARG_REAL('s', "seconds", &c.seconds, 1, 86400, "N", "time limit; builds under way are waited for"),
         ARG_TEXT('o', "output", &c.output, "FILE", "default: where the library looks for it, ~/.config/ssacl/tuning"),
         ARG_REAL(0, "least-gain", &least_percent, 0, 100, "P", "percent that a change must gain"),
+        ARG_TEXT('k', "kernel", &c.search.options.kernel, "NAME", "only kernels whose names start so: attention_fwd, gemm"),
         ARG_INT(0, "width", &c.search.options.width, 8, 256, "D", "width of a head to tune for, a multiple of 8"),
         ARG_FLAG(0, "busy", &busy, "judge by processor time: for CPU devices, where others use the machine too"),
         ARG_FLAG(0, "fresh", &c.fresh, "begin anew, neither where an earlier run was stopped nor from the file that there is"),

@@ -27,6 +27,7 @@ struct work_case {
 
 struct work_options {
     const char *device;
+    const char *kernel; /* only those whose names start so; "" for all */
     int width; /* of a head */
     bool quick;
 };
@@ -79,6 +80,8 @@ int search_run(struct search *s);
 /* Times the best against the defaults once more; a kernel that gained nothing goes back to its defaults. */
 int search_confirm(struct search *s);
 void search_end(struct search *s);
+/* The first kernel of `list` that is tuned here, after the one at `at` (-1: the first); s->count past the last. */
+int next_kernel(const struct search *s, int at);
 /* Puts the best so far on the device. */
 int search_apply(struct search *s);
 

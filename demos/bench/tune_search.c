@@ -73,12 +73,17 @@ int search_apply(struct search *s)
     return err;
 }
 
-/* From one kernel to the next in search.list, past those that are not tuned here: s->count at the end. */
-static int next_kernel(const struct search *s, int at)
+static bool is_tuned(const struct search *s, const char *kernel)
+{
+    bool multiplies = !strncmp(kernel, "gemm", 4);
+    return !strncmp(kernel, s->options.kernel, strlen(s->options.kernel)) && !(multiplies && s->work.library);
+}
+
+int next_kernel(const struct search *s, int at)
 {
     do
         at += at < 0 ? 1 : best_of(s, at).count;
-    while (at < s->count && s->work.library && !strncmp(s->list[at].kernel, "gemm", 4));
+    while (at < s->count && !is_tuned(s, s->list[at].kernel));
     return at;
 }
 

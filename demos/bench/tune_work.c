@@ -264,9 +264,12 @@ int work_open(struct work *w, const struct work_options *o)
     ssa_device_get_info(w->device, &info);
     ssa_tuning_list(w->device, w->found, MAX_TUNABLES, &w->found_count);
     ssa_tuning_reset(w->device, NULL);
-    if ((err = add_attention(w, o, info.gpu_shape, o->quick ? 96 : 1024, 0)) ||
-        (err = add_attention(w, o, info.gpu_shape, o->quick ? 160 : 2048, o->quick ? 40 : 512)))
+    if (strncmp(o->kernel, "gemm", 4) &&
+        ((err = add_attention(w, o, info.gpu_shape, o->quick ? 96 : 1024, 0)) ||
+         (err = add_attention(w, o, info.gpu_shape, o->quick ? 160 : 2048, o->quick ? 40 : 512))))
         return err;
+    if (!strncmp(o->kernel, "attention", 9))
+        return SSA_OK;
     err = add_linear(w, o);
     char path[160] = "";
     ssa_device_path(w->device, "linear_fwd", path, sizeof path);
