@@ -100,7 +100,7 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
     v += row0 * v_stride + kv_head * WIDTH;
     dk += row0 * dk_stride + kv_head * WIDTH;
     dv += row0 * dv_stride + kv_head * WIDTH;
-    __global const int *source_all = plan + plan[PLAN_SOURCE_AT];
+    __global const int *source_all = plan + plan[PLAN_SOURCE_AT], *own_all = plan + plan[PLAN_OWN_AT];
     const int tiles = plan[PLAN_BLOCKS] * ((plan[PLAN_BLOCK] + TILE - 1) / TILE);
     const int sources = plan[plan[PLAN_SLICE_AT] + plan[PLAN_SLICES]];
     const int tile_first = (int)((ulong)tiles * part / parts), tile_end = (int)((ulong)tiles * (part + 1) / parts);
@@ -110,13 +110,17 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
 
     for (int i = tile_first * group; i < tile_end * group; i++) {
         const struct tile t = tile_of(plan, i / group, length);
-        const int head = kv_head * group + i % group;
+        const struct tile next = tile_of(plan, (i + 1) / group, length);
+        const int head = kv_head * group + i % group, next_head = kv_head * group + (i + 1) % group;
         __global const float *q_rows = q + (row0 + t.first) * q_stride + head * WIDTH;
         __global const float *out_rows = out + (row0 + t.first) * out_stride + head * WIDTH;
         __global const float *dout_rows = dout + (row0 + t.first) * out_stride + head * WIDTH;
         __global float *dq_rows = dq + (row0 + t.first) * dq_stride + head * WIDTH;
         __global const float *lse_rows = lse + ((ulong)example * heads + head) * length + t.first;
-        __global const int *own_flags = plan + plan[PLAN_OWN_AT] + t.first;
+        __global const int *own_flags = own_all + t.first;
+        int any_own = 0, ahead = 0, next_key = 0, next_key_end = 0;
+        if (next.slice != t.slice)
+            run_of(plan, next, 0, causal, &next_key, &next_key_end);
 
         pack_tile(queries, q_rows, q_stride, t.answered, scale, width);
         pack_tile(grads, dout_rows, out_stride, t.answered, 1.0f, width);
@@ -126,19 +130,20 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
         for (int r = 0; r < TILE; r++) {
             /* A row that sees nothing has lse -inf: anything large keeps exp2 from overflowing. */
             base[r] = r < t.answered && lse_rows[r] > -INFINITY ? lse_rows[r] : 1e30f;
-            delta[r] = r < t.answered ? dot_rows(out_rows + (ulong)r * out_stride, grads + r * PITCH, width) : 0.0f;
+            any_own |= own && r < t.answered && own_flags[r];
         }
-        if (own) {
-            for (int r = 0; r < TILE; r++) {
-                const ulong at = t.first + r;
-                int seen = r < t.answered && own_flags[r];
-                own_score[r] = seen ? dot_rows(k + at * k_stride, queries + r * PITCH, width) * LOG2E : -1e30f;
-                own_slope[r] = seen ? dot_rows(v + at * v_stride, grads + r * PITCH, width) : 0.0f;
-            }
-            for (int r = 0; r < TILE; r += VW) {
-                vec p = vec_exp2(vec_load(own_score + r) - vec_load(base + r));
+        for (int r = 0; r < TILE; r += VW)
+            vec_store(delta + r, dot_rows(out_rows + (ulong)r * out_stride, out_stride, grads + r * PITCH,
+                                          t.answered - r, width));
+        if (any_own) {
+            for (int r = 0; r < t.answered; r += VW) {
+                __global const float *own_k = k + (ulong)(t.first + r) * k_stride;
+                __global const float *own_v = v + (ulong)(t.first + r) * v_stride;
+                vec s = dot_rows(own_k, k_stride, queries + r * PITCH, t.answered - r, width) * LOG2E;
+                vec d = dot_rows(own_v, v_stride, grads + r * PITCH, t.answered - r, width);
+                vec p = vec_exp2(s - vec_load(base + r));
                 vec_store(own_score + r, p);
-                vec_store(own_slope + r, p * (vec_load(own_slope + r) - vec_load(delta + r)));
+                vec_store(own_slope + r, p * (d - vec_load(delta + r)));
             }
             for (int r = 0; r < t.answered; r++) {
                 const ulong at = t.first + r;
@@ -155,6 +160,8 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
             end = min(end, key_end);
             if (causal && begin < end)
                 end = begin + visible(source_all + begin, end - begin, t.first + t.answered - 1);
+            /* Rows to prefetch with each product: the tile's own of dq, and what the next tile starts from. */
+            const int pace = (TILE * ROWS + end - begin) / max(end - begin, 1);
             for (; begin < end; begin += KEYS) {
                 __global const int *source = source_all + begin;
                 const int count = min(KEYS, end - begin), masked = causal && source[count - 1] > t.first;
@@ -176,6 +183,28 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                     for (int r = j + KEYS; r < min(j + KEYS + ROWS, end - begin); r++) {
                         prefetch_row(k + (ulong)source[r] * k_stride, width);
                         prefetch_row(v + (ulong)source[r] * v_stride, width);
+                    }
+                    for (int due = min(ahead + pace, TILE); ahead < due; ahead++) {
+                        prefetch_row(dq_rows + (ulong)min(ahead, t.count - 1) * dq_stride, width);
+                        if (ahead < min(next_key_end - next_key, KEYS)) {
+                            const ulong at = source_all[next_key + ahead];
+                            prefetch_row(k + at * k_stride, width);
+                            prefetch_row(v + at * v_stride, width);
+                            prefetch_row(dk + at * dk_stride, width);
+                            prefetch_row(dv + at * dv_stride, width);
+                        }
+                        if (ahead >= next.answered)
+                            continue;
+                        const ulong at = next.first + ahead;
+                        prefetch_row(q + (row0 + at) * q_stride + next_head * WIDTH, width);
+                        prefetch_row(out + (row0 + at) * out_stride + next_head * WIDTH, width);
+                        prefetch_row(dout + (row0 + at) * out_stride + next_head * WIDTH, width);
+                        if (own && own_all[at]) {
+                            prefetch_row(k + at * k_stride, width);
+                            prefetch_row(v + at * v_stride, width);
+                            prefetch_row(dk + at * dk_stride, width);
+                            prefetch_row(dv + at * dv_stride, width);
+                        }
                     }
                     const int from = masked ? max(source[j] - t.first, 0) : 0, left = t.answered - from;
                     product_rows(rows, scores + j * TILE + from, TILE, 1, grads + from * PITCH, left, REPLACE, rows,

@@ -4,8 +4,9 @@
  *
  * Shapes   q, out [batch, length, heads, D]; k, v [batch, length, heads / group, D], rows *_stride apart;
  *          lse [batch, heads, length]; plan: see plan.h, examples plan_stride apart (0: one for all).
- * Grid     (tiles, batch * heads): a work-item owns a tile of TILE queries of one head, walks its keys in blocks with
- *          a running maximum, and answers its rows, padding included.
+ * Grid     (items, batch * heads): a work-item owns every items-th tile of TILE queries of one head, there and back so
+ *          that all items of a causal head cost the same, walks each one's keys in blocks with a running maximum, and
+ *          answers its rows, padding included.
  * Macros   D: the head width, else the parameter `width`; TILE, KEYS: below and attention_tile.h.
  *
  * Lab book. Percent of the FMA peak (117 GFLOP/s a core), PoCL 3.1 on two cores with AVX-512, H8 D64 N2048 k512 in rows
@@ -73,7 +74,7 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                             TENSOR(float, lse), TENSOR(const int, plan), const ulong plan_stride, const int length,
                             const int heads, const int group, const int width, const int q_stride, const int k_stride,
                             const int v_stride, const int out_stride, const int causal, const float scale,
-                            const int tiles)
+                            const int tiles, const int items)
 {
     BIND(const float, q);
     BIND(const float, k);
@@ -85,71 +86,99 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
     float keys[KEYS * WIDTH_MAX] ALIGNED, values[KEYS * WIDTH_MAX] ALIGNED, scores[KEYS * TILE] ALIGNED;
     float m[TILE] ALIGNED, l[TILE] ALIGNED, change[TILE] ALIGNED;
 
-    /* Late tiles of a causal head cost most: first. */
-    const int id = causal ? tiles - 1 - (int)get_global_id(0) : (int)get_global_id(0);
     const int head = (int)(get_global_id(1) % heads), example = (int)(get_global_id(1) / heads);
+    const ulong row0 = (ulong)example * length;
     plan += plan_stride * example;
-    const struct tile t = tile_of(plan, id, length);
-    const ulong row = (ulong)example * length + t.first;
-    q += row * q_stride + head * WIDTH;
-    out += row * out_stride + head * WIDTH;
-    lse += ((ulong)example * heads + head) * length + t.first;
-    k += (ulong)example * length * k_stride + head / group * WIDTH;
-    v += (ulong)example * length * v_stride + head / group * WIDTH;
-    __global const int *source_all = plan + plan[PLAN_SOURCE_AT], *own = plan + plan[PLAN_OWN_AT] + t.first;
+    q += row0 * q_stride + head * WIDTH;
+    out += row0 * out_stride + head * WIDTH;
+    lse += ((ulong)example * heads + head) * length;
+    k += row0 * k_stride + head / group * WIDTH;
+    v += row0 * v_stride + head / group * WIDTH;
+    __global const int *source_all = plan + plan[PLAN_SOURCE_AT], *own_all = plan + plan[PLAN_OWN_AT];
 
-    pack_tile(queries, q, q_stride, t.answered, scale * LOG2E, width);
-    transpose_tile(queries_t, queries, t.answered, 1.0f, width);
-    for (int r = 0; r < TILE; r++) {
-        m[r] = -1e30f;
-        l[r] = 0.0f;
-        if (r >= t.count)
-            continue;
-        if (r < t.answered && own[r]) {
-            m[r] = dot_rows(k + (ulong)(t.first + r) * k_stride, queries + r * PITCH, width);
-            l[r] = 1.0f;
-            pack_row(answer + r * PITCH, v + (ulong)(t.first + r) * v_stride, 1.0f, width);
-        } else {
-            clear_rows(answer, r, r + 1, width);
+    for (int turn = 0, tile = (int)get_global_id(0); tile < tiles; turn++) {
+        const struct tile t = tile_of(plan, causal ? tiles - 1 - tile : tile, length);
+        __global const float *q_rows = q + (ulong)t.first * q_stride;
+        __global float *out_rows = out + (ulong)t.first * out_stride, *lse_rows = lse + t.first;
+        __global const int *own = own_all + t.first;
+        tile = (turn + 1) * items + (turn % 2 ? (int)get_global_id(0) : items - 1 - (int)get_global_id(0));
+        const struct tile next = tile_of(plan, causal ? tiles - 1 - tile : tile, length);
+        int ahead = 0, any_own = 0, next_key = 0, next_key_end = 0;
+        if (next.slice != t.slice)
+            run_of(plan, next, 0, causal, &next_key, &next_key_end);
+
+        pack_tile(queries, q_rows, q_stride, t.answered, scale * LOG2E, width);
+        transpose_tile(queries_t, queries, t.answered, 1.0f, width);
+        for (int r = 0; r < TILE; r++) {
+            int seen = r < t.answered && own[r];
+            any_own |= seen;
+            m[r] = -1e30f;
+            l[r] = (float)seen;
+            if (seen)
+                pack_row(answer + r * PITCH, v + (ulong)(t.first + r) * v_stride, 1.0f, width);
+            else
+                clear_rows(answer, r, r + 1, width);
         }
-    }
+        for (int r = 0; any_own && r < t.answered; r += VW) {
+            vec score = dot_rows(k + (ulong)(t.first + r) * k_stride, k_stride, queries + r * PITCH, t.answered - r,
+                                 width);
+            vec_store(m + r, vec_select(vec_load(l + r) > vec_set(0.0f), score, vec_set(-1e30f)));
+        }
 
-    for (int run = 0, begin, end; run_of(plan, t, run, causal, &begin, &end); run++) {
-        if (causal)
-            end = begin + visible(source_all + begin, end - begin, t.first + t.answered - 1);
-        for (; begin < end; begin += KEYS) {
-            __global const int *source = source_all + begin;
-            const int count = min(KEYS, end - begin), masked = causal && source[count - 1] > t.first;
-            pack_keys(keys, k, k_stride, source, count, width);
-            pack_keys(values, v, v_stride, source, count, width);
-            for (int g = 0; g < t.answered; g += GROUP) {
-                int first = t.first + g;
-                int seen = masked ? visible(source, count, first + GROUP - 1) : count;
-                int certain = masked ? visible(source, seen, first) : count;
-                product_scores(scores + g, keys, queries_t + g, seen, width);
-                soften(scores + g, seen, certain, source, first, m + g, l + g, change + g);
-            }
-            for (int r = 0, seen = masked ? 0 : count; r < t.answered; r += ROWS) {
-                while (seen < count && source[seen] <= t.first + r + ROWS - 1)
-                    seen++;
-                for (int i = r + KEYS; i < min(r + KEYS + ROWS, end - begin); i++) {
-                    prefetch_row(k + (ulong)source[i] * k_stride, width);
-                    prefetch_row(v + (ulong)source[i] * v_stride, width);
+        for (int run = 0, begin, end; run_of(plan, t, run, causal, &begin, &end); run++) {
+            if (causal)
+                end = begin + visible(source_all + begin, end - begin, t.first + t.answered - 1);
+            /* Rows to prefetch with each product: the tile's own of out, and what the next tile starts from. */
+            const int pace = (KEYS * ROWS + end - begin) / max(end - begin, 1);
+            for (; begin < end; begin += KEYS) {
+                __global const int *source = source_all + begin;
+                const int count = min(KEYS, end - begin), masked = causal && source[count - 1] > t.first;
+                pack_keys(keys, k, k_stride, source, count, width);
+                pack_keys(values, v, v_stride, source, count, width);
+                for (int g = 0; g < t.answered; g += GROUP) {
+                    int first = t.first + g;
+                    int seen = masked ? visible(source, count, first + GROUP - 1) : count;
+                    int certain = masked ? visible(source, seen, first) : count;
+                    product_scores(scores + g, keys, queries_t + g, seen, width);
+                    soften(scores + g, seen, certain, source, first, m + g, l + g, change + g);
                 }
-                product_rows(answer + r * PITCH, scores + r, 1, TILE, values, seen, RESCALE, change + r, width);
+                for (int r = 0, seen = masked ? 0 : count; r < t.answered; r += ROWS) {
+                    while (seen < count && source[seen] <= t.first + r + ROWS - 1)
+                        seen++;
+                    for (int i = r + KEYS; i < min(r + KEYS + ROWS, end - begin); i++) {
+                        prefetch_row(k + (ulong)source[i] * k_stride, width);
+                        prefetch_row(v + (ulong)source[i] * v_stride, width);
+                    }
+                    for (int due = min(ahead + pace, TILE); ahead < due; ahead++) {
+                        prefetch_row(out_rows + (ulong)min(ahead, t.count - 1) * out_stride, width);
+                        if (ahead < min(next_key_end - next_key, KEYS)) {
+                            prefetch_row(k + (ulong)source_all[next_key + ahead] * k_stride, width);
+                            prefetch_row(v + (ulong)source_all[next_key + ahead] * v_stride, width);
+                        }
+                        if (ahead >= next.answered)
+                            continue;
+                        const ulong at = next.first + ahead;
+                        prefetch_row(q + at * q_stride, width);
+                        if (own_all[at]) {
+                            prefetch_row(k + at * k_stride, width);
+                            prefetch_row(v + at * v_stride, width);
+                        }
+                    }
+                    product_rows(answer + r * PITCH, scores + r, 1, TILE, values, seen, RESCALE, change + r, width);
+                }
             }
         }
-    }
 
-    for (int r = t.answered; r < t.count; r++)
-        l[r] = 0.0f;
-    for (int r = 0; r < t.count; r += VW) {
-        vec sum = vec_load(l + r), none = vec_set(-INFINITY);
-        vec_int seen = sum > vec_set(0.0f);
-        vec_store(change + r, vec_select(seen, 1.0f / sum, vec_set(0.0f)));
-        sum = vec_select(seen, vec_load(m + r) + vec_log2(sum), none);
-        STORE(lse + r, sum, min(VW, t.count - r));
+        for (int r = t.answered; r < t.count; r++)
+            l[r] = 0.0f;
+        for (int r = 0; r < t.count; r += VW) {
+            vec sum = vec_load(l + r), none = vec_set(-INFINITY);
+            vec_int seen = sum > vec_set(0.0f);
+            vec_store(change + r, vec_select(seen, 1.0f / sum, vec_set(0.0f)));
+            sum = vec_select(seen, vec_load(m + r) + vec_log2(sum), none);
+            STORE(lse_rows + r, sum, min(VW, t.count - r));
+        }
+        for (int r = 0; r < t.count; r++)
+            store_row(out_rows + (ulong)r * out_stride, answer + r * PITCH, change[r], width);
     }
-    for (int r = 0; r < t.count; r++)
-        store_row(out + (ulong)r * out_stride, answer + r * PITCH, change[r], width);
 }

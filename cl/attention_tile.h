@@ -184,15 +184,27 @@ INLINE void transpose_tile(float *to, const float *from, int count, float factor
         }
 }
 
-INLINE float dot_rows(__global const float *x, const float *y, int width)
+/* Lane r: row r of x times row r of y, for the first `rows` of VW. Sums across lanes are halved together: 2 VW shuffles
+ * instead of a horizontal sum for each row. */
+INLINE vec dot_rows(__global const float *x, int x_stride, const float *y, int rows, int width)
 {
-    vec sum = vec_set(0.0f);
-    int c = 0;
-    for (; c + VW <= WIDTH; c += VW)
-        sum += vec_load(x + c) * vec_load(y + c);
-    if (c < PITCH)
-        sum += vec_load_part(x + c, WIDTH - c) * vec_load(y + c);
-    return vec_sum(sum);
+    vec sum[VW];
+    for (int i = 0; i < VW; i++, x += x_stride, y += PITCH) {
+        int c = 0;
+        sum[i] = vec_set(0.0f);
+        if (i >= rows)
+            continue;
+        for (; c + VW <= WIDTH; c += VW)
+            sum[i] += vec_load(x + c) * vec_load(y + c);
+        if (c < PITCH)
+            sum[i] += vec_load_part(x + c, WIDTH - c) * vec_load(y + c);
+    }
+    UNROLL for (int left = VW / 2; left; left /= 2)
+    {
+        UNROLL for (int i = 0; i < left; i++)
+            sum[i] = vec_zip_low(sum[i], sum[i + left]) + vec_zip_high(sum[i], sum[i + left]);
+    }
+    return sum[0];
 }
 
 /* to[:] += from[:] factor */
@@ -228,7 +240,7 @@ INLINE int visible(__global const int *source, int count, int position)
     return low;
 }
 
-/* Tile `id` of a plan: `count` rows from `first`, of which the first `answered` are not padding; its block's slices. */
+/* Tile `id` of a plan, empty where there is none: `count` rows from `first`, of which the first `answered` are not padding; its block's slices. */
 struct tile {
     int first, count, answered;
     int slice, slice_end;
@@ -237,7 +249,7 @@ INLINE struct tile tile_of(__global const int *plan, int id, int length)
 {
     struct tile t;
     int block = plan[PLAN_BLOCK], tiles = (block + TILE - 1) / TILE, b = id / tiles;
-    if (b >= plan[PLAN_BLOCKS]) {
+    if (id < 0 || b >= plan[PLAN_BLOCKS]) {
         t.first = t.count = t.answered = t.slice = t.slice_end = 0;
         return t;
     }

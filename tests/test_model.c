@@ -310,6 +310,111 @@ START_TEST(initialises_alike_everywhere)
 }
 END_TEST
 
+/* ---- keys and values projected for the sampled rows alone ---- */
+
+/* The same keys as `plan`'s in two slices: a plan that the model takes the long way. */
+static void cut_in_two(struct ssa_plan *cut, const struct ssa_plan *plan, int length)
+{
+    int32_t keys[64], first = 0, end = 2;
+    int count = ssa_plan_keys(plan, 0, 0, keys);
+    int32_t starts[] = {0, 1, count};
+    OK(ssa_plan_from_layout(cut, &(struct ssa_layout){.length = length, .block = length, .slices = 2, .order = keys,
+                                                      .slice_start = starts, .first = &first, .end = &end}));
+}
+
+static double **gradients_of(struct fixture *f, const struct ssa_pass *pass, double *loss)
+{
+    int count = ssa_model_parameter_count(f->model);
+    double **all = calloc((size_t)count, sizeof *all);
+    *loss = objective(f, pass);
+    OK(ssa_model_backward(f->model, 0));
+    for (int i = 0; i < count; i++) {
+        const struct ssa_parameter *p = ssa_model_parameter(f->model, i);
+        float *g = test_read(p->grad, p->count);
+        all[i] = test_doubles(g, p->count);
+        free(g);
+    }
+    return all;
+}
+
+static void check_sampled_rows(struct ssa_device *dev, const char *name, const struct ssa_model_config *c)
+{
+    static const int keep = 0;
+    struct fixture f;
+    struct ssa_plan cut = {0};
+    double want, got;
+    open_fixture(&f, dev, c, 3, 0);
+    OK(ssa_plan_draw(&f.plan, &(struct ssa_sample){.kind = SSA_UNBIASED, .length = c->length, .keys = 3, .keep = &keep,
+                                                   .keep_count = 1, .seed = 5}));
+    cut_in_two(&cut, &f.plan, c->length);
+    struct ssa_pass pass = {.tokens = f.tokens, .targets = f.targets, .plans = f.plans, .training = 1};
+    for (int l = 0; l < 8; l++)
+        f.plans[l] = &cut;
+    double **all = gradients_of(&f, &pass, &want);
+    f.plans[0] = &f.plan; /* one layer each way */
+    double **mixed = gradients_of(&f, &pass, &got);
+    ck_assert_msg(fabs(got - want) < 1e-5 * want, "%s: loss %.9g instead of %.9g", name, got, want);
+    f.plans[1] = &f.plan;
+    objective(&f, &pass);
+    OK(ssa_model_backward(f.model, 0));
+    for (int i = 0; i < ssa_model_parameter_count(f.model); i++) {
+        const struct ssa_parameter *p = ssa_model_parameter(f.model, i);
+        test_compare(p->name, p->grad, all[i], p->count, 1e-5, 1e-4, "%s, sampled rows", name);
+        for (size_t e = 0; e < p->count; e++)
+            ck_assert_msg(fabs(mixed[i][e] - all[i][e]) <= 1e-5 + 1e-4 * fabs(all[i][e]), "%s, %s[%zu] in turn", name,
+                          p->name, e);
+        check_direction(&f, &pass, i, name);
+        free(all[i]);
+        free(mixed[i]);
+    }
+    free(all);
+    free(mixed);
+    ssa_plan_finish(&cut);
+    close_fixture(&f);
+}
+
+/* Each sequence its own keys: two sequences in one pass are two passes of one. */
+static void check_sampled_examples(struct ssa_device *dev)
+{
+    struct fixture f;
+    struct ssa_sample how = {.kind = SSA_UNBIASED, .length = tiny.length, .batch = 2, .keys = 4, .per_example = 1,
+                             .seed = 8};
+    float together[2][11], alone[11];
+    open_fixture(&f, dev, &tiny, 2, 0);
+    OK(ssa_plan_draw(&f.plan, &how));
+    f.plans[0] = f.plans[1] = &f.plan;
+    struct ssa_pass pass = {.tokens = f.tokens, .plans = f.plans};
+    OK(ssa_model_forward(f.model, &pass));
+    for (int b = 0; b < 2; b++)
+        OK(ssa_model_read_logits(f.model, b, 7, together[b]));
+    pass.batch = how.batch = 1;
+    for (int b = 0; b < 2; b++) {
+        how.first_example = (uint32_t)b;
+        OK(ssa_plan_draw(&f.plan, &how));
+        pass.tokens = f.tokens + b * tiny.length;
+        OK(ssa_model_forward(f.model, &pass));
+        OK(ssa_model_read_logits(f.model, 0, 7, alone));
+        for (int v = 0; v < 11; v++)
+            ck_assert_float_eq_tol(together[b][v], alone[v], 1e-5f);
+    }
+    close_fixture(&f);
+}
+
+START_TEST(projects_sampled_rows_alone)
+{
+    FOR_DEVICES (dev) {
+        struct ssa_model_config c = tiny;
+        check_sampled_rows(dev, "rotary, tied", &c);
+        c.kv_heads = 1;
+        c.no_bias = 1;
+        c.positions = SSA_POSITIONS_LEARNED;
+        c.bidirectional = 1;
+        check_sampled_rows(dev, "grouped, no bias, learned, encoder", &c);
+        check_sampled_examples(dev);
+    }
+}
+END_TEST
+
 /* ---- memory ---- */
 
 static size_t scratch_of(const struct ssa_device *dev)
@@ -488,6 +593,6 @@ END_TEST
 int main(void)
 {
     return test_run("model", (const TTest *const[]){matches_pytorch, finite_differences, accumulates,
-        looks_at_nothing_later, initialises_alike_everywhere, memory_is_as_foreseen, one_buffer_or_many, bad_configs,
-        refuses_what_cannot_fit, bad_passes, NULL});
+        projects_sampled_rows_alone, looks_at_nothing_later, initialises_alike_everywhere, memory_is_as_foreseen,
+        one_buffer_or_many, bad_configs, refuses_what_cannot_fit, bad_passes, NULL});
 }

@@ -3,6 +3,7 @@
  * R = batch * length rows. `norm`, `wide` and `dt` are scratch that every layer uses again: what backward needs from
  * there is computed once more rather than kept. */
 #include "internal.h"
+#include "../../cl/plan.h"
 #include "../impl.h"
 
 #include <string.h>
@@ -112,23 +113,142 @@ static int branch_begin_bwd(const struct run *r, int layer, int place, struct ss
     return r->p > 0 ? dropout_bwd(r, r->dx, r->dt, layer, place) : SSA_OK;
 }
 
-static int rope(const struct run *r, struct ssa_tensor x, int inverse)
+/* ---- queries, keys and values ----
+ *
+ * Side by side, [R, (H + 2 kv_heads) D], from one product. Where all queries see the same few keys and none its own
+ * besides, keys and values are projected for those rows alone, (x[S])W = (xW)[S]: at a quarter of the keys an eighth of
+ * a layer's GEMM work less. Then queries [R, H D] come first, keys and values [R, 2 kv_heads D] after them, each at
+ * its position; rows that were not sampled hold anything, and attention does not read them. */
+struct heads {
+    struct ssa_tensor q, k, v;
+    int q_width, kv_width, q_stride, kv_stride;
+};
+static struct heads heads_at(const struct run *r, struct ssa_tensor base, int keys)
 {
-    if (r->m->config.positions != SSA_POSITIONS_ROTARY)
-        return SSA_OK;
-    return ssa_rope(r->device, &(struct ssa_rope){.x = x, .rows = r->rows, .length = r->length,
-        .heads = r->s.heads + r->s.kv_heads, .width = r->s.head_width, .stride = r->s.qkv, .inverse = inverse,
-        .base = r->m->config.rope_base}); /* queries and keys lie side by side */
+    int q = r->s.heads * r->s.head_width, kv = 2 * r->s.kv_heads * r->s.head_width;
+    struct heads h = {.q = base, .q_width = q, .kv_width = kv, .q_stride = keys ? q : q + kv,
+                      .kv_stride = keys ? kv : q + kv};
+    h.k = ssa_tensor_add(base, (size_t)q * (size_t)(keys ? r->rows : 1));
+    h.v = ssa_tensor_add(h.k, (size_t)kv / 2);
+    return h;
 }
 
-/* Where keys and values begin in a row of qkv. */
-static size_t k_at(const struct run *r)
+/* The one set of keys that all queries of an example see, or 0. */
+static int common_keys(const int32_t *plan, int length)
 {
-    return (size_t)r->s.heads * (size_t)r->s.head_width;
+    const int32_t *slice = plan + plan[PLAN_SLICE_AT], *own = plan + plan[PLAN_OWN_AT];
+    if (plan[PLAN_LENGTH] != length || plan[PLAN_BLOCKS] != 1 || plan[PLAN_SLICES] != 1)
+        return 0;
+    for (int i = 0; i < length; i++)
+        if (own[i])
+            return 0;
+    return slice[1] - slice[0];
 }
-static size_t v_at(const struct run *r)
+
+/* How many rows of each sequence keys and values are projected for; 0: all. Gathered rows and their gradients must
+ * find room in `wide`. */
+static int sampled_keys(const struct run *r, int l)
 {
-    return k_at(r) + (size_t)r->s.kv_heads * (size_t)r->s.head_width;
+    const struct ssa_plan *plan = &r->m->plans[l];
+    long long q = r->s.heads * r->s.head_width, kv = 2 * r->s.kv_heads * r->s.head_width;
+    int keys = common_keys(plan->data, r->length);
+    for (int e = 1; e < plan->examples; e++)
+        if (common_keys(plan->data + plan->stride * (size_t)e, r->length) != keys)
+            return 0;
+    return keys * kv <= r->length * q && 2 * keys * q <= r->length * kv ? keys : 0;
+}
+
+enum move { GATHER, SCATTER, SCATTER_ADD };
+/* Between the sampled rows of `full` [R, width] and `few` [batch * keys, width]. */
+static int move_sampled(const struct run *r, int l, enum move move, struct ssa_tensor full, struct ssa_tensor few,
+                        int keys, int width)
+{
+    const struct ssa_plan *plan = &r->m->plans[l];
+    struct ssa_tensor rows = ssa_tensor_add(r->m->plan_data[l], (size_t)plan->data[PLAN_SOURCE_AT]);
+    int err = SSA_OK;
+    for (int b = 0; b < r->batch && !err; b++) {
+        err = move == GATHER
+            ? ssa_gather_rows(r->device, &(struct ssa_gather_rows){.x = full, .rows = rows, .out = few, .count = keys,
+                  .source_rows = r->length, .width = width})
+            : ssa_scatter_rows(r->device, &(struct ssa_scatter_rows){.x = few, .rows = rows, .out = full,
+                  .count = keys, .target_rows = r->length, .width = width, .accumulate = move == SCATTER_ADD});
+        full.offset += (size_t)r->length * (size_t)width;
+        few.offset += (size_t)keys * (size_t)width;
+        rows.offset += plan->examples > 1 ? plan->stride : 0;
+    }
+    return err;
+}
+
+static int rope(const struct run *r, struct heads h, int inverse)
+{
+    struct ssa_rope a = {.x = h.q, .rows = r->rows, .length = r->length, .heads = r->s.heads,
+                         .width = r->s.head_width, .stride = h.q_stride, .inverse = inverse,
+                         .base = r->m->config.rope_base};
+    bool apart = h.q_stride == h.q_width;
+    if (r->m->config.positions != SSA_POSITIONS_ROTARY)
+        return SSA_OK;
+    a.heads += apart ? 0 : r->s.kv_heads; /* queries and keys lie side by side */
+    int err = ssa_rope(r->device, &a);
+    if (err || !apart)
+        return err;
+    a.x = h.k;
+    a.heads = r->s.kv_heads;
+    a.stride = h.kv_stride;
+    return ssa_rope(r->device, &a);
+}
+
+/* qkv = norm w^T + bias, turned by their positions */
+static int project_fwd(const struct run *r, int l)
+{
+    const struct ssa_layer_parameters *p = &r->m->parameters.layers[l];
+    int keys = sampled_keys(r, l), err;
+    struct heads h = heads_at(r, at(r, r->m->activations.layers[l].qkv), keys);
+    struct ssa_linear_fwd f = {.x = r->norm, .w = VALUE(p->qkv), .bias = VALUE(p->qkv_bias), .y = h.q,
+                               .rows = r->rows, .in = r->s.width, .out = keys ? h.q_width : r->s.qkv};
+    TRY(ssa_linear_fwd(r->device, &f));
+    if (keys) {
+        f.rows = r->batch * keys;
+        f.x = r->wide;
+        f.w = ssa_tensor_add(f.w, (size_t)h.q_width * (size_t)r->s.width);
+        f.bias = ssa_tensor_add(f.bias, (size_t)h.q_width);
+        f.y = ssa_tensor_add(f.x, (size_t)f.rows * (size_t)r->s.width);
+        f.out = h.kv_width;
+        TRY(move_sampled(r, l, GATHER, r->norm, f.x, keys, r->s.width));
+        TRY(ssa_linear_fwd(r->device, &f));
+        TRY(move_sampled(r, l, SCATTER, h.k, f.y, keys, h.kv_width));
+    }
+    TRY(rope(r, h, 0));
+done:
+    return err;
+}
+
+/* The gradients of q, k, v in `wide` become those of norm, in dt, and of w and bias. */
+static int project_bwd(const struct run *r, int l)
+{
+    const struct ssa_layer_parameters *p = &r->m->parameters.layers[l];
+    int keys = sampled_keys(r, l), err;
+    struct heads h = heads_at(r, r->wide, keys);
+    struct ssa_linear_bwd b = {.x = r->norm, .w = VALUE(p->qkv), .dy = h.q, .dx = r->dt, .dw = GRAD(p->qkv),
+                               .dbias = GRAD(p->qkv_bias), .rows = r->rows, .in = r->s.width,
+                               .out = keys ? h.q_width : r->s.qkv, .accumulate = r->accumulate};
+    TRY(rope(r, h, 1));
+    TRY(ssa_linear_bwd(r->device, &b));
+    if (keys) { /* gradients of k, v are gathered to where those of q were, rows of norm to where they were */
+        const size_t q = (size_t)h.q_width, in = (size_t)r->s.width;
+        b.rows = r->batch * keys;
+        b.out = h.kv_width;
+        b.x = h.k;
+        b.w = ssa_tensor_add(b.w, q * in);
+        b.dx = ssa_tensor_add(b.x, (size_t)b.rows * in);
+        b.dw = ssa_tensor_add(b.dw, q * in);
+        b.dbias = ssa_tensor_add(b.dbias, q);
+        TRY(move_sampled(r, l, GATHER, h.k, b.dy, keys, h.kv_width));
+        TRY(move_sampled(r, l, GATHER, r->norm, b.x, keys, r->s.width));
+        TRY(ssa_linear_bwd(r->device, &b));
+        TRY(move_sampled(r, l, SCATTER_ADD, r->dt, b.dx, keys, r->s.width));
+    }
+done:
+    return err;
 }
 
 /* ---- forward ---- */
@@ -146,12 +266,12 @@ static int embed_fwd(const struct run *r)
 static int attention_fwd(const struct run *r, int l)
 {
     const struct ssa_layer_activations *a = &r->m->activations.layers[l];
-    struct ssa_tensor qkv = at(r, a->qkv);
-    return ssa_attention_fwd(r->device, &(struct ssa_attention_fwd){.q = qkv, .k = ssa_tensor_add(qkv, k_at(r)),
-        .v = ssa_tensor_add(qkv, v_at(r)), .out = at(r, a->att), .lse = at(r, a->lse), .plan = &r->m->plans[l],
-        .plan_data = r->m->plan_data[l], .batch = r->batch, .length = r->length, .heads = r->s.heads,
-        .kv_heads = r->s.kv_heads, .width = r->s.head_width, .q_stride = r->s.qkv, .k_stride = r->s.qkv,
-        .v_stride = r->s.qkv, .causal = !r->m->config.bidirectional});
+    struct heads h = heads_at(r, at(r, a->qkv), sampled_keys(r, l));
+    return ssa_attention_fwd(r->device, &(struct ssa_attention_fwd){.q = h.q, .k = h.k, .v = h.v, .out = at(r, a->att),
+        .lse = at(r, a->lse), .plan = &r->m->plans[l], .plan_data = r->m->plan_data[l], .batch = r->batch,
+        .length = r->length, .heads = r->s.heads, .kv_heads = r->s.kv_heads, .width = r->s.head_width,
+        .q_stride = h.q_stride, .k_stride = h.kv_stride, .v_stride = h.kv_stride,
+        .causal = !r->m->config.bidirectional});
 }
 
 /* x_{l+1} = mid + drop(down(gelu(up(norm2(mid))))),  mid = x_l + drop(proj(attention(norm1(x_l)))) */
@@ -159,12 +279,10 @@ static int layer_fwd(const struct run *r, int l, struct ssa_tensor out)
 {
     const struct ssa_layer_activations *a = &r->m->activations.layers[l];
     const struct ssa_layer_parameters *p = &r->m->parameters.layers[l];
-    struct ssa_tensor x = at(r, a->x), mid = at(r, a->mid), qkv = at(r, a->qkv);
+    struct ssa_tensor x = at(r, a->x), mid = at(r, a->mid);
     int err;
     TRY(norm_fwd(r, x, p->norm1_gain, p->norm1_bias, at_if(r, r->keep, a->stats1)));
-    TRY(ssa_linear_fwd(r->device, &(struct ssa_linear_fwd){.x = r->norm, .w = VALUE(p->qkv), .bias = VALUE(p->qkv_bias),
-        .y = qkv, .rows = r->rows, .in = r->s.width, .out = r->s.qkv}));
-    TRY(rope(r, qkv, 0));
+    TRY(project_fwd(r, l));
     TRY(attention_fwd(r, l));
     TRY(branch_end(r, at(r, a->att), r->s.width, p->proj, p->proj_bias, x, mid, l, DROP_ATTENTION));
     TRY(norm_fwd(r, mid, p->norm2_gain, p->norm2_bias, at_if(r, r->keep, a->stats2)));
@@ -271,17 +389,17 @@ done:
     return err;
 }
 
-/* att = attention(q, k, v): gradients of q, k, v into `wide`, side by side as in qkv */
+/* att = attention(q, k, v): gradients of q, k, v into `wide`, laid out as qkv */
 static int attention_bwd(const struct run *r, int l, struct ssa_tensor datt)
 {
     const struct ssa_layer_activations *a = &r->m->activations.layers[l];
-    struct ssa_tensor qkv = at(r, a->qkv), dqkv = r->wide;
-    return ssa_attention_bwd(r->device, &(struct ssa_attention_bwd){.q = qkv, .k = ssa_tensor_add(qkv, k_at(r)),
-        .v = ssa_tensor_add(qkv, v_at(r)), .out = at(r, a->att), .lse = at(r, a->lse), .dout = datt, .dq = dqkv,
-        .dk = ssa_tensor_add(dqkv, k_at(r)), .dv = ssa_tensor_add(dqkv, v_at(r)), .plan = &r->m->plans[l],
+    int keys = sampled_keys(r, l);
+    struct heads h = heads_at(r, at(r, a->qkv), keys), d = heads_at(r, r->wide, keys);
+    return ssa_attention_bwd(r->device, &(struct ssa_attention_bwd){.q = h.q, .k = h.k, .v = h.v, .out = at(r, a->att),
+        .lse = at(r, a->lse), .dout = datt, .dq = d.q, .dk = d.k, .dv = d.v, .plan = &r->m->plans[l],
         .plan_data = r->m->plan_data[l], .batch = r->batch, .length = r->length, .heads = r->s.heads,
-        .kv_heads = r->s.kv_heads, .width = r->s.head_width, .q_stride = r->s.qkv, .k_stride = r->s.qkv,
-        .v_stride = r->s.qkv, .causal = !r->m->config.bidirectional});
+        .kv_heads = r->s.kv_heads, .width = r->s.head_width, .q_stride = h.q_stride, .k_stride = h.kv_stride,
+        .v_stride = h.kv_stride, .causal = !r->m->config.bidirectional});
 }
 
 /* mid = x + drop(proj(att)),  att = attention(rope(qkv)),  qkv = norm1(x) w^T + bias */
@@ -296,11 +414,8 @@ static int attention_branch_bwd(const struct run *r, int l)
         .dx = datt, .dw = GRAD(p->proj), .dbias = GRAD(p->proj_bias), .rows = r->rows, .in = r->s.width,
         .out = r->s.width, .accumulate = r->accumulate}));
     TRY(attention_bwd(r, l, datt));
-    TRY(rope(r, r->wide, 1));
     TRY(norm_fwd(r, x, p->norm1_gain, p->norm1_bias, (struct ssa_tensor){0}));
-    TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.x = r->norm, .w = VALUE(p->qkv), .dy = r->wide, .dx = r->dt,
-        .dw = GRAD(p->qkv), .dbias = GRAD(p->qkv_bias), .rows = r->rows, .in = r->s.width, .out = r->s.qkv,
-        .accumulate = r->accumulate}));
+    TRY(project_bwd(r, l));
     TRY(norm_bwd(r, x, p->norm1_gain, p->norm1_bias, at(r, a->stats1), 1));
 done:
     return err;

@@ -72,9 +72,9 @@ done:
     return err;
 }
 
-int ssa_attention_fwd_check(struct ssa_device *device, const struct ssa_attention_fwd *given)
+/* What both directions are given. */
+static int check_shared(struct ssa_device *device, const char *op, const struct ssa_attention_fwd *given)
 {
-    static const char op[] = "attention_fwd";
     struct ssa_attention_fwd a = *given;
     int err;
     TRY(ssa_check_reserved(op, a.reserved, 4));
@@ -91,21 +91,23 @@ done:
     return err;
 }
 
+int ssa_attention_fwd_check(struct ssa_device *device, const struct ssa_attention_fwd *a)
+{
+    return check_shared(device, "attention_fwd", a);
+}
+
 int ssa_attention_bwd_check(struct ssa_device *device, const struct ssa_attention_bwd *given)
 {
     static const char op[] = "attention_bwd";
     struct ssa_attention_bwd a = *given;
     int err;
     TRY(ssa_check_reserved(op, a.reserved, 4));
-    TRY(check_sizes(op, a.batch, a.length, a.heads, a.kv_heads ? a.kv_heads : a.heads, a.width, a.scale));
-    TRY(check_plan(device, op, a.plan, a.plan_data, a.batch, a.length));
+    TRY(check_shared(device, op, &(struct ssa_attention_fwd){.q = a.q, .k = a.k, .v = a.v, .out = a.out, .lse = a.lse,
+        .plan = a.plan, .plan_data = a.plan_data, .batch = a.batch, .length = a.length, .heads = a.heads,
+        .kv_heads = a.kv_heads, .width = a.width, .q_stride = a.q_stride, .k_stride = a.k_stride,
+        .v_stride = a.v_stride, .out_stride = a.out_stride, .causal = a.causal, .scale = a.scale}));
     a = backward_defaults(&a);
     size_t rows = (size_t)a.batch * (size_t)a.length;
-    TRY(check_rows(device, op, "q", a.q, rows, a.heads, a.width, a.q_stride));
-    TRY(check_rows(device, op, "k", a.k, rows, a.kv_heads, a.width, a.k_stride));
-    TRY(check_rows(device, op, "v", a.v, rows, a.kv_heads, a.width, a.v_stride));
-    TRY(check_rows(device, op, "out", a.out, rows, a.heads, a.width, a.out_stride));
-    TRY(ssa_check_tensor(device, op, "lse", a.lse, rows * (size_t)a.heads, false));
     TRY(check_rows(device, op, "dout", a.dout, rows, a.heads, a.width, a.out_stride));
     TRY(check_rows(device, op, "dq", a.dq, rows, a.heads, a.width, a.dq_stride));
     TRY(check_rows(device, op, "dk", a.dk, rows, a.kv_heads, a.width, a.dk_stride));
@@ -138,12 +140,22 @@ static struct ssa_constant specialised(struct ssa_device *device, const char *fi
     return ssa_attention_trusted(device, file, backward, width, 0) ? for_width : none;
 }
 
+/* Work-items of a head in forward: tiles of one item bring each other's rows into the cache, but items must be many
+ * enough to share out evenly. */
+static int forward_items(const struct ssa_device *device, const struct ssa_attention_fwd *a, int tiles)
+{
+    long long all = (long long)tiles * a->batch * a->heads, wanted = 16LL * device->info.units;
+    int span = all < 2 * wanted ? 1 : all > 8 * wanted ? 8 : (int)(all / wanted);
+    return (tiles + span - 1) / span;
+}
+
 int ssa_attention_fwd_run(struct ssa_device *device, const struct ssa_attention_fwd *given)
 {
     struct ssa_attention_fwd a = forward_defaults(given);
     if (device->info.gpu_shape)
         return ssa_attention_fwd_gpu(device, &a);
     int tiles = count_tiles(a.plan, ssa_tuned(device, "attention_fwd", "TILE"));
+    int items = forward_items(device, &a, tiles);
     struct ssa_launch l = {
         .kernel = "attention_fwd",
         .constants = {specialised(device, "attention_fwd", false, a.width)},
@@ -151,8 +163,8 @@ int ssa_attention_fwd_run(struct ssa_device *device, const struct ssa_attention_
                  ARG_TENSOR(a.plan_data), ARG_ULONG(plan_stride(a.plan)), ARG_INT(a.length), ARG_INT(a.heads),
                  ARG_INT(a.heads / a.kv_heads), ARG_INT(a.width), ARG_INT(a.q_stride), ARG_INT(a.k_stride),
                  ARG_INT(a.v_stride), ARG_INT(a.out_stride), ARG_INT(a.causal != 0), ARG_FLOAT(a.scale),
-                 ARG_INT(tiles)},
-        .global = {(size_t)tiles, (size_t)a.batch * (size_t)a.heads},
+                 ARG_INT(tiles), ARG_INT(items)},
+        .global = {(size_t)items, (size_t)a.batch * (size_t)a.heads},
         .local = {1, 1, 1},
     };
     return ssa_launch(device, &l);
