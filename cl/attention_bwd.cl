@@ -8,7 +8,9 @@
  *          too; a work-item owns one range of each, (part, (part + phase) mod parts), and walks the tiles in order.
  *          So the work-items of one launch touch different rows of dq and different rows of dk and dv, `parts`
  *          launches do everything, and the order of every sum is fixed. own: this launch also adds the queries' own
- *          keys, whose rows of dk and dv lie anywhere: phase -1 is a launch of these alone.
+ *          keys, whose rows of dk and dv lie anywhere: phase -1 is a launch of these alone. clear: tiles clear the rows
+ *          of dk and dv at their own positions before anything is added there, which takes one part and causality, by
+ *          which no earlier tile sees them; else attention_clear has run before.
  * Macros   D: the head width, else the parameter `width`; TILE, KEYS: below and attention_tile.h.
  *
  * Lab book. As in attention_fwd.cl: PoCL, H8 D64 N2048 k512, backward, not causal / causal.
@@ -22,6 +24,10 @@
  * A causal block's products skip what no query sees: scores by groups of queries, dk and dv from the first query that
  * sees the row, dq up to the last key. The five products run at 98% of peak and take 75% of the time; adding to dk and
  * dv 5%, packing 4%, exp2 and dS 3%, the tile's own rows 6%.
+ * Few keys a tile, as in attention_fwd.cl (k256 causal; with own keys; D32 local): of the time 7% were reading q and
+ * dout, 6% delta, 3% writing dq, 3% attention_clear, packing keys and adding to dk and dv together 5%.
+ *   the next tile's rows prefetched, row sums of VW rows together                        -9% / -12% / -14%
+ *   tiles clear dk and dv as they go, instead of a pass before                           -3% of k256
  * No scratch: what splitting by queries would need, partial sums of dk and dv, the phases do without. */
 #ifndef TILE
 #define TILE 64 /* queries of a tile; this and KEYS may be tuned: lib/tuning.c */
@@ -74,7 +80,8 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                             const ulong plan_stride, const int length, const int heads, const int group,
                             const int width, const int q_stride, const int k_stride, const int v_stride,
                             const int out_stride, const int dq_stride, const int dk_stride, const int dv_stride,
-                            const int causal, const float scale, const int parts, const int phase, const int own)
+                            const int causal, const float scale, const int parts, const int phase, const int own,
+                            const int clear)
 {
     BIND(const float, q);
     BIND(const float, k);
@@ -118,6 +125,10 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
         __global float *dq_rows = dq + (row0 + t.first) * dq_stride + head * WIDTH;
         __global const float *lse_rows = lse + ((ulong)example * heads + head) * length + t.first;
         __global const int *own_flags = own_all + t.first;
+        for (int r = 0; clear && i % group == 0 && r < t.count; r++) {
+            clear_row(dk + (ulong)(t.first + r) * dk_stride, width);
+            clear_row(dv + (ulong)(t.first + r) * dv_stride, width);
+        }
         int any_own = 0, ahead = 0, next_key = 0, next_key_end = 0;
         if (next.slice != t.slice)
             run_of(plan, next, 0, causal, &next_key, &next_key_end);
@@ -202,6 +213,8 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                         if (own && own_all[at]) {
                             prefetch_row(k + at * k_stride, width);
                             prefetch_row(v + at * v_stride, width);
+                        }
+                        if (clear || (own && own_all[at])) {
                             prefetch_row(dk + at * dk_stride, width);
                             prefetch_row(dv + at * dv_stride, width);
                         }

@@ -20,7 +20,15 @@
  *   KEYS 32 or 128 instead of 64                                                       the same
  *   heads instead of tiles innermost in the grid, for local plans                      the same
  * The two products run at 98% of peak and take 75% of the time; packing 8%, exp2 and maximum 7%, the tile's own rows
- * 8%. Small local slices (D32, 64 keys a slice, own key) reach 45%: there the tile's own rows and exp2 dominate. */
+ * 8%.
+ * Few keys a tile, host backend, one thread, time against the version above in turn (k256 causal; the same with own
+ * keys; B4 N1024 D32 in local slices of 128 with own keys). Where the time went (k256): reading the tile's own rows of
+ * q 7% and writing those of out 8%, at 10 GB/s, for nothing had fetched them; packing keys only 3%.
+ *   an item owns several tiles and prefetches the next one's rows, and its own of out    -6% / -7% / -11%
+ *   own scores of VW rows summed across lanes together                                   in the above
+ *   first keys of the next block's slices prefetched                                     0 / 0 / -5%
+ *   prefetching spread over all blocks instead of the first                              the same
+ *   scores and turned queries by groups of GROUP columns instead of rows of TILE         the same */
 #ifndef TILE
 #define TILE 128 /* queries of a tile; this and KEYS may be tuned: lib/tuning.c */
 #endif

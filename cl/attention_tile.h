@@ -217,6 +217,15 @@ INLINE void add_row(__global float *to, const float *from, float factor, int wid
         vec_store_part(to + c, vec_load_part(to + c, WIDTH - c) + vec_load(from + c) * factor, WIDTH - c);
 }
 
+INLINE void clear_row(__global float *to, int width)
+{
+    int c = 0;
+    for (; c + VW <= WIDTH; c += VW)
+        vec_store(to + c, vec_set(0.0f));
+    if (c < PITCH)
+        vec_store_part(to + c, vec_set(0.0f), WIDTH - c);
+}
+
 INLINE void store_row(__global float *to, const float *from, float factor, int width)
 {
     int c = 0;

@@ -183,6 +183,12 @@ static int clear_keys(struct ssa_device *device, const struct ssa_attention_bwd 
     return ssa_launch(device, &l);
 }
 
+/* Whether the main launch clears dk and dv by itself, see cl/attention_bwd.cl. */
+static int clears_as_it_goes(const struct ssa_attention_bwd *a, int parts)
+{
+    return a->causal && parts == 1;
+}
+
 /* One launch per phase, see cl/attention_bwd.cl; `own` where it adds the own keys. */
 static int backward_phase(struct ssa_device *device, const struct ssa_attention_bwd *a, int parts, int phase, int own)
 {
@@ -195,7 +201,7 @@ static int backward_phase(struct ssa_device *device, const struct ssa_attention_
                  ARG_INT(a->heads / a->kv_heads), ARG_INT(a->width), ARG_INT(a->q_stride), ARG_INT(a->k_stride),
                  ARG_INT(a->v_stride), ARG_INT(a->out_stride), ARG_INT(a->dq_stride), ARG_INT(a->dk_stride),
                  ARG_INT(a->dv_stride), ARG_INT(a->causal != 0), ARG_FLOAT(a->scale), ARG_INT(parts), ARG_INT(phase),
-                 ARG_INT(own)},
+                 ARG_INT(own), ARG_INT(clears_as_it_goes(a, parts))},
         .global = {(size_t)parts, (size_t)a->batch * (size_t)a->kv_heads},
         .local = {1, 1, 1},
     };
@@ -222,7 +228,8 @@ int ssa_attention_bwd_run(struct ssa_device *device, const struct ssa_attention_
     if (device->info.gpu_shape)
         return ssa_attention_bwd_gpu(device, &a);
     int parts = choose_parts(device, &a);
-    TRY(clear_keys(device, &a));
+    if (!clears_as_it_goes(&a, parts))
+        TRY(clear_keys(device, &a));
     for (int phase = 0; phase < parts; phase++)
         TRY(backward_phase(device, &a, parts, phase, parts == 1));
     if (parts > 1)
