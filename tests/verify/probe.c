@@ -3,6 +3,7 @@
  * Usage: probe DEVICE [DRIVER], the latter some word to add to what tells drivers apart. */
 #include "harness.h"
 #include "ocl/ocl.h"
+#include "ssacl/tuning.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -88,6 +89,9 @@ int main(int argc, char **argv)
         return 1;
     if (argc > 2)
         strcat(ocl(device)->identity, argv[2]);
+    const char *tile = getenv("PROBE_TILE"); /* tuned parameters */
+    if (tile)
+        DO(ssa_tuning_set(device, &(struct ssa_setting){"attention_fwd", "TILE", atoi(tile)}, 1));
     run(host, want);
     timespec_get(&start, TIME_UTC);
     run(device, got);

@@ -85,6 +85,19 @@ has 'attention_bwd by portable: opencl cpu-shape (quarantined: attention_bwd D=1
 begin 'does not build, next process' 0 1 SSACL_CL_DIR=kernels
 has 'in an earlier run'
 
+# ---- tuned parameters ----
+begin 'tuned' 0 0 PROBE_TILE=64
+has 'attention_fwd by opencl cpu-shape D=16 TILE=64'
+fresh_kernels
+break_kernel attention_fwd '#if defined(TILE) && TILE == 64
+#include "vector.h"
+#define vec_exp2(x) (0.5f * vec_exp2(x))
+#endif'
+begin 'tuned, wrong' 0 1 SSACL_CL_DIR=kernels PROBE_TILE=64
+has 'warning: attention_fwd D=16 TILE=64: wrong'
+has 'the kernel with standard parameters serves'
+has 'attention_fwd by portable: opencl cpu-shape D=16 (quarantined: attention_fwd D=16 TILE=64'
+
 # ---- the GPU shape, and a library ----
 begin 'GPU shape, wrong library' 0 3 SSACL_SHAPE=gpu SSACL_CLBLAST_LIBRARY="$wrong_clblast"
 has 'warning: CLBlast TRANS_A=0 TRANS_B=1 SIZE=0: wrong, largest error inf on '
