@@ -3,7 +3,8 @@
 # whether training would work. Usage: run.sh PROGRAM CL_FOLDER CRASHING_ICD HANGING_ICD CRASHING_CLBLAST
 # Without the last four (a build without OpenCL) only what needs no OpenCL is run.
 set -u
-program=$(realpath "$1") cl=${2:-} crashing=${3:-} hanging=${4:-} clblast=${5:-}
+program=$(realpath "$1") cl=${2:+$(realpath "$2")} crashing=${3:+$(realpath "$3")} hanging=${4:+$(realpath "$4")}
+clblast=${5:+$(realpath "$5")}
 work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-doctor.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1

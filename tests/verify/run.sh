@@ -3,7 +3,7 @@
 # verdict kept for the next process and asked anew when anything it hangs on changes.
 # Usage: run.sh PROBE CL_FOLDER WRONG_CLBLAST FAILING_CLBLAST
 set -u
-probe=$1 cl=$2 wrong_clblast=$3 failing_clblast=$4
+probe=$(realpath "$1") cl=$(realpath "$2") wrong_clblast=$(realpath "$3") failing_clblast=$(realpath "$4")
 device=${SSA_TEST_DEVICE:-opencl:0:0}
 work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-verify.XXXXXX")
 trap 'rm -rf "$work"' EXIT
