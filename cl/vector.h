@@ -210,7 +210,8 @@ static inline float rsqrt(float x)
 #endif
 
 /* 2^x: round by a magic constant, then a minimax polynomial of degree 5 on [-0.5, 0.5], 1 at 0; 9e-8 relative.
- * Never build with -cl-fast-relaxed-math or -ffast-math: both fold the rounding away. x is cut to [-126, 126]. */
+ * Never build with -cl-fast-relaxed-math or -ffast-math: both fold the rounding away. x is cut to [-126, 126];
+ * the bounds come first because vec_max(a, b) is b where either is NaN, and a NaN must come out again. */
 #ifdef __OPENCL_C_VERSION__
 inline vec vec_exp2(vec x)
 #else
@@ -218,8 +219,8 @@ static inline vec vec_exp2(vec x)
 #endif
 {
     const vec magic = vec_set(12582912.0f);
-    x = vec_max(x, vec_set(-126.0f));
-    x = vec_min(x, vec_set(126.0f));
+    x = vec_max(vec_set(-126.0f), x);
+    x = vec_min(vec_set(126.0f), x);
     vec t = x + magic, f = x - (t - magic);
     vec p = vec_set(1.32647271e-3f);
     p = p * f + 9.67151265e-3f;

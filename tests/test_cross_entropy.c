@@ -114,6 +114,31 @@ START_TEST(extreme_logits)
 }
 END_TEST
 
+/* A logit that is no number makes the loss none, so that a trainer sees that its model is broken. */
+START_TEST(nan_logits)
+{
+    FOR_DEVICES (dev) {
+        for (int at = 0; at < 40; at += 13) {
+            float x[40] = {0};
+            int32_t target = 1;
+            x[at] = NAN;
+            struct ssa_tensor logits = test_from(dev, x, 40), targets = test_from_ints(dev, &target, 1);
+            struct ssa_tensor loss = test_new(dev, 1);
+            OK(ssa_tensor_fill(loss, 0, 1));
+            OK(ssa_cross_entropy(dev, &(struct ssa_cross_entropy){.logits = logits, .targets = targets, .loss = loss,
+                                                                  .rows = 1, .vocabulary = 40}));
+            float *got = test_read(loss, 1);
+            ck_assert_msg(isnan(got[0]), "%s: NaN in column %d, loss %g", dev->info.name, at,
+                          (double)got[0]);
+            free(got);
+            test_free(logits, 40);
+            test_free(targets, 1);
+            test_free(loss, 1);
+        }
+    }
+}
+END_TEST
+
 START_TEST(finite_differences)
 {
     enum { ROWS = 4, V = 17, N = ROWS * V };
@@ -165,6 +190,6 @@ END_TEST
 
 int main(void)
 {
-    return test_run("cross_entropy", (const TTest *const[]){matches_oracle, extreme_logits, finite_differences,
-                                                            bad_arguments, NULL});
+    return test_run("cross_entropy", (const TTest *const[]){matches_oracle, extreme_logits, nan_logits,
+                                                            finite_differences, bad_arguments, NULL});
 }

@@ -24,14 +24,16 @@ static struct ssa_model *make(struct ssa_device *dev, int batch, int training)
     return m;
 }
 
-/* The losses of one window under one pass's plans, drawn as ssa_evaluate() is documented to. */
-static void by_hand(struct ssa_model *m, size_t window, const struct ssa_pattern *pattern, int pass, float *losses)
+/* The losses of window number `window`, which starts at `start`, under one pass's plans, drawn as ssa_evaluate() is
+ * documented to. */
+static void window_by_hand(struct ssa_model *m, size_t window, size_t start, const struct ssa_pattern *pattern, int pass,
+                           float *losses)
 {
     int32_t tokens[N], targets[N];
     struct ssa_plan plans[LAYERS] = {{0}};
     const struct ssa_plan *pointers[LAYERS] = {NULL};
     for (size_t i = 0; i < N; i++) {
-        size_t at = window * N + i;
+        size_t at = start + i;
         tokens[i] = at + 1 < COUNT ? text[at] : 0;
         targets[i] = at + 1 < COUNT ? text[at + 1] : -1;
     }
@@ -47,6 +49,11 @@ static void by_hand(struct ssa_model *m, size_t window, const struct ssa_pattern
     OK(ssa_tensor_read(ssa_model_losses(m), losses, N));
     for (int l = 0; l < LAYERS; l++)
         ssa_plan_finish(&plans[l]);
+}
+
+static void by_hand(struct ssa_model *m, size_t window, const struct ssa_pattern *pattern, int pass, float *losses)
+{
+    window_by_hand(m, window, window * N, pattern, pass, losses);
 }
 
 static void near(double got, double want, const char *what)
@@ -162,6 +169,41 @@ START_TEST(dense_is_one_pass)
 }
 END_TEST
 
+/* Overlapping windows: each token counts where it is first held, whatever the stride; a short text is one window. */
+static void check_stride(struct ssa_device *dev, size_t count, size_t stride)
+{
+    const struct ssa_data some = {.items = text, .count = count};
+    struct ssa_model *m = make(dev, 1, 0);
+    struct ssa_evaluation how = {.pattern = &sampled, .passes = 2, .seed = 11, .stride = stride};
+    struct ssa_scores scores;
+    double singles[2], want[2] = {0};
+    size_t seen = 0;
+    OK(ssa_evaluate(m, &some, &how, &scores, NULL, singles));
+    for (size_t w = 0; seen < count - 1; w++) {
+        float losses[N];
+        size_t from = seen;
+        for (int pass = 0; pass < 2; pass++) {
+            window_by_hand(m, w, w * stride, &sampled, pass, losses);
+            for (seen = from; seen < count - 1 && seen < w * stride + N; seen++)
+                want[pass] += (double)losses[seen - w * stride] / (double)(count - 1);
+        }
+    }
+    near(singles[0], want[0], "stride, first pass");
+    near(singles[1], want[1], "stride, second pass");
+    ck_assert_uint_eq(scores.tokens, count - 1);
+    ssa_model_destroy(m);
+}
+
+START_TEST(windows_overlap)
+{
+    static const size_t strides[] = {1, 5, N / 2, N - 1, N}, counts[] = {2, N, N + 1, N + 2, COUNT};
+    FOR_DEVICES (dev)
+        for (int s = 0; s < 5; s++)
+            for (int c = 0; c < 5; c++)
+                check_stride(dev, counts[c], strides[s]);
+}
+END_TEST
+
 static void count_calls(void *cookie, double done)
 {
     *(double *)cookie = done;
@@ -181,6 +223,7 @@ START_TEST(bad_input)
     BAD(SSA_EINVAL, "passes is 1001", &data, .passes = 1001);
     BAD(SSA_EINVAL, "passes is -1", &data, .passes = -1);
     BAD(SSA_EINVAL, "pattern: ratio 0.3", &data, .pattern = &wrong);
+    BAD(SSA_EINVAL, "stride is 17, must be at most the model's length, 16", &data, .stride = N + 1);
     BAD(SSA_EINVAL, "1 tokens", &empty, .passes = 1);
     BAD(SSA_ESTOPPED, "stopped", &data, .stop = &stop);
     OK(ssa_evaluate(m, &data, &(struct ssa_evaluation){.progress = count_calls, .cookie = &done}, &scores, NULL, NULL));
@@ -192,5 +235,5 @@ END_TEST
 int main(void)
 {
     return test_run("ensemble", (const TTest *const[]){averages_probabilities, few_passes_begin_many,
-                                                       dense_is_one_pass, bad_input, NULL});
+                                                       dense_is_one_pass, windows_overlap, bad_input, NULL});
 }

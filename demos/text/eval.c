@@ -17,11 +17,11 @@ static struct {
     const char *checkpoint, *device, *pattern, *log;
     struct arg_list data;
     uint64_t seed;
-    int part, mode, passes, windows, batch, json, verbose;
+    int part, mode, passes, windows, stride, batch, json, verbose;
 } options;
 
 static const char about[] =
-    "Measures a checkpoint on text that it was not trained on: non-overlapping windows, each byte predicted once.\n"
+    "Measures a checkpoint on text that it was not trained on: window after window, each byte predicted once.\n"
     "\n"
     "dense: one pass in which every query sees every key. ensemble: the self-ensemble of the paper, M passes that "
     "each sample anew, their probabilities averaged for every byte, log(1/M sum p). Beside it stand the mean and "
@@ -43,6 +43,9 @@ static const struct arg table[] = {
     ARG_TEXT(0, "pattern", &options.pattern, "STAGE",
              "how the ensemble samples, as a stage of `train` is written: local:ratio=0.25,look-back"),
     ARG_INT('w', "windows", &options.windows, 0, INT_MAX, "N", "at most so many windows, spread evenly; 0: all"),
+    ARG_INT(0, "stride", &options.stride, 0, INT_MAX, "N",
+            "bytes from one window's start to the next's: below the model's length they overlap, and a byte sees more "
+            "of what came before it; 0: no overlap"),
     ARG_INT('b', "batch", &options.batch, 1, 65536, "N", "windows in a pass"),
     ARG_U64('s', "seed", &options.seed, "N", "of the samples"),
     ARG_TEXT('l', "log", &options.log, "FILE", "add the result to the log of the run, for `report`"),
@@ -59,7 +62,8 @@ static void on_progress(void *cookie, double done)
 static int measure(struct ssa_model *model, const struct ssa_data *data, const struct ssa_pattern *pattern, int passes,
                    struct ssa_scores *scores, double *ensemble)
 {
-    struct ssa_evaluation how = {.pattern = pattern, .passes = passes, .windows = (size_t)options.windows,
+    struct ssa_evaluation how = {.pattern = pattern, .passes = passes,
+                                 .windows = (size_t)options.windows, .stride = (size_t)options.stride,
                                  .seed = options.seed, .stop = &interrupted, .progress = on_progress,
                                  .cookie = pattern ? "self-ensemble" : "dense"};
     progress_begin("evaluating", 1);
@@ -178,9 +182,10 @@ static int run(struct loaded *loaded, struct text *text)
     if (status)
         return status;
     struct ssa_data data = text_data(text, (enum text_part)options.part);
-    json_t *result = json_pack("{s:s, s:s, s:i, s:i, s:o}", "checkpoint", options.checkpoint, "part",
+    json_t *result = json_pack("{s:s, s:s, s:i, s:i, s:i, s:o}", "checkpoint", options.checkpoint, "part",
                                part_names[options.part], "step", ssa_checkpoint_step(loaded->checkpoint), "length",
-                               ssa_checkpoint_model(loaded->checkpoint)->length, "device", device_json(loaded->device));
+                               ssa_checkpoint_model(loaded->checkpoint)->length, "stride", options.stride, "device",
+                               device_json(loaded->device));
     if (!options.json)
         printf("%s after step %d, on the %s part (%zu bytes)\n", options.checkpoint,
                ssa_checkpoint_step(loaded->checkpoint), part_names[options.part], data.count);

@@ -144,11 +144,14 @@ struct ssa_evaluation {
     const struct ssa_pattern *pattern; /**< NULL: dense */
     int passes;              /**< M of the self-ensemble, 1..1000; 0 means 1. Dense: 1 */
     size_t windows;          /**< at most so many windows, spread evenly over the data; 0: all */
+    size_t stride;           /**< tokens from one window's start to the next's, up to the model's length N; 0: N. Where
+                                  windows overlap, a token is predicted by the first that holds it, so all but the
+                                  first N see at least N - stride before them; costs N/stride times as much */
     uint64_t seed;           /**< of the samples */
     const volatile int *stop;
     void (*progress)(void *cookie, double done); /**< share done, 0..1 */
     void *cookie;
-    size_t reserved[4];
+    size_t reserved[3];
 };
 
 /** Losses in nats a token. For bytes, bits per byte are loss/ln 2. */
@@ -160,7 +163,7 @@ struct ssa_scores {
     double seconds;
 };
 
-/** Mean loss over non-overlapping windows of the model's length (the tail, shorter, included when causal). With M
+/** Mean loss over windows of the model's length (the tail, shorter, included), each token predicted once. With M
  *  passes: the passes' probabilities of each token are averaged in log space, log(1/M sum_m p_m).
  *  @param ensemble NULL, or M values: ensemble[m-1] is the loss of the first m passes' ensemble
  *  @param singles  NULL, or M values: the loss of each pass alone

@@ -14,7 +14,8 @@ struct evaluator {
     const struct ssa_data *data;
     const struct ssa_evaluation *how;
     int batch, passes;
-    size_t windows, chosen, tail; /* in the data, evaluated, tokens of the last one (0: it is whole) */
+    size_t stride;          /* from a window's start to the next's */
+    size_t windows, chosen; /* in the data, evaluated */
     struct ssa_plan_queue *queue;
     const struct ssa_plan **plans;
     int32_t *tokens, *targets;
@@ -46,10 +47,10 @@ static int plan_settings(void *cookie, uint64_t step, int index, struct ssa_samp
 
 static int prepare(struct evaluator *e)
 {
-    size_t rows = (size_t)e->batch * (size_t)e->config->length, length = (size_t)e->config->length;
+    size_t length = (size_t)e->config->length, rows = (size_t)e->batch * length, predicted = e->data->count - 1;
     int err = SSA_OK;
-    e->tail = (e->data->count - 1) % length;
-    e->windows = (e->data->count - 1) / length + (e->tail > 0);
+    e->stride = e->how->stride ? e->how->stride : length;
+    e->windows = 1 + (predicted > length ? (predicted - length + e->stride - 1) / e->stride : 0);
     e->chosen = e->how->windows && e->how->windows < e->windows ? e->how->windows : e->windows;
     e->tokens = malloc(rows * sizeof *e->tokens);
     e->targets = malloc(rows * sizeof *e->targets);
@@ -80,23 +81,27 @@ static void finish(struct evaluator *e)
     free(e->singles);
 }
 
-/* Window number `w` into row `b` of the batch; past the last, and past the data's end, nothing is predicted. */
+/* Window number `w` into row `b` of the batch. What the window before has predicted is context only; past the last
+ * window, and past the data's end, nothing is predicted. */
 static void fill_window(struct evaluator *e, size_t w, int b)
 {
-    size_t length = (size_t)e->config->length, known = 0, start = 0;
+    size_t length = (size_t)e->config->length, start = 0, known = 0, context = 0;
     int32_t *tokens = e->tokens + (size_t)b * length, *targets = e->targets + (size_t)b * length;
     if (w < e->chosen) {
         size_t window = w * e->windows / e->chosen;
-        start = window * length;
-        known = window + 1 == e->windows && e->tail ? e->tail : length;
+        start = window * e->stride;
+        known = e->data->count - 1 - start < length ? e->data->count - 1 - start : length;
+        context = window ? length - e->stride : 0;
     }
     ssa_data_copy(e->data, start, known, tokens);
     ssa_data_copy(e->data, start + 1, known, targets);
+    for (size_t i = 0; i < context; i++)
+        targets[i] = -1;
     for (size_t i = known; i < length; i++) {
         tokens[i] = 0;
         targets[i] = -1;
     }
-    e->counted += known;
+    e->counted += known - context;
 }
 
 static int take_plans(struct evaluator *e, size_t batch, int pass)
@@ -192,9 +197,11 @@ int ssa_evaluate(struct ssa_model *model, const struct ssa_data *data, const str
     int asked = e.passes, err;
     struct ssa_sample sample;
     *scores = (struct ssa_scores){0};
-    TRY(ssa_check_reserved("evaluate", how->reserved, 4));
+    TRY(ssa_check_reserved("evaluate", how->reserved, 3));
     REQUIRE(!e.config->bidirectional, "evaluate: the next token is predicted, which needs a causal model");
     REQUIRE(asked > 0 && asked <= MAX_PASSES, "evaluate: passes is %d, must be in [1, %d]", asked, MAX_PASSES);
+    REQUIRE(how->stride <= (size_t)e.config->length, "evaluate: stride is %zu, must be at most the model's length, %d",
+            how->stride, e.config->length);
     TRY(ssa_data_check(data, e.config->vocabulary, 1));
     for (int l = 0; how->pattern && l < e.config->layers; l++)
         TRY(ssa_pattern_sample(how->pattern, l, e.config->layers, e.config->length, e.batch, &sample));

@@ -135,6 +135,8 @@ json eval.json 'len(x["ensemble"]["bits_of_first"]) == 3 and x["ensemble"]["sing
 json eval.json 'abs(x["ensemble"]["bits_of_first"][2] - x["ensemble"]["bits"]) < 1e-6 and x["dense"]["bits"] > 0'
 json eval.json 'x["ensemble"]["bits"] <= x["ensemble"]["single_bits"] and x["part"] == "test"'
 check text eval --device $device --data text --checkpoint c2 --part valid --mode dense --windows 2
+check text eval --device $device --data text --checkpoint c2 --mode dense --windows 2 --stride 16
+refuses 1 'at most the model' text eval --device $device --data text --checkpoint c2 --mode dense --stride 65
 refuses 2 'from 1 to 50' text eval --data text --checkpoint c --passes 51
 refuses 2 'give --checkpoint' text eval --data text
 refuses 1 'without sampling' text eval --device $device --data text --checkpoint c2 --mode ensemble
