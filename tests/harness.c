@@ -136,6 +136,11 @@ struct ssa_tensor test_from_ints(struct ssa_device *dev, const int32_t *values, 
     return make(dev, values, count);
 }
 
+struct ssa_tensor test_too_small(struct ssa_tensor t)
+{
+    return ssa_tensor_at(t.buffer, t.buffer->count - 3);
+}
+
 struct ssa_tensor test_plan(struct ssa_device *dev, const struct ssa_plan *plan)
 {
     return make(dev, plan->data, plan->stride * (size_t)plan->examples);

@@ -35,6 +35,13 @@ struct ssa_device *test_device(int i); /* opened once, closed at the end */
     } while (0)
 /* The call must fail with `status`, and the error text must contain `words`. */
 #define FAILS(call, status, words) test_fails((call), (status), (words), #call, __FILE__, __LINE__)
+/* Operator `op` refuses `good`, its arguments, with `value` in `field`. */
+#define REFUSES(op, good, field, value, words) \
+    do { \
+        struct ssa_##op changed_ = (good); \
+        changed_.field = (value); \
+        FAILS(ssa_##op(dev, &changed_), SSA_EINVAL, #op ": " words); \
+    } while (0)
 void test_fails(int got, int status, const char *words, const char *call, const char *file, int line);
 
 /* ---- tensors with guards ---- */
@@ -45,6 +52,7 @@ void test_fails(int got, int status, const char *words, const char *call, const 
 struct ssa_tensor test_new(struct ssa_device *dev, size_t count);
 struct ssa_tensor test_from(struct ssa_device *dev, const float *values, size_t count);
 struct ssa_tensor test_from_ints(struct ssa_device *dev, const int32_t *values, size_t count);
+struct ssa_tensor test_too_small(struct ssa_tensor t); /* three elements of t's buffer */
 struct ssa_tensor test_plan(struct ssa_device *dev, const struct ssa_plan *plan);
 /* Checks the guards, then frees. Absent tensors are fine. */
 void test_free(struct ssa_tensor t, size_t count);

@@ -85,27 +85,24 @@ START_TEST(bad_arguments)
 {
     FOR_DEVICES (dev) {
         struct ssa_tensor t = test_new(dev, 8), none = {0};
-        struct ssa_tensor small = ssa_tensor_at(t.buffer, t.buffer->count - 3);
-        struct ssa_adamw good = {.w = t, .g = t, .m = t, .v = t, .count = 8, .lr = 1e-3f, .step = 1}, a;
-#define BAD(field, value, words) \
-    a = good, a.field = value; \
-    FAILS(ssa_adamw(dev, &a), SSA_EINVAL, "adamw: " words)
-        BAD(count, 0, "count is 0");
-        BAD(step, 0, "step is 0");
-        BAD(lr, NAN, "lr is nan");
-        BAD(lr, -1, "lr is -1");
-        BAD(beta1, 1, "beta1 is 1");
-        BAD(beta2, NAN, "beta2 is nan");
-        BAD(eps, -1, "eps is -1");
-        BAD(decay, INFINITY, "decay is inf");
-        BAD(clip, -1, "clip is -1");
-        BAD(grad_scale, -1, "grad_scale is -1");
-        BAD(w, none, "w is absent");
-        BAD(g, small, "g needs 8");
-        BAD(m, small, "m needs 8");
-        BAD(v, none, "v is absent");
-        BAD(sumsq, ssa_tensor_at(t.buffer, t.buffer->count), "sumsq needs 1");
-        BAD(reserved[0], 1, "reserved");
+        struct ssa_tensor small = test_too_small(t);
+        struct ssa_adamw good = {.w = t, .g = t, .m = t, .v = t, .count = 8, .lr = 1e-3f, .step = 1};
+        REFUSES(adamw, good, count, 0, "count is 0");
+        REFUSES(adamw, good, step, 0, "step is 0");
+        REFUSES(adamw, good, lr, NAN, "lr is nan");
+        REFUSES(adamw, good, lr, -1, "lr is -1");
+        REFUSES(adamw, good, beta1, 1, "beta1 is 1");
+        REFUSES(adamw, good, beta2, NAN, "beta2 is nan");
+        REFUSES(adamw, good, eps, -1, "eps is -1");
+        REFUSES(adamw, good, decay, INFINITY, "decay is inf");
+        REFUSES(adamw, good, clip, -1, "clip is -1");
+        REFUSES(adamw, good, grad_scale, -1, "grad_scale is -1");
+        REFUSES(adamw, good, w, none, "w is absent");
+        REFUSES(adamw, good, g, small, "g needs 8");
+        REFUSES(adamw, good, m, small, "m needs 8");
+        REFUSES(adamw, good, v, none, "v is absent");
+        REFUSES(adamw, good, sumsq, ssa_tensor_at(t.buffer, t.buffer->count), "sumsq needs 1");
+        REFUSES(adamw, good, reserved[0], 1, "reserved");
         test_free(t, 8);
     }
 }

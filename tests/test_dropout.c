@@ -156,30 +156,24 @@ START_TEST(bad_arguments)
 {
     FOR_DEVICES (dev) {
         struct ssa_tensor t = test_new(dev, 8), none = {0};
-        struct ssa_tensor small = ssa_tensor_at(t.buffer, t.buffer->count - 3);
-        struct ssa_dropout_fwd good = {.x = t, .out = t, .count = 8, .p = 0.5f}, f;
-#define BAD_FWD(field, value, words) \
-    f = good, f.field = value; \
-    FAILS(ssa_dropout_fwd(dev, &f), SSA_EINVAL, "dropout_fwd: " words)
-        BAD_FWD(count, 0, "count is 0");
-        BAD_FWD(p, 1, "p is 1");
-        BAD_FWD(p, -0.1f, "p is -0.1");
-        BAD_FWD(p, NAN, "p is nan");
-        BAD_FWD(first, SIZE_MAX, "first is");
-        BAD_FWD(x, none, "x is absent");
-        BAD_FWD(residual, small, "residual needs 8");
-        BAD_FWD(out, small, "out needs 8");
-        BAD_FWD(reserved[3], 1, "reserved");
-        struct ssa_dropout_bwd good_bwd = {.dy = t, .dx = t, .count = 8, .p = 0.5f}, b;
-#define BAD_BWD(field, value, words) \
-    b = good_bwd, b.field = value; \
-    FAILS(ssa_dropout_bwd(dev, &b), SSA_EINVAL, "dropout_bwd: " words)
-        BAD_BWD(count, 0, "count is 0");
-        BAD_BWD(p, 1.5f, "p is 1.5");
-        BAD_BWD(first, SIZE_MAX - 3, "first is");
-        BAD_BWD(dy, small, "dy needs 8");
-        BAD_BWD(dx, none, "dx is absent");
-        BAD_BWD(reserved[0], 1, "reserved");
+        struct ssa_tensor small = test_too_small(t);
+        struct ssa_dropout_fwd good = {.x = t, .out = t, .count = 8, .p = 0.5f};
+        REFUSES(dropout_fwd, good, count, 0, "count is 0");
+        REFUSES(dropout_fwd, good, p, 1, "p is 1");
+        REFUSES(dropout_fwd, good, p, -0.1f, "p is -0.1");
+        REFUSES(dropout_fwd, good, p, NAN, "p is nan");
+        REFUSES(dropout_fwd, good, first, SIZE_MAX, "first is");
+        REFUSES(dropout_fwd, good, x, none, "x is absent");
+        REFUSES(dropout_fwd, good, residual, small, "residual needs 8");
+        REFUSES(dropout_fwd, good, out, small, "out needs 8");
+        REFUSES(dropout_fwd, good, reserved[3], 1, "reserved");
+        struct ssa_dropout_bwd good_bwd = {.dy = t, .dx = t, .count = 8, .p = 0.5f};
+        REFUSES(dropout_bwd, good_bwd, count, 0, "count is 0");
+        REFUSES(dropout_bwd, good_bwd, p, 1.5f, "p is 1.5");
+        REFUSES(dropout_bwd, good_bwd, first, SIZE_MAX - 3, "first is");
+        REFUSES(dropout_bwd, good_bwd, dy, small, "dy needs 8");
+        REFUSES(dropout_bwd, good_bwd, dx, none, "dx is absent");
+        REFUSES(dropout_bwd, good_bwd, reserved[0], 1, "reserved");
         test_free(t, 8);
     }
 }

@@ -144,38 +144,32 @@ START_TEST(bad_arguments)
 {
     FOR_DEVICES (dev) {
         struct ssa_tensor t = test_new(dev, 64), none = {0};
-        struct ssa_tensor small = ssa_tensor_at(t.buffer, t.buffer->count - 3);
+        struct ssa_tensor small = test_too_small(t);
         struct ssa_embedding_fwd good = {.ids = t, .table = t, .positions = t, .out = t, .rows = 4, .length = 2,
-                                         .width = 8, .vocabulary = 5}, f;
-#define BAD_FWD(field, value, words) \
-    f = good, f.field = value; \
-    FAILS(ssa_embedding_fwd(dev, &f), SSA_EINVAL, "embedding_fwd: " words)
-        BAD_FWD(rows, 0, "rows is 0");
-        BAD_FWD(width, -8, "width is -8");
-        BAD_FWD(width, INT32_MAX, "width is 2147483647");
-        BAD_FWD(vocabulary, 0, "vocabulary is 0");
-        BAD_FWD(vocabulary, INT32_MAX, "vocabulary is 2147483647");
-        BAD_FWD(length, 0, "length is 0");
-        BAD_FWD(ids, small, "ids needs 4");
-        BAD_FWD(table, small, "table needs 40");
-        BAD_FWD(table, none, "table is absent");
-        BAD_FWD(positions, small, "positions needs 16");
-        BAD_FWD(out, small, "out needs 32");
-        BAD_FWD(reserved[1], 1, "reserved");
+                                         .width = 8, .vocabulary = 5};
+        REFUSES(embedding_fwd, good, rows, 0, "rows is 0");
+        REFUSES(embedding_fwd, good, width, -8, "width is -8");
+        REFUSES(embedding_fwd, good, width, INT32_MAX, "width is 2147483647");
+        REFUSES(embedding_fwd, good, vocabulary, 0, "vocabulary is 0");
+        REFUSES(embedding_fwd, good, vocabulary, INT32_MAX, "vocabulary is 2147483647");
+        REFUSES(embedding_fwd, good, length, 0, "length is 0");
+        REFUSES(embedding_fwd, good, ids, small, "ids needs 4");
+        REFUSES(embedding_fwd, good, table, small, "table needs 40");
+        REFUSES(embedding_fwd, good, table, none, "table is absent");
+        REFUSES(embedding_fwd, good, positions, small, "positions needs 16");
+        REFUSES(embedding_fwd, good, out, small, "out needs 32");
+        REFUSES(embedding_fwd, good, reserved[1], 1, "reserved");
         struct ssa_embedding_bwd good_bwd = {.ids = t, .dout = t, .dtable = t, .dpositions = t, .rows = 4,
-                                             .length = 2, .width = 8, .vocabulary = 5}, b;
-#define BAD_BWD(field, value, words) \
-    b = good_bwd, b.field = value; \
-    FAILS(ssa_embedding_bwd(dev, &b), SSA_EINVAL, "embedding_bwd: " words)
-        BAD_BWD(rows, -1, "rows is -1");
-        BAD_BWD(width, 0, "width is 0");
-        BAD_BWD(vocabulary, -2, "vocabulary is -2");
-        BAD_BWD(length, -1, "length is -1");
-        BAD_BWD(ids, none, "ids is absent");
-        BAD_BWD(dout, small, "dout needs 32");
-        BAD_BWD(dtable, small, "dtable needs 40");
-        BAD_BWD(dpositions, small, "dpositions needs 16");
-        BAD_BWD(reserved[2], 1, "reserved");
+                                             .length = 2, .width = 8, .vocabulary = 5};
+        REFUSES(embedding_bwd, good_bwd, rows, -1, "rows is -1");
+        REFUSES(embedding_bwd, good_bwd, width, 0, "width is 0");
+        REFUSES(embedding_bwd, good_bwd, vocabulary, -2, "vocabulary is -2");
+        REFUSES(embedding_bwd, good_bwd, length, -1, "length is -1");
+        REFUSES(embedding_bwd, good_bwd, ids, none, "ids is absent");
+        REFUSES(embedding_bwd, good_bwd, dout, small, "dout needs 32");
+        REFUSES(embedding_bwd, good_bwd, dtable, small, "dtable needs 40");
+        REFUSES(embedding_bwd, good_bwd, dpositions, small, "dpositions needs 16");
+        REFUSES(embedding_bwd, good_bwd, reserved[2], 1, "reserved");
         test_free(t, 64);
     }
 }

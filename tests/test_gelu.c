@@ -110,31 +110,25 @@ START_TEST(bad_arguments)
 {
     FOR_DEVICES (dev) {
         struct ssa_tensor t = test_new(dev, 64), none = {0};
-        struct ssa_tensor small = ssa_tensor_at(t.buffer, t.buffer->count - 3);
-        struct ssa_gelu_fwd good = {.x = t, .y = t, .rows = 4, .width = 8}, f;
-#define BAD_FWD(field, value, words) \
-    f = good, f.field = value; \
-    FAILS(ssa_gelu_fwd(dev, &f), SSA_EINVAL, "gelu_fwd: " words)
-        BAD_FWD(rows, 0, "rows is 0");
-        BAD_FWD(width, 0, "width is 0");
-        BAD_FWD(width, INT32_MAX, "width is 2147483647");
-        BAD_FWD(activation, 3, "activation is 3");
-        BAD_FWD(x, none, "x is absent");
-        BAD_FWD(bias, small, "bias needs 8");
-        BAD_FWD(y, small, "y needs 32");
-        BAD_FWD(reserved[0], 1, "reserved");
-        struct ssa_gelu_bwd good_bwd = {.x = t, .dy = t, .dx = t, .rows = 4, .width = 8}, b;
-#define BAD_BWD(field, value, words) \
-    b = good_bwd, b.field = value; \
-    FAILS(ssa_gelu_bwd(dev, &b), SSA_EINVAL, "gelu_bwd: " words)
-        BAD_BWD(rows, -1, "rows is -1");
-        BAD_BWD(width, -1, "width is -1");
-        BAD_BWD(activation, -1, "activation is -1");
-        BAD_BWD(x, small, "x needs 32");
-        BAD_BWD(bias, small, "bias needs 8");
-        BAD_BWD(dy, none, "dy is absent");
-        BAD_BWD(dx, small, "dx needs 32");
-        BAD_BWD(reserved[3], 1, "reserved");
+        struct ssa_tensor small = test_too_small(t);
+        struct ssa_gelu_fwd good = {.x = t, .y = t, .rows = 4, .width = 8};
+        REFUSES(gelu_fwd, good, rows, 0, "rows is 0");
+        REFUSES(gelu_fwd, good, width, 0, "width is 0");
+        REFUSES(gelu_fwd, good, width, INT32_MAX, "width is 2147483647");
+        REFUSES(gelu_fwd, good, activation, 3, "activation is 3");
+        REFUSES(gelu_fwd, good, x, none, "x is absent");
+        REFUSES(gelu_fwd, good, bias, small, "bias needs 8");
+        REFUSES(gelu_fwd, good, y, small, "y needs 32");
+        REFUSES(gelu_fwd, good, reserved[0], 1, "reserved");
+        struct ssa_gelu_bwd good_bwd = {.x = t, .dy = t, .dx = t, .rows = 4, .width = 8};
+        REFUSES(gelu_bwd, good_bwd, rows, -1, "rows is -1");
+        REFUSES(gelu_bwd, good_bwd, width, -1, "width is -1");
+        REFUSES(gelu_bwd, good_bwd, activation, -1, "activation is -1");
+        REFUSES(gelu_bwd, good_bwd, x, small, "x needs 32");
+        REFUSES(gelu_bwd, good_bwd, bias, small, "bias needs 8");
+        REFUSES(gelu_bwd, good_bwd, dy, none, "dy is absent");
+        REFUSES(gelu_bwd, good_bwd, dx, small, "dx needs 32");
+        REFUSES(gelu_bwd, good_bwd, reserved[3], 1, "reserved");
         test_free(t, 64);
     }
 }

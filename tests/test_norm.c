@@ -234,38 +234,32 @@ START_TEST(bad_arguments)
 {
     FOR_DEVICES (dev) {
         struct ssa_tensor t = test_new(dev, 64), none = {0};
-        struct ssa_tensor small = ssa_tensor_at(t.buffer, t.buffer->count - 3);
-        struct ssa_norm_fwd good = {.x = t, .y = t, .rows = 4, .width = 8}, f = good;
-#define BAD_FWD(field, value, words) \
-    f = good, f.field = value; \
-    FAILS(ssa_norm_fwd(dev, &f), SSA_EINVAL, "norm_fwd: " words)
-        BAD_FWD(rows, 0, "rows is 0");
-        BAD_FWD(width, -1, "width is -1");
-        BAD_FWD(width, INT32_MAX, "width is 2147483647");
-        BAD_FWD(kind, 2, "kind is 2");
-        BAD_FWD(eps, -1, "eps is -1");
-        BAD_FWD(eps, NAN, "eps is nan");
-        BAD_FWD(x, none, "x is absent");
-        BAD_FWD(y, small, "y needs 32");
-        BAD_FWD(gain, small, "gain needs 8");
-        BAD_FWD(bias, small, "bias needs 8");
-        BAD_FWD(stats, small, "stats needs 8");
-        BAD_FWD(reserved[3], 1, "reserved");
-        struct ssa_norm_bwd good_bwd = {.x = t, .stats = t, .dy = t, .dx = t, .rows = 4, .width = 8}, b;
-#define BAD_BWD(field, value, words) \
-    b = good_bwd, b.field = value; \
-    FAILS(ssa_norm_bwd(dev, &b), SSA_EINVAL, "norm_bwd: " words)
-        BAD_BWD(rows, 0, "rows is 0");
-        BAD_BWD(width, 0, "width is 0");
-        BAD_BWD(kind, -1, "kind is -1");
-        BAD_BWD(x, small, "x needs 32");
-        BAD_BWD(gain, small, "gain needs 8");
-        BAD_BWD(stats, none, "stats is absent");
-        BAD_BWD(dy, none, "dy is absent");
-        BAD_BWD(dx, none, "dx is absent");
-        BAD_BWD(dgain, small, "dgain needs 8");
-        BAD_BWD(dbias, small, "dbias needs 8");
-        BAD_BWD(reserved[0], 1, "reserved");
+        struct ssa_tensor small = test_too_small(t);
+        struct ssa_norm_fwd good = {.x = t, .y = t, .rows = 4, .width = 8};
+        REFUSES(norm_fwd, good, rows, 0, "rows is 0");
+        REFUSES(norm_fwd, good, width, -1, "width is -1");
+        REFUSES(norm_fwd, good, width, INT32_MAX, "width is 2147483647");
+        REFUSES(norm_fwd, good, kind, 2, "kind is 2");
+        REFUSES(norm_fwd, good, eps, -1, "eps is -1");
+        REFUSES(norm_fwd, good, eps, NAN, "eps is nan");
+        REFUSES(norm_fwd, good, x, none, "x is absent");
+        REFUSES(norm_fwd, good, y, small, "y needs 32");
+        REFUSES(norm_fwd, good, gain, small, "gain needs 8");
+        REFUSES(norm_fwd, good, bias, small, "bias needs 8");
+        REFUSES(norm_fwd, good, stats, small, "stats needs 8");
+        REFUSES(norm_fwd, good, reserved[3], 1, "reserved");
+        struct ssa_norm_bwd good_bwd = {.x = t, .stats = t, .dy = t, .dx = t, .rows = 4, .width = 8};
+        REFUSES(norm_bwd, good_bwd, rows, 0, "rows is 0");
+        REFUSES(norm_bwd, good_bwd, width, 0, "width is 0");
+        REFUSES(norm_bwd, good_bwd, kind, -1, "kind is -1");
+        REFUSES(norm_bwd, good_bwd, x, small, "x needs 32");
+        REFUSES(norm_bwd, good_bwd, gain, small, "gain needs 8");
+        REFUSES(norm_bwd, good_bwd, stats, none, "stats is absent");
+        REFUSES(norm_bwd, good_bwd, dy, none, "dy is absent");
+        REFUSES(norm_bwd, good_bwd, dx, none, "dx is absent");
+        REFUSES(norm_bwd, good_bwd, dgain, small, "dgain needs 8");
+        REFUSES(norm_bwd, good_bwd, dbias, small, "dbias needs 8");
+        REFUSES(norm_bwd, good_bwd, reserved[0], 1, "reserved");
         test_free(t, 64);
     }
 }

@@ -94,25 +94,22 @@ START_TEST(bad_arguments)
 {
     FOR_DEVICES (dev) {
         struct ssa_tensor t = test_new(dev, 64), none = {0};
-        struct ssa_rope good = {.x = t, .rows = 2, .length = 2, .heads = 4, .width = 8}, a;
-#define BAD(field, value, words) \
-    a = good, a.field = value; \
-    FAILS(ssa_rope(dev, &a), SSA_EINVAL, "rope: " words)
-        BAD(rows, 0, "rows is 0");
-        BAD(length, 0, "length is 0");
-        BAD(heads, 0, "heads is 0");
-        BAD(heads, INT32_MAX, "heads is 2147483647");
-        BAD(width, 0, "width is 0");
-        BAD(width, 7, "width is 7");
-        BAD(width, 514, "width is 514");
-        BAD(stride, 31, "stride is 31");
-        BAD(stride, -1, "stride is -1");
-        BAD(base, 1, "base is 1");
-        BAD(base, NAN, "base is nan");
-        BAD(base, INFINITY, "base is inf");
-        BAD(x, none, "x is absent");
-        BAD(stride, 4096, "x needs 4128");
-        BAD(reserved[0], 1, "reserved");
+        struct ssa_rope good = {.x = t, .rows = 2, .length = 2, .heads = 4, .width = 8};
+        REFUSES(rope, good, rows, 0, "rows is 0");
+        REFUSES(rope, good, length, 0, "length is 0");
+        REFUSES(rope, good, heads, 0, "heads is 0");
+        REFUSES(rope, good, heads, INT32_MAX, "heads is 2147483647");
+        REFUSES(rope, good, width, 0, "width is 0");
+        REFUSES(rope, good, width, 7, "width is 7");
+        REFUSES(rope, good, width, 514, "width is 514");
+        REFUSES(rope, good, stride, 31, "stride is 31");
+        REFUSES(rope, good, stride, -1, "stride is -1");
+        REFUSES(rope, good, base, 1, "base is 1");
+        REFUSES(rope, good, base, NAN, "base is nan");
+        REFUSES(rope, good, base, INFINITY, "base is inf");
+        REFUSES(rope, good, x, none, "x is absent");
+        REFUSES(rope, good, stride, 4096, "x needs 4128");
+        REFUSES(rope, good, reserved[0], 1, "reserved");
         test_free(t, 64);
     }
 }
