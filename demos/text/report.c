@@ -21,7 +21,8 @@ static const char about[] =
     "Reads the logs of one or several runs of `train` (and what `eval --log` added to them). Prints a table; with "
     "--out draws NAME.svg and NAME.png: bits per byte against bytes read and against seconds of training (without "
     "the time for evaluations). Faint: training, averaged. Full line: validation, dense. Dashed: validation, one "
-    "sampled pass, while a stage samples. Pictures need gnuplot.";
+    "sampled pass, while a stage samples. Pictures need gnuplot. A run that went on from another's weights (--from) is "
+    "drawn behind it from one file: cat FIRST.jsonl SECOND.jsonl.";
 
 static const char examples[] = "examples:\n  ssacl-text report dense.jsonl ssa.jsonl --out curves\n";
 

@@ -30,7 +30,7 @@ static int grow(double **values, size_t count)
     return more ? 0 : say_error("no memory for the log");
 }
 
-static int add_point(struct series *s, const json_t *record, const char *what)
+static int add_point(const struct run *run, struct series *s, const json_t *record, const char *what)
 {
     double bits = json_number(record, what);
     if (isnan(bits))
@@ -42,9 +42,9 @@ static int add_point(struct series *s, const json_t *record, const char *what)
             return EXIT_FAILED;
         s->capacity = capacity;
     }
-    s->step[s->count] = json_number(record, "step");
-    s->tokens[s->count] = json_number(record, "tokens");
-    s->seconds[s->count] = json_number(record, "seconds");
+    s->step[s->count] = run->step0 + json_number(record, "step");
+    s->tokens[s->count] = run->tokens0 + json_number(record, "tokens");
+    s->seconds[s->count] = run->seconds0 + json_number(record, "seconds");
     s->bits[s->count++] = bits;
     return 0;
 }
@@ -79,21 +79,33 @@ static void keep(json_t **slot, json_t *record)
     *slot = json_incref(record);
 }
 
+static void go_on(struct run *run)
+{
+    const struct series *s = &run->train;
+    if (s->count) {
+        run->step0 = s->step[s->count - 1];
+        run->tokens0 = s->tokens[s->count - 1];
+        run->seconds0 = s->seconds[s->count - 1];
+    }
+}
+
 static int take(struct run *run, json_t *record)
 {
     const char *event = json_string_value(json_object_get(record, "event"));
     if (!event)
         return -1;
     if (!strcmp(event, "step"))
-        return add_point(&run->train, record, "bits");
+        return add_point(run, &run->train, record, "bits");
     if (!strcmp(event, "evaluation"))
-        return add_point(&run->dense, record, "dense") || add_point(&run->sampled, record, "sampled");
+        return add_point(run, &run->dense, record, "dense") || add_point(run, &run->sampled, record, "sampled");
     if (!strcmp(event, "resume")) {
-        double step = json_number(record, "step");
+        double step = run->step0 + json_number(record, "step");
         forget_after(&run->train, step);
         forget_after(&run->dense, step);
         forget_after(&run->sampled, step);
     }
+    if (!strcmp(event, "start"))
+        go_on(run);
     json_t **slot = !strcmp(event, "start")     ? &run->start
                     : !strcmp(event, "end")     ? &run->end
                     : !strcmp(event, "profile") ? &run->profile

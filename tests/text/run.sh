@@ -155,6 +155,9 @@ text report log.jsonl >/dev/full 2>/dev/null && wrong "a full stdout is not seen
 text report log.jsonl --json >report.json
 json report.json 'x["runs"][0]["run"] == "log" and x["runs"][0]["test_ensemble_bits"] > 0'
 json report.json 'x["runs"][0]["tokens"] == 10240 and x["runs"][0]["attention_seconds"] > 0'
+cat log.jsonl log.jsonl >two.jsonl
+text report two.jsonl --json >report.json
+json report.json 'x["runs"][0]["tokens"] == 2 * 10240'
 refuses 1 'gnuplot-nox' env PATH=/nowhere "$program" report log.jsonl --out curves
 if command -v gnuplot >/dev/null; then
     check text report log.jsonl log.jsonl --out curves
