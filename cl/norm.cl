@@ -71,8 +71,10 @@ __kernel void norm_bwd(TENSOR(const float, x), TENSOR(const float, gain), TENSOR
     __global float *sums = partial + (partial ? ROW * 2 * (size_t)padded : 0);
 
     if (partial)
-        for (int c = LANE * VW; c < 2 * padded; c += LANES * VW)
+        for (int c = LANE * VW; c < padded; c += LANES * VW) { /* what FOR_ROW gives this work-item, of both sums */
             vec_store(sums + c, vec_set(0.0f));
+            vec_store(sums + padded + c, vec_set(0.0f));
+        }
     for (int r = first; r < end; r++) {
         __global const float *xr = x + r * (size_t)width, *dyr = dy + r * (size_t)width;
         __global float *dxr = dx + r * (size_t)width;
