@@ -40,7 +40,9 @@ __kernel void cross_entropy(TENSOR(const float, logits), TENSOR(const int, targe
             FOR_ROW (c, part, vocabulary)
                 STORE(dx + c, vec_set(0.0f), part);
     } else {
-        const float own = x[target]; /* before dlogits may overwrite it */
+        /* Whoever walks over that column: no other may read what dlogits overwrites. */
+        const int owner = target / VW % LANES == LANE;
+        const float own = owner ? x[target] : 0.0f;
         vec tops = vec_set(-LARGEST), sums = vec_set(0.0f), shifts = vec_set(0.0f);
         FOR_ROW (c, part, vocabulary) {
             vec v = LOAD(x + c, part);
@@ -59,16 +61,19 @@ __kernel void cross_entropy(TENSOR(const float, logits), TENSOR(const int, targe
                 shifts += FIRST(v, part);
         }
         const float sum = group_sum(vec_sum(sums)), spread = smoothing / (float)vocabulary;
-        float expected = (1.0f - smoothing) * (own - top);
-        if (smoothing > 0.0f)
-            expected += spread * group_sum(vec_sum(shifts));
-        if (loss && LANE == 0)
-            loss[ROW] = logf(sum) - expected;
+        if (loss) {
+            float expected = owner ? (1.0f - smoothing) * (own - top) : 0.0f;
+            if (smoothing > 0.0f)
+                expected += spread * vec_sum(shifts);
+            expected = group_sum(expected);
+            if (LANE == 0)
+                loss[ROW] = logf(sum) - expected;
+        }
         if (dlogits) {
             const float scale = grad_scale / sum, below = grad_scale * spread;
             FOR_ROW (c, part, vocabulary)
                 STORE(dx + c, LOAD(dx + c, part) * scale - below, part);
-            if (target / VW % LANES == LANE) /* whoever wrote that column */
+            if (owner)
                 dx[target] -= grad_scale * (1.0f - smoothing);
         }
     }
