@@ -67,6 +67,7 @@ struct ssa_device {
     const struct ssa_backend *backend;
     struct ssa_device_info info;
     size_t held, peak;
+    size_t loop_limit; /* iterations after which the driver ends the loops of a work-item, all together; 0: none */
     struct ssa_buffer *scratch[2]; /* grows, never shrinks; see ssa_scratch() */
     bool timing;
     double seconds[SSA_OP_COUNT];
@@ -182,6 +183,8 @@ static inline size_t ssa_extent(size_t rows, size_t width, size_t stride)
 }
 /* Sizes must be positive; `name`d in the text. */
 int ssa_check_positive(const char *op, const char *name, int value);
+/* A work-item of `op` loops at most `loops` times, which the device must let it. */
+int ssa_check_loops(const struct ssa_device *device, const char *op, size_t loops);
 int ssa_check_reserved(const char *op, const size_t *reserved, int count);
 
 /* ---- operators: each has a check and a run; lib/ops.c makes the public call of the two ---- */

@@ -84,6 +84,15 @@ int ssa_check_positive(const char *op, const char *name, int value)
     return value > 0 ? SSA_OK : ssa_fail(SSA_EINVAL, "%s: %s is %d, must be positive", op, name, value);
 }
 
+int ssa_check_loops(const struct ssa_device *device, const char *op, size_t loops)
+{
+    if (!device->loop_limit || loops <= device->loop_limit)
+        return SSA_OK;
+    return ssa_fail(SSA_EUNSUPPORTED, "%s: %s ends a kernel's loops after %zu iterations, and this size may take %zu: "
+                    "take another device, or a smaller batch or length", op, device->info.name, device->loop_limit,
+                    loops);
+}
+
 int ssa_check_reserved(const char *op, const size_t *reserved, int count)
 {
     for (int i = 0; i < count; i++)

@@ -335,6 +335,8 @@ static int adopt(struct ssa_device **device, const struct ssa_device_info *info,
     ocl_identify(d, platform);
     d->absent = clCreateBuffer(context, CL_MEM_READ_WRITE, 64, NULL, &code);
     TRY(ocl_check(code, "device: clCreateBuffer"));
+    if (info->kind == SSA_DEVICE_CPU && info->gpu_shape) /* the only kind that was seen to need it */
+        TRY(ocl_probe_loops(&d->base));
 done:
     if (err) {
         ocl_close(&d->base);

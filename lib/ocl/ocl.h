@@ -49,6 +49,9 @@ void ocl_identify(struct ocl_device *device, cl_platform_id platform); /* sets `
 cl_program ocl_binary_load(struct ocl_device *device, const char *options, const char *text);
 void ocl_binary_keep(struct ocl_device *device, const char *options, const char *text, cl_program program);
 
+/* loops.c: sets the device's loop_limit. */
+int ocl_probe_loops(struct ssa_device *device);
+
 /* gemm.c: CLBlast. */
 int ocl_gemm(struct ssa_device *device, const struct ssa_gemm *gemm);
 void ocl_gemm_forget(struct ocl_device *device);

@@ -47,6 +47,13 @@ done:
     return err;
 }
 
+/* Some three to six times what a work-item of the GPU shape loops, over the keys or, for their gradients, the queries
+ * of a head, or of as many as share it. */
+static int check_loops(const struct ssa_device *device, const char *op, int length, int width, int sharing)
+{
+    return ssa_check_loops(device, op, (size_t)length * (size_t)(width / 8 + 8) * (size_t)sharing);
+}
+
 static int check_plan(struct ssa_device *device, const char *op, const struct ssa_plan *plan, struct ssa_tensor data,
                       int batch, int length)
 {
@@ -81,6 +88,7 @@ static int check_shared(struct ssa_device *device, const char *op, const struct 
     TRY(check_sizes(op, a.batch, a.length, a.heads, a.kv_heads ? a.kv_heads : a.heads, a.width, a.scale));
     TRY(check_plan(device, op, a.plan, a.plan_data, a.batch, a.length));
     a = forward_defaults(&a);
+    TRY(check_loops(device, op, a.length, a.width, 1));
     size_t rows = (size_t)a.batch * (size_t)a.length;
     TRY(check_rows(device, op, "q", a.q, rows, a.heads, a.width, a.q_stride));
     TRY(check_rows(device, op, "k", a.k, rows, a.kv_heads, a.width, a.k_stride));
@@ -107,6 +115,7 @@ int ssa_attention_bwd_check(struct ssa_device *device, const struct ssa_attentio
         .kv_heads = a.kv_heads, .width = a.width, .q_stride = a.q_stride, .k_stride = a.k_stride,
         .v_stride = a.v_stride, .out_stride = a.out_stride, .causal = a.causal, .scale = a.scale}));
     a = backward_defaults(&a);
+    TRY(check_loops(device, op, a.length, a.width, a.heads / a.kv_heads));
     size_t rows = (size_t)a.batch * (size_t)a.length;
     TRY(check_rows(device, op, "dout", a.dout, rows, a.heads, a.width, a.out_stride));
     TRY(check_rows(device, op, "dq", a.dq, rows, a.heads, a.width, a.dq_stride));

@@ -45,6 +45,7 @@ int ssa_embedding_bwd_check(struct ssa_device *device, const struct ssa_embeddin
     int err;
     TRY(ssa_check_reserved("embedding_bwd", a->reserved, 4));
     TRY(check_shape("embedding_bwd", a->rows, a->length, a->width, a->vocabulary, ssa_present(a->dpositions)));
+    TRY(ssa_check_loops(device, "embedding_bwd", rows + (rows + (size_t)a->vocabulary) * (width / 256 + 1)));
     TRY(ssa_check_tensor(device, "embedding_bwd", "ids", a->ids, rows, !table));
     TRY(ssa_check_tensor(device, "embedding_bwd", "dout", a->dout, rows * width, false));
     TRY(ssa_check_tensor(device, "embedding_bwd", "dtable", a->dtable, (size_t)a->vocabulary * width, true));

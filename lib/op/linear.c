@@ -244,6 +244,7 @@ int ssa_linear_fwd_check(struct ssa_device *device, const struct ssa_linear_fwd 
     TRY(check_shape(op, a->rows, a->in, a->out, a->activation));
     TRY(check_stride(op, "x_stride", a->x_stride, a->in));
     TRY(check_stride(op, "y_stride", a->y_stride, a->out));
+    TRY(ssa_check_loops(device, op, 2 * (size_t)a->in));
     size_t out = (size_t)a->out, in = (size_t)a->in;
     size_t x = ssa_extent((size_t)a->rows, in, a->x_stride ? (size_t)a->x_stride : in);
     size_t y = ssa_extent((size_t)a->rows, out, a->y_stride ? (size_t)a->y_stride : out);
@@ -274,6 +275,7 @@ int ssa_linear_bwd_check(struct ssa_device *device, const struct ssa_linear_bwd 
     TRY(check_shape(op, a->rows, a->in, a->out, a->activation));
     TRY(check_stride(op, "x_stride", a->x_stride, a->in));
     TRY(check_stride(op, "dy_stride", a->dy_stride, a->out));
+    TRY(ssa_check_loops(device, op, 2 * (size_t)(ssa_present(a->dw) && a->rows > a->out ? a->rows : a->out)));
     REQUIRE(!a->activation || ssa_present(a->x_pre), "linear_bwd: activation is set, but x_pre is absent");
     REQUIRE(!a->accumulate_dx || !ssa_present(a->x_pre), "linear_bwd: accumulate_dx does not go with x_pre");
     size_t out = (size_t)a->out, in = (size_t)a->in;
