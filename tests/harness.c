@@ -54,10 +54,11 @@ int test_run_alone(const char *name, const TTest *const *tests)
     setenv("SSACL_CACHE_DIR", SSA_TEST_CACHE, 0); /* not the user's */
     setenv("SSACL_TUNING", "", 0);
     Suite *suite = suite_create(name);
-    TCase *tcase = tcase_create(name);
-    for (int i = 0; tests[i]; i++)
+    for (int i = 0; tests[i]; i++) {
+        TCase *tcase = tcase_create(tests[i]->name);
         tcase_add_test(tcase, tests[i]);
-    suite_add_tcase(suite, tcase);
+        suite_add_tcase(suite, tcase);
+    }
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK);
     srunner_run_all(runner, CK_NORMAL);
@@ -95,6 +96,12 @@ int test_device_count(void)
 struct ssa_device *test_device(int i)
 {
     return devices[i];
+}
+
+bool test_fits(size_t work)
+{
+    const char *limit = getenv("SSA_TEST_WORK");
+    return !limit || !*limit || work <= strtoull(limit, NULL, 10);
 }
 
 void test_fails(int got, int status, const char *words, const char *call, const char *file, int line)

@@ -5,6 +5,7 @@
  *   int main(void) { return test_run("add", (const TTest *const[]){matches_oracle, NULL}); }
  *
  * Devices: the host backend and every OpenCL device present, or those of $SSA_TEST_DEVICES ("cpu,opencl:0:0").
+ * Each test is a test case of its name: CK_RUN_CASE=forward runs one alone.
  * A PoCL device does not survive a fork: tests run without forking, one executable per operator.
  */
 #ifndef SSA_TEST_HARNESS_H
@@ -26,6 +27,10 @@ struct ssa_device *test_device(int i); /* opened once, closed at the end */
 #define FOR_DEVICES(dev) \
     for (int dev##_i = 0; dev##_i < test_device_count(); dev##_i++) \
         for (struct ssa_device *dev = test_device(dev##_i); dev; dev = NULL)
+
+/* False where a case of about `work` multiplications is more than $SSA_TEST_WORK allows: on oclgrind, an interpreter
+ * of some million a second, only small shapes are tested. Without the variable everything fits. */
+bool test_fits(size_t work);
 
 /* Fails the test with the library's error text. */
 #define OK(call) \

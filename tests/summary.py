@@ -1,6 +1,6 @@
 """Sums up runs of `meson test`: summary.py LOG.json... prints what failed, what was tested on, and as the last line
 "N passed, N failed", counting every check of the Check programs, and other tests as one each. A log that is not there
-is a run that failed."""
+is a run that failed. With --table first, a table of tests by logs besides: seconds, or how many failed."""
 import json
 import os
 import re
@@ -20,6 +20,22 @@ def count(test):
     failed = sum(f + e for _, f, e in runs)
     passed = sum(n for n, _, _ in runs) - failed
     return passed, max(failed, int(bad))
+
+
+def cell(test):
+    passed, failed = count(test)
+    return "%d FAILED" % failed if failed else "%.1f" % test["duration"] if passed else "-"
+
+
+def table(logs):
+    columns = {re.sub("^vendors-", "", os.path.basename(log)[:-5]):
+               {test["name"].split(" / ")[-1]: cell(test) for test in map(json.loads, open(log, encoding="utf-8"))}
+               for log in logs if os.path.exists(log)}
+    rows = sorted({name for column in columns.values() for name in column})
+    width = max(map(len, rows), default=0)
+    print(" " * width + "".join("%12s" % name for name in columns))
+    for row in rows:
+        print(row.ljust(width) + "".join("%12s" % column.get(row, "") for column in columns.values()))
 
 
 def main(logs):
@@ -46,4 +62,7 @@ def main(logs):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["--table"]:
+        table(arguments[1:])
+    sys.exit(main([a for a in arguments if a != "--table"]))

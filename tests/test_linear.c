@@ -76,6 +76,8 @@ static void check_fwd(struct ssa_device *dev, struct fwd_case c)
 {
     size_t rows = (size_t)c.rows, in = (size_t)c.in, out = (size_t)c.out;
     size_t xs = in + (size_t)c.x_gap, ys = out + (size_t)c.y_gap;
+    if (!test_fits(rows * in * out))
+        return;
     char shape[160];
     snprintf(shape, sizeof shape, "rows %d in %d out %d bias %d pre %d residual %d activation %d gaps %d %d", c.rows,
              c.in, c.out, c.bias, c.pre, c.residual, c.activation, c.x_gap, c.y_gap);
@@ -114,6 +116,8 @@ static void check_bwd(struct ssa_device *dev, struct bwd_case c)
 {
     size_t rows = (size_t)c.rows, in = (size_t)c.in, out = (size_t)c.out;
     size_t xs = in + (size_t)c.x_gap, ys = out + (size_t)c.dy_gap;
+    if (!test_fits((size_t)(c.dx + c.dw) * rows * in * out))
+        return;
     char shape[160];
     snprintf(shape, sizeof shape, "rows %d in %d out %d dx %d dw %d dbias %d activation %d accumulate %d %d gaps %d %d",
              c.rows, c.in, c.out, c.dx, c.dw, c.dbias, c.activation, c.accumulate, c.accumulate_dx, c.x_gap, c.dy_gap);
@@ -239,6 +243,8 @@ END_TEST
 START_TEST(repeats_bit_for_bit)
 {
     enum { ROWS = 1500, IN = 65, OUT = 70 };
+    if (!test_fits((size_t)ROWS * IN * OUT))
+        return;
     FOR_DEVICES (dev) {
         struct matrix x = random_matrix(dev, ROWS, IN, 0, 1), w = random_matrix(dev, OUT, IN, 0, 2);
         struct matrix dy = random_matrix(dev, ROWS, OUT, 0, 3);
@@ -270,6 +276,8 @@ END_TEST
 static void check_gemm(struct ssa_device *dev, int trans_a, int trans_b, int accumulate)
 {
     enum { M = 35, N = 70, K = 300 };
+    if (!test_fits((size_t)M * N * K))
+        return;
     struct matrix a = trans_a ? random_matrix(dev, K, M, M + 3, 1) : random_matrix(dev, M, K, K + 3, 1);
     struct matrix b = trans_b ? random_matrix(dev, N, K, K + 2, 2) : random_matrix(dev, K, N, N + 2, 2);
     struct matrix c = random_matrix(dev, M, N, N + 1, 3);

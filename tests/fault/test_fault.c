@@ -1,6 +1,7 @@
 /* Every OpenCL call of a small piece of training fails once, and once from then on: each time an error in words or
  * the right result, and nothing leaked. */
 #include "../harness.h"
+#include "../piece.h"
 #define SSA_CL_NO_NAMES /* the loader's own functions below */
 #include "fault.h"
 #include "ocl/ocl.h"
@@ -14,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ROWS = 24, WIDTH = 16, HEADS = 2, OUT = 8, TRIES = 6, RESULTS = ROWS * OUT + ROWS * WIDTH + WIDTH * OUT + 1 };
+enum { TRIES = 6 };
 
 static __typeof__(fault_arm) *arm;
 static __typeof__(fault_count) *count;
@@ -35,109 +36,15 @@ static bool load_layer(void)
     return arm && count && alive;
 }
 
-/* ---- a small piece of training ---- */
-
-enum { X, W, BIAS, GAIN, Y, LOGITS, LOSS, DLOGITS, DY, DX, STATS, DW, M, V, SUM, ATTENDED, LSE, DQ, DK, DV, PLAN,
-       TARGETS, TENSORS };
-static const size_t sizes[TENSORS] = {
-    [X] = ROWS * WIDTH, [W] = WIDTH * OUT, [BIAS] = OUT,           [GAIN] = WIDTH,      [Y] = ROWS * WIDTH,
-    [LOGITS] = ROWS * OUT, [LOSS] = ROWS,  [DLOGITS] = ROWS * OUT, [DY] = ROWS * WIDTH, [DX] = ROWS * WIDTH,
-    [STATS] = ROWS * 2, [DW] = WIDTH * OUT, [M] = WIDTH * OUT,     [V] = WIDTH * OUT,   [SUM] = 1,
-    [ATTENDED] = ROWS * WIDTH, [LSE] = HEADS * ROWS, [DQ] = ROWS * WIDTH, [DK] = ROWS * WIDTH, [DV] = ROWS * WIDTH,
-    [PLAN] = 256, [TARGETS] = ROWS,
-};
-
-static int make_tensors(struct ssa_device *d, struct ssa_tensor *t)
-{
-    int32_t targets[ROWS];
-    float *values = NULL;
-    int err;
-    for (int i = 0; i < TENSORS; i++) {
-        TRY(ssa_buffer_create(&t[i].buffer, d, sizes[i]));
-        TRY(ssa_tensor_fill(t[i], 0, sizes[i]));
-    }
-    for (int i = X; i <= GAIN; i++) {
-        values = test_values(sizes[i], (uint64_t)i, -1, 1);
-        err = ssa_tensor_write(t[i], values, sizes[i]);
-        free(values);
-        TRY(err);
-    }
-    for (int i = 0; i < ROWS; i++)
-        targets[i] = i % OUT;
-    TRY(ssa_tensor_write(t[TARGETS], targets, ROWS));
-done:
-    return err;
-}
-
-/* Self-attention over x, and its gradients for dy. */
-static int attend(struct ssa_device *d, const struct ssa_tensor *t)
-{
-    struct ssa_plan plan = {0};
-    int err;
-    TRY(ssa_plan_draw(&plan, &(struct ssa_sample){.kind = SSA_LOCAL, .length = ROWS, .keys = 8, .own_key = 1}));
-    ck_assert_uint_le(plan.stride, sizes[PLAN]);
-    TRY(ssa_tensor_write(t[PLAN], plan.data, plan.stride));
-    TRY(ssa_attention_fwd(d, &(struct ssa_attention_fwd){
-        .q = t[X], .k = t[X], .v = t[X], .out = t[ATTENDED], .lse = t[LSE], .plan = &plan, .plan_data = t[PLAN],
-        .batch = 1, .length = ROWS, .heads = HEADS, .width = WIDTH / HEADS, .causal = 1}));
-    TRY(ssa_attention_bwd(d, &(struct ssa_attention_bwd){
-        .q = t[X], .k = t[X], .v = t[X], .out = t[ATTENDED], .lse = t[LSE], .dout = t[DY], .dq = t[DQ], .dk = t[DK],
-        .dv = t[DV], .plan = &plan, .plan_data = t[PLAN], .batch = 1, .length = ROWS, .heads = HEADS,
-        .width = WIDTH / HEADS, .causal = 1}));
-    TRY(ssa_add(d, &(struct ssa_add){.x = t[DQ], .y = t[DK], .out = t[DQ], .count = ROWS * WIDTH}));
-    TRY(ssa_add(d, &(struct ssa_add){.x = t[DQ], .y = t[DV], .out = t[DX], .count = ROWS * WIDTH}));
-done:
-    ssa_plan_finish(&plan);
-    return err;
-}
-
-static int train(struct ssa_device *d, const struct ssa_tensor *t)
-{
-    int err;
-    TRY(ssa_norm_fwd(d, &(struct ssa_norm_fwd){.x = t[X], .gain = t[GAIN], .y = t[Y], .stats = t[STATS], .rows = ROWS,
-                                               .width = WIDTH}));
-    TRY(ssa_linear_fwd(d, &(struct ssa_linear_fwd){.x = t[Y], .w = t[W], .bias = t[BIAS], .y = t[LOGITS], .rows = ROWS,
-                                                   .in = WIDTH, .out = OUT}));
-    TRY(ssa_cross_entropy(d, &(struct ssa_cross_entropy){.logits = t[LOGITS], .targets = t[TARGETS], .loss = t[LOSS],
-                                                         .dlogits = t[DLOGITS], .rows = ROWS, .vocabulary = OUT}));
-    TRY(ssa_linear_bwd(d, &(struct ssa_linear_bwd){.x = t[Y], .w = t[W], .dy = t[DLOGITS], .dx = t[DY], .dw = t[DW],
-                                                   .rows = ROWS, .in = WIDTH, .out = OUT}));
-    TRY(attend(d, t));
-    TRY(ssa_norm_bwd(d, &(struct ssa_norm_bwd){.x = t[X], .gain = t[GAIN], .stats = t[STATS], .dy = t[DY], .dx = t[DX],
-                                               .rows = ROWS, .width = WIDTH, .accumulate_dx = 1}));
-    TRY(ssa_sum(d, &(struct ssa_sum){.x = t[DW], .out = t[SUM], .count = WIDTH * OUT, .squares = 1}));
-    TRY(ssa_adamw(d, &(struct ssa_adamw){.w = t[W], .g = t[DW], .m = t[M], .v = t[V], .sumsq = t[SUM], .clip = 1,
-                                         .count = WIDTH * OUT, .lr = 0.1f, .step = 1}));
-    TRY(ssa_tensor_copy(t[DY], t[DX], ROWS * WIDTH));
-done:
-    return err;
-}
-
-static int read_results(const struct ssa_tensor *t, float *results)
-{
-    int err;
-    TRY(ssa_tensor_read(t[LOGITS], results, ROWS * OUT));
-    TRY(ssa_tensor_read(t[DY], results + ROWS * OUT, ROWS * WIDTH));
-    TRY(ssa_tensor_read(t[W], results + ROWS * OUT + ROWS * WIDTH, WIDTH * OUT));
-    TRY(ssa_tensor_read(t[SUM], results + RESULTS - 1, 1));
-done:
-    return err;
-}
-
 /* From opening the device to closing it. */
 static int run(float *results)
 {
-    struct ssa_tensor t[TENSORS] = {0};
     struct ssa_device *d = NULL;
     int err;
     TRY(ssa_device_open(&d, "opencl:0:0"));
-    TRY(make_tensors(d, t));
-    TRY(train(d, t));
-    TRY(read_results(t, results));
+    TRY(piece_run(d, results));
     TRY(ssa_device_finish(d));
 done:
-    for (int i = 0; i < TENSORS; i++)
-        ssa_buffer_destroy(t[i].buffer);
     ssa_device_close(d);
     return err;
 }
@@ -169,11 +76,11 @@ static const struct {
     {"clFinish", CL_OUT_OF_RESOURCES, 0, "clFinish: CL_OUT_OF_RESOURCES (-5)"},
 };
 
-static float expected[RESULTS];
+static float expected[PIECE_RESULTS];
 
 static void check_fault(size_t f, unsigned long nth, bool onwards)
 {
-    float results[RESULTS];
+    float results[PIECE_RESULTS];
     long before = alive();
     ck_assert(arm(faults[f].function, nth, onwards, faults[f].code));
     int err = run(results);
@@ -196,7 +103,7 @@ START_TEST(sweep)
     OK(run(expected));
     ck_assert_int_eq(alive(), 0);
     for (size_t f = 0; f < sizeof faults / sizeof *faults; f++) {
-        float results[RESULTS];
+        float results[PIECE_RESULTS];
         arm(NULL, 0, false, 0);
         OK(run(results));
         ck_assert_mem_eq(results, expected, sizeof results);
@@ -215,13 +122,13 @@ END_TEST
 /* A fault while a variant is on trial: the portable kernels serve, or the call fails. Nothing is kept of it. */
 static void check_trial(const char *function, int code, unsigned long nth)
 {
-    float results[RESULTS];
+    float results[PIECE_RESULTS];
     long before = alive();
     ck_assert(arm(function, nth, false, code));
     int err = run(results);
     ck_assert_msg(alive() == before, "%s, call %lu: %ld objects leaked", function, nth, alive() - before);
     ck_assert_msg(!err || *ssa_last_error(), "%s, call %lu: no words", function, nth);
-    for (int i = 0; !err && i < RESULTS; i++)
+    for (int i = 0; !err && i < PIECE_RESULTS; i++)
         ck_assert_msg(fabsf(results[i] - expected[i]) < 1e-4f, "%s, call %lu: result %d is %g, not %g", function, nth, i,
                       (double)results[i], (double)expected[i]);
 }
@@ -239,7 +146,7 @@ START_TEST(self_test)
                   {"clEnqueueReadBuffer", CL_OUT_OF_RESOURCES}};
     setenv("SSACL_SELFTEST", "1", 1);
     for (size_t f = 0; f < sizeof trials / sizeof *trials; f++) {
-        float results[RESULTS];
+        float results[PIECE_RESULTS];
         arm(NULL, 0, false, 0);
         OK(run(results));
         unsigned long n = count(trials[f].function), stride = n / TRIES + 1;
@@ -278,7 +185,7 @@ static const struct {
 
 static void check_harmless(size_t f, bool warm, unsigned long nth, bool onwards)
 {
-    float results[RESULTS];
+    float results[PIECE_RESULTS];
     empty_cache();
     if (warm)
         OK(run(results));
