@@ -28,7 +28,7 @@ def cell(test):
 
 
 def table(logs):
-    columns = {re.sub("^vendors-", "", os.path.basename(log)[:-5]):
+    columns = {re.sub("^vendors-(\\w+).*", r"\1", os.path.basename(log)[:-5]):
                {test["name"].split(" / ")[-1]: cell(test) for test in map(json.loads, open(log, encoding="utf-8"))}
                for log in logs if os.path.exists(log)}
     rows = sorted({name for column in columns.values() for name in column})

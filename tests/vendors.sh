@@ -77,11 +77,12 @@ run()
     stack=$1
     shift
     echo "==== $stack"
-    rm -f "$build/meson-logs/vendors-$stack.json"
+    rm -f "$build/meson-logs/vendors-$stack"*.json
     # shellcheck disable=SC2086
     env OCL_ICD_VENDORS="$folder/$stack.icd" SSA_TEST_DEVICES=opencl:0:0 "$@" meson test -C "$build" --no-rebuild \
         --logbase "vendors-$stack" --timeout-multiplier "$timeout" $wrapper ${tests:-$select} || true
-    logs="$logs $build/meson-logs/vendors-$stack.json"
+    log=$(ls "$build/meson-logs/vendors-$stack"*.json) # a wrapper's name comes after
+    logs="$logs ${log:-$build/meson-logs/vendors-$stack.json}"
 }
 
 mkdir -p "$folder"
