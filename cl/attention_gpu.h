@@ -1,43 +1,56 @@
-/* What the attention kernels of GPU shape share: two products of tiles, and the walk over the keys of a plan.
+/* What the attention kernels of GPU shape share: their parameters, two products of tiles, the walk over the keys of a
+ * plan.
  *
- * A work-group of SIDE x SIDE work-items owns a tile of TILE rows. Work-item (x, y) holds, of TILE x TILE scores, the
- * 4 x 4 at rows 4y.. and columns 4x..; of the TILE x D sums, 4 rows and COLUMNS vectors of CW columns.
+ * A work-group of SIDE x SIDE work-items owns a tile of ROWS rows and walks over tiles of COLS columns. Work-item
+ * (x, y) holds, of ROWS x COLS scores, the EACH x 4 at rows EACH y.. and columns 4 x..; of the ROWS x D sums, EACH rows and
+ * VECS vectors of CW columns.
  *   scores()  s = A B^T over the width, A and B staged DEPTH columns at a time, transposed
- *   gather()  sum += W X for a TILE x TILE matrix W in local memory, X staged CHUNK rows at a time
- * Rows come through lists of positions in local memory, so that gathering sampled keys costs nothing extra.
+ *   gather()  sum += W X for a ROWS x COLS matrix W and X [COLS, D], CHUNK rows of X and columns of W at a time
+ * Rows come through lists of positions in local memory, so that gathering sampled keys costs nothing extra. While a
+ * piece is multiplied, the next one is on its way from global memory into registers.
  *
- * Local memory, in floats: `stage` for the two transposed chunks, and once they are used up for W (PITCH = TILE + 4
- * makes the transposing stores and the reads of 4 rows free of bank conflicts); `values` for X and for reductions.
- * At most 26 KiB at TILE 64, for every D: what OpenCL promises (32 KiB) does.
+ * Local memory: one pool, which the pieces of both products and the reductions take in turn; 12 KiB at the largest
+ * tile and D 64, 20 at D 256, where OpenCL promises 32. Matrices in it are swizzled (SWIZZLE) instead of padded: stores
+ * that transpose and reads of vectors both touch every bank once.
  *
- * Lab book. Never timed on a GPU: correct on CPU stacks in this shape, and compiled for GPUs offline (clang 15).
- *   Registers of a work-item, TILE 64, forward / dq / dk+dv, no spills or stack anywhere:
- *            D 64             D 128            D 256
- *   gfx90a   162 / 220 / 168  204 / 228 / 206  244 / 248 / 246
- *   gfx1030  151 / 170 / 165  195 / 206 / 202  227 / 238 / 240
- *   sm_86    128 / 133 / 143  167 / 168 / 168  253 / 254 / 255
- *   Unrolling the reductions over SIDE work-items whole took 146 / 188 at D 64 on sm_86 (64 registers for one max):
- *   by 4.
- *   Unrolling less in staging or in own_dot() changed nothing. More than 128 registers leave one group of 256
- *   work-items at a time on sm_86: the first thing to try on a device is fewer in the two gradients.
+ * Lab book. Never timed on a GPU: right on CPU stacks in this shape; compiled for GPUs (tests/isa/table.md, with
+ * tests/isa.sh --loops for what the inner loops are made of).
+ *   EACH 4, padded and unswizzled, 26 KiB: sm_80 64 multiply-adds of 76 instructions in the loop over the width, 149
+ *   registers. EACH 8, swizzled, 13 KiB: 128 of 150 there, 82% on gfx906 and 225 to 249 registers: a row of A and a
+ *   column of B feed 32 multiply-adds with 48 bytes of local memory instead of 16 with 32. Some 60 registers are
+ *   addresses that compilers keep through all loops; heads past 64 take EACH 4.
+ *   exp2 of a library: 36 instructions with branches, and 20 registers more than native_exp2 (one instruction in
+ *   hardware, 2^-22 relative).
+ *   Not unrolled loops over 4 of the width or of keys: 128 multiply-adds a turn are enough, and cost fewer registers.
  *   A return before the first barrier, though all items took it, corrupted PoCL 3.1's heap: tiles without work run
- *   through with empty loops instead. Slices shorter than TILE waste the rest of a tile in dk and dv.
- */
+ *   through with empty loops instead. Slices shorter than ROWS waste the rest of a tile in dk and dv. */
 #ifndef SSA_ATTENTION_GPU_H
 #define SSA_ATTENTION_GPU_H
 
 #include "common.h"
+#include "group.h"
 #include "plan.h"
 
 #ifndef D
 #define D 64 /* head width, a multiple of 8 up to 256 */
 #endif
-#ifndef TILE
-#define TILE 64 /* rows of a tile: 64 takes 256 work-items, 32 takes 64 */
+#ifndef SIDE
+#define SIDE 16 /* 16: groups of 256 work-items; 8: of 64 */
 #endif
-#define SIDE (TILE / 4)
+#ifndef EACH
+#define EACH 8 /* rows of a work-item: 4, or 8 where registers allow it */
+#endif
+#ifndef DEPTH
+#define DEPTH (D % 16 ? 8 : 16) /* columns staged at a time for scores(): 8, 16 or 32, divides D */
+#endif
+#ifndef CHUNK
+#define CHUNK 16 /* rows staged at a time for gather(): 8, 16 or 32 */
+#endif
 #define ITEMS (SIDE * SIDE)
-#define PITCH (TILE + 4)
+#define ROWS (SIDE * EACH)
+#define COLS (SIDE * 4)
+#define HALF (EACH / 4) /* vectors that hold a value for each of a work-item's rows */
+#define RUNS (SIDE / EACH) /* parts of a reduction over SIDE work-items */
 
 #if D % (4 * SIDE) == 0
 #define CW 4
@@ -46,36 +59,8 @@
 #else
 #define CW 1
 #endif
-#define COLUMNS ((D + SIDE * CW - 1) / (SIDE * CW))
-#define PADDED (COLUMNS * SIDE * CW) /* D and the columns that only CW 1 leaves over */
-
-#if D % 32 == 0
-#define DEPTH 32
-#elif D % 24 == 0
-#define DEPTH 24
-#elif D % 16 == 0
-#define DEPTH 16
-#else
-#define DEPTH 8
-#endif
-
-#if TILE * PADDED <= 2048
-#define CHUNK_ROWS TILE
-#elif 32 * PADDED <= 2048
-#define CHUNK_ROWS 32
-#elif 16 * PADDED <= 2048
-#define CHUNK_ROWS 16
-#else
-#define CHUNK_ROWS 8
-#endif
-
-#if 2 * DEPTH > TILE
-#define STAGE_FLOATS (2 * DEPTH * PITCH)
-#else
-#define STAGE_FLOATS (TILE * PITCH)
-#endif
-#define VALUE_FLOATS (CHUNK_ROWS * PADDED) /* never below 4 * ITEMS, which reductions take */
-
+#define VECS ((D + SIDE * CW - 1) / (SIDE * CW))
+#define PADDED (VECS * SIDE * CW) /* D and the columns that only CW 1 leaves over */
 #if CW == 4
 typedef float4 columns;
 #elif CW == 2
@@ -84,122 +69,218 @@ typedef float2 columns;
 typedef float columns;
 #endif
 
+#ifndef SCORES_UNROLL
+#define SCORES_UNROLL _Pragma("unroll 1")
+#endif
+#ifndef GATHER_UNROLL
+#define GATHER_UNROLL _Pragma("unroll 1")
+#endif
+
+#define LARGER(a, b) ((a) > (b) ? (a) : (b))
+#define POOL_FLOATS \
+    LARGER(LARGER(DEPTH * (ROWS + COLS), CHUNK * (ROWS + PADDED)), ITEMS * EACH + ROWS * RUNS)
+
 #define ITEM ((int)get_local_id(0))
 #define X (ITEM % SIDE)
 #define Y (ITEM / SIDE)
 #define LOG2_E 1.44269504f
 #define SYNC barrier(CLK_LOCAL_MEM_FENCE)
 #define COLUMN(c) (((c)*SIDE + X) * CW) /* the first column of vector c of this work-item */
+/* Row r of a staged matrix has its elements at i ^ SWIZZLE(r). */
+#define SWIZZLE(r) (((r) / 4 & 3) * 8)
 
-/* to[d][r] = factor * from[at[r]][d], zero where at[r] < 0. Eight work-items read 32 bytes of a row: whole sectors,
- * and stores of 32 neighbours fall into 32 banks. Global loads are scalar: tensors are aligned to 4 bytes only. */
-inline void stage_transposed(__local float *to, __global const float *from, int stride, __local const int *at,
-                             float factor)
+/* What every kernel here takes first and last; strides are between positions. */
+#define OPERANDS \
+    TENSOR(const float, q), TENSOR(const float, k), TENSOR(const float, v), TENSOR(const int, plan), TENSOR(float, lse)
+#define SIZES \
+    const ulong plan_stride, const int length, const int heads, const int kv_heads, const int q_stride, \
+        const int k_stride, const int v_stride, const int out_stride, const int causal, const float scale
+#define BIND_OPERANDS \
+    BIND(const float, q); \
+    BIND(const float, k); \
+    BIND(const float, v); \
+    BIND(const int, plan); \
+    BIND(float, lse)
+/* The local memory of a tile; positions are -1 where there is none. */
+#define TILE_MEMORY \
+    __local float4 pool[POOL_FLOATS / 4]; \
+    __local int4 keys4[LARGER(ROWS, COLS) / 4], queries4[LARGER(ROWS, COLS) / 4]; \
+    __local int *const keys = (__local int *)keys4, *const queries = (__local int *)queries4
+
+/* ---- from global to local memory, by way of registers ---- */
+
+/* Pieces of four floats that a work-item moves of `count` in all. */
+#define PIECES(count) (((count) + ITEMS - 1) / ITEMS)
+
+/* Of columns [0, DEPTH) of the rows at from[at[r]]. Eight bytes and more of a row by neighbours: whole sectors.
+ * Tensors are aligned to 4 bytes only: vload4 is one load where the device can, else four. */
+GROUP_INLINE void fetch_transposed(float4 *piece, int rows, __global const float *from, int stride,
+                                 __local const int *at)
 {
-    for (int r = ITEM / 8; r < TILE; r += ITEMS / 8) {
-        int row = at[r];
-        __global const float *p = from + (size_t)max(row, 0) * stride;
-        UNROLL
-        for (int i = 0; i < DEPTH / 8; i++) {
-            int d = 8 * i + ITEM % 8;
-            to[d * PITCH + r] = row < 0 ? 0.0f : factor * p[d];
-        }
+    UNROLL
+    for (int p = 0; p < PIECES(rows * DEPTH / 4); p++) {
+        const int i = p * ITEMS + ITEM, row = i < rows * DEPTH / 4 ? at[i / (DEPTH / 4)] : -1;
+        piece[p] = (float4)(0.0f);
+        if (row >= 0)
+            piece[p] = vload4(0, from + (size_t)row * stride + i % (DEPTH / 4) * 4);
     }
 }
 
-/* s[i] = rows 4y + i of A, columns 4x.. of B^T. Returns with `stage` still being read by others. */
-inline void scores(float4 *s, __global const float *a, int a_stride, __local const int *a_at, float factor,
-                   __global const float *b, int b_stride, __local const int *b_at, __local float4 *stage)
+/* to[d][r] = factor * from[at[r]][d]. */
+GROUP_INLINE void place_transposed(__local float *to, const float4 *piece, int rows, float factor)
 {
-    __local float *const to = (__local float *)stage;
-    __local const float4 *const left = stage + Y, *const right = stage + DEPTH * (PITCH / 4) + X;
-    s[0] = s[1] = s[2] = s[3] = (float4)(0.0f);
+    UNROLL
+    for (int p = 0; p < PIECES(rows * DEPTH / 4); p++) {
+        const int i = p * ITEMS + ITEM, d = i % (DEPTH / 4) * 4, r = i / (DEPTH / 4) ^ SWIZZLE(d);
+        if (rows * DEPTH / 4 % ITEMS && i >= rows * DEPTH / 4)
+            break;
+        to[d * rows + r] = factor * piece[p].x;
+        to[(d + 1) * rows + r] = factor * piece[p].y;
+        to[(d + 2) * rows + r] = factor * piece[p].z;
+        to[(d + 3) * rows + r] = factor * piece[p].w;
+    }
+}
+
+GROUP_INLINE void fetch_chunk(float4 *piece, __global const float *from, int stride, __local const int *at)
+{
+    UNROLL
+    for (int p = 0; p < PIECES(CHUNK * PADDED / 4); p++) {
+        const int i = p * ITEMS + ITEM, c = i % (PADDED / 4) * 4;
+        const int row = i < CHUNK * PADDED / 4 ? at[i / (PADDED / 4)] : -1;
+        piece[p] = (float4)(0.0f);
+        if (row >= 0 && c < D)
+            piece[p] = vload4(0, from + (size_t)row * stride + c);
+    }
+}
+
+GROUP_INLINE void place_chunk(__local float4 *to, const float4 *piece)
+{
+    UNROLL
+    for (int p = 0; p < PIECES(CHUNK * PADDED / 4); p++)
+        if (CHUNK * PADDED / 4 % ITEMS == 0 || p * ITEMS + ITEM < CHUNK * PADDED / 4)
+            to[p * ITEMS + ITEM] = piece[p];
+}
+
+/* ---- the two products ---- */
+
+/* s[c][h]: column 4x + c, rows EACH y + 4h... Begins with a barrier: the lists may just have been written. */
+GROUP_INLINE void scores(float4 s[4][HALF], __global const float *a, int a_stride, __local const int *a_at,
+                         float factor, __global const float *b, int b_stride, __local const int *b_at, __local float4 *pool)
+{
+    float4 left[PIECES(ROWS * DEPTH / 4)], right[PIECES(COLS * DEPTH / 4)];
+    SYNC;
+    fetch_transposed(left, ROWS, a, a_stride, a_at);
+    fetch_transposed(right, COLS, b, b_stride, b_at);
+    UNROLL
+    for (int c = 0; c < 4; c++)
+        UNROLL
+        for (int h = 0; h < HALF; h++)
+            s[c][h] = (float4)(0.0f);
+    _Pragma("unroll 1")
     for (int d0 = 0; d0 < D; d0 += DEPTH) {
         SYNC;
-        stage_transposed(to, a + d0, a_stride, a_at, factor);
-        stage_transposed(to + DEPTH * PITCH, b + d0, b_stride, b_at, 1.0f);
+        place_transposed((__local float *)pool, left, ROWS, factor);
+        place_transposed((__local float *)pool + DEPTH * ROWS, right, COLS, 1.0f);
         SYNC;
-        _Pragma("unroll 4")
-        for (int d = 0; d < DEPTH; d++) {
-            float4 x = left[d * (PITCH / 4)], y = right[d * (PITCH / 4)];
-            s[0] += x.x * y;
-            s[1] += x.y * y;
-            s[2] += x.z * y;
-            s[3] += x.w * y;
+        if (d0 + DEPTH < D) {
+            fetch_transposed(left, ROWS, a + d0 + DEPTH, a_stride, a_at);
+            fetch_transposed(right, COLS, b + d0 + DEPTH, b_stride, b_at);
+        }
+        SCORES_UNROLL
+        for (int d = 0; d < DEPTH; d += 4) {
+            __local const float4 *x = pool + d * (ROWS / 4) + (EACH * Y ^ SWIZZLE(d)) / 4;
+            __local const float4 *y = pool + DEPTH * (ROWS / 4) + d * (COLS / 4) + (4 * X ^ SWIZZLE(d)) / 4;
+            UNROLL
+            for (int e = 0; e < 4; e++) {
+                const float4 column = y[e * (COLS / 4)];
+                UNROLL
+                for (int h = 0; h < HALF; h++) {
+                    const float4 row = x[e * (ROWS / 4) + h];
+                    s[0][h] += column.x * row;
+                    s[1][h] += column.y * row;
+                    s[2][h] += column.z * row;
+                    s[3][h] += column.w * row;
+                }
+            }
         }
     }
 }
 
-inline void gather_row(columns sum[4][COLUMNS], float4 w, __local const columns *x)
+/* sum[i] += sum over j < n of W[EACH y + i][j] * from[at[j]], where s has W as scores() leaves it. */
+GROUP_INLINE void gather(columns sum[EACH][VECS], const float4 s[4][HALF], __global const float *from, int stride,
+                       __local const int *at, int n, __local float4 *pool)
 {
+    float4 piece[PIECES(CHUNK * PADDED / 4)];
+    fetch_chunk(piece, from, stride, at);
+    for (int j0 = 0; j0 < n; j0 += CHUNK) {
+        SYNC;
+        if (4 * X / CHUNK == j0 / CHUNK) {
+            const int j = 4 * X % CHUNK;
+            UNROLL
+            for (int c = 0; c < 4; c++)
+                UNROLL
+                for (int h = 0; h < HALF; h++)
+                    pool[(j + c) * (ROWS / 4) + (EACH * Y ^ SWIZZLE(j)) / 4 + h] = s[c][h];
+        }
+        place_chunk(pool + CHUNK * (ROWS / 4), piece);
+        SYNC;
+        if (j0 + CHUNK < n)
+            fetch_chunk(piece, from, stride, at + j0 + CHUNK);
+        GATHER_UNROLL
+        for (int j = 0; j < CHUNK; j += 4) {
+            __local const float4 *w = pool + j * (ROWS / 4) + (EACH * Y ^ SWIZZLE(j)) / 4;
+            __local const columns *x = (__local const columns *)(pool + CHUNK * (ROWS / 4)) + j * (PADDED / CW) + X;
+            UNROLL
+            for (int e = 0; e < 4; e++)
+                UNROLL
+                for (int h = 0; h < HALF; h++) {
+                    const float4 weight = w[e * (ROWS / 4) + h];
+                    UNROLL
+                    for (int c = 0; c < VECS; c++) {
+                        const columns value = x[e * (PADDED / CW) + c * SIDE];
+                        sum[4 * h][c] += weight.x * value;
+                        sum[4 * h + 1][c] += weight.y * value;
+                        sum[4 * h + 2][c] += weight.z * value;
+                        sum[4 * h + 3][c] += weight.w * value;
+                    }
+                }
+        }
+    }
+}
+
+/* ---- rows: reductions over the SIDE work-items of a row, a row's vectors of columns ---- */
+
+/* The sum or the maximum, the same bits in each of them. In two steps, of EACH values and of RUNS: 24 reads instead of
+ * 128; the order of the first differs between neighbours, who would meet in one bank. */
+GROUP_INLINE void reduce_rows(float4 x[HALF], int sum, __local float4 *pool)
+{
+    __local float *const all = (__local float *)pool;
+    const int row = X % EACH, run = X / EACH, result = ITEMS * EACH + (Y * RUNS + run) * EACH + row;
+    SYNC;
     UNROLL
-    for (int c = 0; c < COLUMNS; c++) {
-        columns value = x[c * SIDE];
-        sum[0][c] += w.x * value;
-        sum[1][c] += w.y * value;
-        sum[2][c] += w.z * value;
-        sum[3][c] += w.w * value;
-    }
-}
-
-/* sum[i] += sum over j < n of W[4y + i][j] * from[at[j]]; w is W with PITCH floats a row. */
-inline void gather(columns sum[4][COLUMNS], __local const float4 *w, __global const float *from, int stride,
-                   __local const int *at, int n, __local float4 *values)
-{
-    __local float *const to = (__local float *)values;
-    __local const columns *const x = (__local const columns *)values + X;
-    for (int j0 = 0; j0 < n; j0 += CHUNK_ROWS) {
-        SYNC;
-        for (int i = ITEM; i < CHUNK_ROWS * PADDED; i += ITEMS) {
-            int row = at[j0 + i / PADDED], c = i % PADDED;
-            to[i] = row < 0 || c >= D ? 0.0f : from[(size_t)row * stride + c];
-        }
-        SYNC;
-        _Pragma("unroll 1")
-        for (int j = 0; j < CHUNK_ROWS; j += 4) {
-            __local const float4 *p = w + 4 * Y * (PITCH / 4) + (j0 + j) / 4;
-            float4 w0 = p[0], w1 = p[PITCH / 4], w2 = p[2 * (PITCH / 4)], w3 = p[3 * (PITCH / 4)];
-            __local const columns *xj = x + j * (PADDED / CW);
-            gather_row(sum, (float4)(w0.x, w1.x, w2.x, w3.x), xj);
-            gather_row(sum, (float4)(w0.y, w1.y, w2.y, w3.y), xj + PADDED / CW);
-            gather_row(sum, (float4)(w0.z, w1.z, w2.z, w3.z), xj + 2 * (PADDED / CW));
-            gather_row(sum, (float4)(w0.w, w1.w, w2.w, w3.w), xj + 3 * (PADDED / CW));
-        }
-    }
-}
-
-/* This work-item's rows of W. */
-inline void write_weights(__local float4 *w, const float4 *s)
-{
+    for (int h = 0; h < HALF; h++)
+        pool[ITEM * HALF + h] = x[h];
+    SYNC;
+    float r = sum ? 0.0f : -INFINITY;
     UNROLL
-    for (int i = 0; i < 4; i++)
-        w[(4 * Y + i) * (PITCH / 4) + X] = s[i];
+    for (int i = 0; i < EACH; i++) {
+        float other = all[(Y * SIDE + run * EACH + (i + run + RUNS * Y) % EACH) * EACH + row];
+        r = sum ? r + other : vec_max(r, other);
+    }
+    all[result] = r;
+    SYNC;
+    UNROLL
+    for (int h = 0; h < HALF; h++) {
+        x[h] = pool[(ITEMS * EACH + Y * RUNS * EACH) / 4 + h];
+        UNROLL
+        for (int p = 1; p < RUNS; p++) {
+            float4 other = pool[(ITEMS * EACH + (Y * RUNS + p) * EACH) / 4 + h];
+            x[h] = sum ? x[h] + other : vec_max(x[h], other);
+        }
+    }
 }
 
-/* Over the SIDE work-items of a row, the same bits in each of them. */
-inline float4 row_sum(float4 x, __local float4 *values)
-{
-    SYNC;
-    values[ITEM] = x;
-    SYNC;
-    x = values[Y * SIDE];
-    _Pragma("unroll 4")
-    for (int i = 1; i < SIDE; i++)
-        x += values[Y * SIDE + i];
-    return x;
-}
-inline float4 row_max(float4 x, __local float4 *values)
-{
-    SYNC;
-    values[ITEM] = x;
-    SYNC;
-    _Pragma("unroll 4")
-    for (int i = 0; i < SIDE; i++)
-        x = vec_max(x, values[Y * SIDE + i]);
-    return x;
-}
-
-inline columns load_columns(__global const float *row, int c)
+GROUP_INLINE columns load_columns(__global const float *row, int c)
 {
 #if CW == 4
     return vload4(0, row + COLUMN(c));
@@ -209,7 +290,7 @@ inline columns load_columns(__global const float *row, int c)
     return COLUMN(c) < D ? row[COLUMN(c)] : 0.0f;
 #endif
 }
-inline void store_columns(__global float *row, int c, columns x)
+GROUP_INLINE void store_columns(__global float *row, int c, columns x)
 {
 #if CW == 4
     vstore4(x, 0, row + COLUMN(c));
@@ -221,21 +302,43 @@ inline void store_columns(__global float *row, int c, columns x)
 #endif
 }
 
-/* a[row] . b[row] of this work-item's four rows from `first`, for those that `own` names: a row's own key. */
-inline float4 own_dot(__global const float *a, int a_stride, __global const float *b, int b_stride, int first, int4 own,
-                      __local float4 *values)
+/* A query that sees nothing has lse = -inf: with inf instead its probabilities exp2(s - lse) are 0. */
+GROUP_INLINE float seen(float lse)
 {
-    float sum[4];
-    const int wanted[4] = {own.x, own.y, own.z, own.w};
+    return lse == -INFINITY ? INFINITY : lse;
+}
+
+/* x[h] = a[row] . b[row] of this work-item's rows from `first` whose bit is set in `own`: a row's own key. */
+GROUP_INLINE void own_dot(float4 x[HALF], __global const float *a, int a_stride, __global const float *b, int b_stride,
+                        int first, uint own, __local float4 *pool)
+{
+    float sum[EACH];
     UNROLL
-    for (int i = 0; i < 4; i++) {
-        size_t row = (size_t)(first + i);
+    for (int i = 0; i < EACH; i++) {
+        const size_t row = (size_t)(first + i);
         sum[i] = 0.0f;
-        for (int d = X; wanted[i] && d < D; d += SIDE)
+        for (int d = X; own >> i & 1 && d < D; d += SIDE)
             sum[i] += a[row * a_stride + d] * b[row * b_stride + d];
     }
-    return row_sum((float4)(sum[0], sum[1], sum[2], sum[3]), values);
+    UNROLL
+    for (int h = 0; h < HALF; h++)
+        x[h] = (float4)(sum[4 * h], sum[4 * h + 1], sum[4 * h + 2], sum[4 * h + 3]);
+    reduce_rows(x, 1, pool);
 }
+
+/* Bit i: row first + i is no padding and sees its own key as one more column. */
+GROUP_INLINE uint own_rows(__global const int *own_key, int first, int real)
+{
+    uint own = 0;
+    UNROLL
+    for (int i = 0; i < EACH; i++)
+        if (first + i < real && own_key[first + i])
+            own |= 1u << i;
+    return own;
+}
+#define OWN4(own, h) (((int4)(1, 2, 4, 8) << 4 * (h) & (int4)((int)(own))) != 0) /* -1 where the bit is set */
+
+/* ---- the keys of a tile of queries ---- */
 
 /* Where a walk over the keys of a query tile stands; every work-item walks alike. */
 struct walk {
@@ -246,7 +349,7 @@ struct walk {
 };
 #define EVERYWHERE 0x7fffffff
 
-inline struct walk walk_begin(__global const int *plan, int block, int last)
+GROUP_INLINE struct walk walk_begin(__global const int *plan, int block, int last)
 {
     struct walk w;
     __global const int *range = plan + plan[PLAN_RANGE_AT] + 2 * block;
@@ -261,7 +364,7 @@ inline struct walk walk_begin(__global const int *plan, int block, int last)
 }
 
 /* The end of the part of the sorted source[at..stop) that lies at or before `last`. */
-inline int visible_end(__global const int *source, int at, int stop, int last)
+GROUP_INLINE int visible_end(__global const int *source, int at, int stop, int last)
 {
     if (at == stop || source[stop - 1] <= last)
         return stop;
@@ -275,36 +378,61 @@ inline int visible_end(__global const int *source, int at, int stop, int last)
     return at;
 }
 
-/* Writes the next TILE keys to `keys`, -1 past the last, and returns how many. Keys that no query of the tile may see
+/* Writes the next COLS keys to `keys`, -1 past the last, and returns how many. Keys that no query of the tile may see
  * are left out, so that tiles stay full where causality or the ends of slices cut. */
-inline int next_keys(struct walk *w, __local int *keys)
+GROUP_INLINE int next_keys(struct walk *w, __local int *keys)
 {
     int n = 0;
-    while (n < TILE && (w->at < w->stop || w->slice < w->end || w->slice < w->first)) {
+    while (n < COLS && (w->at < w->stop || w->slice < w->end || w->slice < w->first)) {
         if (w->at == w->stop) {
             int next = w->slice < w->first ? w->slice + 1 : w->last == EVERYWHERE ? w->end : w->slice + 1;
             w->at = w->start[w->slice];
             w->stop = visible_end(w->source, w->at, w->start[next], w->last);
             w->slice = max(next, w->first);
         }
-        int take = min(TILE - n, w->stop - w->at);
+        int take = min(COLS - n, w->stop - w->at);
         if (ITEM < take)
             keys[n + ITEM] = w->source[w->at + ITEM];
         n += take;
         w->at += take;
     }
-    if (n + ITEM < TILE)
+    if (n + ITEM < COLS)
         keys[n + ITEM] = -1;
     return n;
 }
 
-/* -inf where the key is absent or later than the row may see: limit[i] is the last position of row i. */
-inline void mask_keys(float4 *s, int4 key, int first, int causal)
+/* A tile of one query block, its operands and the walk over its keys. Tiles of later queries come first: with causality
+ * they are the long ones. */
+#define QUERY_TILE(block, block_tiles) \
+    const int tile = (int)(get_num_groups(0) - 1 - get_group_id(0)), h = (int)get_group_id(1); \
+    const size_t b = get_group_id(2); \
+    const int g = h / (heads / kv_heads), this_block = tile / (block_tiles); \
+    const int q0 = this_block * (block) + tile % (block_tiles) * ROWS, first = q0 + EACH * Y; \
+    const int stop = min((this_block + 1) * (block), length); \
+    plan += b * plan_stride; \
+    q += b * length * q_stride + h * D; \
+    k += b * length * k_stride + g * D; \
+    v += b * length * v_stride + g * D; \
+    lse += (b * heads + h) * length; \
+    const int real = min(plan[PLAN_LENGTH], stop); \
+    struct walk w = walk_begin(plan, this_block, causal ? min(real, q0 + ROWS) - 1 : EVERYWHERE); \
+    if (q0 >= real) \
+        w.slice = w.first = w.end; /* padding sees nothing */ \
+    if (ITEM < ROWS) \
+        queries[ITEM] = q0 + ITEM < real ? q0 + ITEM : -1; \
+    const uint own = own_rows(plan + plan[PLAN_OWN_AT], first, real)
+
+/* -inf where the key is absent or later than the row may see. */
+GROUP_INLINE void mask_keys(float4 s[4][HALF], __local const int *keys, int first, int causal)
 {
     UNROLL
-    for (int i = 0; i < 4; i++) {
-        uint limit = causal ? (uint)(first + i) : (uint)EVERYWHERE;
-        s[i] = (as_uint4(key) <= (uint4)(limit)) ? s[i] : (float4)(-INFINITY);
+    for (int c = 0; c < 4; c++) {
+        const uint key = (uint)keys[4 * X + c];
+        UNROLL
+        for (int h = 0; h < HALF; h++) {
+            const uint4 last = causal ? (uint4)(0, 1, 2, 3) + (uint)(first + 4 * h) : (uint4)(EVERYWHERE);
+            s[c][h] = (uint4)(key) <= last ? s[c][h] : (float4)(-INFINITY);
+        }
     }
 }
 

@@ -21,15 +21,14 @@ struct parameter {
     int values[MAX_VALUES];                       /* ends at the first 0 that is not the first; 0: the kernel's choice */
 };
 
-/* Twice the arithmetic per byte staged, where it fits; see cl/attention_gpu.h. */
-static int attention_tile(const struct ssa_device_info *d)
-{
-    return d->max_group >= 256 && d->local_memory >= 27 * 1024 ? 64 : 32;
-}
-
-static int gemm_side(const struct ssa_device_info *d)
+static int side(const struct ssa_device_info *d)
 {
     return d->max_group >= 256 ? 16 : 8;
+}
+
+static int gemm_tile(const struct ssa_device_info *d)
+{
+    return 4 * side(d);
 }
 
 static const struct parameter table[] = {
@@ -51,12 +50,16 @@ static const struct parameter table[] = {
     {"gemm", "NB", CPU_SHAPE, true, 512, NULL, {256, 512, 1024}},
     {"gemm", "ITEMS", HOST_TOO, false, 4, NULL, {2, 4, 8}},
     {"gemm", "ROWS", HOST_TOO, false, 144, NULL, {48, 96, 144, 192, 288}},
-    /* TILE: queries, or keys in the gradients of keys; short blocks take the least in any case. */
-    {"attention_fwd_gpu", "TILE", GPU_SHAPE, false, 64, attention_tile, {32, 64}},
-    {"attention_bwd_gpu", "TILE", GPU_SHAPE, false, 64, attention_tile, {32, 64}},
+    /* SIDE x SIDE work-items of EACH rows and four columns; CHUNK rows are staged at a time. Short blocks take less. */
+    {"attention_fwd_gpu", "SIDE", GPU_SHAPE, false, 16, side, {8, 16}},
+    {"attention_fwd_gpu", "EACH", GPU_SHAPE, false, 0, NULL, {0, 4, 8}},
+    {"attention_fwd_gpu", "CHUNK", GPU_SHAPE, true, 16, NULL, {8, 16, 32}},
+    {"attention_bwd_gpu", "SIDE", GPU_SHAPE, false, 16, side, {8, 16}},
+    {"attention_bwd_gpu", "EACH", GPU_SHAPE, false, 0, NULL, {0, 4, 8}},
+    {"attention_bwd_gpu", "CHUNK", GPU_SHAPE, true, 16, NULL, {8, 16, 32}},
     /* A work-group of SIDE x SIDE owns TILE x TILE of c and stages DEPTH of k. */
-    {"gemm_gpu", "TILE", GPU_SHAPE, true, 64, NULL, {32, 64, 128}},
-    {"gemm_gpu", "SIDE", GPU_SHAPE, true, 16, gemm_side, {8, 16}},
+    {"gemm_gpu", "TILE", GPU_SHAPE, true, 64, gemm_tile, {32, 64, 128}},
+    {"gemm_gpu", "SIDE", GPU_SHAPE, true, 16, side, {8, 16}},
     {"gemm_gpu", "DEPTH", GPU_SHAPE, true, 16, NULL, {8, 16, 32}},
 };
 enum { PARAMETERS = sizeof table / sizeof *table };
@@ -154,16 +157,20 @@ static int check_gemm_gpu(const struct ssa_device *device, const int *tuned)
 {
     int tile = value_of(device, tuned, "gemm_gpu", "TILE"), side = value_of(device, tuned, "gemm_gpu", "SIDE"),
         depth = value_of(device, tuned, "gemm_gpu", "DEPTH");
-    if (tile > 8 * side)
-        return ssa_fail(SSA_EINVAL, "tuning: gemm_gpu's TILE is %d, must be at most 8 x SIDE, %d", tile, side);
-    return check_group(device, "gemm_gpu", (size_t)side * (size_t)side,
-                       2 * sizeof(float) * (size_t)depth * ((size_t)tile + 1));
+    int err = check_group(device, "gemm_gpu", (size_t)side * (size_t)side,
+                          2 * sizeof(float) * (size_t)depth * (size_t)tile);
+    if (!err && tile != 4 * side && tile != 8 * side)
+        err = ssa_fail(SSA_EINVAL, "tuning: gemm_gpu's TILE is %d, must be 4 or 8 times SIDE, %d", tile, side);
+    return err;
 }
 
+/* Local memory at the widest heads, in floats: the pool of cl/attention_gpu.h and what stands beside it. */
 static int check_attention_gpu(const struct ssa_device *device, const int *tuned, const char *kernel)
 {
-    size_t tile = (size_t)value_of(device, tuned, kernel, "TILE");
-    return check_group(device, kernel, tile * tile / 16, tile == 64 ? 27 * 1024 : 0);
+    size_t side = (size_t)value_of(device, tuned, kernel, "SIDE");
+    size_t chunk = (size_t)value_of(device, tuned, kernel, "CHUNK");
+    size_t pool = chunk * (8 * side + 256), beside = 2 * 8 * side + 2 * 4 * side;
+    return check_group(device, kernel, side * side, sizeof(float) * (pool + beside));
 }
 
 static int check_combination(const struct ssa_device *device, const int *tuned)

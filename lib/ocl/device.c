@@ -311,6 +311,21 @@ static bool find_one(void *cookie, int p, int i, cl_platform_id platform, cl_dev
     return true;
 }
 
+/* The least number of work-items in a hardware thread that a kernel may ask for; 0 where it may not ask. */
+static int least_sub_group(cl_device_id id)
+{
+    enum { SUB_GROUP_SIZES = 0x4108 }; /* CL_DEVICE_SUB_GROUP_SIZES_INTEL of cl_intel_required_subgroup_size */
+    char extensions[8192] = "";
+    size_t sizes[16], bytes = 0, least = 0;
+    if (clGetDeviceInfo(id, CL_DEVICE_EXTENSIONS, sizeof extensions - 1, extensions, NULL) != CL_SUCCESS ||
+        !strstr(extensions, "cl_intel_required_subgroup_size") ||
+        clGetDeviceInfo(id, SUB_GROUP_SIZES, sizeof sizes, sizes, &bytes) != CL_SUCCESS)
+        return 0;
+    for (size_t i = 0; i < bytes / sizeof *sizes; i++)
+        least = !least || sizes[i] < least ? sizes[i] : least;
+    return (int)least;
+}
+
 /* A device around a context and a queue, which it takes over (also when it fails). */
 static int adopt(struct ssa_device **device, const struct ssa_device_info *info, cl_context context,
                  cl_platform_id platform, cl_device_id id, cl_command_queue queue)
@@ -329,6 +344,7 @@ static int adopt(struct ssa_device **device, const struct ssa_device_info *info,
     d->context = context;
     d->id = id;
     d->queue = queue;
+    d->sub_group = info->gpu_shape ? least_sub_group(id) : 0;
     TRY(ocl_check(clGetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL),
                   "device: clGetCommandQueueInfo"));
     d->out_of_order = properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE;

@@ -16,6 +16,7 @@ struct ocl_device {
     cl_command_queue set_aside;  /* the device's queue while a self-test runs on one of its own */
     bool set_aside_order;
     bool no_library_gemm;        /* CLBlast is missing or failed: our own kernels serve */
+    int sub_group;               /* SUB_GROUP of cl/common.h; 0: none */
     cl_mem absent;               /* stands in for absent tensors: some drivers dislike NULL */
     struct ocl_program *programs;
     char identity[1024];         /* all that a built program depends on besides its text; "": none is kept */

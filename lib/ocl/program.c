@@ -25,6 +25,8 @@ struct ocl_program {
 static void write_options(const struct ocl_device *d, const struct ssa_launch *l, char *options)
 {
     size_t used = (size_t)snprintf(options, MAX_OPTIONS, "-cl-std=CL1.2 -DSSA_GPU=%d", d->base.info.gpu_shape);
+    if (d->sub_group)
+        used += (size_t)snprintf(options + used, MAX_OPTIONS - used, " -DSUB_GROUP=%d", d->sub_group);
     for (int i = 0; i < SSA_MAX_CONSTANTS && l->constants[i].name && used < MAX_OPTIONS; i++)
         used += (size_t)snprintf(options + used, MAX_OPTIONS - used, " -D%s=%d", l->constants[i].name,
                                  l->constants[i].value);

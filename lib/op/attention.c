@@ -146,7 +146,7 @@ static size_t plan_stride(const struct ssa_plan *plan)
 static struct ssa_constant specialised(struct ssa_device *device, const char *file, bool backward, int width)
 {
     struct ssa_constant none = {0}, for_width = {"D", width};
-    return ssa_attention_trusted(device, file, backward, width, 0) ? for_width : none;
+    return ssa_attention_trusted(device, file, backward, width, (struct attention_tile){0}) ? for_width : none;
 }
 
 /* Work-items of a head in forward: tiles of one item bring each other's rows into the cache, but items must be many

@@ -5,8 +5,12 @@
 
 #include "../impl.h"
 
-/* Tiles of up to so many rows do with 64 work-items; short blocks and slices take them. */
-enum { ATTENTION_SMALL_TILE = 32 };
+/* How a kernel is cut (cl/attention_gpu.h): side x side work-items of each x 4 scores. Where the device's own shape is
+ * the CPU's it has none, all 0. Short blocks and slices take the small tile, which does with 64 work-items. */
+struct attention_tile {
+    int side, each, rows;
+};
+#define ATTENTION_SMALL_TILE ((struct attention_tile){.side = 8, .each = 4, .rows = 32})
 
 int ssa_attention_fwd_gpu(struct ssa_device *device, const struct ssa_attention_fwd *a);
 int ssa_attention_bwd_gpu(struct ssa_device *device, const struct ssa_attention_bwd *a);
@@ -14,8 +18,9 @@ int ssa_attention_bwd_gpu(struct ssa_device *device, const struct ssa_attention_
 int ssa_attention_fwd_plain(struct ssa_device *device, const struct ssa_attention_fwd *a);
 int ssa_attention_bwd_plain(struct ssa_device *device, const struct ssa_attention_bwd *a);
 
-/* Whether cl/<file>.cl may be built for this width (and tile; 0: it has none): see verify.h. Where a larger tile fails,
+/* Whether cl/<file>.cl may be built for this width and tile: see verify.h. Where a larger tile fails,
  * ssa_tuned() gives the small one from then on. */
-bool ssa_attention_trusted(struct ssa_device *device, const char *file, bool backward, int width, int tile);
+bool ssa_attention_trusted(struct ssa_device *device, const char *file, bool backward, int width,
+                           struct attention_tile tile);
 
 #endif

@@ -130,22 +130,57 @@ static int gemm_plain(struct ssa_device *device, const struct ssa_gemm *g)
     });
 }
 
+static int library_gemm(struct ssa_device *device, const struct ssa_gemm *g)
+{
+    return device->backend->gemm ? device->backend->gemm(device, g) : SSA_EUNSUPPORTED;
+}
+
+/* A product with too few tiles for the device is cut along k, as a weight's gradient, which has the longest. */
+static size_t splits_for(const struct ssa_device *device, const struct ssa_gemm *g, size_t tiles)
+{
+    enum { LEAST = 256 };
+    size_t wanted = ceil_div(2 * (size_t)(device->info.units > 0 ? device->info.units : 1), tiles);
+    size_t most = ceil_div((size_t)g->k, LEAST);
+    return g->ldc != g->n ? 1 : wanted < most ? wanted : most;
+}
+
+static int own_gemm(struct ssa_device *device, const struct ssa_gemm *g, const struct epilogue *epilogue)
+{
+    size_t side = (size_t)ssa_tuned(device, "gemm_gpu", "SIDE"), tile = (size_t)ssa_tuned(device, "gemm_gpu", "TILE");
+    size_t depth = (size_t)ssa_tuned(device, "gemm_gpu", "DEPTH"), plane = (size_t)g->m * (size_t)g->n;
+    size_t tiles_m = ceil_div((size_t)g->m, tile), tiles_n = ceil_div((size_t)g->n, tile);
+    size_t splits = epilogue ? 1 : splits_for(device, g, tiles_m * tiles_n);
+    size_t span = ceil_div(ceil_div((size_t)g->k, splits), depth) * depth;
+    struct epilogue e = epilogue ? *epilogue : (struct epilogue){0};
+    struct ssa_tensor c = g->c;
+    int err = SSA_OK;
+    splits = ceil_div((size_t)g->k, span);
+    if (splits > 1)
+        TRY(ssa_scratch(device, 1, splits * plane, &c));
+    else if (g->accumulate)
+        e.addend = c;
+    TRY(ssa_launch(device, &(struct ssa_launch){
+        .kernel = "gemm_gpu",
+        .args = {ARG_TENSOR(g->a), ARG_TENSOR(g->b), ARG_TENSOR(c), ARG_TENSOR(e.bias), ARG_TENSOR(e.pre),
+                 ARG_TENSOR(e.slope_of), ARG_TENSOR(e.addend), ARG_INT(g->lda), ARG_INT(g->ldb), ARG_INT(g->ldc),
+                 ARG_INT(g->trans_a), ARG_INT(g->trans_b), ARG_INT(g->m), ARG_INT(g->n), ARG_INT(g->k),
+                 ARG_INT(smaller((int)span, g->k)), ARG_ULONG(plane), ARG_INT(e.activation)},
+        .global = {tiles_n * side, tiles_m * side, splits},
+        .local = {side, side, 1},
+    }));
+    if (splits > 1)
+        TRY(sum_planes(device, c, plane, (int)splits, g->c, plane, g->accumulate));
+done:
+    return err;
+}
+
 static int gpu_gemm(struct ssa_device *device, const struct ssa_gemm *g)
 {
-    int err = device->backend->gemm ? device->backend->gemm(device, g) : SSA_EUNSUPPORTED;
+    int err = library_gemm(device, g);
     if (err != SSA_EUNSUPPORTED)
         return err;
-    if (!ssa_gemm_trusted(device, g, "gemm_gpu", NULL, "the plain kernel"))
-        return gemm_plain(device, g);
-    size_t side = (size_t)ssa_tuned(device, "gemm_gpu", "SIDE"), tile = (size_t)ssa_tuned(device, "gemm_gpu", "TILE");
-    return ssa_launch(device, &(struct ssa_launch){
-        .kernel = "gemm_gpu",
-        .args = {ARG_TENSOR(g->a), ARG_TENSOR(g->b), ARG_TENSOR(g->c), ARG_INT(g->lda), ARG_INT(g->ldb),
-                 ARG_INT(g->ldc), ARG_INT(g->trans_a), ARG_INT(g->trans_b), ARG_INT(g->m), ARG_INT(g->n),
-                 ARG_INT(g->k), ARG_INT(g->accumulate)},
-        .global = {ceil_div((size_t)g->n, tile) * side, ceil_div((size_t)g->m, tile) * side},
-        .local = {side, side, 1},
-    });
+    return ssa_gemm_trusted(device, g, "gemm_gpu", NULL, "the plain kernel") ? own_gemm(device, g, NULL)
+                                                                             : gemm_plain(device, g);
 }
 
 static bool same(struct ssa_tensor a, struct ssa_tensor b)
@@ -153,8 +188,8 @@ static bool same(struct ssa_tensor a, struct ssa_tensor b)
     return a.buffer == b.buffer && a.offset == b.offset;
 }
 
-/* The product goes where the epilogue can take it up in place: to pre if there is one; to c, unless c still holds
- * the addend, which a GEMM can add itself if nothing comes between; else to scratch. */
+/* Our own kernel does all at once. Another's product goes where the epilogue can take it up in place: to pre if there
+ * is one; to c, unless c still holds the addend, which a GEMM can add itself if nothing comes between; else to scratch. */
 static int gpu_fused(struct ssa_device *device, const struct ssa_gemm *gemm, const struct epilogue *epilogue)
 {
     struct ssa_gemm g = *gemm;
@@ -170,8 +205,12 @@ static int gpu_fused(struct ssa_device *device, const struct ssa_gemm *gemm, con
         TRY(ssa_scratch(device, 0, (size_t)g.m * (size_t)g.n, &g.c));
         g.ldc = g.n;
     }
-    TRY(gpu_gemm(device, &g));
-    if (ssa_present(e.bias) || ssa_present(e.pre) || e.activation || ssa_present(e.addend)) {
+    err = library_gemm(device, &g);
+    if (err == SSA_EUNSUPPORTED && ssa_gemm_trusted(device, gemm, "gemm_gpu", NULL, "the plain kernel"))
+        return own_gemm(device, gemm, epilogue);
+    if (err == SSA_EUNSUPPORTED)
+        err = gemm_plain(device, &g);
+    if (!err && (ssa_present(e.bias) || ssa_present(e.pre) || e.activation || ssa_present(e.addend))) {
         struct ssa_launch l = {
             .file = "linear",
             .kernel = "linear_epilogue",
