@@ -249,7 +249,8 @@ INLINE int visible(__global const int *source, int count, int position)
     return low;
 }
 
-/* Tile `id` of a plan, empty where there is none: `count` rows from `first`, of which the first `answered` are not padding; its block's slices. */
+/* Tile `id` of a plan, empty where there is none: `count` rows from `first`, of which the first `answered` are not
+ * padding; its block's slices. */
 struct tile {
     int first, count, answered;
     int slice, slice_end;

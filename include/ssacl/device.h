@@ -52,7 +52,8 @@ SSA_API int ssa_device_find(const struct ssa_device_info *list, int count, const
 /**
  * Opens a device.
  *
- * @param name "auto" or NULL: $SSACL_DEVICE if set, else the one with the highest ssa_device_score(); the choice and its reason are logged.
+ * @param name "auto" or NULL: $SSACL_DEVICE if set, else the one with the highest ssa_device_score(); the choice and
+ *             its reason are logged.
  *             "cpu": the host backend. "opencl": the best OpenCL device. "opencl:<platform>:<device>": by number,
  *             as listed. Anything else: the first device whose name or platform contains it (case-insensitive).
  * @return SSA_ENODEVICE if none matches (the text lists those there are), SSA_EDEVICE if its driver fails.

@@ -7,7 +7,7 @@
  * share them), Debian 12's stacks on one core of an AMD EPYC:
  *
  *                                          PoCL 3.1   rusticl 22.3 on llvmpipe
- *   from source, the driver's cache empty     1900        930   (PoCL: and 10000 at the first launches)
+ *   from source, the driver's cache empty      (1)        930   (1: a whole run of two steps takes 12800)
  *   from source, found in the driver's cache   280        270
  *   taking the binaries out                   7000          1   (PoCL compiles all kernels anew for that)
  *   from our binaries                           30         37

@@ -79,7 +79,8 @@ static int build_error(struct ocl_device *d, cl_program program, const char *fil
     char *words = calloc(1, 16384);
     if (words)
         clGetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, 16383, words, NULL);
-    ssa_log(d->base.trial ? SSA_LOG_INFO : SSA_LOG_ERROR, "cl/%s.cl (%s) on %s: %s", file, options, d->base.info.name, words ? words : "");
+    ssa_log(d->base.trial ? SSA_LOG_INFO : SSA_LOG_ERROR, "cl/%s.cl (%s) on %s: %s", file, options, d->base.info.name,
+            words ? words : "");
     int err = ssa_fail(SSA_EBUILD, "cl/%s.cl does not build on %s: clBuildProgram: %s (%d); options %s; it says: %.1200s",
                        file, d->base.info.name, ocl_code_name(code), code, options, words && *words ? words : "nothing");
     free(words);
