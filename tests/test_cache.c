@@ -54,7 +54,7 @@ static void use(const char *id, char *identity)
     ssa_device_close(d);
 }
 
-/* An empty cache with a verdict on the device's binaries; NULL: none yet. */
+/* An empty cache but for what opening the device asks, and a verdict on its binaries; NULL: none yet. */
 static void fresh(const char *id, const char *verdict)
 {
     static int number;
@@ -65,6 +65,7 @@ static void fresh(const char *id, const char *verdict)
     unsetenv("SSACL_CACHE");
     ck_assert_str_ne(identity, "");
     setenv("SSACL_CACHE_DIR", folder, 1);
+    ck_assert(ssa_store_put("loops", identity, (int32_t[]){1 << 17}, sizeof(int32_t)));
     if (verdict)
         ck_assert(ssa_store_put("binaries", identity, verdict, strlen(verdict) + 1));
 }

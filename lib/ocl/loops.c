@@ -2,6 +2,10 @@
  * and goes on as if nothing were amiss. It is not asked by name but made to count. */
 #include "ocl.h"
 
+#include "../store.h"
+
+#include <stdlib.h>
+
 enum { ENOUGH = 1 << 17 }; /* iterations; a limit above is taken for none */
 
 static int count(struct ssa_device *device, struct ssa_buffer *b, int32_t *counted)
@@ -19,20 +23,42 @@ done:
     return err;
 }
 
-int ocl_probe_loops(struct ssa_device *device)
+/* What was found is kept, since finding it out builds a program at every start. */
+static const char kind[] = "loops";
+
+static bool recall(const struct ocl_device *d, int32_t *counted)
+{
+    size_t size = 0;
+    int32_t *kept = *d->identity ? ssa_store_get(kind, d->identity, &size) : NULL;
+    bool known = kept && size == sizeof *counted;
+    if (known)
+        *counted = *kept;
+    free(kept);
+    return known;
+}
+
+static int find_out(struct ssa_device *device, int32_t *counted)
 {
     struct ssa_buffer *b = NULL;
-    int32_t counted = 0;
     int err;
     TRY(ssa_buffer_create(&b, device, 3));
-    TRY(count(device, b, &counted));
-    if (counted != ENOUGH) {
+    TRY(count(device, b, counted));
+    if (*ocl(device)->identity)
+        ssa_store_put(kind, ocl(device)->identity, counted, sizeof *counted);
+done:
+    ssa_buffer_destroy(b);
+    device->peak = device->held;
+    return err;
+}
+
+int ocl_probe_loops(struct ssa_device *device)
+{
+    int32_t counted = 0;
+    int err = recall(ocl(device), &counted) ? SSA_OK : find_out(device, &counted);
+    if (!err && counted != ENOUGH) {
         device->loop_limit = counted > 0 ? (size_t)counted : 1;
         ssa_log(SSA_LOG_INFO, "%s ends a kernel's loops after %zu iterations: operators refuse what would take more",
                 device->info.name, device->loop_limit);
     }
-done:
-    ssa_buffer_destroy(b);
-    device->peak = device->held;
     return err;
 }
