@@ -179,13 +179,15 @@ static int run(struct loaded *loaded, struct text *text)
         text_load(text, &options.data, ssa_checkpoint_model(loaded->checkpoint)->length))
         return EXIT_FAILED;
     int status = choose_pattern(loaded->checkpoint, stages, &pattern);
+    int length = ssa_checkpoint_model(loaded->checkpoint)->length;
     if (status)
         return status;
+    if (options.stride > length)
+        return say_error("--stride is %d, must be at most the model's length, %d", options.stride, length);
     struct ssa_data data = text_data(text, (enum text_part)options.part);
     json_t *result = json_pack("{s:s, s:s, s:i, s:i, s:i, s:o}", "checkpoint", options.checkpoint, "part",
                                part_names[options.part], "step", ssa_checkpoint_step(loaded->checkpoint), "length",
-                               ssa_checkpoint_model(loaded->checkpoint)->length, "stride", options.stride, "device",
-                               device_json(loaded->device));
+                               length, "stride", options.stride, "device", device_json(loaded->device));
     if (!options.json)
         printf("%s after step %d, on the %s part (%zu bytes)\n", options.checkpoint,
                ssa_checkpoint_step(loaded->checkpoint), part_names[options.part], data.count);

@@ -79,14 +79,16 @@ static void keep(json_t **slot, json_t *record)
     *slot = json_incref(record);
 }
 
+/* What follows a start, unless it is a resume, counts from where the run before it ended. */
 static void go_on(struct run *run)
 {
     const struct series *s = &run->train;
-    if (s->count) {
+    if (run->started && s->count) {
         run->step0 = s->step[s->count - 1];
         run->tokens0 = s->tokens[s->count - 1];
         run->seconds0 = s->seconds[s->count - 1];
     }
+    run->started = false;
 }
 
 static int take(struct run *run, json_t *record)
@@ -94,18 +96,20 @@ static int take(struct run *run, json_t *record)
     const char *event = json_string_value(json_object_get(record, "event"));
     if (!event)
         return -1;
+    if (!strcmp(event, "step") || !strcmp(event, "evaluation"))
+        go_on(run);
     if (!strcmp(event, "step"))
         return add_point(run, &run->train, record, "bits");
     if (!strcmp(event, "evaluation"))
         return add_point(run, &run->dense, record, "dense") || add_point(run, &run->sampled, record, "sampled");
     if (!strcmp(event, "resume")) {
         double step = run->step0 + json_number(record, "step");
+        run->started = false;
         forget_after(&run->train, step);
         forget_after(&run->dense, step);
         forget_after(&run->sampled, step);
     }
-    if (!strcmp(event, "start"))
-        go_on(run);
+    run->started |= !strcmp(event, "start");
     json_t **slot = !strcmp(event, "start")     ? &run->start
                     : !strcmp(event, "end")     ? &run->end
                     : !strcmp(event, "profile") ? &run->profile

@@ -1,6 +1,7 @@
 /* A run as its JSONL log tells it. Every line is an object with "event":
- *   start       what was run: "device", "model", "stages", "parameters", "tokens_per_step", "memory". A second one goes
- *               on with what the first has trained: `cat ssa.jsonl fine-tune.jsonl` is the log of a run and its --from
+ *   start       what was run: "device", "model", "stages", "parameters", "tokens_per_step", "memory". A second one, if
+ *               no resume follows, goes on with what the first has trained: `cat ssa.jsonl fine-tune.jsonl` is the log
+ *               of a run and of its --from
  *   resume      a checkpoint was taken up at "step"; lines of later steps that stand before it do not count
  *   step        "step", "stage", "tokens", "seconds" (training only), "loss" (nats), "bits", "lr", "gradient_norm"
  *   evaluation  "step", "tokens", "seconds", "dense" and, in a sampled stage, "sampled" (bits per byte, validation)
@@ -12,6 +13,7 @@
 #define TEXT_RUN_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct series {
@@ -23,7 +25,8 @@ struct run {
     char name[64]; /* of the file, without folder and .jsonl */
     struct series train, dense, sampled;
     json_t *start, *end, *profile, *test; /* the last of each, or NULL */
-    double step0, tokens0, seconds0;      /* where the last start was */
+    double step0, tokens0, seconds0;      /* where the last start was, */
+    bool started;                         /* that nothing has followed yet */
 };
 
 /* Says what is wrong with the file, and on which line, and returns non-zero. */
