@@ -135,9 +135,10 @@ def wrong_candidates(folder):
     name = os.path.join(kernels, "gemm_gpu.cl")
     with open(name, encoding="utf-8") as f:
         text = f.read()
-    assert "    for (int kk = 0; kk < k;" in text
-    text = text.replace("    for (int kk = 0; kk < k;", "#if DEPTH == 8\n#error no such depth\n#endif\n    "
-                        "for (int kk = SIDE == 8 ? k : 0; kk < k;")
+    loop = "    for (int kk = begin; kk < end;"
+    assert loop in text
+    text = text.replace(loop, "#if DEPTH == 8\n#error no such depth\n#endif\n    "
+                        "for (int kk = SIDE == 8 ? end : begin; kk < end;")
     with open(name, "w", encoding="utf-8") as f:
         f.write(text)
     for test in ("0", "1"):
