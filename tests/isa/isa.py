@@ -87,8 +87,9 @@ def build_list(name):
 def units(only):
     """(file, options) of everything that a GPU may run."""
     variants = build_list("gpu_variants")
-    for name in build_list("kernels") + build_list("gpu_kernels"):
-        if only and name not in only:
+    gpu = build_list("gpu_kernels")
+    for name in build_list("kernels") + gpu:
+        if (only and name not in only) or name + "_gpu" in gpu:  # where there are two, a GPU runs the other
             continue
         own = [v.partition(":")[2] for v in variants if v.partition(":")[0] == name]
         for options in own or [""]:
@@ -116,7 +117,7 @@ def percent(waves, most):
 
 def compile_spirv(tools, target, source, options, at):
     run(tools["clang15"], *CLANG[:-1], "-O2", *options, "--target=spir64-unknown-unknown", "-Wall",
-        "-Werror=implicit-function-declaration", "-emit-llvm", "-c", source, "-o",
+        "-Werror=implicit-function-declaration", "-Xclang", "-disable-llvm-passes", "-fgnu89-inline", "-emit-llvm", "-c", source, "-o",
         at + "/a.bc")
     run(tools["llvm-spirv"], "--spirv-max-version=1.0", at + "/a.bc", "-o", at + "/a.spv")
     run(tools["spirv-val"], "--target-env", "opencl1.2", at + "/a.spv")
