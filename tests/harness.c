@@ -178,6 +178,23 @@ float *test_read(struct ssa_tensor t, size_t count)
 
 /* ---- values and comparison ---- */
 
+size_t test_load_file(const char *path, void *bytes, size_t capacity)
+{
+    FILE *f = fopen(path, "rb");
+    ck_assert_ptr_nonnull(f);
+    size_t n = fread(bytes, 1, capacity, f);
+    fclose(f);
+    return n;
+}
+
+void test_save_file(const char *path, const void *bytes, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_uint_eq(fwrite(bytes, 1, size, f), size);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
 float *test_values(size_t count, uint64_t seed, float low, float high)
 {
     float *x = malloc((count + 4) * sizeof *x);

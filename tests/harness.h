@@ -63,6 +63,12 @@ struct ssa_tensor test_plan(struct ssa_device *dev, const struct ssa_plan *plan)
 void test_free(struct ssa_tensor t, size_t count);
 float *test_read(struct ssa_tensor t, size_t count); /* free() it */
 
+/* ---- files ---- */
+
+/* At most `capacity` bytes of a file that must be there; returns how many. */
+size_t test_load_file(const char *path, void *bytes, size_t capacity);
+void test_save_file(const char *path, const void *bytes, size_t size);
+
 /* ---- values ---- */
 
 /* A repeatable stream of values: uniform in [low, high). */

@@ -90,20 +90,9 @@ static int programs(char path[2 * PATH])
 
 static size_t load(const char *path, unsigned char *bytes)
 {
-    FILE *f = fopen(path, "rb");
-    ck_assert_ptr_nonnull(f);
-    size_t n = fread(bytes, 1, ENTRY, f);
-    fclose(f);
+    size_t n = test_load_file(path, bytes, ENTRY);
     ck_assert_uint_lt(n, ENTRY);
     return n;
-}
-
-static void save(const char *path, const void *bytes, size_t size)
-{
-    FILE *f = fopen(path, "wb");
-    ck_assert_ptr_nonnull(f);
-    ck_assert_uint_eq(fwrite(bytes, 1, size, f), size);
-    fclose(f);
 }
 
 /* One kept program in a fresh cache; its path. */
@@ -140,19 +129,19 @@ START_TEST(damaged)
         const size_t places[] = {0, 8, 12, 16, 24, 32, header, header + 10, n / 2, n - 100, n - 1};
         for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
             whole[places[i]] ^= 4;
-            save(path, whole, n);
+            test_save_file(path, whole, n);
             whole[places[i]] ^= 4;
             snprintf(why, sizeof why, "%s, byte %zu of %zu", id, places[i], n);
             expect_rebuilt(id, why);
         }
         const size_t lengths[] = {0, 1, header, n / 2, n - 1};
         for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-            save(path, whole, lengths[i]);
+            test_save_file(path, whole, lengths[i]);
             snprintf(why, sizeof why, "%s, %zu of %zu bytes", id, lengths[i], n);
             expect_rebuilt(id, why);
         }
         whole[n] = 0;
-        save(path, whole, n + 1);
+        test_save_file(path, whole, n + 1);
         expect_rebuilt(id, "a byte too many");
     }
     free(whole);
@@ -170,7 +159,7 @@ START_TEST(foreign)
         ck_assert_int_eq(programs(other_path), 1);
         size_t n = load(other_path, other);
         keep_one(id, path);
-        save(path, other, n);
+        test_save_file(path, other, n);
         expect_rebuilt(id, "foreign");
     }
     free(other);
@@ -198,7 +187,7 @@ START_TEST(no_directory)
 {
     char file[PATH];
     snprintf(file, sizeof file, "%s/file", root);
-    save(file, "", 0);
+    test_save_file(file, "", 0);
     FOR_OPENCL (id) {
         setenv("SSACL_CACHE_DIR", file, 1);
         use(id, NULL);
@@ -249,7 +238,7 @@ START_TEST(edited)
         " out[out_at + i] = x[x_at + i] + y[y_at + i]; }";
     char file[PATH];
     snprintf(file, sizeof file, "%s/add.cl", root);
-    save(file, source, sizeof source - 1);
+    test_save_file(file, source, sizeof source - 1);
     FOR_OPENCL (id) {
         fresh(id, yes);
         setenv("SSACL_CL_DIR", root, 1);

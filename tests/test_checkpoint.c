@@ -75,14 +75,6 @@ static char *slurp(const char *name, size_t *size)
     return bytes;
 }
 
-static void spill(const char *name, const void *bytes, size_t size)
-{
-    FILE *f = fopen(name, "wb");
-    ck_assert_ptr_nonnull(f);
-    ck_assert_uint_eq(fwrite(bytes, 1, size, f), size);
-    fclose(f);
-}
-
 static void patch(size_t at, char byte)
 {
     int f = open(broken, O_WRONLY);
@@ -220,7 +212,7 @@ START_TEST(finds_damage)
     end(j);
     char *good = slurp(path, &size);
     size_t header = (unsigned char)good[0] + 256u * (unsigned char)good[1] + 8;
-    spill(broken, good, size);
+    test_save_file(broken, good, size);
     for (size_t n = 0; n < size; n += n < header ? 1 : 307) /* a bit flipped */
         for (int bit = 0; bit < 8; bit += n < header ? 3 : 7) {
             patch(n, (char)(good[n] ^ 1 << bit));
@@ -232,10 +224,10 @@ START_TEST(finds_damage)
         must_fail(broken, SSA_EFORMAT, n == size - 1 ? "truncated?" : "");
     }
     good[size - 5] ^= 1;
-    spill(broken, good, size);
+    test_save_file(broken, good, size);
     must_fail(broken, SSA_EFORMAT, "the file is damaged");
     good[size - 5] ^= 1;
-    spill(broken, good, size);
+    test_save_file(broken, good, size);
     struct ssa_checkpoint *c;
     OK(ssa_checkpoint_open(&c, broken));
     ssa_checkpoint_close(c);
@@ -251,7 +243,7 @@ static void write_hostile(uint64_t header_length, const char *header, size_t dat
     for (int i = 0; i < 8; i++)
         file[i] = (unsigned char)(header_length >> 8 * i);
     memcpy(file + 8, header, n);
-    spill(broken, file, 8 + n + data_size);
+    test_save_file(broken, file, 8 + n + data_size);
     free(file);
 }
 
@@ -304,7 +296,7 @@ START_TEST(survives_hostile_headers)
     write_hostile(100000, deep, 0);
     must_fail(broken, SSA_EFORMAT, "header is not");
     free(deep);
-    spill(broken, "", 0);
+    test_save_file(broken, "", 0);
     must_fail(broken, SSA_EFORMAT, "has 0 bytes");
     unlink(broken);
 }
@@ -344,7 +336,7 @@ START_TEST(believes_no_config)
         ck_assert_msg(at != NULL, "%s", cases[i].from);
         memcpy(at, cases[i].to, strlen(cases[i].to));
         reseal(file, size);
-        spill(broken, file, size);
+        test_save_file(broken, file, size);
         must_fail(broken, SSA_EFORMAT, cases[i].words);
         free(file);
     }

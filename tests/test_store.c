@@ -68,23 +68,6 @@ static void only_file(char path[2 * PATH])
     ck_assert_int_eq(n, 1);
 }
 
-static size_t load(const char *path, unsigned char *bytes, size_t size)
-{
-    FILE *f = fopen(path, "rb");
-    ck_assert_ptr_nonnull(f);
-    size_t n = fread(bytes, 1, size, f);
-    fclose(f);
-    return n;
-}
-
-static void save(const char *path, const void *bytes, size_t size)
-{
-    FILE *f = fopen(path, "wb");
-    ck_assert_ptr_nonnull(f);
-    ck_assert_uint_eq(fwrite(bytes, 1, size, f), size);
-    fclose(f);
-}
-
 START_TEST(round_trip)
 {
     char *large = calloc(1, 1 << 20);
@@ -133,12 +116,12 @@ START_TEST(every_bit)
     fresh("every_bit");
     ck_assert(ssa_store_put("kind", "a key", "payload", 7));
     only_file(path);
-    size_t n = load(path, whole, sizeof whole);
+    size_t n = test_load_file(path, whole, sizeof whole);
     ck_assert_uint_eq(n, AT_KIND + 4 + 5 + 7);
     for (size_t bit = 0; bit < 8 * n; bit++) {
         memcpy(bytes, whole, n);
         bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
-        save(path, bytes, n);
+        test_save_file(path, bytes, n);
         ck_assert_msg(absent("kind", "a key"), "bit %zu", bit);
         ck_assert_msg(strstr(last_log, said_of(bit / 8)) != NULL, "bit %zu: it says \"%s\"", bit, last_log);
     }
@@ -157,10 +140,10 @@ START_TEST(every_length)
     fresh("every_length");
     ck_assert(ssa_store_put("kind", "a key", "payload", 7));
     only_file(path);
-    size_t n = load(path, whole, sizeof whole);
+    size_t n = test_load_file(path, whole, sizeof whole);
     for (size_t size = 0; size < sizeof whole; size++)
         if (size != n) {
-            save(path, whole, size);
+            test_save_file(path, whole, size);
             ck_assert_msg(absent("kind", "a key"), "%zu of %zu bytes", size, n);
         }
     ck_assert_int_eq(truncate(path, (off_t)1 << 40), 0); /* a hole: more than the store may hold */
@@ -190,23 +173,23 @@ START_TEST(foreign)
     fresh("foreign");
     ck_assert(ssa_store_put("kind", "a key", "payload", 7));
     only_file(path);
-    size_t n = load(path, whole, sizeof whole);
+    size_t n = test_load_file(path, whole, sizeof whole);
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         memcpy(bytes, whole, n);
         memcpy(bytes + changes[i].at, &changes[i].value, changes[i].size);
         sign(bytes, n);
-        save(path, bytes, n);
+        test_save_file(path, bytes, n);
         ck_assert_msg(absent("kind", "a key"), "change %zu", i);
         ck_assert_msg(strstr(last_log, changes[i].says) != NULL, "change %zu: it says \"%s\"", i, last_log);
     }
     memcpy(bytes, whole, n); /* lengths that add up, cut elsewhere: "kinda" " key" */
     bytes[AT_KIND_SIZE]++, bytes[AT_KEY_SIZE]--;
     sign(bytes, n);
-    save(path, bytes, n);
+    test_save_file(path, bytes, n);
     ck_assert(absent("kind", "a key"));
     bytes[AT_KEY_SIZE]--, bytes[AT_BLOB_SIZE]++;
     sign(bytes, n);
-    save(path, bytes, n);
+    test_save_file(path, bytes, n);
     ck_assert(absent("kind", "a key"));
 }
 END_TEST
@@ -219,7 +202,7 @@ START_TEST(unreadable)
     fresh("unreadable");
     ck_assert(ssa_store_put("kind", "a key", "payload", 7));
     only_file(path);
-    size_t n = load(path, whole, sizeof whole);
+    size_t n = test_load_file(path, whole, sizeof whole);
     unlink(path);
     ck_assert_int_eq(mkdir(path, 0700), 0);
     ck_assert(absent("kind", "a key"));
@@ -232,7 +215,7 @@ START_TEST(unreadable)
     ck_assert_int_eq(symlink("/nowhere", path), 0);
     ck_assert(absent("kind", "a key"));
     unlink(path);
-    save(path, whole, n);
+    test_save_file(path, whole, n);
     ck_assert(holds("kind", "a key", "payload", 7));
     chmod(path, 0);
     ck_assert(geteuid() == 0 || absent("kind", "a key")); /* root may read it all the same */
@@ -253,7 +236,7 @@ START_TEST(not_writable)
     char file[2 * PATH];
     fresh("not_writable");
     snprintf(file, sizeof file, "%s", folder);
-    save(file, "a file", 6);
+    test_save_file(file, "a file", 6);
     const char *const places[] = {file, "/dev/null/below", "/proc/ssacl"};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         setenv("SSACL_CACHE_DIR", places[i], 1);
@@ -266,7 +249,7 @@ START_TEST(not_writable)
         ssa_store_trim(0);
     }
     unsigned char bytes[8];
-    ck_assert_uint_eq(load(file, bytes, sizeof bytes), 6);
+    ck_assert_uint_eq(test_load_file(file, bytes, sizeof bytes), 6);
     ck_assert_int_eq(warnings, 1); /* of all that failed so far */
 }
 END_TEST
@@ -415,9 +398,9 @@ START_TEST(other_files)
     snprintf(other, sizeof other, "%s/enwiki6.xml", folder);
     snprintf(old, sizeof old, "%s/ssacl-new-abcdef", folder);
     snprintf(young, sizeof young, "%s/ssacl-new-ghijkl", folder);
-    save(other, "text", 4);
-    save(old, "half", 4);
-    save(young, "half", 4);
+    test_save_file(other, "text", 4);
+    test_save_file(old, "half", 4);
+    test_save_file(young, "half", 4);
     set_age(other, 1000 * 86400);
     set_age(old, 2 * 3600);
     OK(ssa_cache_get_info(&info));

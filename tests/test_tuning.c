@@ -52,12 +52,6 @@ static struct ssa_device *open_host(const char *tuning)
     return dev;
 }
 
-static void write_bytes(const char *to, const char *bytes, size_t count)
-{
-    FILE *f = fopen(to, "wb");
-    ck_assert(f && fwrite(bytes, 1, count, f) == count && !fclose(f));
-}
-
 static void dump(const json_t *root, const char *to)
 {
     ck_assert_int_eq(json_dump_file(root, to, JSON_INDENT(1)), 0);
@@ -99,7 +93,7 @@ static void refused(const char *words)
 
 static void refused_text(const char *text, const char *words)
 {
-    write_bytes(path, text, strlen(text));
+    test_save_file(path, text, strlen(text));
     refused(words);
 }
 
@@ -264,9 +258,9 @@ START_TEST(hostile_files)
     json_decref(good_file());
     char deep[65000];
     memset(deep, '[', sizeof deep);
-    write_bytes(path, deep, sizeof deep);
+    test_save_file(path, deep, sizeof deep);
     refused("is not JSON");
-    write_bytes(path, "{\"format\0\": 1}", 14);
+    test_save_file(path, "{\"format\0\": 1}", 14);
     refused("is not JSON");
     ck_assert_int_eq(truncate(path, (off_t)1 << 30), 0); /* sparse; not a byte of it may be read */
     refused("has 1073741824 bytes");
@@ -311,7 +305,7 @@ START_TEST(damaged_files)
             random = random * 1664525u + 1013904223u;
             bad[random % size] = (char)(i % 2 ? "0123456789{}[]\",:-e"[random >> 8 & 15] : (int)(random >> 8));
         }
-        write_bytes(path, bad, i % 5 ? size : random % size);
+        test_save_file(path, bad, i % 5 ? size : random % size);
         ssa_tuning_load(dev, path);
         check_legal(dev);
     }
