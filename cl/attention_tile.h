@@ -164,11 +164,11 @@ INLINE void pack_keys(float *to, __global const float *from, int stride, __globa
 }
 
 /* to[d][query] = from[query][d] * factor, in squares of VW by log2(VW) rounds of a perfect shuffle of their rows, for
- * the `count` queries rounded up to VW. */
+ * the `count` queries and the zeros up to a whole group: what scores are made of. */
 INLINE void transpose_tile(float *to, const float *from, int count, float factor, int width)
 {
     for (int d = 0; d < PITCH; d += VW)
-        for (int r = 0; r < count; r += VW) {
+        for (int r = 0; r < (count + GROUP - 1) / GROUP * GROUP; r += VW) {
             vec x[VW], y[VW];
             UNROLL for (int i = 0; i < VW; i++) x[i] = vec_load(from + (r + i) * PITCH + d) * factor;
             UNROLL for (int round = 1; round < VW; round *= 2)

@@ -42,6 +42,7 @@ inline void __attribute__((overloadable)) vec_store(__global float *p, vec v)
 #define vec_store(p, v) SSA_CAT(vstore, VW)(v, 0, p)
 #endif
 #define vec_as_int(v) SSA_CAT(as_int, VW)(v)
+#define vec_as_uint(v) SSA_CAT(as_uint, VW)(v)
 #define vec_as_float(v) SSA_CAT(as_float, VW)(v)
 #define vec_from_int(v) SSA_CAT(convert_float, VW)(v)
 /* Written with ?: because fmax and fmin must treat NaN, which costs several instructions on CPUs. */
@@ -129,10 +130,12 @@ typedef uint64_t ulong;
 typedef uint32_t uint;
 typedef float vec __attribute__((vector_size(4 * VW), aligned(4), may_alias));
 typedef int32_t vec_int __attribute__((vector_size(4 * VW), aligned(4), may_alias));
+typedef uint32_t vec_uint __attribute__((vector_size(4 * VW), aligned(4), may_alias));
 #define vec_set(x) ((float)(x) - (vec){0})
 #define vec_load(p) (*(const vec *)(p))
 #define vec_store(p, v) ((void)(*(vec *)(p) = (v)))
 #define vec_as_int(v) ((vec_int)(v))
+#define vec_as_uint(v) ((vec_uint)(v)) /* where a sum of bits may wrap around */
 #define vec_as_float(v) ((vec)(v))
 #define vec_from_int(v) __builtin_convertvector(v, vec)
 #define vec_max(a, b) vec_select((a) > (b), a, b)
@@ -228,7 +231,7 @@ static inline vec vec_exp2(vec x)
     p = p * f + 2.40222421e-1f;
     p = p * f + 6.93146978e-1f;
     p = p * f + 1.0f;
-    return vec_as_float(vec_as_int(p) + (vec_as_int(t) << 23));
+    return vec_as_float(vec_as_uint(p) + (vec_as_uint(t) << 23));
 }
 
 /* log2 of a positive, normal x: x = 2^e m with m in [sqrt(1/2), sqrt(2)), then the odd series of
