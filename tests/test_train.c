@@ -1,6 +1,6 @@
 /* The trainer: PyTorch's ten losses, the schedule, patterns, what it refuses, and that it learns. */
 #include "golden.h"
-#include "ssacl/train.h"
+#include "train/internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -77,6 +77,129 @@ START_TEST(ten_losses_of_pytorch)
         for (int micro_batch = 1; micro_batch <= 4; micro_batch *= 2)
             check_losses(dev, g, micro_batch);
     json_decref(g);
+}
+END_TEST
+
+/* ---- the order of summation ---- */
+
+/* The sum over [first, end) by the definition of the tree: a node of `level` and its two halves, cut at `count`. */
+static float sum_of_node(const float *x, int level, int first, int count)
+{
+    int middle = first + (1 << level) / 2;
+    if (!level)
+        return x[first];
+    float left = sum_of_node(x, level - 1, first, count);
+    return middle < count ? left + sum_of_node(x, level - 1, middle, count) : left;
+}
+
+static float sum_by_tree(const float *x, int count)
+{
+    int level = 0;
+    while (1 << level < count)
+        level++;
+    return sum_of_node(x, level, 0, count);
+}
+
+/* A run of numbers as a device works through it: values that go out replace the leaves in `out`, in order. */
+static int walk(const float *x, int count, int first, int end, struct ssa_node *nodes, float *out)
+{
+    struct ssa_tree tree = ssa_tree_begin(count, first, end);
+    float stack[SSA_TREE_DEPTH];
+    int n = 0;
+    for (int i = first; i < end; i++) {
+        struct ssa_node node = {.index = i};
+        float at_hand = x[i];
+        enum ssa_tree_move move;
+        while ((move = ssa_tree_next(&tree, &node)) == SSA_TREE_MERGE)
+            at_hand = stack[tree.depth] + at_hand;
+        ck_assert_int_le(tree.depth, ssa_tree_depth(count));
+        if (move == SSA_TREE_PUSH) {
+            stack[tree.depth - 1] = at_hand;
+        } else {
+            nodes[n] = node;
+            out[n++] = at_hand;
+        }
+    }
+    ck_assert_int_eq(tree.depth, 0);
+    return n;
+}
+
+/* Any two cuts into three runs, and the runs' values merged by the same rule: always the same bits. */
+START_TEST(any_shares_sum_alike)
+{
+    float *x = test_values(40, 3, -1, 1);
+    for (int count = 1; count <= 40; count++) {
+        float want = sum_by_tree(x, count);
+        ck_assert(ssa_tree_sum(x, count) == want);
+        for (int a = 0; a <= count; a++)
+            for (int b = a; b <= count; b++) {
+                struct ssa_node nodes[80];
+                float sums[80], stack[SSA_TREE_DEPTH];
+                struct ssa_tree tree = ssa_tree_begin(count, 0, count);
+                int n = walk(x, count, 0, a, nodes, sums), done = 0;
+                n += walk(x, count, a, b, nodes + n, sums + n);
+                n += walk(x, count, b, count, nodes + n, sums + n);
+                for (int i = 0; i < n; i++) {
+                    enum ssa_tree_move move;
+                    ck_assert_int_eq(ssa_node_first(nodes[i]), done);
+                    done = ssa_node_end(nodes[i], count);
+                    while ((move = ssa_tree_next(&tree, &nodes[i])) == SSA_TREE_MERGE)
+                        sums[i] = stack[tree.depth] + sums[i];
+                    if (move == SSA_TREE_PUSH)
+                        stack[tree.depth - 1] = sums[i];
+                }
+                ck_assert(ssa_tree_is_root(nodes[n - 1], count) && sums[n - 1] == want);
+            }
+    }
+    free(x);
+}
+END_TEST
+
+enum { MICROS = 7 };
+static const struct ssa_model_config summed = {.layers = 1, .heads = 1, .width = 16, .vocabulary = 20, .length = 8};
+
+/* Every micro-batch's gradients alone, summed here, are what a step leaves. */
+static void check_sums(struct ssa_device *dev)
+{
+    struct ssa_stage stage = {.steps = 3, .lr = 0.01f};
+    struct ssa_train_config config = {.batch = MICROS, .stages = &stage, .stage_count = 1};
+    struct ssa_model *m;
+    struct ssa_trainer *t;
+    unsigned char text[200];
+    float *alone[2][MICROS] = {{0}}, losses[MICROS], loss, x[MICROS];
+    for (int i = 0; i < 200; i++)
+        text[i] = (unsigned char)(i * i % 19);
+    OK(ssa_model_create(&m, dev, &summed, &(struct ssa_model_limits){.batch = 1, .training = 1}));
+    OK(ssa_trainer_create(&t, m, &config, &(struct ssa_data){.items = text, .count = 200}));
+    ck_assert_int_le(ssa_model_part_count(m), 2);
+    for (int i = 0; i < MICROS; i++) {
+        OK(ssa_trainer_gradients(t, i, i + 1, NULL, NULL));
+        OK(ssa_tensor_read(ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, 0, i)), &losses[i], 1));
+        for (int p = 0; p < ssa_model_part_count(m); p++)
+            alone[p][i] = test_read(ssa_model_part(m, p).grad, ssa_model_part(m, p).count);
+    }
+    OK(ssa_trainer_step(t));
+    OK(ssa_trainer_losses(t, 1, &loss, NULL));
+    ck_assert(loss == sum_by_tree(losses, MICROS) / (MICROS * 8.0f));
+    for (int p = 0; p < ssa_model_part_count(m); p++) {
+        float *sum = test_read(ssa_model_part(m, p).grad, ssa_model_part(m, p).count);
+        for (size_t e = 0; e < ssa_model_part(m, p).count; e++) {
+            for (int i = 0; i < MICROS; i++)
+                x[i] = alone[p][i][e];
+            ck_assert_msg(sum[e] == sum_by_tree(x, MICROS), "%s: part %d, element %zu", dev->info.id, p, e);
+        }
+        free(sum);
+        for (int i = 0; i < MICROS; i++)
+            free(alone[p][i]);
+    }
+    ssa_trainer_destroy(t);
+    ssa_model_destroy(m);
+}
+
+START_TEST(gradients_sum_along_the_tree)
+{
+    FOR_DEVICES (dev)
+        check_sums(dev);
 }
 END_TEST
 
@@ -223,8 +346,8 @@ static size_t scratch_of(const struct ssa_device *dev)
 
 static void check_memory(struct ssa_device *dev)
 {
-    struct ssa_model_limits limits = {.batch = 2, .training = 1};
-    struct ssa_train_config config = {.batch = 4, .stages = one_stage, .stage_count = 1};
+    struct ssa_model_limits limits = {.batch = 4, .training = 1};
+    struct ssa_train_config config = {.batch = 8, .stages = one_stage, .stage_count = 1}; /* a sum waits */
     struct ssa_memory memory;
     struct ssa_model *m;
     struct ssa_trainer *t;
@@ -239,7 +362,7 @@ static void check_memory(struct ssa_device *dev)
     ssa_device_memory(dev, &after, NULL);
     ck_assert_uint_eq(after - scratch_of(dev) - before, memory.total);
     dev->info.memory = after + memory.total - 1;
-    FAILS(ssa_train_check(dev, &small, &limits, &config, 64, &memory), SSA_ENOMEM, "(micro-)batch of 1 instead of 2");
+    FAILS(ssa_train_check(dev, &small, &limits, &config, 64, &memory), SSA_ENOMEM, "(micro-)batch of 2 instead of 4");
     dev->info.memory = all;
     ssa_trainer_destroy(t);
     ssa_model_destroy(m);
@@ -389,7 +512,8 @@ END_TEST
 
 int main(void)
 {
-    return test_run("train", (const TTest *const[]){ten_losses_of_pytorch, learning_rates, patterns_of_layers,
+    return test_run("train", (const TTest *const[]){ten_losses_of_pytorch, any_shares_sum_alike,
+        gradients_sum_along_the_tree, learning_rates, patterns_of_layers,
         bad_patterns, bad_configs, bad_data, memory_is_as_foreseen, learns, draws_as_probabilities_say,
         says_when_it_diverges, NULL});
 }

@@ -62,7 +62,8 @@ struct ssa_memory {
     size_t parameters, gradients, moments, activations, inputs, total;
 };
 
-/** What a model will take, before anything is allocated. moments is 0: they are the trainer's. */
+/** What a model will take, before anything is allocated. moments is 0: they are the trainer's, with the sums of
+ *  gradients that it keeps apart where a step has several micro-batches (log2 of their number). */
 SSA_API int ssa_model_memory(const struct ssa_model_config *config, const struct ssa_model_limits *limits,
                              struct ssa_memory *memory);
 

@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include "../impl.h"
 #include "kernel.h"
-#include "pool.h"
+#include "threads.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 
 struct host_device {
     struct ssa_device base;
-    struct ssa_pool *pool;
+    struct ssa_threads *threads;
     int isa;
 };
 
@@ -56,7 +56,7 @@ static void processor_name(char *name, size_t size)
 void ssa_host_info(struct ssa_device_info *info)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    *info = (struct ssa_device_info){.kind = SSA_DEVICE_HOST, .units = ssa_pool_default_threads()};
+    *info = (struct ssa_device_info){.kind = SSA_DEVICE_HOST, .units = ssa_threads_default()};
     info->memory = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX / 2;
     info->max_allocation = info->memory;
     snprintf(info->id, sizeof info->id, "cpu");
@@ -69,7 +69,7 @@ void ssa_host_info(struct ssa_device_info *info)
 static void host_close(struct ssa_device *device)
 {
     struct host_device *h = (struct host_device *)device;
-    ssa_pool_destroy(h->pool);
+    ssa_threads_destroy(h->threads);
     free(h);
 }
 
@@ -229,7 +229,7 @@ static int host_launch(struct ssa_device *device, const struct ssa_launch *l)
         r.args[i].memory = a->kind == SSA_ARG_TENSOR && !absent ? a->tensor.buffer->memory : NULL;
         r.args[i].at = absent ? UINT64_MAX : a->tensor.offset;
     }
-    ssa_pool_run(h->pool, total, run_items, &r);
+    ssa_threads_run(h->threads, total, run_items, &r);
     return SSA_OK;
 }
 
@@ -255,8 +255,8 @@ int ssa_host_open(struct ssa_device **device)
     h->base.backend = &host_backend;
     ssa_host_info(&h->base.info);
     h->isa = best_isa();
-    h->pool = ssa_pool_create(h->base.info.units);
-    if (!h->pool) {
+    h->threads = ssa_threads_create(h->base.info.units);
+    if (!h->threads) {
         free(h);
         return ssa_fail(SSA_ENOMEM, "device cpu: cannot start its threads; lower $SSACL_THREADS");
     }

@@ -95,14 +95,19 @@ enum ssa_model_state { SSA_MODEL_EMPTY, SSA_MODEL_FORWARD, SSA_MODEL_BACKWARD_RE
 struct ssa_tensor ssa_model_value(const struct ssa_model *m, int i);
 struct ssa_tensor ssa_model_grad(const struct ssa_model *m, int i);
 
-/* What a trainer takes besides: copies of the parameters, and bytes. */
+/* What a trainer takes besides, by the number of micro-batches that a step's `batch` sequences are cut into: copies of
+ * the parameters, and bytes. Batch 0: no trainer. */
 struct ssa_extra {
-    int copies;
-    size_t bytes;
+    int batch;
+    int (*copies)(int micros);
+    size_t (*bytes)(int micros);
 };
 /* Total memory with a trainer's; SSA_ENOMEM with advice if the device has less. */
 int ssa_model_fit(struct ssa_device *device, const struct ssa_model_config *config,
                   const struct ssa_model_limits *limits, struct ssa_extra extra, struct ssa_memory *memory);
+
+/* Allocates memory laid out as the parameters are, zeroed. */
+int ssa_model_arena(const struct ssa_model *m, struct ssa_arena *arena);
 
 /* inputs.c: allocates and frees what passes are given. Checks a pass, copies tokens and plans to the device, and
  * remembers them. */

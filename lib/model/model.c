@@ -34,15 +34,18 @@ static int needs(const struct ssa_model_config *c, const struct ssa_model_limits
     int err = ssa_model_memory(c, limits, memory);
     if (err)
         return err;
-    memory->moments = (size_t)extra.copies * memory->parameters + extra.bytes;
-    memory->total += memory->moments;
+    if (extra.batch) {
+        int micros = extra.batch / limits->batch;
+        memory->moments = (size_t)extra.copies(micros) * memory->parameters + extra.bytes(micros);
+        memory->total += memory->moments;
+    }
     return SSA_OK;
 }
 
 static bool would_fit(const struct ssa_model_config *c, const struct ssa_model_limits *limits, struct ssa_extra extra, size_t room,
                       struct ssa_memory *memory)
 {
-    return needs(c, limits, extra, memory) == SSA_OK && memory->total <= room;
+    return extra.batch % limits->batch == 0 && needs(c, limits, extra, memory) == SSA_OK && memory->total <= room;
 }
 
 /* Says what is missing and the least change that would do: a smaller batch, else a smaller width. */
@@ -95,16 +98,16 @@ struct ssa_tensor ssa_model_grad(const struct ssa_model *m, int i)
     return i < 0 ? (struct ssa_tensor){0} : m->parameters.table[i].grad;
 }
 
-static int place_gradients(struct ssa_model *m, size_t limit)
+int ssa_model_arena(const struct ssa_model *m, struct ssa_arena *arena)
 {
     int err = SSA_OK;
-    m->gradients.limit = limit;
+    arena->limit = m->parameters.arena.limit;
     for (int i = 0; i < m->parameters.count; i++) {
         struct ssa_place same;
-        TRY(ssa_arena_place(&m->gradients, m->parameters.table[i].count, m->parameters.table[i].name, &same));
+        TRY(ssa_arena_place(arena, m->parameters.table[i].count, m->parameters.table[i].name, &same));
     }
-    TRY(ssa_arena_allocate(&m->gradients, m->device));
-    TRY(ssa_arena_fill(&m->gradients, 0));
+    TRY(ssa_arena_allocate(arena, m->device));
+    TRY(ssa_arena_fill(arena, 0));
 done:
     return err;
 }
@@ -133,7 +136,7 @@ static int allocate(struct ssa_model *m)
     TRY(ssa_arena_allocate(&m->parameters.arena, m->device));
     TRY(ssa_arena_fill(&m->parameters.arena, 0));
     if (m->limits.training)
-        TRY(place_gradients(m, limit));
+        TRY(ssa_model_arena(m, &m->gradients));
     TRY(ssa_arena_allocate(&m->activations.arena, m->device));
     TRY(ssa_inputs_create(m));
     bind_parameters(m);

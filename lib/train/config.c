@@ -130,6 +130,17 @@ done:
     return err;
 }
 
+/* Two moments, and the sums that wait; losses and a norm. */
+static int copies(int micros)
+{
+    return 2 + ssa_tree_depth(micros);
+}
+
+static size_t scalar_bytes(int micros)
+{
+    return ssa_trainer_scalars(micros) * 4;
+}
+
 int ssa_train_check(struct ssa_device *device, const struct ssa_model_config *model,
                     const struct ssa_model_limits *limits, const struct ssa_train_config *training, size_t data_count,
                     struct ssa_memory *memory)
@@ -141,8 +152,8 @@ int ssa_train_check(struct ssa_device *device, const struct ssa_model_config *mo
     TRY(ssa_train_config_check(training, model, limits->batch));
     if (data_count)
         TRY(check_count(data_count, model->length));
-    TRY(ssa_model_fit(device, model, &l, (struct ssa_extra){.copies = 2, .bytes = (SSA_LOSSES + 1) * 4},
-                      memory ? memory : &ours));
+    struct ssa_extra extra = {training->batch ? training->batch : limits->batch, copies, scalar_bytes};
+    TRY(ssa_model_fit(device, model, &l, extra, memory ? memory : &ours));
 done:
     return err;
 }

@@ -4,6 +4,7 @@
 
 #include "ssacl/train.h"
 #include "../model/arena.h"
+#include "tree.h"
 
 #include <stdbool.h>
 
@@ -19,12 +20,32 @@ struct ssa_trainer {
     int counted; /* done since create or load: as many losses are kept, at most SSA_LOSSES */
     struct ssa_arena moments;
     struct ssa_place *first, *second; /* a part each */
-    struct ssa_buffer *scalars;       /* SSA_LOSSES losses (sums over the step's tokens), then the squared norm */
+    struct ssa_arena *partials;       /* sums that wait on the tree's stack (tree.h); laid out as the gradients */
+    struct ssa_buffer *scalars;       /* for SSA_LOSSES steps the losses of their micro-batches (sums over tokens), then
+                                         the squared norm */
     struct ssa_plan_queue *queue;     /* NULL where every stage is dense */
     int groups;                       /* draws a layer and step: micros where a stage draws per example, else 1 */
     const struct ssa_plan **plans;    /* of the pass at hand */
     int32_t *tokens, *targets;
 };
+
+/* ---- a step (micro.c, trainer.c) ---- */
+int ssa_trainer_stage(const struct ssa_trainer *t, uint64_t step);
+/* Computes micro-batches [first, end) of the step at hand. Sums of gradients that the run carries no further lie in the
+ * model's gradients, one after another, when `take` is called with them; NULL: for a run of all. */
+typedef int (*ssa_take)(void *cookie, struct ssa_trainer *t, struct ssa_node node);
+int ssa_trainer_gradients(struct ssa_trainer *t, int first, int end, ssa_take take, void *cookie);
+/* The optimiser, from the model's gradients. */
+int ssa_trainer_update(struct ssa_trainer *t);
+/* Elements of `scalars`, and where the loss of a micro-batch lies. */
+static inline size_t ssa_trainer_scalars(int micros)
+{
+    return (size_t)SSA_LOSSES * (size_t)micros + 1;
+}
+static inline size_t ssa_trainer_loss_at(const struct ssa_trainer *t, int step, int micro)
+{
+    return (size_t)(step % SSA_LOSSES) * (size_t)t->micros + (size_t)micro;
+}
 
 /* ---- data ---- */
 int ssa_data_check(const struct ssa_data *data, int vocabulary, int length);

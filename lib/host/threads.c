@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "pool.h"
+#include "threads.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-struct ssa_pool {
+struct ssa_threads {
     pthread_mutex_t lock;
     pthread_cond_t start, finish;
     atomic_uint generation; /* of the current launch; workers watch it */
@@ -24,14 +24,14 @@ struct ssa_pool {
 
 enum { SPINS = 2000 }; /* some 20 us: launches of a step follow each other faster than a sleeping thread wakes */
 
-static void work(struct ssa_pool *p)
+static void work(struct ssa_threads *p)
 {
     size_t first;
     while ((first = atomic_fetch_add(&p->next, p->grain)) < p->count)
         p->run(p->context, first, first + p->grain < p->count ? first + p->grain : p->count);
 }
 
-static void wait_for_launch(struct ssa_pool *p, unsigned seen)
+static void wait_for_launch(struct ssa_threads *p, unsigned seen)
 {
     for (int i = 0; i < SPINS; i++) {
         if (atomic_load(&p->generation) != seen || atomic_load(&p->stop))
@@ -48,7 +48,7 @@ static void wait_for_launch(struct ssa_pool *p, unsigned seen)
 
 static void *worker(void *arg)
 {
-    struct ssa_pool *p = arg;
+    struct ssa_threads *p = arg;
     unsigned seen = 0;
     for (;;) {
         wait_for_launch(p, seen);
@@ -64,10 +64,10 @@ static void *worker(void *arg)
     }
 }
 
-struct ssa_pool *ssa_pool_create(int threads)
+struct ssa_threads *ssa_threads_create(int threads)
 {
     int workers = threads > 1 ? threads - 1 : 0;
-    struct ssa_pool *p = calloc(1, sizeof *p + (size_t)workers * sizeof p->threads[0]);
+    struct ssa_threads *p = calloc(1, sizeof *p + (size_t)workers * sizeof p->threads[0]);
     if (!p)
         return NULL;
     pthread_mutex_init(&p->lock, NULL);
@@ -75,14 +75,14 @@ struct ssa_pool *ssa_pool_create(int threads)
     pthread_cond_init(&p->finish, NULL);
     for (; p->workers < workers; p->workers++) {
         if (pthread_create(&p->threads[p->workers], NULL, worker, p)) {
-            ssa_pool_destroy(p);
+            ssa_threads_destroy(p);
             return NULL;
         }
     }
     return p;
 }
 
-void ssa_pool_destroy(struct ssa_pool *p)
+void ssa_threads_destroy(struct ssa_threads *p)
 {
     if (!p)
         return;
@@ -98,7 +98,7 @@ void ssa_pool_destroy(struct ssa_pool *p)
     free(p);
 }
 
-int ssa_pool_default_threads(void)
+int ssa_threads_default(void)
 {
     const char *s = getenv("SSACL_THREADS");
     int n = s ? atoi(s) : 0;
@@ -112,12 +112,12 @@ int ssa_pool_default_threads(void)
     return n < 1 ? 1 : n > 1024 ? 1024 : n;
 }
 
-int ssa_pool_threads(const struct ssa_pool *p)
+int ssa_threads_count(const struct ssa_threads *p)
 {
     return p->workers + 1;
 }
 
-void ssa_pool_run(struct ssa_pool *p, size_t count, void (*run)(const void *, size_t, size_t), const void *context)
+void ssa_threads_run(struct ssa_threads *p, size_t count, void (*run)(const void *, size_t, size_t), const void *context)
 {
     size_t parts = 16 * ((size_t)p->workers + 1); /* so that an unequal last part costs little */
     if (!p->workers || count < 2) {

@@ -1,0 +1,135 @@
+/* One device's work in a step: gradients of a run of micro-batches, summed along the tree, and the update. */
+#include "internal.h"
+#include "tree.h"
+#include "../../cl/rng.h"
+#include "../impl.h"
+#include "../model/internal.h"
+
+/* Draws of different purpose must not share a key. */
+#define SEED_DATA 0x64617461ull    /* "data" */
+#define SEED_DROPOUT 0x64726f70ull /* "drop" */
+
+int ssa_trainer_stage(const struct ssa_trainer *t, uint64_t step)
+{
+    int i = 0;
+    while (i < t->config.stage_count - 1 && step >= (uint64_t)t->config.stages[i].steps)
+        step -= (uint64_t)t->config.stages[i++].steps;
+    return i;
+}
+
+/* Where sequence `example` of the step lies in the data: from (seed, step, example) alone. */
+static size_t sequence_start(const struct ssa_trainer *t, int example)
+{
+    struct ssa_philox r = ssa_philox(t->config.seed ^ SEED_DATA, (uint64_t)t->step, (uint64_t)example);
+    return (size_t)(((uint64_t)r.v[1] << 32 | r.v[0]) % (t->data.count - (size_t)t->length));
+}
+
+static void fill_batch(struct ssa_trainer *t, int micro)
+{
+    for (int b = 0; b < t->micro_batch; b++) {
+        size_t start = sequence_start(t, micro * t->micro_batch + b), at = (size_t)b * (size_t)t->length;
+        ssa_data_copy(&t->data, start, (size_t)t->length, t->tokens + at);
+        ssa_data_copy(&t->data, start + 1, (size_t)t->length, t->targets + at);
+    }
+}
+
+/* Takes the plans of a micro-batch; dense layers get NULL. */
+static int take_plans(struct ssa_trainer *t, int micro)
+{
+    const struct ssa_pattern *pattern = &t->config.stages[ssa_trainer_stage(t, (uint64_t)t->step)].pattern;
+    int group = t->groups > 1 ? micro : 0, err = SSA_OK;
+    for (int l = 0; l < t->layers; l++) {
+        struct ssa_sample how;
+        t->plans[l] = NULL;
+        TRY(ssa_pattern_sample(pattern, l, t->layers, t->length, t->micro_batch, &how));
+        if (how.kind == SSA_DENSE)
+            continue;
+        t->plans[l] = ssa_plan_queue_take(t->queue, (uint64_t)t->step, group * t->layers + l);
+        if (!t->plans[l])
+            return SSA_EINVAL; /* the queue has said why */
+    }
+done:
+    return err;
+}
+
+/* Loss into its place, gradients set. */
+static int micro_step(struct ssa_trainer *t, int micro)
+{
+    size_t rows = (size_t)t->micro_batch * (size_t)t->length;
+    int err;
+    fill_batch(t, micro);
+    TRY(take_plans(t, micro));
+    TRY(ssa_model_forward(t->model, &(struct ssa_pass){.tokens = t->tokens, .targets = t->targets, .plans = t->plans,
+        .training = 1, .smoothing = t->config.smoothing,
+        .grad_scale = 1.0f / ((float)t->config.batch * (float)t->length), .seed = t->config.seed ^ SEED_DROPOUT,
+        .step = (uint64_t)t->step, .first_example = (uint32_t)(micro * t->micro_batch)}));
+    TRY(ssa_sum(t->device, &(struct ssa_sum){.x = ssa_model_losses(t->model),
+        .out = ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, micro)), .count = rows}));
+    TRY(ssa_model_backward(t->model, 0));
+done:
+    return err;
+}
+
+/* Part `i` of partial sum `slot`: laid out as the gradients. */
+static struct ssa_tensor partial(const struct ssa_trainer *t, int slot, int i)
+{
+    return ssa_arena_at(&t->partials[slot], t->model->parameters.part_places[i]);
+}
+
+static int move(struct ssa_trainer *t, enum ssa_tree_move what, int slot)
+{
+    int parts = ssa_model_part_count(t->model), err = SSA_OK;
+    for (int i = 0; i < parts; i++) {
+        struct ssa_model_part p = ssa_model_part(t->model, i);
+        struct ssa_tensor waiting = partial(t, slot, i);
+        if (what == SSA_TREE_PUSH)
+            TRY(ssa_tensor_copy(waiting, p.grad, p.count));
+        else
+            TRY(ssa_add(t->device, &(struct ssa_add){.x = waiting, .y = p.grad, .out = p.grad, .count = p.count}));
+    }
+done:
+    return err;
+}
+
+int ssa_trainer_gradients(struct ssa_trainer *t, int first, int end, ssa_take take, void *cookie)
+{
+    struct ssa_tree tree = ssa_tree_begin(t->micros, first, end);
+    int err = SSA_OK;
+    for (int micro = first; micro < end; micro++) {
+        struct ssa_node node = {.index = micro};
+        enum ssa_tree_move what;
+        TRY(micro_step(t, micro));
+        while ((what = ssa_tree_next(&tree, &node)) == SSA_TREE_MERGE)
+            TRY(move(t, what, tree.depth));
+        if (what == SSA_TREE_PUSH)
+            TRY(move(t, what, tree.depth - 1));
+        else if (take)
+            TRY(take(cookie, t, node));
+    }
+done:
+    return err;
+}
+
+int ssa_trainer_update(struct ssa_trainer *t)
+{
+    const struct ssa_train_config *c = &t->config;
+    struct ssa_tensor sumsq = ssa_tensor_at(t->scalars, ssa_trainer_scalars(t->micros) - 1);
+    float lr = ssa_learning_rate(c, t->step);
+    int parts = ssa_model_part_count(t->model), err = SSA_OK;
+    for (int i = 0; i < parts; i++) {
+        struct ssa_model_part p = ssa_model_part(t->model, i);
+        TRY(ssa_sum(t->device, &(struct ssa_sum){.x = p.grad, .out = sumsq, .count = p.count, .squares = 1,
+            .accumulate = i > 0}));
+    }
+    for (int i = 0; i < parts; i++) {
+        struct ssa_model_part p = ssa_model_part(t->model, i);
+        TRY(ssa_adamw(t->device, &(struct ssa_adamw){.w = p.value, .g = p.grad,
+            .m = ssa_arena_at(&t->moments, t->first[i]), .v = ssa_arena_at(&t->moments, t->second[i]), .sumsq = sumsq,
+            .count = p.count, .lr = lr, .beta1 = c->beta1, .beta2 = c->beta2, .eps = c->eps,
+            .decay = p.decayed && c->decay > 0 ? c->decay : 0, .clip = c->clip > 0 ? c->clip : 0,
+            .step = t->step + 1}));
+    }
+done:
+    return err;
+}
+

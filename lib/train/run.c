@@ -1,0 +1,74 @@
+/* The loop around a step: reports, stops, and the check that the loss is a number. */
+#include "internal.h"
+#include "../impl.h"
+
+#include <math.h>
+#include <time.h>
+
+static double now(void)
+{
+    struct timespec t;
+    timespec_get(&t, TIME_UTC);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+struct clock {
+    double start, report, stage_start; /* seconds */
+    int reported, stage_step, stage;   /* steps done at the last report and at the start of this stage */
+};
+
+/* Reads the losses since the last report, checks them, and tells the program. */
+static int report(struct ssa_trainer *t, struct clock *c, const struct ssa_run *run)
+{
+    float losses[SSA_LOSSES], norm;
+    int count = t->step - c->reported, err;
+    double sum = 0;
+    TRY(ssa_trainer_losses(t, count, losses, &norm));
+    for (int i = 0; i < count; i++) {
+        REQUIRE(isfinite(losses[i]), "train: the loss of step %d is not a number; lower the learning rate (now %g)",
+                t->step - count + i + 1, (double)ssa_learning_rate(&t->config, t->step - count + i));
+        sum += (double)losses[i];
+    }
+    double time = now(), tokens = (double)t->config.batch * t->length;
+    int steps = ssa_trainer_total_steps(t);
+    double seconds_a_step = (time - c->stage_start) / (t->step - c->stage_step);
+    if (run->progress)
+        run->progress(run->cookie, &(struct ssa_progress){.step = t->step, .steps = steps, .stage = c->stage,
+            .loss = sum / count, .gradient_norm = (double)norm,
+            .lr = (double)ssa_learning_rate(&t->config, t->step - 1), .tokens = tokens * t->step,
+            .tokens_per_second = tokens * count / (time - c->report), .seconds = time - c->start,
+            .seconds_left = seconds_a_step * (steps - t->step)});
+    c->report = time;
+    c->reported = t->step;
+done:
+    return err;
+}
+
+int ssa_trainer_run(struct ssa_trainer *t, int until, const struct ssa_run *run)
+{
+    int steps = ssa_trainer_total_steps(t), every = run->every > 0 ? run->every : 10, err;
+    double start = now();
+    struct clock c = {start, start, start, t->step, t->step, ssa_trainer_stage(t, (uint64_t)t->step)};
+    bool stop = false;
+    TRY(ssa_check_reserved("train: run", run->reserved, 4));
+    REQUIRE(until >= 0 && until <= steps, "train: until step %d, there are %d", until, steps);
+    until = until ? until : steps;
+    every = every < SSA_LOSSES ? every : SSA_LOSSES;
+    while (t->step < until && !stop) {
+        int stage = ssa_trainer_stage(t, (uint64_t)t->step);
+        if (stage != c.stage) { /* its speed is another */
+            c.stage = stage;
+            c.stage_start = now();
+            c.stage_step = t->step;
+        }
+        TRY(ssa_trainer_step(t));
+        stop = run->stop && *run->stop;
+        bool ends_stage = ssa_trainer_stage(t, (uint64_t)t->step) != stage;
+        if (t->step - c.reported >= every || t->step == until || stop || ends_stage)
+            TRY(report(t, &c, run));
+    }
+    if (stop)
+        err = ssa_fail(SSA_ESTOPPED, "train: stopped after step %d of %d", t->step, steps);
+done:
+    return err;
+}
