@@ -3,12 +3,11 @@
 #include "../harness.h"
 #include "../piece.h"
 #define SSA_CL_NO_NAMES /* the loader's own functions below */
-#include "fault.h"
+#include "faults.h"
 #include "ocl/ocl.h"
 #include "ssacl/ocl.h"
 #include "store.h"
 
-#include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,23 +16,25 @@
 
 enum { TRIES = 6 };
 
-static __typeof__(fault_arm) *arm;
-static __typeof__(fault_count) *count;
-static __typeof__(fault_alive) *alive;
+static struct faults faults;
 
-/* The layer is in the process already if the loader took it from $OPENCL_LAYERS. */
-static bool load_layer(void)
+/* The nth call of a function fails, and with `onwards` every later one. NULL: none. */
+static void arm(const char *function, unsigned long nth, bool onwards, int code)
 {
-    const char *path = getenv("OPENCL_LAYERS");
-    int n;
-    ssa_device_list(NULL, 0, &n); /* loads the loader */
-    void *layer = path ? dlopen(path, RTLD_NOW | RTLD_NOLOAD) : NULL;
-    if (!layer)
-        return false;
-    *(void **)&arm = dlsym(layer, "fault_arm");
-    *(void **)&count = dlsym(layer, "fault_count");
-    *(void **)&alive = dlsym(layer, "fault_alive");
-    return arm && count && alive;
+    char rule[128] = "";
+    if (function)
+        snprintf(rule, sizeof rule, "fail=%s,nth=%lu,code=%d%s", function, nth, code, onwards ? ",onwards" : "");
+    ck_assert_int_eq(faults.set(rule), function != NULL);
+}
+
+static unsigned long count(const char *function)
+{
+    return faults.count(function, NULL);
+}
+
+static long alive(void)
+{
+    return faults.alive(NULL);
 }
 
 /* From opening the device to closing it. */
@@ -55,7 +56,7 @@ static const struct {
     const char *function;
     int code, status; /* what it answers, what the library must say; 0: it may do without */
     const char *words;
-} faults[] = {
+} calls[] = {
     {"clGetPlatformIDs", CL_OUT_OF_HOST_MEMORY, SSA_ENODEVICE, "opencl:0:0"},
     {"clGetDeviceIDs", CL_OUT_OF_RESOURCES, 0, "opencl:0:0"},
     {"clGetPlatformInfo", CL_OUT_OF_RESOURCES, 0, ""},
@@ -82,18 +83,18 @@ static void check_fault(size_t f, unsigned long nth, bool onwards)
 {
     float results[PIECE_RESULTS];
     long before = alive();
-    ck_assert(arm(faults[f].function, nth, onwards, faults[f].code));
+    arm(calls[f].function, nth, onwards, calls[f].code);
     int err = run(results);
-    ck_assert_msg(count(faults[f].function) >= nth, "%s: call %lu did not happen", faults[f].function, nth);
-    ck_assert_msg(alive() == before, "%s, call %lu: %ld objects leaked", faults[f].function, nth, alive() - before);
+    ck_assert_msg(count(calls[f].function) >= nth, "%s: call %lu did not happen", calls[f].function, nth);
+    ck_assert_msg(alive() == before, "%s, call %lu: %ld objects leaked", calls[f].function, nth, alive() - before);
     if (err)
-        ck_assert_msg(strstr(ssa_last_error(), faults[f].words), "%s, call %lu: it says \"%s\"", faults[f].function,
+        ck_assert_msg(strstr(ssa_last_error(), calls[f].words), "%s, call %lu: it says \"%s\"", calls[f].function,
                       nth, ssa_last_error());
-    if (faults[f].status)
-        ck_assert_msg(err == faults[f].status, "%s, call %lu: %s (%s), not %s", faults[f].function, nth,
-                      ssa_status_name(err), ssa_last_error(), ssa_status_name(faults[f].status));
+    if (calls[f].status)
+        ck_assert_msg(err == calls[f].status, "%s, call %lu: %s (%s), not %s", calls[f].function, nth,
+                      ssa_status_name(err), ssa_last_error(), ssa_status_name(calls[f].status));
     else if (!err)
-        ck_assert_msg(!memcmp(results, expected, sizeof results), "%s, call %lu: other results", faults[f].function,
+        ck_assert_msg(!memcmp(results, expected, sizeof results), "%s, call %lu: other results", calls[f].function,
                       nth);
 }
 
@@ -102,13 +103,13 @@ START_TEST(sweep)
     arm(NULL, 0, false, 0);
     OK(run(expected));
     ck_assert_int_eq(alive(), 0);
-    for (size_t f = 0; f < sizeof faults / sizeof *faults; f++) {
+    for (size_t f = 0; f < sizeof calls / sizeof *calls; f++) {
         float results[PIECE_RESULTS];
         arm(NULL, 0, false, 0);
         OK(run(results));
         ck_assert_mem_eq(results, expected, sizeof results);
-        unsigned long n = count(faults[f].function), stride = n / TRIES + 1;
-        ck_assert_msg(n, "%s is never called", faults[f].function);
+        unsigned long n = count(calls[f].function), stride = n / TRIES + 1;
+        ck_assert_msg(n, "%s is never called", calls[f].function);
         for (unsigned long nth = 1; nth <= n; nth += stride) {
             check_fault(f, nth, false);
             check_fault(f, nth, true);
@@ -124,7 +125,7 @@ static void check_trial(const char *function, int code, unsigned long nth)
 {
     float results[PIECE_RESULTS];
     long before = alive();
-    ck_assert(arm(function, nth, false, code));
+    arm(function, nth, false, code);
     int err = run(results);
     ck_assert_msg(alive() == before, "%s, call %lu: %ld objects leaked", function, nth, alive() - before);
     ck_assert_msg(!err || *ssa_last_error(), "%s, call %lu: no words", function, nth);
@@ -189,7 +190,7 @@ static void check_harmless(size_t f, bool warm, unsigned long nth, bool onwards)
     empty_cache();
     if (warm)
         OK(run(results));
-    ck_assert(arm(harmless[f].function, nth, onwards, harmless[f].code));
+    arm(harmless[f].function, nth, onwards, harmless[f].code);
     OK(run(results));
     ck_assert_mem_eq(results, expected, sizeof results);
     ck_assert_msg(!alive(), "%s, call %lu: %ld objects leaked", harmless[f].function, nth, alive());
@@ -275,9 +276,7 @@ int main(void)
         fprintf(stderr, "no OpenCL device\n");
         return 77;
     }
-    if (!load_layer()) {
-        fprintf(stderr, "the loader did not take the layer of $OPENCL_LAYERS\n");
+    if (!faults_find(&faults))
         return EXIT_FAILURE;
-    }
     return test_run_alone("fault", (const TTest *const[]){sweep, cached, self_test, barriers, NULL});
 }
