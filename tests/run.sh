@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 build=${BUILD:-build}
 
 needed="gcc g++ libc6-dev meson ninja-build pkg-config python3 check libjansson-dev ocl-icd-opencl-dev
-    opencl-c-headers libclblast-dev pocl-opencl-icd mesa-opencl-icd gnuplot-nox"
+    libopenmpi-dev openmpi-bin opencl-c-headers libclblast-dev pocl-opencl-icd mesa-opencl-icd gnuplot-nox"
 
 missing()
 {

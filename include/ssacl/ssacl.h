@@ -5,6 +5,7 @@
 #include "device.h"
 #include "model.h"
 #include "ops.h"
+#include "ranks.h"
 #include "sample.h"
 #include "tensor.h"
 #include "train.h"
