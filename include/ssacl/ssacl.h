@@ -5,6 +5,7 @@
 #include "device.h"
 #include "model.h"
 #include "ops.h"
+#include "pool.h"
 #include "ranks.h"
 #include "sample.h"
 #include "tensor.h"

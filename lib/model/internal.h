@@ -66,7 +66,11 @@ static inline size_t ssa_plan_room(const struct ssa_model_config *config)
 }
 size_t ssa_inputs_count(const struct ssa_model_config *config, const struct ssa_model_limits *limits);
 
+struct ssa_group;
+
+/* A front (group.h) has its config, its limits and the group, and nothing else. */
 struct ssa_model {
+    struct ssa_group *group;
     struct ssa_device *device;
     struct ssa_model_config config;
     struct ssa_model_limits limits;

@@ -1,4 +1,5 @@
 /* A model's life, its parameters, and the memory it needs. The passes are in pass.c. */
+#include "group.h"
 #include "internal.h"
 #include "../../cl/rng.h"
 #include "../impl.h"
@@ -172,6 +173,13 @@ void ssa_model_destroy(struct ssa_model *m)
 {
     if (!m)
         return;
+    if (m->group) {
+        if (m->group->pool->model == m)
+            m->group->pool->model = NULL;
+        ssa_group_destroy(m->group);
+        free(m);
+        return;
+    }
     ssa_device_finish(m->device);
     ssa_inputs_destroy(m);
     ssa_activations_finish(&m->activations);
@@ -192,23 +200,25 @@ const struct ssa_model_limits *ssa_model_get_limits(const struct ssa_model *m)
 
 struct ssa_device *ssa_model_get_device(const struct ssa_model *m)
 {
-    return m->device;
+    return ssa_model_serving(m)->device;
 }
 
 /* ---- parameters ---- */
 
 int ssa_model_parameter_count(const struct ssa_model *m)
 {
-    return m->parameters.count;
+    return ssa_model_serving(m)->parameters.count;
 }
 
 const struct ssa_parameter *ssa_model_parameter(const struct ssa_model *m, int i)
 {
+    m = ssa_model_serving(m);
     return i >= 0 && i < m->parameters.count ? &m->parameters.table[i] : NULL;
 }
 
 const struct ssa_parameter *ssa_model_find(const struct ssa_model *m, const char *name)
 {
+    m = ssa_model_serving(m);
     for (int i = 0; i < m->parameters.count; i++)
         if (!strcmp(m->parameters.table[i].name, name))
             return &m->parameters.table[i];
@@ -217,12 +227,12 @@ const struct ssa_parameter *ssa_model_find(const struct ssa_model *m, const char
 
 int ssa_model_part_count(const struct ssa_model *m)
 {
-    return m->parameters.part_count;
+    return ssa_model_serving(m)->parameters.part_count;
 }
 
 struct ssa_model_part ssa_model_part(const struct ssa_model *m, int i)
 {
-    return m->parameters.parts[i];
+    return ssa_model_serving(m)->parameters.parts[i];
 }
 
 /* The sum of sixteen 16-bit uniforms, centred and scaled to variance 1: close to normal, and exact in integers up to
@@ -261,6 +271,8 @@ int ssa_model_initialise(struct ssa_model *m, uint64_t seed)
 {
     size_t most = 0;
     int err = SSA_OK;
+    if (m->group)
+        return ssa_group_initialise(m, seed);
     for (int i = 0; i < m->parameters.count; i++)
         most = m->parameters.table[i].count > most ? m->parameters.table[i].count : most;
     float *values = malloc(most * sizeof *values);

@@ -2,6 +2,7 @@
  *
  * R = batch * length rows. `norm`, `wide` and `dt` are scratch that every layer uses again: what backward needs from
  * there is computed once more rather than kept. */
+#include "group.h"
 #include "internal.h"
 #include "../../cl/plan.h"
 #include "../impl.h"
@@ -311,6 +312,7 @@ done:
 int ssa_model_forward(struct ssa_model *m, const struct ssa_pass *pass)
 {
     int err;
+    m = ssa_model_serving(m);
     m->state = SSA_MODEL_EMPTY;
     TRY(ssa_inputs_write(m, pass));
     struct run run = begin(m), *r = &run;
@@ -328,12 +330,14 @@ done:
 
 struct ssa_tensor ssa_model_losses(const struct ssa_model *m)
 {
+    m = ssa_model_serving(m);
     return ssa_arena_at(&m->activations.arena, m->activations.loss);
 }
 
 int ssa_model_read_logits(struct ssa_model *m, int sequence, int position, float *logits)
 {
     int err;
+    m = ssa_model_serving(m);
     REQUIRE(m->state == SSA_MODEL_FORWARD, "model: logits are read after a forward pass that is not for training");
     REQUIRE(sequence >= 0 && sequence < m->pass.batch && position >= 0 && position < m->pass.length,
             "model: no position %d of sequence %d in a pass of %d sequences of %d", position, sequence, m->pass.batch,
@@ -448,6 +452,7 @@ done:
 int ssa_model_backward(struct ssa_model *m, int accumulate)
 {
     int err;
+    m = ssa_model_serving(m);
     REQUIRE(m->state == SSA_MODEL_BACKWARD_READY,
             "model: backward needs a forward pass with `training` and targets just before it");
     m->state = SSA_MODEL_EMPTY;

@@ -1,0 +1,23 @@
+/* A model on a pool: a replica on each device, behind one front that serves as a model wherever one is taken. */
+#ifndef SSA_MODEL_GROUP_H
+#define SSA_MODEL_GROUP_H
+
+#include "../pool.h"
+
+struct ssa_group {
+    struct ssa_pool *pool;
+    struct ssa_model *replicas[SSA_POOL_MOST]; /* by the member's number; NULL where there is none */
+    int statuses[SSA_POOL_MOST]; /* of making them */
+    int serving; /* the member whose replica stood for all when last asked */
+};
+
+/* The replica that stands for the model: of the first member that is not lost, or of the last that was not. A model
+ * that is no front stands for itself. */
+struct ssa_model *ssa_model_serving(const struct ssa_model *m);
+
+/* A replica on a member that joined when all others were lost. */
+int ssa_group_join(struct ssa_model *front, struct ssa_member *m);
+int ssa_group_initialise(struct ssa_model *front, uint64_t seed);
+void ssa_group_destroy(struct ssa_group *group);
+
+#endif

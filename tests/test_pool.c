@@ -1,0 +1,221 @@
+/* Pools: opening, jobs and deadlines, and a model on several devices. */
+#include "harness.h"
+#include "model/group.h"
+#include "model/internal.h"
+#include "pool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct ssa_model_config small = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 40, .length = 16,
+                                              .dropout = 0.1f};
+
+/* Events of a pool, in words. */
+static char events[4096];
+
+static void note(void *cookie, const struct ssa_pool_event *e)
+{
+    static const char *const names[] = {"left_out", "share", "lost", "joined", "rollback"};
+    size_t used = strlen(events);
+    (void)cookie;
+    snprintf(events + used, sizeof events - used, "%s %d@%d %d>%d (%s); ", names[e->change], e->member, e->step, e->before,
+             e->after, e->reason);
+}
+
+/* `count` host devices in one pool, which names do not allow. */
+static struct ssa_pool *hosts(int count, const struct ssa_pool_config *config)
+{
+    struct ssa_pool_config c = config ? *config : (struct ssa_pool_config){0};
+    struct ssa_pool *pool;
+    c.changed = note;
+    *events = 0;
+    OK(ssa_pool_create(&pool, &c));
+    for (int i = 0; i < count; i++) {
+        struct ssa_device *device;
+        OK(ssa_device_open(&device, "cpu"));
+        OK(ssa_pool_add(pool, device));
+    }
+    return pool;
+}
+
+/* ---- opening ---- */
+
+START_TEST(opens)
+{
+    struct ssa_pool *pool;
+    struct ssa_pool_member member;
+    struct ssa_device_info list[64];
+    int n, cpus = 0;
+    OK(ssa_pool_open(&pool, "cpu", NULL));
+    ck_assert_int_eq(ssa_pool_count(pool), 1);
+    OK(ssa_pool_get_member(pool, 0, &member));
+    ck_assert(!strcmp(member.info.id, "cpu") && !member.lost && ssa_pool_device(pool, 0) && !ssa_pool_device(pool, 1));
+    FAILS(ssa_pool_get_member(pool, 1, &member), SSA_EINVAL, "no member 1 of 1");
+    ssa_pool_close(pool);
+    OK(ssa_pool_open(&pool, NULL, NULL));
+    ck_assert_int_eq(ssa_pool_count(pool), 1);
+    ssa_pool_close(pool);
+    OK(ssa_device_list(list, 64, &n));
+    for (int i = 0; i < n; i++)
+        cpus += list[i].kind == SSA_DEVICE_CPU;
+    OK(ssa_pool_open(&pool, "all", NULL));
+    ck_assert_int_eq(ssa_pool_count(pool), n - (cpus > 0));
+    ssa_pool_close(pool);
+    ssa_pool_close(NULL);
+}
+END_TEST
+
+START_TEST(refuses)
+{
+    struct ssa_pool *pool;
+#define BAD_POOL(names, status, words) FAILS(ssa_pool_open(&pool, names, NULL), status, words); ck_assert_ptr_null(pool)
+    BAD_POOL("cpu,cpu", SSA_EINVAL, "device cpu is listed twice");
+    BAD_POOL("cpu,ssacl", SSA_EINVAL, "device cpu is listed twice (\"ssacl\")");
+    BAD_POOL("cpu,opencl:9:9", SSA_ENODEVICE, "no device \"opencl:9:9\"; there are:");
+    BAD_POOL("", SSA_EINVAL, "empty name");
+    BAD_POOL("cpu,", SSA_EINVAL, "empty name");
+    FAILS(ssa_pool_open(&pool, "cpu", &(struct ssa_pool_config){.last = 2}), SSA_EINVAL, "last is 2");
+    FAILS(ssa_pool_open(&pool, "cpu", &(struct ssa_pool_config){.check_every = -1}), SSA_EINVAL, "check_every is -1");
+    FAILS(ssa_pool_open(&pool, "cpu", &(struct ssa_pool_config){.reserved = {1}}), SSA_EINVAL, "reserved");
+}
+END_TEST
+
+/* ---- jobs ---- */
+
+struct task {
+    struct ssa_member *member;
+    int milliseconds, status, entered;
+};
+
+static int do_task(void *argument)
+{
+    struct task *t = argument;
+    usleep((unsigned)t->milliseconds * 1000);
+    t->entered = ssa_member_enter(t->member);
+    if (!t->entered)
+        ssa_member_leave(t->member);
+    return t->status ? ssa_fail(t->status, "task of %d ms", t->milliseconds) : SSA_OK;
+}
+
+START_TEST(jobs_end_in_their_order)
+{
+    struct ssa_pool *pool = hosts(3, NULL);
+    struct task tasks[3] = {{.milliseconds = 90}, {.milliseconds = 10, .status = SSA_EIO}, {.milliseconds = 50}};
+    struct ssa_member *m;
+    int order[3] = {1, 2, 0}, status, n = 0;
+    ck_assert_ptr_null(ssa_pool_next(pool, &status));
+    for (int i = 0; i < 3; i++) {
+        tasks[i].member = pool->members[i];
+        ssa_member_start(pool->members[i], do_task, &tasks[i], 60);
+    }
+    while ((m = ssa_pool_next(pool, &status))) {
+        ck_assert_int_eq(m->number, order[n++]);
+        ck_assert_int_eq(status, tasks[m->number].status);
+        if (status)
+            ck_assert_str_eq(ssa_last_error(), "task of 10 ms");
+        ck_assert_int_eq(tasks[m->number].entered, SSA_OK);
+    }
+    ck_assert_int_eq(n, 3);
+    ssa_pool_close(pool);
+}
+END_TEST
+
+START_TEST(late_jobs_are_given_up)
+{
+    struct ssa_pool *pool = hosts(2, NULL);
+    struct task *late = calloc(1, sizeof *late), soon = {pool->members[1], 1, SSA_OK, -1};
+    struct ssa_device *device = pool->members[0]->device;
+    struct ssa_member *m;
+    int status;
+    *late = (struct task){pool->members[0], 300, SSA_OK, 1};
+    ssa_member_start(pool->members[0], do_task, late, 0.1);
+    OK(ssa_member_do(pool->members[1], do_task, &soon, 60));
+    m = ssa_pool_next(pool, &status);
+    ck_assert(m == pool->members[0] && m->abandoned && status == SSA_EDEVICE);
+    ck_assert_ptr_nonnull(strstr(ssa_last_error(), "silent for 0.1 s"));
+    ssa_member_lose(m, SSA_POOL_LOST, ssa_last_error());
+    ssa_member_keep(m, late);
+    ck_assert_ptr_nonnull(strstr(events, "lost 0@0 0>0 (silent"));
+    ck_assert(!ssa_pool_device(pool, 0) && ssa_pool_device(pool, 1) && ssa_pool_live(pool) == 1);
+    ck_assert_ptr_null(ssa_pool_next(pool, &status));
+    usleep(400000);
+    ck_assert_int_eq(late->entered, SSA_EDEVICE);
+    ck_assert_ptr_null(ssa_pool_next(pool, &status));
+    ssa_pool_close(pool);
+    free(late);
+    ssa_device_close(device);
+}
+END_TEST
+
+/* ---- a model ---- */
+
+START_TEST(model_on_each)
+{
+    struct ssa_pool *pool = hosts(2, NULL);
+    struct ssa_model_limits limits = {.batch = 2};
+    struct ssa_model *m, *second;
+    int32_t tokens[32] = {0};
+    float loss;
+    OK(ssa_pool_model_create(&m, pool, &small, &limits));
+    FAILS(ssa_pool_model_create(&second, pool, &small, &limits), SSA_EINVAL, "there is a model on it already");
+    OK(ssa_model_initialise(m, 7));
+    ck_assert_int_eq(ssa_model_get_config(m)->layers, 2);
+    for (int i = 0; i < 2; i++) {
+        const struct ssa_model *r = m->group->replicas[i];
+        ck_assert_ptr_eq(ssa_model_get_device(r), pool->members[i]->device);
+        for (int p = 0; p < ssa_model_parameter_count(m); p++)
+            test_same_bits("initialised", ssa_model_parameter(m, p)->value, ssa_model_parameter(r, p)->value,
+                           ssa_model_parameter(m, p)->count);
+    }
+    ck_assert_ptr_eq(ssa_model_get_device(m), pool->members[0]->device);
+    ssa_member_lose(pool->members[0], SSA_POOL_LOST, "for the test");
+    ck_assert_ptr_eq(ssa_model_get_device(m), pool->members[1]->device);
+    ck_assert_ptr_eq(ssa_model_find(m, "norm.gain")->value.buffer->device, pool->members[1]->device);
+    OK(ssa_model_forward(m, &(struct ssa_pass){.tokens = tokens, .targets = tokens}));
+    OK(ssa_tensor_read(ssa_model_losses(m), &loss, 1));
+    ck_assert(loss > 3 && loss < 4.5f);
+    ssa_model_destroy(m);
+    OK(ssa_pool_model_create(&m, pool, &small, &limits));
+    ck_assert_int_eq(ssa_pool_live(pool), 1);
+    ssa_model_destroy(m);
+    ssa_pool_close(pool);
+}
+END_TEST
+
+START_TEST(model_that_does_not_fit)
+{
+    struct ssa_pool *pool = hosts(2, NULL);
+    struct ssa_model_limits limits = {.batch = 2};
+    struct ssa_model_config wrong = small;
+    struct ssa_model *m;
+    struct ssa_pool_member member;
+    size_t *memory[2] = {&pool->members[0]->device->info.memory, &pool->members[1]->device->info.memory}, all = *memory[0];
+    wrong.heads = 3;
+    FAILS(ssa_pool_model_create(&m, pool, &wrong, &limits), SSA_EINVAL, "does not divide by heads 3");
+    ck_assert_str_eq(events, "");
+    *memory[0] = 1000;
+    OK(ssa_pool_model_create(&m, pool, &small, &limits));
+    ck_assert_ptr_nonnull(strstr(events, "left_out 0@0 0>0 (model: needs"));
+    ck_assert_ptr_eq(ssa_model_get_device(m), pool->members[1]->device);
+    OK(ssa_pool_get_member(pool, 0, &member));
+    ck_assert(member.lost && strstr(member.reason, "cpu has 0.0 MiB free"));
+    ssa_model_destroy(m);
+    *memory[1] = 1000;
+    pool->members[1]->info.memory++; /* the largest */
+    FAILS(ssa_pool_model_create(&m, pool, &small, &limits), SSA_ENOMEM, "model: needs");
+    ck_assert_ptr_null(m);
+    *memory[0] = *memory[1] = all;
+    OK(ssa_pool_model_create(&m, pool, &small, &limits));
+    ck_assert_int_eq(ssa_pool_live(pool), 2);
+    ssa_model_destroy(m);
+    ssa_pool_close(pool);
+}
+END_TEST
+
+int main(void)
+{
+    return test_run_alone("pool", (const TTest *const[]){opens, refuses, jobs_end_in_their_order, late_jobs_are_given_up,
+        model_on_each, model_that_does_not_fit, NULL});
+}
