@@ -70,6 +70,8 @@ static void put_panel(FILE *out, int number, const struct plot_panel *panel)
         fprintf(out, "\nset yrange [%g:%g]\n", panel->y_low, panel->y_high);
     else
         fputs("\nset yrange [*:*]\n", out);
+    fprintf(out, "set key %s samplen 2 spacing 1.15\n", panel->key_below ? "bottom left" : "top right");
+    fputs(panel->x_binary ? "set logscale x 2\nset xrange [*:*]\n" : "unset logscale x\nset xrange [0:*]\n", out);
     for (int i = 0; i < panel->count; i++, comma = ", \\\n     ") {
         fprintf(out, "%s$p%dl%d using ($1*%.9g):2 ", comma, number, i, panel->x_scale ? panel->x_scale : 1);
         put_style(out, &panel->lines[i]);
@@ -97,8 +99,7 @@ static void put_script(FILE *out, enum plot_format format, const char *title, co
         for (int i = 0; i < panels[p].count; i++)
             put_data(out, p, i, &panels[p].lines[i]);
     fputs("set border 3 lc rgb '#606060'\nset tics nomirror textcolor rgb '#303030'\n"
-          "set grid y lc rgb '#e2e2e2' lw 1 dt 1\nset key top right samplen 2 spacing 1.15\nset xrange [0:*]\n"
-          "", out);
+          "set grid y lc rgb '#e2e2e2' lw 1 dt 1\n", out);
     fprintf(out, "set multiplot layout 1,%d title ", count);
     put_quoted(out, title);
     fputc('\n', out);

@@ -2,6 +2,7 @@
 #ifndef DEMO_PLOT_H
 #define DEMO_PLOT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct plot_line {
@@ -16,6 +17,8 @@ struct plot_panel {
     const char *x_label, *y_label;
     double x_scale;       /* x is multiplied by it; 0 means 1 */
     double y_low, y_high; /* equal: chosen by gnuplot */
+    bool key_below;       /* the legend at the lower left, not the upper right */
+    bool x_binary;        /* a logarithmic axis with ticks at powers of two */
     const struct plot_line *lines;
     int count;
 };

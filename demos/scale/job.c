@@ -1,0 +1,63 @@
+#include "job.h"
+
+#include <math.h>
+
+static double layer_flops(const struct ssa_model_config *m, double ratio)
+{
+    return 6.0 * m->width * (12.0 * m->width + m->length * ratio);
+}
+
+static double head_flops(const struct ssa_model_config *m)
+{
+    return 6.0 * m->width * m->vocabulary;
+}
+
+double scale_flops(const struct ssa_model_config *m, double ratio)
+{
+    return m->layers * layer_flops(m, ratio) + head_flops(m);
+}
+
+/* Parameters of a layer, by taking one away; what is left is embeddings and the last norm. */
+static void count(const struct ssa_model_config *m, double *layer, double *head, double *rest)
+{
+    struct ssa_model_config more = *m;
+    more.layers++;
+    *layer = (double)(ssa_model_count(&more) - ssa_model_count(m));
+    *head = 2.0 * m->width + (m->untied ? (double)m->vocabulary * m->width : 0);
+    *rest = (double)ssa_model_count(m) - m->layers * *layer - *head;
+}
+
+/* Backward passes the head and the last norm, the layers from the last, the embedding; it takes two thirds of the time,
+ * since every product has two gradients. */
+static void fill_buckets(const struct ssa_model_config *m, double ratio, double tokens_seconds, struct scale_job *job)
+{
+    double layer, head, rest;
+    count(m, &layer, &head, &rest);
+    job->buckets = m->layers + 2;
+    job->bytes[0] = 4 * head;
+    job->backward[0] = tokens_seconds * head_flops(m) * 2 / 3;
+    for (int i = 1; i <= m->layers; i++) {
+        job->bytes[i] = 4 * layer;
+        job->backward[i] = tokens_seconds * layer_flops(m, ratio) * 2 / 3;
+    }
+    job->bytes[m->layers + 1] = 4 * rest;
+    job->backward[m->layers + 1] = 0;
+    job->forward = tokens_seconds * scale_flops(m, ratio) / 3;
+}
+
+double scale_make_job(const struct scale_options *o, const struct ssa_model_config *m, int ranks,
+                      struct scale_job *job)
+{
+    double crowd = o->processors > 0 ? fmax(ranks / o->processors, 1) : 1;
+    double micro_batches = o->accumulate, all = (double)ranks * o->accumulate;
+    if (o->global_batch) {
+        all = ceil((double)o->global_batch / o->batch);
+        micro_batches = ceil(all / ranks);
+    }
+    if (all < ranks)
+        return 0;
+    job->micro_batches = (int)micro_batches;
+    job->update = o->memory > 0 ? crowd * 32 * (double)ssa_model_count(m) / o->memory : 0;
+    fill_buckets(m, o->ratio, crowd * o->batch * m->length / o->rate, job);
+    return o->global_batch ? o->global_batch : all * o->batch;
+}
