@@ -50,30 +50,33 @@ static int slot(int device)
 
 /* ---- reading rules ---- */
 
-static bool read_word(struct rule *r, const char *key, char *value)
+static bool read_number(const char *value, double least, double *number)
 {
-    char *end = value;
+    char *end;
+    *number = strtod(value, &end);
+    return end != value && !*end && *number >= least;
+}
+
+static bool read_word(struct rule *r, const char *key, const char *value)
+{
+    double number;
     if (!strcmp(key, "onwards") && !*value)
-        r->onwards = true;
-    else if (!*value)
-        return false;
-    else if (!strcmp(key, "device"))
+        return r->onwards = true;
+    if (!strcmp(key, "device"))
         return (r->device = device_named(value)) != -2;
-    else if (!strcmp(key, "kernel"))
-        snprintf(r->kernel, sizeof r->kernel, "%s", value);
-    else if (!strcmp(key, "nth"))
-        return (r->nth = strtoul(value, &end, 10)) && !*end;
-    else if (!strcmp(key, "code"))
-        return (r->code = (int)strtol(value, &end, 10)) && !*end;
-    else if (!strcmp(key, "parameter"))
-        r->parameter = (int)strtol(value, &end, 10);
-    else if (!strcmp(key, "seconds"))
-        r->seconds = strtod(value, &end);
-    else if (!strcmp(key, "after"))
-        r->after = strtod(value, &end);
-    else
+    if (!strcmp(key, "kernel"))
+        return snprintf(r->kernel, sizeof r->kernel, "%s", value) > 0;
+    if (!read_number(value, -1e9, &number))
         return false;
-    return end == value || !*end;
+    if (!strcmp(key, "nth"))
+        return (r->nth = number > 0 ? (unsigned long)number : 0);
+    if (!strcmp(key, "code"))
+        return (r->code = (int)number);
+    if (!strcmp(key, "parameter"))
+        return (r->parameter = (int)number) >= 0;
+    if (!strcmp(key, "seconds"))
+        return (r->seconds = number) >= 0;
+    return !strcmp(key, "after") && (r->after = number) >= 0;
 }
 
 static bool known_function(const char *pattern)
@@ -87,7 +90,6 @@ static bool known_function(const char *pattern)
 /* The first word says what kind of rule it is. */
 static bool read_kind(struct rule *r, const char *key, const char *value)
 {
-    char *end = NULL;
     int kind = 0;
     while (kind < RULE_KINDS && strcmp(kinds[kind], key))
         kind++;
@@ -102,9 +104,8 @@ static bool read_kind(struct rule *r, const char *key, const char *value)
     case SLOW:
     case MEMORY:
     case ROOM:
-        r->amount = strtod(value, &end);
         r->onwards = true;
-        return end != value && !*end && r->amount > 0;
+        return read_number(value, 1, &r->amount);
     case REPORT:
         snprintf(report_path, sizeof report_path, "%s", value);
         return *value;
@@ -122,7 +123,7 @@ static bool read_rule(struct rule *r, char *text)
         char *value = strchr(word, '=');
         if (value)
             *value++ = 0;
-        if (first ? !read_kind(r, word, value ? value : "") : !read_word(r, word, value ? value : (char[]){""}))
+        if (first ? !read_kind(r, word, value ? value : "") : !read_word(r, word, value ? value : ""))
             return false;
     }
     return !first;

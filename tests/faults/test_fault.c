@@ -267,6 +267,28 @@ START_TEST(barriers)
 }
 END_TEST
 
+/* Mapping a large buffer on a processor only makes it faster. */
+START_TEST(huge_pages)
+{
+    static const char *const functions[] = {"clEnqueueMapBuffer", "clEnqueueUnmapMemObject"};
+    for (int i = 0; i < 2; i++) {
+        struct ssa_device *device;
+        struct ssa_buffer *b;
+        float x = 0;
+        arm(functions[i], 1, true, CL_MAP_FAILURE);
+        OK(ssa_device_open(&device, "opencl:0:0"));
+        OK(ssa_buffer_create(&b, device, 1 << 18));
+        OK(ssa_tensor_fill(ssa_tensor_at(b, 0), 3, 1 << 18));
+        OK(ssa_tensor_read(ssa_tensor_at(b, 77), &x, 1));
+        ck_assert(x == 3);
+        ssa_buffer_destroy(b);
+        ssa_device_close(device);
+        ck_assert_int_eq(alive(), 0);
+    }
+    arm(NULL, 0, false, 0);
+}
+END_TEST
+
 int main(void)
 {
     int n = 0;
@@ -278,5 +300,5 @@ int main(void)
     }
     if (!faults_find(&faults))
         return EXIT_FAILURE;
-    return test_run_alone("fault", (const TTest *const[]){sweep, cached, self_test, barriers, NULL});
+    return test_run_alone("fault", (const TTest *const[]){sweep, cached, self_test, barriers, huge_pages, NULL});
 }
