@@ -93,6 +93,10 @@ struct ssa_backend {
     int (*fill)(struct ssa_device *, struct ssa_tensor, float, size_t count);
     int (*copy)(struct ssa_device *, struct ssa_tensor to, struct ssa_tensor from, size_t count);
     int (*launch)(struct ssa_device *, const struct ssa_launch *);
+    /* Both slots or neither: a read that waits for what was called so far, and not what is called next for it. The
+     * wait, which frees the ticket, may be another thread's. */
+    int (*fetch)(struct ssa_device *, struct ssa_tensor, void *, size_t count, void **ticket);
+    int (*await)(struct ssa_device *, void *ticket);
     /* A library's GEMM where it beats ours (CLBlast on GPUs); NULL slot or SSA_EUNSUPPORTED: use our kernels. */
     int (*gemm)(struct ssa_device *, const struct ssa_gemm *);
     /* For self-tests, both slots or neither; NULL: the backend's kernels are trusted. Text (to be freed) of all that a
@@ -117,6 +121,11 @@ int ssa_scratch(struct ssa_device *device, int slot, size_t count, struct ssa_te
 /* Asks the system for huge pages under memory that the host's processors will work in: rows of a head lie a page or
  * more apart, and the translations of 4 KiB pages cost attention 4 to 7% of peak. Only a hint. */
 void ssa_prefer_huge_pages(void *memory, size_t bytes);
+
+/* ssa_tensor_read() in two halves: `target` has the elements when the second returns. A ticket may be NULL: there is
+ * nothing to wait for. */
+int ssa_tensor_fetch(struct ssa_tensor t, void *target, size_t count, void **ticket);
+int ssa_tensor_await(struct ssa_device *device, void *ticket);
 
 /* ---- launching a kernel ---- */
 

@@ -72,6 +72,22 @@ int ssa_tensor_read(struct ssa_tensor t, void *target, size_t count)
     return err || !count ? err : t.buffer->device->backend->read(t.buffer->device, t, target, count);
 }
 
+int ssa_tensor_fetch(struct ssa_tensor t, void *target, size_t count, void **ticket)
+{
+    int err = check("tensor_fetch", t, count);
+    *ticket = NULL;
+    if (err || !count)
+        return err;
+    const struct ssa_backend *b = t.buffer->device->backend;
+    return b->fetch ? b->fetch(t.buffer->device, t, target, count, ticket)
+                    : b->read(t.buffer->device, t, target, count);
+}
+
+int ssa_tensor_await(struct ssa_device *device, void *ticket)
+{
+    return ticket ? device->backend->await(device, ticket) : SSA_OK;
+}
+
 int ssa_tensor_fill(struct ssa_tensor t, float value, size_t count)
 {
     int err = check("tensor_fill", t, count);

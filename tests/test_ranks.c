@@ -85,7 +85,404 @@ START_TEST(knows_its_launcher)
 }
 END_TEST
 
+/* ---- training ---- */
+
+#define CHECKPOINT "test_ranks.safetensors"
+enum { STEPS = 4, TEXT = 600 };
+static unsigned char text[TEXT];
+static const struct ssa_data data = {.items = text, .count = TEXT};
+
+/* One run: what is trained, on which device, by how many ranks; and what comes out of it. */
+struct training {
+    struct ssa_model_config model;
+    struct ssa_train_config config;
+    struct ssa_stage stages[2];
+    int micro_batch;
+    const char *device;
+    /* what the rank `odd` does otherwise */
+    int odd;
+    void (*differ)(struct training *t, struct ssa_model *model);
+    int fails_at; /* step at which its device fails; 0: never */
+    int stop_at;  /* step at which it wants to stop; 0: never */
+    const char *refusal;
+    int status;
+    /* of one rank, for the others to match: losses of steps, and parameters after the last */
+    float losses[STEPS], norm, *parameters;
+    size_t parameter_count;
+};
+
+static struct training new_training(const char *device, int batch)
+{
+    struct training t = {.device = device, .micro_batch = 2, .odd = -1,
+        .model = {.layers = 2, .heads = 2, .width = 32, .vocabulary = 256, .length = 16, .dropout = 0.25f},
+        .config = {.batch = batch, .seed = 5, .smoothing = 0.1f, .stage_count = 2},
+        .stages = {{.pattern = {.kind = SSA_UNBIASED, .ratio = 0.5f, .per_example = 1}, .steps = 2, .lr = 0.01f},
+                   {.pattern = {.kind = SSA_LOCAL, .ratio = 0.5f, .look_back = 1}, .steps = STEPS - 2, .lr = 0.01f}}};
+    for (uint32_t i = 0; i < TEXT; i++)
+        text[i] = (unsigned char)((golden_value(77, i) + 1) * 127);
+    return t;
+}
+
+/* A device, a model and a trainer of one rank. */
+struct rank {
+    struct training t; /* its own: an odd rank changes it */
+    struct ssa_device *device;
+    struct ssa_model *model;
+    struct ssa_trainer *trainer;
+};
+
+static void begin(struct rank *r, const struct training *t, struct ssa_ranks *ranks)
+{
+    struct ssa_data its = data;
+    *r = (struct rank){.t = *t};
+    r->t.config.stages = r->t.stages;
+    r->t.config.ranks = ranks;
+    OK(ssa_device_open(&r->device, t->device));
+    if (t->differ && ranks && ranks->rank == t->odd)
+        t->differ(&r->t, NULL);
+    if (r->t.refusal && !strcmp(r->t.refusal, "data"))
+        its.items = text + 1, its.count--;
+    OK(ssa_model_create(&r->model, r->device, &r->t.model, &(struct ssa_model_limits){.batch = r->t.micro_batch,
+        .training = 1, .max_buffer = r->t.model.untied ? 9000 : 0}));
+    OK(ssa_model_initialise(r->model, r->t.config.seed));
+    if (t->differ && ranks && ranks->rank == t->odd)
+        t->differ(&r->t, r->model);
+    OK(ssa_trainer_create(&r->trainer, r->model, &r->t.config, &its));
+}
+
+static void end(struct rank *r)
+{
+    ssa_trainer_destroy(r->trainer);
+    ssa_model_destroy(r->model);
+    ssa_device_close(r->device);
+}
+
+static float *read_parameters(const struct ssa_model *model, size_t *count)
+{
+    float *all = malloc(ssa_model_count(ssa_model_get_config(model)) * sizeof *all);
+    *count = 0;
+    for (int i = 0; i < ssa_model_parameter_count(model); i++) {
+        const struct ssa_parameter *p = ssa_model_parameter(model, i);
+        OK(ssa_tensor_read(p->value, all + *count, p->count));
+        *count += p->count;
+    }
+    return all;
+}
+
+static void train_alone(struct training *t)
+{
+    struct rank r;
+    begin(&r, t, NULL);
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    OK(ssa_trainer_losses(r.trainer, STEPS, t->losses, &t->norm));
+    t->parameters = read_parameters(r.model, &t->parameter_count);
+    end(&r);
+}
+
+static void train_as_one(struct ssa_ranks *ranks, void *cookie)
+{
+    const struct training *t = cookie;
+    struct rank r;
+    float losses[STEPS], norm, *parameters;
+    size_t count;
+    begin(&r, t, ranks);
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){.every = 1}));
+    OK(ssa_trainer_losses(r.trainer, STEPS, losses, &norm));
+    parameters = read_parameters(r.model, &count);
+    ck_assert_msg(!memcmp(losses, t->losses, sizeof losses), "%d ranks: losses %.9g ... %.9g, alone %.9g ... %.9g",
+                  ranks->count, (double)losses[0], (double)losses[STEPS - 1], (double)t->losses[0],
+                  (double)t->losses[STEPS - 1]);
+    ck_assert(!memcmp(&norm, &t->norm, sizeof norm) && count == t->parameter_count);
+    ck_assert_msg(!memcmp(parameters, t->parameters, count * sizeof *parameters), "%d ranks: other parameters",
+                  ranks->count);
+    free(parameters);
+    end(&r);
+}
+
+static void check_same_bits(struct training t, int ranks)
+{
+    train_alone(&t);
+    team_run(ranks, train_as_one, &t);
+    free(t.parameters);
+}
+
+START_TEST(trains_as_one_rank_does)
+{
+    FOR_DEVICES (dev) {
+        check_same_bits(new_training(dev->info.id, 8), 2);
+        check_same_bits(new_training(dev->info.id, 16), 2);
+        check_same_bits(new_training(dev->info.id, 8), 4);
+    }
+}
+END_TEST
+
+START_TEST(trains_in_other_shapes)
+{
+    struct training t = new_training("cpu", 12); /* three ranks of two micro-batches */
+    check_same_bits(t, 3);
+    t = new_training("cpu", 10); /* one each */
+    check_same_bits(t, 5);
+    t = new_training("cpu", 8);
+    t.model.untied = t.model.no_bias = 1; /* and in many buffers */
+    t.model.positions = SSA_POSITIONS_LEARNED;
+    t.model.norm = SSA_NORM_RMS;
+    check_same_bits(t, 4);
+    setenv("SSACL_OVERLAP", "0", 1);
+    check_same_bits(t, 2);
+    unsetenv("SSACL_OVERLAP");
+}
+END_TEST
+
+/* Shares that are no powers of two, or not equal: the same within rounding, and the same on every rank. */
+static void train_nearly(struct ssa_ranks *ranks, void *cookie)
+{
+    const struct training *t = cookie;
+    struct rank r;
+    float losses[STEPS];
+    size_t count;
+    begin(&r, t, ranks);
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    OK(ssa_trainer_losses(r.trainer, STEPS, losses, NULL));
+    float *parameters = read_parameters(r.model, &count), *first = malloc(count * sizeof *first);
+    for (int i = 0; i < STEPS; i++)
+        ck_assert_msg(fabsf(losses[i] - t->losses[i]) < 1e-5f, "step %d: loss %.9g, alone %.9g", i + 1,
+                      (double)losses[i], (double)t->losses[i]);
+    memcpy(first, parameters, count * sizeof *first);
+    OK(ranks->broadcast(ranks, first, count * sizeof *first, 0));
+    ck_assert(!memcmp(first, parameters, count * sizeof *first));
+    free(parameters);
+    free(first);
+    end(&r);
+}
+
+START_TEST(trains_with_unequal_shares)
+{
+    struct training t = new_training("cpu", 14);
+    train_alone(&t);
+    for (int ranks = 2; ranks <= 7; ranks++)
+        team_run(ranks, train_nearly, &t);
+    free(t.parameters);
+}
+END_TEST
+
+/* ---- checkpoints ---- */
+
+static void begin_and_save(struct ssa_ranks *ranks, void *cookie)
+{
+    struct rank r;
+    begin(&r, cookie, ranks);
+    OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
+    if (!ranks->rank)
+        OK(ssa_checkpoint_save(CHECKPOINT, r.model, r.trainer, NULL));
+    end(&r);
+}
+
+static void resume(struct ssa_ranks *ranks, void *cookie)
+{
+    const struct training *t = cookie;
+    struct ssa_checkpoint *c;
+    struct rank r;
+    float losses[2];
+    size_t count;
+    begin(&r, t, ranks);
+    OK(ssa_checkpoint_open(&c, CHECKPOINT));
+    OK(ssa_checkpoint_load(c, r.model, ranks->rank == t->odd ? NULL : r.trainer));
+    ssa_checkpoint_close(c);
+    if (t->odd >= 0) {
+        FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_EINVAL, "rank 1: step is 0, rank 0 has 2; moments");
+    } else {
+        OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+        OK(ssa_trainer_losses(r.trainer, 2, losses, NULL));
+        float *parameters = read_parameters(r.model, &count);
+        ck_assert(!memcmp(losses, t->losses + 2, sizeof losses));
+        ck_assert(!memcmp(parameters, t->parameters, count * sizeof *parameters));
+        free(parameters);
+    }
+    end(&r);
+}
+
+START_TEST(resumes_with_another_number)
+{
+    struct training t = new_training("cpu", 8);
+    train_alone(&t);
+    for (int before = 1; before <= 4; before *= 2)
+        for (int after = 1; after <= 4; after *= 2) {
+            team_run(before, begin_and_save, &t);
+            team_run(after, resume, &t);
+        }
+    t.odd = 1;
+    team_run(2, resume, &t);
+    free(t.parameters);
+    remove(CHECKPOINT);
+}
+END_TEST
+
+/* ---- what differs is named ---- */
+
+static void be_refused(struct ssa_ranks *ranks, void *cookie)
+{
+    const struct training *t = cookie;
+    struct rank r;
+    begin(&r, t, ranks);
+    FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_EINVAL, "the ranks do not agree, rank 1: ");
+    FAILS(ssa_trainer_step(r.trainer), SSA_EINVAL, t->refusal);
+    ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 0);
+    end(&r);
+}
+
+static void other_seed(struct training *t, struct ssa_model *m)
+{
+    (void)m;
+    t->config.seed = 6;
+}
+static void other_rate(struct training *t, struct ssa_model *m)
+{
+    (void)m;
+    t->stages[1].lr = 0.5f;
+    t->config.clip = 2;
+}
+static void other_batch(struct training *t, struct ssa_model *m)
+{
+    (void)m;
+    t->config.batch = 12;
+}
+static void other_model(struct training *t, struct ssa_model *m)
+{
+    (void)m;
+    t->model.hidden = 64;
+}
+static void other_data(struct training *t, struct ssa_model *m)
+{
+    (void)m;
+    t->refusal = "data";
+}
+static void other_parameters(struct training *t, struct ssa_model *m)
+{
+    float one = 1;
+    (void)t;
+    if (m)
+        OK(ssa_tensor_write(ssa_model_find(m, "layer.1.up.bias")->value, &one, 1));
+}
+
+START_TEST(names_who_differs)
+{
+    static const struct {
+        void (*differ)(struct training *, struct ssa_model *);
+        const char *words;
+    } cases[] = {{other_seed, "training.seed is \"6\", rank 0 has \"5\"; parameters is"},
+                 {other_rate, "training.clip is 2.0, rank 0 has 1.0; training.stages[1].lr is 0.5, rank 0 has 0.01"},
+                 {other_batch, "rank 1: training.batch is 12, rank 0 has 8"},
+                 {other_model, "rank 1: model.hidden is 64, rank 0 has 0; parameters is"},
+                 {other_data, "rank 1: data.tokens is 599, rank 0 has 600; data.checksum is"},
+                 {other_parameters, "rank 1: parameters is"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int ranks = 2; ranks <= 3; ranks++) {
+            struct training t = new_training("cpu", 8);
+            t.odd = 1;
+            t.differ = cases[i].differ;
+            t.refusal = cases[i].words;
+            team_run(ranks, be_refused, &t);
+        }
+}
+END_TEST
+
+static void have_too_many(struct ssa_ranks *ranks, void *cookie)
+{
+    struct training t = *(const struct training *)cookie;
+    struct ssa_device *dev;
+    struct ssa_model *m;
+    struct ssa_trainer *trainer;
+    t.config.stages = t.stages;
+    t.config.ranks = ranks;
+    OK(ssa_device_open(&dev, "cpu"));
+    OK(ssa_model_create(&m, dev, &t.model, &(struct ssa_model_limits){.batch = 2, .training = 1}));
+    FAILS(ssa_trainer_create(&trainer, m, &t.config, &data), SSA_EINVAL,
+          "a batch of 8 in micro-batches of 2 (limits.batch) is 4 of them for 5 ranks");
+    ssa_model_destroy(m);
+    ssa_device_close(dev);
+}
+
+START_TEST(needs_a_micro_batch_a_rank)
+{
+    struct training t = new_training("cpu", 8);
+    team_run(5, have_too_many, &t);
+}
+END_TEST
+
+/* ---- ending together ---- */
+
+static void see(void *cookie, const struct ssa_progress *p)
+{
+    volatile int *stop = cookie;
+    if (p->step == 2)
+        *stop = 1;
+}
+
+static void be_stopped(struct ssa_ranks *ranks, void *cookie)
+{
+    const struct training *t = cookie;
+    volatile int stop = 0;
+    struct rank r;
+    begin(&r, t, ranks);
+    FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){.every = 1, .stop = &stop, .cookie = (void *)&stop,
+          .progress = ranks->rank == t->odd ? see : NULL}), SSA_ESTOPPED, "stopped after step 3 of 4");
+    ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 3);
+    end(&r);
+}
+
+START_TEST(stops_after_the_same_step)
+{
+    struct training t = new_training("cpu", 8);
+    for (t.odd = 0; t.odd < 4; t.odd++)
+        team_run(4, be_stopped, &t);
+}
+END_TEST
+
+/* A device that fails when asked for memory is as good as any failure. */
+static int no_read(struct ssa_device *device, struct ssa_tensor t, void *target, size_t count)
+{
+    (void)device, (void)t, (void)target, (void)count;
+    return ssa_fail(SSA_EDEVICE, "the plug was pulled");
+}
+
+static int no_launch(struct ssa_device *device, const struct ssa_launch *launch)
+{
+    (void)device, (void)launch;
+    return ssa_fail(SSA_EDEVICE, "the plug was pulled");
+}
+
+static void be_ended(struct ssa_ranks *ranks, void *cookie)
+{
+    const struct training *t = cookie;
+    struct rank r;
+    begin(&r, t, ranks);
+    OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
+    const struct ssa_backend *good = r.device->backend;
+    struct ssa_backend bad = *good;
+    if (t->fails_at == 1)
+        bad.launch = no_launch;
+    else
+        bad.read = no_read;
+    if (ranks->rank == t->odd)
+        r.device->backend = &bad;
+    FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_EDEVICE, "rank 2 failed: the plug was pulled");
+    ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 2);
+    r.device->backend = good;
+    end(&r);
+}
+
+START_TEST(a_failure_ends_all)
+{
+    struct training t = new_training("cpu", 12);
+    t.odd = 2;
+    for (t.fails_at = 1; t.fails_at <= 2; t.fails_at++)
+        team_run(3, be_ended, &t);
+}
+END_TEST
+
 int main(void)
 {
-    return test_run("ranks", (const TTest *const[]){sums_along_the_tree, refuses_to_open, knows_its_launcher, NULL});
+    return test_run("ranks", (const TTest *const[]){sums_along_the_tree, refuses_to_open, knows_its_launcher,
+        trains_as_one_rank_does, trains_in_other_shapes, trains_with_unequal_shares, resumes_with_another_number,
+        names_who_differs, needs_a_micro_batch_a_rank, stops_after_the_same_step, a_failure_ends_all, NULL});
 }

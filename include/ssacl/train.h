@@ -58,6 +58,8 @@ struct ssa_data {
     int item_size; /**< 1 (also 0), 2 or 4 bytes */
 };
 
+struct ssa_ranks;
+
 /** A stretch of training. */
 struct ssa_stage {
     struct ssa_pattern pattern;
@@ -79,7 +81,9 @@ struct ssa_train_config {
     uint64_t seed;
     const struct ssa_stage *stages; /**< copied */
     int stage_count;
-    size_t reserved[4];
+    struct ssa_ranks *ranks; /**< NULL, or the processes that train this model together (ranks.h); must outlive the
+                                  trainer. `batch` is that of all */
+    size_t reserved[3];
 };
 
 /** Checks a whole run before anything is allocated: both configs, every stage's pattern on this model, the data's

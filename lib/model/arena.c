@@ -5,6 +5,11 @@
 
 enum { LINE = 16 }; /* elements of a cache line */
 
+size_t ssa_arena_padded(size_t count)
+{
+    return (count + LINE - 1) / LINE * LINE;
+}
+
 static int add_buffer(struct ssa_arena *arena)
 {
     size_t *sizes = realloc(arena->sizes, ((size_t)arena->count + 1) * sizeof *sizes);
@@ -22,7 +27,7 @@ int ssa_arena_place(struct ssa_arena *arena, size_t count, const char *what, str
     if (count > limit - LINE)
         return ssa_fail(SSA_ENOMEM, "model: %s takes %.1f MiB, one allocation may be at most %.1f MiB; use a smaller "
                         "batch, length or width", what, (double)count * 4 / 1048576.0, (double)limit * 4 / 1048576.0);
-    count = (count + LINE - 1) / LINE * LINE;
+    count = ssa_arena_padded(count);
     if (!arena->count || count > limit - arena->sizes[arena->count - 1])
         TRY(add_buffer(arena));
     *place = (struct ssa_place){arena->count - 1, arena->sizes[arena->count - 1]};

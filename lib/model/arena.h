@@ -17,6 +17,8 @@ struct ssa_arena {
     int count;
 };
 
+/* `count` elements with what is left of their last cache line: where the next tensor is placed. */
+size_t ssa_arena_padded(size_t count);
 /* Places a tensor of `count` elements, aligned to a cache line. `what` names it in errors. */
 int ssa_arena_place(struct ssa_arena *arena, size_t count, const char *what, struct ssa_place *place);
 size_t ssa_arena_bytes(const struct ssa_arena *arena);

@@ -5,6 +5,8 @@
 #include "ssacl/model.h"
 #include "arena.h"
 
+#include <stdbool.h>
+
 /* The widths that follow from a config. */
 struct ssa_shape {
     int layers, heads, kv_heads, head_width, width, hidden, qkv, vocabulary;
@@ -112,6 +114,25 @@ int ssa_model_fit(struct ssa_device *device, const struct ssa_model_config *conf
 
 /* Allocates memory laid out as the parameters are, zeroed. */
 int ssa_model_arena(const struct ssa_model *m, struct ssa_arena *arena);
+
+/* The gradients in the order in which backward completes them: bucket b < layers is layer (layers - 1 - b), the first
+ * with what is above the layers; the last bucket is the embeddings. Ranges of parts; padding between is in them. */
+enum { SSA_BUCKET_RANGES = 16 };
+struct ssa_range {
+    int part;
+    size_t offset, count;
+};
+struct ssa_bucket {
+    struct ssa_range ranges[SSA_BUCKET_RANGES];
+    int range_count;
+    size_t count; /* elements of all ranges */
+};
+int ssa_model_bucket_count(const struct ssa_model *m);
+struct ssa_bucket ssa_model_bucket(const struct ssa_model *m, int bucket);
+
+/* ssa_model_backward(), which calls `complete` when all that completes a bucket is enqueued. */
+typedef int (*ssa_bucket_complete)(void *cookie, int bucket);
+int ssa_model_backward_in_buckets(struct ssa_model *m, int accumulate, ssa_bucket_complete complete, void *cookie);
 
 /* inputs.c: allocates and frees what passes are given. Checks a pass, copies tokens and plans to the device, and
  * remembers them. */

@@ -449,9 +449,9 @@ done:
     return err;
 }
 
-int ssa_model_backward(struct ssa_model *m, int accumulate)
+int ssa_model_backward_in_buckets(struct ssa_model *m, int accumulate, ssa_bucket_complete complete, void *cookie)
 {
-    int err;
+    int err, bucket = 0;
     m = ssa_model_serving(m);
     REQUIRE(m->state == SSA_MODEL_BACKWARD_READY,
             "model: backward needs a forward pass with `training` and targets just before it");
@@ -462,8 +462,17 @@ int ssa_model_backward(struct ssa_model *m, int accumulate)
     for (int l = r->s.layers; l-- > 0;) {
         TRY(mlp_bwd(r, l));
         TRY(attention_branch_bwd(r, l));
+        if (complete)
+            TRY(complete(cookie, bucket++));
     }
     TRY(embed_bwd(r));
+    if (complete)
+        TRY(complete(cookie, bucket));
 done:
     return err;
+}
+
+int ssa_model_backward(struct ssa_model *m, int accumulate)
+{
+    return ssa_model_backward_in_buckets(m, accumulate, NULL, NULL);
 }

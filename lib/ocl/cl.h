@@ -17,7 +17,7 @@
     X(clEnqueueNDRangeKernel) X(clEnqueueReadBuffer) X(clEnqueueWriteBuffer) X(clEnqueueCopyBuffer) \
     X(clEnqueueFillBuffer) X(clEnqueueMapBuffer) X(clEnqueueUnmapMemObject) \
     X(clEnqueueBarrierWithWaitList) X(clEnqueueMarkerWithWaitList) \
-    X(clFlush) X(clFinish) X(clReleaseEvent)
+    X(clFlush) X(clFinish) X(clWaitForEvents) X(clReleaseEvent)
 
 struct ssa_cl_table {
 #define SSA_CL_MEMBER(f) __typeof__(f) *f;
@@ -66,6 +66,7 @@ int ssa_cl_load(void);
 #define clEnqueueMarkerWithWaitList ssa_cl.clEnqueueMarkerWithWaitList
 #define clFlush ssa_cl.clFlush
 #define clFinish ssa_cl.clFinish
+#define clWaitForEvents ssa_cl.clWaitForEvents
 #define clReleaseEvent ssa_cl.clReleaseEvent
 #endif
 

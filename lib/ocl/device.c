@@ -170,6 +170,38 @@ static int ocl_read(struct ssa_device *device, struct ssa_tensor t, void *target
                      "tensor_read: clEnqueueReadBuffer");
 }
 
+/* A queue of its own: in the order of the device's queue the next kernel would wait for the copy. */
+static int ocl_fetch(struct ssa_device *device, struct ssa_tensor t, void *target, size_t count, void **ticket)
+{
+    struct ocl_device *d = ocl(device);
+    cl_event before = NULL, event = NULL;
+    cl_int code = CL_SUCCESS;
+    int err;
+    if (!d->reads)
+        d->reads = clCreateCommandQueue(d->context, d->id, 0, &code);
+    TRY(ocl_check(code, "tensor_fetch: clCreateCommandQueue"));
+    TRY(ocl_check(clEnqueueMarkerWithWaitList(d->queue, 0, NULL, &before), "tensor_fetch: clEnqueueMarkerWithWaitList"));
+    TRY(ocl_check(clFlush(d->queue), "tensor_fetch: clFlush"));
+    TRY(ocl_check(clEnqueueReadBuffer(d->reads, ocl_memory(t), CL_FALSE, t.offset * 4, count * 4, target, 1, &before,
+                                      &event),
+                  "tensor_fetch: clEnqueueReadBuffer"));
+    *ticket = event;
+    TRY(ocl_check(clFlush(d->reads), "tensor_fetch: clFlush"));
+done:
+    if (before)
+        clReleaseEvent(before);
+    return err;
+}
+
+static int ocl_await(struct ssa_device *device, void *ticket)
+{
+    cl_event event = ticket;
+    (void)device;
+    int err = ocl_check(clWaitForEvents(1, &event), "tensor_await: clWaitForEvents");
+    clReleaseEvent(event);
+    return err;
+}
+
 static int ocl_fill(struct ssa_device *device, struct ssa_tensor t, float value, size_t count)
 {
     struct ocl_device *d = ocl(device);
@@ -265,6 +297,8 @@ static void ocl_close(struct ssa_device *device)
     ocl_programs_release(d);
     if (d->absent)
         clReleaseMemObject(d->absent);
+    if (d->reads)
+        clReleaseCommandQueue(d->reads);
     if (d->queue)
         clReleaseCommandQueue(d->queue);
     if (d->context)
@@ -283,6 +317,8 @@ static const struct ssa_backend ocl_backend = {
     .fill = ocl_fill,
     .copy = ocl_copy,
     .launch = ocl_launch,
+    .fetch = ocl_fetch,
+    .await = ocl_await,
     .gemm = ocl_gemm,
     .identity = ocl_identity,
     .aside = ocl_aside,

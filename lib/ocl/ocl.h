@@ -12,6 +12,7 @@ struct ocl_device {
     cl_context context;
     cl_device_id id;
     cl_command_queue queue;
+    cl_command_queue reads;      /* of ocl_fetch(); made when it is first called */
     bool out_of_order;           /* the caller's queue: put barriers between our commands */
     cl_command_queue set_aside;  /* the device's queue while a self-test runs on one of its own */
     bool set_aside_order;

@@ -449,6 +449,7 @@ int ssa_checkpoint_load(const struct ssa_checkpoint *c, struct ssa_model *model,
     if (!err && trainer) {
         trainer->step = c->step;
         trainer->counted = 0;
+        trainer->agreed = false;
     }
     return in_file(c, err);
 }

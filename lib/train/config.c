@@ -100,7 +100,7 @@ done:
 static int check_numbers(const struct ssa_train_config *t)
 {
     int err;
-    TRY(ssa_check_reserved("train", t->reserved, 4));
+    TRY(ssa_check_reserved("train", t->reserved, 3));
     REQUIRE(t->beta1 >= 0 && t->beta1 < 1, "train: beta1 is %g, must be in [0, 1)", (double)t->beta1);
     REQUIRE(t->beta2 >= 0 && t->beta2 < 1, "train: beta2 is %g, must be in [0, 1)", (double)t->beta2);
     REQUIRE(t->eps >= 0 && isfinite(t->eps), "train: eps is %g, must not be negative", (double)t->eps);

@@ -25,8 +25,14 @@ struct ssa_trainer {
                                          the squared norm */
     struct ssa_plan_queue *queue;     /* NULL where every stage is dense */
     int groups;                       /* draws a layer and step: micros where a stage draws per example, else 1 */
+    int first_group;                  /* micro-batch that the first of them is of */
     const struct ssa_plan **plans;    /* of the pass at hand */
     int32_t *tokens, *targets;
+    /* Over ranks (over_ranks.h): NULL without. */
+    struct ssa_over_ranks *over_ranks;
+    bool agreed;               /* on what to do, since create or load */
+    const volatile int *stop;  /* of the run at hand: whether this rank wants to stop, */
+    bool stop_agreed;          /* and whether some rank did when the last step was summed */
 };
 
 /* ---- a step (micro.c, trainer.c) ---- */
@@ -35,6 +41,11 @@ int ssa_trainer_stage(const struct ssa_trainer *t, uint64_t step);
  * model's gradients, one after another, when `take` is called with them; NULL: for a run of all. */
 typedef int (*ssa_take)(void *cookie, struct ssa_trainer *t, struct ssa_node node);
 int ssa_trainer_gradients(struct ssa_trainer *t, int first, int end, ssa_take take, void *cookie);
+/* The same, but the last sum is taken bucket by bucket while backward goes on: `take_bucket` is called when all that
+ * makes the bucket's sum (ssa_model_bucket()) in the model's gradients is enqueued. */
+typedef int (*ssa_take_bucket)(void *cookie, struct ssa_trainer *t, int bucket);
+int ssa_trainer_gradients_in_buckets(struct ssa_trainer *t, int first, int end, ssa_take take,
+                                     ssa_take_bucket take_bucket, void *cookie);
 /* The optimiser, from the model's gradients. */
 int ssa_trainer_update(struct ssa_trainer *t);
 /* Elements of `scalars`, and where the loss of a micro-batch lies. */

@@ -37,7 +37,7 @@ static void fill_batch(struct ssa_trainer *t, int micro)
 static int take_plans(struct ssa_trainer *t, int micro)
 {
     const struct ssa_pattern *pattern = &t->config.stages[ssa_trainer_stage(t, (uint64_t)t->step)].pattern;
-    int group = t->groups > 1 ? micro : 0, err = SSA_OK;
+    int group = t->groups > 1 ? micro - t->first_group : 0, err = SSA_OK;
     for (int l = 0; l < t->layers; l++) {
         struct ssa_sample how;
         t->plans[l] = NULL;
@@ -53,7 +53,7 @@ done:
 }
 
 /* Loss into its place, gradients set. */
-static int micro_step(struct ssa_trainer *t, int micro)
+static int micro_step(struct ssa_trainer *t, int micro, ssa_bucket_complete complete, void *cookie)
 {
     size_t rows = (size_t)t->micro_batch * (size_t)t->length;
     int err;
@@ -65,7 +65,7 @@ static int micro_step(struct ssa_trainer *t, int micro)
         .step = (uint64_t)t->step, .first_example = (uint32_t)(micro * t->micro_batch)}));
     TRY(ssa_sum(t->device, &(struct ssa_sum){.x = ssa_model_losses(t->model),
         .out = ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, micro)), .count = rows}));
-    TRY(ssa_model_backward(t->model, 0));
+    TRY(ssa_model_backward_in_buckets(t->model, 0, complete, cookie));
 done:
     return err;
 }
@@ -91,14 +91,50 @@ done:
     return err;
 }
 
-int ssa_trainer_gradients(struct ssa_trainer *t, int first, int end, ssa_take take, void *cookie)
+/* The run's last micro-batch, whose sums are taken layer by layer. */
+struct last {
+    struct ssa_trainer *t;
+    int slots[SSA_TREE_DEPTH], count; /* partial sums that merge with it */
+    ssa_take_bucket take;
+    void *cookie;
+};
+
+static int last_complete(void *cookie, int bucket)
+{
+    struct last *last = cookie;
+    struct ssa_trainer *t = last->t;
+    struct ssa_bucket b = ssa_model_bucket(t->model, bucket);
+    int err = SSA_OK;
+    for (int s = 0; s < last->count; s++)
+        for (int i = 0; i < b.range_count; i++) {
+            struct ssa_range r = b.ranges[i];
+            struct ssa_tensor grad = ssa_tensor_add(ssa_model_part(t->model, r.part).grad, r.offset);
+            TRY(ssa_add(t->device, &(struct ssa_add){.y = grad, .out = grad, .count = r.count,
+                .x = ssa_tensor_add(partial(t, last->slots[s], r.part), r.offset)}));
+        }
+    TRY(last->take(last->cookie, t, bucket));
+done:
+    return err;
+}
+
+static int last_step(struct ssa_trainer *t, struct ssa_tree tree, ssa_take_bucket take, void *cookie)
+{
+    struct last last = {.t = t, .take = take, .cookie = cookie};
+    struct ssa_node node = {.index = tree.end - 1};
+    while (ssa_tree_next(&tree, &node) == SSA_TREE_MERGE)
+        last.slots[last.count++] = tree.depth;
+    return micro_step(t, tree.end - 1, last_complete, &last);
+}
+
+int ssa_trainer_gradients_in_buckets(struct ssa_trainer *t, int first, int end, ssa_take take,
+                                     ssa_take_bucket take_bucket, void *cookie)
 {
     struct ssa_tree tree = ssa_tree_begin(t->micros, first, end);
     int err = SSA_OK;
-    for (int micro = first; micro < end; micro++) {
+    for (int micro = first; micro < end - (take_bucket != NULL); micro++) {
         struct ssa_node node = {.index = micro};
         enum ssa_tree_move what;
-        TRY(micro_step(t, micro));
+        TRY(micro_step(t, micro, NULL, NULL));
         while ((what = ssa_tree_next(&tree, &node)) == SSA_TREE_MERGE)
             TRY(move(t, what, tree.depth));
         if (what == SSA_TREE_PUSH)
@@ -106,8 +142,15 @@ int ssa_trainer_gradients(struct ssa_trainer *t, int first, int end, ssa_take ta
         else if (take)
             TRY(take(cookie, t, node));
     }
+    if (take_bucket)
+        TRY(last_step(t, tree, take_bucket, cookie));
 done:
     return err;
+}
+
+int ssa_trainer_gradients(struct ssa_trainer *t, int first, int end, ssa_take take, void *cookie)
+{
+    return ssa_trainer_gradients_in_buckets(t, first, end, take, NULL, cookie);
 }
 
 int ssa_trainer_update(struct ssa_trainer *t)

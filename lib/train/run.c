@@ -50,6 +50,7 @@ int ssa_trainer_run(struct ssa_trainer *t, int until, const struct ssa_run *run)
     double start = now();
     struct clock c = {start, start, start, t->step, t->step, ssa_trainer_stage(t, (uint64_t)t->step)};
     bool stop = false;
+    t->stop = run->stop;
     TRY(ssa_check_reserved("train: run", run->reserved, 4));
     REQUIRE(until >= 0 && until <= steps, "train: until step %d, there are %d", until, steps);
     until = until ? until : steps;
@@ -62,7 +63,7 @@ int ssa_trainer_run(struct ssa_trainer *t, int until, const struct ssa_run *run)
             c.stage_step = t->step;
         }
         TRY(ssa_trainer_step(t));
-        stop = run->stop && *run->stop;
+        stop = t->over_ranks ? t->stop_agreed : run->stop && *run->stop;
         bool ends_stage = ssa_trainer_stage(t, (uint64_t)t->step) != stage;
         if (t->step - c.reported >= every || t->step == until || stop || ends_stage)
             TRY(report(t, &c, run));
@@ -70,5 +71,6 @@ int ssa_trainer_run(struct ssa_trainer *t, int until, const struct ssa_run *run)
     if (stop)
         err = ssa_fail(SSA_ESTOPPED, "train: stopped after step %d of %d", t->step, steps);
 done:
+    t->stop = NULL;
     return err;
 }

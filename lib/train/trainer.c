@@ -1,5 +1,6 @@
 /* The trainer: what it holds, a step of one device, and its losses. */
 #include "checkpoint.h"
+#include "over_ranks.h"
 #include "../impl.h"
 #include "../model/internal.h"
 
@@ -12,7 +13,7 @@
 static int plan_settings(void *cookie, uint64_t step, int index, struct ssa_sample *how)
 {
     const struct ssa_trainer *t = cookie;
-    int layer = index % t->layers, micro = index / t->layers;
+    int layer = index % t->layers, micro = t->first_group + index / t->layers;
     int err = ssa_pattern_sample(&t->config.stages[ssa_trainer_stage(t, step)].pattern, layer, t->layers, t->length,
                                  t->micro_batch, how);
     how->seed = t->config.seed;
@@ -29,6 +30,10 @@ static int create_queue(struct ssa_trainer *t)
         per_example = per_example || ssa_pattern_per_example(&t->config.stages[i].pattern, t->layers, t->length);
     }
     t->groups = per_example ? t->micros : 1;
+    if (per_example && t->config.ranks) { /* those of this rank */
+        t->first_group = ssa_rank_first(t->config.ranks, t->config.ranks->rank, t->micros);
+        t->groups = ssa_rank_first(t->config.ranks, t->config.ranks->rank + 1, t->micros) - t->first_group;
+    }
     return sampled ? ssa_plan_queue_create(&t->queue, t->groups * t->layers, plan_settings, t) : SSA_OK;
 }
 
@@ -106,7 +111,12 @@ int ssa_trainer_create(struct ssa_trainer **trainer, struct ssa_model *model, co
     t->micro_batch = limits->batch;
     TRY(ssa_train_config_copy(&t->config, training, limits->batch));
     t->micros = t->config.batch / t->micro_batch;
+    REQUIRE(!t->config.ranks || t->micros >= t->config.ranks->count, "train: a batch of %d in micro-batches of %d "
+            "(limits.batch) is %d of them for %d ranks; each needs one: use a larger batch, smaller micro-batches or "
+            "fewer ranks", t->config.batch, t->micro_batch, t->micros, t->config.ranks->count);
     TRY(allocate(t));
+    if (t->config.ranks && t->config.ranks->count > 1)
+        TRY(ssa_over_ranks_create(t));
     *trainer = t;
     t = NULL;
 done:
@@ -118,6 +128,7 @@ void ssa_trainer_destroy(struct ssa_trainer *t)
 {
     if (!t)
         return;
+    ssa_over_ranks_destroy(t->over_ranks);
     ssa_plan_queue_destroy(t->queue);
     ssa_device_finish(t->device);
     ssa_buffer_destroy(t->scalars);
@@ -162,8 +173,13 @@ int ssa_trainer_step(struct ssa_trainer *t)
 {
     int err;
     REQUIRE(t->step < ssa_trainer_total_steps(t), "train: all %d steps are done", t->step);
-    TRY(ssa_trainer_gradients(t, 0, t->micros, NULL, NULL));
+    if (t->over_ranks)
+        TRY(ssa_over_ranks_gradients(t));
+    else
+        TRY(ssa_trainer_gradients(t, 0, t->micros, NULL, NULL));
     TRY(ssa_trainer_update(t));
+    if (t->over_ranks)
+        TRY(ssa_over_ranks_share_parameters(t));
     t->step++;
     t->counted++;
 done:

@@ -1,0 +1,196 @@
+/* What ranks must have in common, compared before the first step: each writes down what it is about to do, and holds it
+ * against what rank 0 wrote. */
+#include "over_ranks.h"
+#include "checkpoint.h"
+#include "crc32.h"
+#include "../impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEXT = 512 };
+
+/* ---- what this rank is about to do ---- */
+
+static int add_checksum(json_t *o, const char *name, uint32_t crc)
+{
+    char digits[9];
+    snprintf(digits, sizeof digits, "%08x", (unsigned)crc);
+    return json_object_set_new(o, name, json_string(digits));
+}
+
+static int sum_tensor(struct ssa_tensor t, size_t count, uint32_t *crc)
+{
+    enum { CHUNK = 1 << 20 };
+    float *chunk = malloc(CHUNK * sizeof *chunk);
+    int err = chunk ? SSA_OK : ssa_fail(SSA_ENOMEM, "train: out of host memory");
+    for (size_t at = 0; at < count && !err; at += CHUNK) {
+        size_t n = count - at < CHUNK ? count - at : CHUNK;
+        err = ssa_tensor_read(ssa_tensor_add(t, at), chunk, n);
+        *crc = ssa_crc32(*crc, chunk, n * sizeof *chunk);
+    }
+    free(chunk);
+    return err;
+}
+
+/* Parameters, and once there are some the optimiser's moments. */
+static int sum_state(struct ssa_trainer *t, uint32_t *parameters, uint32_t *moments)
+{
+    int count = ssa_model_parameter_count(t->model), err = SSA_OK;
+    *parameters = *moments = 0;
+    for (int i = 0; i < count; i++) {
+        const struct ssa_parameter *p = ssa_model_parameter(t->model, i);
+        TRY(sum_tensor(p->value, p->count, parameters));
+        for (int kind = SSA_KIND_FIRST; t->step && kind <= SSA_KIND_SECOND; kind++)
+            TRY(sum_tensor(ssa_trainer_moment(t, p, kind), p->count, moments));
+    }
+done:
+    return err;
+}
+
+/* The names are those that a difference is told by. */
+static int write_down(struct ssa_trainer *t, char **text)
+{
+    const size_t bytes = t->data.count * (size_t)(t->data.item_size ? t->data.item_size : 1);
+    uint32_t parameters, moments;
+    json_t *o = json_object(), *data = json_object();
+    int err;
+    TRY(sum_state(t, &parameters, &moments));
+    if (json_object_set_new(o, "version", json_string(ssa_version())) ||
+        json_object_set_new(o, "model", ssa_model_to_json(ssa_model_get_config(t->model))) ||
+        json_object_set_new(o, "training", ssa_training_to_json(&t->config)) ||
+        json_object_set_new(o, "micro_batch", json_integer(t->micro_batch)) ||
+        json_object_set_new(o, "step", json_integer(t->step)) || add_checksum(o, "parameters", parameters) ||
+        add_checksum(o, "moments", moments) || json_object_set(o, "data", data) ||
+        json_object_set_new(data, "tokens", json_integer((json_int_t)t->data.count)) ||
+        add_checksum(data, "checksum", ssa_crc32(0, t->data.items, bytes)) || !(*text = json_dumps(o, JSON_COMPACT)))
+        err = ssa_fail(SSA_ENOMEM, "train: out of host memory");
+done:
+    json_decref(data);
+    json_decref(o);
+    return err;
+}
+
+/* ---- differences ---- */
+
+struct differences {
+    char text[TEXT];
+    size_t used;
+};
+
+static void add_difference(struct differences *d, const char *name, const json_t *first, const json_t *mine)
+{
+    const size_t how = JSON_ENCODE_ANY | JSON_REAL_PRECISION(7);
+    char *a = json_dumps(first, how), *b = json_dumps(mine, how);
+    int n = snprintf(d->text + d->used, sizeof d->text - d->used, "%s%s is %s, rank 0 has %s", d->used ? "; " : "",
+                     name, b ? b : "absent", a ? a : "absent");
+    d->used = n > 0 && d->used + (size_t)n < sizeof d->text ? d->used + (size_t)n : sizeof d->text - 1;
+    free(a);
+    free(b);
+}
+
+static void compare(struct differences *d, const char *name, const json_t *first, const json_t *mine)
+{
+    char inner[256];
+    const char *key;
+    json_t *value;
+    if (json_is_object(first) && json_is_object(mine)) {
+        json_object_foreach((json_t *)first, key, value) {
+            snprintf(inner, sizeof inner, "%s%s%s", name, *name ? "." : "", key);
+            compare(d, inner, value, json_object_get(mine, key));
+        }
+    } else if (json_is_array(first) && json_is_array(mine)) {
+        size_t a = json_array_size(first), b = json_array_size(mine);
+        for (size_t i = 0; i < (a > b ? a : b); i++) {
+            snprintf(inner, sizeof inner, "%s[%zu]", name, i);
+            compare(d, inner, json_array_get(first, i), json_array_get(mine, i));
+        }
+    } else if (!json_equal(first, mine)) {
+        add_difference(d, name, first, mine);
+    }
+}
+
+static void find_differences(struct differences *d, const char *first, const char *mine)
+{
+    json_t *a = json_loads(first, 0, NULL), *b = json_loads(mine, 0, NULL);
+    compare(d, "", a, b);
+    if (!d->used)
+        snprintf(d->text, sizeof d->text, "what it is about to do cannot be compared");
+    json_decref(a);
+    json_decref(b);
+}
+
+/* ---- between ranks ---- */
+
+/* What rank 0 wrote, on every rank. */
+static int receive(struct ssa_ranks *ranks, const char *mine, char **first)
+{
+    uint64_t size = strlen(mine) + 1;
+    int err;
+    TRY(ranks->broadcast(ranks, &size, sizeof size, 0));
+    *first = malloc((size_t)size);
+    if (!*first)
+        return ssa_fail(SSA_ENOMEM, "train: out of host memory");
+    memcpy(*first, mine, ranks->rank ? 0 : (size_t)size);
+    TRY(ranks->broadcast(ranks, *first, (size_t)size, 0));
+done:
+    return err;
+}
+
+/* All that decides which bits a device computes, as far as the library knows. */
+static void identify(const struct ssa_trainer *t, char text[TEXT])
+{
+    const struct ssa_device_info *i = &t->device->info;
+    memset(text, 0, TEXT);
+    snprintf(text, TEXT, "%s|%s|%s|%d|%d|%08x", i->name, i->platform, i->driver, i->units, i->gpu_shape,
+             (unsigned)ssa_crc32(0, t->device->tuned, sizeof t->device->tuned));
+}
+
+/* Every rank learns of the lowest that has something to say; `flags` has room for one a rank and one more. */
+static int judge(struct ssa_ranks *ranks, float *flags, char text[TEXT], bool *alike)
+{
+    int rank = 0, err;
+    flags[ranks->rank] = *text != 0;
+    flags[ranks->count] = !*alike;
+    TRY(ranks->all_reduce(ranks, flags, (size_t)ranks->count + 1));
+    *alike = flags[ranks->count] == 0;
+    while (rank < ranks->count && flags[rank] == 0)
+        rank++;
+    if (rank < ranks->count) {
+        TRY(ranks->broadcast(ranks, text, TEXT, rank));
+        text[TEXT - 1] = 0;
+        err = ssa_fail(SSA_EINVAL, "train: the ranks do not agree, rank %d: %s", rank, text);
+    }
+done:
+    return err;
+}
+
+int ssa_ranks_agree(struct ssa_trainer *t, bool *alike)
+{
+    struct ssa_ranks *ranks = t->config.ranks;
+    struct differences d = {.used = 0};
+    char *mine = NULL, *first = NULL, own[TEXT], theirs[TEXT];
+    float *flags = calloc((size_t)ranks->count + 1, sizeof *flags);
+    int err, own_err = flags ? write_down(t, &mine) : ssa_fail(SSA_ENOMEM, "train: out of host memory");
+    if (own_err) { /* the others wait: take part, and tell */
+        snprintf(d.text, sizeof d.text, "%s", ssa_last_error());
+        free(mine);
+        mine = strdup("{}");
+    }
+    if (!flags || !mine)
+        TRY(own_err);
+    identify(t, own);
+    memcpy(theirs, own, TEXT);
+    TRY(receive(ranks, mine, &first));
+    TRY(ranks->broadcast(ranks, theirs, TEXT, 0));
+    *alike = !memcmp(own, theirs, TEXT);
+    if (!own_err && strcmp(first, mine))
+        find_differences(&d, first, mine);
+    TRY(judge(ranks, flags, d.text, alike));
+done:
+    free(mine);
+    free(first);
+    free(flags);
+    return err;
+}

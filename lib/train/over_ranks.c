@@ -1,0 +1,354 @@
+#include "over_ranks.h"
+#include "../impl.h"
+#include "../model/internal.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEXT = 512 };
+
+struct bucket {
+    struct ssa_bucket b;
+    size_t at; /* in `sum` */
+    void *tickets[SSA_BUCKET_RANGES];
+};
+
+struct ssa_over_ranks {
+    struct ssa_ranks *ranks;
+    struct ssa_trainer *trainer;
+    int first, end; /* this rank's micro-batches */
+    bool alike;     /* all devices compute the same bits */
+    int count;
+    struct bucket *buckets;
+    float *sum;     /* on the host, bucket after bucket */
+    float *early;   /* the same, of the run's sums but the last, where there are some */
+    int early_count;
+    float *scalars; /* of the step: a loss a micro-batch, "stop", and of each rank whether it failed */
+    bool stop;      /* some rank wants to */
+
+    /* Bucket by bucket from the caller to the thread and back; `count` is the scalars. Without a thread the caller does
+     * the thread's work when it comes to wait. */
+    bool threaded, quit, lock_made, changed_made;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t changed;
+    int offered, done;
+    int status;       /* of this rank's device, */
+    bool broken;      /* or of the engine: nothing can be agreed any more (the thread's alone until it is done) */
+    char error[TEXT]; /* their text */
+};
+
+/* ---- the thread's work ---- */
+
+static void note_failure(struct ssa_over_ranks *o, int status, bool broken)
+{
+    pthread_mutex_lock(&o->lock);
+    if (!o->status)
+        snprintf(o->error, sizeof o->error, "%s", ssa_last_error());
+    o->status = o->status ? o->status : status;
+    o->broken = o->broken || broken;
+    pthread_mutex_unlock(&o->lock);
+}
+
+static int failure(struct ssa_over_ranks *o)
+{
+    pthread_mutex_lock(&o->lock);
+    int status = o->status;
+    pthread_mutex_unlock(&o->lock);
+    return status;
+}
+
+static void await_bucket(struct ssa_over_ranks *o, struct bucket *k)
+{
+    for (int i = 0; i < k->b.range_count; i++) {
+        int err = ssa_tensor_await(o->trainer->device, k->tickets[i]);
+        k->tickets[i] = NULL;
+        if (err)
+            note_failure(o, err, false);
+    }
+}
+
+static size_t scalar_count(const struct ssa_over_ranks *o)
+{
+    return (size_t)o->trainer->micros + 1 + (size_t)o->ranks->count;
+}
+
+static void sum_up(struct ssa_over_ranks *o, float *values, size_t count)
+{
+    int err = o->broken ? SSA_OK : o->ranks->all_reduce(o->ranks, values, count);
+    if (err)
+        note_failure(o, err, true);
+}
+
+static void work_on(struct ssa_over_ranks *o, int i)
+{
+    if (i == o->count) {
+        o->scalars[o->trainer->micros + 1 + o->ranks->rank] = failure(o) != SSA_OK;
+        sum_up(o, o->scalars, scalar_count(o));
+        return;
+    }
+    struct bucket *k = &o->buckets[i];
+    float *sum = o->sum + k->at;
+    await_bucket(o, k);
+    for (size_t e = 0; o->early_count && e < k->b.count; e++)
+        sum[e] = o->early[k->at + e] + sum[e];
+    sum_up(o, sum, k->b.count);
+}
+
+static void *thread(void *argument)
+{
+    struct ssa_over_ranks *o = argument;
+    pthread_mutex_lock(&o->lock);
+    while (!o->quit) {
+        if (o->done == o->offered) {
+            pthread_cond_wait(&o->changed, &o->lock);
+            continue;
+        }
+        int i = o->done;
+        pthread_mutex_unlock(&o->lock);
+        work_on(o, i);
+        pthread_mutex_lock(&o->lock);
+        o->done++;
+        pthread_cond_broadcast(&o->changed);
+    }
+    pthread_mutex_unlock(&o->lock);
+    return NULL;
+}
+
+/* ---- the caller's ---- */
+
+static void offer(struct ssa_over_ranks *o)
+{
+    pthread_mutex_lock(&o->lock);
+    o->offered++;
+    pthread_cond_broadcast(&o->changed);
+    pthread_mutex_unlock(&o->lock);
+}
+
+static void wait_for(struct ssa_over_ranks *o, int i)
+{
+    if (!o->threaded) {
+        while (o->done <= i)
+            work_on(o, o->done++);
+        return;
+    }
+    pthread_mutex_lock(&o->lock);
+    while (o->done <= i)
+        pthread_cond_wait(&o->changed, &o->lock);
+    pthread_mutex_unlock(&o->lock);
+}
+
+/* A sum of the run that is not its last: it waits on the host. */
+static int take(void *cookie, struct ssa_trainer *t, struct ssa_node node)
+{
+    struct ssa_over_ranks *o = cookie;
+    float *to = o->early_count ? o->sum : o->early;
+    int err = SSA_OK;
+    (void)node;
+    for (int i = 0; i < o->count; i++) {
+        struct bucket *k = &o->buckets[i];
+        size_t at = k->at;
+        for (int r = 0; r < k->b.range_count; r++) {
+            struct ssa_range range = k->b.ranges[r];
+            TRY(ssa_tensor_read(ssa_tensor_add(ssa_model_part(t->model, range.part).grad, range.offset), to + at,
+                                range.count));
+            for (size_t e = at; o->early_count && e < at + range.count; e++)
+                o->early[e] += to[e];
+            at += range.count;
+        }
+    }
+    o->early_count++;
+done:
+    return err;
+}
+
+static int take_bucket(void *cookie, struct ssa_trainer *t, int bucket)
+{
+    struct ssa_over_ranks *o = cookie;
+    struct bucket *k = &o->buckets[bucket];
+    float *to = o->sum + k->at;
+    int err = SSA_OK;
+    for (int i = 0; i < k->b.range_count; i++) {
+        struct ssa_range r = k->b.ranges[i];
+        TRY(ssa_tensor_fetch(ssa_tensor_add(ssa_model_part(t->model, r.part).grad, r.offset), to, r.count,
+                             &k->tickets[i]));
+        to += r.count;
+    }
+    offer(o);
+done:
+    return err;
+}
+
+static int write_back(struct ssa_over_ranks *o, const struct bucket *k)
+{
+    const float *from = o->sum + k->at;
+    int err = SSA_OK;
+    for (int i = 0; i < k->b.range_count; i++) {
+        struct ssa_range r = k->b.ranges[i];
+        TRY(ssa_tensor_write(ssa_tensor_add(ssa_model_part(o->trainer->model, r.part).grad, r.offset), from, r.count));
+        from += r.count;
+    }
+done:
+    return err;
+}
+
+/* What this rank knows of the step's scalars; the others have zeros there. */
+static int fill_scalars(struct ssa_over_ranks *o, struct ssa_trainer *t)
+{
+    memset(o->scalars, 0, scalar_count(o) * sizeof *o->scalars);
+    o->scalars[t->micros] = t->stop && *t->stop;
+    return ssa_tensor_read(ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, o->first)), o->scalars + o->first,
+                           (size_t)(o->end - o->first));
+}
+
+/* The same error on every rank: that of the lowest that failed. */
+static int share_failure(struct ssa_over_ranks *o)
+{
+    const float *failed = o->scalars + o->trainer->micros + 1;
+    int rank = 0;
+    char text[TEXT];
+    while (rank < o->ranks->count && failed[rank] == 0)
+        rank++;
+    if (rank == o->ranks->count)
+        return SSA_OK;
+    memcpy(text, o->error, sizeof text);
+    int err = o->ranks->broadcast(o->ranks, text, sizeof text, rank);
+    return err ? err : ssa_fail(o->status ? o->status : SSA_EDEVICE, "train: rank %d failed: %.*s", rank, TEXT - 1,
+                                text);
+}
+
+static int agreed(struct ssa_trainer *t)
+{
+    int err = SSA_OK;
+    if (!t->agreed)
+        TRY(ssa_ranks_agree(t, &t->over_ranks->alike));
+    t->agreed = true;
+done:
+    return err;
+}
+
+int ssa_over_ranks_gradients(struct ssa_trainer *t)
+{
+    struct ssa_over_ranks *o = t->over_ranks;
+    int err;
+    TRY(agreed(t));
+    o->offered = o->done = o->early_count = 0;
+    o->status = SSA_OK;
+    err = ssa_trainer_gradients_in_buckets(t, o->first, o->end, take, take_bucket, o);
+    if (err)
+        note_failure(o, err, false);
+    for (int i = o->offered; i < o->count; i++) /* none, but for a failure */
+        offer(o);
+    if ((err = fill_scalars(o, t)))
+        note_failure(o, err, false);
+    offer(o);
+    for (int i = 0; i < o->count; i++) {
+        wait_for(o, i);
+        if (!failure(o) && (err = write_back(o, &o->buckets[i])))
+            note_failure(o, err, false);
+    }
+    wait_for(o, o->count);
+    if (o->broken)
+        return ssa_fail(o->status, "%s", o->error);
+    TRY(share_failure(o));
+    t->stop_agreed = o->scalars[t->micros] != 0;
+    TRY(ssa_tensor_write(ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, 0)), o->scalars,
+                         (size_t)t->micros));
+done:
+    return err;
+}
+
+int ssa_over_ranks_share_parameters(struct ssa_trainer *t)
+{
+    struct ssa_over_ranks *o = t->over_ranks;
+    int parts = ssa_model_part_count(t->model), err = SSA_OK;
+    for (int i = 0; i < parts && !o->alike; i++) {
+        struct ssa_model_part p = ssa_model_part(t->model, i);
+        float *values = malloc(p.count * sizeof *values);
+        if (!values)
+            return ssa_fail(SSA_ENOMEM, "train: out of host memory");
+        if (!o->ranks->rank)
+            err = ssa_tensor_read(p.value, values, p.count);
+        if (!err)
+            err = o->ranks->broadcast(o->ranks, values, p.count * sizeof *values, 0);
+        if (!err && o->ranks->rank)
+            err = ssa_tensor_write(p.value, values, p.count);
+        free(values);
+        TRY(err);
+    }
+done:
+    return err;
+}
+
+/* ---- create and destroy ---- */
+
+static int make_buckets(struct ssa_over_ranks *o, const struct ssa_model *model)
+{
+    size_t total = 0;
+    o->count = ssa_model_bucket_count(model);
+    o->buckets = calloc((size_t)o->count, sizeof *o->buckets);
+    for (int i = 0; o->buckets && i < o->count; i++) {
+        o->buckets[i].b = ssa_model_bucket(model, i);
+        o->buckets[i].at = total;
+        total += o->buckets[i].b.count;
+    }
+    o->sum = malloc(total * sizeof *o->sum);
+    o->early = o->end - o->first > 1 ? malloc(total * sizeof *o->early) : NULL;
+    o->scalars = malloc(scalar_count(o) * sizeof *o->scalars);
+    return o->buckets && o->sum && (o->early || o->end - o->first == 1) && o->scalars
+        ? SSA_OK : ssa_fail(SSA_ENOMEM, "train: out of host memory for the sums over ranks");
+}
+
+/* $SSACL_OVERLAP=0: sums wait for the end of backward, to compare. */
+static int start_thread(struct ssa_over_ranks *o)
+{
+    const char *overlap = getenv("SSACL_OVERLAP");
+    o->lock_made = !pthread_mutex_init(&o->lock, NULL);
+    o->changed_made = !pthread_cond_init(&o->changed, NULL);
+    bool made = o->lock_made && o->changed_made;
+    if (made && !(overlap && !strcmp(overlap, "0")))
+        made = o->threaded = !pthread_create(&o->thread, NULL, thread, o);
+    return made ? SSA_OK : ssa_fail(SSA_ENOMEM, "train: cannot start a thread");
+}
+
+int ssa_over_ranks_create(struct ssa_trainer *t)
+{
+    struct ssa_ranks *ranks = t->config.ranks;
+    struct ssa_over_ranks *o = calloc(1, sizeof *o);
+    int err;
+    if (!o)
+        return ssa_fail(SSA_ENOMEM, "train: out of host memory");
+    t->over_ranks = o;
+    o->ranks = ranks;
+    o->trainer = t;
+    o->first = ssa_rank_first(ranks, ranks->rank, t->micros);
+    o->end = ssa_rank_first(ranks, ranks->rank + 1, t->micros);
+    TRY(make_buckets(o, t->model));
+    TRY(start_thread(o));
+done:
+    return err;
+}
+
+void ssa_over_ranks_destroy(struct ssa_over_ranks *o)
+{
+    if (!o)
+        return;
+    if (o->threaded) {
+        pthread_mutex_lock(&o->lock);
+        o->quit = true;
+        pthread_cond_broadcast(&o->changed);
+        pthread_mutex_unlock(&o->lock);
+        pthread_join(o->thread, NULL);
+    }
+    if (o->changed_made)
+        pthread_cond_destroy(&o->changed);
+    if (o->lock_made)
+        pthread_mutex_destroy(&o->lock);
+    free(o->buckets);
+    free(o->sum);
+    free(o->early);
+    free(o->scalars);
+    free(o);
+}
