@@ -26,9 +26,9 @@ static const char about[] =
     "bandwidth at which the all-reduce of the gradients hides behind backward, and the efficiency at given bandwidths: "
     "the rate of R ranks over R times that of one.\n"
     "A step of alike ranks is simulated: forward, backward, from which each layer's gradients leave as soon as they "
-    "are there, their all-reduce, the update. How fast a rank computes is measured, not guessed: --bench takes it from a "
-    "file of `ssacl-bench step`; or say --gflops, or --tokens-per-second of the model. Without a model of your own: 10 "
-    "million, 250 million and 1 billion parameters.\n"
+    "are there, their all-reduce, the update. How fast a rank computes is measured, not guessed: --bench takes it from "
+    "a file of `ssacl-bench step`; or say --gflops, or --tokens-per-second of the model. Without a model of your own: "
+    "10 million, 250 million and 1 billion parameters.\n"
     "Nothing is said of ranks that wait for a slow one, nor of a network that others use.";
 
 static const char examples[] =
