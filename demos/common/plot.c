@@ -53,6 +53,9 @@ static void put_style(FILE *out, const struct plot_line *line)
     case PLOT_FAINT:
         fprintf(out, "with lines lw 1.2 lc rgb '#90%s'", colour);
         break;
+    case PLOT_STEPS:
+        fprintf(out, "with steps lw 2.5 lc rgb '#%s'", colour);
+        break;
     case PLOT_POINTS:
         fprintf(out, "with points pt 9 ps 1.5 lw 2 lc rgb '#%s'", colour);
         break;

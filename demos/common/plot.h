@@ -10,7 +10,7 @@ struct plot_line {
     const double *x, *y;
     size_t count;
     int colour;           /* lines of one colour belong together */
-    enum { PLOT_SOLID, PLOT_DASHED, PLOT_FAINT, PLOT_POINTS } style;
+    enum { PLOT_SOLID, PLOT_DASHED, PLOT_FAINT, PLOT_POINTS, PLOT_STEPS } style;
 };
 
 struct plot_panel {

@@ -21,7 +21,8 @@ static const char about[] =
     "Reads the logs of one or several runs of `train` (and what `eval --log` added to them). Prints a table; with "
     "--out draws NAME.svg and NAME.png: bits per byte against bytes read and against seconds of training (without "
     "the time for evaluations). Faint: training, averaged. Full line: validation, dense. Dashed: validation, one "
-    "sampled pass, while a stage samples. Pictures need gnuplot. A run that went on from another's weights (--from) is "
+    "sampled pass, while a stage samples. Of runs on several devices NAME-shares.svg and .png show which part of every "
+    "step each device computed. Pictures need gnuplot. A run that went on from another's weights (--from) is "
     "drawn behind it from one file: cat FIRST.jsonl SECOND.jsonl.";
 
 static const char examples[] = "examples:\n  ssacl-text report dense.jsonl ssa.jsonl --out curves\n";
@@ -76,6 +77,22 @@ static double score_bytes(const struct run *r)
     return json_number(json_array_get(json_object_get(r->profile, "stages"), 0), "score_bytes");
 }
 
+/* Of several devices. */
+static double device_count(const struct run *r)
+{
+    return r->devices > 1 ? r->devices : NAN;
+}
+
+static double devices_lost(const struct run *r)
+{
+    return r->devices > 1 ? r->lost : NAN;
+}
+
+static double share_changes(const struct run *r)
+{
+    return r->devices > 1 ? r->changes : NAN;
+}
+
 /* A figure of the table: how it is called, computed and printed. */
 static const struct figure {
     const char *key, *name, *format;
@@ -95,6 +112,9 @@ static const struct figure {
     {"tokens_per_second", "bytes per second", "%.0f", 1, NULL, speed},
     {"attention_seconds", "seconds in attention (1)", "%.1f", 1, "profile.attention_seconds", NULL},
     {"score_bytes", "scores not stored, MiB (2)", "%.1f", 1.0 / 1048576, NULL, score_bytes},
+    {"devices", "devices", "%.0f", 1, NULL, device_count},
+    {"devices_lost", "devices lost", "%.0f", 1, NULL, devices_lost},
+    {"share_changes", "changes of shares", "%.0f", 1, NULL, share_changes},
     {"peak_bytes", "peak device memory, MiB", "%.0f", 1.0 / 1048576, "end.peak_bytes", NULL},
 };
 enum { FIGURES = sizeof figures / sizeof *figures };
@@ -253,25 +273,75 @@ static int draw_all(const struct run *runs, int count, const char *svg, const ch
     return status ? EXIT_FAILED : 0;
 }
 
+/* ---- shares ---- */
+
+static int has_shares(const struct run *runs, int count)
+{
+    for (int r = 0; r < count; r++)
+        if (runs[r].devices > 1)
+            return 1;
+    return 0;
+}
+
+/* A panel for each run of several devices: what part of every step each computed. */
+static int draw_shares(const struct run *runs, int count, const char *svg, const char *png)
+{
+    static struct plot_line lines[RUNS_MAX][RUN_DEVICES];
+    struct plot_panel panels[RUNS_MAX];
+    char labels[RUNS_MAX][96];
+    int n = 0;
+    for (int r = 0; r < count; r++) {
+        if (runs[r].devices < 2)
+            continue;
+        for (int i = 0; i < runs[r].devices; i++)
+            lines[n][i] = (struct plot_line){.name = runs[r].device[i], .x = runs[r].share[i].step,
+                                             .y = runs[r].share[i].bits, .count = runs[r].share[i].count,
+                                             .colour = i, .style = PLOT_STEPS};
+        snprintf(labels[n], sizeof labels[n], "steps of %.63s", runs[r].name);
+        panels[n] = (struct plot_panel){.x_label = labels[n], .y_label = "share of a step", .lines = lines[n],
+                                        .count = runs[r].devices};
+        panels[n].y_high = 1.05 + 0.07 * runs[r].devices; /* room for the legend */
+        n++;
+    }
+    return plot_draw(svg, PLOT_SVG, "Shares of the devices", panels, n) ||
+           plot_draw(png, PLOT_PNG, "Shares of the devices", panels, n);
+}
+
 /* ---- the command ---- */
+
+enum { CURVES_SVG, CURVES_PNG, SHARES_SVG, SHARES_PNG, PICTURES };
+
+static int draw_pictures(const struct run *runs, int count, char names[PICTURES][4096], int pictures)
+{
+    static const char *const endings[PICTURES] = {".svg", ".png", "-shares.svg", "-shares.png"};
+    for (int i = 0; i < pictures; i++) {
+        snprintf(names[i], 4096, "%s%s", options.out, endings[i]);
+        if (file_check_target(names[i]))
+            return EXIT_FAILED;
+    }
+    if (plot_check() || draw_all(runs, count, names[CURVES_SVG], names[CURVES_PNG]))
+        return EXIT_FAILED;
+    return pictures == PICTURES && draw_shares(runs, count, names[SHARES_SVG], names[SHARES_PNG]) ? EXIT_FAILED : 0;
+}
 
 static int report(const struct run *runs, int count)
 {
-    char svg[4096], png[4096];
-    snprintf(svg, sizeof svg, "%s.svg", options.out ? options.out : "");
-    snprintf(png, sizeof png, "%s.png", options.out ? options.out : "");
-    if (options.out && (file_check_target(svg) || file_check_target(png) || plot_check() ||
-                        draw_all(runs, count, svg, png)))
+    char names[PICTURES][4096];
+    int pictures = !options.out ? 0 : has_shares(runs, count) ? PICTURES : SHARES_SVG;
+    if (pictures && draw_pictures(runs, count, names, pictures))
         return EXIT_FAILED;
     if (options.json) {
-        json_t *object = json_pack("{s:o}", "runs", table_json(runs, count));
-        if (options.out)
-            json_object_set_new(object, "pictures", json_pack("[s, s]", svg, png));
+        json_t *object = json_pack("{s:o}", "runs", table_json(runs, count)), *list = json_array();
+        for (int i = 0; i < pictures; i++)
+            json_array_append_new(list, json_string(names[i]));
+        if (pictures)
+            json_object_set(object, "pictures", list);
+        json_decref(list);
         return print_json(object);
     }
     print_table(runs, count);
-    if (options.out)
-        printf("curves: %s, %s\n", svg, png);
+    for (int i = 0; i < pictures; i += 2)
+        printf("%s: %s, %s\n", i ? "shares of the devices" : "curves", names[i], names[i + 1]);
     return finish_stdout();
 }
 

@@ -30,10 +30,9 @@ static int grow(double **values, size_t count)
     return more ? 0 : say_error("no memory for the log");
 }
 
-static int add_point(const struct run *run, struct series *s, const json_t *record, const char *what)
+static int add_value(const struct run *run, struct series *s, const json_t *record, double value)
 {
-    double bits = json_number(record, what);
-    if (isnan(bits))
+    if (isnan(value))
         return 0;
     if (s->count == s->capacity) {
         size_t capacity = s->capacity ? 2 * s->capacity : 256;
@@ -45,8 +44,13 @@ static int add_point(const struct run *run, struct series *s, const json_t *reco
     s->step[s->count] = run->step0 + json_number(record, "step");
     s->tokens[s->count] = run->tokens0 + json_number(record, "tokens");
     s->seconds[s->count] = run->seconds0 + json_number(record, "seconds");
-    s->bits[s->count++] = bits;
+    s->bits[s->count++] = value;
     return 0;
+}
+
+static int add_point(const struct run *run, struct series *s, const json_t *record, const char *what)
+{
+    return add_value(run, s, record, json_number(record, what));
 }
 
 static void forget_after(struct series *s, double step)
@@ -69,6 +73,74 @@ double run_seconds_at(const struct run *run, double step)
     for (size_t i = 0; i < run->train.count && run->train.step[i] <= step; i++)
         seconds = run->train.seconds[i];
     return seconds;
+}
+
+/* ---- devices ---- */
+
+/* Makes room for one that was not there before, as the host backend when it takes over. */
+static void name_device(struct run *run, int i, const char *id)
+{
+    if (i < 0 || i >= RUN_DEVICES || !id)
+        return;
+    snprintf(run->device[i], sizeof run->device[i], "%.31s", id);
+    run->devices = i >= run->devices ? i + 1 : run->devices;
+}
+
+static void name_devices(struct run *run, const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        name_device(run, (int)i, json_string_value(json_object_get(json_array_get(list, i), "id")));
+}
+
+static double micro_batches(const struct run *run)
+{
+    return json_number(run->start, "batch") / json_number(run->start, "micro_batch");
+}
+
+static int add_shares(struct run *run, const json_t *record)
+{
+    const json_t *list = json_object_get(record, "shares");
+    for (size_t i = 0; i < json_array_size(list) && i < RUN_DEVICES; i++)
+        if (add_value(run, &run->share[i], record, json_number_value(json_array_get(list, i)) / micro_batches(run)))
+            return EXIT_FAILED;
+    return 0;
+}
+
+static void go_back(struct run *run, double step)
+{
+    forget_after(&run->train, step);
+    forget_after(&run->dense, step);
+    forget_after(&run->sampled, step);
+    for (int i = 0; i < RUN_DEVICES; i++)
+        forget_after(&run->share[i], step);
+}
+
+/* Shares go on from there as they are now. */
+static int roll_back(struct run *run, const json_t *record)
+{
+    double now[RUN_DEVICES];
+    for (int i = 0; i < run->devices; i++)
+        now[i] = run->share[i].count ? run->share[i].bits[run->share[i].count - 1] : NAN;
+    go_back(run, run->step0 + json_number(record, "step"));
+    for (int i = 0; i < run->devices; i++)
+        if (add_value(run, &run->share[i], record, now[i]))
+            return EXIT_FAILED;
+    return 0;
+}
+
+static int take_change(struct run *run, const json_t *record)
+{
+    const char *change = json_string_value(json_object_get(record, "change"));
+    double member = json_number(record, "member");
+    if (!change || !(member >= 0 && member < RUN_DEVICES))
+        return 0;
+    int i = (int)member;
+    name_device(run, i, json_string_value(json_object_get(record, "id")));
+    run->lost += !strcmp(change, "lost");
+    run->changes += !strcmp(change, "share");
+    if (!strcmp(change, "rollback"))
+        return roll_back(run, record);
+    return add_value(run, &run->share[i], record, json_number(record, "after") / micro_batches(run));
 }
 
 /* ---- records ---- */
@@ -99,15 +171,14 @@ static int take(struct run *run, json_t *record)
     if (!strcmp(event, "step") || !strcmp(event, "evaluation"))
         go_on(run);
     if (!strcmp(event, "step"))
-        return add_point(run, &run->train, record, "bits");
+        return add_point(run, &run->train, record, "bits") || add_shares(run, record);
+    if (!strcmp(event, "device"))
+        return take_change(run, record);
     if (!strcmp(event, "evaluation"))
         return add_point(run, &run->dense, record, "dense") || add_point(run, &run->sampled, record, "sampled");
     if (!strcmp(event, "resume")) {
-        double step = run->step0 + json_number(record, "step");
         run->started = false;
-        forget_after(&run->train, step);
-        forget_after(&run->dense, step);
-        forget_after(&run->sampled, step);
+        go_back(run, run->step0 + json_number(record, "step"));
     }
     run->started |= !strcmp(event, "start");
     json_t **slot = !strcmp(event, "start")     ? &run->start
@@ -117,6 +188,8 @@ static int take(struct run *run, json_t *record)
                                                 : NULL;
     if (slot)
         keep(slot, record);
+    if (slot == &run->start)
+        name_devices(run, json_object_get(record, "devices"));
     return 0;
 }
 
@@ -162,6 +235,8 @@ void run_free(struct run *run)
     free_series(&run->train);
     free_series(&run->dense);
     free_series(&run->sampled);
+    for (int i = 0; i < RUN_DEVICES; i++)
+        free_series(&run->share[i]);
     json_decref(run->start);
     json_decref(run->end);
     json_decref(run->profile);

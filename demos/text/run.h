@@ -1,9 +1,13 @@
 /* A run as its JSONL log tells it. Every line is an object with "event":
- *   start       what was run: "device", "model", "stages", "parameters", "tokens_per_step", "memory". A second one, if
- *               no resume follows, goes on with what the first has trained: `cat ssa.jsonl fine-tune.jsonl` is the log
- *               of a run and of its --from
+ *   start       what was run: "device" (the first of "devices"), "model", "stages", "parameters", "tokens_per_step",
+ *               "memory". A second one, if no resume follows, goes on with what the first has trained:
+ *               `cat ssa.jsonl fine-tune.jsonl` is the log of a run and of its --from
  *   resume      a checkpoint was taken up at "step"; lines of later steps that stand before it do not count
  *   step        "step", "stage", "tokens", "seconds" (training only), "loss" (nats), "bits", "lr", "gradient_norm"
+ *               of several devices also "shares" (micro-batches of a step) and "rates" (tokens/s), an entry a device
+ *   device      what became of one: "change" (left out, share, lost, joined, rollback), "member", "id", "step",
+ *               "before" and "after" (its share), "reason". After a rollback the run goes on from "step": later ones do
+ *               not count
  *   evaluation  "step", "tokens", "seconds", "dense" and, in a sampled stage, "sampled" (bits per byte, validation)
  *   profile     where the time of a step goes, see profile.h
  *   end         "status", "step", "tokens", "seconds", "peak_bytes"
@@ -17,13 +21,17 @@
 #include <stddef.h>
 
 struct series {
-    double *step, *tokens, *seconds, *bits;
+    double *step, *tokens, *seconds, *bits; /* or what else it is of */
     size_t count, capacity;
 };
 
+enum { RUN_DEVICES = 16 };
 struct run {
     char name[64]; /* of the file, without folder and .jsonl */
     struct series train, dense, sampled;
+    struct series share[RUN_DEVICES]; /* of a step, 0..1, where there were several devices */
+    char device[RUN_DEVICES][32];     /* their ids */
+    int devices, lost, changes;       /* how many there were, were lost, and how often shares changed */
     json_t *start, *end, *profile, *test; /* the last of each, or NULL */
     double step0, tokens0, seconds0;      /* where the last start was, */
     bool started;                         /* that nothing has followed yet */

@@ -1,7 +1,7 @@
 /* ssacl-text train: a run from its settings, or from a checkpoint, to its last step or to Ctrl-C. */
 #include "train_options.h"
 
-#include "files.h"
+#include "devices.h"
 #include "profile.h"
 #include "progress.h"
 #include "run.h"
@@ -17,7 +17,7 @@ struct training {
     const struct train_options *o;
     struct text text;
     struct ssa_data train, valid;
-    struct ssa_device *device;
+    struct devices devices;
     struct ssa_checkpoint *source; /* of --resume or --from, until it is loaded */
     struct ssa_model_config model_config;
     struct ssa_train_config config;
@@ -30,7 +30,8 @@ struct training {
     int first_step;
     double train_bits, dense_bits, sampled_bits; /* the latest */
     char note[256];
-    int failed; /* the log could not be written */
+    int failed;    /* the log could not be written */
+    int no_device; /* every one was lost, and the run is to stop then */
     json_t *profile;
 };
 
@@ -121,12 +122,35 @@ static int open_log(struct training *t)
     return log_open(&t->log, o->log, false);
 }
 
+/* A run must fit one of the devices: those that it does not fit are left out later. Of none, the largest's reason. */
+static int check_run(struct training *t, const struct ssa_model_limits *limits)
+{
+    struct ssa_pool_member m;
+    size_t largest = 0;
+    char why[512] = "no device can be used";
+    for (int i = 0; i < ssa_pool_count(t->devices.pool); i++) {
+        struct ssa_device *device = ssa_pool_device(t->devices.pool, i);
+        if (!device || ssa_pool_get_member(t->devices.pool, i, &m) != SSA_OK)
+            continue;
+        if (ssa_train_check(device, &t->model_config, limits, &t->config, t->train.count, &t->memory) == SSA_OK)
+            return 0;
+        if (m.info.memory > largest)
+            snprintf(why, sizeof why, "%s", ssa_last_error());
+        largest = m.info.memory > largest ? m.info.memory : largest;
+    }
+    return say_error("%s", why);
+}
+
+static double training_seconds(const void *training);
+
 static int make_trainer(struct training *t)
 {
     struct ssa_model_limits limits = {.batch = t->micro_batch, .training = 1};
-    if (ssa_device_open(&t->device, t->o->device) != SSA_OK ||
-        ssa_train_check(t->device, &t->model_config, &limits, &t->config, t->train.count, &t->memory) != SSA_OK ||
-        ssa_model_create(&t->model, t->device, &t->model_config, &limits) != SSA_OK ||
+    t->devices.seconds = training_seconds;
+    t->devices.cookie = t;
+    if (devices_open(&t->devices, t->o->device, &t->o->pool) || check_run(t, &limits))
+        return EXIT_FAILED;
+    if (ssa_pool_model_create(&t->model, t->devices.pool, &t->model_config, &limits) != SSA_OK ||
         ssa_model_initialise(t->model, t->config.seed) != SSA_OK ||
         ssa_trainer_create(&t->trainer, t->model, &t->config, &t->train) != SSA_OK)
         return library_failed();
@@ -152,8 +176,9 @@ static json_t *stages_json(const struct ssa_train_config *config)
 static json_t *start_record(struct training *t)
 {
     const struct ssa_train_config *c = &t->config;
-    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:i, s:i, s:f, s:I, s:I, s:I, s:I}", "event", "start", "version",
-                     ssa_version(), "device", device_json(t->device), "model", model_json(&t->model_config), "stages",
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:i, s:i, s:f, s:I, s:I, s:I, s:I}", "event", "start", "version",
+                     ssa_version(), "device", device_json(ssa_model_get_device(t->model)), "devices",
+                     devices_json(t->devices.pool), "model", model_json(&t->model_config), "stages",
                      stages_json(c), "batch", c->batch, "micro_batch", t->micro_batch, "tokens_per_step",
                      (double)c->batch * t->model_config.length, "seed", (json_int_t)c->seed, "parameters",
                      (json_int_t)ssa_model_count(&t->model_config), "train_bytes", (json_int_t)t->train.count,
@@ -162,20 +187,21 @@ static json_t *start_record(struct training *t)
 
 static int announce(struct training *t)
 {
-    struct ssa_device_info info = {0};
+    struct ssa_pool_member m;
     char stage[256];
-    ssa_device_get_info(t->device, &info);
-    say_note("device %s: %s (%s)", info.id, info.name, info.platform);
-    say_note("model of %.2f million parameters, %zu bytes to train on; needs %.0f MiB of the device's %.0f",
-             1e-6 * (double)ssa_model_count(&t->model_config), t->train.count, (double)t->memory.total / 1048576,
-             (double)info.memory / 1048576);
+    for (int i = 0; i < ssa_pool_count(t->devices.pool); i++)
+        if (ssa_pool_get_member(t->devices.pool, i, &m) == SSA_OK && !m.lost)
+            say_note("device %s: %s (%s), %.0f MiB", m.info.id, m.info.name, m.info.platform,
+                     (double)m.info.memory / 1048576);
+    say_note("model of %.2f million parameters, %zu bytes to train on; needs %.0f MiB of each device",
+             1e-6 * (double)ssa_model_count(&t->model_config), t->train.count, (double)t->memory.total / 1048576);
     for (int i = 0; i < t->config.stage_count; i++) {
         stage_format(&t->config.stages[i], 0, stage, sizeof stage);
         say_note("stage %d: %s", i + 1, stage);
     }
     if (t->first_step)
         say_note("continues after step %d", t->first_step);
-    if (log_write(&t->log, start_record(t)))
+    if (log_write(&t->log, start_record(t)) || devices_log(&t->devices, &t->log))
         return EXIT_FAILED;
     return t->o->resume ? log_write(&t->log, json_pack("{s:s, s:i}", "event", "resume", "step", t->first_step)) : 0;
 }
@@ -198,8 +224,9 @@ static int set_up(struct training *t)
 
 /* ---- running ---- */
 
-static double training_seconds(const struct training *t)
+static double training_seconds(const void *training)
 {
+    const struct training *t = training;
     return t->seconds + (t->started > 0 ? now_seconds() - t->started : 0);
 }
 
@@ -218,24 +245,35 @@ static int stage_of(const struct training *t, int step, int *first, int *end)
 }
 
 /* A log that cannot be written ends the run, but as Ctrl-C does: what was trained is kept. */
+static void give_up(struct training *t)
+{
+    t->failed = 1;
+    interrupted = 1;
+}
+
 static void record(struct training *t, json_t *line)
 {
-    if (log_write(&t->log, line)) {
-        t->failed = 1;
-        interrupted = 1;
-    }
+    if (log_write(&t->log, line))
+        give_up(t);
 }
 
 static void on_progress(void *cookie, const struct ssa_progress *p)
 {
     struct training *t = cookie;
+    char shares[192];
     t->train_bits = bits_of(p->loss);
-    progress_update(p->step, p->seconds_left, "step %d of %d, stage %d: %.3f bits/byte, %.0f tokens/s", p->step,
-                    p->steps, p->stage + 1, t->train_bits, p->tokens_per_second);
-    record(t, json_pack("{s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "event", "step", "step", p->step, "stage",
-                        p->stage, "tokens", p->tokens, "seconds", training_seconds(t), "loss", p->loss, "bits",
-                        t->train_bits, "lr", p->lr, "gradient_norm", p->gradient_norm, "tokens_per_second",
-                        p->tokens_per_second));
+    progress_update(p->step, p->seconds_left, "step %d of %d, stage %d: %.3f bits/byte, %.0f tokens/s%s", p->step,
+                    p->steps, p->stage + 1, t->train_bits, p->tokens_per_second,
+                    devices_text(t->devices.pool, shares, sizeof shares));
+    json_t *line = json_pack("{s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "event", "step", "step", p->step,
+                             "stage", p->stage, "tokens", p->tokens, "seconds", training_seconds(t), "loss", p->loss,
+                             "bits", t->train_bits, "lr", p->lr, "gradient_norm", p->gradient_norm,
+                             "tokens_per_second", p->tokens_per_second);
+    if (ssa_pool_count(t->devices.pool) > 1)
+        devices_add_shares(t->devices.pool, line);
+    if (t->devices.failed)
+        give_up(t);
+    record(t, line);
 }
 
 static int evaluate(struct training *t, const struct ssa_pattern *pattern, double *bits)
@@ -308,7 +346,8 @@ static int stretch(struct training *t, const struct ssa_run *run)
     return status;
 }
 
-/* The status of the library: SSA_OK at the end, SSA_ESTOPPED after Ctrl-C; the checkpoint is written in both cases. */
+/* The status of the library: SSA_OK at the end, SSA_ESTOPPED after Ctrl-C, SSA_EDEVICE when the last device was lost;
+ * the checkpoint is written in these cases. */
 static int train(struct training *t)
 {
     struct ssa_run run = {.progress = on_progress, .cookie = t, .every = t->o->log_every, .stop = &interrupted};
@@ -318,25 +357,42 @@ static int train(struct training *t)
     while (!status && !t->failed && ssa_trainer_get_step(t->trainer) < total)
         status = stretch(t, &run);
     progress_end();
-    if (status == SSA_OK || status == SSA_ESTOPPED) {
+    if (status == SSA_EDEVICE && !devices_live(t->devices.pool)) {
+        library_failed();
+        t->no_device = 1;
+    }
+    if (status == SSA_OK || status == SSA_ESTOPPED || t->no_device) {
         int saved = save(t, t->o->checkpoint);
         status = saved ? saved : status;
+        t->no_device = t->no_device && !saved;
     }
     return status;
 }
 
 /* ---- the end ---- */
 
-static json_t *end_record(struct training *t, int stopped)
+/* Of the device that held most. */
+static size_t peak_bytes(const struct training *t)
+{
+    size_t most = 0, peak;
+    for (int i = 0; i < ssa_pool_count(t->devices.pool); i++) {
+        struct ssa_device *device = ssa_pool_device(t->devices.pool, i);
+        if (device)
+            ssa_device_memory(device, NULL, &peak);
+        most = device && peak > most ? peak : most;
+    }
+    return most;
+}
+
+static json_t *end_record(struct training *t, int outcome)
 {
     int step = ssa_trainer_get_step(t->trainer);
     double tokens = tokens_of(t, step - t->first_step), seconds = t->seconds;
-    size_t peak;
-    ssa_device_memory(t->device, NULL, &peak);
-    return json_pack("{s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:I, s:s}", "event", "end", "status",
-                     stopped ? "interrupted" : "finished", "step", step, "steps", ssa_trainer_total_steps(t->trainer),
-                     "tokens", tokens_of(t, step), "tokens_this_time", tokens, "seconds", seconds, "peak_bytes",
-                     (json_int_t)peak, "checkpoint", t->o->checkpoint);
+    const char *status = outcome == SSA_OK ? "finished" : outcome == SSA_ESTOPPED ? "interrupted" : "no device";
+    return json_pack("{s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:I, s:s}", "event", "end", "status", status, "step", step,
+                     "steps", ssa_trainer_total_steps(t->trainer), "tokens", tokens_of(t, step), "tokens_this_time",
+                     tokens, "seconds", seconds, "peak_bytes", (json_int_t)peak_bytes(t), "checkpoint",
+                     t->o->checkpoint);
 }
 
 static int profile(struct training *t)
@@ -355,12 +411,13 @@ static void set_bits(json_t *object, const char *key, double bits)
         json_object_set_new(object, key, json_real(bits));
 }
 
-static int finish(struct training *t, int stopped)
+/* Returns the exit status. */
+static int finish(struct training *t, int outcome)
 {
     int step = ssa_trainer_get_step(t->trainer);
-    json_t *end = end_record(t, stopped), *start = start_record(t);
+    json_t *end = end_record(t, outcome), *start = start_record(t);
     int status = log_write(&t->log, json_incref(end));
-    if (!status && !stopped && t->o->profile)
+    if (!status && outcome == SSA_OK && t->o->profile)
         status = profile(t);
     json_object_update(start, end);
     json_object_del(start, "event");
@@ -372,12 +429,12 @@ static int finish(struct training *t, int stopped)
     if (t->o->json && !status)
         status = print_json(json_incref(start));
     else if (!t->o->quiet)
-        say_note("%s after step %d; checkpoint: %s", stopped ? "stopped" : "done", step, t->o->checkpoint);
-    if (stopped)
+        say_note("%s after step %d; checkpoint: %s", outcome ? "stopped" : "done", step, t->o->checkpoint);
+    if (outcome)
         say_note("continue with --resume %s", t->o->checkpoint);
     json_decref(start);
     json_decref(end);
-    return status;
+    return status ? status : outcome == SSA_ESTOPPED ? EXIT_INTERRUPTED : outcome ? EXIT_FAILED : 0;
 }
 
 static void tear_down(struct training *t)
@@ -385,7 +442,7 @@ static void tear_down(struct training *t)
     ssa_trainer_destroy(t->trainer);
     ssa_model_destroy(t->model);
     ssa_checkpoint_close(t->source);
-    ssa_device_close(t->device);
+    devices_close(&t->devices);
     text_free(&t->text);
     json_decref(t->profile);
 }
@@ -398,12 +455,8 @@ int train_main(int argc, char **argv)
         return status;
     if ((status = set_up(&t)) == 0) {
         int outcome = train(&t);
-        if (outcome == SSA_OK || outcome == SSA_ESTOPPED)
-            status = t.failed ? EXIT_FAILED : finish(&t, outcome == SSA_ESTOPPED);
-        else
-            status = library_failed();
-        if (!status && outcome == SSA_ESTOPPED)
-            status = EXIT_INTERRUPTED;
+        bool saved = outcome == SSA_OK || outcome == SSA_ESTOPPED || t.no_device;
+        status = !saved ? library_failed() : t.failed ? EXIT_FAILED : finish(&t, outcome);
     }
     status = log_close(&t.log) ? EXIT_FAILED : status;
     tear_down(&t);

@@ -1,5 +1,7 @@
 #include "train_options.h"
 
+#include "devices.h"
+
 #include <limits.h>
 #include <string.h>
 
@@ -98,13 +100,23 @@ static const struct arg table[] = {
     ARG_TEXT('l', "log", &options.log, "FILE",
              "write a JSON object a line: settings, steps, evaluations; for `report`"),
     ARG_HEADING("running"),
-    ARG_TEXT(0, "device", &options.device, "NAME", "auto, cpu, opencl, opencl:PLATFORM:DEVICE, or a part of a name"),
+    ARG_TEXT(0, "device", &options.device, "NAMES", DEVICES_HELP "; several share the passes of a step (--accumulate)"),
     ARG_INT(0, "log-every", &options.log_every, 1, 1000, "N", "steps between lines of the log"),
     ARG_INT(0, "eval-every", &options.eval_every, 0, INT_MAX, "N", "steps between evaluations; 0: at the end only"),
     ARG_INT(0, "eval-windows", &options.eval_windows, 1, INT_MAX, "N",
             "sequences of the validation part used each time"),
     ARG_INT(0, "profile", &options.profile, 0, 1000, "N",
             "after training, time N passes of each stage operator by operator"),
+    ARG_HEADING("devices that fail (are taken out; the others go on)"),
+    ARG_CHOICE(0, "last-device", &options.pool.last, "host|stop",
+               "when the last one is lost: go on on the cpu, or write the checkpoint and stop"),
+    ARG_REAL(0, "deadline", &options.pool.deadline, -1, 1e6, "S",
+             "seconds beyond four times the expected that a device may be silent; 0: 60, -1: for ever"),
+    ARG_INT(0, "copy-every", &options.pool.copy_every, -1, INT_MAX, "N",
+            "steps between copies of the run to host memory, to go on from if the last one is lost; 0: 50, -1: none"),
+    ARG_INT(0, "check-every", &options.pool.check_every, 0, INT_MAX, "N",
+            "every N steps two devices compute the same, and who is wrong is taken out; 0: never"),
+    ARG_HEADING("output"),
     ARG_FLAG('q', "quiet", &options.quiet, "only errors"),
     ARG_FLAG('v', "verbose", &options.verbose, "what the library logs, too"),
     ARG_FLAG(0, "json", &options.json, "one object on stdout at the end, no notes"),

@@ -5,12 +5,15 @@
 #include "command.h"
 #include "stages.h"
 
+#include <ssacl/pool.h>
+
 struct train_options {
     struct arg_list data;
     struct ssa_model_config model;
     struct ssa_train_config training; /* its stages are `stages` */
     struct ssa_stage stages[STAGES_MAX];
     int micro_batch;
+    struct ssa_pool_config pool;
     const char *checkpoint, *resume, *from, *log, *device;
     int every, log_every, eval_every, eval_windows, profile, keep_stages;
     int force, json, quiet, verbose;

@@ -91,6 +91,10 @@ refuses 1 'width' train --width 36
 refuses 2 'not a whole number' train --steps 0
 refuses 2 'not a whole number' train --steps 1e3
 refuses 2 'not one of' train --attention sparse
+refuses 1 'cpu is listed twice' text train --data text --device cpu,cpu
+refuses 1 'an empty name' text train --data text --device cpu,
+refuses 2 'one of host|stop' text train --data text --last-device wait
+refuses 2 'not a number' text train --data text --deadline soon
 refuses 1 'no device "teapot"' env ASAN_OPTIONS=detect_leaks=0 "$program" train --data text --device teapot # drivers leak
 refuses 2 'no kind of attention' train --stages 'lokal:steps=5'
 refuses 2 'no steps' train --stages 'dense:lr=1e-3'
@@ -164,6 +168,31 @@ if command -v gnuplot >/dev/null; then
     check grep -q '<svg' curves.svg
     check sh -c 'head -c 4 curves.png | grep -aq PNG'
     check [ ! -e curves.svg.partial ]
+fi
+python3 - <<'END' >pool.jsonl
+import json
+def put(**record): print(json.dumps(record))
+def step(n, *shares): put(event="step", step=n, tokens=64. * n, seconds=n / 8, bits=5 - n / 100, shares=shares, rates=[1.])
+put(event="start", devices=[{"id": "gpu:0"}, {"id": "gpu:1"}], batch=16, micro_batch=2, parameters=100, stages=["dense"])
+step(10, 4, 4)
+put(event="device", change="share", member=0, id="gpu:0", step=15, before=4, after=6, reason="faster")
+put(event="device", change="share", member=1, id="gpu:1", step=15, before=4, after=2, reason="slower")
+step(20, 6, 2)
+put(event="device", change="lost", member=1, id="gpu:1", step=25, before=2, after=0, reason="it failed")
+put(event="device", change="lost", member=0, id="gpu:0", step=28, before=8, after=0, reason="it failed")
+put(event="device", change="joined", member=2, id="cpu", step=28, before=0, after=0, reason="no other is left")
+put(event="device", change="rollback", member=2, id="cpu", step=20, before=0, after=8, reason="from the copy")
+step(30, 0, 0, 8)
+END
+text report pool.jsonl --json >report.json
+json report.json '[x["runs"][0][k] for k in ("devices", "devices_lost", "share_changes", "tokens")] == [3, 2, 2, 1920]'
+json report.json '"pictures" not in x'
+if command -v gnuplot >/dev/null; then
+    text report log.jsonl pool.jsonl --out curves --json >report.json
+    json report.json 'x["pictures"] == ["curves" + e for e in (".svg", ".png", "-shares.svg", "-shares.png")]'
+    check grep -q 'gpu:1' curves-shares.svg
+    check grep -q 'steps of pool' curves-shares.svg
+    check sh -c '! grep -q "steps of log" curves-shares.svg'
 fi
 refuses 1 'cannot be used' text report log.jsonl --out no/such/folder/curves
 refuses 1 'line 1 is not a record' text report text
