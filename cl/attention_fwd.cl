@@ -28,7 +28,15 @@
  *   own scores of VW rows summed across lanes together                                   in the above
  *   first keys of the next block's slices prefetched                                     0 / 0 / -5%
  *   prefetching spread over all blocks instead of the first                              the same
- *   scores and turned queries by groups of GROUP columns instead of rows of TILE         the same */
+ *   scores and turned queries by groups of GROUP columns instead of rows of TILE         the same
+ * The same at N1024, where a causal tile sees 8 to 128 of k128 (PoCL, one thread, processor time, alternated; dense 95,
+ * k256 86, k128 81 GFLOP/s before). It is not memory: one head alone, all of it in the second cache, is as slow. The
+ * masked edge costs 5% (scores for 32 queries and 8 keys at a time), blocks that are not full and the tile's own rows
+ * the rest. With two threads PoCL wakes the second 20 to 100 us late at each launch, 2 to 5% of these short ones.
+ *   a tile's first block replaces instead of adding to a cleared answer                  -2% / -4% of k256 / k128
+ *   queries turned from where they lie, without packing them first                       the same
+ *   scores of the last 4 keys for themselves instead of 8                                the same
+ *   KEYS 96 or 128 (one block instead of two)                                            -1 to 0, dense +3 */
 #ifndef TILE
 #define TILE 128 /* queries of a tile; this and KEYS may be tuned: lib/tuning.c */
 #endif
@@ -124,9 +132,12 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
             l[r] = (float)seen;
             if (seen)
                 pack_row(answer + r * PITCH, v + (ulong)(t.first + r) * v_stride, 1.0f, width);
-            else
-                clear_rows(answer, r, r + 1, width);
         }
+        int mode = any_own ? RESCALE : REPLACE; /* of the tile's first block: what it replaces need not be cleared */
+        for (int r = 0; any_own && r < t.answered; r++)
+            if (l[r] == 0.0f)
+                clear_rows(answer, r, r + 1, width);
+        clear_rows(answer, t.answered, t.count, width);
         for (int r = 0; any_own && r < t.answered; r += VW) {
             vec score = dot_rows(k + (ulong)(t.first + r) * k_stride, k_stride, queries + r * PITCH, t.answered - r,
                                  width);
@@ -172,11 +183,14 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                             prefetch_row(v + at * v_stride, width);
                         }
                     }
-                    product_rows(answer + r * PITCH, scores + r, 1, TILE, values, seen, RESCALE, change + r, width);
+                    product_rows(answer + r * PITCH, scores + r, 1, TILE, values, seen, mode, change + r, width);
                 }
+                mode = RESCALE;
             }
         }
 
+        if (mode == REPLACE)
+            clear_rows(answer, 0, t.answered, width);
         for (int r = t.answered; r < t.count; r++)
             l[r] = 0.0f;
         for (int r = 0; r < t.count; r += VW) {
