@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-/* Half of the nearer roof; a sample is at least 10 ms long and has one of the device's roofs beside it; the reference
+/* Half of the nearer roof; a sample is at least 40 ms long and has one of the device's roofs beside it; the reference
  * makes half a GFLOP/s; a first call builds kernels where there is a compiler. */
 double estimate_seconds(const struct bench *b, const struct suite *suite, const struct bench_case *c)
 {
@@ -13,7 +13,7 @@ double estimate_seconds(const struct bench *b, const struct suite *suite, const 
     int reps = b->reps ? b->reps : suite->reps, directions = 1;
     for (const char *d = c->directions; *d; d++)
         directions += *d == '|';
-    double sampling = reps * (fmax(call, 0.010 * directions) + 0.010 * directions);
+    double sampling = reps * (fmax(call, 0.040 * directions) + 0.010 * directions);
     if (b->seconds > 0)
         sampling = fmax(fmin(sampling, b->seconds * directions), LEAST_REPS * call);
     double build = b->info.kind == SSA_DEVICE_HOST ? 0.01 : 0.5;
