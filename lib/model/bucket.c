@@ -1,9 +1,10 @@
 /* Which gradients are complete when: backward goes from the last layer to the first. */
+#include "group.h"
 #include "internal.h"
 
 static bool side_by_side(const struct ssa_range *r, const struct ssa_parameter *p)
 {
-    return r->part == p->part && ssa_arena_padded(r->offset + r->count) == p->offset;
+    return r->part == p->part && r->offset + r->count == p->offset;
 }
 
 static void add(const struct ssa_model *m, struct ssa_bucket *b, int i)
@@ -13,9 +14,9 @@ static void add(const struct ssa_model *m, struct ssa_bucket *b, int i)
     if (!p)
         return;
     if (last && side_by_side(last, p))
-        last->count = p->offset + p->count - last->offset;
+        last->count += ssa_arena_padded(p->count);
     else
-        b->ranges[b->range_count++] = (struct ssa_range){p->part, p->offset, p->count};
+        b->ranges[b->range_count++] = (struct ssa_range){p->part, p->offset, ssa_arena_padded(p->count)};
 }
 
 static void add_layer(const struct ssa_model *m, struct ssa_bucket *b, int l)
@@ -29,13 +30,14 @@ static void add_layer(const struct ssa_model *m, struct ssa_bucket *b, int l)
 
 int ssa_model_bucket_count(const struct ssa_model *m)
 {
-    return m->shape.layers + 1;
+    return ssa_model_serving(m)->shape.layers + 1;
 }
 
 struct ssa_bucket ssa_model_bucket(const struct ssa_model *m, int bucket)
 {
-    const struct ssa_parameters *p = &m->parameters;
     struct ssa_bucket b = {.range_count = 0};
+    m = ssa_model_serving(m);
+    const struct ssa_parameters *p = &m->parameters;
     if (bucket < m->shape.layers) {
         add_layer(m, &b, m->shape.layers - 1 - bucket);
     } else {

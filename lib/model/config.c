@@ -154,7 +154,7 @@ static int place_parameters(struct ssa_parameters *p)
         }
         q->part = p->part_count - 1;
         q->offset = at.offset - p->part_places[q->part].offset;
-        p->parts[q->part].count = q->offset + q->count;
+        p->parts[q->part].count = q->offset + ssa_arena_padded(q->count); /* parts end to end: the same however cut */
     }
 done:
     return err;

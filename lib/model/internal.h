@@ -116,7 +116,8 @@ int ssa_model_fit(struct ssa_device *device, const struct ssa_model_config *conf
 int ssa_model_arena(const struct ssa_model *m, struct ssa_arena *arena);
 
 /* The gradients in the order in which backward completes them: bucket b < layers is layer (layers - 1 - b), the first
- * with what is above the layers; the last bucket is the embeddings. Ranges of parts; padding between is in them. */
+ * with what is above the layers; the last bucket is the embeddings. Ranges of parts, end to end the same on every
+ * device: each parameter with its padding. */
 enum { SSA_BUCKET_RANGES = 16 };
 struct ssa_range {
     int part;

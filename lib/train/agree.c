@@ -166,9 +166,8 @@ done:
     return err;
 }
 
-int ssa_ranks_agree(struct ssa_trainer *t, bool *alike)
+int ssa_ranks_agree(struct ssa_ranks *ranks, struct ssa_trainer *t, bool *alike)
 {
-    struct ssa_ranks *ranks = t->config.ranks;
     struct differences d = {.used = 0};
     char *mine = NULL, *first = NULL, own[TEXT], theirs[TEXT];
     float *flags = calloc((size_t)ranks->count + 1, sizeof *flags);

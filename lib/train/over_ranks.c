@@ -17,8 +17,8 @@ struct bucket {
 
 struct ssa_over_ranks {
     struct ssa_ranks *ranks;
-    struct ssa_trainer *trainer;
-    int first, end; /* this rank's micro-batches */
+    int micros, first, end; /* of a step, and this rank's */
+    struct ssa_device *device; /* of the step at hand */
     bool alike;     /* all devices compute the same bits */
     int count;
     struct bucket *buckets;
@@ -63,7 +63,7 @@ static int failure(struct ssa_over_ranks *o)
 static void await_bucket(struct ssa_over_ranks *o, struct bucket *k)
 {
     for (int i = 0; i < k->b.range_count; i++) {
-        int err = ssa_tensor_await(o->trainer->device, k->tickets[i]);
+        int err = ssa_tensor_await(o->device, k->tickets[i]);
         k->tickets[i] = NULL;
         if (err)
             note_failure(o, err, false);
@@ -72,7 +72,7 @@ static void await_bucket(struct ssa_over_ranks *o, struct bucket *k)
 
 static size_t scalar_count(const struct ssa_over_ranks *o)
 {
-    return (size_t)o->trainer->micros + 1 + (size_t)o->ranks->count;
+    return (size_t)o->micros + 1 + (size_t)o->ranks->count;
 }
 
 static void sum_up(struct ssa_over_ranks *o, float *values, size_t count)
@@ -85,7 +85,7 @@ static void sum_up(struct ssa_over_ranks *o, float *values, size_t count)
 static void work_on(struct ssa_over_ranks *o, int i)
 {
     if (i == o->count) {
-        o->scalars[o->trainer->micros + 1 + o->ranks->rank] = failure(o) != SSA_OK;
+        o->scalars[o->micros + 1 + o->ranks->rank] = failure(o) != SSA_OK;
         sum_up(o, o->scalars, scalar_count(o));
         return;
     }
@@ -141,7 +141,7 @@ static void wait_for(struct ssa_over_ranks *o, int i)
 }
 
 /* A sum of the run that is not its last: it waits on the host. */
-static int take(void *cookie, struct ssa_trainer *t, struct ssa_node node)
+static int take_sum(void *cookie, struct ssa_trainer *t, struct ssa_node node)
 {
     struct ssa_over_ranks *o = cookie;
     float *to = o->early_count ? o->sum : o->early;
@@ -181,32 +181,67 @@ done:
     return err;
 }
 
-static int write_back(struct ssa_over_ranks *o, const struct bucket *k)
+static int write_back(const struct bucket *k, const float *from, struct ssa_trainer *t)
 {
-    const float *from = o->sum + k->at;
     int err = SSA_OK;
     for (int i = 0; i < k->b.range_count; i++) {
         struct ssa_range r = k->b.ranges[i];
-        TRY(ssa_tensor_write(ssa_tensor_add(ssa_model_part(o->trainer->model, r.part).grad, r.offset), from, r.count));
+        TRY(ssa_tensor_write(ssa_tensor_add(ssa_model_part(t->model, r.part).grad, r.offset), from, r.count));
         from += r.count;
     }
 done:
     return err;
 }
 
-/* What this rank knows of the step's scalars; the others have zeros there. */
-static int fill_scalars(struct ssa_over_ranks *o, struct ssa_trainer *t)
+int ssa_over_ranks_begin(struct ssa_trainer *front, struct ssa_trainer *t)
 {
+    struct ssa_over_ranks *o = front->over_ranks;
+    int err = SSA_OK;
+    if (!front->agreed)
+        TRY(ssa_ranks_agree(o->ranks, t, &o->alike));
+    front->agreed = true;
+    o->device = t->device;
+    o->early_count = 0;
+    pthread_mutex_lock(&o->lock);
+    o->offered = o->done = 0;
+    o->status = SSA_OK;
+    pthread_mutex_unlock(&o->lock);
     memset(o->scalars, 0, scalar_count(o) * sizeof *o->scalars);
-    o->scalars[t->micros] = t->stop && *t->stop;
-    return ssa_tensor_read(ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, o->first)), o->scalars + o->first,
-                           (size_t)(o->end - o->first));
+done:
+    return err;
+}
+
+int ssa_over_ranks_compute(struct ssa_over_ranks *o, struct ssa_trainer *t)
+{
+    int err;
+    for (int i = 0; i < o->count; i++)
+        o->buckets[i].b = ssa_model_bucket(t->model, i);
+    TRY(ssa_trainer_gradients_in_buckets(t, o->first, o->end, take_sum, take_bucket, o));
+    TRY(ssa_tensor_read(ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, o->first)), o->scalars + o->first,
+                        (size_t)(o->end - o->first)));
+done:
+    if (err)
+        note_failure(o, err, false);
+    return err;
+}
+
+int ssa_over_ranks_take(struct ssa_over_ranks *o, struct ssa_trainer *t)
+{
+    int err = SSA_OK;
+    for (int i = 0; i < o->count; i++) {
+        wait_for(o, i);
+        TRY(write_back(&o->buckets[i], o->sum + o->buckets[i].at, t));
+    }
+done:
+    if (err)
+        note_failure(o, err, false);
+    return err;
 }
 
 /* The same error on every rank: that of the lowest that failed. */
 static int share_failure(struct ssa_over_ranks *o)
 {
-    const float *failed = o->scalars + o->trainer->micros + 1;
+    const float *failed = o->scalars + o->micros + 1;
     int rank = 0;
     char text[TEXT];
     while (rank < o->ranks->count && failed[rank] == 0)
@@ -219,74 +254,64 @@ static int share_failure(struct ssa_over_ranks *o)
                                 text);
 }
 
-static int agreed(struct ssa_trainer *t)
+int ssa_over_ranks_finish(struct ssa_over_ranks *o, struct ssa_trainer *front)
 {
-    int err = SSA_OK;
-    if (!t->agreed)
-        TRY(ssa_ranks_agree(t, &t->over_ranks->alike));
-    t->agreed = true;
-done:
-    return err;
-}
-
-int ssa_over_ranks_gradients(struct ssa_trainer *t)
-{
-    struct ssa_over_ranks *o = t->over_ranks;
     int err;
-    TRY(agreed(t));
-    o->offered = o->done = o->early_count = 0;
-    o->status = SSA_OK;
-    err = ssa_trainer_gradients_in_buckets(t, o->first, o->end, take, take_bucket, o);
-    if (err)
-        note_failure(o, err, false);
-    for (int i = o->offered; i < o->count; i++) /* none, but for a failure */
+    o->scalars[o->micros] = front->stop && *front->stop;
+    while (o->offered <= o->count) /* the scalars; more after a failure */
         offer(o);
-    if ((err = fill_scalars(o, t)))
-        note_failure(o, err, false);
-    offer(o);
-    for (int i = 0; i < o->count; i++) {
-        wait_for(o, i);
-        if (!failure(o) && (err = write_back(o, &o->buckets[i])))
-            note_failure(o, err, false);
-    }
     wait_for(o, o->count);
     if (o->broken)
         return ssa_fail(o->status, "%s", o->error);
     TRY(share_failure(o));
-    t->stop_agreed = o->scalars[t->micros] != 0;
-    TRY(ssa_tensor_write(ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, 0)), o->scalars,
-                         (size_t)t->micros));
+    front->stop_agreed = o->scalars[o->micros] != 0;
 done:
     return err;
 }
 
-int ssa_over_ranks_share_parameters(struct ssa_trainer *t)
+const float *ssa_over_ranks_losses(const struct ssa_over_ranks *o)
+{
+    return o->scalars;
+}
+
+/* Parameter by parameter: how they lie in buffers may differ. */
+int ssa_over_ranks_share_parameters(struct ssa_over_ranks *o, struct ssa_trainer *t)
+{
+    int count = o->alike ? 0 : ssa_model_parameter_count(t->model), err = SSA_OK;
+    for (int i = 0; i < count; i++) {
+        const struct ssa_parameter *p = ssa_model_parameter(t->model, i);
+        if (!o->ranks->rank)
+            TRY(ssa_tensor_read(p->value, o->sum, p->count));
+        TRY(o->ranks->broadcast(o->ranks, o->sum, p->count * sizeof *o->sum, 0));
+        if (o->ranks->rank)
+            TRY(ssa_tensor_write(p->value, o->sum, p->count));
+    }
+done:
+    return err;
+}
+
+int ssa_over_ranks_step(struct ssa_trainer *t)
 {
     struct ssa_over_ranks *o = t->over_ranks;
-    int parts = ssa_model_part_count(t->model), err = SSA_OK;
-    for (int i = 0; i < parts && !o->alike; i++) {
-        struct ssa_model_part p = ssa_model_part(t->model, i);
-        float *values = malloc(p.count * sizeof *values);
-        if (!values)
-            return ssa_fail(SSA_ENOMEM, "train: out of host memory");
-        if (!o->ranks->rank)
-            err = ssa_tensor_read(p.value, values, p.count);
-        if (!err)
-            err = o->ranks->broadcast(o->ranks, values, p.count * sizeof *values, 0);
-        if (!err && o->ranks->rank)
-            err = ssa_tensor_write(p.value, values, p.count);
-        free(values);
-        TRY(err);
-    }
+    int err;
+    TRY(ssa_over_ranks_begin(t, t));
+    if (ssa_over_ranks_compute(o, t) == SSA_OK)
+        ssa_over_ranks_take(o, t);
+    TRY(ssa_over_ranks_finish(o, t));
+    TRY(ssa_tensor_write(ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, 0)), o->scalars, (size_t)o->micros));
+    TRY(ssa_trainer_update(t));
+    TRY(ssa_over_ranks_share_parameters(o, t));
 done:
     return err;
 }
 
 /* ---- create and destroy ---- */
 
+/* Where each bucket lies; its ranges may differ from device to device, its count does not. */
 static int make_buckets(struct ssa_over_ranks *o, const struct ssa_model *model)
 {
     size_t total = 0;
+    bool several = o->end - o->first > 1;
     o->count = ssa_model_bucket_count(model);
     o->buckets = calloc((size_t)o->count, sizeof *o->buckets);
     for (int i = 0; o->buckets && i < o->count; i++) {
@@ -295,9 +320,9 @@ static int make_buckets(struct ssa_over_ranks *o, const struct ssa_model *model)
         total += o->buckets[i].b.count;
     }
     o->sum = malloc(total * sizeof *o->sum);
-    o->early = o->end - o->first > 1 ? malloc(total * sizeof *o->early) : NULL;
+    o->early = several ? malloc(total * sizeof *o->early) : NULL;
     o->scalars = malloc(scalar_count(o) * sizeof *o->scalars);
-    return o->buckets && o->sum && (o->early || o->end - o->first == 1) && o->scalars
+    return o->buckets && o->sum && (o->early || !several) && o->scalars
         ? SSA_OK : ssa_fail(SSA_ENOMEM, "train: out of host memory for the sums over ranks");
 }
 
@@ -313,19 +338,19 @@ static int start_thread(struct ssa_over_ranks *o)
     return made ? SSA_OK : ssa_fail(SSA_ENOMEM, "train: cannot start a thread");
 }
 
-int ssa_over_ranks_create(struct ssa_trainer *t)
+int ssa_over_ranks_create(struct ssa_trainer *front, const struct ssa_model *model)
 {
-    struct ssa_ranks *ranks = t->config.ranks;
+    struct ssa_ranks *ranks = front->config.ranks;
     struct ssa_over_ranks *o = calloc(1, sizeof *o);
     int err;
     if (!o)
         return ssa_fail(SSA_ENOMEM, "train: out of host memory");
-    t->over_ranks = o;
+    front->over_ranks = o;
     o->ranks = ranks;
-    o->trainer = t;
-    o->first = ssa_rank_first(ranks, ranks->rank, t->micros);
-    o->end = ssa_rank_first(ranks, ranks->rank + 1, t->micros);
-    TRY(make_buckets(o, t->model));
+    o->micros = front->micros;
+    o->first = ssa_rank_first(ranks, ranks->rank, front->micros);
+    o->end = ssa_rank_first(ranks, ranks->rank + 1, front->micros);
+    TRY(make_buckets(o, model));
     TRY(start_thread(o));
 done:
     return err;

@@ -116,7 +116,7 @@ int ssa_trainer_create(struct ssa_trainer **trainer, struct ssa_model *model, co
             "fewer ranks", t->config.batch, t->micro_batch, t->micros, t->config.ranks->count);
     TRY(allocate(t));
     if (t->config.ranks && t->config.ranks->count > 1)
-        TRY(ssa_over_ranks_create(t));
+        TRY(ssa_over_ranks_create(t, model));
     *trainer = t;
     t = NULL;
 done:
@@ -173,13 +173,12 @@ int ssa_trainer_step(struct ssa_trainer *t)
 {
     int err;
     REQUIRE(t->step < ssa_trainer_total_steps(t), "train: all %d steps are done", t->step);
-    if (t->over_ranks)
-        TRY(ssa_over_ranks_gradients(t));
-    else
+    if (t->over_ranks) {
+        TRY(ssa_over_ranks_step(t));
+    } else {
         TRY(ssa_trainer_gradients(t, 0, t->micros, NULL, NULL));
-    TRY(ssa_trainer_update(t));
-    if (t->over_ranks)
-        TRY(ssa_over_ranks_share_parameters(t));
+        TRY(ssa_trainer_update(t));
+    }
     t->step++;
     t->counted++;
 done:
