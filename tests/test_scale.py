@@ -38,25 +38,22 @@ def all_reduce(n, ranks, gbit, latency, sums, ring):
     if ring or math.log2(ranks) % 1:
         count = 2 * (ranks - 1)
     else:
-        count = 2 * math.log2(ranks) * math.ceil(n / 2 ** 24)
+        count = 2 * math.log2(ranks) * max(1, math.ceil(n / 2 ** 24))
     share = (ranks - 1) / ranks * n
     return count * latency + 2 * share / (gbit * 1e9 / 8) + (share / sums if sums else 0)
 
 
 def uniform(model, ranks, gbit, latency, sums, ring, alone):
-    """What is left of the all-reduces when backward ends. The head's bucket is small and early, the embedding's waits
-    for the layers': with c seconds for each layer's all-reduce and d for its backward, either each ends before the
-    next is ready (c <= d), or they follow one another from the first on."""
+    """What is left of the all-reduces when backward ends. They follow one another without a pause from some bucket on,
+    or begin with it: the latest end over all such buckets counts. Between layers, which are alike, it is linear, so
+    the first two and the last decide."""
     c = [all_reduce(n, ranks, gbit, latency, sums, ring) for n in model["bytes"]]
     d = model["backward"]
-    layers = model["layers"]
+    last = model["layers"] - 1
     if alone:
         return sum(c)
-    if c[1] > d[1]:
-        first = max(d[0] + d[1], d[0] + c[0])
-        return first + layers * c[1] + c[-1] - (d[0] + layers * d[1])
-    late = max(d[0] + c[0] + layers * c[1] - d[0] - layers * d[1], c[1])  # of a slow head, when layers catch up
-    return late + c[-1]
+    ready = {0: d[0], 1: d[0] + d[1], last: d[0] + last * d[1]}
+    return max(ready[k] + sum(c[k:]) for k in ready) - ready[last]
 
 
 def check_rows(model, latency, sums, ring=False, alone=False):
@@ -81,15 +78,17 @@ def closed_forms():
 
 
 def hiding():
-    """At the bandwidth at which it hides, a layer's all-reduce takes as long as its backward."""
+    """At the bandwidth at which it hides, all but the last layer's all-reduces take as long as their backwards."""
     for model in models("--gflops", 2000, "--latency", 10, "--sum", 0):
         assert all(row["hides_gbit"] for row in model["rows"][1:5]), model["rows"]
         for row in model["rows"]:
             if row["ranks"] == 1:
                 assert row["hides_gbit"] == 0
             elif row["hides_gbit"]:
-                close(all_reduce(model["bytes"][1], row["ranks"], row["hides_gbit"], 1e-5, 0, False),
-                      model["backward"][1], row["ranks"])
+                first, layer = (all_reduce(n, row["ranks"], row["hides_gbit"], 1e-5, 0, False)
+                                for n in model["bytes"][:2])
+                last = model["layers"] - 1
+                close(first + (last - 1) * layer, last * model["backward"][1], row["ranks"])
     never = models("--gflops", 2000, "--latency", 1e5)[0]["rows"][-1]
     assert never["hides_gbit"] is None, never
     assert "never" in run("--gflops", 2000, "--latency", 1e5)
@@ -103,7 +102,7 @@ def counts():
                  "--ratio", 0.25, "--batch", 2)[0]
     width, tokens = 128, 128
     layer = 12 * width * width + 13 * width
-    assert own["bytes"] == [4 * (2 + 100) * width] + 3 * [4 * layer] + [4 * 100 * width], own["bytes"]
+    assert own["bytes"] == [4 * (layer + (2 + 100) * width)] + 2 * [4 * layer] + [4 * 100 * width, 0], own["bytes"]
     assert own["parameters"] * 4 == sum(own["bytes"])
     flops = tokens * 6 * (3 * (12 * width * width + width * 64 * 0.25) + 100 * width)
     close(own["forward"] + sum(own["backward"]), flops / 100e9)
@@ -163,6 +162,7 @@ def refusals():
                        (("--gflops", 1, "--ranks", ",".join(["2"] * 17)), "up to 16")):
         err = run(*words, code=2)
         assert why in err, (words, err)
+    assert "mpirun" in run("--measure", code=1)
     assert "the folder" in run("--gflops", 1, "--chart", "/nowhere/x.svg", code=1)
 
 

@@ -27,21 +27,23 @@ static void count(const struct ssa_model_config *m, double *layer, double *head,
     *rest = (double)ssa_model_count(m) - m->layers * *layer - *head;
 }
 
-/* Backward passes the head and the last norm, the layers from the last, the embedding; it takes two thirds of the time,
- * since every product has two gradients. */
+/* The library's own buckets: the last layer with the head and the last norm, the other layers, the embeddings; then the
+ * losses, of which only the messages count. Backward takes two thirds of the time, since every product has two
+ * gradients. */
 static void fill_buckets(const struct ssa_model_config *m, double ratio, double tokens_seconds, struct scale_job *job)
 {
     double layer, head, rest;
+    int layers = m->layers;
     count(m, &layer, &head, &rest);
-    job->buckets = m->layers + 2;
-    job->bytes[0] = 4 * head;
-    job->backward[0] = tokens_seconds * head_flops(m) * 2 / 3;
-    for (int i = 1; i <= m->layers; i++) {
+    job->buckets = layers + 2;
+    for (int i = 0; i < layers; i++) {
         job->bytes[i] = 4 * layer;
         job->backward[i] = tokens_seconds * layer_flops(m, ratio) * 2 / 3;
     }
-    job->bytes[m->layers + 1] = 4 * rest;
-    job->backward[m->layers + 1] = 0;
+    job->bytes[0] += 4 * head;
+    job->backward[0] += tokens_seconds * head_flops(m) * 2 / 3;
+    job->bytes[layers] = 4 * rest;
+    job->bytes[layers + 1] = job->backward[layers] = job->backward[layers + 1] = 0;
     job->forward = tokens_seconds * scale_flops(m, ratio) / 3;
 }
 

@@ -1,5 +1,6 @@
 /* ssacl-scale: what training on many ranks would cost, from what one rank measures. */
 #include "job.h"
+#include "measure.h"
 
 #include "args.h"
 #include "files.h"
@@ -196,6 +197,8 @@ int main(int argc, char **argv)
     int status = scale_options_parse(&o, argc, argv);
     if (status != ARGS_GO)
         return status;
+    if (o->measure)
+        return scale_measure(o->json);
     if (o->chart && (file_check_target(o->chart) || plot_check()))
         return EXIT_FAILED;
     for (int m = 0; m < o->model_count; m++)

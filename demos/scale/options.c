@@ -35,6 +35,7 @@ static const char examples[] =
     "examples:\n"
     "  ssacl-bench step --output mine.json && ssacl-scale --bench mine.json\n"
     "  ssacl-scale --gflops 12000 --memory 1500 --accumulate 4 --chart scale.svg\n"
+    "  mpirun -n 4 ssacl-scale --measure\n"
     "  ssacl-scale --layers 6 --width 256 --length 512 --tokens-per-second 2900 --ranks 1,2,4 --gbit 20 --alone\n";
 
 static const struct arg table[] = {
@@ -69,6 +70,8 @@ static const struct arg table[] = {
     ARG_REAL(0, "copy", &raw.copy, 0, 1e6, "GB/S", "between device and host memory, each way; 0: no time"),
     ARG_FLAG(0, "alone", &raw.alone,
              "the all-reduce waits for the end of backward: where one core does both, nothing hides"),
+    ARG_FLAG(0, "measure", &options.measure,
+             "under mpirun or srun: measure latency and bandwidth of the all-reduce, and nothing else"),
     ARG_HEADING("output"),
     ARG_TEXT(0, "chart", &options.chart, "FILE.svg", "also draw efficiency against ranks (needs gnuplot)"),
     ARG_TEXT(0, "title", &options.title, "TEXT", "of the chart"),
@@ -240,6 +243,9 @@ int scale_options_parse(const struct scale_options **parsed, int argc, char **ar
     if (status != ARGS_GO)
         return status;
     say_set_quiet(options.json);
+    *parsed = &options;
+    if (options.measure)
+        return ARGS_GO;
     if ((status = parse_ranks()) || (status = parse_list("gbit", raw.bandwidths, 1e-6, 1e6, &options.bandwidths)) ||
         (status = choose_models()) || (status = choose_rate()))
         return status;
@@ -247,6 +253,5 @@ int scale_options_parse(const struct scale_options **parsed, int argc, char **ar
     options.link.sum = 1e9 * raw.sum;
     options.link.copy = 1e9 * raw.copy;
     options.link.alone = raw.alone;
-    *parsed = &options;
     return ARGS_GO;
 }

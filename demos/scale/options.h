@@ -24,7 +24,7 @@ struct scale_options {
     struct scale_list ranks, bandwidths; /* Gbit/s */
     struct scale_link link; /* without bandwidth */
     const char *chart, *title;
-    int json, markdown;
+    int json, markdown, measure;
 };
 
 /* ARGS_GO, or the exit status. */

@@ -12,7 +12,7 @@ static int messages(int algorithm, double bytes, int ranks)
     const double segment = 1 << 24;
     if (algorithm == SCALE_RING || ranks & (ranks - 1))
         return 2 * (ranks - 1);
-    return 2 * (int)(log2(ranks) * ceil(bytes / segment));
+    return 2 * (int)(log2(ranks) * fmax(ceil(bytes / segment), 1));
 }
 
 double scale_sent(double bytes, int ranks)

@@ -6,9 +6,9 @@
  *
  * An all-reduce of n bytes over R ranks, a seconds a message, b bytes/s a link, s bytes/s of summing:
  *   ring      2 (R-1) a + 2 (R-1)/R n/b + (R-1)/R n/s
- *   halving   2 log2(R) a for each 16 MiB, the rest as the ring: recursive halving, then doubling. Where R is no power
- *             of two each rank collects its R-th from all others and hands out the sum, which costs what the ring does.
- *             This is what the library's MPI engine does.
+ *   halving   2 log2(R) a for each 16 MiB begun, the rest as the ring: recursive halving, then doubling. Where R is no
+ *             power of two each rank collects its R-th from all others and hands out the sum, which costs what the ring
+ *             does. This is what the library's MPI engine does.
  */
 #ifndef SCALE_SIMULATE_H
 #define SCALE_SIMULATE_H
