@@ -36,6 +36,7 @@ void ssa_member_lose(struct ssa_member *m, enum ssa_pool_change how, const char 
     if (m->lost)
         return;
     m->lost = true;
+    m->pool->last_lost = m->number;
     m->left_out = how == SSA_POOL_LEFT_OUT;
     m->share = 0;
     snprintf(m->reason, sizeof m->reason, "%s", reason);

@@ -56,6 +56,7 @@ struct ssa_pool {
     struct ssa_member *members[SSA_POOL_MOST];
     int count;
     struct ssa_model *model;  /* the one that was made on it */
+    int last_lost;            /* its number */
     int step;                 /* steps done, for events; the trainer sets it */
     const int *shares;        /* for tests: one a member instead of the measured ones */
     pthread_mutex_t lock;

@@ -1,8 +1,7 @@
 /* Pools: opening, jobs and deadlines, and a model on several devices. */
-#include "harness.h"
 #include "model/group.h"
 #include "model/internal.h"
-#include "pool.h"
+#include "pools.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,34 +10,6 @@
 
 static const struct ssa_model_config small = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 40, .length = 16,
                                               .dropout = 0.1f};
-
-/* Events of a pool, in words. */
-static char events[4096];
-
-static void note(void *cookie, const struct ssa_pool_event *e)
-{
-    static const char *const names[] = {"left_out", "share", "lost", "joined", "rollback"};
-    size_t used = strlen(events);
-    (void)cookie;
-    snprintf(events + used, sizeof events - used, "%s %d@%d %d>%d (%s); ", names[e->change], e->member, e->step, e->before,
-             e->after, e->reason);
-}
-
-/* `count` host devices in one pool, which names do not allow. */
-static struct ssa_pool *hosts(int count, const struct ssa_pool_config *config)
-{
-    struct ssa_pool_config c = config ? *config : (struct ssa_pool_config){0};
-    struct ssa_pool *pool;
-    c.changed = note;
-    *events = 0;
-    OK(ssa_pool_create(&pool, &c));
-    for (int i = 0; i < count; i++) {
-        struct ssa_device *device;
-        OK(ssa_device_open(&device, "cpu"));
-        OK(ssa_pool_add(pool, device));
-    }
-    return pool;
-}
 
 /* ---- opening ---- */
 
@@ -101,7 +72,7 @@ static int do_task(void *argument)
 
 START_TEST(jobs_end_in_their_order)
 {
-    struct ssa_pool *pool = hosts(3, NULL);
+    struct ssa_pool *pool = pools_hosts(3, NULL);
     struct task tasks[3] = {{.milliseconds = 90}, {.milliseconds = 10, .status = SSA_EIO}, {.milliseconds = 50}};
     struct ssa_member *m;
     int order[3] = {1, 2, 0}, status, n = 0;
@@ -124,7 +95,7 @@ END_TEST
 
 START_TEST(late_jobs_are_given_up)
 {
-    struct ssa_pool *pool = hosts(2, NULL);
+    struct ssa_pool *pool = pools_hosts(2, NULL);
     struct task *late = calloc(1, sizeof *late), soon = {pool->members[1], 1, SSA_OK, -1};
     struct ssa_device *device = pool->members[0]->device;
     struct ssa_member *m;
@@ -137,7 +108,7 @@ START_TEST(late_jobs_are_given_up)
     ck_assert_ptr_nonnull(strstr(ssa_last_error(), "silent for 0.1 s"));
     ssa_member_lose(m, SSA_POOL_LOST, ssa_last_error());
     ssa_member_keep(m, late);
-    ck_assert_ptr_nonnull(strstr(events, "lost 0@0 0>0 (silent"));
+    ck_assert_ptr_nonnull(strstr(pools_events, "lost 0@0 0>0 (silent"));
     ck_assert(!ssa_pool_device(pool, 0) && ssa_pool_device(pool, 1) && ssa_pool_live(pool) == 1);
     ck_assert_ptr_null(ssa_pool_next(pool, &status));
     usleep(400000);
@@ -153,7 +124,7 @@ END_TEST
 
 START_TEST(model_on_each)
 {
-    struct ssa_pool *pool = hosts(2, NULL);
+    struct ssa_pool *pool = pools_hosts(2, NULL);
     struct ssa_model_limits limits = {.batch = 2};
     struct ssa_model *m, *second;
     int32_t tokens[32] = {0};
@@ -186,7 +157,7 @@ END_TEST
 
 START_TEST(model_that_does_not_fit)
 {
-    struct ssa_pool *pool = hosts(2, NULL);
+    struct ssa_pool *pool = pools_hosts(2, NULL);
     struct ssa_model_limits limits = {.batch = 2};
     struct ssa_model_config wrong = small;
     struct ssa_model *m;
@@ -194,10 +165,10 @@ START_TEST(model_that_does_not_fit)
     size_t *memory[2] = {&pool->members[0]->device->info.memory, &pool->members[1]->device->info.memory}, all = *memory[0];
     wrong.heads = 3;
     FAILS(ssa_pool_model_create(&m, pool, &wrong, &limits), SSA_EINVAL, "does not divide by heads 3");
-    ck_assert_str_eq(events, "");
+    ck_assert_str_eq(pools_events, "");
     *memory[0] = 1000;
     OK(ssa_pool_model_create(&m, pool, &small, &limits));
-    ck_assert_ptr_nonnull(strstr(events, "left_out 0@0 0>0 (model: needs"));
+    ck_assert_ptr_nonnull(strstr(pools_events, "left_out 0@0 0>0 (model: needs"));
     ck_assert_ptr_eq(ssa_model_get_device(m), pool->members[1]->device);
     OK(ssa_pool_get_member(pool, 0, &member));
     ck_assert(member.lost && strstr(member.reason, "cpu has 0.0 MiB free"));

@@ -1,8 +1,10 @@
 /* Reading a checkpoint. Nothing in the file is believed: lengths, offsets, shapes, names and the checksum are checked
  * before a byte of it reaches a model. */
 #include "checkpoint.h"
+#include "crew.h"
 #include "crc32.h"
 #include "../impl.h"
+#include "../model/group.h"
 #include "../model/internal.h"
 
 #include <errno.h>
@@ -421,22 +423,66 @@ done:
     return err;
 }
 
-static int load_tensors(const struct ssa_checkpoint *c, struct ssa_model *model, struct ssa_trainer *trainer)
+/* All data of a file in memory. */
+struct loaded {
+    const struct ssa_checkpoint *file;
+    const struct ssa_model *model;
+    char *values;
+};
+
+static const char *values_of(const struct loaded *l, int kind, const struct ssa_parameter *p)
+{
+    const json_t *offsets = json_object_get(find_entry(l->file, kind, p), "data_offsets");
+    return l->values + (size_t)json_integer_value(json_array_get(offsets, 0));
+}
+
+static void fill_state(const void *cookie, float *state)
+{
+    const struct loaded *l = cookie;
+    for (int kind = SSA_KIND_VALUE; kind <= SSA_KIND_SECOND; kind++)
+        for (int i = 0; i < ssa_model_parameter_count(l->model); i++) {
+            const struct ssa_parameter *p = ssa_model_parameter(l->model, i);
+            memcpy(state, values_of(l, kind, p), p->count * sizeof *state);
+            state += p->count;
+        }
+}
+
+static int write_tensors(const struct loaded *l, const struct ssa_model *model, const struct ssa_trainer *trainer)
 {
     int kinds = trainer ? 3 : 1, count = ssa_model_parameter_count(model), err = SSA_OK;
-    char *values = malloc(c->data_size + 1);
-    if (!values)
-        return ssa_fail(SSA_ENOMEM, "out of host memory for its data");
-    TRY(read_at(c, values, c->data_size, 8 + c->header_length)); /* all of it before anything changes */
     for (int kind = 0; kind < kinds; kind++)
         for (int i = 0; i < count; i++) {
             const struct ssa_parameter *p = ssa_model_parameter(model, i);
-            const json_t *offsets = json_object_get(find_entry(c, kind, p), "data_offsets");
-            size_t begin = (size_t)json_integer_value(json_array_get(offsets, 0));
-            TRY(ssa_tensor_write(kind ? ssa_trainer_moment(trainer, p, kind) : p->value, values + begin, p->count));
+            TRY(ssa_tensor_write(kind ? ssa_trainer_moment(trainer, p, kind) : p->value, values_of(l, kind, p), p->count));
         }
 done:
-    free(values);
+    return err;
+}
+
+/* Into every replica; whose device fails is lost. */
+static int write_replicas(const struct loaded *l, const struct ssa_group *g)
+{
+    for (int i = 0; i < g->pool->count; i++)
+        if (!g->pool->members[i]->lost && g->replicas[i] && write_tensors(l, g->replicas[i], NULL))
+            ssa_member_lose(g->pool->members[i], SSA_POOL_LOST, ssa_last_error());
+    return ssa_pool_live(g->pool) ? SSA_OK : ssa_fail(SSA_EDEVICE, "no device is left: %s", ssa_last_error());
+}
+
+static int load_tensors(const struct ssa_checkpoint *c, struct ssa_model *model, struct ssa_trainer *trainer)
+{
+    struct loaded l = {c, model, malloc(c->data_size + 1)};
+    int err;
+    if (!l.values)
+        return ssa_fail(SSA_ENOMEM, "out of host memory for its data");
+    TRY(read_at(c, l.values, c->data_size, 8 + c->header_length)); /* all of it before anything changes */
+    if (trainer && trainer->crew)
+        TRY(ssa_mirror_set(trainer, c->step, fill_state, &l));
+    else if (model->group)
+        TRY(write_replicas(&l, model->group));
+    else
+        TRY(write_tensors(&l, model, trainer));
+done:
+    free(l.values);
     return err;
 }
 

@@ -1,5 +1,6 @@
 /* Writing a checkpoint: beside its name, synced, then renamed. */
 #include "checkpoint.h"
+#include "crew.h"
 #include "crc32.h"
 #include "../impl.h"
 
@@ -20,6 +21,7 @@ struct writer {
     uint32_t crc;
     struct ssa_model *model;
     struct ssa_trainer *trainer;
+    const float *state; /* what a trainer on a pool has of all tensors, in order; else NULL */
     char *header; /* with its length in front, and padding */
     size_t header_size;
     float *values;
@@ -146,9 +148,14 @@ static int write_all(struct writer *w, const void *bytes, size_t size)
 static int write_tensors(struct writer *w)
 {
     int kinds = w->trainer ? 3 : 1, count = ssa_model_parameter_count(w->model), err = SSA_OK;
-    size_t most = 0;
+    size_t most = 0, size = 0;
     for (int i = 0; i < count; i++)
         most = ssa_model_parameter(w->model, i)->count > most ? ssa_model_parameter(w->model, i)->count : most;
+    if (w->state) {
+        for (int i = 0; i < count; i++)
+            size += 3 * ssa_model_parameter(w->model, i)->count;
+        return write_all(w, w->state, size * 4);
+    }
     w->values = malloc(most * sizeof *w->values);
     if (!w->values)
         return out_of_memory(w);
@@ -229,11 +236,17 @@ int ssa_checkpoint_save(const char *path, struct ssa_model *model, struct ssa_tr
     int err;
     REQUIRE(path && *path, "checkpoint: no file name");
     REQUIRE(!trainer || trainer->model == model, "checkpoint %s: the trainer is of another model", path);
+    if (trainer && trainer->crew) {
+        TRY(ssa_mirror_now(trainer));
+        w.state = trainer->crew->mirror.state;
+    }
     TRY(make_header(&w, note));
     TRY(open_temporary(&w));
     TRY(write_file(&w));
     TRY(sync_folder(&w));
 done:
+    if (trainer && trainer->crew && trainer->crew->pool->config.copy_every < 0)
+        ssa_mirror_drop(trainer->crew);
     free(w.temporary);
     free(w.header);
     free(w.values);

@@ -10,7 +10,13 @@
 
 enum { SSA_LOSSES = 1024 }; /* steps whose losses are kept on the device */
 
+struct ssa_crew;
+struct ssa_member;
+
+/* A trainer of one device; or the front of several, which has a crew (crew.h), and neither device nor memory on one. */
 struct ssa_trainer {
+    struct ssa_crew *crew;
+    struct ssa_member *member; /* on whose thread it works; NULL: the caller's */
     struct ssa_model *model;
     struct ssa_device *device;
     struct ssa_train_config config; /* defaults filled in */
@@ -28,12 +34,18 @@ struct ssa_trainer {
     int first_group;                  /* micro-batch that the first of them is of */
     const struct ssa_plan **plans;    /* of the pass at hand */
     int32_t *tokens, *targets;
+    int (*each)(void *cookie, struct ssa_trainer *t, int micro); /* after each micro-batch that is taken; may be NULL */
     /* Over ranks (over_ranks.h): NULL without. */
     struct ssa_over_ranks *over_ranks;
     bool agreed;               /* on what to do, since create or load */
     const volatile int *stop;  /* of the run at hand: whether this rank wants to stop, */
     bool stop_agreed;          /* and whether some rank did when the last step was summed */
 };
+
+/* ---- creating, in two: without and with the device ---- */
+int ssa_trainer_prepare(struct ssa_trainer **trainer, struct ssa_model *model, const struct ssa_train_config *training,
+                        const struct ssa_data *data);
+int ssa_trainer_allocate(struct ssa_trainer *t);
 
 /* ---- a step (micro.c, trainer.c) ---- */
 int ssa_trainer_stage(const struct ssa_trainer *t, uint64_t step);

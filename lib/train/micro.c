@@ -4,6 +4,7 @@
 #include "../../cl/rng.h"
 #include "../impl.h"
 #include "../model/internal.h"
+#include "../pool.h"
 
 /* Draws of different purpose must not share a key. */
 #define SEED_DATA 0x64617461ull    /* "data" */
@@ -57,7 +58,11 @@ static int micro_step(struct ssa_trainer *t, int micro, ssa_bucket_complete comp
 {
     size_t rows = (size_t)t->micro_batch * (size_t)t->length;
     int err;
+    if (t->member)
+        TRY(ssa_member_enter(t->member));
     fill_batch(t, micro);
+    if (t->member)
+        ssa_member_leave(t->member);
     TRY(take_plans(t, micro));
     TRY(ssa_model_forward(t->model, &(struct ssa_pass){.tokens = t->tokens, .targets = t->targets, .plans = t->plans,
         .training = 1, .smoothing = t->config.smoothing,
@@ -135,6 +140,8 @@ int ssa_trainer_gradients_in_buckets(struct ssa_trainer *t, int first, int end, 
         struct ssa_node node = {.index = micro};
         enum ssa_tree_move what;
         TRY(micro_step(t, micro, NULL, NULL));
+        if (t->each)
+            TRY(t->each(cookie, t, micro));
         while ((what = ssa_tree_next(&tree, &node)) == SSA_TREE_MERGE)
             TRY(move(t, what, tree.depth));
         if (what == SSA_TREE_PUSH)

@@ -1,5 +1,6 @@
 /* The trainer: what it holds, a step of one device, and its losses. */
 #include "checkpoint.h"
+#include "crew.h"
 #include "over_ranks.h"
 #include "../impl.h"
 #include "../model/internal.h"
@@ -71,7 +72,7 @@ done:
     return err;
 }
 
-static int allocate(struct ssa_trainer *t)
+int ssa_trainer_allocate(struct ssa_trainer *t)
 {
     size_t rows = (size_t)t->micro_batch * (size_t)t->length;
     int err;
@@ -88,6 +89,35 @@ done:
     return err;
 }
 
+int ssa_trainer_prepare(struct ssa_trainer **trainer, struct ssa_model *model, const struct ssa_train_config *training,
+                        const struct ssa_data *data)
+{
+    const struct ssa_model_config *m = ssa_model_get_config(model);
+    const struct ssa_model_limits *limits = ssa_model_get_limits(model);
+    struct ssa_trainer *t = calloc(1, sizeof *t);
+    int err;
+    *trainer = NULL;
+    if (!t)
+        return ssa_fail(SSA_ENOMEM, "train: out of host memory");
+    t->model = model;
+    t->device = model->device;
+    t->data = *data;
+    t->layers = m->layers;
+    t->length = m->length;
+    t->vocabulary = m->vocabulary;
+    t->micro_batch = limits->batch;
+    TRY(ssa_train_config_copy(&t->config, training, limits->batch));
+    t->micros = t->config.batch / t->micro_batch;
+    REQUIRE(!t->config.ranks || t->micros >= t->config.ranks->count, "train: a batch of %d in micro-batches of %d "
+            "(limits.batch) is %d of them for %d ranks; each needs one: use a larger batch, smaller micro-batches or "
+            "fewer ranks", t->config.batch, t->micro_batch, t->micros, t->config.ranks->count);
+    *trainer = t;
+    t = NULL;
+done:
+    ssa_trainer_destroy(t);
+    return err;
+}
+
 int ssa_trainer_create(struct ssa_trainer **trainer, struct ssa_model *model, const struct ssa_train_config *training,
                        const struct ssa_data *data)
 {
@@ -99,23 +129,9 @@ int ssa_trainer_create(struct ssa_trainer **trainer, struct ssa_model *model, co
     REQUIRE(limits->training, "train: the model was made without limits.training");
     TRY(ssa_train_config_check(training, m, limits->batch));
     TRY(ssa_data_check(data, m->vocabulary, m->length));
-    t = calloc(1, sizeof *t);
-    if (!t)
-        return ssa_fail(SSA_ENOMEM, "train: out of host memory");
-    t->model = model;
-    t->device = ssa_model_get_device(model);
-    t->data = *data;
-    t->layers = m->layers;
-    t->length = m->length;
-    t->vocabulary = m->vocabulary;
-    t->micro_batch = limits->batch;
-    TRY(ssa_train_config_copy(&t->config, training, limits->batch));
-    t->micros = t->config.batch / t->micro_batch;
-    REQUIRE(!t->config.ranks || t->micros >= t->config.ranks->count, "train: a batch of %d in micro-batches of %d "
-            "(limits.batch) is %d of them for %d ranks; each needs one: use a larger batch, smaller micro-batches or "
-            "fewer ranks", t->config.batch, t->micro_batch, t->micros, t->config.ranks->count);
-    TRY(allocate(t));
-    if (t->config.ranks && t->config.ranks->count > 1)
+    TRY(ssa_trainer_prepare(&t, model, training, data));
+    TRY(model->group ? ssa_crew_create(t) : ssa_trainer_allocate(t));
+    if (!t->crew && t->config.ranks && t->config.ranks->count > 1)
         TRY(ssa_over_ranks_create(t, model));
     *trainer = t;
     t = NULL;
@@ -129,8 +145,10 @@ void ssa_trainer_destroy(struct ssa_trainer *t)
     if (!t)
         return;
     ssa_over_ranks_destroy(t->over_ranks);
+    ssa_crew_destroy(t->crew);
     ssa_plan_queue_destroy(t->queue);
-    ssa_device_finish(t->device);
+    if (t->device)
+        ssa_device_finish(t->device);
     ssa_buffer_destroy(t->scalars);
     ssa_arena_finish(&t->moments);
     for (int i = 0; t->partials && i < ssa_tree_depth(t->micros); i++)
@@ -173,6 +191,8 @@ int ssa_trainer_step(struct ssa_trainer *t)
 {
     int err;
     REQUIRE(t->step < ssa_trainer_total_steps(t), "train: all %d steps are done", t->step);
+    if (t->crew)
+        return ssa_crew_step(t);
     if (t->over_ranks) {
         TRY(ssa_over_ranks_step(t));
     } else {
@@ -191,6 +211,8 @@ int ssa_trainer_losses(struct ssa_trainer *t, int count, float *losses, float *n
     size_t size = ssa_trainer_scalars(t->micros);
     float *all = NULL;
     REQUIRE(count > 0 && count <= most, "train: %d losses wanted, %d are kept", count, most);
+    if (t->crew)
+        return ssa_crew_losses(t, count, losses, norm);
     all = malloc(size * sizeof *all);
     if (!all)
         return ssa_fail(SSA_ENOMEM, "train: out of host memory");

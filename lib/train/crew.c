@@ -1,0 +1,256 @@
+/* A crew's life, its steps one after another, and the losses. The step of several devices is in together.c. */
+#include "crew.h"
+#include "../impl.h"
+#include "../model/group.h"
+#include "../model/internal.h"
+#include "ssacl/ranks.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- seats ---- */
+
+struct ssa_seat *ssa_crew_seat(const struct ssa_crew *c, int i)
+{
+    return i >= 0 && i < c->pool->count && !c->pool->members[i]->lost ? c->seats[i] : NULL;
+}
+
+int ssa_crew_next(const struct ssa_crew *c, int i)
+{
+    for (i++; i < c->pool->count; i++)
+        if (ssa_crew_seat(c, i))
+            return i;
+    return -1;
+}
+
+void ssa_crew_lose(struct ssa_crew *c, int i, const char *why)
+{
+    struct ssa_member *m = c->pool->members[i];
+    if (m->abandoned && c->seats[i]) {
+        ssa_member_keep(m, c->seats[i]);
+        c->seats[i] = NULL;
+    }
+    for (int micro = c->first; micro < c->end; micro++)
+        if (c->owner[micro] == i)
+            c->owner[micro] = -1;
+    ssa_member_lose(m, SSA_POOL_LOST, why);
+}
+
+static int allocate(void *seat)
+{
+    return ssa_trainer_allocate(((struct ssa_seat *)seat)->trainer);
+}
+
+/* A seat on member `i`, whose memory on the device is allocated on its thread: not waited for here. */
+static int start_seat(struct ssa_trainer *front, int i)
+{
+    struct ssa_crew *c = front->crew;
+    struct ssa_member *m = c->pool->members[i];
+    struct ssa_seat *s = c->seats[i] = calloc(1, sizeof *s);
+    int err;
+    if (!s)
+        return ssa_fail(SSA_ENOMEM, "train: out of host memory");
+    s->stage = -1;
+    TRY(ssa_trainer_prepare(&s->trainer, front->model->group->replicas[i], &front->config, &front->data));
+    s->trainer->member = m;
+    ssa_member_start(m, allocate, s, ssa_pool_first_patience(c->pool));
+done:
+    return err;
+}
+
+/* Those that have no room for moments are left out. */
+static void end_seats(struct ssa_crew *c, int *status)
+{
+    struct ssa_member *m;
+    int s;
+    while ((m = ssa_pool_next(c->pool, &s))) {
+        char why[sizeof m->reason];
+        if (!s)
+            continue;
+        *status = s;
+        snprintf(why, sizeof why, "%s", ssa_last_error());
+        if (m->abandoned) {
+            ssa_crew_lose(c, m->number, why);
+        } else {
+            ssa_seat_free(c->seats[m->number]);
+            c->seats[m->number] = NULL;
+            ssa_member_lose(m, SSA_POOL_LEFT_OUT, why);
+        }
+        ssa_fail(s, "%s", why);
+    }
+}
+
+int ssa_crew_join(struct ssa_trainer *front, struct ssa_member *m)
+{
+    int status = SSA_OK, err;
+    TRY(start_seat(front, m->number));
+    end_seats(front->crew, &status);
+    err = status;
+done:
+    return err;
+}
+
+int ssa_crew_create(struct ssa_trainer *front)
+{
+    struct ssa_pool *pool = front->model->group->pool;
+    struct ssa_crew *c = front->crew = calloc(1, sizeof *c);
+    size_t micros = (size_t)front->micros;
+    int status = SSA_OK, err = SSA_OK;
+    if (!c)
+        return ssa_fail(SSA_ENOMEM, "train: out of host memory");
+    c->pool = pool;
+    c->end = front->micros;
+    if (front->config.ranks && front->config.ranks->count > 1)
+        return ssa_fail(SSA_EUNSUPPORTED, "train: ranks with pools of devices: give each rank one device");
+    c->owner = calloc(micros, sizeof *c->owner);
+    c->losses = calloc(micros, sizeof *c->losses);
+    if (!c->owner || !c->losses)
+        return ssa_fail(SSA_ENOMEM, "train: out of host memory");
+    for (int i = 0; i < pool->count && !err; i++)
+        if (!pool->members[i]->lost && front->model->group->replicas[i])
+            err = start_seat(front, i);
+    end_seats(c, &status);
+    if (!err && ssa_crew_next(c, -1) < 0)
+        err = status ? status : ssa_fail(SSA_EDEVICE, "train: no device of the pool is left");
+    return err;
+}
+
+void ssa_crew_destroy(struct ssa_crew *c)
+{
+    if (!c)
+        return;
+    for (int i = 0; i < c->pool->count; i++)
+        ssa_seat_free(c->seats[i]);
+    free(c->owner);
+    free(c->losses);
+    free(c->mirror.state);
+    free(c);
+}
+
+/* ---- the only device ---- */
+
+static int alone(struct ssa_trainer *front, int i)
+{
+    struct ssa_crew *c = front->crew;
+    struct ssa_seat *s = c->seats[i];
+    struct ssa_member *m = c->pool->members[i];
+    double expected = ssa_shares_expect(s, 2 * front->micros); /* it may wait for the step before */
+    int stage = ssa_trainer_stage(front, (uint64_t)front->step), status;
+    bool known = expected > 0 && s->stage == stage;
+    if (c->drained == front->step)
+        c->drained_at = ssa_seconds();
+    s->stage = stage;
+    s->trainer->step = front->step;
+    status = ssa_member_do(m, ssa_seat_step, s,
+                           known ? ssa_pool_patience(c->pool, expected) : ssa_pool_first_patience(c->pool));
+    if (status) {
+        if (status == SSA_EINVAL)
+            return status;
+        ssa_crew_lose(c, i, ssa_last_error());
+        return SSA_OK;
+    }
+    if (m->share != front->micros) {
+        int before = m->share;
+        m->share = front->micros;
+        ssa_pool_tell(m, SSA_POOL_SHARE, before, m->share, "it is the only device");
+    }
+    front->step++;
+    front->counted++;
+    return SSA_OK;
+}
+
+/* Losses of the steps that the only device did since. It may be lost over this. */
+static int drain(struct ssa_trainer *front, int i)
+{
+    struct ssa_crew *c = front->crew;
+    struct ssa_seat *s = c->seats[i];
+    int steps = front->step - c->drained;
+    double expected = ssa_shares_expect(s, (steps + 1) * front->micros);
+    int status = ssa_member_do(c->pool->members[i], ssa_seat_read_scalars, s,
+                               expected > 0 ? ssa_pool_patience(c->pool, expected) : ssa_pool_first_patience(c->pool));
+    if (status) {
+        ssa_crew_lose(c, i, ssa_last_error());
+        return SSA_OK;
+    }
+    for (; c->drained < front->step; c->drained++)
+        c->history[c->drained % SSA_LOSSES] =
+            ssa_tree_sum(s->scalars + ssa_trainer_loss_at(front, c->drained, 0), front->micros);
+    c->squares = s->scalars[ssa_trainer_scalars(front->micros) - 1];
+    s->timed = steps * front->micros;
+    s->compute = ssa_seconds() - c->drained_at;
+    if (steps > 1) /* of one alone, what came between is no small part */
+        ssa_shares_observe(front, i);
+    return SSA_OK;
+}
+
+/* ---- steps ---- */
+
+static bool copy_is_due(const struct ssa_trainer *front)
+{
+    const struct ssa_crew *c = front->crew;
+    int every = c->pool->config.copy_every;
+    return !c->alike || (every > 0 && (!c->mirror.valid || (front->step % every == 0 && c->mirror.step != front->step)));
+}
+
+/* A step forward; or back, if the last device is lost. */
+static int one(struct ssa_trainer *front)
+{
+    struct ssa_crew *c = front->crew;
+    int first = ssa_crew_next(c, -1), err = SSA_OK;
+    c->pool->step = front->step;
+    if (first < 0)
+        return ssa_mirror_rollback(front);
+    bool several = ssa_crew_next(c, first) >= 0;
+    if (!several && front->step - c->drained == SSA_LOSSES)
+        return drain(front, first);
+    if (copy_is_due(front)) {
+        if (c->drained < front->step)
+            TRY(drain(front, first));
+        TRY(ssa_mirror_take(front));
+        if (ssa_crew_next(c, -1) < 0 || !c->mirror.valid)
+            return SSA_OK;
+        if (!c->alike)
+            TRY(ssa_mirror_give(front));
+        c->alike = true;
+        if (c->pool->config.copy_every < 0)
+            ssa_mirror_drop(c);
+        return SSA_OK; /* whoever is left goes on */
+    }
+    err = several ? ssa_crew_together(front) : alone(front, first);
+done:
+    return err;
+}
+
+int ssa_crew_step(struct ssa_trainer *front)
+{
+    int target = front->step + 1, err = SSA_OK;
+    while (!err && front->step < target)
+        err = one(front);
+    return err;
+}
+
+int ssa_crew_settle(struct ssa_trainer *front, int step)
+{
+    struct ssa_crew *c = front->crew;
+    int err = SSA_OK;
+    while (!err && (front->step < step || c->drained < front->step)) {
+        int i = ssa_crew_next(c, -1);
+        err = i < 0 || front->step < step ? one(front) : drain(front, i);
+    }
+    return err;
+}
+
+int ssa_crew_losses(struct ssa_trainer *front, int count, float *losses, float *norm)
+{
+    const struct ssa_crew *c = front->crew;
+    int err;
+    TRY(ssa_crew_settle(front, front->step));
+    for (int i = 0; i < count; i++)
+        losses[i] = c->history[(front->step - count + i) % SSA_LOSSES] /
+                    ((float)front->config.batch * (float)front->length);
+    if (norm)
+        *norm = sqrtf(c->squares);
+done:
+    return err;
+}

@@ -1,0 +1,86 @@
+/* The trainer of a model on a pool: a trainer a device (a seat), and the front that has them work together.
+ *
+ * A step: shares; every device computes its run of micro-batches and hands over sums (exchange.h); these are merged
+ * on the host; every device takes the sum and updates. With one device left it is the step of a bare one, enqueued and
+ * not waited for. Whatever a device fails at, it is lost and what it owed is done again: its micro-batches by the
+ * others; the run since the last copy (mirror.c) by the host backend, if there are no others. */
+#ifndef SSA_TRAIN_CREW_H
+#define SSA_TRAIN_CREW_H
+
+#include "exchange.h"
+#include "../pool.h"
+
+enum { SSA_RETRY = 64 }; /* steps after which a device without a share is tried again */
+
+/* A copy of the run on the host: parameters, first moments, second moments; each as the file of a checkpoint has it. */
+struct ssa_mirror {
+    bool valid;
+    int step;
+    float *state;
+};
+
+struct ssa_crew {
+    struct ssa_pool *pool;
+    struct ssa_seat *seats[SSA_POOL_MOST]; /* by the member's number; NULL where there is none */
+    int first, end;            /* micro-batches of a step that are this process's */
+    int *owner;                /* who computed each of them in this step; -1: nobody yet */
+    float *losses;             /* of them */
+    bool alike;                /* all seats were given the same parameters */
+    struct ssa_mirror mirror;
+    int drained;               /* steps whose losses are in the history; later ones are on the only device */
+    double drained_at;         /* ssa_seconds() when the first of those began */
+    float history[SSA_LOSSES]; /* sums over a step's tokens */
+    float squares;             /* of the last norm */
+};
+
+/* ---- crew.c ---- */
+int ssa_crew_create(struct ssa_trainer *front);
+void ssa_crew_destroy(struct ssa_crew *c);
+int ssa_crew_step(struct ssa_trainer *front);
+int ssa_crew_losses(struct ssa_trainer *front, int count, float *losses, float *norm);
+/* Goes on until `step` steps are done and all their losses are here. */
+int ssa_crew_settle(struct ssa_trainer *front, int step);
+/* A seat on a member that joined. */
+int ssa_crew_join(struct ssa_trainer *front, struct ssa_member *m);
+/* The member and its seat are out; `why` goes into the event. */
+void ssa_crew_lose(struct ssa_crew *c, int i, const char *why);
+/* The seat of a member that takes part, or NULL; the first after `i` of them, or -1. */
+struct ssa_seat *ssa_crew_seat(const struct ssa_crew *c, int i);
+int ssa_crew_next(const struct ssa_crew *c, int i);
+
+/* ---- together.c ---- */
+int ssa_crew_together(struct ssa_trainer *front); /* a step of several */
+
+/* ---- shares.c ---- */
+/* `count` micro-batches over seats: the slowest is as early as can be. */
+void ssa_shares(const struct ssa_crew *c, int count, int *shares);
+/* Shares of the step at hand become the members', with events. */
+void ssa_shares_plan(struct ssa_trainer *front);
+/* What the job at its end says of the seat's speed. */
+void ssa_shares_observe(struct ssa_trainer *front, int i);
+/* Seconds that the seat should take for so many; 0: not known. */
+double ssa_shares_expect(const struct ssa_seat *s, int count);
+
+/* ---- mirror.c ---- */
+/* Copies the run of the first seat to the host. A seat that fails is lost; check ssa_pool_live(). */
+int ssa_mirror_take(struct ssa_trainer *front);
+/* Gives the copy to every seat. */
+int ssa_mirror_give(struct ssa_trainer *front);
+/* Has the copy be of the steps done; where no device is left for that, it is the one there was, and the front's step
+ * its. */
+int ssa_mirror_now(struct ssa_trainer *front);
+/* Has the run go on from what fill() puts into a copy, and from `step`. */
+int ssa_mirror_set(struct ssa_trainer *front, int step, void (*fill)(const void *cookie, float *state),
+                   const void *cookie);
+void ssa_mirror_drop(struct ssa_crew *c);
+size_t ssa_mirror_size(const struct ssa_model *m); /* floats of one of the three */
+/* No seat is left: goes back to the copy, and on with the host backend if the program wants that. */
+int ssa_mirror_rollback(struct ssa_trainer *front);
+
+/* ---- suspect.c ---- */
+/* Has what is not finite computed elsewhere. true: somebody was lost, and micro-batches have no owner. */
+int ssa_suspect_finite(struct ssa_trainer *front, bool *again);
+/* The spot check. */
+int ssa_suspect_check(struct ssa_trainer *front);
+
+#endif

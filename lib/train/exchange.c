@@ -1,0 +1,230 @@
+#include "exchange.h"
+#include "../impl.h"
+#include "../model/internal.h"
+#include "../pool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+size_t ssa_gradients_size(const struct ssa_trainer *t)
+{
+    size_t sum = 0;
+    for (int i = 0; i < t->model->parameters.part_count; i++)
+        sum += t->model->parameters.parts[i].count;
+    return sum;
+}
+
+enum part_of { VALUE, GRADIENT };
+
+/* All parts of the parameters or of the gradients, one after another on the host. */
+static int move_parts(const struct ssa_trainer *t, enum part_of what, float *to_host, const float *from_host)
+{
+    const struct ssa_parameters *p = &t->model->parameters;
+    size_t at = 0;
+    int err = SSA_OK;
+    for (int i = 0; i < p->part_count; i++) {
+        struct ssa_tensor part = what == VALUE ? p->parts[i].value : p->parts[i].grad;
+        if (to_host)
+            TRY(ssa_tensor_read(part, to_host + at, p->parts[i].count));
+        else
+            TRY(ssa_tensor_write(part, from_host + at, p->parts[i].count));
+        at += p->parts[i].count;
+    }
+done:
+    return err;
+}
+
+static int ensure(float **memory, size_t count)
+{
+    if (!*memory)
+        *memory = malloc((count + 1) * sizeof **memory);
+    return *memory ? SSA_OK : ssa_fail(SSA_ENOMEM, "train: out of host memory for %zu numbers", count);
+}
+
+/* ---- computing ---- */
+
+/* By their bits, so that the loop has no branch: an exponent of ones is an infinity or no number. */
+static bool all_finite(const float *x, size_t count)
+{
+    uint32_t bad = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        bad |= (bits & 0x7f800000u) == 0x7f800000u;
+    }
+    return !bad;
+}
+
+static int next_sum(struct ssa_seat *s, struct ssa_gradients **sum)
+{
+    if (s->count == s->capacity) {
+        int capacity = s->capacity ? 2 * s->capacity : 8;
+        struct ssa_gradients *sums = realloc(s->sums, (size_t)capacity * sizeof *sums);
+        if (!sums)
+            return ssa_fail(SSA_ENOMEM, "train: out of host memory");
+        memset(sums + s->capacity, 0, (size_t)(capacity - s->capacity) * sizeof *sums);
+        s->sums = sums;
+        s->capacity = capacity;
+    }
+    *sum = &s->sums[s->count];
+    return ensure(&(*sum)->values, ssa_gradients_size(s->trainer));
+}
+
+static int take(void *cookie, struct ssa_trainer *t, struct ssa_node node)
+{
+    struct ssa_seat *s = cookie;
+    struct ssa_gradients *sum = NULL;
+    int err;
+    TRY(ssa_device_finish(t->device)); /* so that what follows is the transfer's time alone */
+    double start = ssa_seconds();
+    TRY(next_sum(s, &sum));
+    TRY(move_parts(t, GRADIENT, sum->values, NULL));
+    sum->node = node;
+    sum->finite = all_finite(sum->values, ssa_gradients_size(t));
+    s->holds_root = ssa_tree_is_root(node, t->micros);
+    s->count++;
+    s->transfer += ssa_seconds() - start;
+done:
+    return err;
+}
+
+static int each(void *cookie, struct ssa_trainer *t, int micro)
+{
+    struct ssa_seat *s = cookie;
+    int err;
+    if (!s->fresh || micro != s->first)
+        return SSA_OK;
+    TRY(ssa_device_finish(t->device));
+    s->start = ssa_seconds();
+    s->timed--;
+done:
+    return err;
+}
+
+int ssa_seat_compute(void *seat)
+{
+    struct ssa_seat *s = seat;
+    struct ssa_trainer *t = s->trainer;
+    int before = s->count, err;
+    s->start = ssa_seconds();
+    s->transfer = 0;
+    s->timed = s->end - s->first;
+    s->holds_root = false;
+    TRY(ensure(&s->losses, (size_t)t->micros));
+    t->each = each;
+    TRY(ssa_trainer_gradients(t, s->first, s->end, take, s));
+    TRY(ssa_tensor_read(ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, s->first)), s->losses + s->first,
+                        (size_t)(s->end - s->first)));
+    s->compute = ssa_seconds() - s->start - s->transfer;
+    for (int i = before; i < s->count; i++) {
+        int first = ssa_node_first(s->sums[i].node), end = ssa_node_end(s->sums[i].node, t->micros);
+        s->sums[i].finite = s->sums[i].finite && all_finite(s->losses + first, (size_t)(end - first));
+    }
+done:
+    return err;
+}
+
+/* ---- updating ---- */
+
+int ssa_seat_update(void *seat)
+{
+    struct ssa_seat *s = seat;
+    struct ssa_trainer *t = s->trainer;
+    double start = ssa_seconds();
+    int err;
+    if (s->given)
+        TRY(move_parts(t, GRADIENT, NULL, s->given));
+    TRY(ssa_trainer_update(t));
+    TRY(ssa_tensor_read(ssa_tensor_at(t->scalars, ssa_trainer_scalars(t->micros) - 1), &s->squares, 1));
+    TRY(ssa_device_finish(t->device));
+    s->update = ssa_seconds() - start;
+done:
+    return err;
+}
+
+int ssa_seat_step(void *seat)
+{
+    struct ssa_seat *s = seat;
+    int err;
+    s->trainer->each = NULL;
+    TRY(ssa_trainer_gradients(s->trainer, 0, s->trainer->micros, NULL, NULL));
+    TRY(ssa_trainer_update(s->trainer));
+done:
+    return err;
+}
+
+int ssa_seat_read_scalars(void *seat)
+{
+    struct ssa_seat *s = seat;
+    size_t count = ssa_trainer_scalars(s->trainer->micros);
+    int err;
+    TRY(ensure(&s->scalars, count));
+    TRY(ssa_tensor_read(ssa_tensor_at(s->trainer->scalars, 0), s->scalars, count));
+done:
+    return err;
+}
+
+int ssa_seat_read_values(void *seat)
+{
+    struct ssa_seat *s = seat;
+    int err;
+    TRY(ensure(&s->values, ssa_gradients_size(s->trainer)));
+    TRY(move_parts(s->trainer, VALUE, s->values, NULL));
+done:
+    return err;
+}
+
+int ssa_seat_write_values(void *seat)
+{
+    struct ssa_seat *s = seat;
+    int err;
+    TRY(move_parts(s->trainer, VALUE, NULL, s->given));
+    TRY(ssa_device_finish(s->trainer->device));
+done:
+    return err;
+}
+
+void ssa_seat_free(struct ssa_seat *s)
+{
+    if (!s)
+        return;
+    for (int i = 0; i < s->capacity; i++)
+        free(s->sums[i].values);
+    free(s->sums);
+    free(s->losses);
+    free(s->scalars);
+    free(s->values);
+    ssa_trainer_destroy(s->trainer);
+    free(s);
+}
+
+/* ---- merging ---- */
+
+static int by_number(const void *a, const void *b)
+{
+    const struct ssa_gradients *const *x = a, *const *y = b;
+    return ssa_node_first((*x)->node) - ssa_node_first((*y)->node);
+}
+
+int ssa_gradients_merge(struct ssa_gradients **sums, int count, size_t size, struct ssa_tree tree)
+{
+    struct ssa_gradients *stack[SSA_TREE_DEPTH];
+    int left = 0;
+    qsort(sums, (size_t)count, sizeof(struct ssa_gradients *), by_number);
+    for (int i = 0; i < count; i++) {
+        struct ssa_gradients *sum = sums[i];
+        enum ssa_tree_move move;
+        while ((move = ssa_tree_next(&tree, &sum->node)) == SSA_TREE_MERGE) {
+            struct ssa_gradients *other = stack[tree.depth];
+            for (size_t e = 0; e < size; e++)
+                other->values[e] += sum->values[e];
+            other->node = sum->node;
+            sum = other;
+        }
+        if (move == SSA_TREE_PUSH)
+            stack[tree.depth - 1] = sum;
+        else
+            sums[left++] = sum;
+    }
+    return left;
+}

@@ -1,0 +1,53 @@
+/* Sums of gradients between devices and the host: what a device computes of a step, merging, and what it is given.
+ *
+ * The jobs work on a seat: one device's trainer and the memory that its job may write. They know nothing of pools or
+ * threads; a trainer of a single device can run them on its caller's thread. */
+#ifndef SSA_TRAIN_EXCHANGE_H
+#define SSA_TRAIN_EXCHANGE_H
+
+#include "internal.h"
+
+/* A sum of gradients on the host. */
+struct ssa_gradients {
+    struct ssa_node node;
+    float *values; /* the model's parts one after another */
+    bool finite;   /* these, and the losses of the micro-batches beneath the node */
+};
+
+struct ssa_seat {
+    struct ssa_trainer *trainer;
+    /* What to do: */
+    int first, end;    /* a run of micro-batches */
+    bool fresh;        /* the first of them may build kernels: its time does not count */
+    const float *given;
+    /* What was done: */
+    struct ssa_gradients *sums; /* of this step, by whatever run; their memory serves again in the next */
+    int count, capacity;
+    bool holds_root;   /* the last sum is the whole step's, and still in the model's gradients */
+    float *losses;     /* a micro-batch each; those it computed are set */
+    float squares;     /* of the gradient's norm */
+    float *scalars;    /* a copy of the trainer's */
+    float *values;     /* the parameters, parts one after another */
+    int timed;         /* micro-batches that took */
+    double start, compute, transfer, update; /* seconds */
+    /* What follows from steps: see shares.c. */
+    double seconds, fixed; /* a micro-batch, a step; 0: not known */
+    int stage;             /* of the last step it took part in */
+};
+
+size_t ssa_gradients_size(const struct ssa_trainer *t); /* floats of all parts */
+
+/* Jobs; the argument is the seat. */
+int ssa_seat_compute(void *seat); /* the run's sums, appended; their losses; the time it took */
+int ssa_seat_update(void *seat);  /* `given` (NULL: what is there) becomes the gradients; the optimiser; `squares` */
+int ssa_seat_step(void *seat);    /* a whole step alone, which is enqueued and not waited for */
+int ssa_seat_read_scalars(void *seat);
+int ssa_seat_read_values(void *seat);
+int ssa_seat_write_values(void *seat); /* from `given` */
+void ssa_seat_free(struct ssa_seat *s); /* its trainer too */
+
+/* Merges sums as a run over [tree.first, tree.end) does, into the leftmost's memory. Returns how many are left, in order;
+ * one where the run is the whole step. */
+int ssa_gradients_merge(struct ssa_gradients **sums, int count, size_t size, struct ssa_tree tree);
+
+#endif

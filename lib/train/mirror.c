@@ -1,0 +1,208 @@
+/* The copy of a run in host memory, from which it goes on when every device is lost. */
+#include "crew.h"
+#include "checkpoint.h"
+#include "../impl.h"
+#include "../model/group.h"
+#include "../model/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+size_t ssa_mirror_size(const struct ssa_model *m)
+{
+    size_t sum = 0;
+    for (int i = 0; i < m->parameters.count; i++)
+        sum += m->parameters.table[i].count;
+    return sum;
+}
+
+void ssa_mirror_drop(struct ssa_crew *c)
+{
+    free(c->mirror.state);
+    c->mirror = (struct ssa_mirror){0};
+}
+
+static int allocate(const struct ssa_trainer *front, float **state)
+{
+    size_t size = 3 * ssa_mirror_size(ssa_model_serving(front->model));
+    *state = malloc(size * sizeof **state);
+    return *state ? SSA_OK : ssa_fail(SSA_ENOMEM, "train: out of host memory for a copy of the run (%.1f MiB)",
+                                      (double)size * 4 / 1048576);
+}
+
+/* ---- jobs ---- */
+
+struct copying {
+    struct ssa_trainer *trainer;
+    float *state;
+};
+
+static int each_tensor(const struct copying *w, bool read)
+{
+    const struct ssa_parameters *p = &w->trainer->model->parameters;
+    float *at = w->state;
+    int err = SSA_OK;
+    for (int kind = SSA_KIND_VALUE; kind <= SSA_KIND_SECOND; kind++)
+        for (int i = 0; i < p->count; i++) {
+            const struct ssa_parameter *q = &p->table[i];
+            struct ssa_tensor t = kind ? ssa_trainer_moment(w->trainer, q, kind) : q->value;
+            TRY(read ? ssa_tensor_read(t, at, q->count) : ssa_tensor_write(t, at, q->count));
+            at += q->count;
+        }
+    TRY(ssa_device_finish(w->trainer->device));
+done:
+    return err;
+}
+
+static int read_all(void *argument)
+{
+    return each_tensor(argument, true);
+}
+
+static int write_all(void *argument)
+{
+    return each_tensor(argument, false);
+}
+
+/* ---- taking and giving ---- */
+
+/* Into new memory: the old copy is good until the new one is whole. */
+int ssa_mirror_take(struct ssa_trainer *front)
+{
+    struct ssa_crew *c = front->crew;
+    struct ssa_mirror fresh = {.valid = true, .step = front->step};
+    struct copying *w = NULL;
+    int i = ssa_crew_next(c, -1), status;
+    if (i < 0)
+        return SSA_OK;
+    struct ssa_member *m = c->pool->members[i];
+    w = malloc(sizeof *w);
+    if (!w || allocate(front, &fresh.state)) {
+        free(w);
+        return ssa_fail(SSA_ENOMEM, "train: out of host memory for a copy of the run");
+    }
+    *w = (struct copying){c->seats[i]->trainer, fresh.state};
+    status = ssa_member_do(m, read_all, w, ssa_pool_first_patience(c->pool));
+    if (m->abandoned) {
+        ssa_member_keep(m, w);
+        ssa_member_keep(m, fresh.state);
+    } else {
+        free(w);
+        if (status)
+            free(fresh.state);
+    }
+    if (status) {
+        ssa_crew_lose(c, i, ssa_last_error());
+    } else {
+        free(c->mirror.state);
+        c->mirror = fresh;
+    }
+    return SSA_OK;
+}
+
+int ssa_mirror_give(struct ssa_trainer *front)
+{
+    struct ssa_crew *c = front->crew;
+    struct copying *w[SSA_POOL_MOST] = {NULL};
+    struct ssa_member *m;
+    int status, err = SSA_OK;
+    bool taken = false;
+    for (int i = ssa_crew_next(c, -1); i >= 0 && !err; i = ssa_crew_next(c, i)) {
+        w[i] = malloc(sizeof *w[i]);
+        if (!w[i]) {
+            err = ssa_fail(SSA_ENOMEM, "train: out of host memory");
+            break;
+        }
+        *w[i] = (struct copying){c->seats[i]->trainer, c->mirror.state};
+        ssa_member_start(c->pool->members[i], write_all, w[i], ssa_pool_first_patience(c->pool));
+    }
+    while ((m = ssa_pool_next(c->pool, &status))) {
+        if (!m->abandoned) {
+            free(w[m->number]);
+        } else {
+            ssa_member_keep(m, w[m->number]);
+            if (!taken)
+                ssa_member_keep(m, c->mirror.state);
+            taken = true;
+        }
+        if (status)
+            ssa_crew_lose(c, m->number, ssa_last_error());
+    }
+    if (taken) { /* a thread may still read it */
+        c->mirror.state = NULL;
+        c->mirror.valid = false;
+    }
+    return err;
+}
+
+/* ---- going back ---- */
+
+static void rewind_to_copy(struct ssa_trainer *front)
+{
+    struct ssa_crew *c = front->crew;
+    front->counted -= front->step - c->mirror.step;
+    front->step = c->mirror.step;
+    c->drained = c->drained < front->step ? c->drained : front->step;
+    c->pool->step = front->step;
+}
+
+int ssa_mirror_rollback(struct ssa_trainer *front)
+{
+    struct ssa_crew *c = front->crew;
+    const struct ssa_member *lost = c->pool->members[c->pool->last_lost];
+    struct ssa_member *m;
+    int before = front->step, err;
+    char why[128];
+    if (!c->mirror.valid)
+        return ssa_fail(SSA_EDEVICE, "train: no device of the pool is left (%s: %s), and there is no copy of the run to go "
+                        "on from", lost->info.id, lost->reason);
+    rewind_to_copy(front);
+    if (c->pool->config.last == SSA_POOL_STOP)
+        return ssa_fail(SSA_EDEVICE, "train: no device of the pool is left (%s: %s); a checkpoint that is saved now is of "
+                        "step %d", lost->info.id, lost->reason, front->step);
+    TRY(ssa_pool_join_host(c->pool, &m));
+    TRY(ssa_group_join(front->model, m));
+    TRY(ssa_crew_join(front, m));
+    TRY(ssa_mirror_give(front));
+    snprintf(why, sizeof why, "%d steps are done again", before - front->step);
+    ssa_pool_tell(m, SSA_POOL_ROLLBACK, 0, front->micros, why);
+done:
+    return err;
+}
+
+/* ---- checkpoints ---- */
+
+int ssa_mirror_now(struct ssa_trainer *front)
+{
+    struct ssa_crew *c = front->crew;
+    int target = front->step, err = SSA_OK;
+    while (!err && !(c->mirror.valid && c->mirror.step == target)) {
+        if (ssa_crew_next(c, -1) < 0)
+            err = ssa_mirror_rollback(front);
+        else if (front->step < target || c->drained < front->step)
+            err = ssa_crew_settle(front, target);
+        else
+            err = ssa_mirror_take(front);
+    }
+    return err == SSA_EDEVICE && c->mirror.valid ? SSA_OK : err; /* as it was, then */
+}
+
+int ssa_mirror_set(struct ssa_trainer *front, int step, void (*fill)(const void *cookie, float *state), const void *cookie)
+{
+    struct ssa_crew *c = front->crew;
+    int err;
+    ssa_mirror_drop(c);
+    TRY(allocate(front, &c->mirror.state));
+    fill(cookie, c->mirror.state);
+    c->mirror.valid = true;
+    c->mirror.step = c->drained = front->step = step;
+    front->counted = 0;
+    TRY(ssa_mirror_give(front));
+    if (ssa_crew_next(c, -1) < 0)
+        TRY(ssa_mirror_rollback(front));
+    c->alike = true;
+    if (c->pool->config.copy_every < 0)
+        ssa_mirror_drop(c);
+done:
+    return err;
+}

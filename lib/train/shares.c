@@ -1,0 +1,124 @@
+/* Who computes how many micro-batches of a step: so many that the slowest is ready as early as can be, from seconds a
+ * micro-batch and seconds a step (transfers), both means that forget by half at every step. */
+#include "crew.h"
+#include "../impl.h"
+
+#include <stdio.h>
+
+#define KEEP 0.98 /* other shares must be faster by more than this */
+
+static double mean(double old, double now)
+{
+    return old > 0 ? 0.5 * old + 0.5 * now : now;
+}
+
+void ssa_shares_observe(struct ssa_trainer *front, int i)
+{
+    struct ssa_seat *s = front->crew->seats[i];
+    if (s->timed <= 0 || s->compute <= 0)
+        return;
+    s->seconds = mean(s->seconds, s->compute / s->timed);
+    s->fixed = mean(s->fixed, s->transfer);
+    front->crew->pool->members[i]->rate = front->micro_batch * front->length / s->seconds;
+}
+
+double ssa_shares_expect(const struct ssa_seat *s, int count)
+{
+    return s->seconds > 0 ? s->seconds * count + s->fixed : 0;
+}
+
+/* What a seat takes for `count`; one that was not measured yet is as fast as the mean of the others. */
+static double time_of(const struct ssa_crew *c, int i, int count, double usual)
+{
+    const struct ssa_seat *s = c->seats[i];
+    return s->seconds > 0 ? ssa_shares_expect(s, count) : usual * count;
+}
+
+static double usual_seconds(const struct ssa_crew *c)
+{
+    double sum = 0;
+    int n = 0;
+    for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i))
+        if (c->seats[i]->seconds > 0) {
+            sum += c->seats[i]->seconds;
+            n++;
+        }
+    return n ? sum / n : 1;
+}
+
+/* One after another to whoever would have done it first. */
+void ssa_shares(const struct ssa_crew *c, int count, int *shares)
+{
+    double usual = usual_seconds(c);
+    for (int i = 0; i < SSA_POOL_MOST; i++)
+        shares[i] = 0;
+    for (; count > 0; count--) {
+        int best = ssa_crew_next(c, -1);
+        for (int i = ssa_crew_next(c, best); i >= 0; i = ssa_crew_next(c, i))
+            if (time_of(c, i, shares[i] + 1, usual) < time_of(c, best, shares[best] + 1, usual))
+                best = i;
+        shares[best]++;
+    }
+}
+
+/* Seconds of a step with these shares. */
+static double step_time(const struct ssa_crew *c, const int *shares)
+{
+    double usual = usual_seconds(c), slowest = 0;
+    for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i)) {
+        double time = shares[i] ? time_of(c, i, shares[i], usual) : 0;
+        slowest = time > slowest ? time : slowest;
+    }
+    return slowest;
+}
+
+/* Those without a share get one micro-batch, from whoever has most. */
+static void try_again(const struct ssa_crew *c, int *shares)
+{
+    for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i)) {
+        int most = i;
+        for (int k = ssa_crew_next(c, -1); k >= 0; k = ssa_crew_next(c, k))
+            most = shares[k] > shares[most] ? k : most;
+        if (!shares[i] && shares[most] > 1) {
+            shares[most]--;
+            shares[i]++;
+        }
+    }
+}
+
+static void choose(const struct ssa_crew *c, int step, int *shares)
+{
+    int count = c->end - c->first, sum = 0, old[SSA_POOL_MOST] = {0};
+    bool retry = step && step % SSA_RETRY == 0;
+    for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i)) {
+        shares[i] = c->pool->shares ? c->pool->shares[i] : 0;
+        old[i] = c->pool->members[i]->share;
+        sum += old[i];
+    }
+    if (c->pool->shares)
+        return;
+    ssa_shares(c, count, shares);
+    if (sum == count && step_time(c, shares) > KEEP * step_time(c, old))
+        for (int i = 0; i < SSA_POOL_MOST; i++)
+            shares[i] = old[i];
+    if (retry)
+        try_again(c, shares);
+}
+
+void ssa_shares_plan(struct ssa_trainer *front)
+{
+    const struct ssa_crew *c = front->crew;
+    int shares[SSA_POOL_MOST] = {0};
+    choose(c, front->step, shares);
+    for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i)) {
+        struct ssa_member *m = c->pool->members[i];
+        char why[128] = "its speed is not known yet";
+        int before = m->share;
+        if (c->seats[i]->seconds > 0)
+            snprintf(why, sizeof why, "%.3g s a micro-batch, %.3g s a step besides", c->seats[i]->seconds,
+                     c->seats[i]->fixed);
+        m->share = shares[i];
+        if (before != shares[i])
+            ssa_pool_tell(m, SSA_POOL_SHARE, before, shares[i], why);
+    }
+}

@@ -1,0 +1,216 @@
+/* A step of several devices. */
+#include "crew.h"
+#include "../impl.h"
+#include "../model/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Waits for all jobs. Who failed is lost, and a wrong argument is the caller's. ended() may be NULL. */
+static int gather(struct ssa_trainer *front, void (*ended)(struct ssa_trainer *front, int i))
+{
+    struct ssa_crew *c = front->crew;
+    struct ssa_member *m;
+    int status, err = SSA_OK;
+    char text[512] = "";
+    while ((m = ssa_pool_next(c->pool, &status))) {
+        if (status == SSA_EINVAL) {
+            err = status;
+            snprintf(text, sizeof text, "%s", ssa_last_error());
+        } else if (status) {
+            ssa_crew_lose(c, m->number, ssa_last_error());
+        } else if (ended) {
+            ended(front, m->number);
+        }
+    }
+    return err ? ssa_fail(err, "%s", text) : SSA_OK;
+}
+
+/* ---- 1: sums of gradients ---- */
+
+/* The next run of micro-batches that nobody has computed. */
+static bool next_missing(const struct ssa_crew *c, int *first, int *end)
+{
+    *first = c->first;
+    while (*first < c->end && c->owner[*first] >= 0)
+        ++*first;
+    *end = *first;
+    while (*end < c->end && c->owner[*end] < 0)
+        ++*end;
+    return *end > *first;
+}
+
+static void start_run(struct ssa_trainer *front, int i, int first, int end)
+{
+    struct ssa_crew *c = front->crew;
+    struct ssa_seat *s = c->seats[i];
+    int stage = ssa_trainer_stage(front, (uint64_t)front->step);
+    double expected = ssa_shares_expect(s, end - first);
+    s->fresh = s->stage != stage;
+    s->stage = stage;
+    s->first = first;
+    s->end = end;
+    for (int micro = first; micro < end; micro++)
+        c->owner[micro] = i;
+    ssa_member_start(c->pool->members[i], ssa_seat_compute, s,
+                     s->fresh || expected <= 0 ? ssa_pool_first_patience(c->pool)
+                                               : ssa_pool_patience(c->pool, expected));
+}
+
+/* A run cut into one for each seat that has a share of it. */
+static int compute_run(struct ssa_trainer *front, int first, int end, const int *shares)
+{
+    const struct ssa_crew *c = front->crew;
+    for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i)) {
+        int until = first + shares[i] < end ? first + shares[i] : end;
+        if (until > first)
+            start_run(front, i, first, until);
+        first = until;
+    }
+    return gather(front, ssa_shares_observe);
+}
+
+static int compute(struct ssa_trainer *front)
+{
+    struct ssa_crew *c = front->crew;
+    int shares[SSA_POOL_MOST], first, end, err = SSA_OK;
+    bool again = true;
+    for (int i = 0; i < c->pool->count; i++) {
+        shares[i] = c->pool->members[i]->share;
+        if (c->seats[i])
+            c->seats[i]->count = 0;
+    }
+    for (int micro = c->first; micro < c->end; micro++)
+        c->owner[micro] = -1;
+    TRY(compute_run(front, c->first, c->end, shares));
+    while (again && ssa_crew_next(c, -1) >= 0) {
+        if (next_missing(c, &first, &end)) { /* somebody was lost */
+            ssa_shares(c, end - first, shares);
+            TRY(compute_run(front, first, end, shares));
+        } else {
+            TRY(ssa_suspect_finite(front, &again));
+        }
+    }
+done:
+    return err;
+}
+
+/* The sum of all, in the memory of one of the seats, whose number goes to `owner`. */
+static int merge(struct ssa_trainer *front, struct ssa_gradients **sum, int *owner)
+{
+    const struct ssa_crew *c = front->crew;
+    struct ssa_gradients **sums = NULL;
+    size_t size = 0;
+    int n = 0, count = 0;
+    for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i)) {
+        count += c->seats[i]->count;
+        size = ssa_gradients_size(c->seats[i]->trainer);
+    }
+    sums = calloc((size_t)count + 1, sizeof(struct ssa_gradients *));
+    if (!sums)
+        return ssa_fail(SSA_ENOMEM, "train: out of host memory");
+    for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i))
+        for (int k = 0; k < c->seats[i]->count; k++)
+            sums[n++] = &c->seats[i]->sums[k];
+    ssa_gradients_merge(sums, count, size, ssa_tree_begin(front->micros, c->first, c->end));
+    *sum = sums[0];
+    for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i))
+        if (*sum >= c->seats[i]->sums && *sum < c->seats[i]->sums + c->seats[i]->count)
+            *owner = i;
+    for (int micro = c->first; micro < c->end; micro++)
+        c->losses[micro] = c->seats[c->owner[micro]]->losses[micro];
+    free(sums);
+    return SSA_OK;
+}
+
+/* ---- 2: the update ---- */
+
+static bool compute_alike(const struct ssa_device_info *a, const struct ssa_device_info *b)
+{
+    return a->kind == b->kind && a->gpu_shape == b->gpu_shape && a->units == b->units && !strcmp(a->name, b->name) &&
+           !strcmp(a->platform, b->platform) && !strcmp(a->driver, b->driver);
+}
+
+/* Memory that a thread which was given up may still read is left to it. */
+static void part_with(struct ssa_crew *c, const int *given, float **memory)
+{
+    bool taken = false;
+    for (int i = 0; i < c->pool->count; i++)
+        if (given[i] && c->pool->members[i]->abandoned && !taken) {
+            ssa_member_keep(c->pool->members[i], *memory);
+            taken = true;
+        }
+    if (taken)
+        *memory = NULL;
+}
+
+/* Every seat but `but` gets `memory` with a job. */
+static int give_all(struct ssa_trainer *front, ssa_job job, float **memory, int but, bool unlike_only)
+{
+    struct ssa_crew *c = front->crew;
+    int given[SSA_POOL_MOST] = {0}, err;
+    for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i)) {
+        struct ssa_seat *s = c->seats[i];
+        if (unlike_only && (i == but || compute_alike(&c->pool->members[i]->info, &c->pool->members[but]->info)))
+            continue;
+        s->given = i == but ? NULL : *memory;
+        given[i] = i != but;
+        ssa_member_start(c->pool->members[i], job, s,
+                         s->update > 0 ? ssa_pool_patience(c->pool, s->update) : ssa_pool_first_patience(c->pool));
+    }
+    err = gather(front, NULL);
+    part_with(c, given, memory);
+    return err;
+}
+
+/* Where devices do not compute alike, the first one's parameters are everybody's. */
+static int agree(struct ssa_trainer *front)
+{
+    struct ssa_crew *c = front->crew;
+    int first, err = SSA_OK;
+    while ((first = ssa_crew_next(c, -1)) >= 0) {
+        bool unlike = false;
+        for (int i = ssa_crew_next(c, first); i >= 0; i = ssa_crew_next(c, i))
+            unlike = unlike || !compute_alike(&c->pool->members[i]->info, &c->pool->members[first]->info);
+        if (!unlike)
+            break;
+        ssa_member_start(c->pool->members[first], ssa_seat_read_values, c->seats[first],
+                         ssa_pool_first_patience(c->pool));
+        TRY(gather(front, NULL));
+        if (!ssa_crew_seat(c, first))
+            continue;
+        TRY(give_all(front, ssa_seat_write_values, &c->seats[first]->values, first, true));
+        break;
+    }
+done:
+    return err;
+}
+
+int ssa_crew_together(struct ssa_trainer *front)
+{
+    struct ssa_crew *c = front->crew;
+    struct ssa_gradients *sum;
+    int owner = -1, first, err;
+    for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i))
+        c->seats[i]->trainer->step = front->step; /* of those without a share too: they update */
+    TRY(ssa_suspect_check(front));
+    ssa_shares_plan(front);
+    TRY(compute(front));
+    if (ssa_crew_next(c, -1) < 0)
+        return SSA_OK;
+    TRY(merge(front, &sum, &owner));
+    bool there = c->seats[owner]->holds_root;
+    TRY(give_all(front, ssa_seat_update, &sum->values, there ? owner : -1, false));
+    TRY(agree(front));
+    first = ssa_crew_next(c, -1);
+    if (first < 0)
+        return SSA_OK;
+    c->history[front->step % SSA_LOSSES] = ssa_tree_sum(c->losses, front->micros);
+    c->squares = c->seats[first]->squares;
+    front->step++;
+    front->counted++;
+    c->drained = front->step;
+done:
+    return err;
+}

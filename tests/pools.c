@@ -1,0 +1,157 @@
+#include "pools.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+char pools_events[8192];
+const char *const pools_calls[POOLS_CALLS] = {"launch", "write", "read", "fill", "copy", "finish", "allocate"};
+
+void pools_note(void *cookie, const struct ssa_pool_event *e)
+{
+    static const char *const names[] = {"left_out", "share", "lost", "joined", "rollback"};
+    size_t used = strlen(pools_events);
+    (void)cookie;
+    snprintf(pools_events + used, sizeof pools_events - used, "%s %d@%d %d>%d (%s); ", names[e->change], e->member,
+             e->step, e->before, e->after, e->reason);
+}
+
+struct ssa_pool *pools_hosts(int count, const struct ssa_pool_config *config)
+{
+    struct ssa_pool_config c = config ? *config : (struct ssa_pool_config){0};
+    struct ssa_pool *pool;
+    c.changed = pools_note;
+    *pools_events = 0;
+    OK(ssa_pool_create(&pool, &c));
+    for (int i = 0; i < count; i++) {
+        struct ssa_device *device;
+        OK(ssa_device_open(&device, "cpu"));
+        OK(ssa_pool_add(pool, device));
+    }
+    return pool;
+}
+
+/* ---- spies ---- */
+
+enum { SPIES = 8 };
+static struct spy {
+    struct ssa_device *device;
+    const struct ssa_backend *real;
+    struct ssa_backend table;
+    struct pools_plan plan;
+    int counts[POOLS_CALLS];
+} spies[SPIES];
+
+static struct spy *spy_of(const struct ssa_device *device)
+{
+    for (int i = 0; i < SPIES; i++)
+        if (spies[i].device == device)
+            return &spies[i];
+    return NULL;
+}
+
+/* Whether this call meets its fault; errors and waits happen here. */
+static enum pools_fault meet(struct spy *s, enum pools_call call, int *err)
+{
+    const struct pools_plan *p = &s->plan;
+    int n = ++s->counts[call];
+    bool lasts = p->fault == POOLS_FAIL || p->fault == POOLS_WRONG;
+    *err = SSA_OK;
+    if (p->fault == POOLS_NONE || p->call != call || (lasts ? n < p->at : n != p->at))
+        return POOLS_NONE;
+    if (p->fault == POOLS_HANG)
+        usleep(500000);
+    if (p->fault == POOLS_FAIL)
+        *err = ssa_fail(SSA_EDEVICE, "%s %d fails", pools_calls[call], n);
+    if (p->fault == POOLS_MEMORY)
+        *err = ssa_fail(SSA_ENOMEM, "%s %d: no memory", pools_calls[call], n);
+    return p->fault;
+}
+
+#define MEET(call) \
+    struct spy *s = spy_of(device); \
+    int err; \
+    enum pools_fault fault = meet(s, call, &err); \
+    (void)fault; \
+    if (err) \
+        return err
+
+static int spy_launch(struct ssa_device *device, const struct ssa_launch *l)
+{
+    MEET(POOLS_LAUNCH);
+    return s->real->launch(device, l);
+}
+
+static int spy_write(struct ssa_device *device, struct ssa_tensor t, const void *from, size_t count)
+{
+    MEET(POOLS_WRITE);
+    return s->real->write(device, t, from, count);
+}
+
+static int spy_read(struct ssa_device *device, struct ssa_tensor t, void *to, size_t count)
+{
+    MEET(POOLS_READ);
+    err = s->real->read(device, t, to, count);
+    for (size_t i = 0; i < count && fault == POOLS_WRONG; i++)
+        ((float *)to)[i] *= 1.01f;
+    for (size_t i = 0; i < count && fault == POOLS_NAN; i++)
+        ((float *)to)[i] = NAN;
+    return err;
+}
+
+static int spy_fill(struct ssa_device *device, struct ssa_tensor t, float value, size_t count)
+{
+    MEET(POOLS_FILL);
+    return s->real->fill(device, t, value, count);
+}
+
+static int spy_copy(struct ssa_device *device, struct ssa_tensor to, struct ssa_tensor from, size_t count)
+{
+    MEET(POOLS_COPY);
+    return s->real->copy(device, to, from, count);
+}
+
+static int spy_finish(struct ssa_device *device)
+{
+    MEET(POOLS_FINISH);
+    return s->real->finish(device);
+}
+
+static int spy_allocate(struct ssa_device *device, struct ssa_buffer *b)
+{
+    MEET(POOLS_ALLOCATE);
+    return s->real->allocate(device, b);
+}
+
+void pools_spy(struct ssa_device *device)
+{
+    struct spy *s = spy_of(NULL);
+    ck_assert_ptr_nonnull(s);
+    *s = (struct spy){.device = device, .real = device->backend, .table = *device->backend};
+    s->table.launch = spy_launch;
+    s->table.write = spy_write;
+    s->table.read = spy_read;
+    s->table.fill = spy_fill;
+    s->table.copy = spy_copy;
+    s->table.finish = spy_finish;
+    s->table.allocate = spy_allocate;
+    device->backend = &s->table;
+}
+
+void pools_plan(struct ssa_device *device, struct pools_plan plan)
+{
+    struct spy *s = spy_of(device);
+    s->plan = plan;
+    memset(s->counts, 0, sizeof s->counts);
+}
+
+int pools_count(const struct ssa_device *device, enum pools_call call)
+{
+    return spy_of(device)->counts[call];
+}
+
+void pools_spies_end(void)
+{
+    memset(spies, 0, sizeof spies);
+}

@@ -1,0 +1,36 @@
+/* Pools for tests: several host devices in one, which names do not allow; what happened to them, in words; and devices
+ * that fail on purpose, without OpenCL. */
+#ifndef SSA_TEST_POOLS_H
+#define SSA_TEST_POOLS_H
+
+#include "harness.h"
+#include "pool.h"
+
+extern char pools_events[8192];
+void pools_note(void *cookie, const struct ssa_pool_event *event); /* ssa_pool_config.changed: adds to them */
+/* A pool of `count` host devices; events are forgotten, and noted from now on. */
+struct ssa_pool *pools_hosts(int count, const struct ssa_pool_config *config);
+
+/* Calls of a device's backend, one by one. */
+enum pools_call { POOLS_LAUNCH, POOLS_WRITE, POOLS_READ, POOLS_FILL, POOLS_COPY, POOLS_FINISH, POOLS_ALLOCATE, POOLS_CALLS };
+extern const char *const pools_calls[POOLS_CALLS];
+enum pools_fault {
+    POOLS_NONE,
+    POOLS_FAIL,   /* SSA_EDEVICE, from then on */
+    POOLS_MEMORY, /* SSA_ENOMEM, once */
+    POOLS_HANG,   /* 500 ms, once */
+    POOLS_NAN,    /* what is read is NaN, once */
+    POOLS_WRONG   /* what is read is off by a hundredth, from then on */
+};
+struct pools_plan {
+    enum pools_call call;
+    enum pools_fault fault;
+    int at; /* the n-th call of the kind, from 1 */
+};
+/* Puts a spy between a device and its backend (before it is used); the plan may change while the device is idle. */
+void pools_spy(struct ssa_device *device);
+void pools_plan(struct ssa_device *device, struct pools_plan plan); /* starts counting anew */
+int pools_count(const struct ssa_device *device, enum pools_call call);
+void pools_spies_end(void); /* all spies may be used anew; their devices must be closed */
+
+#endif
