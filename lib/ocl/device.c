@@ -154,14 +154,6 @@ static void ocl_release(struct ssa_device *device, struct ssa_buffer *b)
     clReleaseMemObject(b->memory);
 }
 
-static int ocl_write(struct ssa_device *device, struct ssa_tensor t, const void *source, size_t count)
-{
-    struct ocl_device *d = ocl(device);
-    return ocl_ordered(d, clEnqueueWriteBuffer(d->queue, ocl_memory(t), CL_TRUE, t.offset * 4, count * 4, source, 0,
-                                               NULL, NULL),
-                       "tensor_write: clEnqueueWriteBuffer");
-}
-
 static int ocl_read(struct ssa_device *device, struct ssa_tensor t, void *target, size_t count)
 {
     struct ocl_device *d = ocl(device);
@@ -295,6 +287,7 @@ static void ocl_close(struct ssa_device *device)
     struct ocl_device *d = ocl(device);
     ocl_gemm_forget(d);
     ocl_programs_release(d);
+    ocl_uploads_release(d);
     if (d->absent)
         clReleaseMemObject(d->absent);
     if (d->reads)

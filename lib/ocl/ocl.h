@@ -7,6 +7,14 @@
 
 struct ocl_program;
 
+/* Values on their way to the device; see upload.c. */
+struct ocl_upload {
+    void *values;
+    size_t room; /* bytes */
+    cl_event done;
+};
+enum { OCL_UPLOADS = 4 };
+
 struct ocl_device {
     struct ssa_device base;
     cl_context context;
@@ -20,6 +28,8 @@ struct ocl_device {
     int sub_group;               /* SUB_GROUP of cl/common.h; 0: none */
     cl_mem absent;               /* stands in for absent tensors: some drivers dislike NULL */
     struct ocl_program *programs;
+    struct ocl_upload uploads[OCL_UPLOADS];
+    unsigned upload_count; /* so far: they take turns */
     char identity[1024];         /* all that a built program depends on besides its text; "": none is kept */
     int binaries;                /* of binary.c: whether they are worth keeping, and what one saves in seconds */
     double binary_saves;
@@ -50,6 +60,10 @@ int ocl_identity(struct ssa_device *device, const char *file, char **text);
 void ocl_identify(struct ocl_device *device, cl_platform_id platform); /* sets `identity` */
 cl_program ocl_binary_load(struct ocl_device *device, const char *options, const char *text);
 void ocl_binary_keep(struct ocl_device *device, const char *options, const char *text, cl_program program);
+
+/* upload.c: the backend's `write`. */
+int ocl_write(struct ssa_device *device, struct ssa_tensor tensor, const void *source, size_t count);
+void ocl_uploads_release(struct ocl_device *device);
 
 /* loops.c: sets the device's loop_limit. */
 int ocl_probe_loops(struct ssa_device *device);

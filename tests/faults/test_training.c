@@ -28,6 +28,8 @@ static const struct {
     {"clEnqueueReadBuffer", CL_OUT_OF_RESOURCES, false, "clEnqueueReadBuffer"},
     {"clEnqueueCopyBuffer", CL_OUT_OF_RESOURCES, false, "clEnqueueCopyBuffer"},
     {"clEnqueueNDRangeKernel", CL_OUT_OF_RESOURCES, false, "clEnqueueNDRangeKernel"},
+    {"clFlush", CL_OUT_OF_RESOURCES, false, "clFlush"},
+    {"clWaitForEvents", CL_OUT_OF_RESOURCES, false, "clWaitForEvents"},
     {"clSetKernelArg", CL_OUT_OF_HOST_MEMORY, false, "clSetKernelArg"},
     {"clCreateProgramWithSource", CL_OUT_OF_HOST_MEMORY, true, "clCreateProgramWithSource"},
     {"clBuildProgram", CL_BUILD_PROGRAM_FAILURE, true, "clBuildProgram"},
