@@ -288,7 +288,62 @@ def trouble():
         assert re.search(r"add B2 N48 C32 +call +wrong: the error is", out), out
 
 
-OTHERS = {f.__name__: f for f in (lists, forms, compare, closed, trouble)}
+# ---- several devices ----
+
+def check_pool(rows, ids):
+    """Of one case: a row for each device alone, one for a pool of the first, one for the pool."""
+    assert [r["direction"] for r in rows] == ["single", "pool of one"] + ["single"] * (len(ids) - 1) + ["pool"], rows
+    assert [r["device_id"] for r in rows] == [ids[0], *ids, "pool"], rows
+    for row in rows:
+        assert row["schema"] == 1 and row["suite"] == "pool" and row["status"] == "ok", row
+        assert 0 <= row["error"] <= row["tolerance"] and row["busy"] > 0 and len(row["samples"]) == 3, row
+        assert math.isclose(row["tokens_per_second"] * row["seconds"], tokens_of(row), rel_tol=1e-5), row
+        assert row["direction"] == "single" or row["backend"] == "pool", row
+    singles, one, pool = [rows[0], *rows[2:-1]], rows[1], rows[-1]
+    efficiency = sorted(1 / pool["samples"][i] / sum(1 / r["samples"][i] for r in singles) for i in range(3))
+    assert math.isclose(pool["efficiency"], efficiency[1], rel_tol=1e-5), (pool["efficiency"], efficiency)
+    overhead = sorted(one["samples"][i] / singles[0]["samples"][i] - 1 for i in range(3))
+    assert math.isclose(one["overhead"], overhead[1], rel_tol=1e-4, abs_tol=1e-6), (one["overhead"], overhead)
+    assert pool["efficiency_q1"] <= pool["efficiency"] <= pool["efficiency_q3"]
+    assert pool["efficiency_without_pool"] > 0 and "efficiency" in pool["note"]
+    assert [m["id"] for m in pool["members"]] == ids and not any(m["lost"] for m in pool["members"]), pool
+    if pool["case"].startswith("train"):
+        assert sum(m["share"] for m in pool["members"]) == 16, pool["members"]
+
+
+def tokens_of(row):
+    passes = 20 if row["case"].startswith("ensemble") else 1
+    return row["shape"]["batch"] * row["shape"]["length"] * passes
+
+
+def pool():
+    words = ("pool", "--quick", "--reps", "3", "--json", "--device")
+    sets = [("cpu", ["cpu"], {})]
+    two = {"OCL_ICD_VENDORS": "libpocl.so.2", "POCL_DEVICES": "basic basic"}
+    if subprocess.run([PROGRAM, "peak", "--list", "--device", "opencl:0:1"], stdout=subprocess.DEVNULL, check=False,
+                      stderr=subprocess.DEVNULL, env=dict(os.environ, **two)).returncode == 0:
+        sets.append(("opencl:0:0,opencl:0:1", ["opencl:0:0", "opencl:0:1"], two))
+        sets.append(("opencl:0:1,cpu", ["opencl:0:1", "cpu"], dict(two, SSACL_THREADS="1")))
+    else:
+        print("two devices: skipped, there is no PoCL")
+    for names, ids, env in sets:
+        rows = rows_of(run(*words, names, env=env)[0])
+        half = len(rows) // 2
+        check_pool(rows[:half], ids)
+        check_pool(rows[half:], ids)
+        print("pool of %s: %d rows" % (names, len(rows)))
+    assert len(rows_of(run(*words, "cpu", "--filter", "train")[0])) == 3
+    assert run("pool", "--list", "--filter", "ensemble")[0].startswith("pool\tensemble of 20 unbiased k=128 L6 C256")
+    table = run("pool", "--quick", "--reps", "3", "--device", "cpu", "--filter", "train")[0]
+    assert "pool of 1 (ssacl), pool" in table and "efficiency" in table, table
+    for arguments, why in ((("--device", "cpu,cpu"), "listed twice"), (("--device", "cpu,teapot"), "no device"),
+                           (("--filter", "nothing"), "no case fits")):
+        out, err = run("pool", "--quick", *arguments, code=1)
+        assert why in err, err
+    assert "multiple of --micro-batch" in run("pool", "--micro-batch", "3", code=2)[1]
+
+
+OTHERS = {f.__name__: f for f in (lists, forms, compare, closed, trouble, pool)}
 
 if __name__ == "__main__":
     OTHERS[sys.argv[2]]() if sys.argv[2] in OTHERS else suite(sys.argv[2])

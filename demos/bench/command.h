@@ -10,6 +10,7 @@ int run_main(int argc, char **argv); /* the suites: the whole line, since their 
 int compare_main(int argc, char **argv);
 int show_main(int argc, char **argv);
 int tune_main(int argc, char **argv);
+int pool_main(int argc, char **argv);
 
 /* `ssacl-bench --compare A B` */
 int compare_words(const struct arg_list *files, const struct output_options *options);

@@ -11,6 +11,7 @@ static const struct command {
     int (*main)(int argc, char **argv);
 } commands[] = {
     {"tune", tune_main},
+    {"pool", pool_main},
     {"run", run_main}, /* `ssacl-bench run gemm` is `ssacl-bench gemm` */
     {"compare", compare_main},
     {"show", show_main},

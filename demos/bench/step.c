@@ -1,5 +1,6 @@
 /* Whole training steps of a GPT: forward, backward, clipping and AdamW, through the trainer. */
 #include "bench.h"
+#include "gpt.h"
 #include "reference_model.h"
 
 #include "progress.h"
@@ -12,37 +13,22 @@
 
 enum { CHECKED_POSITIONS = 24, MAX_LAYERS = 64, MANY_STEPS = 1 << 20 };
 
-static const struct {
-    const char *name;
-    struct ssa_pattern pattern;
-    bool quick, closed;
-} kinds[] = {
-    {"dense", {.kind = SSA_DENSE}, true, true},
-    /* Position 0 is always kept, so that no query needs its own key: what the programs compared with do. */
-    {"unbiased", {.kind = SSA_UNBIASED, .ratio = 0.25f, .no_own_key = 1, .keep_first = 1}, true, true},
-    {"unbiased", {.kind = SSA_UNBIASED, .ratio = 0.125f, .no_own_key = 1, .keep_first = 1}, false, false},
-    {"local look-back", {.kind = SSA_LOCAL, .ratio = 0.25f, .look_back = 1}, true, false},
-};
-enum { KINDS = sizeof kinds / sizeof *kinds };
+/* Which of gpt_kinds[] also belong to that set. */
+static const bool quick_kinds[GPT_KINDS] = {true, true, false, true}, closed_kinds[GPT_KINDS] = {true, true};
 
 enum { LAYERS, WIDTH, HEADS, LENGTH, BATCH };
 static const char *const fields[] = {"layers", "width", "heads", "length", "batch", NULL};
 static const double tolerance = 1e-3; /* of a loss, and of a difference quotient of many */
 
-struct size {
-    int layers, width, heads, length, batch;
-};
-
 struct state {
     const struct bench *bench;
-    struct size s;
+    struct gpt s;
     int kind;
     struct ssa_device *device;
     struct ssa_model *model;
     struct ssa_trainer *trainer;
     struct ssa_plan plan;
-    unsigned char *text;
-    size_t text_size;
+    struct ssa_data data;
 };
 
 static int step(void *context)
@@ -50,44 +36,26 @@ static int step(void *context)
     return ssa_trainer_step(((struct state *)context)->trainer);
 }
 
-static int make_data(struct state *c)
-{
-    c->text_size = 64 * (size_t)c->s.length * (size_t)c->s.batch;
-    c->text = malloc(c->text_size);
-    uint64_t s = 1;
-    for (size_t i = 0; c->text && i < c->text_size; i++) {
-        s = s * 6364136223846793005u + 1442695040888963407u;
-        c->text[i] = (unsigned char)(s >> 56);
-    }
-    return c->text ? SSA_OK : bench_out_of_memory();
-}
-
-static struct ssa_model_config model_config(const struct size *s)
-{
-    return (struct ssa_model_config){.layers = s->layers, .heads = s->heads, .width = s->width,
-                                     .hidden = 4 * s->width, .vocabulary = 256, .length = s->length,
-                                     .positions = SSA_POSITIONS_LEARNED, .untied = 1,
-                                     .activation = SSA_ACT_GELU_TANH};
-}
-
 static int create(struct state *c)
 {
-    const struct ssa_model_config config = model_config(&c->s);
+    const struct ssa_model_config config = gpt_config(&c->s);
     const struct ssa_model_limits limits = {.batch = c->s.batch, .training = 1};
-    const struct ssa_stage stage = {.pattern = kinds[c->kind].pattern, .steps = MANY_STEPS, .lr = 3e-4f};
+    const struct ssa_stage stage = {.pattern = gpt_kinds[c->kind].pattern, .steps = MANY_STEPS, .lr = 3e-4f};
     const struct ssa_train_config training = {.seed = 1, .stages = &stage, .stage_count = 1};
-    int err = make_data(c);
-    if (err || (err = ssa_model_create(&c->model, c->device, &config, &limits)))
+    int err;
+    c->data = gpt_text(&c->s);
+    if (!c->data.count)
+        return bench_out_of_memory();
+    if ((err = ssa_model_create(&c->model, c->device, &config, &limits)))
         return err;
-    const struct ssa_data data = {.items = c->text, .count = c->text_size};
-    return ssa_trainer_create(&c->trainer, c->model, &training, &data);
+    return ssa_trainer_create(&c->trainer, c->model, &training, &c->data);
 }
 
 /* One draw for all layers is enough to check them. */
 static int check(struct state *c, double *error)
 {
     const struct ssa_plan *plans[MAX_LAYERS];
-    const struct ssa_pattern *pattern = &kinds[c->kind].pattern;
+    const struct ssa_pattern *pattern = &gpt_kinds[c->kind].pattern;
     struct ssa_sample how;
     if (pattern->kind == SSA_DENSE)
         return check_model(c->model, NULL, CHECKED_POSITIONS, error);
@@ -153,25 +121,11 @@ static int split(struct state *c, struct result *r)
 
 /* ---- a case ---- */
 
-/* As programs usually count: 6 a matrix parameter and token, 12 N k C a layer in attention, half of it as causal. */
-static double operations(const struct size *s, double ratio)
-{
-    double width = s->width, tokens = (double)s->length * s->batch;
-    double matrices = s->layers * 12 * width * width + 256 * width;
-    return 6 * matrices * tokens + 6 * s->layers * tokens * width * s->length * ratio;
-}
-
-static double ratio_of(int kind)
-{
-    double ratio = kinds[kind].pattern.ratio;
-    return ratio > 0 ? ratio : 1;
-}
-
 /* Checked first: its passes change no parameter. */
 static int run_state(struct state *c, const struct bench_case *of)
 {
-    struct result r = {.direction = "step", .tolerance = tolerance, .flops = operations(&c->s, ratio_of(c->kind)),
-                       .flops_dense = operations(&c->s, 1), .tokens = (double)c->s.length * c->s.batch};
+    struct result r = {.direction = "step", .tolerance = tolerance, .flops = gpt_operations(&c->s, gpt_ratio(c->kind)),
+                       .flops_dense = gpt_operations(&c->s, 1), .tokens = (double)c->s.length * c->s.batch};
     size_t base;
     int err;
     ssa_device_memory(c->device, &base, NULL);
@@ -182,8 +136,8 @@ static int run_state(struct state *c, const struct bench_case *of)
         return err;
     r.held = bench_peak_bytes(c->device, base);
     result_path(&r, c->device, "linear_fwd"); /* where most of the time goes */
-    r.plan = json_pack("{ss si sb}", "kind", kinds[c->kind].name, "keys",
-                       (int)(ratio_of(c->kind) * c->s.length), "causal", 1);
+    r.plan = json_pack("{ss si sb}", "kind", gpt_kinds[c->kind].name, "keys",
+                       (int)(gpt_ratio(c->kind) * c->s.length), "causal", 1);
     emit(c->bench, &step_suite, of, &r);
     return SSA_OK;
 }
@@ -199,15 +153,15 @@ static int run(const struct bench *b, const struct bench_case *of)
     ssa_model_destroy(c.model);
     ssa_plan_finish(&c.plan);
     ssa_device_close(c.device);
-    free(c.text);
+    free((void *)c.data.items);
     return err;
 }
 
 /* ---- the list ---- */
 
-static int add(struct case_list *list, const struct size *s, int kind)
+static int add(struct case_list *list, const struct gpt *s, int kind)
 {
-    const struct ssa_model_config config = model_config(s);
+    const struct ssa_model_config config = gpt_config(s);
     const struct ssa_model_limits limits = {.batch = s->batch, .training = 1};
     struct ssa_memory memory;
     int err = ssa_model_memory(&config, &limits, &memory);
@@ -215,22 +169,22 @@ static int add(struct case_list *list, const struct size *s, int kind)
         return err;
     double moments = 2.0 * (double)memory.parameters; /* the trainer's */
     struct bench_case c = {.fields = fields, .shape = {s->layers, s->width, s->heads, s->length, s->batch},
-                           .kind = kind, .directions = "step", .flops = operations(s, ratio_of(kind)),
+                           .kind = kind, .directions = "step", .flops = gpt_operations(s, gpt_ratio(kind)),
                            .memory = (double)memory.total + moments,
                            .check_flops = 6.0 * CHECKED_POSITIONS * s->layers * 12 * s->width * s->width};
-    snprintf(c.name, sizeof c.name, "%s k=%d L%d C%d H%d N%d B%d", kinds[kind].name,
-             (int)(ratio_of(kind) * s->length), s->layers, s->width, s->heads, s->length, s->batch);
+    snprintf(c.name, sizeof c.name, "%s k=%d L%d C%d H%d N%d B%d", gpt_kinds[kind].name,
+             (int)(gpt_ratio(kind) * s->length), s->layers, s->width, s->heads, s->length, s->batch);
     return case_add(list, &c);
 }
 
 static int list(const struct bench *b, struct case_list *list)
 {
-    static const struct size full[] = {{6, 256, 8, 512, 8}, {6, 256, 8, 2048, 4}}, quick[] = {{2, 64, 2, 128, 2}};
-    const struct size *sizes = b->quick ? quick : full;
+    static const struct gpt full[] = {{6, 256, 8, 512, 8}, {6, 256, 8, 2048, 4}}, quick[] = {{2, 64, 2, 128, 2}};
+    const struct gpt *sizes = b->quick ? quick : full;
     int err = SSA_OK;
     for (int i = 0; i < (b->quick || b->closed ? 1 : 2); i++)
-        for (int k = 0; k < KINDS && !err; k++)
-            if ((!b->quick || kinds[k].quick) && (!b->closed || kinds[k].closed))
+        for (int k = 0; k < GPT_KINDS && !err; k++)
+            if ((!b->quick || quick_kinds[k]) && (!b->closed || closed_kinds[k]))
                 err = add(list, &sizes[i], k);
     return err;
 }

@@ -1,0 +1,443 @@
+#include "pool.h"
+
+#include "output.h"
+#include "statistics.h"
+
+#include "progress.h"
+#include "say.h"
+
+#include <ssacl/pool.h>
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MOST_DEVICES = 16, MANY_STEPS = 1 << 20, WARM_UP = 4 };
+enum { TRAIN, ENSEMBLE };
+enum { LAYERS, WIDTH, HEADS, LENGTH, BATCH };
+static const char *const fields[] = {"layers", "width", "heads", "length", "batch", NULL};
+static const double tolerance = 1e-3; /* of a loss, relative */
+
+const struct suite pool_suite = {"pool", 5, NULL, NULL};
+
+/* Who does the work: a bare device, or a pool. */
+struct side {
+    struct ssa_device *device;
+    struct ssa_pool *pool;
+    struct ssa_device_info info;
+    struct ssa_model *model;
+    struct ssa_trainer *trainer;
+    double loss;         /* of the first call */
+    double busy, wall;   /* processor and other seconds of all samples */
+    struct timing time;
+};
+
+struct state {
+    const struct bench *bench;
+    const struct pool_options *o;
+    int kind; /* TRAIN, ENSEMBLE */
+    struct ssa_data data;
+    struct side singles[MOST_DEVICES], one, pool;
+    int count;           /* of singles */
+    double at_once[MAX_REPS]; /* of all singles together, calls a second */
+    int calls;
+};
+
+/* ---- the work ---- */
+
+static int train(struct side *s, double *loss)
+{
+    float last = 0;
+    int err = ssa_trainer_step(s->trainer);
+    err = err ? err : ssa_trainer_losses(s->trainer, 1, &last, NULL); /* waits */
+    *loss = last;
+    return err;
+}
+
+static int evaluate(const struct state *c, struct side *s, double *loss)
+{
+    struct ssa_evaluation how = {.pattern = &gpt_kinds[GPT_UNBIASED].pattern, .passes = c->o->passes,
+                                 .windows = (size_t)c->o->windows, .seed = 1};
+    struct ssa_scores scores = {0};
+    int err = ssa_evaluate(s->model, &c->data, &how, &scores, NULL, NULL);
+    *loss = scores.loss;
+    return err;
+}
+
+static int work(const struct state *c, struct side *s, double *loss)
+{
+    return c->kind == TRAIN ? train(s, loss) : evaluate(c, s, loss);
+}
+
+static double busy_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Seconds of a call. */
+static int sample(const struct state *c, struct side *s, double *seconds)
+{
+    double loss, start = now_seconds(), busy = busy_seconds();
+    int err = SSA_OK;
+    for (int i = 0; i < c->calls && !err; i++)
+        err = work(c, s, &loss);
+    double wall = now_seconds() - start;
+    s->busy += busy_seconds() - busy;
+    s->wall += wall;
+    *seconds = wall / c->calls;
+    return err;
+}
+
+/* ---- all devices at once, each for itself ---- */
+
+struct crowd {
+    const struct state *c;
+    pthread_mutex_t lock;
+    int done; /* who has done a sample */
+};
+struct worker {
+    struct crowd *crowd;
+    struct side *side;
+    pthread_t thread;
+    double rate;
+    int err;
+};
+
+static bool all_done(struct crowd *w, bool first)
+{
+    pthread_mutex_lock(&w->lock);
+    w->done += first;
+    bool all = w->done == w->c->count;
+    pthread_mutex_unlock(&w->lock);
+    return all;
+}
+
+/* Goes on until the slowest has done its share, so that nobody is measured with less company. */
+static void *work_along(void *argument)
+{
+    struct worker *w = argument;
+    const struct state *c = w->crowd->c;
+    double loss, start = now_seconds();
+    int calls = 0;
+    do
+        w->err = work(c, w->side, &loss);
+    while (!w->err && (++calls < c->calls || !all_done(w->crowd, calls == c->calls)));
+    if (w->err)
+        all_done(w->crowd, calls < c->calls);
+    w->rate = calls / (now_seconds() - start);
+    return NULL;
+}
+
+static int sample_at_once(struct state *c, double *rate)
+{
+    struct crowd crowd = {.c = c, .lock = PTHREAD_MUTEX_INITIALIZER};
+    struct worker workers[MOST_DEVICES];
+    int started = 0, err = SSA_OK;
+    *rate = 0;
+    for (; started < c->count; started++) {
+        workers[started] = (struct worker){.crowd = &crowd, .side = &c->singles[started]};
+        if (pthread_create(&workers[started].thread, NULL, work_along, &workers[started])) {
+            all_done(&crowd, true);
+            err = SSA_ENOMEM;
+            break;
+        }
+    }
+    for (int i = 0; i < started; i++) {
+        pthread_join(workers[i].thread, NULL);
+        *rate += workers[i].rate;
+        err = workers[i].err ? workers[i].err : err;
+    }
+    return err;
+}
+
+/* ---- sides ---- */
+
+static int create(const struct state *c, struct side *s)
+{
+    const struct pool_options *o = c->o;
+    const struct ssa_model_config config = gpt_config(&o->model);
+    const struct ssa_model_limits limits = {.batch = o->micro_batch, .training = c->kind == TRAIN};
+    const struct ssa_stage stage = {.pattern = gpt_kinds[o->kind].pattern, .steps = MANY_STEPS, .lr = 3e-4f};
+    const struct ssa_train_config training = {.seed = 1, .stages = &stage, .stage_count = 1,
+                                              .batch = o->model.batch};
+    int err = s->pool ? ssa_pool_model_create(&s->model, s->pool, &config, &limits)
+                      : ssa_model_create(&s->model, s->device, &config, &limits);
+    if (err || c->kind != TRAIN)
+        return err;
+    return ssa_trainer_create(&s->trainer, s->model, &training, &c->data);
+}
+
+static int add_single(struct state *c, const struct ssa_device_info *info)
+{
+    struct side *s = &c->singles[c->count++];
+    s->info = *info;
+    int err = ssa_device_open(&s->device, info->id);
+    return err ? err : create(c, s);
+}
+
+static int open_pool(struct state *c, struct side *s, const char *names)
+{
+    int err = ssa_pool_open(&s->pool, names, NULL);
+    return err ? err : create(c, s);
+}
+
+/* The devices of the pool, each by itself too; those that the model does not fit are in neither. */
+static int open_sides(struct state *c)
+{
+    struct ssa_pool_member m;
+    int err = open_pool(c, &c->pool, c->o->devices), units = 0;
+    for (int i = 0; i < (err ? 0 : ssa_pool_count(c->pool.pool)) && !err; i++) {
+        if ((err = ssa_pool_get_member(c->pool.pool, i, &m)))
+            return err;
+        if (m.lost)
+            say_note("%s is left out: %s", m.info.id, m.reason);
+        else if (c->count == MOST_DEVICES)
+            say_note("%s is left out: more than %d devices", m.info.id, MOST_DEVICES);
+        else if (!(err = add_single(c, &m.info)))
+            units += m.info.units;
+    }
+    if (err || (err = open_pool(c, &c->one, c->singles[0].info.id)))
+        return err;
+    c->one.info = c->singles[0].info;
+    c->pool.info = (struct ssa_device_info){.units = units, .id = "pool", .platform = "ssacl"};
+    snprintf(c->pool.info.name, sizeof c->pool.info.name, "pool of %d", c->count);
+    return SSA_OK;
+}
+
+static void close_side(struct side *s)
+{
+    ssa_trainer_destroy(s->trainer);
+    ssa_model_destroy(s->model);
+    ssa_pool_close(s->pool);
+    ssa_device_close(s->device);
+}
+
+/* ---- measuring ---- */
+
+/* The first call builds kernels; what it computes must be what the first device computes. */
+static int warm_up(struct state *c, struct side *s, int calls)
+{
+    double start = now_seconds(), loss;
+    int err = work(c, s, &s->loss);
+    s->time.first = now_seconds() - start;
+    for (int i = 1; i < calls && !err; i++)
+        err = work(c, s, &loss);
+    return err;
+}
+
+static int warm_up_all(struct state *c)
+{
+    double seconds = 0;
+    int err = SSA_OK;
+    for (int i = 0; i < c->count && !err; i++)
+        err = warm_up(c, &c->singles[i], 1);
+    if (err || (err = warm_up(c, &c->one, 1)) || (err = warm_up(c, &c->pool, WARM_UP)))
+        return err;
+    c->calls = 1;
+    if ((err = sample(c, &c->pool, &seconds)))
+        return err;
+    double shortest = c->bench->quick ? 0.02 : 0.5; /* of a sample */
+    c->calls = seconds < shortest ? (int)(shortest / seconds) + 1 : 1;
+    c->pool.busy = c->pool.wall = 0;
+    return SSA_OK;
+}
+
+static int round_of_all(struct state *c, int round)
+{
+    int err = SSA_OK;
+    for (int i = 0; i < c->count && !err; i++)
+        err = sample(c, &c->singles[i], &c->singles[i].time.samples[round]);
+    if (err || (err = sample(c, &c->one, &c->one.time.samples[round])) ||
+        (err = sample_at_once(c, &c->at_once[round])))
+        return err;
+    return sample(c, &c->pool, &c->pool.time.samples[round]);
+}
+
+static void summarise(struct side *s, int rounds, int calls)
+{
+    s->time.count = rounds;
+    s->time.calls = calls;
+    s->time.busy = s->busy / (s->wall * s->info.units);
+    s->time.processor_seconds = s->busy / (rounds * calls);
+    timing_summarise(&s->time);
+}
+
+static int measure_all(struct state *c)
+{
+    double begin = now_seconds();
+    int rounds = 0, err = SSA_OK;
+    if ((err = warm_up_all(c)))
+        return err;
+    while (rounds < c->bench->reps && !bench_stopped && !err &&
+           (rounds < 3 || !(c->bench->seconds > 0) || now_seconds() - begin < c->bench->seconds)) {
+        progress_update(rounds, -1, "round %d of %d", rounds + 1, c->bench->reps);
+        err = round_of_all(c, rounds);
+        rounds += !err;
+    }
+    if (err || !rounds)
+        return err ? err : SSA_ESTOPPED;
+    for (int i = 0; i < c->count; i++)
+        summarise(&c->singles[i], rounds, c->calls);
+    summarise(&c->one, rounds, c->calls);
+    summarise(&c->pool, rounds, c->calls);
+    return SSA_OK;
+}
+
+/* ---- rows ---- */
+
+static double singles_rate(const struct state *c, int round)
+{
+    double rate = 0;
+    for (int i = 0; i < c->count; i++)
+        rate += 1 / c->singles[i].time.samples[round];
+    return rate;
+}
+
+/* Of a figure that each round has. */
+static double spread(const double *values, int count, double *low, double *high)
+{
+    double sorted[MAX_REPS];
+    sort_samples(sorted, values, count);
+    *low = quantile(sorted, count, 0.25);
+    *high = quantile(sorted, count, 0.75);
+    return quantile(sorted, count, 0.5);
+}
+
+static void add_figure(struct result *r, const char *name, const char *words, const double *values, int count)
+{
+    char key[64];
+    double low, high, median = spread(values, count, &low, &high);
+    size_t used = strlen(r->note);
+    r->more = r->more ? r->more : json_object();
+    json_object_set_new(r->more, name, json_real(median));
+    snprintf(key, sizeof key, "%s_q1", name);
+    json_object_set_new(r->more, key, json_real(low));
+    snprintf(key, sizeof key, "%s_q3", name);
+    json_object_set_new(r->more, key, json_real(high));
+    snprintf(r->note + used, sizeof r->note - used, "%s%s %.3f (%.3f to %.3f)", used ? ", " : "", words, median, low,
+             high);
+}
+
+static json_t *members_json(const struct state *c)
+{
+    json_t *list = json_array();
+    struct ssa_pool_member m;
+    for (int i = 0; i < ssa_pool_count(c->pool.pool); i++)
+        if (ssa_pool_get_member(c->pool.pool, i, &m) == SSA_OK)
+            json_array_append_new(list, json_pack("{ss ss si sf sb}", "id", m.info.id, "name", m.info.name, "share",
+                                                  m.share, "rate", m.rate, "lost", m.lost));
+    return list;
+}
+
+static double tokens_of(const struct state *c)
+{
+    double tokens = (double)c->o->model.length * (c->kind == TRAIN ? c->o->model.batch : c->o->windows);
+    return c->kind == TRAIN ? tokens : tokens * c->o->passes;
+}
+
+/* An evaluation is a forward pass: a third of the operations. */
+static double flops_of(const struct state *c, double ratio)
+{
+    struct gpt g = c->o->model;
+    g.batch = c->kind == TRAIN ? g.batch : c->o->windows;
+    return c->kind == TRAIN ? gpt_operations(&g, ratio) : gpt_operations(&g, ratio) / 3 * c->o->passes;
+}
+
+static void emit_side(struct state *c, const struct bench_case *of, struct side *s, struct result *r)
+{
+    const struct bench *b = c->bench;
+    int kind = c->kind == TRAIN ? c->o->kind : GPT_UNBIASED;
+    r->time = s->time;
+    r->error = fabs(s->loss - c->singles[0].loss) / fabs(c->singles[0].loss);
+    r->tolerance = tolerance;
+    r->tokens = tokens_of(c);
+    r->flops = flops_of(c, gpt_ratio(kind));
+    r->flops_dense = flops_of(c, 1);
+    r->plan = json_pack("{ss si sb}", "kind", gpt_kinds[kind].name, "keys",
+                        (int)(gpt_ratio(kind) * c->o->model.length), "causal", 1);
+    if (s->device) {
+        size_t peak;
+        ssa_device_memory(s->device, NULL, &peak);
+        r->held = (double)peak;
+        result_path(r, s->device, "linear_fwd");
+    }
+    output_use_device(b->output, &s->info);
+    if (!s->device) {
+        json_object_set_new(b->output->device, "backend", json_string("pool"));
+        json_object_set_new(b->output->device, "device_kind", json_string("pool"));
+    }
+    emit(b, &pool_suite, of, r);
+}
+
+static void emit_one(struct state *c, const struct bench_case *of)
+{
+    struct result r = {.direction = "pool of one"};
+    double overhead[MAX_REPS];
+    for (int i = 0; i < c->one.time.count; i++)
+        overhead[i] = c->one.time.samples[i] / c->singles[0].time.samples[i] - 1;
+    add_figure(&r, "overhead", "time over the bare device's: ", overhead, c->one.time.count);
+    emit_side(c, of, &c->one, &r);
+}
+
+static void emit_pool(struct state *c, const struct bench_case *of)
+{
+    struct result r = {.direction = "pool"};
+    double efficiency[MAX_REPS], crowded[MAX_REPS];
+    int rounds = c->pool.time.count;
+    for (int i = 0; i < rounds; i++) {
+        efficiency[i] = 1 / c->pool.time.samples[i] / singles_rate(c, i);
+        crowded[i] = c->at_once[i] / singles_rate(c, i);
+    }
+    add_figure(&r, "efficiency", "efficiency", efficiency, rounds);
+    add_figure(&r, "efficiency_without_pool", "at once without a pool", crowded, rounds);
+    json_object_set_new(r.more, "members", members_json(c));
+    emit_side(c, of, &c->pool, &r);
+}
+
+int pool_run(const struct bench *b, const struct pool_options *o, const struct bench_case *of)
+{
+    static struct state c;
+    c = (struct state){.bench = b, .o = o, .kind = of->kind, .data = gpt_text(&o->model)};
+    int err = c.data.count ? open_sides(&c) : bench_out_of_memory();
+    err = err ? err : measure_all(&c);
+    for (int i = 0; i < c.count && !err; i++) {
+        struct result r = {.direction = "single"};
+        snprintf(r.note, sizeof r.note, "%.0f tokens/s", tokens_of(&c) / c.singles[i].time.median);
+        emit_side(&c, of, &c.singles[i], &r);
+        if (i == 0)
+            emit_one(&c, of);
+    }
+    if (!err)
+        emit_pool(&c, of);
+    close_side(&c.pool);
+    close_side(&c.one);
+    for (int i = 0; i < c.count; i++)
+        close_side(&c.singles[i]);
+    free((void *)c.data.items);
+    return err;
+}
+
+int pool_list(const struct pool_options *o, struct case_list *list)
+{
+    const struct gpt *g = &o->model;
+    struct bench_case c = {.fields = fields, .shape = {g->layers, g->width, g->heads, g->length, g->batch},
+                           .directions = "single|pool of one|pool"};
+    int err;
+    c.kind = TRAIN;
+    snprintf(c.name, sizeof c.name, "train %s k=%d L%d C%d H%d N%d B%d in %d", gpt_kinds[o->kind].name,
+             (int)(gpt_ratio(o->kind) * g->length), g->layers, g->width, g->heads, g->length, g->batch,
+             (g->batch + o->micro_batch - 1) / o->micro_batch);
+    if ((err = case_add(list, &c)))
+        return err;
+    c.kind = ENSEMBLE;
+    c.shape[BATCH] = o->windows;
+    snprintf(c.name, sizeof c.name, "ensemble of %d %s k=%d L%d C%d H%d N%d W%d", o->passes,
+             gpt_kinds[GPT_UNBIASED].name, (int)(gpt_ratio(GPT_UNBIASED) * g->length), g->layers, g->width, g->heads,
+             g->length, o->windows);
+    return case_add(list, &c);
+}
