@@ -155,7 +155,10 @@ struct ssa_evaluation {
     const volatile int *stop;
     void (*progress)(void *cookie, double done); /**< share done, 0..1 */
     void *cookie;
-    size_t reserved[3];
+    double tolerance;        /**< nats a token: no more passes once ssa_scores.unsettled is at most that; 0: all are run.
+                                  At least 4 are. Takes 8 bytes of host memory a token, as every ensemble does, and 16
+                                  a batch and pass asked for */
+    size_t reserved[2];
 };
 
 /** Losses in nats a token. For bytes, bits per byte are loss/ln 2. */
@@ -165,12 +168,18 @@ struct ssa_scores {
     double single_spread; /**< their standard deviation; 0 for one pass */
     size_t tokens;        /**< predicted */
     double seconds;
+    /* Set only where a tolerance was given: */
+    int passes;           /**< that were run */
+    double unsettled;     /**< how far `loss` may still be from that of ever so many passes: what the last doubling of
+                               the passes gained, scaled to what is to come as 1/M, plus the standard error of
+                               `single`. Infinite for fewer than 4 passes, 0 for dense */
 };
 
 /** Mean loss over windows of the model's length (the tail, shorter, included), each token predicted once. With M
  *  passes: the passes' probabilities of each token are averaged in log space, log(1/M sum_m p_m).
  *  @param ensemble NULL, or M values: ensemble[m-1] is the loss of the first m passes' ensemble
- *  @param singles  NULL, or M values: the loss of each pass alone
+ *  @param singles  NULL, or M values: the loss of each pass alone. Passes that were not run (dense; tolerance) repeat
+ *                  the last
  *  SSA_ESTOPPED if stopped. Any model of the device serves, made for training or not. */
 SSA_API int ssa_evaluate(struct ssa_model *model, const struct ssa_data *data, const struct ssa_evaluation *how,
                          struct ssa_scores *scores, double *ensemble, double *singles);

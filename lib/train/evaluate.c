@@ -1,215 +1,378 @@
-/* Evaluation on held-out data, alone or as a self-ensemble of sampled passes. */
-#include "internal.h"
+/* Evaluation on held-out data, alone or as a self-ensemble of sampled passes.
+ *
+ * It is cut into units: a pass over a batch of windows, numbered pass after pass. Whoever is free takes the next
+ * (units.h), and the losses are added in a fixed order (ensemble.h). */
+#include "evaluate.h"
 #include "../impl.h"
+#include "../model/group.h"
+#include "../model/internal.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { MAX_PASSES = 1000 };
 
-struct evaluator {
-    struct ssa_model *model;
-    const struct ssa_model_config *config;
-    const struct ssa_data *data;
-    const struct ssa_evaluation *how;
-    int batch, passes;
-    size_t stride;          /* from a window's start to the next's */
-    size_t windows, chosen; /* in the data, evaluated */
-    struct ssa_plan_queue *queue;
-    const struct ssa_plan **plans;
-    int32_t *tokens, *targets;
-    float *losses;
-    double *log_sum;            /* a position each: log sum of the passes' probabilities */
-    double *ensemble, *singles; /* sums, a pass each */
-    size_t counted;
+/* ---- windows ---- */
+
+/* What window number `w` of the chosen predicts: `known` tokens from `start` on but for the first `context`, which the
+ * window before has predicted. Past the last window, nothing. */
+struct window {
+    size_t start, known, context;
 };
-
-static double now(void)
+static struct window window_at(const struct ssa_evaluator *e, size_t w)
 {
-    struct timespec t;
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* Draw `step` of the queue is pass step % passes of batch step / passes. It is numbered such that the first m of M
- * passes are the same for every M. */
-static int plan_settings(void *cookie, uint64_t step, int index, struct ssa_sample *how)
-{
-    const struct evaluator *e = cookie;
-    uint64_t passes = (uint64_t)e->passes, batch = step / passes;
-    int err = ssa_pattern_sample(e->how->pattern, index, e->config->layers, e->config->length, e->batch, how);
-    how->seed = e->how->seed;
-    how->step = batch << 10 | step % passes;
-    how->first_example = 0;
-    return err;
-}
-
-static int prepare(struct evaluator *e)
-{
-    size_t length = (size_t)e->config->length, rows = (size_t)e->batch * length, predicted = e->data->count - 1;
-    int err = SSA_OK;
-    e->stride = e->how->stride ? e->how->stride : length;
-    e->windows = 1 + (predicted > length ? (predicted - length + e->stride - 1) / e->stride : 0);
-    e->chosen = e->how->windows && e->how->windows < e->windows ? e->how->windows : e->windows;
-    e->tokens = malloc(rows * sizeof *e->tokens);
-    e->targets = malloc(rows * sizeof *e->targets);
-    e->losses = malloc(rows * sizeof *e->losses);
-    e->log_sum = malloc(rows * sizeof *e->log_sum);
-    e->plans = calloc((size_t)e->config->layers, sizeof *e->plans);
-    e->ensemble = calloc((size_t)e->passes, sizeof *e->ensemble);
-    e->singles = calloc((size_t)e->passes, sizeof *e->singles);
-    if (!e->tokens || !e->targets || !e->losses || !e->log_sum || !e->plans || !e->ensemble || !e->singles)
-        return ssa_fail(SSA_ENOMEM, "evaluate: out of host memory");
-    if (e->how->pattern && ssa_pattern_samples(e->how->pattern, e->config->layers, e->config->length))
-        TRY(ssa_plan_queue_create(&e->queue, e->config->layers, plan_settings, e));
-    else
-        e->passes = 1; /* dense passes are all the same */
-done:
-    return err;
-}
-
-static void finish(struct evaluator *e)
-{
-    ssa_plan_queue_destroy(e->queue);
-    free(e->plans);
-    free(e->tokens);
-    free(e->targets);
-    free(e->losses);
-    free(e->log_sum);
-    free(e->ensemble);
-    free(e->singles);
-}
-
-/* Window number `w` into row `b` of the batch. What the window before has predicted is context only; past the last
- * window, and past the data's end, nothing is predicted. */
-static void fill_window(struct evaluator *e, size_t w, int b)
-{
-    size_t length = (size_t)e->config->length, start = 0, known = 0, context = 0;
-    int32_t *tokens = e->tokens + (size_t)b * length, *targets = e->targets + (size_t)b * length;
+    size_t length = (size_t)e->config.length;
+    struct window window = {0};
     if (w < e->chosen) {
-        size_t window = w * e->windows / e->chosen;
-        start = window * e->stride;
-        known = e->data->count - 1 - start < length ? e->data->count - 1 - start : length;
-        context = window ? length - e->stride : 0;
+        size_t number = w * e->windows / e->chosen;
+        window.start = number * e->stride;
+        window.known = e->data.count - 1 - window.start;
+        window.known = window.known < length ? window.known : length;
+        window.context = number ? length - e->stride : 0;
     }
-    ssa_data_copy(e->data, start, known, tokens);
-    ssa_data_copy(e->data, start + 1, known, targets);
-    for (size_t i = 0; i < context; i++)
+    return window;
+}
+
+static void fill_window(const struct ssa_worker *worker, size_t w, int b)
+{
+    const struct ssa_evaluator *e = worker->e;
+    size_t length = (size_t)e->config.length;
+    int32_t *tokens = worker->tokens + (size_t)b * length, *targets = worker->targets + (size_t)b * length;
+    struct window window = window_at(e, w);
+    ssa_data_copy(&e->data, window.start, window.known, tokens);
+    ssa_data_copy(&e->data, window.start + 1, window.known, targets);
+    for (size_t i = 0; i < window.context; i++)
         targets[i] = -1;
-    for (size_t i = known; i < length; i++) {
+    for (size_t i = window.known; i < length; i++) {
         tokens[i] = 0;
         targets[i] = -1;
     }
-    e->counted += known - context;
 }
 
-static int take_plans(struct evaluator *e, size_t batch, int pass)
+static void choose_windows(struct ssa_evaluator *e)
 {
-    int err = SSA_OK;
-    for (int l = 0; e->queue && l < e->config->layers; l++) {
-        struct ssa_sample how;
-        e->plans[l] = NULL;
-        TRY(ssa_pattern_sample(e->how->pattern, l, e->config->layers, e->config->length, e->batch, &how));
-        if (how.kind == SSA_DENSE)
-            continue;
-        e->plans[l] = ssa_plan_queue_take(e->queue, (uint64_t)batch * (uint64_t)e->passes + (uint64_t)pass, l);
-        if (!e->plans[l])
-            return SSA_EINVAL; /* the queue has said why */
-    }
-done:
-    return err;
+    size_t length = (size_t)e->config.length, predicted = e->data.count - 1;
+    e->stride = e->how.stride ? e->how.stride : length;
+    e->windows = 1 + (predicted > length ? (predicted - length + e->stride - 1) / e->stride : 0);
+    e->chosen = e->how.windows && e->how.windows < e->windows ? e->how.windows : e->windows;
+    e->batches = (e->chosen + (size_t)e->batch - 1) / (size_t)e->batch;
 }
 
-/* log(exp(a) + exp(b)) */
-static double log_add(double a, double b)
+static int make_ensemble(struct ssa_evaluator *e)
 {
-    double high = a > b ? a : b, low = a > b ? b : a;
-    return high + log1p(exp(low - high));
-}
-
-static int one_pass(struct evaluator *e, size_t batch, int pass)
-{
-    size_t rows = (size_t)e->batch * (size_t)e->config->length;
+    size_t *first = malloc((e->batches + 1) * sizeof *first), batch = (size_t)e->batch;
     int err;
-    TRY(take_plans(e, batch, pass));
-    TRY(ssa_model_forward(e->model, &(struct ssa_pass){.tokens = e->tokens, .targets = e->targets, .plans = e->plans,
-        .batch = e->batch}));
-    TRY(ssa_tensor_read(ssa_model_losses(e->model), e->losses, rows));
-    for (size_t i = 0; i < rows; i++) {
-        if (e->targets[i] < 0)
-            continue;
-        double log_p = -(double)e->losses[i];
-        e->log_sum[i] = pass ? log_add(e->log_sum[i], log_p) : log_p;
-        e->singles[pass] -= log_p;
-        e->ensemble[pass] -= e->log_sum[i] - log(pass + 1.0);
+    if (!first)
+        TRY(ssa_fail(SSA_ENOMEM, "evaluate: out of host memory"));
+    for (size_t w = 0; w < e->batches * batch; w++) {
+        struct window window = window_at(e, w);
+        if (w % batch == 0)
+            first[w / batch] = e->counted;
+        e->counted += window.known - window.context;
     }
+    first[e->batches] = e->counted;
+    TRY(ssa_ensemble_create(&e->ensemble, e->passes, e->batches, first, e->how.tolerance));
+done:
+    free(first);
+    return err;
+}
+
+/* ---- a unit ---- */
+
+/* Draws are numbered such that the first m of M passes are the same for every M. */
+static int plan_settings(void *cookie, uint64_t unit, int layer, struct ssa_sample *how)
+{
+    const struct ssa_evaluator *e = cookie;
+    int err = ssa_pattern_sample(e->how.pattern, layer, e->config.layers, e->config.length, e->batch, how);
+    how->seed = e->how.seed;
+    how->step = unit % e->batches << 10 | unit / e->batches;
+    return err;
+}
+
+static int enter(const struct ssa_worker *w)
+{
+    return w->member ? ssa_member_enter(w->member) : SSA_OK;
+}
+
+static void leave(const struct ssa_worker *w)
+{
+    if (w->member)
+        ssa_member_leave(w->member);
+}
+
+static int take(struct ssa_worker *w, struct ssa_unit *unit)
+{
+    struct ssa_evaluator *e = w->e;
+    bool wait = !w->kept; /* else there is something better to do */
+    int err = ssa_units_take(e->units, wait, unit);
+    w->idle = wait && unit->number == SSA_UNIT_NONE;
+    if (unit->number == SSA_UNIT_NONE)
+        return err;
+    w->out[w->out_count++] = unit->number;
+    for (int b = 0; b < e->batch; b++)
+        fill_window(w, unit->number % e->batches * (size_t)e->batch + (size_t)b, b);
+    return err;
+}
+
+static int begin_unit(struct ssa_worker *w, struct ssa_unit *unit)
+{
+    int err;
+    TRY(enter(w));
+    err = take(w, unit);
+    leave(w);
+    if (err || unit->number == SSA_UNIT_NONE)
+        goto done;
+    err = ssa_model_forward(w->model, &(struct ssa_pass){.tokens = w->tokens, .targets = w->targets,
+        .plans = unit->plans, .batch = w->e->batch});
+    ssa_units_used(w->e->units, unit);
 done:
     return err;
 }
 
-static int all_batches(struct evaluator *e)
+static float *take_kept(struct ssa_worker *w)
 {
-    size_t batches = (e->chosen + (size_t)e->batch - 1) / (size_t)e->batch;
-    int err = SSA_OK;
-    for (size_t i = 0; i < batches; i++) {
-        for (int b = 0; b < e->batch; b++)
-            fill_window(e, i * (size_t)e->batch + (size_t)b, b);
-        for (int pass = 0; pass < e->passes; pass++) {
-            if (e->how->stop && *e->how->stop)
-                return ssa_fail(SSA_ESTOPPED, "evaluate: stopped in batch %zu of %zu", i + 1, batches);
-            TRY(one_pass(e, i, pass));
+    float *losses = w->kept;
+    w->kept = NULL;
+    w->out[0] = w->out[1];
+    w->out_count--;
+    return losses;
+}
+
+static int add_kept(struct ssa_worker *w)
+{
+    struct ssa_evaluator *e = w->e;
+    size_t number = w->out[0];
+    float *losses = take_kept(w);
+    int err;
+    TRY(ssa_ensemble_add(e->ensemble, (int)(number / e->batches), number % e->batches, losses));
+    if (ssa_ensemble_complete(e->ensemble))
+        ssa_units_close(e->units);
+done:
+    return err;
+}
+
+int ssa_worker_flush(struct ssa_worker *w)
+{
+    return w->kept ? add_kept(w) : SSA_OK;
+}
+
+void ssa_worker_drop(struct ssa_worker *w)
+{
+    free(take_kept(w));
+}
+
+/* Waits for the device, and keeps the losses of what was predicted. */
+static int end_unit(struct ssa_worker *w)
+{
+    size_t rows = (size_t)w->e->batch * (size_t)w->e->config.length, count = 0;
+    float *kept = malloc(rows * sizeof *kept);
+    int err;
+    if (!kept)
+        TRY(ssa_fail(SSA_ENOMEM, "evaluate: out of host memory"));
+    TRY(ssa_tensor_read(ssa_model_losses(w->model), w->losses, rows));
+    for (size_t i = 0; i < rows; i++)
+        if (w->targets[i] >= 0) {
+            kept[count++] = w->losses[i];
+            w->suspect = w->suspect || (w->member && !isfinite(w->losses[i]));
         }
-        if (e->how->progress)
-            e->how->progress(e->how->cookie, (double)(i + 1) / (double)batches);
+    w->kept = kept;
+    kept = NULL;
+done:
+    free(kept);
+    return err;
+}
+
+/* The first may have had kernels to build. */
+static void note_time(struct ssa_worker *w, double seconds)
+{
+    if (w->done == 1)
+        w->seconds = seconds;
+    else if (w->done > 1)
+        w->seconds = 0.5 * (w->seconds + seconds);
+    w->done++;
+}
+
+static int one_unit(struct ssa_worker *w)
+{
+    double start = ssa_seconds();
+    struct ssa_unit unit;
+    int err;
+    TRY(begin_unit(w, &unit));
+    if (w->kept) {
+        TRY(enter(w));
+        err = add_kept(w);
+        leave(w);
+        TRY(err);
+    }
+    if (unit.number != SSA_UNIT_NONE) {
+        TRY(end_unit(w));
+        note_time(w, ssa_seconds() - start);
     }
 done:
     return err;
 }
 
-/* Sums become means; a dense model's one pass stands for all that were asked for. */
-static void summarise(const struct evaluator *e, int asked, struct ssa_scores *scores, double *ensemble, double *singles)
+int ssa_worker_job(void *worker)
 {
-    double n = (double)e->counted, mean = 0, squares = 0;
-    for (int m = 0; m < e->passes; m++)
-        mean += e->singles[m] / n / e->passes;
-    for (int m = 0; m < e->passes; m++)
-        squares += (e->singles[m] / n - mean) * (e->singles[m] / n - mean);
-    scores->loss = e->ensemble[e->passes - 1] / n;
-    scores->single = mean;
-    scores->single_spread = e->passes > 1 ? sqrt(squares / (e->passes - 1)) : 0;
-    scores->tokens = e->counted;
-    for (int m = 0; m < asked; m++) {
-        int from = m < e->passes ? m : e->passes - 1;
-        if (ensemble)
-            ensemble[m] = e->ensemble[from] / n;
-        if (singles)
-            singles[m] = e->singles[from] / n;
+    struct ssa_worker *w = worker;
+    double end = ssa_seconds() + SSA_SLICE;
+    int err;
+    do {
+        TRY(one_unit(w));
+    } while (!w->idle && !w->suspect && ssa_seconds() < end);
+done:
+    return err;
+}
+
+int ssa_worker_create(struct ssa_worker **worker, struct ssa_evaluator *e, struct ssa_model *model,
+                      struct ssa_member *member)
+{
+    size_t rows = (size_t)e->batch * (size_t)e->config.length;
+    struct ssa_worker *w = calloc(1, sizeof *w);
+    int err = SSA_OK;
+    *worker = w;
+    if (!w)
+        return ssa_fail(SSA_ENOMEM, "evaluate: out of host memory");
+    w->e = e;
+    w->model = model;
+    w->member = member;
+    if (member && member->rate > 0) /* of training: forward is about a third of it */
+        w->seconds = (double)rows / (3 * member->rate);
+    w->tokens = malloc(rows * sizeof *w->tokens);
+    w->targets = malloc(rows * sizeof *w->targets);
+    w->losses = malloc(rows * sizeof *w->losses);
+    if (!w->tokens || !w->targets || !w->losses) {
+        err = ssa_fail(SSA_ENOMEM, "evaluate: out of host memory");
+        ssa_worker_destroy(w);
+        *worker = NULL;
     }
+    return err;
+}
+
+void ssa_worker_destroy(struct ssa_worker *w)
+{
+    if (!w)
+        return;
+    free(w->tokens);
+    free(w->targets);
+    free(w->losses);
+    free(w->kept);
+    free(w);
+}
+
+/* ---- the whole ---- */
+
+static int check(const struct ssa_evaluator *e)
+{
+    const struct ssa_evaluation *how = &e->how;
+    struct ssa_sample sample;
+    int err;
+    TRY(ssa_check_reserved("evaluate", how->reserved, 2));
+    REQUIRE(!e->config.bidirectional, "evaluate: the next token is predicted, which needs a causal model");
+    REQUIRE(e->passes > 0 && e->passes <= MAX_PASSES, "evaluate: passes is %d, must be in [1, %d]", e->passes,
+            MAX_PASSES);
+    REQUIRE(how->stride <= (size_t)e->config.length, "evaluate: stride is %zu, must be at most the model's length, %d",
+            how->stride, e->config.length);
+    REQUIRE(how->tolerance >= 0 && isfinite(how->tolerance),
+            "evaluate: tolerance is %g, must be 0 or a positive number of nats a token", how->tolerance);
+    TRY(ssa_data_check(&e->data, e->config.vocabulary, 1));
+    for (int l = 0; how->pattern && l < e->config.layers; l++)
+        TRY(ssa_pattern_sample(how->pattern, l, e->config.layers, e->config.length, e->batch, &sample));
+done:
+    return err;
+}
+
+int ssa_evaluator_report(struct ssa_evaluator *e)
+{
+    size_t all = e->batches * (size_t)e->passes, left = ssa_units_left(e->units);
+    if (e->how.stop && *e->how.stop)
+        return ssa_fail(SSA_ESTOPPED, "evaluate: stopped with %zu of %zu batches to go", left, all);
+    if (e->how.progress)
+        e->how.progress(e->how.cookie, 1 - (double)left / (double)all);
+    return SSA_OK;
+}
+
+static int evaluate_here(struct ssa_evaluator *e, struct ssa_model *model)
+{
+    struct ssa_worker *w = NULL;
+    int err;
+    TRY(ssa_worker_create(&w, e, model, NULL));
+    while (!w->idle) {
+        TRY(ssa_evaluator_report(e));
+        TRY(ssa_worker_job(w));
+    }
+done:
+    ssa_worker_destroy(w);
+    return err;
+}
+
+static int evaluate(struct ssa_evaluator *e, struct ssa_model *model, bool *abandoned)
+{
+    int takers = model->group ? ssa_pool_live(model->group->pool) : 1, err;
+    TRY(check(e));
+    e->sampled = e->how.pattern && ssa_pattern_samples(e->how.pattern, e->config.layers, e->config.length);
+    if (!e->sampled)
+        e->passes = 1; /* dense passes are all the same */
+    choose_windows(e);
+    TRY(make_ensemble(e));
+    TRY(ssa_units_create(&e->units, &(struct ssa_units_config){.count = e->batches * (size_t)e->passes,
+        .takers = takers, .layers = e->sampled ? e->config.layers : 0, .settings = plan_settings, .cookie = e}));
+    TRY(model->group ? ssa_evaluate_pool(e, model, abandoned) : evaluate_here(e, model));
+    if (e->how.progress)
+        e->how.progress(e->how.cookie, 1);
+done:
+    return err;
+}
+
+/* A dense model's one pass stands for all that were asked for; so does the last before the tolerance was reached. */
+static void tell(const struct ssa_evaluator *e, int asked, struct ssa_scores *scores, double *ensemble, double *singles)
+{
+    struct ssa_ensemble_result r = ssa_ensemble_result(e->ensemble);
+    scores->loss = r.ensemble[r.passes - 1];
+    scores->single = r.single;
+    scores->single_spread = r.spread;
+    scores->tokens = e->counted;
+    if (e->how.tolerance > 0) {
+        scores->passes = r.passes;
+        scores->unsettled = e->sampled ? r.unsettled : 0;
+    }
+    for (int m = 0; m < asked; m++) {
+        int from = m < r.passes ? m : r.passes - 1;
+        if (ensemble)
+            ensemble[m] = r.ensemble[from];
+        if (singles)
+            singles[m] = r.singles[from];
+    }
+}
+
+static void finish(struct ssa_evaluator *e)
+{
+    ssa_units_destroy(e->units);
+    ssa_ensemble_destroy(e->ensemble);
+    free(e);
 }
 
 int ssa_evaluate(struct ssa_model *model, const struct ssa_data *data, const struct ssa_evaluation *how,
                  struct ssa_scores *scores, double *ensemble, double *singles)
 {
-    struct evaluator e = {.model = model, .config = ssa_model_get_config(model), .data = data, .how = how,
-                          .batch = ssa_model_get_limits(model)->batch, .passes = how->passes ? how->passes : 1};
-    double start = now();
-    int asked = e.passes, err;
-    struct ssa_sample sample;
-    *scores = (struct ssa_scores){0};
-    TRY(ssa_check_reserved("evaluate", how->reserved, 3));
-    REQUIRE(!e.config->bidirectional, "evaluate: the next token is predicted, which needs a causal model");
-    REQUIRE(asked > 0 && asked <= MAX_PASSES, "evaluate: passes is %d, must be in [1, %d]", asked, MAX_PASSES);
-    REQUIRE(how->stride <= (size_t)e.config->length, "evaluate: stride is %zu, must be at most the model's length, %d",
-            how->stride, e.config->length);
-    TRY(ssa_data_check(data, e.config->vocabulary, 1));
-    for (int l = 0; how->pattern && l < e.config->layers; l++)
-        TRY(ssa_pattern_sample(how->pattern, l, e.config->layers, e.config->length, e.batch, &sample));
-    TRY(prepare(&e));
-    TRY(all_batches(&e));
-    summarise(&e, asked, scores, ensemble, singles);
-    scores->seconds = now() - start;
+    struct ssa_evaluator *e = calloc(1, sizeof *e);
+    double start = ssa_seconds();
+    int asked = how->passes ? how->passes : 1, err;
+    bool abandoned = false;
+    scores->loss = scores->single = scores->single_spread = scores->seconds = 0;
+    scores->tokens = 0;
+    if (!e)
+        return ssa_fail(SSA_ENOMEM, "evaluate: out of host memory");
+    e->config = *ssa_model_get_config(model);
+    e->data = *data;
+    e->how = *how;
+    e->batch = ssa_model_get_limits(model)->batch;
+    e->passes = asked;
+    TRY(evaluate(e, model, &abandoned));
+    tell(e, asked, scores, ensemble, singles);
+    scores->seconds = ssa_seconds() - start;
 done:
-    finish(&e);
+    if (!abandoned)
+        finish(e);
     return err;
 }

@@ -1,0 +1,62 @@
+/* What the files of an evaluation share: evaluate.c cuts it into units of work and does them, evaluate_pool.c hands them
+ * out to the devices of a pool. */
+#ifndef SSA_EVALUATE_H
+#define SSA_EVALUATE_H
+
+#include "ensemble.h"
+#include "internal.h"
+#include "units.h"
+#include "../pool.h"
+
+/* A unit is a pass over a batch of windows: number pass * batches + batch. */
+struct ssa_evaluator {
+    struct ssa_model_config config;
+    struct ssa_data data;
+    struct ssa_evaluation how;
+    int batch, passes;
+    bool sampled;
+    size_t stride;          /* from a window's start to the next's */
+    size_t windows, chosen; /* in the data, evaluated */
+    size_t batches, counted;
+    struct ssa_units *units;
+    struct ssa_ensemble *ensemble;
+};
+
+enum { SSA_WORKER_UNITS = 2 }; /* one on the device, one whose losses are to be added */
+
+/* Who computes units, one after another. */
+struct ssa_worker {
+    struct ssa_evaluator *e;
+    struct ssa_model *model;
+    struct ssa_member *member; /* of a pool; NULL: the caller's own thread */
+    int32_t *tokens, *targets;
+    float *losses;             /* of a unit's rows */
+    float *kept;               /* of the predicted tokens of a unit that is done but not added: the first of `out` */
+    size_t out[SSA_WORKER_UNITS]; /* units taken and not added, oldest first; changed after ssa_member_enter() only */
+    int out_count;
+    bool idle;                 /* found none to take */
+    bool suspect;              /* of a pool: ended its job because the losses it keeps are not numbers */
+    double seconds;            /* a unit; 0: not known yet */
+    int done;                  /* units */
+};
+
+int ssa_worker_create(struct ssa_worker **worker, struct ssa_evaluator *e, struct ssa_model *model,
+                      struct ssa_member *member);
+void ssa_worker_destroy(struct ssa_worker *w); /* NULL is fine */
+
+/* A job (pool.h): computes units for SSA_SLICE seconds, at least one, or until there are none. What a unit leaves to the
+ * host is done while the device has the next. */
+#define SSA_SLICE 0.1
+int ssa_worker_job(void *worker);
+/* Adds what the worker still keeps, or drops it, for when it has no job. */
+int ssa_worker_flush(struct ssa_worker *w);
+void ssa_worker_drop(struct ssa_worker *w);
+
+/* Progress, for the caller's thread. SSA_ESTOPPED if the program wants a stop. */
+int ssa_evaluator_report(struct ssa_evaluator *e);
+
+/* All units on the devices of a model's pool. `abandoned`: a device may still be at work in what belongs to the
+ * evaluator, which must stay where it is. */
+int ssa_evaluate_pool(struct ssa_evaluator *e, struct ssa_model *front, bool *abandoned);
+
+#endif

@@ -1,0 +1,179 @@
+/* An evaluation on a pool: members take units as they become free. One that fails is taken out and what it had is done
+ * again elsewhere; so is a unit whose losses are not numbers, and who gave numbers is believed. */
+#include "evaluate.h"
+#include "../impl.h"
+#include "../model/group.h"
+#include "../model/internal.h"
+
+#include <math.h>
+#include <stdio.h>
+
+/* By the member's number. Belongs to the caller's thread, but a worker to its job as long as that is under way. */
+struct hand_out {
+    struct ssa_evaluator *e;
+    struct ssa_pool *pool;
+    struct ssa_worker *workers[SSA_POOL_MOST];
+    bool busy[SSA_POOL_MOST];
+    bool parked[SSA_POOL_MOST];    /* gets nothing until it is known whether another's losses of its */
+    size_t question[SSA_POOL_MOST]; /* last unit are numbers */
+    bool not_numbers;              /* they are not: the model is to blame */
+    bool abandoned;
+    int err;                       /* the first, and its text */
+    char error[1024];
+};
+
+static void note(struct hand_out *h, int status)
+{
+    if (!status || h->err)
+        return;
+    h->err = status;
+    snprintf(h->error, sizeof h->error, "%s", ssa_last_error());
+    ssa_units_close(h->e->units);
+}
+
+/* ---- starting ---- */
+
+static struct ssa_worker *live(const struct hand_out *h, int i)
+{
+    return h->pool->members[i]->lost ? NULL : h->workers[i];
+}
+
+/* Not if the others would have done all that is left before this one had done one. The fastest always is. */
+static bool worth_it(const struct hand_out *h, int i, size_t left)
+{
+    double seconds = h->workers[i]->seconds, others = 0;
+    for (int o = 0; o < h->pool->count; o++) {
+        const struct ssa_worker *w = o == i || h->parked[o] ? NULL : live(h, o);
+        if (w && w->seconds > 0 && seconds > w->seconds)
+            others += floor(seconds / w->seconds - 0.5); /* on average half of the one at hand is done */
+    }
+    return others < (double)left;
+}
+
+static void start(struct hand_out *h, int i)
+{
+    struct ssa_worker *w = h->workers[i];
+    double patience = w->done ? ssa_pool_patience(h->pool, SSA_SLICE + w->seconds) : ssa_pool_first_patience(h->pool);
+    w->suspect = false;
+    h->busy[i] = true;
+    ssa_member_start(h->pool->members[i], ssa_worker_job, w, patience);
+}
+
+static void start_all(struct hand_out *h)
+{
+    for (int i = 0; i < h->pool->count; i++) {
+        if (!live(h, i) || h->busy[i] || h->parked[i])
+            continue;
+        size_t left = ssa_units_left(h->e->units);
+        if (left && worth_it(h, i, left))
+            start(h, i);
+        else
+            note(h, ssa_worker_flush(h->workers[i]));
+    }
+}
+
+/* ---- trouble ---- */
+
+/* A wrong argument is no fault of the device. */
+static void lose(struct hand_out *h, struct ssa_member *m, int status)
+{
+    struct ssa_worker *w = h->workers[m->number];
+    if (status == SSA_EINVAL)
+        note(h, status);
+    else
+        ssa_member_lose(m, SSA_POOL_LOST, ssa_last_error());
+    if (m->abandoned) {
+        ssa_member_keep(m, w);
+        h->workers[m->number] = NULL;
+        h->abandoned = true;
+    } else {
+        note(h, ssa_worker_flush(w));
+    }
+    for (int i = 0; i < w->out_count; i++)
+        ssa_units_again(h->e->units, w->out[i]);
+}
+
+static void believe(struct hand_out *h)
+{
+    h->not_numbers = true;
+    for (int i = 0; i < h->pool->count; i++)
+        h->parked[i] = false;
+}
+
+/* Its last losses are not numbers: dropped, to be seen whether another's are. */
+static void park(struct hand_out *h, int i)
+{
+    struct ssa_worker *w = h->workers[i];
+    size_t number = w->out[0];
+    for (int o = 0; o < h->pool->count; o++)
+        if (h->parked[o] && h->question[o] == number) {
+            believe(h);
+            return;
+        }
+    h->parked[i] = true;
+    h->question[i] = number;
+    ssa_worker_drop(w);
+    ssa_units_again(h->e->units, number);
+}
+
+static void judge(struct hand_out *h)
+{
+    int free = 0;
+    for (int i = 0; i < h->pool->count; i++) {
+        size_t number = h->question[i], batches = h->e->batches;
+        if (h->parked[i] && ssa_ensemble_has(h->e->ensemble, (int)(number / batches), number % batches)) {
+            ssa_member_lose(h->pool->members[i], SSA_POOL_LOST, "its loss is not a number where another device's is");
+            h->parked[i] = false;
+        }
+        free += live(h, i) && !h->parked[i];
+    }
+    if (!free)
+        believe(h);
+}
+
+/* ---- the whole ---- */
+
+static int make_workers(struct hand_out *h, const struct ssa_group *g)
+{
+    int err = SSA_OK;
+    for (int i = 0; i < g->pool->count; i++)
+        if (g->replicas[i] && !g->pool->members[i]->lost)
+            TRY(ssa_worker_create(&h->workers[i], h->e, g->replicas[i], g->pool->members[i]));
+done:
+    return err;
+}
+
+static void finish(struct hand_out *h)
+{
+    for (int i = 0; i < h->pool->count; i++)
+        ssa_worker_destroy(h->workers[i]);
+    if (h->abandoned)
+        ssa_units_stop(h->e->units);
+}
+
+int ssa_evaluate_pool(struct ssa_evaluator *e, struct ssa_model *front, bool *abandoned)
+{
+    struct hand_out h = {.e = e, .pool = front->group->pool};
+    struct ssa_member *m;
+    int status, err;
+    TRY(make_workers(&h, front->group));
+    start_all(&h);
+    while ((m = ssa_pool_next(h.pool, &status))) {
+        h.busy[m->number] = false;
+        if (status)
+            lose(&h, m, status);
+        else if (h.workers[m->number]->suspect && !h.not_numbers)
+            park(&h, m->number);
+        judge(&h);
+        note(&h, h.err ? SSA_OK : ssa_evaluator_report(e));
+        start_all(&h);
+    }
+    if (h.err)
+        err = ssa_fail(h.err, "%s", h.error);
+    else if (!ssa_ensemble_complete(e->ensemble))
+        err = ssa_fail(SSA_EDEVICE, "evaluate: no device is left");
+done:
+    *abandoned = h.abandoned;
+    finish(&h);
+    return err;
+}

@@ -1,0 +1,452 @@
+/* Evaluation, ensembles and generation on pools: the same bits as on one device, whoever does what, and whoever fails. */
+#include "golden.h"
+#include "model/group.h"
+#include "model/internal.h"
+#include "pool.h"
+#include "ssacl/train.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { N = 16, COUNT = 16 * 11 + 8, PASSES = 9, BATCH = 2, UNITS = PASSES * 6 };
+
+static const struct ssa_model_config config = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 32, .length = N,
+                                               .dropout = 0.5f};
+static const struct ssa_pattern sampled = {.kind = SSA_UNBIASED, .ratio = 0.25f, .dense_first = 1};
+static unsigned char text[COUNT];
+static const struct ssa_data data = {.items = text, .count = COUNT};
+static const char *platform; /* of which two devices must make the pools; NULL: the host backend */
+
+/* ---- devices that misbehave when losses are read ---- */
+
+enum trouble { FINE, FAILS_AT, NAN_AT, NAN_FROM, SLEEPS_AT, LATE };
+static struct {
+    const struct ssa_device *device;
+    const struct ssa_backend *real;
+    struct ssa_backend bent;
+    enum trouble what;
+    int at, reads, milliseconds;
+} bent[SSA_POOL_MOST];
+
+static int bent_read(struct ssa_device *device, struct ssa_tensor t, void *values, size_t count)
+{
+    int i = 0, err;
+    while (bent[i].device != device)
+        i++;
+    int read = bent[i].reads++;
+    if (bent[i].what == FAILS_AT && read == bent[i].at)
+        return ssa_fail(SSA_EDEVICE, "read number %d fails", read);
+    if (bent[i].what == LATE || (bent[i].what == SLEEPS_AT && read == bent[i].at))
+        usleep((unsigned)bent[i].milliseconds * 1000);
+    err = bent[i].real->read(device, t, values, count);
+    if ((bent[i].what == NAN_AT && read == bent[i].at) || (bent[i].what == NAN_FROM && read >= bent[i].at))
+        ((float *)values)[0] = NAN;
+    return err;
+}
+
+/* ---- pools ---- */
+
+static char events[4096];
+
+static void note_event(void *cookie, const struct ssa_pool_event *e)
+{
+    size_t used = strlen(events);
+    (void)cookie;
+    snprintf(events + used, sizeof events - used, "%d:%d %s; ", e->change, e->member, e->reason);
+}
+
+static struct ssa_device *open_one(int number)
+{
+    struct ssa_device_info list[64];
+    struct ssa_device *device;
+    int n = 0;
+    const char *id = "cpu";
+    if (platform) {
+        OK(ssa_device_list(list, 64, &n));
+        for (int i = 0; i < n; i++)
+            if (strstr(list[i].platform, platform) && number-- == 0)
+                id = list[i].id;
+    }
+    OK(ssa_device_open(&device, id));
+    return device;
+}
+
+static struct ssa_pool *make_pool(int count)
+{
+    struct ssa_pool *pool;
+    *events = 0;
+    memset(bent, 0, sizeof bent);
+    OK(ssa_pool_create(&pool, &(struct ssa_pool_config){.changed = note_event}));
+    for (int i = 0; i < count; i++) {
+        struct ssa_device *device = open_one(platform ? i % 2 : i);
+        bent[i].device = device;
+        bent[i].real = device->backend;
+        bent[i].bent = *device->backend;
+        bent[i].bent.read = bent_read;
+        device->backend = &bent[i].bent;
+        OK(ssa_pool_add(pool, device));
+    }
+    return pool;
+}
+
+static void fill(struct ssa_model *m)
+{
+    golden_parameters(m, 0.4);
+    for (uint32_t i = 0; i < COUNT; i++)
+        text[i] = (unsigned char)((golden_value(3000, i) + 1) * 16);
+}
+
+static struct ssa_model *pool_model(struct ssa_pool *pool)
+{
+    struct ssa_model *m;
+    struct ssa_scores scores;
+    struct ssa_evaluation how = {.pattern = &sampled, .passes = 4};
+    OK(ssa_pool_model_create(&m, pool, &config, &(struct ssa_model_limits){.batch = BATCH}));
+    for (int i = 0; i < pool->count; i++)
+        fill(m->group->replicas[i]);
+    OK(ssa_evaluate(m, &data, &how, &scores, NULL, NULL)); /* builds kernels */
+    for (int i = 0; i < pool->count; i++)
+        bent[i].reads = 0;
+    return m;
+}
+
+/* ---- what one device says ---- */
+
+struct result {
+    struct ssa_scores scores;
+    double ensemble[PASSES], singles[PASSES];
+};
+
+static struct ssa_evaluation ensemble_of(int passes)
+{
+    return (struct ssa_evaluation){.pattern = &sampled, .passes = passes, .seed = 11};
+}
+
+static struct result evaluate(struct ssa_model *m, struct ssa_evaluation how)
+{
+    struct result r = {0};
+    OK(ssa_evaluate(m, &data, &how, &r.scores, r.ensemble, r.singles));
+    r.scores.seconds = 0;
+    return r;
+}
+
+static struct result alone(struct ssa_evaluation how)
+{
+    struct ssa_device *device = open_one(0);
+    struct ssa_model *m;
+    OK(ssa_model_create(&m, device, &config, &(struct ssa_model_limits){.batch = BATCH}));
+    fill(m);
+    struct result r = evaluate(m, how);
+    ssa_model_destroy(m);
+    ssa_device_close(device);
+    return r;
+}
+
+static void same(const struct result *got, const struct result *want, const char *what)
+{
+    ck_assert_msg(!memcmp(got, want, sizeof *got), "%s: %.17g with %d passes, not %.17g with %d; events: %s", what,
+                  got->scores.loss, got->scores.passes, want->scores.loss, want->scores.passes, events);
+}
+
+static int reads(int count)
+{
+    int all = 0;
+    for (int i = 0; i < count; i++)
+        all += bent[i].reads;
+    return all;
+}
+
+/* ---- the same bits ---- */
+
+START_TEST(as_one_device)
+{
+    const struct ssa_evaluation ways[] = {ensemble_of(PASSES), ensemble_of(1), {.passes = 3},
+        {.pattern = &sampled, .passes = 5, .windows = 3}, {.pattern = &sampled, .passes = 2, .stride = 5}};
+    struct result want[5];
+    for (int w = 0; w < 5; w++)
+        want[w] = alone(ways[w]);
+    for (int count = 1; count <= 3; count++) {
+        struct ssa_pool *pool = make_pool(count);
+        struct ssa_model *m = pool_model(pool);
+        for (int w = 0; w < 10; w++) {
+            struct result got = evaluate(m, ways[w % 5]);
+            same(&got, &want[w % 5], "pool");
+        }
+        ck_assert_str_eq(events, "");
+        ssa_model_destroy(m);
+        ssa_pool_close(pool);
+    }
+}
+END_TEST
+
+/* One is slow, so that units come in in odd orders; it takes fewer, and none that the other would have done sooner. */
+START_TEST(units_go_to_who_is_free)
+{
+    struct result want = alone(ensemble_of(PASSES));
+    for (int slow = 0; slow < 2; slow++) {
+        struct ssa_pool *pool = make_pool(2);
+        struct ssa_model *m = pool_model(pool);
+        bent[slow].what = bent[!slow].what = LATE;
+        bent[slow].milliseconds = 40;
+        bent[!slow].milliseconds = 10;
+        struct result got = evaluate(m, ensemble_of(PASSES));
+        same(&got, &want, "a slow member");
+        ck_assert_int_eq(reads(2), UNITS);
+        ck_assert_msg(bent[slow].reads > 2 && bent[slow].reads < UNITS / 3, "%d of %d by the slow one",
+                      bent[slow].reads, UNITS);
+        ssa_model_destroy(m);
+        ssa_pool_close(pool);
+    }
+}
+END_TEST
+
+/* ---- faults ---- */
+
+static void check_lost(enum trouble what, int at, int count, int bad, const char *words)
+{
+    struct result want = alone(ensemble_of(PASSES));
+    struct ssa_pool *pool = make_pool(count);
+    struct ssa_model *m = pool_model(pool);
+    char event[64];
+    for (int i = 0; i < count; i++) { /* so that each gets some */
+        bent[i].what = LATE;
+        bent[i].milliseconds = 3;
+    }
+    pool->config.deadline = what == SLEEPS_AT ? 0.05 : 60;
+    bent[bad].what = what;
+    bent[bad].at = at;
+    bent[bad].milliseconds = 800;
+    struct result got = evaluate(m, ensemble_of(PASSES));
+    same(&got, &want, "a member lost");
+    snprintf(event, sizeof event, "%d:%d ", SSA_POOL_LOST, bad);
+    ck_assert_msg(!strncmp(events, event, strlen(event)) && strstr(events, words), "events: %s", events);
+    ck_assert_int_eq(ssa_pool_live(pool), count - 1);
+    int before = bent[bad].reads;
+    got = evaluate(m, ensemble_of(PASSES));
+    same(&got, &want, "after the loss");
+    ck_assert_int_eq(bent[bad].reads, before);
+    if (pool->members[bad]->abandoned)
+        usleep(900000); /* its thread comes back, and must find all in place */
+    ssa_model_destroy(m);
+    ssa_pool_close(pool);
+}
+
+START_TEST(a_member_fails)
+{
+    check_lost(FAILS_AT, 0, 2, 0, "fails");
+    check_lost(FAILS_AT, 1, 3, 1, "fails");
+    check_lost(FAILS_AT, 4, 2, 1, "fails");
+}
+END_TEST
+
+START_TEST(a_member_hangs)
+{
+    check_lost(SLEEPS_AT, 3, 2, 0, "silent for");
+    check_lost(SLEEPS_AT, 2, 3, 2, "silent for");
+}
+END_TEST
+
+START_TEST(a_member_gives_no_numbers)
+{
+    const char *words = "not a number where another device's is";
+    check_lost(NAN_AT, 0, 2, 1, words);
+    check_lost(NAN_AT, 4, 3, 0, words);
+    check_lost(NAN_FROM, 3, 2, 0, words);
+}
+END_TEST
+
+/* A model that has gone wrong is no fault of the devices. */
+START_TEST(no_numbers_anywhere)
+{
+    for (int count = 1; count <= 3; count++) {
+        struct ssa_pool *pool = make_pool(count);
+        struct ssa_model *m = pool_model(pool);
+        for (int i = 0; i < count; i++)
+            OK(ssa_tensor_fill(ssa_model_find(m->group->replicas[i], "norm.gain")->value, NAN, 16));
+        for (int passes = 1; passes <= PASSES; passes += 4) {
+            struct result got = evaluate(m, ensemble_of(passes));
+            ck_assert(isnan(got.scores.loss) && isnan(got.singles[0]) && isnan(got.ensemble[passes - 1]));
+        }
+        ck_assert_str_eq(events, "");
+        ck_assert_int_eq(ssa_pool_live(pool), count);
+        ssa_model_destroy(m);
+        ssa_pool_close(pool);
+    }
+}
+END_TEST
+
+START_TEST(all_are_lost)
+{
+    struct ssa_pool *pool = make_pool(2);
+    struct ssa_model *m = pool_model(pool);
+    struct ssa_scores scores;
+    struct ssa_evaluation how = ensemble_of(PASSES);
+    bent[0].what = bent[1].what = FAILS_AT;
+    bent[0].at = 2;
+    bent[1].at = 4;
+    FAILS(ssa_evaluate(m, &data, &how, &scores, NULL, NULL), SSA_EDEVICE, "no device is left");
+    FAILS(ssa_evaluate(m, &data, &how, &scores, NULL, NULL), SSA_EDEVICE, "no device is left");
+    ck_assert_int_eq(ssa_pool_live(pool), 0);
+    ssa_model_destroy(m);
+    ssa_pool_close(pool);
+}
+END_TEST
+
+/* ---- tolerance ---- */
+
+START_TEST(stops_when_settled)
+{
+    struct ssa_evaluation how = ensemble_of(PASSES);
+    struct result all = alone(how), want;
+    struct ssa_pool *pool = make_pool(2);
+    struct ssa_model *model = pool_model(pool);
+    int stopped = 0;
+    for (how.tolerance = 1; how.tolerance > 1e-4; how.tolerance /= 3) {
+        want = alone(how);
+        int m = want.scores.passes;
+        ck_assert(m >= 4 && m <= PASSES && (m == PASSES || want.scores.unsettled <= how.tolerance));
+        ck_assert_double_eq(want.scores.loss, all.ensemble[m - 1]);
+        ck_assert(!memcmp(want.singles, all.singles, (size_t)m * sizeof *all.singles));
+        for (int i = m; i < PASSES; i++)
+            ck_assert(want.ensemble[i] == want.ensemble[m - 1] && want.singles[i] == want.singles[m - 1]);
+        stopped += m < PASSES;
+        struct result got = evaluate(model, how);
+        same(&got, &want, "tolerance");
+    }
+    ssa_model_destroy(model);
+    ssa_pool_close(pool);
+    ck_assert_msg(stopped > 1 && want.scores.passes == PASSES, "%d tolerances stopped early", stopped);
+    how.tolerance = 1;
+    how.pattern = NULL;
+    want = alone(how);
+    ck_assert(want.scores.passes == 1 && want.scores.unsettled <= 0);
+    how = ensemble_of(3);
+    how.tolerance = 1;
+    want = alone(how);
+    ck_assert(want.scores.passes == 3 && isinf(want.scores.unsettled));
+}
+END_TEST
+
+/* Those passes, and what was under way when the last came in. */
+START_TEST(stopping_saves_work)
+{
+    struct ssa_pool *pool = make_pool(1);
+    struct ssa_model *m = pool_model(pool);
+    struct ssa_evaluation how = ensemble_of(PASSES);
+    how.tolerance = 1;
+    int passes = evaluate(m, how).scores.passes;
+    ck_assert_msg(reads(1) >= 6 * passes && reads(1) <= 6 * passes + 1 && passes < PASSES, "%d units for %d passes",
+                  reads(1), passes);
+    ssa_model_destroy(m);
+    ssa_pool_close(pool);
+}
+END_TEST
+
+/* What was built before these fields were there has no room for them. */
+START_TEST(writes_new_fields_only_if_asked)
+{
+    struct ssa_device *device = open_one(0);
+    struct ssa_model *m;
+    struct ssa_scores scores = {.passes = 77, .unsettled = 88};
+    struct ssa_evaluation how = ensemble_of(5);
+    OK(ssa_model_create(&m, device, &config, &(struct ssa_model_limits){.batch = BATCH}));
+    OK(ssa_evaluate(m, &data, &how, &scores, NULL, NULL));
+    ck_assert(scores.passes == 77 && scores.unsettled >= 88);
+    ssa_model_destroy(m);
+    ssa_device_close(device);
+}
+END_TEST
+
+/* ---- the caller's side ---- */
+
+static struct {
+    pthread_t thread;
+    double last;
+    int calls, wrong;
+    volatile int stop;
+} seen;
+
+static void on_progress(void *cookie, double done)
+{
+    (void)cookie;
+    seen.wrong += !pthread_equal(pthread_self(), seen.thread) || done < seen.last || done > 1;
+    seen.last = done;
+    seen.stop = ++seen.calls >= 3;
+}
+
+START_TEST(progress_and_stop)
+{
+    for (int stops = 0; stops < 2; stops++) {
+        struct ssa_pool *pool = make_pool(2);
+        struct ssa_model *m = pool_model(pool);
+        struct ssa_evaluation how = ensemble_of(PASSES);
+        struct ssa_scores scores;
+        memset(&seen, 0, sizeof seen);
+        seen.thread = pthread_self();
+        how.progress = on_progress;
+        how.stop = stops ? &seen.stop : NULL;
+        for (int i = 0; i < 2; i++) {
+            bent[i].what = LATE;
+            bent[i].milliseconds = 20;
+        }
+        if (stops) {
+            FAILS(ssa_evaluate(m, &data, &how, &scores, NULL, NULL), SSA_ESTOPPED, "stopped with");
+            ck_assert(seen.calls == 3 && reads(2) < UNITS && seen.last < 1);
+        } else {
+            OK(ssa_evaluate(m, &data, &how, &scores, NULL, NULL));
+            ck_assert(seen.calls > 3 && seen.last >= 1);
+        }
+        ck_assert_int_eq(seen.wrong, 0);
+        ck_assert_int_eq(ssa_pool_live(pool), 2);
+        ssa_model_destroy(m);
+        ssa_pool_close(pool);
+    }
+}
+END_TEST
+
+START_TEST(bad_input)
+{
+    struct ssa_pool *pool = make_pool(2);
+    struct ssa_model *m = pool_model(pool);
+    struct ssa_scores scores;
+    static unsigned char outside[COUNT];
+    const struct ssa_data wrong = {.items = outside, .count = COUNT};
+    outside[COUNT - 3] = 32;
+#define BAD(words, d, ...) \
+    FAILS(ssa_evaluate(m, d, &(struct ssa_evaluation){__VA_ARGS__}, &scores, NULL, NULL), SSA_EINVAL, words)
+    BAD("tolerance is -1, must be 0 or a positive number", &data, .tolerance = -1);
+    BAD("tolerance is nan", &data, .tolerance = NAN);
+    BAD("tolerance is inf", &data, .tolerance = INFINITY);
+    BAD("passes is 1001", &data, .passes = 1001);
+    BAD("reserved", &data, .reserved = {0, 1});
+    BAD("is 32, the vocabulary is 32", &wrong, .passes = 1);
+    ck_assert_int_eq(ssa_pool_live(pool), 2); /* none of which is the devices' fault */
+    ck_assert_str_eq(events, "");
+    ssa_model_destroy(m);
+    ssa_pool_close(pool);
+}
+END_TEST
+
+static bool has_two(void)
+{
+    struct ssa_device_info list[64];
+    int n = 0, found = 0;
+    ssa_device_list(list, 64, &n);
+    for (int i = 0; i < n && i < 64; i++)
+        found += strstr(list[i].platform, platform) != NULL;
+    return found >= 2;
+}
+
+int main(int argc, char **argv)
+{
+    platform = argc > 1 ? argv[1] : NULL;
+    if (platform && !has_two())
+        return 77;
+    return test_run_alone("evaluate", (const TTest *const[]){as_one_device, units_go_to_who_is_free, a_member_fails,
+        a_member_hangs, a_member_gives_no_numbers, no_numbers_anywhere, all_are_lost, stops_when_settled, stopping_saves_work,
+        writes_new_fields_only_if_asked, progress_and_stop, bad_input, NULL});
+}
