@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -34,21 +35,18 @@ struct ssa_pool *pools_hosts(int count, const struct ssa_pool_config *config)
 
 /* ---- spies ---- */
 
-enum { SPIES = 8 };
+/* Never freed: a thread that was given up may come back. */
 static struct spy {
-    struct ssa_device *device;
+    struct ssa_backend table; /* first: a device's backend is its spy */
     const struct ssa_backend *real;
-    struct ssa_backend table;
     struct pools_plan plan;
     int counts[POOLS_CALLS];
-} spies[SPIES];
+    struct spy *next;
+} *spies;
 
 static struct spy *spy_of(const struct ssa_device *device)
 {
-    for (int i = 0; i < SPIES; i++)
-        if (spies[i].device == device)
-            return &spies[i];
-    return NULL;
+    return (struct spy *)device->backend;
 }
 
 /* Whether this call meets its fault; errors and waits happen here. */
@@ -61,7 +59,7 @@ static enum pools_fault meet(struct spy *s, enum pools_call call, int *err)
     if (p->fault == POOLS_NONE || p->call != call || (lasts ? n < p->at : n != p->at))
         return POOLS_NONE;
     if (p->fault == POOLS_HANG)
-        usleep(500000);
+        usleep(POOLS_HANG_MS * 1000);
     if (p->fault == POOLS_FAIL)
         *err = ssa_fail(SSA_EDEVICE, "%s %d fails", pools_calls[call], n);
     if (p->fault == POOLS_MEMORY)
@@ -126,9 +124,10 @@ static int spy_allocate(struct ssa_device *device, struct ssa_buffer *b)
 
 void pools_spy(struct ssa_device *device)
 {
-    struct spy *s = spy_of(NULL);
+    struct spy *s = calloc(1, sizeof *s);
     ck_assert_ptr_nonnull(s);
-    *s = (struct spy){.device = device, .real = device->backend, .table = *device->backend};
+    *s = (struct spy){.real = device->backend, .table = *device->backend, .next = spies};
+    spies = s;
     s->table.launch = spy_launch;
     s->table.write = spy_write;
     s->table.read = spy_read;
@@ -149,9 +148,4 @@ void pools_plan(struct ssa_device *device, struct pools_plan plan)
 int pools_count(const struct ssa_device *device, enum pools_call call)
 {
     return spy_of(device)->counts[call];
-}
-
-void pools_spies_end(void)
-{
-    memset(spies, 0, sizeof spies);
 }

@@ -14,11 +14,12 @@ struct ssa_pool *pools_hosts(int count, const struct ssa_pool_config *config);
 /* Calls of a device's backend, one by one. */
 enum pools_call { POOLS_LAUNCH, POOLS_WRITE, POOLS_READ, POOLS_FILL, POOLS_COPY, POOLS_FINISH, POOLS_ALLOCATE, POOLS_CALLS };
 extern const char *const pools_calls[POOLS_CALLS];
+enum { POOLS_HANG_MS = 2000 };
 enum pools_fault {
     POOLS_NONE,
     POOLS_FAIL,   /* SSA_EDEVICE, from then on */
     POOLS_MEMORY, /* SSA_ENOMEM, once */
-    POOLS_HANG,   /* 500 ms, once */
+    POOLS_HANG,   /* once */
     POOLS_NAN,    /* what is read is NaN, once */
     POOLS_WRONG   /* what is read is off by a hundredth, from then on */
 };
@@ -31,6 +32,5 @@ struct pools_plan {
 void pools_spy(struct ssa_device *device);
 void pools_plan(struct ssa_device *device, struct pools_plan plan); /* starts counting anew */
 int pools_count(const struct ssa_device *device, enum pools_call call);
-void pools_spies_end(void); /* all spies may be used anew; their devices must be closed */
 
 #endif

@@ -1,113 +1,17 @@
 /* Training on a pool: the same run whoever does it. */
 #include "model/group.h"
 #include "model/internal.h"
-#include "pools.h"
-#include "ssacl/train.h"
+#include "runs.h"
 #include "train/crew.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { STEPS = 12, MICROS = 8, MEMBERS = 3 };
+enum { MEMBERS = 3 };
 
-static const struct ssa_model_config small = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 40, .length = 16,
-                                              .dropout = 0.1f};
-static const struct ssa_model_limits limits = {.batch = 1, .training = 1};
-static unsigned char text[300];
-
-/* What a run leaves. */
-struct result {
-    float losses[STEPS], norm;
-    float values[16384];
-    size_t count;
-};
 static struct result bare, got;
-
-struct job {
-    struct ssa_model *model;
-    struct ssa_trainer *trainer;
-};
-
-static void start_trainer(struct job *j)
-{
-    struct ssa_stage stages[] = {
-        {.pattern = {.kind = SSA_LOCAL, .ratio = 0.25f, .look_back = 1, .sigma = 0.7f}, .steps = 4, .lr = 0.01f},
-        {.pattern = {.kind = SSA_UNBIASED, .ratio = 0.5f, .per_example = 1}, .steps = 4, .lr = 0.02f},
-        {.steps = STEPS - 8, .lr = 0.01f}};
-    struct ssa_train_config config = {.batch = MICROS, .seed = 5, .stages = stages, .stage_count = 3};
-    for (int i = 0; i < 300; i++)
-        text[i] = (unsigned char)(i * i % 37);
-    OK(ssa_model_initialise(j->model, 5));
-    OK(ssa_trainer_create(&j->trainer, j->model, &config, &(struct ssa_data){.items = text, .count = 300}));
-}
-
-static struct job start(struct ssa_pool *pool)
-{
-    struct job j;
-    OK(ssa_pool_model_create(&j.model, pool, &small, &limits));
-    start_trainer(&j);
-    return j;
-}
-
-static void end(struct job j)
-{
-    ssa_trainer_destroy(j.trainer);
-    ssa_model_destroy(j.model);
-}
-
-static void read_result(struct job j, struct result *r)
-{
-    OK(ssa_trainer_losses(j.trainer, STEPS, r->losses, &r->norm));
-    r->count = 0;
-    for (int i = 0; i < ssa_model_parameter_count(j.model); i++) {
-        const struct ssa_parameter *p = ssa_model_parameter(j.model, i);
-        ck_assert_uint_le(r->count + p->count, sizeof r->values / sizeof *r->values);
-        OK(ssa_tensor_read(p->value, r->values + r->count, p->count));
-        r->count += p->count;
-    }
-}
-
-/* On a device as it is. */
-static void run_bare(const char *name, struct result *r)
-{
-    struct ssa_device *device;
-    struct job j;
-    OK(ssa_device_open(&device, name));
-    OK(ssa_model_create(&j.model, device, &small, &limits));
-    start_trainer(&j);
-    OK(ssa_trainer_run(j.trainer, 0, &(struct ssa_run){0}));
-    read_result(j, r);
-    end(j);
-    ssa_device_close(device);
-}
-
-static void run_pool(struct ssa_pool *pool, struct result *r)
-{
-    struct job j = start(pool);
-    OK(ssa_trainer_run(j.trainer, 0, &(struct ssa_run){0}));
-    read_result(j, r);
-    end(j);
-}
-
-static void same_bits(const struct result *a, const struct result *b)
-{
-    for (int i = 0; i < STEPS; i++)
-        ck_assert_msg(!memcmp(&a->losses[i], &b->losses[i], 4), "loss of step %d: %.9g and %.9g; %s", i + 1,
-                      (double)a->losses[i], (double)b->losses[i], pools_events);
-    ck_assert_uint_eq(a->count, b->count);
-    ck_assert_msg(!memcmp(a->values, b->values, a->count * 4), "parameters differ; %s", pools_events);
-    ck_assert_msg(!memcmp(&a->norm, &b->norm, 4), "norms differ");
-}
-
-static void near(const struct result *a, const struct result *b)
-{
-    for (int i = 0; i < STEPS; i++)
-        ck_assert_msg(fabsf(a->losses[i] - b->losses[i]) <= 1e-3f * a->losses[i], "loss of step %d: %.9g and %.9g", i + 1,
-                      (double)a->losses[i], (double)b->losses[i]);
-}
 
 /* ---- the same run ---- */
 
@@ -118,14 +22,14 @@ START_TEST(one_or_several)
     for (int count = 1; count <= MEMBERS; count++) {
         struct ssa_pool *pool = pools_hosts(count, NULL);
         run_pool(pool, &got);
-        same_bits(&bare, &got);
+        run_same_bits(&bare, &got);
         ssa_pool_close(pool);
     }
     for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
         struct ssa_pool *pool = pools_hosts(MEMBERS, NULL);
         pool->shares = shares[i];
         run_pool(pool, &got);
-        same_bits(&bare, &got);
+        run_same_bits(&bare, &got);
         ssa_pool_close(pool);
     }
 }
@@ -137,17 +41,16 @@ START_TEST(one_lost_in_the_middle)
     for (int which = 0; which < 2; which++) {
         struct ssa_pool *pool = pools_hosts(2, NULL);
         pools_spy(pool->members[which]->device);
-        struct job j = start(pool);
+        struct run j = run_start(pool);
         OK(ssa_trainer_run(j.trainer, 5, &(struct ssa_run){0}));
         pools_plan(pool->members[which]->device, (struct pools_plan){POOLS_LAUNCH, POOLS_FAIL, 150});
         OK(ssa_trainer_run(j.trainer, 0, &(struct ssa_run){0}));
-        read_result(j, &got);
-        end(j);
+        run_read(j, &got);
+        run_end(j);
         ck_assert_msg(strstr(pools_events, which ? "lost 1@" : "lost 0@"), "%s", pools_events);
         ck_assert_ptr_nonnull(strstr(pools_events, "(launch 150 fails)"));
-        same_bits(&bare, &got);
+        run_same_bits(&bare, &got);
         ssa_pool_close(pool);
-        pools_spies_end();
     }
 }
 END_TEST
@@ -162,17 +65,17 @@ START_TEST(resumed_by_others)
     struct ssa_device *device;
     struct ssa_checkpoint *c;
     struct ssa_pool *pool;
-    struct job j;
+    struct run j;
     run_bare("cpu", &bare);
     snprintf(path, sizeof path, "/tmp/ssacl-crew-%d.st", (int)getpid());
     for (int members = 0; members <= 3; members++) { /* 0: a bare device */
         pool = members ? pools_hosts(members, NULL) : NULL;
         OK(ssa_device_open(&device, "cpu"));
         if (pool)
-            OK(ssa_pool_model_create(&j.model, pool, &small, &limits));
+            OK(ssa_pool_model_create(&j.model, pool, &run_config, &run_limits));
         else
-            OK(ssa_model_create(&j.model, device, &small, &limits));
-        start_trainer(&j);
+            OK(ssa_model_create(&j.model, device, &run_config, &run_limits));
+        run_trainer(&j, RUN_MICROS);
         if (members) { /* goes on from where one fewer had stopped */
             OK(ssa_model_initialise(j.model, 77)); /* what it held must not matter */
             OK(ssa_checkpoint_open(&c, path));
@@ -185,15 +88,15 @@ START_TEST(resumed_by_others)
         if (members == 3) {
             OK(ssa_trainer_run(j.trainer, 0, &(struct ssa_run){0}));
             OK(ssa_trainer_losses(j.trainer, 4, got.losses, NULL));
-            ck_assert(!memcmp(got.losses, bare.losses + STEPS - 4, 4 * sizeof *got.losses));
+            ck_assert(!memcmp(got.losses, bare.losses + RUN_STEPS - 4, 4 * sizeof *got.losses));
         }
-        end(j);
+        run_end(j);
         ssa_device_close(device);
         ssa_pool_close(pool);
     }
     /* parameters alone, to every replica */
     pool = pools_hosts(2, NULL);
-    OK(ssa_pool_model_create(&j.model, pool, &small, &limits));
+    OK(ssa_pool_model_create(&j.model, pool, &run_config, &run_limits));
     OK(ssa_checkpoint_open(&c, path));
     OK(ssa_checkpoint_load(c, j.model, NULL));
     for (int i = 0; i < ssa_model_parameter_count(j.model); i++)
@@ -222,18 +125,18 @@ START_TEST(opencl)
     run_bare(list[0].id, &bare);
     OK(ssa_pool_open(&pool, list[0].id, NULL));
     run_pool(pool, &got);
-    same_bits(&bare, &got);
+    run_same_bits(&bare, &got);
     ssa_pool_close(pool);
     snprintf(names, sizeof names, "%s,cpu", list[0].id);
     OK(ssa_pool_open(&pool, names, NULL));
     run_pool(pool, &got);
-    near(&bare, &got);
+    run_near(&bare, &got);
     ssa_pool_close(pool);
     if (n > 2 && !strcmp(list[0].name, list[1].name) && !strcmp(list[0].platform, list[1].platform)) {
         snprintf(names, sizeof names, "%s,%s", list[0].id, list[1].id);
         OK(ssa_pool_open(&pool, names, NULL));
         run_pool(pool, &got);
-        same_bits(&bare, &got);
+        run_same_bits(&bare, &got);
         ssa_pool_close(pool);
     }
 }

@@ -66,31 +66,43 @@ static int write_all(void *argument)
 
 /* ---- taking and giving ---- */
 
-/* Into new memory: the old copy is good until the new one is whole. */
-int ssa_mirror_take(struct ssa_trainer *front)
+/* The run of seat `i`, into new memory: the old copy is good until the new one is whole. */
+static int copy_of(struct ssa_trainer *front, int i, struct ssa_mirror *fresh)
 {
     struct ssa_crew *c = front->crew;
-    struct ssa_mirror fresh = {.valid = true, .step = front->step};
-    struct copying *w = NULL;
-    int i = ssa_crew_next(c, -1), status;
-    if (i < 0)
-        return SSA_OK;
     struct ssa_member *m = c->pool->members[i];
-    w = malloc(sizeof *w);
-    if (!w || allocate(front, &fresh.state)) {
+    struct copying *w = malloc(sizeof *w);
+    int status;
+    *fresh = (struct ssa_mirror){.valid = true, .step = front->step};
+    if (!w || allocate(front, &fresh->state)) {
         free(w);
         return ssa_fail(SSA_ENOMEM, "train: out of host memory for a copy of the run");
     }
-    *w = (struct copying){c->seats[i]->trainer, fresh.state};
+    *w = (struct copying){c->seats[i]->trainer, fresh->state};
     status = ssa_member_do(m, read_all, w, ssa_pool_first_patience(c->pool));
     if (m->abandoned) {
         ssa_member_keep(m, w);
-        ssa_member_keep(m, fresh.state);
+        ssa_member_keep(m, fresh->state);
     } else {
         free(w);
         if (status)
-            free(fresh.state);
+            free(fresh->state);
     }
+    if (status)
+        *fresh = (struct ssa_mirror){0};
+    return status;
+}
+
+int ssa_mirror_take(struct ssa_trainer *front)
+{
+    struct ssa_crew *c = front->crew;
+    struct ssa_mirror fresh;
+    int i = ssa_crew_next(c, -1), status;
+    if (i < 0)
+        return SSA_OK;
+    status = copy_of(front, i, &fresh);
+    if (status && !c->mirror.valid && !c->pool->members[i]->abandoned && ssa_crew_next(c, i) < 0)
+        status = copy_of(front, i, &fresh); /* without it nothing is left of the run: once more */
     if (status) {
         ssa_crew_lose(c, i, ssa_last_error());
     } else {

@@ -1,8 +1,11 @@
 /* Devices that compute wrongly: numbers that are none where another device gives some, and the spot check. */
 #include "crew.h"
 #include "../impl.h"
+#include "../model/internal.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* The seat whose turn it is to give a second opinion on seat `i`; -1: there is no other. */
 static int another(const struct ssa_crew *c, int i)
@@ -70,8 +73,143 @@ done:
     return err;
 }
 
+/* ---- the spot check ---- */
+
+/* By how much the gradients on two seats of one micro-batch may differ: of the largest in the same parameter, and of the
+ * largest of all (a parameter whose gradient is zero but for rounding). Other orders of summation give a tenth. */
+#define NEAR 2e-3f
+#define FLOOR 1e-5f
+
+static float largest(const float *x, size_t count)
+{
+    float most = 0;
+    for (size_t i = 0; i < count; i++)
+        most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+    return most;
+}
+
+/* The first parameter in which they differ beyond rounding; NULL: none. */
+static const char *difference(const struct ssa_trainer *t, const float *x, const float *y)
+{
+    const struct ssa_parameters *p = &t->model->parameters;
+    float floor = FLOOR * largest(x, ssa_gradients_size(t));
+    size_t part_at = 0;
+    for (int i = 0; i < p->count; i++) { /* parts are runs of parameters, end to end */
+        const struct ssa_parameter *q = &p->table[i];
+        if (i && q->part != p->table[i - 1].part)
+            part_at += p->parts[q->part - 1].count;
+        const float *a = x + part_at + q->offset, *b = y + part_at + q->offset;
+        float most = NEAR * largest(a, q->count) + floor;
+        for (size_t e = 0; e < q->count; e++)
+            if (!(fabsf(a[e] - b[e]) <= most))
+                return q->name;
+    }
+    return NULL;
+}
+
+/* What a seat made of the micro-batch that it has just recomputed. */
+static const float *opinion(const struct ssa_seat *s)
+{
+    return s->sums[s->count].values;
+}
+
+/* A seat on the host backend, for once, with the run's parameters. */
+struct judge {
+    struct ssa_device *device;
+    struct ssa_model *model;
+    struct ssa_seat *seat;
+};
+
+static int open_judge(struct ssa_trainer *front, struct judge *j)
+{
+    struct ssa_crew *c = front->crew;
+    const float *value;
+    int err;
+    TRY(ssa_mirror_take(front));
+    if (!c->mirror.valid)
+        return ssa_fail(SSA_EDEVICE, "no copy of the run");
+    value = c->mirror.state;
+    TRY(ssa_device_open(&j->device, "cpu"));
+    TRY(ssa_model_create(&j->model, j->device, &front->model->config, &front->model->limits));
+    for (int i = 0; i < j->model->parameters.count; i++) {
+        const struct ssa_parameter *p = &j->model->parameters.table[i];
+        TRY(ssa_tensor_write(p->value, value, p->count));
+        value += p->count;
+    }
+    j->seat = calloc(1, sizeof *j->seat);
+    if (!j->seat)
+        return ssa_fail(SSA_ENOMEM, "out of host memory");
+    TRY(ssa_trainer_prepare(&j->seat->trainer, j->model, &front->config, &front->data));
+    TRY(ssa_trainer_allocate(j->seat->trainer));
+    j->seat->trainer->step = front->step;
+done:
+    return err;
+}
+
+static void close_judge(struct judge *j)
+{
+    ssa_seat_free(j->seat);
+    ssa_model_destroy(j->model);
+    ssa_device_close(j->device);
+}
+
+static void lose_wrong(struct ssa_crew *c, int i, int micro, const char *where, const char *judge)
+{
+    char why[192];
+    if (!where)
+        return;
+    snprintf(why, sizeof why, "spot check: its gradient of %s in micro-batch %d is not that of %s", where, micro, judge);
+    ssa_crew_lose(c, i, why);
+}
+
+/* Two seats differ: the host backend computes it a third time. */
+static int settle_difference(struct ssa_trainer *front, int a, int b, int micro)
+{
+    struct ssa_crew *c = front->crew;
+    struct ssa_trainer *t = c->seats[a]->trainer;
+    struct judge j = {0};
+    const char *wrong[2];
+    int err;
+    for (int k = 0; k < 2; k++) { /* one of them is the host backend already */
+        int host = k ? b : a, other = k ? a : b;
+        if (c->pool->members[host]->info.kind == SSA_DEVICE_HOST) {
+            lose_wrong(c, other, micro, difference(t, opinion(c->seats[host]), opinion(c->seats[other])), "the host backend");
+            return SSA_OK;
+        }
+    }
+    TRY(open_judge(front, &j));
+    j.seat->first = micro;
+    j.seat->end = micro + 1;
+    TRY(ssa_seat_compute(j.seat));
+    wrong[0] = ssa_crew_seat(c, a) ? difference(t, j.seat->sums[0].values, opinion(c->seats[a])) : NULL;
+    wrong[1] = ssa_crew_seat(c, b) ? difference(t, j.seat->sums[0].values, opinion(c->seats[b])) : NULL;
+    lose_wrong(c, a, micro, wrong[0], "the host backend");
+    lose_wrong(c, b, micro, wrong[1], "the host backend");
+done:
+    close_judge(&j);
+    return err;
+}
+
 int ssa_suspect_check(struct ssa_trainer *front)
 {
-    (void)front;
-    return SSA_OK;
+    struct ssa_crew *c = front->crew;
+    int every = c->pool->config.check_every, a = -1, b, micro, err = SSA_OK;
+    bool finite;
+    if (!every || front->step % every)
+        return SSA_OK;
+    for (int turn = front->step / every % ssa_pool_live(c->pool); turn >= 0; turn--)
+        a = ssa_crew_next(c, a);
+    if ((b = another(c, a)) < 0)
+        return SSA_OK;
+    micro = c->first + front->step / every % (c->end - c->first);
+    TRY(recompute(front, a, micro, micro + 1, &finite));
+    TRY(recompute(front, b, micro, micro + 1, &finite));
+    if (!ssa_crew_seat(c, a) || !ssa_crew_seat(c, b) ||
+        !difference(c->seats[a]->trainer, opinion(c->seats[a]), opinion(c->seats[b])))
+        return SSA_OK;
+    if (settle_difference(front, a, b, micro))
+        ssa_log(SSA_LOG_WARNING, "pool: %s and %s differ in micro-batch %d of step %d, and nobody can say who is wrong: %s",
+                c->pool->members[a]->info.id, c->pool->members[b]->info.id, micro, front->step + 1, ssa_last_error());
+done:
+    return err;
 }

@@ -1,0 +1,34 @@
+/* A small training run with every kind of sampling, on a bare device or on a pool, and what it leaves. */
+#ifndef SSA_TEST_RUNS_H
+#define SSA_TEST_RUNS_H
+
+#include "pools.h"
+#include "ssacl/train.h"
+
+enum { RUN_STEPS = 12, RUN_MICROS = 8 };
+
+extern const struct ssa_model_config run_config;
+extern const struct ssa_model_limits run_limits; /* micro-batches of 1 */
+
+struct run {
+    struct ssa_model *model;
+    struct ssa_trainer *trainer;
+};
+
+/* The model must be there. */
+void run_trainer(struct run *r, int batch);
+struct run run_start(struct ssa_pool *pool);
+void run_end(struct run r);
+
+struct result {
+    float losses[RUN_STEPS], norm;
+    float values[16384]; /* the parameters */
+    size_t count;
+};
+void run_read(struct run r, struct result *result);
+void run_bare(const char *name, struct result *result); /* on a device alone */
+void run_pool(struct ssa_pool *pool, struct result *result);
+void run_same_bits(const struct result *a, const struct result *b);
+void run_near(const struct result *a, const struct result *b); /* losses, within 1e-3 */
+
+#endif

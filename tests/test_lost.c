@@ -1,0 +1,279 @@
+/* Devices of a pool that fail, hang, run out of memory or compute wrongly: the run goes on and is the same run. */
+#include "model/internal.h"
+#include "runs.h"
+#include "train/crew.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct result bare, got;
+
+/* Hosts of which all pass for devices of another kind, so that the host backend may be the last resort; the last one is
+ * spied upon. */
+static struct ssa_pool *others(int count, const struct ssa_pool_config *config)
+{
+    struct ssa_pool *pool = pools_hosts(count, config);
+    for (int i = 0; i < count; i++) {
+        pool->members[i]->info.kind = SSA_DEVICE_CPU;
+        pools_spy(pool->members[i]->device);
+    }
+    return pool;
+}
+
+static void close_all(struct ssa_pool *pool, struct run r)
+{
+    run_end(r);
+    ssa_pool_close(pool);
+}
+
+/* Runs `until` steps, lets `member` meet its fate, and runs the rest: it must be the run of a bare device. */
+static void meets(struct ssa_pool *pool, int member, int until, struct pools_plan plan, const char *words)
+{
+    struct run r = run_start(pool);
+    if (until)
+        OK(ssa_trainer_run(r.trainer, until, &(struct ssa_run){0}));
+    pools_plan(pool->members[member]->device, plan);
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    if (!pool->members[member]->lost)
+        pools_plan(pool->members[member]->device, (struct pools_plan){0});
+    run_read(r, &got);
+    ck_assert_msg(!words || strstr(pools_events, words), "no \"%s\" in: %s", words, pools_events);
+    run_same_bits(&bare, &got);
+    close_all(pool, r);
+}
+
+/* ---- errors ---- */
+
+START_TEST(every_call_fails)
+{
+    static const int steps[] = {0, 5, RUN_STEPS - 1};
+    run_bare("cpu", &bare);
+    for (int count = 1; count <= 2; count++)
+        for (int call = POOLS_LAUNCH; call < POOLS_ALLOCATE; call++)
+            for (size_t s = 0; s < sizeof steps / sizeof *steps; s++)
+                for (int at = 1; at <= 9; at += 4) {
+                    if (count == 1 && !steps[s] && (call == POOLS_READ || call == POOLS_FINISH))
+                        continue; /* the first copy: see below */
+                    bool rare = call == POOLS_FILL || (call == POOLS_FINISH && count == 1) ||
+                                (count == 1 && (call == POOLS_READ || call == POOLS_COPY)) || at > 1;
+                    meets(others(count, NULL), count - 1, steps[s], (struct pools_plan){(enum pools_call)call, POOLS_FAIL, at},
+                          rare ? NULL : count == 1 ? "rollback 1@" : "lost 1@");
+                }
+}
+END_TEST
+
+START_TEST(out_of_memory)
+{
+    struct ssa_pool *pool = others(2, NULL);
+    struct run r;
+    int calls;
+    run_bare("cpu", &bare);
+    r = run_start(pool);
+    calls = pools_count(pool->members[1]->device, POOLS_ALLOCATE);
+    ck_assert_int_gt(calls, 5);
+    close_all(pool, r);
+    for (int at = 1; at <= calls; at++) {
+        pool = others(2, NULL);
+        pools_plan(pool->members[1]->device, (struct pools_plan){POOLS_ALLOCATE, POOLS_MEMORY, at});
+        run_pool(pool, &got);
+        ck_assert_msg(strstr(pools_events, "left_out 1@0 0>0 (allocate "), "%s", pools_events);
+        run_same_bits(&bare, &got);
+        ssa_pool_close(pool);
+    }
+    meets(others(2, NULL), 1, 3, (struct pools_plan){POOLS_LAUNCH, POOLS_MEMORY, 20}, "(launch 20: no memory)");
+}
+END_TEST
+
+START_TEST(silence)
+{
+    struct ssa_pool_config config = {.deadline = 0.15};
+    run_bare("cpu", &bare);
+    for (int at = 1; at <= 200; at += 199)
+        meets(others(2, &config), at == 1, 5, (struct pools_plan){POOLS_LAUNCH, POOLS_HANG, at}, "(silent for ");
+    meets(others(2, &config), 1, 5, (struct pools_plan){POOLS_READ, POOLS_HANG, 1}, "lost 1@5");
+    meets(others(1, &config), 0, 5, (struct pools_plan){POOLS_WRITE, POOLS_HANG, 1}, "rollback 1@0");
+    usleep(POOLS_HANG_MS * 1200); /* late threads come back, and must find nothing to break */
+}
+END_TEST
+
+/* ---- wrong results ---- */
+
+START_TEST(not_a_number)
+{
+    run_bare("cpu", &bare);
+    for (int at = 1; at <= 4; at++)
+        meets(others(2, NULL), 1, 6, (struct pools_plan){POOLS_READ, POOLS_NAN, at}, at == 1 ? "is not a number, unlike on cpu" : NULL);
+}
+END_TEST
+
+START_TEST(divergence_is_nobodys_fault)
+{
+    struct ssa_pool *pool = others(2, NULL);
+    struct run r = run_start(pool);
+    float nan = NAN;
+    OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
+    for (int i = 0; i < 2; i++) {
+        struct ssa_trainer *t = r.trainer->crew->seats[i]->trainer;
+        OK(ssa_tensor_write(ssa_model_find(t->model, "norm.gain")->value, &nan, 1));
+    }
+    FAILS(ssa_trainer_run(r.trainer, 4, &(struct ssa_run){0}), SSA_EINVAL, "loss of step 3 is not a number; lower");
+    ck_assert_int_eq(ssa_pool_live(pool), 2);
+    close_all(pool, r);
+}
+END_TEST
+
+START_TEST(spot_checks)
+{
+    struct ssa_pool_config config = {.check_every = 2};
+    struct ssa_pool *pool;
+    struct run r;
+    run_bare("cpu", &bare);
+    for (int count = 1; count <= 3; count++) { /* all is well */
+        pool = others(count, &config);
+        run_pool(pool, &got);
+        run_same_bits(&bare, &got);
+        ck_assert_int_eq(ssa_pool_live(pool), count);
+        ssa_pool_close(pool);
+    }
+    for (int host = 0; host < 2; host++) { /* a judge is opened; or one of the two is the host backend */
+        pool = others(2, &config);
+        if (host)
+            pool->members[0]->info.kind = SSA_DEVICE_HOST;
+        r = run_start(pool);
+        OK(ssa_trainer_run(r.trainer, 4, &(struct ssa_run){0}));
+        pools_plan(pool->members[1]->device, (struct pools_plan){POOLS_READ, POOLS_WRONG, 1});
+        OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+        run_read(r, &got);
+        ck_assert_msg(strstr(pools_events, "(spot check: its gradient of "), "%s", pools_events);
+        ck_assert(pool->members[1]->lost && !pool->members[0]->lost);
+        run_same_bits(&bare, &got);
+        close_all(pool, r);
+    }
+}
+END_TEST
+
+/* ---- the last one ---- */
+
+START_TEST(the_host_takes_over)
+{
+    struct ssa_pool_config config = {.copy_every = 3};
+    run_bare("cpu", &bare);
+    meets(others(1, &config), 0, 5, (struct pools_plan){POOLS_LAUNCH, POOLS_FAIL, 100}, "rollback 1@3 0>8 (2 steps are done again");
+    ck_assert_ptr_nonnull(strstr(pools_events, "joined 1@3"));
+    meets(others(1, &config), 0, 0, (struct pools_plan){POOLS_LAUNCH, POOLS_FAIL, 1}, "rollback 1@0");
+}
+END_TEST
+
+static void check_stop(int copy_every)
+{
+    struct ssa_pool_config config = {.last = SSA_POOL_STOP, .copy_every = copy_every};
+    struct ssa_pool *pool = others(2, &config);
+    struct run r = run_start(pool);
+    struct ssa_checkpoint *c;
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/ssacl-lost-%d.st", (int)getpid());
+    OK(ssa_trainer_run(r.trainer, 5, &(struct ssa_run){0}));
+    for (int i = 0; i < 2; i++)
+        pools_plan(pool->members[i]->device, (struct pools_plan){POOLS_LAUNCH, POOLS_FAIL, 50 + 100 * i});
+    if (copy_every < 0) {
+        FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_EDEVICE, "there is no copy of the run");
+        FAILS(ssa_checkpoint_save(path, r.model, r.trainer, NULL), SSA_EDEVICE, "there is no copy of the run");
+    } else {
+        FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_EDEVICE, "a checkpoint that is saved now is of step 3");
+        FAILS(ssa_trainer_step(r.trainer), SSA_EDEVICE, "no device of the pool is left (cpu: launch ");
+        OK(ssa_checkpoint_save(path, r.model, r.trainer, NULL));
+    }
+    close_all(pool, r);
+    if (copy_every < 0)
+        return;
+    pool = pools_hosts(1, NULL);
+    r = run_start(pool);
+    OK(ssa_checkpoint_open(&c, path));
+    OK(ssa_checkpoint_load(c, r.model, r.trainer));
+    ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 3);
+    ssa_checkpoint_close(c);
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    OK(ssa_trainer_losses(r.trainer, RUN_STEPS - 3, got.losses, NULL));
+    ck_assert(!memcmp(got.losses, bare.losses + 3, (RUN_STEPS - 3) * sizeof *got.losses));
+    run_end(r);
+    ssa_pool_close(pool);
+    remove(path);
+}
+
+/* The very first copy of a device that is alone. */
+START_TEST(nothing_to_go_back_to)
+{
+    struct ssa_pool *pool = others(1, NULL);
+    struct run r = run_start(pool);
+    pools_plan(pool->members[0]->device, (struct pools_plan){POOLS_READ, POOLS_FAIL, 1});
+    FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_EDEVICE, "there is no copy of the run to go on from");
+    close_all(pool, r);
+    run_bare("cpu", &bare); /* it may fail once */
+    meets(others(1, NULL), 0, 0, (struct pools_plan){POOLS_READ, POOLS_MEMORY, 1}, NULL);
+}
+END_TEST
+
+START_TEST(or_the_run_stops)
+{
+    run_bare("cpu", &bare);
+    check_stop(3);
+    check_stop(-1);
+}
+END_TEST
+
+/* ---- what a pool cannot do ---- */
+
+START_TEST(nothing_fits)
+{
+    struct ssa_pool *pool = others(2, NULL);
+    struct ssa_stage stage = {.steps = 2, .lr = 0.01f};
+    struct ssa_train_config training = {.batch = 5, .stages = &stage, .stage_count = 1};
+    static const unsigned char zeros[64];
+    struct ssa_data data = {.items = zeros, .count = 64};
+    struct ssa_model_limits limits = {.batch = 2, .training = 1};
+    struct ssa_model *m;
+    struct ssa_trainer *t;
+    OK(ssa_pool_model_create(&m, pool, &run_config, &limits));
+    FAILS(ssa_trainer_create(&t, m, &training, &data), SSA_EINVAL, "batch 5 does not divide");
+    training.batch = 4;
+    for (int i = 0; i < 2; i++) /* no room for moments */
+        pool->members[i]->device->info.memory = pool->members[i]->device->held + 1000;
+    FAILS(ssa_trainer_create(&t, m, &training, &data), SSA_ENOMEM, "buffer: needs ");
+    ck_assert_ptr_null(t);
+    ck_assert_ptr_nonnull(strstr(pools_events, "left_out 0@0"));
+    ssa_model_destroy(m);
+    ssa_pool_close(pool);
+}
+END_TEST
+
+START_TEST(more_devices_than_micro_batches)
+{
+    struct ssa_pool *pool = pools_hosts(3, NULL);
+    struct run r;
+    float two[RUN_STEPS], one[RUN_STEPS];
+    OK(ssa_pool_model_create(&r.model, pool, &run_config, &run_limits));
+    run_trainer(&r, 2);
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    OK(ssa_trainer_losses(r.trainer, RUN_STEPS, two, NULL));
+    run_end(r);
+    ssa_pool_close(pool);
+    pool = pools_hosts(1, NULL);
+    OK(ssa_pool_model_create(&r.model, pool, &run_config, &run_limits));
+    run_trainer(&r, 2);
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    OK(ssa_trainer_losses(r.trainer, RUN_STEPS, one, NULL));
+    ck_assert(!memcmp(one, two, sizeof one));
+    run_end(r);
+    ssa_pool_close(pool);
+}
+END_TEST
+
+int main(void)
+{
+    return test_run_alone("lost", (const TTest *const[]){every_call_fails, out_of_memory, silence, not_a_number,
+        divergence_is_nobodys_fault, spot_checks, the_host_takes_over, nothing_to_go_back_to,
+        or_the_run_stops, nothing_fits,
+        more_devices_than_micro_batches, NULL});
+}
