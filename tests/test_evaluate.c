@@ -1,4 +1,4 @@
-/* Evaluation, ensembles and generation on pools: the same bits as on one device, whoever does what, and whoever fails. */
+/* Evaluation, ensembles and generation on pools: the same bits as on one device, whoever does what, whoever fails. */
 #include "golden.h"
 #include "model/group.h"
 #include "model/internal.h"
@@ -288,7 +288,7 @@ START_TEST(all_are_lost)
     bent[0].what = bent[1].what = FAILS_AT;
     bent[0].at = 2;
     bent[1].at = 4;
-    FAILS(ssa_evaluate(m, &data, &how, &scores, NULL, NULL), SSA_EDEVICE, "no device is left");
+    FAILS(ssa_evaluate(m, &data, &how, &scores, NULL, NULL), SSA_EDEVICE, "no device is left (");
     FAILS(ssa_evaluate(m, &data, &how, &scores, NULL, NULL), SSA_EDEVICE, "no device is left");
     ck_assert_int_eq(ssa_pool_live(pool), 0);
     ssa_model_destroy(m);
@@ -358,6 +358,95 @@ START_TEST(writes_new_fields_only_if_asked)
     ck_assert(scores.passes == 77 && scores.unsettled >= 88);
     ssa_model_destroy(m);
     ssa_device_close(device);
+}
+END_TEST
+
+/* ---- generation ---- */
+
+START_TEST(generates_on_who_is_there)
+{
+    enum { TOKENS = 20 };
+    const int32_t prompt[3] = {1, 2, 3};
+    const struct ssa_generation how = {.seed = 5};
+    const enum trouble troubles[] = {FINE, FAILS_AT, SLEEPS_AT};
+    struct ssa_device *device = open_one(0);
+    struct ssa_model *m;
+    int32_t want[TOKENS], got[TOKENS];
+    OK(ssa_model_create(&m, device, &config, &(struct ssa_model_limits){.batch = BATCH}));
+    fill(m);
+    OK(ssa_generate(m, prompt, 3, TOKENS, want, &how));
+    ssa_model_destroy(m);
+    ssa_device_close(device);
+    for (int t = 0; t < 3; t++) {
+        struct ssa_pool *pool = make_pool(2);
+        m = pool_model(pool);
+        OK(ssa_generate(m, prompt, 3, 1, got, &how)); /* kernels */
+        bent[0].reads = 0;
+        bent[0].what = troubles[t];
+        bent[0].at = 7;
+        bent[0].milliseconds = 800;
+        pool->config.deadline = troubles[t] == SLEEPS_AT ? 0.05 : 60;
+        OK(ssa_generate(m, prompt, 3, TOKENS, got, &how));
+        ck_assert_mem_eq(got, want, sizeof got);
+        ck_assert_int_eq(ssa_pool_live(pool), t ? 1 : 2);
+        FAILS(ssa_generate(m, (const int32_t[]){32}, 1, 1, got, &how), SSA_EINVAL, "is 32, vocabulary is 32");
+        ck_assert_int_eq(ssa_pool_live(pool), t ? 1 : 2);
+        if (troubles[t] == SLEEPS_AT)
+            usleep(900000);
+        bent[1].what = FAILS_AT;
+        bent[1].at = bent[1].reads;
+        if (t)
+            FAILS(ssa_generate(m, prompt, 3, 1, got, &how), SSA_EDEVICE, "no device is left (");
+        ssa_model_destroy(m);
+        ssa_pool_close(pool);
+    }
+}
+END_TEST
+
+/* ---- in the middle of training ---- */
+
+/* Training goes on as if nobody had evaluated; and where the last device is lost over an evaluation, on the host
+ * backend (unless that was the last device). */
+START_TEST(between_steps)
+{
+    const struct ssa_stage stage = {.pattern = sampled, .steps = 4, .lr = 0.01f};
+    const struct ssa_train_config training = {.batch = 4, .stages = &stage, .stage_count = 1};
+    const struct ssa_model_limits limits = {.batch = BATCH, .training = 1};
+    float losses[3][4];
+    const int to_lose = platform ? 2 : 1;
+    for (int kind = 0; kind < 3; kind++) { /* 0: no evaluation; 1: some; 2: devices are lost over them */
+        struct ssa_pool *pool = make_pool(2);
+        struct ssa_trainer *trainer;
+        struct ssa_model *m;
+        struct result first, second;
+        OK(ssa_pool_model_create(&m, pool, &config, &limits));
+        OK(ssa_model_initialise(m, 3));
+        OK(ssa_trainer_create(&trainer, m, &training, &data));
+        for (int step = 0; step < 4; step++) {
+            OK(ssa_trainer_step(trainer));
+            if (kind == 0)
+                continue;
+            first = evaluate(m, ensemble_of(2));
+            for (int i = 0; i < to_lose && kind == 2 && step >= 1 + i; i++)
+                if (bent[i].what == FINE) {
+                    bent[i].what = FAILS_AT;
+                    bent[i].at = bent[i].reads;
+                }
+            second = evaluate(m, ensemble_of(2));
+            ck_assert_double_eq_tol(first.scores.loss, second.scores.loss, 1e-4);
+        }
+        OK(ssa_trainer_losses(trainer, 4, losses[kind], NULL));
+        ck_assert_int_eq(ssa_trainer_get_step(trainer), 4);
+        if (kind == 2)
+            ck_assert(bent[0].what == FAILS_AT && ssa_pool_live(pool) == 1 &&
+                      (strstr(events, "no other device is left") != NULL) == (to_lose == 2));
+        ssa_trainer_destroy(trainer);
+        ssa_model_destroy(m);
+        ssa_pool_close(pool);
+    }
+    ck_assert_mem_eq(losses[1], losses[0], sizeof losses[0]);
+    for (int step = 0; step < 4; step++)
+        ck_assert_float_eq_tol(losses[2][step], losses[0][step], 1e-3f);
 }
 END_TEST
 
@@ -447,6 +536,6 @@ int main(int argc, char **argv)
     if (platform && !has_two())
         return 77;
     return test_run_alone("evaluate", (const TTest *const[]){as_one_device, units_go_to_who_is_free, a_member_fails,
-        a_member_hangs, a_member_gives_no_numbers, no_numbers_anywhere, all_are_lost, stops_when_settled, stopping_saves_work,
-        writes_new_fields_only_if_asked, progress_and_stop, bad_input, NULL});
+        a_member_hangs, a_member_gives_no_numbers, no_numbers_anywhere, all_are_lost, stops_when_settled,
+        stopping_saves_work, writes_new_fields_only_if_asked, generates_on_who_is_there, between_steps, progress_and_stop, bad_input, NULL});
 }

@@ -155,9 +155,8 @@ struct ssa_evaluation {
     const volatile int *stop;
     void (*progress)(void *cookie, double done); /**< share done, 0..1 */
     void *cookie;
-    double tolerance;        /**< nats a token: no more passes once ssa_scores.unsettled is at most that; 0: all are run.
-                                  At least 4 are. Takes 8 bytes of host memory a token, as every ensemble does, and 16
-                                  a batch and pass asked for */
+    double tolerance;        /**< nats a token: at least 4 passes, and no more once ssa_scores.unsettled is at most that;
+                                  0: all. An ensemble takes 8 bytes of host memory a token, and 16 a pass and batch */
     size_t reserved[2];
 };
 

@@ -17,6 +17,15 @@ struct ssa_model *ssa_model_serving(const struct ssa_model *m)
     return g->replicas[g->serving];
 }
 
+int ssa_group_rescue(struct ssa_group *g)
+{
+    const struct ssa_member *lost = g->pool->members[g->pool->last_lost];
+    if (ssa_pool_live(g->pool))
+        return SSA_OK;
+    return g->rescue ? g->rescue(g->rescuer) : ssa_fail(SSA_EDEVICE, "pool: no device is left (%s: %s)", lost->info.id,
+                                                        lost->reason);
+}
+
 /* ---- making replicas, each on its device's thread ---- */
 
 struct making {

@@ -91,6 +91,14 @@ done:
     return err;
 }
 
+/* For what is done with the model between steps. */
+static int rescue(void *rescuer)
+{
+    struct ssa_trainer *front = rescuer;
+    int step = front->step, err = ssa_mirror_rollback(front);
+    return err ? err : ssa_crew_settle(front, step);
+}
+
 int ssa_crew_create(struct ssa_trainer *front)
 {
     struct ssa_pool *pool = front->model->group->pool;
@@ -101,6 +109,8 @@ int ssa_crew_create(struct ssa_trainer *front)
         return ssa_fail(SSA_ENOMEM, "train: out of host memory");
     c->pool = pool;
     c->end = front->micros;
+    front->model->group->rescue = rescue;
+    front->model->group->rescuer = front;
     if (front->config.ranks && front->config.ranks->count > 1)
         return ssa_fail(SSA_EUNSUPPORTED, "train: ranks with pools of devices: give each rank one device");
     c->owner = calloc(micros, sizeof *c->owner);
@@ -120,8 +130,14 @@ void ssa_crew_destroy(struct ssa_crew *c)
 {
     if (!c)
         return;
-    for (int i = 0; i < c->pool->count; i++)
-        ssa_seat_free(c->seats[i]);
+    for (int i = 0; i < c->pool->count; i++) {
+        if (c->seats[i] && c->pool->members[i]->abandoned)
+            ssa_member_keep(c->pool->members[i], c->seats[i]);
+        else
+            ssa_seat_free(c->seats[i]);
+    }
+    if (c->pool->model)
+        c->pool->model->group->rescue = NULL;
     free(c->owner);
     free(c->losses);
     free(c->mirror.state);

@@ -308,8 +308,12 @@ done:
 
 static int evaluate(struct ssa_evaluator *e, struct ssa_model *model, bool *abandoned)
 {
-    int takers = model->group ? ssa_pool_live(model->group->pool) : 1, err;
+    int takers = 1, err;
     TRY(check(e));
+    if (model->group) {
+        TRY(ssa_group_rescue(model->group));
+        takers = ssa_pool_live(model->group->pool);
+    }
     e->sampled = e->how.pattern && ssa_pattern_samples(e->how.pattern, e->config.layers, e->config.length);
     if (!e->sampled)
         e->passes = 1; /* dense passes are all the same */

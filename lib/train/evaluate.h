@@ -1,5 +1,5 @@
-/* What the files of an evaluation share: evaluate.c cuts it into units of work and does them, evaluate_pool.c hands them
- * out to the devices of a pool. */
+/* What the files of an evaluation share: evaluate.c cuts it into units of work and does them, evaluate_pool.c hands
+ * them out to the devices of a pool. */
 #ifndef SSA_EVALUATE_H
 #define SSA_EVALUATE_H
 
@@ -44,8 +44,8 @@ int ssa_worker_create(struct ssa_worker **worker, struct ssa_evaluator *e, struc
                       struct ssa_member *member);
 void ssa_worker_destroy(struct ssa_worker *w); /* NULL is fine */
 
-/* A job (pool.h): computes units for SSA_SLICE seconds, at least one, or until there are none. What a unit leaves to the
- * host is done while the device has the next. */
+/* A job (pool.h): computes units for SSA_SLICE seconds, at least one, or until there are none. What a unit leaves to
+ * the host is done while the device has the next. */
 #define SSA_SLICE 0.1
 int ssa_worker_job(void *worker);
 /* Adds what the worker still keeps, or drops it, for when it has no job. */

@@ -137,7 +137,7 @@ static int make_workers(struct hand_out *h, const struct ssa_group *g)
 {
     int err = SSA_OK;
     for (int i = 0; i < g->pool->count; i++)
-        if (g->replicas[i] && !g->pool->members[i]->lost)
+        if (g->replicas[i] && !g->pool->members[i]->lost && !h->workers[i])
             TRY(ssa_worker_create(&h->workers[i], h->e, g->replicas[i], g->pool->members[i]));
 done:
     return err;
@@ -151,27 +151,34 @@ static void finish(struct hand_out *h)
         ssa_units_stop(h->e->units);
 }
 
+/* Until all is done, or nobody is left. */
+static int hand_out(struct hand_out *h)
+{
+    struct ssa_member *m;
+    int status;
+    start_all(h);
+    while ((m = ssa_pool_next(h->pool, &status))) {
+        h->busy[m->number] = false;
+        if (status)
+            lose(h, m, status);
+        else if (h->workers[m->number]->suspect && !h->not_numbers)
+            park(h, m->number);
+        judge(h);
+        note(h, h->err ? SSA_OK : ssa_evaluator_report(h->e));
+        start_all(h);
+    }
+    return h->err ? ssa_fail(h->err, "%s", h->error) : SSA_OK;
+}
+
 int ssa_evaluate_pool(struct ssa_evaluator *e, struct ssa_model *front, bool *abandoned)
 {
     struct hand_out h = {.e = e, .pool = front->group->pool};
-    struct ssa_member *m;
-    int status, err;
-    TRY(make_workers(&h, front->group));
-    start_all(&h);
-    while ((m = ssa_pool_next(h.pool, &status))) {
-        h.busy[m->number] = false;
-        if (status)
-            lose(&h, m, status);
-        else if (h.workers[m->number]->suspect && !h.not_numbers)
-            park(&h, m->number);
-        judge(&h);
-        note(&h, h.err ? SSA_OK : ssa_evaluator_report(e));
-        start_all(&h);
+    int err = SSA_OK;
+    while (!ssa_ensemble_complete(e->ensemble)) {
+        TRY(ssa_group_rescue(front->group));
+        TRY(make_workers(&h, front->group));
+        TRY(hand_out(&h));
     }
-    if (h.err)
-        err = ssa_fail(h.err, "%s", h.error);
-    else if (!ssa_ensemble_complete(e->ensemble))
-        err = ssa_fail(SSA_EDEVICE, "evaluate: no device is left");
 done:
     *abandoned = h.abandoned;
     finish(&h);

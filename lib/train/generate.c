@@ -2,6 +2,8 @@
 #include "ssacl/train.h"
 #include "../../cl/rng.h"
 #include "../impl.h"
+#include "../model/group.h"
+#include "../model/internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -55,13 +57,63 @@ static int32_t draw(const float *logits, float *sorted, int count, const struct 
     return last;
 }
 
-/* Runs the `count` tokens of the window and reads the logits after the last of them. */
-static int next_logits(struct ssa_model *model, const int32_t *window, int count, int length, float *logits)
+/* A token's work: runs the `count` tokens of the window and reads the logits after the last of them. */
+struct asking {
+    struct ssa_model *model;
+    const int32_t *window;
+    int count;
+    float *logits;
+};
+
+static int ask(void *argument)
 {
-    int rounded = (count + ROUND - 1) / ROUND * ROUND, err;
-    TRY(ssa_model_forward(model, &(struct ssa_pass){.tokens = window, .batch = 1,
+    const struct asking *a = argument;
+    int rounded = (a->count + ROUND - 1) / ROUND * ROUND, length = ssa_model_get_config(a->model)->length, err;
+    TRY(ssa_model_forward(a->model, &(struct ssa_pass){.tokens = a->window, .batch = 1,
         .length = rounded < length ? rounded : length}));
-    TRY(ssa_model_read_logits(model, 0, count - 1, logits));
+    TRY(ssa_model_read_logits(a->model, 0, a->count - 1, a->logits));
+done:
+    return err;
+}
+
+/* The same for a job, with memory of its own behind it. */
+static struct asking *copy_asking(const struct asking *a)
+{
+    const struct ssa_model_config *c = ssa_model_get_config(a->model);
+    size_t window = (size_t)c->length * sizeof *a->window, logits = (size_t)c->vocabulary * sizeof *a->logits;
+    struct asking *copy = malloc(sizeof *copy + window + logits);
+    if (!copy)
+        return NULL;
+    *copy = *a;
+    copy->window = memcpy(copy + 1, a->window, window);
+    copy->logits = (float *)(copy->window + c->length);
+    return copy;
+}
+
+/* The first device of the pool that can. Who cannot is lost. */
+static int ask_pool(const struct asking *a)
+{
+    struct ssa_group *g = a->model->group;
+    int status = SSA_EDEVICE, err = SSA_OK;
+    while (status) {
+        TRY(ssa_group_rescue(g));
+        struct asking *job = copy_asking(a);
+        if (!job)
+            return ssa_fail(SSA_ENOMEM, "generate: out of host memory");
+        job->model = ssa_model_serving(a->model);
+        struct ssa_member *m = g->pool->members[g->serving];
+        status = ssa_member_do(m, ask, job, ssa_pool_first_patience(g->pool));
+        if (!status)
+            memcpy(a->logits, job->logits, (size_t)a->model->config.vocabulary * sizeof *a->logits);
+        if (m->abandoned)
+            ssa_member_keep(m, job);
+        else
+            free(job);
+        if (status == SSA_EINVAL) /* no fault of the device */
+            return status;
+        if (status)
+            ssa_member_lose(m, SSA_POOL_LOST, ssa_last_error());
+    }
 done:
     return err;
 }
@@ -92,7 +144,8 @@ int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t prompt_c
     for (size_t i = skip; i < prompt_count; i++)
         used = append(window, used, c->length, prompt[i]);
     for (size_t i = 0; i < count; i++) {
-        TRY(next_logits(model, window, used, c->length, logits));
+        struct asking asking = {model, window, used, logits};
+        TRY(model->group ? ask_pool(&asking) : ask(&asking));
         int32_t token = draw(logits, logits + c->vocabulary, c->vocabulary, how, i);
         used = append(window, used, c->length, token);
         if (out)

@@ -181,7 +181,7 @@ void ssa_units_close(struct ssa_units *u)
 static int make_slots(struct ssa_units *u)
 {
     size_t layers = (size_t)u->config.layers, count = layers ? SLOTS_A_TAKER * (size_t)u->config.takers : 0;
-    u->again_room = BACK_A_TAKER * (size_t)u->config.takers;
+    u->again_room = BACK_A_TAKER * ((size_t)u->config.takers + 1); /* one may join */
     u->again = calloc(u->again_room, sizeof *u->again);
     u->slots = calloc(count + 1, sizeof *u->slots);
     if (!u->again || !u->slots)
