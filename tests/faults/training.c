@@ -70,7 +70,7 @@ static int finish(struct training *t)
     struct ssa_scores scores;
     int err;
     snprintf(path, sizeof path, "/tmp/ssacl-faults-%ld.safetensors", (long)getpid());
-    TRY(ssa_trainer_losses(t->trainer, TRAINING_STEPS, t->losses, NULL));
+    TRY(ssa_trainer_losses(t->trainer, TRAINING_STEPS - t->resumed, t->losses + t->resumed, NULL));
     TRY(ssa_evaluate(t->model, &data, &(struct ssa_evaluation){.windows = 4}, &scores, NULL, NULL));
     t->score = scores.loss;
     TRY(ssa_checkpoint_save(path, t->model, t->trainer, NULL));

@@ -14,6 +14,7 @@ extern const char *const training_phases[PHASES];
 struct training {
     struct ssa_model *model;
     struct ssa_trainer *trainer;
+    int resumed; /* steps done before, whose losses are not kept */
     float losses[TRAINING_STEPS]; /* of each step */
     double score;                 /* evaluated after the last step */
     float *parameters;            /* likewise */
