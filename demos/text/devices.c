@@ -3,29 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- what happens to them ---- */
+/* ---- what happens to them; people are told by the library's log ---- */
 
 static const char *const changes[] = {"left out", "share", "lost", "joined", "rollback"};
-
-static void say(const struct ssa_pool_event *e)
-{
-    switch (e->change) {
-    case SSA_POOL_LEFT_OUT:
-        say_note("device %s is left out: %s", e->device, e->reason);
-        break;
-    case SSA_POOL_LOST:
-        say_note("after step %d: device %s is lost, the run goes on without it: %s", e->step, e->device, e->reason);
-        break;
-    case SSA_POOL_JOINED:
-        say_note("after step %d: device %s takes over: %s", e->step, e->device, e->reason);
-        break;
-    case SSA_POOL_ROLLBACK:
-        say_note("back to step %d: %s", e->step, e->reason);
-        break;
-    default: /* shares change often: the log has them */
-        break;
-    }
-}
 
 static void record(struct devices *d, json_t *line)
 {
@@ -39,7 +19,6 @@ static void record(struct devices *d, json_t *line)
 static void on_change(void *cookie, const struct ssa_pool_event *e)
 {
     struct devices *d = cookie;
-    say(e);
     record(d, json_pack("{ss ss si ss si si si sf ss}", "event", "device", "change", changes[e->change], "member",
                         e->member, "id", e->device, "step", e->step, "before", e->before, "after", e->after, "seconds",
                         d->seconds ? d->seconds(d->cookie) : 0.0, "reason", e->reason));

@@ -20,7 +20,7 @@ struct devices {
     int failed;            /* the log could not be written */
 };
 
-/* Opens them; says what was left out. `config` lacks only who is told. */
+/* Opens them. `config` lacks only who is told. */
 int devices_open(struct devices *d, const char *names, const struct ssa_pool_config *config);
 /* What happened until now, and from here on, goes to this log. */
 int devices_log(struct devices *d, struct log_file *log);

@@ -195,6 +195,10 @@ static int announce(struct training *t)
                      (double)m.info.memory / 1048576);
     say_note("model of %.2f million parameters, %zu bytes to train on; needs %.0f MiB of each device",
              1e-6 * (double)ssa_model_count(&t->model_config), t->train.count, (double)t->memory.total / 1048576);
+    int passes = (t->config.batch ? t->config.batch : t->micro_batch) / t->micro_batch;
+    if (passes < devices_live(t->devices.pool))
+        say_note("steps of %d pass%s keep %d of %d devices busy: give a smaller --batch and a larger --accumulate",
+                 passes, passes == 1 ? "" : "es", passes, devices_live(t->devices.pool));
     for (int i = 0; i < t->config.stage_count; i++) {
         stage_format(&t->config.stages[i], 0, stage, sizeof stage);
         say_note("stage %d: %s", i + 1, stage);
