@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* The seat whose turn it is to give a second opinion on seat `i`; -1: there is no other. */
 static int another(const struct ssa_crew *c, int i)
@@ -88,17 +89,25 @@ static float largest(const float *x, size_t count)
     return most;
 }
 
-/* The first parameter in which they differ beyond rounding; NULL: none. */
-static const char *difference(const struct ssa_trainer *t, const float *x, const float *y)
+/* What somebody makes of a micro-batch. */
+struct opinion {
+    float loss;
+    const float *gradients;
+};
+
+/* The first parameter in whose gradients they differ beyond rounding, or "loss"; NULL: none. */
+static const char *difference(const struct ssa_trainer *t, struct opinion x, struct opinion y)
 {
     const struct ssa_parameters *p = &t->model->parameters;
-    float floor = FLOOR * largest(x, ssa_gradients_size(t));
+    float floor = FLOOR * largest(x.gradients, ssa_gradients_size(t));
     size_t part_at = 0;
+    if (!(fabsf(x.loss - y.loss) <= NEAR * fabsf(x.loss)))
+        return "loss";
     for (int i = 0; i < p->count; i++) { /* parts are runs of parameters, end to end */
         const struct ssa_parameter *q = &p->table[i];
         if (i && q->part != p->table[i - 1].part)
             part_at += p->parts[q->part - 1].count;
-        const float *a = x + part_at + q->offset, *b = y + part_at + q->offset;
+        const float *a = x.gradients + part_at + q->offset, *b = y.gradients + part_at + q->offset;
         float most = NEAR * largest(a, q->count) + floor;
         for (size_t e = 0; e < q->count; e++)
             if (!(fabsf(a[e] - b[e]) <= most))
@@ -107,10 +116,15 @@ static const char *difference(const struct ssa_trainer *t, const float *x, const
     return NULL;
 }
 
-/* What a seat made of the micro-batch that it has just recomputed. */
-static const float *opinion(const struct ssa_seat *s)
+/* Of a seat that has just recomputed the micro-batch, its sums after `count` others. */
+static struct opinion opinion(const struct ssa_seat *s, int micro, int count)
 {
-    return s->sums[s->count].values;
+    return (struct opinion){s->losses[micro], s->sums[count].values};
+}
+
+static struct opinion redone(const struct ssa_seat *s, int micro)
+{
+    return opinion(s, micro, s->count);
 }
 
 /* A seat on the host backend, for once, with the run's parameters. */
@@ -158,7 +172,8 @@ static void lose_wrong(struct ssa_crew *c, int i, int micro, const char *where, 
     char why[192];
     if (!where)
         return;
-    snprintf(why, sizeof why, "spot check: its gradient of %s in micro-batch %d is not that of %s", where, micro, judge);
+    snprintf(why, sizeof why, "spot check: its %s%s in micro-batch %d is not that of %s",
+             strcmp(where, "loss") ? "gradient of " : "", where, micro, judge);
     ssa_crew_lose(c, i, why);
 }
 
@@ -168,12 +183,14 @@ static int settle_difference(struct ssa_trainer *front, int a, int b, int micro)
     struct ssa_crew *c = front->crew;
     struct ssa_trainer *t = c->seats[a]->trainer;
     struct judge j = {0};
+    struct opinion judged;
     const char *wrong[2];
     int err;
     for (int k = 0; k < 2; k++) { /* one of them is the host backend already */
         int host = k ? b : a, other = k ? a : b;
         if (c->pool->members[host]->info.kind == SSA_DEVICE_HOST) {
-            lose_wrong(c, other, micro, difference(t, opinion(c->seats[host]), opinion(c->seats[other])), "the host backend");
+            lose_wrong(c, other, micro, difference(t, redone(c->seats[host], micro), redone(c->seats[other], micro)),
+                       "the host backend");
             return SSA_OK;
         }
     }
@@ -181,8 +198,9 @@ static int settle_difference(struct ssa_trainer *front, int a, int b, int micro)
     j.seat->first = micro;
     j.seat->end = micro + 1;
     TRY(ssa_seat_compute(j.seat));
-    wrong[0] = ssa_crew_seat(c, a) ? difference(t, j.seat->sums[0].values, opinion(c->seats[a])) : NULL;
-    wrong[1] = ssa_crew_seat(c, b) ? difference(t, j.seat->sums[0].values, opinion(c->seats[b])) : NULL;
+    judged = opinion(j.seat, micro, 0);
+    wrong[0] = ssa_crew_seat(c, a) ? difference(t, judged, redone(c->seats[a], micro)) : NULL;
+    wrong[1] = ssa_crew_seat(c, b) ? difference(t, judged, redone(c->seats[b], micro)) : NULL;
     lose_wrong(c, a, micro, wrong[0], "the host backend");
     lose_wrong(c, b, micro, wrong[1], "the host backend");
 done:
@@ -205,7 +223,7 @@ int ssa_suspect_check(struct ssa_trainer *front)
     TRY(recompute(front, a, micro, micro + 1, &finite));
     TRY(recompute(front, b, micro, micro + 1, &finite));
     if (!ssa_crew_seat(c, a) || !ssa_crew_seat(c, b) ||
-        !difference(c->seats[a]->trainer, opinion(c->seats[a]), opinion(c->seats[b])))
+        !difference(c->seats[a]->trainer, redone(c->seats[a], micro), redone(c->seats[b], micro)))
         return SSA_OK;
     if (settle_difference(front, a, b, micro))
         ssa_log(SSA_LOG_WARNING, "pool: %s and %s differ in micro-batch %d of step %d, and nobody can say who is wrong: %s",

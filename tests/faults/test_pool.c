@@ -325,6 +325,29 @@ START_TEST(not_a_number)
 }
 END_TEST
 
+START_TEST(wrong_values)
+{
+    static const struct {
+        const char *kernel, *words;
+        int device; /* -1: either */
+    } wrong[] = {{"cross_entropy,parameter=4", "its loss in", -1},
+                 {"cross_entropy,parameter=6", "its gradient of", -1},
+                 {"embedding_bwd_table,parameter=4", "its gradient of embed.weight in", -1},
+                 {"gemm,parameter=4", "its ", -1},
+                 {"adamw,parameter=0", "its ", 1}}; /* what the first device's parameters are is taken for right */
+    char rule[128];
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        for (int d = 0; d < 2; d++) {
+            if (wrong[i].device >= 0 ? d != wrong[i].device : !all() && d != (int)i % 2)
+                continue;
+            snprintf(rule, sizeof rule, "wrong=flip,kernel=%s,onwards,device=%s", wrong[i].kernel, ids[d]);
+            check_survived(&(struct ssa_pool_config){.check_every = 1}, &(struct fault){rule, SECOND_STEP}, d,
+                           wrong[i].words);
+            check_nothing_left(rule);
+        }
+}
+END_TEST
+
 /* ---- the last device ---- */
 
 static void check_close(const struct training *t, const char *what)
@@ -451,7 +474,7 @@ int main(void)
         return EXIT_FAILURE;
     ssa_set_log(listen, NULL);
     int failed = test_run_alone("fault_pool", (const TTest *const[]){calls_that_fail, opening, memory, not_a_number,
-        last_device, lost_at_once, stops_with_a_checkpoint, hangs, NULL}); /* hangs last: it leaks on purpose */
+        wrong_values, last_device, lost_at_once, stops_with_a_checkpoint, hangs, NULL}); /* hangs last: it leaks on purpose */
     training_forget(&expected);
     return failed;
 }
