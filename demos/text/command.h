@@ -21,13 +21,13 @@ void catch_interrupts(void);
 /* Says the library's last error. */
 int library_failed(void);
 
-/* A device, and the model of a checkpoint on it. */
+/* Devices, and the model of a checkpoint on them. */
 struct loaded {
-    struct ssa_device *device;
+    struct ssa_pool *pool;
     struct ssa_checkpoint *checkpoint;
     struct ssa_model *model;
 };
-int load_model(struct loaded *loaded, const char *device, const char *checkpoint, int batch);
+int load_model(struct loaded *loaded, const char *devices, const char *checkpoint, int batch);
 void unload_model(struct loaded *loaded);
 
 double bits_of(double nats);

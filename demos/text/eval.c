@@ -1,6 +1,7 @@
 /* ssacl-text eval: a checkpoint on held-out text, dense and as a self-ensemble. */
 #include "command.h"
 
+#include "devices.h"
 #include "files.h"
 #include "progress.h"
 #include "stages.h"
@@ -8,6 +9,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@ static struct {
     const char *checkpoint, *device, *pattern, *log;
     struct arg_list data;
     uint64_t seed;
+    double tolerance;
     int part, mode, passes, windows, stride, batch, json, verbose;
 } options;
 
@@ -40,6 +43,8 @@ static const struct arg table[] = {
     ARG_CHOICE('p', "part", &options.part, TEXT_PART_NAMES, "which part of it"),
     ARG_CHOICE('m', "mode", &options.mode, "both|dense|ensemble", "what to measure"),
     ARG_INT('M', "passes", &options.passes, 1, PASSES_MAX, "M", "passes of the ensemble"),
+    ARG_REAL(0, "tolerance", &options.tolerance, 0, 8, "B",
+             "end the ensemble sooner, once it is within B bits of where more passes would take it; 0: all passes"),
     ARG_TEXT(0, "pattern", &options.pattern, "STAGE",
              "how the ensemble samples, as a stage of `train` is written: local:ratio=0.25,look-back"),
     ARG_INT('w', "windows", &options.windows, 0, INT_MAX, "N", "at most so many windows, spread evenly; 0: all"),
@@ -49,7 +54,7 @@ static const struct arg table[] = {
     ARG_INT('b', "batch", &options.batch, 1, 65536, "N", "windows in a pass"),
     ARG_U64('s', "seed", &options.seed, "N", "of the samples"),
     ARG_TEXT('l', "log", &options.log, "FILE", "add the result to the log of the run, for `report`"),
-    ARG_TEXT(0, "device", &options.device, "NAME", "auto, cpu, opencl, opencl:PLATFORM:DEVICE, or a part of a name"),
+    ARG_TEXT(0, "device", &options.device, "NAMES", DEVICES_HELP "; several share passes and windows"),
     ARG_FLAG('v', "verbose", &options.verbose, "what the library logs, too"),
     ARG_FLAG(0, "json", &options.json, "one object on stdout"),
     ARG_END};
@@ -65,7 +70,8 @@ static int measure(struct ssa_model *model, const struct ssa_data *data, const s
     struct ssa_evaluation how = {.pattern = pattern, .passes = passes,
                                  .windows = (size_t)options.windows, .stride = (size_t)options.stride,
                                  .seed = options.seed, .stop = &interrupted, .progress = on_progress,
-                                 .cookie = pattern ? "self-ensemble" : "dense"};
+                                 .cookie = pattern ? "self-ensemble" : "dense",
+                                 .tolerance = pattern ? options.tolerance * log(2.0) : 0};
     progress_begin("evaluating", 1);
     int status = ssa_evaluate(model, data, &how, scores, ensemble, NULL);
     progress_end();
@@ -78,16 +84,26 @@ static json_t *scores_json(const struct ssa_scores *s)
                      "seconds", s->seconds);
 }
 
+/* That were run. */
+static int passes_of(const struct ssa_scores *s)
+{
+    return options.tolerance > 0 ? s->passes : options.passes;
+}
+
 static json_t *ensemble_json(const struct ssa_scores *s, const struct ssa_pattern *pattern, const double *ensemble)
 {
     char text[256];
     json_t *object = scores_json(s), *curve = json_array();
     struct ssa_stage stage = {.pattern = *pattern};
     stage_format(&stage, 1, text, sizeof text);
-    for (int m = 0; m < options.passes; m++)
+    int passes = passes_of(s);
+    for (int m = 0; m < passes; m++)
         json_array_append_new(curve, json_real(bits_of(ensemble[m])));
     json_object_set_new(object, "pattern", json_string(text));
-    json_object_set_new(object, "passes", json_integer(options.passes));
+    json_object_set_new(object, "passes", json_integer(passes));
+    if (options.tolerance > 0)
+        json_object_set_new(object, "unsettled",
+                            isfinite(s->unsettled) ? json_real(bits_of(s->unsettled)) : json_null());
     json_object_set_new(object, "single_bits", json_real(bits_of(s->single)));
     json_object_set_new(object, "single_spread", json_real(bits_of(s->single_spread)));
     json_object_set_new(object, "bits_of_first", curve);
@@ -105,18 +121,22 @@ static void print_ensemble(const struct ssa_scores *s, const double *ensemble)
 {
     static const int at[] = {2, 5, 10, 25, 50};
     char name[64], rest[64] = "";
-    if (options.passes > 1)
-        snprintf(rest, sizeof rest, "+- %.4f over %d passes", bits_of(s->single_spread), options.passes);
+    int passes = passes_of(s);
+    if (passes > 1)
+        snprintf(rest, sizeof rest, "+- %.4f over %d passes", bits_of(s->single_spread), passes);
     print_row("one sampled pass", bits_of(s->single), rest);
     for (size_t i = 0; i < sizeof at / sizeof *at; i++)
-        if (at[i] < options.passes) {
+        if (at[i] < passes) {
             snprintf(name, sizeof name, "self-ensemble of %d", at[i]);
             print_row(name, bits_of(ensemble[at[i] - 1]), "");
         }
-    if (options.passes > 1) {
-        snprintf(name, sizeof name, "self-ensemble of %d", options.passes);
+    if (passes > 1) {
+        snprintf(name, sizeof name, "self-ensemble of %d", passes);
         print_row(name, bits_of(s->loss), "");
     }
+    if (options.tolerance > 0)
+        printf("  %d of %d passes; more would change it by %.4f at most\n", passes, options.passes,
+               bits_of(s->unsettled));
 }
 
 /* ---- the command ---- */
@@ -185,9 +205,11 @@ static int run(struct loaded *loaded, struct text *text)
     if (options.stride > length)
         return say_error("--stride is %d, must be at most the model's length, %d", options.stride, length);
     struct ssa_data data = text_data(text, (enum text_part)options.part);
-    json_t *result = json_pack("{s:s, s:s, s:i, s:i, s:i, s:o}", "checkpoint", options.checkpoint, "part",
+    json_t *result = json_pack("{s:s, s:s, s:i, s:i, s:i, s:o, s:o}", "checkpoint", options.checkpoint, "part",
                                part_names[options.part], "step", ssa_checkpoint_step(loaded->checkpoint), "length",
-                               length, "stride", options.stride, "device", device_json(loaded->device));
+                               length, "stride", options.stride, "device",
+                               device_json(ssa_model_get_device(loaded->model)), "devices",
+                               devices_json(loaded->pool));
     if (!options.json)
         printf("%s after step %d, on the %s part (%zu bytes)\n", options.checkpoint,
                ssa_checkpoint_step(loaded->checkpoint), part_names[options.part], data.count);

@@ -1,5 +1,7 @@
 #include "command.h"
 
+#include <ssacl/pool.h>
+
 #include <math.h>
 
 int library_failed(void)
@@ -12,13 +14,14 @@ double bits_of(double nats)
     return nats / log(2.0);
 }
 
-int load_model(struct loaded *loaded, const char *device, const char *checkpoint, int batch)
+int load_model(struct loaded *loaded, const char *devices, const char *checkpoint, int batch)
 {
     struct ssa_model_limits limits = {.batch = batch};
     *loaded = (struct loaded){0};
     if (ssa_checkpoint_open(&loaded->checkpoint, checkpoint) == SSA_OK &&
-        ssa_device_open(&loaded->device, device) == SSA_OK &&
-        ssa_model_create(&loaded->model, loaded->device, ssa_checkpoint_model(loaded->checkpoint), &limits) == SSA_OK &&
+        ssa_pool_open(&loaded->pool, devices, NULL) == SSA_OK &&
+        ssa_pool_model_create(&loaded->model, loaded->pool, ssa_checkpoint_model(loaded->checkpoint), &limits) ==
+            SSA_OK &&
         ssa_checkpoint_load(loaded->checkpoint, loaded->model, NULL) == SSA_OK)
         return 0;
     library_failed();
@@ -29,7 +32,7 @@ int load_model(struct loaded *loaded, const char *device, const char *checkpoint
 void unload_model(struct loaded *loaded)
 {
     ssa_model_destroy(loaded->model);
-    ssa_device_close(loaded->device);
+    ssa_pool_close(loaded->pool);
     ssa_checkpoint_close(loaded->checkpoint);
     *loaded = (struct loaded){0};
 }

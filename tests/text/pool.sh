@@ -1,6 +1,6 @@
 #!/bin/sh
-# ssacl-text on several devices: the same run whoever computes it, devices that fail, and what log and report tell of it.
-# On two PoCL devices. Usage: pool.sh PATH/ssacl-text PATH/ssacl_faults.so
+# ssacl-text on several devices: the same run whoever computes it, devices that fail, what log and report tell of it. On
+# two PoCL devices. Usage: pool.sh PATH/ssacl-text PATH/ssacl_faults.so
 set -u
 program=$(realpath "$1")
 layer=$(realpath "$2")
@@ -89,6 +89,26 @@ check grep -q 'needs .* MiB' err
 check [ ! -e none ]
 run 0 idle '' --device all --batch 16 --accumulate 1
 check grep -q 'keep 1 of 2 devices busy' err
+
+# One that computes wrongly is found by the spot check; what it spoilt until then stays.
+run 0 flip 'wrong=flip,device=0:1,kernel=*,nth=400,onwards' --device all --check-every 1
+log flip '[r["id"] for r in changes("lost")] == ["opencl:0:1"]'
+log flip '"spot check" in changes("lost")[0]["reason"]'
+
+# Evaluation, whoever does it.
+evaluate() { "$program" eval --data text --checkpoint one --batch 2 --passes 6 --windows 9 --json "$@"; }
+evaluate --device opencl:0:1 >one.json 2>err || wrong "eval on one device"
+evaluate --device all >two.json 2>err || wrong "eval on two devices"
+evaluate --device all --tolerance 0.5 --passes 40 >settled.json 2>err || wrong "eval with a tolerance"
+check python3 -c 'import json
+one, two, settled = (json.load(open(n + ".json")) for n in ("one", "two", "settled"))
+assert len(one["devices"]) == 1 and len(two["devices"]) == 2
+for kind in ("dense", "ensemble"):
+    one[kind].pop("seconds"), two[kind].pop("seconds")
+    assert one[kind] == two[kind], (one[kind], two[kind])
+e = settled["ensemble"]
+assert 4 <= e["passes"] < 40 and 0 < e["unsettled"] <= 0.5 and len(e["bits_of_first"]) == e["passes"], e
+assert abs(e["bits_of_first"][3] - two["ensemble"]["bits_of_first"][3]) < 1e-6'
 
 check sh -c '"$0" report one.jsonl lost.jsonl host.jsonl --json >report.json' "$program"
 check python3 -c 'import json
