@@ -1,5 +1,6 @@
 /* Ranks, as threads of one process: the all-reduce; then what the trainer does with them. */
 #include "golden.h"
+#include "pool.h"
 #include "ssacl/ranks.h"
 #include "ssacl/train.h"
 #include "team.h"
@@ -99,6 +100,7 @@ struct training {
     struct ssa_stage stages[2];
     int micro_batch;
     const char *device;
+    int members[TEAM_MAX]; /* devices in each rank's pool; 0: a bare one */
     /* what the rank `odd` does otherwise */
     int odd;
     void (*differ)(struct training *t, struct ssa_model *model);
@@ -127,9 +129,24 @@ static struct training new_training(const char *device, int batch)
 struct rank {
     struct training t; /* its own: an odd rank changes it */
     struct ssa_device *device;
+    struct ssa_pool *pool;
     struct ssa_model *model;
     struct ssa_trainer *trainer;
 };
+
+static void open_devices(struct rank *r, int members)
+{
+    OK(ssa_device_open(&r->device, r->t.device));
+    if (!members)
+        return;
+    OK(ssa_pool_create(&r->pool, NULL));
+    OK(ssa_pool_add(r->pool, r->device));
+    for (int i = 1; i < members; i++) {
+        struct ssa_device *another;
+        OK(ssa_device_open(&another, r->t.device));
+        OK(ssa_pool_add(r->pool, another));
+    }
+}
 
 static void begin(struct rank *r, const struct training *t, struct ssa_ranks *ranks)
 {
@@ -137,13 +154,17 @@ static void begin(struct rank *r, const struct training *t, struct ssa_ranks *ra
     *r = (struct rank){.t = *t};
     r->t.config.stages = r->t.stages;
     r->t.config.ranks = ranks;
-    OK(ssa_device_open(&r->device, t->device));
+    open_devices(r, ranks ? t->members[ranks->rank] : 0);
     if (t->differ && ranks && ranks->rank == t->odd)
         t->differ(&r->t, NULL);
     if (r->t.refusal && !strcmp(r->t.refusal, "data"))
         its.items = text + 1, its.count--;
-    OK(ssa_model_create(&r->model, r->device, &r->t.model, &(struct ssa_model_limits){.batch = r->t.micro_batch,
-        .training = 1, .max_buffer = r->t.model.untied ? 9000 : 0}));
+    const struct ssa_model_limits limits = {.batch = r->t.micro_batch, .training = 1,
+                                            .max_buffer = r->t.model.untied ? 9000 : 0};
+    if (r->pool)
+        OK(ssa_pool_model_create(&r->model, r->pool, &r->t.model, &limits));
+    else
+        OK(ssa_model_create(&r->model, r->device, &r->t.model, &limits));
     OK(ssa_model_initialise(r->model, r->t.config.seed));
     if (t->differ && ranks && ranks->rank == t->odd)
         t->differ(&r->t, r->model);
@@ -154,7 +175,10 @@ static void end(struct rank *r)
 {
     ssa_trainer_destroy(r->trainer);
     ssa_model_destroy(r->model);
-    ssa_device_close(r->device);
+    if (r->pool)
+        ssa_pool_close(r->pool);
+    else
+        ssa_device_close(r->device);
 }
 
 static float *read_parameters(const struct ssa_model *model, size_t *count)
@@ -230,6 +254,18 @@ START_TEST(trains_in_other_shapes)
     setenv("SSACL_OVERLAP", "0", 1);
     check_same_bits(t, 2);
     unsetenv("SSACL_OVERLAP");
+}
+END_TEST
+
+START_TEST(trains_with_pools)
+{
+    static const int members[][3] = {{1, 1, 1}, {2, 2, 2}, {0, 1, 2}, {3, 0, 1}};
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        struct training t = new_training("cpu", 24); /* three ranks of four micro-batches */
+        for (int r = 0; r < 3; r++)
+            t.members[r] = members[i][r];
+        check_same_bits(t, 3);
+    }
 }
 END_TEST
 
@@ -483,6 +519,7 @@ END_TEST
 int main(void)
 {
     return test_run("ranks", (const TTest *const[]){sums_along_the_tree, refuses_to_open, knows_its_launcher,
-        trains_as_one_rank_does, trains_in_other_shapes, trains_with_unequal_shares, resumes_with_another_number,
+        trains_as_one_rank_does, trains_in_other_shapes, trains_with_pools,
+        trains_with_unequal_shares, resumes_with_another_number,
         names_who_differs, needs_a_micro_batch_a_rank, stops_after_the_same_step, a_failure_ends_all, NULL});
 }

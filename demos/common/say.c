@@ -8,7 +8,8 @@
 #include <stdio.h>
 
 static const char *program = "ssacl";
-static bool is_quiet;
+static bool is_quiet, holding;
+static char held[2048];
 
 void say_set_program(const char *name)
 {
@@ -23,13 +24,30 @@ void say_set_quiet(bool quiet)
 int say_error(const char *format, ...)
 {
     va_list args;
-    progress_hide();
-    fprintf(stderr, "%s: ", program);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    if (holding) {
+        vsnprintf(held, sizeof held, format, args);
+    } else {
+        progress_hide();
+        fprintf(stderr, "%s: ", program);
+        vfprintf(stderr, format, args);
+        fputc('\n', stderr);
+    }
     va_end(args);
-    fputc('\n', stderr);
     return EXIT_FAILED;
+}
+
+void say_hold_errors(void)
+{
+    holding = true;
+}
+
+void say_held_error(bool say)
+{
+    holding = false;
+    if (say && *held)
+        say_error("%s", held);
+    *held = 0;
 }
 
 void say_note(const char *format, ...)

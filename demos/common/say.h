@@ -14,6 +14,9 @@ void say_set_quiet(bool quiet);
 
 /* One sentence: what is wrong and what to do. Returns EXIT_FAILED, so that `return say_error(...)` reads well. */
 int say_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* From here on errors are kept, the last of them; then it is said, or not, and errors are said again. */
+void say_hold_errors(void);
+void say_held_error(bool say);
 void say_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Sends the library's warnings and errors (with `all`, everything it logs) to stderr. */

@@ -17,6 +17,9 @@ int report_main(int argc, char **argv);
 /* Set by Ctrl-C (SIGINT) and SIGTERM once catch_interrupts() was called; the second one ends the program at once. */
 extern volatile int interrupted;
 void catch_interrupts(void);
+/* The same under a launcher of ranks, which may send one signal twice, and has others to end at once. SIGUSR1 too, which
+ * launchers pass on, and batch systems send when time runs out. */
+void catch_launcher(void);
 
 /* Says the library's last error. */
 int library_failed(void);

@@ -17,6 +17,18 @@ static void on_signal(int number)
     interrupted = number;
 }
 
+static void on_launcher(int number)
+{
+    interrupted = number;
+}
+
+void catch_launcher(void)
+{
+    signal(SIGINT, on_launcher);
+    signal(SIGTERM, on_launcher);
+    signal(SIGUSR1, on_launcher);
+}
+
 void catch_interrupts(void)
 {
     signal(SIGINT, on_signal);

@@ -4,6 +4,7 @@
 #include "devices.h"
 #include "profile.h"
 #include "progress.h"
+#include "ranks.h"
 #include "run.h"
 #include "text.h"
 
@@ -15,6 +16,7 @@
 
 struct training {
     const struct train_options *o;
+    struct ssa_ranks *ranks; /* NULL: one process */
     struct text text;
     struct ssa_data train, valid;
     struct devices devices;
@@ -143,13 +145,26 @@ static int check_run(struct training *t, const struct ssa_model_limits *limits)
 
 static double training_seconds(const void *training);
 
+/* With several ranks the run cannot go back to a copy when one has lost its last device: all end together. */
+static int open_devices(struct training *t)
+{
+    struct ssa_pool_config config = t->o->pool;
+    char names[512];
+    if (t->ranks) {
+        config.last = SSA_POOL_STOP;
+        config.copy_every = -1;
+    }
+    return devices_open(&t->devices, ranks_devices(t->ranks, t->o->device, names, sizeof names), &config);
+}
+
 static int make_trainer(struct training *t)
 {
     struct ssa_model_limits limits = {.batch = t->micro_batch, .training = 1};
     t->devices.seconds = training_seconds;
     t->devices.cookie = t;
-    if (devices_open(&t->devices, t->o->device, &t->o->pool) || check_run(t, &limits))
+    if (open_devices(t) || check_run(t, &limits))
         return EXIT_FAILED;
+    t->config.ranks = t->ranks;
     if (ssa_pool_model_create(&t->model, t->devices.pool, &t->model_config, &limits) != SSA_OK ||
         ssa_model_initialise(t->model, t->config.seed) != SSA_OK ||
         ssa_trainer_create(&t->trainer, t->model, &t->config, &t->train) != SSA_OK)
@@ -176,8 +191,8 @@ static json_t *stages_json(const struct ssa_train_config *config)
 static json_t *start_record(struct training *t)
 {
     const struct ssa_train_config *c = &t->config;
-    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:i, s:i, s:f, s:I, s:I, s:I, s:I}", "event", "start", "version",
-                     ssa_version(), "device", device_json(ssa_model_get_device(t->model)), "devices",
+    return json_pack("{s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:i, s:i, s:f, s:I, s:I, s:I, s:I}", "event", "start",
+                     "version", ssa_version(), "ranks", t->ranks ? t->ranks->count : 1, "device", device_json(ssa_model_get_device(t->model)), "devices",
                      devices_json(t->devices.pool), "model", model_json(&t->model_config), "stages",
                      stages_json(c), "batch", c->batch, "micro_batch", t->micro_batch, "tokens_per_step",
                      (double)c->batch * t->model_config.length, "seed", (json_int_t)c->seed, "parameters",
@@ -189,6 +204,8 @@ static int announce(struct training *t)
 {
     struct ssa_pool_member m;
     char stage[256];
+    if (t->ranks)
+        say_note("%d ranks, %d on this machine; of the first:", t->ranks->count, t->ranks->local_count);
     for (int i = 0; i < ssa_pool_count(t->devices.pool); i++)
         if (ssa_pool_get_member(t->devices.pool, i, &m) == SSA_OK && !m.lost)
             say_note("device %s: %s (%s), %.0f MiB", m.info.id, m.info.name, m.info.platform,
@@ -213,9 +230,10 @@ static int announce(struct training *t)
 static int set_up(struct training *t)
 {
     const struct train_options *o = t->o;
-    say_set_quiet(o->quiet || o->json);
+    bool lead = ranks_lead(t->ranks);
+    say_set_quiet(o->quiet || o->json || !lead);
     say_library_log(o->verbose);
-    if (check_outputs(o))
+    if (lead && check_outputs(o))
         return EXIT_FAILED;
     /* The text must hold a window; of a resumed run the length is known only afterwards, and checked by the trainer. */
     if (text_load(&t->text, &o->data, o->resume || o->from ? 8 : o->model.length) || settle(t))
@@ -223,7 +241,7 @@ static int set_up(struct training *t)
     t->train = text_data(&t->text, TEXT_TRAIN);
     t->valid = text_data(&t->text, TEXT_VALID);
     make_note(t);
-    return make_trainer(t) || open_log(t) || announce(t) ? EXIT_FAILED : 0;
+    return make_trainer(t) || (lead && open_log(t)) || announce(t) ? EXIT_FAILED : 0;
 }
 
 /* ---- running ---- */
@@ -266,6 +284,8 @@ static void on_progress(void *cookie, const struct ssa_progress *p)
     struct training *t = cookie;
     char shares[192];
     t->train_bits = bits_of(p->loss);
+    if (!ranks_lead(t->ranks))
+        return;
     progress_update(p->step, p->seconds_left, "step %d of %d, stage %d: %.3f bits/byte, %.0f tokens/s%s", p->step,
                     p->steps, p->stage + 1, t->train_bits, p->tokens_per_second,
                     devices_text(t->devices.pool, shares, sizeof shares));
@@ -283,7 +303,7 @@ static void on_progress(void *cookie, const struct ssa_progress *p)
 static int evaluate(struct training *t, const struct ssa_pattern *pattern, double *bits)
 {
     struct ssa_evaluation how = {.pattern = pattern, .windows = (size_t)t->o->eval_windows, .seed = t->config.seed,
-                                 .stop = &interrupted};
+                                 .stop = t->ranks ? NULL : &interrupted}; /* ranks stop after the same step */
     struct ssa_scores scores = {0};
     int status = ssa_evaluate(t->model, &t->valid, &how, &scores, NULL, NULL);
     *bits = bits_of(scores.loss);
@@ -341,6 +361,8 @@ static int stretch(struct training *t, const struct ssa_run *run)
     int status = ssa_trainer_run(t->trainer, until, run);
     t->seconds = training_seconds(t);
     t->started = 0;
+    if (!ranks_lead(t->ranks))
+        return status;
     if (!status && (until == end || (t->o->eval_every && until % t->o->eval_every == 0)))
         status = evaluate_both(t, until, pattern);
     if (!status && until == end && end < total && t->o->keep_stages)
@@ -356,12 +378,20 @@ static int train(struct training *t)
 {
     struct ssa_run run = {.progress = on_progress, .cookie = t, .every = t->o->log_every, .stop = &interrupted};
     int total = ssa_trainer_total_steps(t->trainer), status = SSA_OK;
-    catch_interrupts();
-    progress_begin("training", total);
-    while (!status && !t->failed && ssa_trainer_get_step(t->trainer) < total)
+    bool lead = ranks_lead(t->ranks);
+    if (t->ranks)
+        catch_launcher();
+    else
+        catch_interrupts();
+    if (lead)
+        progress_begin("training", total);
+    /* Of several ranks the others learn of a failure here by the next step, where all stop. */
+    while (!status && (t->ranks || !t->failed) && ssa_trainer_get_step(t->trainer) < total)
         status = stretch(t, &run);
+    if (!lead)
+        return status;
     progress_end();
-    if (status == SSA_EDEVICE && !devices_live(t->devices.pool)) {
+    if (status == SSA_EDEVICE && (!devices_live(t->devices.pool) || (t->ranks && t->ranks->together))) {
         library_failed();
         t->no_device = 1;
     }
@@ -451,18 +481,31 @@ static void tear_down(struct training *t)
     json_decref(t->profile);
 }
 
+/* What a run that ended leaves behind; the exit status. */
+static int conclude(struct training *t, int outcome)
+{
+    bool saved = outcome == SSA_OK || outcome == SSA_ESTOPPED || t->no_device;
+    if (ranks_lead(t->ranks))
+        return !saved ? library_failed() : t->failed ? EXIT_FAILED : finish(t, outcome);
+    if (outcome && outcome != SSA_ESTOPPED && !t->ranks->together)
+        library_failed(); /* rank 0 does not know */
+    return outcome == SSA_ESTOPPED ? EXIT_INTERRUPTED : outcome ? EXIT_FAILED : 0;
+}
+
 int train_main(int argc, char **argv)
 {
     struct training t = {.train_bits = NAN, .dense_bits = NAN, .sampled_bits = NAN};
-    int status = train_options_parse(&t.o, argc, argv);
-    if (status != ARGS_GO)
+    int status = ranks_join(&t.ranks);
+    if (status)
         return status;
-    if ((status = set_up(&t)) == 0) {
-        int outcome = train(&t);
-        bool saved = outcome == SSA_OK || outcome == SSA_ESTOPPED || t.no_device;
-        status = !saved ? library_failed() : t.failed ? EXIT_FAILED : finish(&t, outcome);
-    }
+    status = train_options_parse(&t.o, argc, argv);
+    if (status == ARGS_GO && set_up(&t))
+        status = EXIT_FAILED;
+    status = ranks_all(t.ranks, status, ARGS_GO);
+    if (status == ARGS_GO)
+        status = conclude(&t, train(&t));
     status = log_close(&t.log) ? EXIT_FAILED : status;
     tear_down(&t);
+    ranks_leave(t.ranks, status && status != EXIT_INTERRUPTED);
     return status;
 }

@@ -12,7 +12,7 @@
 #include <time.h>
 
 enum { SPINS = 200, PAUSE = 20000 }; /* tests before the first pause, some 50 us; nanoseconds of a pause */
-enum { FAREWELL = 2 };               /* seconds that a failed rank gives the others to come to the same end */
+enum { FAREWELL = 10 };              /* seconds that a failed rank gives the others to come to the same end */
 enum { BLOCK = 1 << 30 };            /* bytes of one broadcast */
 
 struct engine {

@@ -35,14 +35,14 @@ static int sum_tensor(struct ssa_tensor t, size_t count, uint32_t *crc)
 }
 
 /* Parameters, and once there are some the optimiser's moments. */
-static int sum_state(struct ssa_trainer *t, uint32_t *parameters, uint32_t *moments)
+static int sum_state(struct ssa_trainer *t, int step, uint32_t *parameters, uint32_t *moments)
 {
     int count = ssa_model_parameter_count(t->model), err = SSA_OK;
     *parameters = *moments = 0;
     for (int i = 0; i < count; i++) {
         const struct ssa_parameter *p = ssa_model_parameter(t->model, i);
         TRY(sum_tensor(p->value, p->count, parameters));
-        for (int kind = SSA_KIND_FIRST; t->step && kind <= SSA_KIND_SECOND; kind++)
+        for (int kind = SSA_KIND_FIRST; step && kind <= SSA_KIND_SECOND; kind++)
             TRY(sum_tensor(ssa_trainer_moment(t, p, kind), p->count, moments));
     }
 done:
@@ -50,21 +50,24 @@ done:
 }
 
 /* The names are those that a difference is told by. */
-static int write_down(struct ssa_trainer *t, char **text)
+static int write_down(const struct ssa_trainer *front, struct ssa_trainer *t, char **text)
 {
-    const size_t bytes = t->data.count * (size_t)(t->data.item_size ? t->data.item_size : 1);
+    const struct ssa_data *d = &front->data;
+    const size_t bytes = d->count * (size_t)(d->item_size ? d->item_size : 1);
     uint32_t parameters, moments;
     json_t *o = json_object(), *data = json_object();
     int err;
-    TRY(sum_state(t, &parameters, &moments));
+    if (!t)
+        TRY(ssa_fail(SSA_EDEVICE, "no device is left"));
+    TRY(sum_state(t, front->step, &parameters, &moments));
     if (json_object_set_new(o, "version", json_string(ssa_version())) ||
-        json_object_set_new(o, "model", ssa_model_to_json(ssa_model_get_config(t->model))) ||
-        json_object_set_new(o, "training", ssa_training_to_json(&t->config)) ||
-        json_object_set_new(o, "micro_batch", json_integer(t->micro_batch)) ||
-        json_object_set_new(o, "step", json_integer(t->step)) || add_checksum(o, "parameters", parameters) ||
+        json_object_set_new(o, "model", ssa_model_to_json(ssa_model_get_config(front->model))) ||
+        json_object_set_new(o, "training", ssa_training_to_json(&front->config)) ||
+        json_object_set_new(o, "micro_batch", json_integer(front->micro_batch)) ||
+        json_object_set_new(o, "step", json_integer(front->step)) || add_checksum(o, "parameters", parameters) ||
         add_checksum(o, "moments", moments) || json_object_set(o, "data", data) ||
-        json_object_set_new(data, "tokens", json_integer((json_int_t)t->data.count)) ||
-        add_checksum(data, "checksum", ssa_crc32(0, t->data.items, bytes)) || !(*text = json_dumps(o, JSON_COMPACT)))
+        json_object_set_new(data, "tokens", json_integer((json_int_t)d->count)) ||
+        add_checksum(data, "checksum", ssa_crc32(0, d->items, bytes)) || !(*text = json_dumps(o, JSON_COMPACT)))
         err = ssa_fail(SSA_ENOMEM, "train: out of host memory");
 done:
     json_decref(data);
@@ -139,11 +142,13 @@ done:
 }
 
 /* All that decides which bits a device computes, as far as the library knows. */
-static void identify(const struct ssa_trainer *t, char text[TEXT])
+void ssa_ranks_identify(const struct ssa_trainer *t, char identity[SSA_IDENTITY])
 {
+    memset(identity, 0, SSA_IDENTITY);
+    if (!t)
+        return;
     const struct ssa_device_info *i = &t->device->info;
-    memset(text, 0, TEXT);
-    snprintf(text, TEXT, "%s|%s|%s|%d|%d|%08x", i->name, i->platform, i->driver, i->units, i->gpu_shape,
+    snprintf(identity, SSA_IDENTITY, "%s|%s|%s|%d|%d|%08x", i->name, i->platform, i->driver, i->units, i->gpu_shape,
              (unsigned)ssa_crc32(0, t->device->tuned, sizeof t->device->tuned));
 }
 
@@ -160,18 +165,20 @@ static int judge(struct ssa_ranks *ranks, float *flags, char text[TEXT], bool *a
     if (rank < ranks->count) {
         TRY(ranks->broadcast(ranks, text, TEXT, rank));
         text[TEXT - 1] = 0;
+        ranks->together = 1;
         err = ssa_fail(SSA_EINVAL, "train: the ranks do not agree, rank %d: %s", rank, text);
     }
 done:
     return err;
 }
 
-int ssa_ranks_agree(struct ssa_ranks *ranks, struct ssa_trainer *t, bool *alike)
+int ssa_ranks_agree(struct ssa_trainer *front, struct ssa_trainer *t, bool *alike)
 {
+    struct ssa_ranks *ranks = front->config.ranks;
     struct differences d = {.used = 0};
-    char *mine = NULL, *first = NULL, own[TEXT], theirs[TEXT];
+    char *mine = NULL, *first = NULL, own[SSA_IDENTITY], theirs[SSA_IDENTITY];
     float *flags = calloc((size_t)ranks->count + 1, sizeof *flags);
-    int err, own_err = flags ? write_down(t, &mine) : ssa_fail(SSA_ENOMEM, "train: out of host memory");
+    int err, own_err = flags ? write_down(front, t, &mine) : ssa_fail(SSA_ENOMEM, "train: out of host memory");
     if (own_err) { /* the others wait: take part, and tell */
         snprintf(d.text, sizeof d.text, "%s", ssa_last_error());
         free(mine);
@@ -179,11 +186,11 @@ int ssa_ranks_agree(struct ssa_ranks *ranks, struct ssa_trainer *t, bool *alike)
     }
     if (!flags || !mine)
         TRY(own_err);
-    identify(t, own);
-    memcpy(theirs, own, TEXT);
+    ssa_ranks_identify(t, own);
+    memcpy(theirs, own, sizeof own);
     TRY(receive(ranks, mine, &first));
-    TRY(ranks->broadcast(ranks, theirs, TEXT, 0));
-    *alike = !memcmp(own, theirs, TEXT);
+    TRY(ranks->broadcast(ranks, theirs, sizeof theirs, 0));
+    *alike = !memcmp(own, theirs, sizeof own);
     if (!own_err && strcmp(first, mine))
         find_differences(&d, first, mine);
     TRY(judge(ranks, flags, d.text, alike));

@@ -1,9 +1,9 @@
 /* A crew's life, its steps one after another, and the losses. The step of several devices is in together.c. */
 #include "crew.h"
+#include "over_ranks.h"
 #include "../impl.h"
 #include "../model/group.h"
 #include "../model/internal.h"
-#include "ssacl/ranks.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -102,6 +102,7 @@ static int rescue(void *rescuer)
 int ssa_crew_create(struct ssa_trainer *front)
 {
     struct ssa_pool *pool = front->model->group->pool;
+    const struct ssa_ranks *ranks = front->config.ranks;
     struct ssa_crew *c = front->crew = calloc(1, sizeof *c);
     size_t micros = (size_t)front->micros;
     int status = SSA_OK, err = SSA_OK;
@@ -111,8 +112,10 @@ int ssa_crew_create(struct ssa_trainer *front)
     c->end = front->micros;
     front->model->group->rescue = rescue;
     front->model->group->rescuer = front;
-    if (front->config.ranks && front->config.ranks->count > 1)
-        return ssa_fail(SSA_EUNSUPPORTED, "train: ranks with pools of devices: give each rank one device");
+    if (ranks) {
+        c->first = ssa_rank_first(ranks, ranks->rank, front->micros);
+        c->end = ssa_rank_first(ranks, ranks->rank + 1, front->micros);
+    }
     c->owner = calloc(micros, sizeof *c->owner);
     c->losses = calloc(micros, sizeof *c->losses);
     if (!c->owner || !c->losses)
@@ -123,6 +126,8 @@ int ssa_crew_create(struct ssa_trainer *front)
     end_seats(c, &status);
     if (!err && ssa_crew_next(c, -1) < 0)
         err = status ? status : ssa_fail(SSA_EDEVICE, "train: no device of the pool is left");
+    if (!err && ranks && ranks->count > 1)
+        err = ssa_over_ranks_create(front, ssa_model_serving(front->model));
     return err;
 }
 
@@ -216,7 +221,7 @@ static int one(struct ssa_trainer *front)
     int first = ssa_crew_next(c, -1), err = SSA_OK;
     c->pool->step = front->step;
     if (first < 0)
-        return ssa_mirror_rollback(front);
+        return front->over_ranks ? ssa_crew_tell_ranks(front) : ssa_mirror_rollback(front);
     bool several = ssa_crew_next(c, first) >= 0;
     if (!several && front->step - c->drained == SSA_LOSSES)
         return drain(front, first);
@@ -233,7 +238,7 @@ static int one(struct ssa_trainer *front)
             ssa_mirror_drop(c);
         return SSA_OK; /* whoever is left goes on */
     }
-    err = several ? ssa_crew_together(front) : alone(front, first);
+    err = several || front->over_ranks ? ssa_crew_together(front) : alone(front, first);
 done:
     return err;
 }

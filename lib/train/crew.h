@@ -49,7 +49,8 @@ struct ssa_seat *ssa_crew_seat(const struct ssa_crew *c, int i);
 int ssa_crew_next(const struct ssa_crew *c, int i);
 
 /* ---- together.c ---- */
-int ssa_crew_together(struct ssa_trainer *front); /* a step of several */
+int ssa_crew_together(struct ssa_trainer *front); /* a step of several devices, or ranks */
+int ssa_crew_tell_ranks(struct ssa_trainer *front); /* that no device of this one is left: a step that fails on all */
 
 /* ---- shares.c ---- */
 /* `count` micro-batches over seats: the slowest is as early as can be. */

@@ -1,4 +1,5 @@
 #include "exchange.h"
+#include "over_ranks.h"
 #include "../impl.h"
 #include "../model/internal.h"
 #include "../pool.h"
@@ -124,6 +125,20 @@ done:
     return err;
 }
 
+int ssa_seat_compute_alone(void *seat)
+{
+    struct ssa_seat *s = seat;
+    int err;
+    s->start = ssa_seconds();
+    s->timed = s->fresh ? 0 : s->end - s->first;
+    s->transfer = 0;
+    s->trainer->each = NULL;
+    TRY(ssa_over_ranks_compute(s->over_ranks, s->trainer));
+    s->compute = ssa_seconds() - s->start;
+done:
+    return err;
+}
+
 /* ---- updating ---- */
 
 int ssa_seat_update(void *seat)
@@ -138,6 +153,17 @@ int ssa_seat_update(void *seat)
     TRY(ssa_tensor_read(ssa_tensor_at(t->scalars, ssa_trainer_scalars(t->micros) - 1), &s->squares, 1));
     TRY(ssa_device_finish(t->device));
     s->update = ssa_seconds() - start;
+done:
+    return err;
+}
+
+int ssa_seat_update_alone(void *seat)
+{
+    struct ssa_seat *s = seat;
+    int err;
+    TRY(ssa_over_ranks_take(s->over_ranks, s->trainer));
+    s->given = NULL;
+    TRY(ssa_seat_update(s));
 done:
     return err;
 }

@@ -20,6 +20,7 @@ struct ssa_seat {
     int first, end;    /* a run of micro-batches */
     bool fresh;        /* the first of them may build kernels: its time does not count */
     const float *given;
+    struct ssa_over_ranks *over_ranks; /* its sums are only this rank's; NULL: without ranks */
     /* What was done: */
     struct ssa_gradients *sums; /* of this step, by whatever run; their memory serves again in the next */
     int count, capacity;
@@ -40,6 +41,8 @@ size_t ssa_gradients_size(const struct ssa_trainer *t); /* floats of all parts *
 /* Jobs; the argument is the seat. */
 int ssa_seat_compute(void *seat); /* the run's sums, appended; their losses; the time it took */
 int ssa_seat_update(void *seat);  /* `given` (NULL: what is there) becomes the gradients; the optimiser; `squares` */
+int ssa_seat_compute_alone(void *seat); /* the same for the only seat of a rank: sums go their way bucket by bucket, */
+int ssa_seat_update_alone(void *seat);  /* and come back */
 int ssa_seat_step(void *seat);    /* a whole step alone, which is enqueued and not waited for */
 int ssa_seat_read_scalars(void *seat);
 int ssa_seat_read_values(void *seat);

@@ -169,7 +169,7 @@ int ssa_mirror_rollback(struct ssa_trainer *front)
         return ssa_fail(SSA_EDEVICE, "train: no device of the pool is left (%s: %s), and there is no copy of the run to go "
                         "on from", lost->info.id, lost->reason);
     rewind_to_copy(front);
-    if (c->pool->config.last == SSA_POOL_STOP)
+    if (c->pool->config.last == SSA_POOL_STOP || front->over_ranks) /* the other ranks cannot go back */
         return ssa_fail(SSA_EDEVICE, "train: no device of the pool is left (%s: %s); a checkpoint that is saved now is of "
                         "step %d", lost->info.id, lost->reason, front->step);
     TRY(ssa_pool_join_host(c->pool, &m));

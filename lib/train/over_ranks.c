@@ -19,14 +19,16 @@ struct ssa_over_ranks {
     struct ssa_ranks *ranks;
     int micros, first, end; /* of a step, and this rank's */
     struct ssa_device *device; /* of the step at hand */
-    bool alike;     /* all devices compute the same bits */
+    bool alike;     /* all devices compute the same bits, */
+    char identity[SSA_IDENTITY]; /* this one as it was when that was found out; another may take its place */
+    bool deserted;
     int count;
     struct bucket *buckets;
     float *sum;     /* on the host, bucket after bucket */
     float *early;   /* the same, of the run's sums but the last, where there are some */
     int early_count;
-    float *scalars; /* of the step: a loss a micro-batch, "stop", and of each rank whether it failed */
-    bool stop;      /* some rank wants to */
+    float *scalars; /* of the step: a loss a micro-batch, "stop", "not alike any more", and of each rank whether it
+                       failed */
 
     /* Bucket by bucket from the caller to the thread and back; `count` is the scalars. Without a thread the caller does
      * the thread's work when it comes to wait. */
@@ -72,7 +74,7 @@ static void await_bucket(struct ssa_over_ranks *o, struct bucket *k)
 
 static size_t scalar_count(const struct ssa_over_ranks *o)
 {
-    return (size_t)o->micros + 1 + (size_t)o->ranks->count;
+    return (size_t)o->micros + 2 + (size_t)o->ranks->count;
 }
 
 static void sum_up(struct ssa_over_ranks *o, float *values, size_t count)
@@ -85,7 +87,7 @@ static void sum_up(struct ssa_over_ranks *o, float *values, size_t count)
 static void work_on(struct ssa_over_ranks *o, int i)
 {
     if (i == o->count) {
-        o->scalars[o->micros + 1 + o->ranks->rank] = failure(o) != SSA_OK;
+        o->scalars[o->micros + 2 + o->ranks->rank] = failure(o) != SSA_OK;
         sum_up(o, o->scalars, scalar_count(o));
         return;
     }
@@ -196,17 +198,22 @@ done:
 int ssa_over_ranks_begin(struct ssa_trainer *front, struct ssa_trainer *t)
 {
     struct ssa_over_ranks *o = front->over_ranks;
+    char identity[SSA_IDENTITY];
     int err = SSA_OK;
-    if (!front->agreed)
-        TRY(ssa_ranks_agree(o->ranks, t, &o->alike));
+    ssa_ranks_identify(t, identity);
+    if (!front->agreed) {
+        TRY(ssa_ranks_agree(front, t, &o->alike));
+        memcpy(o->identity, identity, sizeof identity);
+    }
     front->agreed = true;
-    o->device = t->device;
+    o->device = t ? t->device : NULL;
     o->early_count = 0;
     pthread_mutex_lock(&o->lock);
     o->offered = o->done = 0;
     o->status = SSA_OK;
     pthread_mutex_unlock(&o->lock);
     memset(o->scalars, 0, scalar_count(o) * sizeof *o->scalars);
+    o->scalars[o->micros + 1] = memcmp(o->identity, identity, sizeof identity) != 0;
 done:
     return err;
 }
@@ -225,6 +232,11 @@ done:
     return err;
 }
 
+void ssa_over_ranks_fail(struct ssa_over_ranks *o, int status)
+{
+    note_failure(o, status, false);
+}
+
 int ssa_over_ranks_take(struct ssa_over_ranks *o, struct ssa_trainer *t)
 {
     int err = SSA_OK;
@@ -238,10 +250,42 @@ done:
     return err;
 }
 
+/* Where a range of gradients lies among all parts one after another. */
+static size_t place_of(const struct ssa_model *model, struct ssa_range r)
+{
+    size_t at = r.offset;
+    for (int i = 0; i < r.part; i++)
+        at += ssa_model_part(model, i).count;
+    return at;
+}
+
+void ssa_over_ranks_offer(struct ssa_over_ranks *o, const struct ssa_model *model, const float *sums, const float *losses)
+{
+    memcpy(o->scalars + o->first, losses + o->first, (size_t)(o->end - o->first) * sizeof *losses);
+    for (int i = 0; i < o->count; i++) {
+        struct ssa_bucket b = o->buckets[i].b = ssa_model_bucket(model, i);
+        float *to = o->sum + o->buckets[i].at;
+        for (int k = 0; k < b.range_count; to += b.ranges[k++].count)
+            memcpy(to, sums + place_of(model, b.ranges[k]), b.ranges[k].count * sizeof *to);
+        offer(o);
+    }
+}
+
+void ssa_over_ranks_collect(struct ssa_over_ranks *o, const struct ssa_model *model, float *sums)
+{
+    for (int i = 0; i < o->count; i++) {
+        struct ssa_bucket b = ssa_model_bucket(model, i);
+        const float *from = o->sum + o->buckets[i].at;
+        wait_for(o, i);
+        for (int k = 0; k < b.range_count; from += b.ranges[k++].count)
+            memcpy(sums + place_of(model, b.ranges[k]), from, b.ranges[k].count * sizeof *from);
+    }
+}
+
 /* The same error on every rank: that of the lowest that failed. */
 static int share_failure(struct ssa_over_ranks *o)
 {
-    const float *failed = o->scalars + o->micros + 1;
+    const float *failed = o->scalars + o->micros + 2;
     int rank = 0;
     char text[TEXT];
     while (rank < o->ranks->count && failed[rank] == 0)
@@ -250,35 +294,44 @@ static int share_failure(struct ssa_over_ranks *o)
         return SSA_OK;
     memcpy(text, o->error, sizeof text);
     int err = o->ranks->broadcast(o->ranks, text, sizeof text, rank);
-    return err ? err : ssa_fail(o->status ? o->status : SSA_EDEVICE, "train: rank %d failed: %.*s", rank, TEXT - 1,
-                                text);
+    if (err)
+        return err;
+    o->ranks->together = 1;
+    return ssa_fail(SSA_EDEVICE, "train: rank %d failed: %.*s", rank, TEXT - 1, text);
 }
 
-int ssa_over_ranks_finish(struct ssa_over_ranks *o, struct ssa_trainer *front)
+int ssa_over_ranks_finish(struct ssa_over_ranks *o, struct ssa_trainer *front, const float **losses)
 {
     int err;
     o->scalars[o->micros] = front->stop && *front->stop;
     while (o->offered <= o->count) /* the scalars; more after a failure */
         offer(o);
     wait_for(o, o->count);
+    *losses = o->scalars;
     if (o->broken)
         return ssa_fail(o->status, "%s", o->error);
     TRY(share_failure(o));
     front->stop_agreed = o->scalars[o->micros] != 0;
+    o->alike = o->alike && o->scalars[o->micros + 1] == 0;
 done:
     return err;
 }
 
-const float *ssa_over_ranks_losses(const struct ssa_over_ranks *o)
+void ssa_over_ranks_desert(struct ssa_over_ranks *o)
 {
-    return o->scalars;
+    o->deserted = true;
+}
+
+bool ssa_over_ranks_alike(const struct ssa_over_ranks *o)
+{
+    return o->alike;
 }
 
 /* Parameter by parameter: how they lie in buffers may differ. */
 int ssa_over_ranks_share_parameters(struct ssa_over_ranks *o, struct ssa_trainer *t)
 {
-    int count = o->alike ? 0 : ssa_model_parameter_count(t->model), err = SSA_OK;
-    for (int i = 0; i < count; i++) {
+    int count = ssa_model_parameter_count(t->model), err = SSA_OK;
+    for (int i = 0; i < count && !o->alike; i++) {
         const struct ssa_parameter *p = ssa_model_parameter(t->model, i);
         if (!o->ranks->rank)
             TRY(ssa_tensor_read(p->value, o->sum, p->count));
@@ -293,12 +346,13 @@ done:
 int ssa_over_ranks_step(struct ssa_trainer *t)
 {
     struct ssa_over_ranks *o = t->over_ranks;
+    const float *losses;
     int err;
     TRY(ssa_over_ranks_begin(t, t));
     if (ssa_over_ranks_compute(o, t) == SSA_OK)
         ssa_over_ranks_take(o, t);
-    TRY(ssa_over_ranks_finish(o, t));
-    TRY(ssa_tensor_write(ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, 0)), o->scalars, (size_t)o->micros));
+    TRY(ssa_over_ranks_finish(o, t, &losses));
+    TRY(ssa_tensor_write(ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, 0)), losses, (size_t)o->micros));
     TRY(ssa_trainer_update(t));
     TRY(ssa_over_ranks_share_parameters(o, t));
 done:
@@ -358,7 +412,7 @@ done:
 
 void ssa_over_ranks_destroy(struct ssa_over_ranks *o)
 {
-    if (!o)
+    if (!o || o->deserted)
         return;
     if (o->threaded) {
         pthread_mutex_lock(&o->lock);

@@ -1,5 +1,6 @@
 /* The loop around a step: reports, stops, and the check that the loss is a number. */
 #include "internal.h"
+#include "ssacl/ranks.h"
 #include "../impl.h"
 
 #include <math.h>
@@ -25,6 +26,8 @@ static int report(struct ssa_trainer *t, struct clock *c, const struct ssa_run *
     double sum = 0;
     TRY(ssa_trainer_losses(t, count, losses, &norm));
     for (int i = 0; i < count; i++) {
+        if (t->over_ranks && !isfinite(losses[i]))
+            t->config.ranks->together = 1;
         REQUIRE(isfinite(losses[i]), "train: the loss of step %d is not a number; lower the learning rate (now %g)",
                 t->step - count + i + 1, (double)ssa_learning_rate(&t->config, t->step - count + i));
         sum += (double)losses[i];

@@ -1,5 +1,6 @@
 /* A step of several devices. */
 #include "crew.h"
+#include "over_ranks.h"
 #include "../impl.h"
 #include "../model/internal.h"
 
@@ -113,8 +114,11 @@ static int merge(struct ssa_trainer *front, struct ssa_gradients **sum, int *own
     for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i))
         for (int k = 0; k < c->seats[i]->count; k++)
             sums[n++] = &c->seats[i]->sums[k];
-    ssa_gradients_merge(sums, count, size, ssa_tree_begin(front->micros, c->first, c->end));
+    count = ssa_gradients_merge(sums, count, size, ssa_tree_begin(front->micros, c->first, c->end));
     *sum = sums[0];
+    for (int k = 1; k < count; k++) /* a rank's run is no node of the tree */
+        for (size_t e = 0; e < size; e++)
+            (*sum)->values[e] += sums[k]->values[e];
     for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i))
         if (*sum >= c->seats[i]->sums && *sum < c->seats[i]->sums + c->seats[i]->count)
             *owner = i;
@@ -152,7 +156,9 @@ static int give_all(struct ssa_trainer *front, ssa_job job, float **memory, int 
     int given[SSA_POOL_MOST] = {0}, err;
     for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i)) {
         struct ssa_seat *s = c->seats[i];
-        if (unlike_only && (i == but || compute_alike(&c->pool->members[i]->info, &c->pool->members[but]->info)))
+        if (job == ssa_seat_write_values && i == but)
+            continue;
+        if (unlike_only && compute_alike(&c->pool->members[i]->info, &c->pool->members[but]->info))
             continue;
         s->given = i == but ? NULL : *memory;
         given[i] = i != but;
@@ -164,13 +170,13 @@ static int give_all(struct ssa_trainer *front, ssa_job job, float **memory, int 
     return err;
 }
 
-/* Where devices do not compute alike, the first one's parameters are everybody's. */
-static int agree(struct ssa_trainer *front)
+/* Where devices do not compute alike, the first one's parameters are everybody's. `all`: they are in any case. */
+static int agree(struct ssa_trainer *front, bool all)
 {
     struct ssa_crew *c = front->crew;
     int first, err = SSA_OK;
     while ((first = ssa_crew_next(c, -1)) >= 0) {
-        bool unlike = false;
+        bool unlike = all && ssa_crew_next(c, first) >= 0;
         for (int i = ssa_crew_next(c, first); i >= 0; i = ssa_crew_next(c, i))
             unlike = unlike || !compute_alike(&c->pool->members[i]->info, &c->pool->members[first]->info);
         if (!unlike)
@@ -180,9 +186,105 @@ static int agree(struct ssa_trainer *front)
         TRY(gather(front, NULL));
         if (!ssa_crew_seat(c, first))
             continue;
-        TRY(give_all(front, ssa_seat_write_values, &c->seats[first]->values, first, true));
+        TRY(give_all(front, ssa_seat_write_values, &c->seats[first]->values, first, !all));
         break;
     }
+done:
+    return err;
+}
+
+/* ---- over ranks: over_ranks.h ---- */
+
+/* Sums of the only seat leave while it computes. */
+static int compute_alone(struct ssa_trainer *front, int i)
+{
+    struct ssa_crew *c = front->crew;
+    struct ssa_seat *s = c->seats[i];
+    struct ssa_member *m = c->pool->members[i];
+    int stage = ssa_trainer_stage(front, (uint64_t)front->step), status;
+    double expected = ssa_shares_expect(s, c->end - c->first);
+    s->fresh = s->stage != stage;
+    s->stage = stage;
+    s->first = c->first;
+    s->end = c->end;
+    s->over_ranks = front->over_ranks;
+    status = ssa_member_do(m, ssa_seat_compute_alone, s,
+                           s->fresh || expected <= 0 ? ssa_pool_first_patience(c->pool)
+                                                     : ssa_pool_patience(c->pool, expected));
+    if (m->abandoned)
+        ssa_over_ranks_desert(front->over_ranks);
+    else if (!status)
+        ssa_shares_observe(front, i);
+    if (status)
+        ssa_crew_lose(c, i, ssa_last_error());
+    return m->abandoned ? ssa_fail(SSA_EDEVICE, "train: %s: %s", m->info.id, m->reason) : SSA_OK;
+}
+
+static int all_ranks_losses(struct ssa_trainer *front)
+{
+    const float *losses;
+    int err = ssa_over_ranks_finish(front->over_ranks, front, &losses);
+    if (!err)
+        memcpy(front->crew->losses, losses, (size_t)front->micros * sizeof *losses);
+    return err;
+}
+
+int ssa_crew_tell_ranks(struct ssa_trainer *front)
+{
+    const struct ssa_pool *pool = front->crew->pool;
+    const struct ssa_member *lost = pool->members[pool->last_lost];
+    int err;
+    TRY(ssa_over_ranks_begin(front, NULL));
+    ssa_over_ranks_fail(front->over_ranks, ssa_fail(SSA_EDEVICE, "no device is left (%s: %s)", lost->info.id,
+                                                    lost->reason));
+    TRY(all_ranks_losses(front));
+done:
+    return err;
+}
+
+/* The sum of all ranks: in `sum` where several devices made this one's, else on its way to the only one. */
+static int sum_over_ranks(struct ssa_trainer *front, struct ssa_gradients **sum, int *owner)
+{
+    struct ssa_crew *c = front->crew;
+    struct ssa_over_ranks *o = front->over_ranks;
+    int first = ssa_crew_next(c, -1), err;
+    const struct ssa_model *model = c->seats[first]->trainer->model;
+    bool several = ssa_crew_next(c, first) >= 0;
+    *sum = NULL;
+    TRY(ssa_over_ranks_begin(front, c->seats[first]->trainer));
+    TRY(several ? compute(front) : compute_alone(front, first));
+    if (ssa_crew_next(c, -1) < 0) {
+        ssa_over_ranks_fail(o, SSA_EDEVICE);
+    } else if (several) {
+        TRY(merge(front, sum, owner));
+        ssa_over_ranks_offer(o, model, (*sum)->values, c->losses);
+    }
+    TRY(all_ranks_losses(front));
+    if (*sum)
+        ssa_over_ranks_collect(o, model, (*sum)->values);
+done:
+    return err;
+}
+
+/* ---- all of it ---- */
+
+static int update(struct ssa_trainer *front, struct ssa_gradients *sum, int owner)
+{
+    struct ssa_crew *c = front->crew;
+    bool there = sum && c->seats[owner]->holds_root, all = false;
+    float *nothing = NULL;
+    int first, err;
+    TRY(sum ? give_all(front, ssa_seat_update, &sum->values, there ? owner : -1, false)
+            : give_all(front, ssa_seat_update_alone, &nothing, -1, false));
+    for (int i = 0; i < c->pool->count; i++)
+        if (!sum && c->pool->members[i]->abandoned)
+            ssa_over_ranks_desert(front->over_ranks);
+    first = ssa_crew_next(c, -1);
+    if (front->over_ranks && first >= 0) {
+        all = !ssa_over_ranks_alike(front->over_ranks);
+        TRY(ssa_over_ranks_share_parameters(front->over_ranks, c->seats[first]->trainer));
+    }
+    TRY(agree(front, all));
 done:
     return err;
 }
@@ -196,13 +298,15 @@ int ssa_crew_together(struct ssa_trainer *front)
         c->seats[i]->trainer->step = front->step; /* of those without a share too: they update */
     TRY(ssa_suspect_check(front));
     ssa_shares_plan(front);
-    TRY(compute(front));
-    if (ssa_crew_next(c, -1) < 0)
-        return SSA_OK;
-    TRY(merge(front, &sum, &owner));
-    bool there = c->seats[owner]->holds_root;
-    TRY(give_all(front, ssa_seat_update, &sum->values, there ? owner : -1, false));
-    TRY(agree(front));
+    if (front->over_ranks) {
+        TRY(sum_over_ranks(front, &sum, &owner));
+    } else {
+        TRY(compute(front));
+        if (ssa_crew_next(c, -1) < 0)
+            return SSA_OK;
+        TRY(merge(front, &sum, &owner));
+    }
+    TRY(update(front, sum, owner));
     first = ssa_crew_next(c, -1);
     if (first < 0)
         return SSA_OK;

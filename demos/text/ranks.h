@@ -1,0 +1,24 @@
+/* Several processes that train one model (ssacl/ranks.h). Without a launcher the pointer is NULL, and all of these do
+ * what there is to do for one. */
+#ifndef TEXT_RANKS_H
+#define TEXT_RANKS_H
+
+#include <ssacl/ranks.h>
+
+#include <stdbool.h>
+
+/* Joins the others if a launcher started this process. Only rank 0 then speaks, but for errors. */
+int ranks_join(struct ssa_ranks **ranks);
+void ranks_leave(struct ssa_ranks *ranks, bool failed);
+
+/* Rank 0: it writes all there is to write. */
+bool ranks_lead(const struct ssa_ranks *ranks);
+
+/* While all do the same, an error of one is often that of all: it is said once. ranks_all() ends that; it returns
+ * `status`, or that some other rank has failed. */
+int ranks_all(struct ssa_ranks *ranks, int status, int good);
+
+/* --device of this rank: those on one machine deal out what there is. "auto" deals out the GPUs, where there are any. */
+const char *ranks_devices(const struct ssa_ranks *ranks, const char *names, char *text, size_t size);
+
+#endif
