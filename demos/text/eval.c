@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MODE_BOTH, MODE_DENSE, MODE_ENSEMBLE, PASSES_MAX = 50 };
+enum { MODE_BOTH, MODE_DENSE, MODE_ENSEMBLE, PASSES_MAX = 1000 };
 
 static struct {
     const char *checkpoint, *device, *pattern, *log;
@@ -28,12 +28,15 @@ static const char about[] =
     "\n"
     "dense: one pass in which every query sees every key. ensemble: the self-ensemble of the paper, M passes that "
     "each sample anew, their probabilities averaged for every byte, log(1/M sum p). Beside it stand the mean and "
-    "the standard deviation of the single passes. The sample is that of the checkpoint's last sampled stage, or "
+    "the standard deviation of the single passes. With --tolerance there are no more passes than it takes: it ends "
+    "once the result is within that of what infinitely many passes would give, by what the last doubling of the passes "
+    "changed and by the scatter of the single ones. The sample is that of the checkpoint's last sampled stage, or "
     "what --pattern says; a checkpoint without one is measured dense only.";
 
 static const char examples[] =
     "examples:\n"
     "  ssacl-text eval --checkpoint ssa.safetensors --data enwik8 --passes 50\n"
+    "  ssacl-text eval --checkpoint ssa.safetensors --data enwik8 --passes 200 --tolerance 0.002 --device all\n"
     "  ssacl-text eval --checkpoint dense.safetensors --data enwik8 --pattern unbiased:ratio=0.5\n";
 
 static const struct arg table[] = {
@@ -119,7 +122,7 @@ static void print_row(const char *name, double bits, const char *rest)
 
 static void print_ensemble(const struct ssa_scores *s, const double *ensemble)
 {
-    static const int at[] = {2, 5, 10, 25, 50};
+    static const int at[] = {2, 5, 10, 25, 50, 100, 250, 500};
     char name[64], rest[64] = "";
     int passes = passes_of(s);
     if (passes > 1)
@@ -134,9 +137,9 @@ static void print_ensemble(const struct ssa_scores *s, const double *ensemble)
         snprintf(name, sizeof name, "self-ensemble of %d", passes);
         print_row(name, bits_of(s->loss), "");
     }
-    if (options.tolerance > 0)
-        printf("  %d of %d passes; more would change it by %.4f at most\n", passes, options.passes,
-               bits_of(s->unsettled));
+    if (options.tolerance > 0 && isfinite(s->unsettled))
+        printf("  %d of %d passes, %s: infinitely many would give that +- %.4f\n", passes, options.passes,
+               bits_of(s->unsettled) <= options.tolerance ? "settled" : "not settled", bits_of(s->unsettled));
 }
 
 /* ---- the command ---- */
@@ -205,16 +208,16 @@ static int run(struct loaded *loaded, struct text *text)
     if (options.stride > length)
         return say_error("--stride is %d, must be at most the model's length, %d", options.stride, length);
     struct ssa_data data = text_data(text, (enum text_part)options.part);
-    json_t *result = json_pack("{s:s, s:s, s:i, s:i, s:i, s:o, s:o}", "checkpoint", options.checkpoint, "part",
+    json_t *result = json_pack("{s:s, s:s, s:i, s:i, s:i, s:o}", "checkpoint", options.checkpoint, "part",
                                part_names[options.part], "step", ssa_checkpoint_step(loaded->checkpoint), "length",
                                length, "stride", options.stride, "device",
-                               device_json(ssa_model_get_device(loaded->model)), "devices",
-                               devices_json(loaded->pool));
+                               device_json(ssa_model_get_device(loaded->model)));
     if (!options.json)
         printf("%s after step %d, on the %s part (%zu bytes)\n", options.checkpoint,
                ssa_checkpoint_step(loaded->checkpoint), part_names[options.part], data.count);
     catch_interrupts();
     status = evaluate(loaded->model, &data, pattern, result);
+    json_object_set_new(result, "devices", devices_json(loaded->pool)); /* with who was lost */
     if (!status && options.log)
         status = write_log(result);
     if (!status)

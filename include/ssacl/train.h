@@ -155,8 +155,8 @@ struct ssa_evaluation {
     const volatile int *stop;
     void (*progress)(void *cookie, double done); /**< share done, 0..1 */
     void *cookie;
-    double tolerance;        /**< nats a token: at least 4 passes, and no more once ssa_scores.unsettled is at most that;
-                                  0: all. An ensemble takes 8 bytes of host memory a token, and 16 a pass and batch */
+    double tolerance;        /**< nats a token: after 4 passes, no more once ssa_scores.unsettled is at most that; 0:
+                                  all. An ensemble takes 8 bytes of host memory a token, and 16 a pass and batch */
     size_t reserved[2];
 };
 
@@ -169,9 +169,9 @@ struct ssa_scores {
     double seconds;
     /* Set only where a tolerance was given: */
     int passes;           /**< that were run */
-    double unsettled;     /**< how far `loss` may still be from that of ever so many passes: what the last doubling of
-                               the passes gained, scaled to what is to come as 1/M, plus the standard error of
-                               `single`. Infinite for fewer than 4 passes, 0 for dense */
+    double unsettled;     /**< how far `loss` may be from that of infinitely many passes: what the last doubling of the
+                               passes gained, scaled to what is to come as 1/M, plus the standard error of `single`.
+                               Infinite for fewer than 4 passes, 0 for dense */
 };
 
 /** Mean loss over windows of the model's length (the tail, shorter, included), each token predicted once. With M

@@ -84,8 +84,8 @@ static double deviation(const double *values, int count)
     return count > 1 ? sqrt(sum / (count - 1)) : 0;
 }
 
-/* How far the loss of m passes may be from that of ever so many. It falls to that as c/m: c/m is what the last doubling
- * of the passes says. And it scatters with the draws, about as the mean of the single losses does. */
+/* How far the loss of m passes may be from that of infinitely many. It falls to that as c/m: c/m is what the last
+ * doubling of the passes says. And it scatters with the draws, about as the mean of the single losses does. */
 static double unsettled(const struct ssa_ensemble *e, int m)
 {
     int half = m / 2;

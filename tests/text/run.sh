@@ -141,7 +141,18 @@ json eval.json 'x["ensemble"]["bits"] <= x["ensemble"]["single_bits"] and x["par
 check text eval --device $device --data text --checkpoint c2 --part valid --mode dense --windows 2
 check text eval --device $device --data text --checkpoint c2 --mode dense --windows 2 --stride 16
 refuses 1 'at most the model' text eval --device $device --data text --checkpoint c2 --mode dense --stride 65
-refuses 2 'from 1 to 50' text eval --data text --checkpoint c --passes 51
+refuses 2 'from 1 to 1000' text eval --data text --checkpoint c --passes 1001
+refuses 2 'from 0 to 8' text eval --data text --checkpoint c --tolerance -1
+refuses 2 'from 0 to 8' text eval --data text --checkpoint c --tolerance nan
+refuses 1 'cpu is listed twice' text eval --data text --checkpoint c --device cpu,cpu
+refuses 1 'an empty name' text sample --checkpoint c --device cpu,
+tolerant() { text eval --device $device --data text --checkpoint c --windows 4 --mode ensemble --json "$@"; }
+tolerant --passes 40 --tolerance 5 >eval.json
+json eval.json '(lambda e: e["passes"] == 4 == len(e["bits_of_first"]) and 0 < e["unsettled"] <= 5)(x["ensemble"])'
+tolerant --passes 5 --tolerance 1e-9 >eval.json
+json eval.json 'x["ensemble"]["passes"] == 5 and x["ensemble"]["unsettled"] > 1e-9 and len(x["devices"]) == 1'
+check sh -c '"$0" eval --device cpu --data text --checkpoint c --windows 4 --passes 40 --tolerance 5 |
+    grep -q "4 of 40 passes, settled: infinitely many would give that +- 0"' "$program"
 refuses 2 'give --checkpoint' text eval --data text
 refuses 1 'without sampling' text eval --device $device --data text --checkpoint c2 --mode ensemble
 refuses 2 'must be over 0' text eval --device $device --data text --checkpoint c2 --pattern unbiased:ratio=3
