@@ -137,17 +137,18 @@ START_TEST(spot_checks)
         ck_assert_int_eq(ssa_pool_live(pool), count);
         ssa_pool_close(pool);
     }
-    for (int host = 0; host < 2; host++) { /* a judge is opened; or one of the two is the host backend */
+    for (int turn = 0; turn < 4; turn++) { /* a judge is opened; or one of the two is the host backend */
+        int bad = turn % 2;
         pool = others(2, &config);
-        if (host)
-            pool->members[0]->info.kind = SSA_DEVICE_HOST;
+        if (turn > 1)
+            pool->members[!bad]->info.kind = SSA_DEVICE_HOST;
         r = run_start(pool);
         OK(ssa_trainer_run(r.trainer, 4, &(struct ssa_run){0}));
-        pools_plan(pool->members[1]->device, (struct pools_plan){POOLS_READ, POOLS_WRONG, 1});
+        pools_plan(pool->members[bad]->device, (struct pools_plan){POOLS_READ, POOLS_WRONG, 1});
         OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
         run_read(r, &got);
         ck_assert_msg(strstr(pools_events, "(spot check: its gradient of "), "%s", pools_events);
-        ck_assert(pool->members[1]->lost && !pool->members[0]->lost);
+        ck_assert(pool->members[bad]->lost && !pool->members[!bad]->lost);
         run_same_bits(&bare, &got);
         close_all(pool, r);
     }

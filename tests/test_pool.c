@@ -3,6 +3,7 @@
 #include "model/internal.h"
 #include "pools.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +58,8 @@ END_TEST
 
 struct task {
     struct ssa_member *member;
-    int milliseconds, status, entered;
+    int milliseconds, status;
+    atomic_int entered;
 };
 
 static int do_task(void *argument)
