@@ -21,13 +21,13 @@ void ssa_pool_tell(struct ssa_member *m, enum ssa_pool_change change, int before
     const struct ssa_pool_config *c = &m->pool->config;
     int level = change == SSA_POOL_SHARE ? SSA_LOG_INFO : SSA_LOG_WARNING;
     if (change == SSA_POOL_SHARE)
-        ssa_log(level, "pool: after step %d: %s computes %d micro-batches, not %d: %s", m->pool->step, m->info.id, after,
-                before, reason);
+        ssa_log(level, "pool: after step %d: %s computes %d micro-batches, not %d: %s", m->pool->step, m->info.id,
+                after, before, reason);
     else
         ssa_log(level, "pool: after step %d: %s %s: %s", m->pool->step, m->info.id, words[change], reason);
     if (c->changed)
-        c->changed(c->cookie, &(struct ssa_pool_event){.change = (int)change, .member = m->number, .step = m->pool->step,
-            .before = before, .after = after, .device = m->info.id, .reason = reason});
+        c->changed(c->cookie, &(struct ssa_pool_event){.change = (int)change, .member = m->number,
+            .step = m->pool->step, .before = before, .after = after, .device = m->info.id, .reason = reason});
 }
 
 void ssa_member_lose(struct ssa_member *m, enum ssa_pool_change how, const char *reason)

@@ -92,8 +92,8 @@ void ssa_member_start(struct ssa_member *m, ssa_job job, void *argument, double 
 struct ssa_member *ssa_pool_next(struct ssa_pool *pool, int *status);
 /* One job, waited for. */
 int ssa_member_do(struct ssa_member *m, ssa_job job, void *argument, double seconds);
-/* One job on every member that is not lost, at once, each with `size` bytes of its own that prepare() fills. ended() has
- * them again; NULL: whoever fails is lost. */
+/* One job on every member that is not lost, at once, each with `size` bytes of its own that prepare() fills. ended()
+ * has them again; NULL: whoever fails is lost. */
 struct ssa_round {
     ssa_job job;
     size_t size;

@@ -132,6 +132,10 @@ START_TEST(opencl)
     run_pool(pool, &got);
     run_near(&bare, &got);
     ssa_pool_close(pool);
+    OK(ssa_pool_open(&pool, names, &(struct ssa_pool_config){.check_every = 1})); /* rounding is no fault */
+    run_pool(pool, &got);
+    ck_assert_int_eq(ssa_pool_live(pool), 2);
+    ssa_pool_close(pool);
     if (n > 2 && !strcmp(list[0].name, list[1].name) && !strcmp(list[0].platform, list[1].platform)) {
         snprintf(names, sizeof names, "%s,%s", list[0].id, list[1].id);
         OK(ssa_pool_open(&pool, names, NULL));

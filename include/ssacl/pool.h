@@ -18,8 +18,14 @@
  * given to the others. So one device, several, or one lost in the middle train the same model: bit for bit among
  * devices that compute alike, within rounding otherwise.
  *
- * A device that fails a call, passes its deadline, runs out of memory, gives a loss that is not a number where another
- * gives one, or is caught computing wrongly is taken out for good; its micro-batches are done again elsewhere.
+ * A device that fails a call, passes its deadline, runs out of memory, gives numbers that are none where another gives
+ * some, or is caught computing wrongly is taken out for good; its micro-batches are done again elsewhere. When the last
+ * one goes, the run goes back to its copy in host memory and the host backend repeats the steps since: bit for bit the
+ * same run, if it computes as the device did.
+ *
+ * Beside what one device takes, each keeps log2(micro-batches of a step) sums of gradients. In host memory the copy of
+ * the run takes 12 bytes a parameter (twice that while it is renewed), a device's sums some 4 bytes a parameter each.
+ * A pool and what is made on it are used from one thread, as a device is.
  */
 #ifndef SSACL_POOL_H
 #define SSACL_POOL_H
@@ -61,12 +67,14 @@ struct ssa_pool_event {
 struct ssa_pool_config {
     int last;               /**< enum ssa_pool_last */
     double deadline;        /**< seconds beyond four times the expected that a device may be silent; 0: 60, negative:
-                                 for ever. A device that passes it is never waited for again */
+                                 for ever. Ten times as many where nothing is known to expect: kernels may have to be
+                                 built. A device that passes it is never waited for again: its thread and memory are
+                                 given up */
     int copy_every;         /**< steps between copies of the run (parameters, moments) to host memory, from which it
                                  goes on if every device is lost; 0: 50; negative: none */
     int check_every;        /**< spot check: every so many steps one micro-batch is computed by two devices; a
                                  difference beyond rounding is put to the host backend, and who is wrong is taken out.
-                                 0: never */
+                                 Costs those two a micro-batch and a transfer. 0: never */
     void (*changed)(void *cookie, const struct ssa_pool_event *event); /**< called from the caller's thread */
     void *cookie;
     size_t reserved[8];
@@ -85,7 +93,7 @@ struct ssa_pool_member {
 /**
  * Opens devices.
  *
- * @param names "all": every device ssa_device_list() lists, the host backend only where there is no CPU under OpenCL
+ * @param names NULL: "auto". "all": every device ssa_device_list() lists, the host backend only where there is no CPU under OpenCL
  *              (both would share the processors). Else names as of ssa_device_open(), separated by commas:
  *              "opencl:0:0,opencl:1:0,cpu". One that is listed twice is SSA_EINVAL, one that is missing
  *              SSA_ENODEVICE. With "all", devices that cannot be opened are left out.
@@ -93,7 +101,7 @@ struct ssa_pool_member {
  */
 SSA_API int ssa_pool_open(struct ssa_pool **pool, const char *names, const struct ssa_pool_config *config);
 
-/** Its models must be destroyed before. Does not wait for devices that passed their deadline. NULL is fine. */
+/** Its model must be destroyed before. Does not wait for devices that passed their deadline. NULL is fine. */
 SSA_API void ssa_pool_close(struct ssa_pool *pool);
 
 /** Members, lost ones included. */
@@ -105,7 +113,9 @@ SSA_API struct ssa_device *ssa_pool_device(const struct ssa_pool *pool, int i);
 
 /** As ssa_model_create(), on each device of the pool; those it does not fit are left out, with an event that says
  *  "needs X MiB, device has Y". SSA_ENOMEM, of the largest, if it fits none. One model a pool at a time.
- *  Accessors of the model (parameters, device) serve the first member that is not lost. */
+ *  Accessors of the model (parameters, device) serve the first member that is not lost, passes run on it. To set
+ *  parameters use ssa_model_initialise() or a checkpoint, which reach every device; what is written to those of the
+ *  first one before the trainer's first step is given to the others then. */
 SSA_API int ssa_pool_model_create(struct ssa_model **model, struct ssa_pool *pool,
                                   const struct ssa_model_config *config, const struct ssa_model_limits *limits);
 

@@ -58,12 +58,18 @@ static void made(void *cookie, struct ssa_member *m, void *argument, int status)
         ssa_member_lose(m, m->abandoned ? SSA_POOL_LOST : SSA_POOL_LEFT_OUT, ssa_last_error());
 }
 
+static int make_replicas(struct ssa_model *front)
+{
+    struct ssa_pool *pool = front->group->pool;
+    return ssa_pool_all(pool, &(struct ssa_round){.job = make, .size = sizeof(struct making), .prepare = prepare,
+        .ended = made, .cookie = front, .seconds = ssa_pool_first_patience(pool)});
+}
+
 int ssa_group_join(struct ssa_model *front, struct ssa_member *m)
 {
     struct ssa_group *g = front->group;
     int err;
-    TRY(ssa_pool_all(g->pool, &(struct ssa_round){make, sizeof(struct making), ssa_pool_first_patience(g->pool), prepare,
-        made, front})); /* of all members it alone is not lost */
+    TRY(make_replicas(front)); /* of all members it alone is not lost */
     err = g->statuses[m->number] ? ssa_fail(g->statuses[m->number], "%s", m->reason) : SSA_OK;
 done:
     return err;
@@ -101,8 +107,7 @@ int ssa_pool_model_create(struct ssa_model **model, struct ssa_pool *pool, const
     front->group->pool = pool;
     front->config = *config;
     front->limits = *limits;
-    TRY(ssa_pool_all(pool, &(struct ssa_round){make, sizeof(struct making), ssa_pool_first_patience(pool), prepare, made,
-        front}));
+    TRY(make_replicas(front));
     if (!ssa_pool_live(pool))
         TRY(fits_none(front->group));
     pool->model = front;

@@ -23,6 +23,28 @@ enum { SSA_CRC_DIGITS = 8 };
 enum { SSA_KIND_VALUE, SSA_KIND_FIRST, SSA_KIND_SECOND };
 extern const char *const ssa_kind_prefix[3];
 
+/* checkpoint_open.c: an open file. */
+struct ssa_checkpoint {
+    char *path, *header, *note;
+    int file;
+    size_t file_size, header_length, data_size;
+    json_t *json;
+    struct ssa_model_config model;
+    struct ssa_train_config training;
+    bool has_training;
+    int step;
+};
+#define BROKEN(...) \
+    do { \
+        err = ssa_fail(SSA_EFORMAT, __VA_ARGS__); \
+        goto done; \
+    } while (0)
+/* "checkpoint PATH: ..." in front of the last error. */
+int ssa_checkpoint_in_file(const struct ssa_checkpoint *c, int err);
+int ssa_checkpoint_read(const struct ssa_checkpoint *c, void *to, size_t size, size_t at);
+/* A tensor's entry in the header, or NULL. */
+const json_t *ssa_checkpoint_entry(const struct ssa_checkpoint *c, int kind, const struct ssa_parameter *p);
+
 /* config_json.c: a new reference, NULL when out of memory. Reading: SSA_EFORMAT names the field that is wrong. */
 json_t *ssa_model_to_json(const struct ssa_model_config *config);
 int ssa_model_from_json(const json_t *json, struct ssa_model_config *config);

@@ -211,7 +211,8 @@ static bool copy_is_due(const struct ssa_trainer *front)
 {
     const struct ssa_crew *c = front->crew;
     int every = c->pool->config.copy_every;
-    return !c->alike || (every > 0 && (!c->mirror.valid || (front->step % every == 0 && c->mirror.step != front->step)));
+    bool turn = every > 0 && front->step % every == 0 && c->mirror.step != front->step;
+    return !c->alike || turn || (every > 0 && !c->mirror.valid);
 }
 
 /* A step forward; or back, if the last device is lost. */

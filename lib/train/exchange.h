@@ -49,8 +49,8 @@ int ssa_seat_read_values(void *seat);
 int ssa_seat_write_values(void *seat); /* from `given` */
 void ssa_seat_free(struct ssa_seat *s); /* its trainer too */
 
-/* Merges sums as a run over [tree.first, tree.end) does, into the leftmost's memory. Returns how many are left, in order;
- * one where the run is the whole step. */
+/* Merges sums as a run over [tree.first, tree.end) does, into the leftmost's memory. Returns how many are left, in
+ * order; one where the run is the whole step. */
 int ssa_gradients_merge(struct ssa_gradients **sums, int count, size_t size, struct ssa_tree tree);
 
 #endif

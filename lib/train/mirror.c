@@ -166,12 +166,12 @@ int ssa_mirror_rollback(struct ssa_trainer *front)
     int before = front->step, err;
     char why[128];
     if (!c->mirror.valid)
-        return ssa_fail(SSA_EDEVICE, "train: no device of the pool is left (%s: %s), and there is no copy of the run to go "
-                        "on from", lost->info.id, lost->reason);
+        return ssa_fail(SSA_EDEVICE, "train: no device of the pool is left (%s: %s), and there is no copy of the run "
+                        "to go on from", lost->info.id, lost->reason);
     rewind_to_copy(front);
     if (c->pool->config.last == SSA_POOL_STOP || front->over_ranks) /* the other ranks cannot go back */
-        return ssa_fail(SSA_EDEVICE, "train: no device of the pool is left (%s: %s); a checkpoint that is saved now is of "
-                        "step %d", lost->info.id, lost->reason, front->step);
+        return ssa_fail(SSA_EDEVICE, "train: no device of the pool is left (%s: %s); a checkpoint that is saved now is "
+                        "of step %d", lost->info.id, lost->reason, front->step);
     TRY(ssa_pool_join_host(c->pool, &m));
     TRY(ssa_group_join(front->model, m));
     TRY(ssa_crew_join(front, m));
@@ -199,7 +199,8 @@ int ssa_mirror_now(struct ssa_trainer *front)
     return err == SSA_EDEVICE && c->mirror.valid ? SSA_OK : err; /* as it was, then */
 }
 
-int ssa_mirror_set(struct ssa_trainer *front, int step, void (*fill)(const void *cookie, float *state), const void *cookie)
+int ssa_mirror_set(struct ssa_trainer *front, int step, void (*fill)(const void *cookie, float *state),
+                   const void *cookie)
 {
     struct ssa_crew *c = front->crew;
     int err;

@@ -1,0 +1,354 @@
+/* Opening a checkpoint. Nothing in the file is believed: lengths, offsets, shapes, names and the checksum are checked
+ * before a byte of it reaches a model. */
+#include "checkpoint.h"
+#include "crc32.h"
+#include "../impl.h"
+#include "../model/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct extent {
+    size_t begin, end; /* bytes from the start of the data */
+    const char *name;
+};
+
+int ssa_checkpoint_in_file(const struct ssa_checkpoint *c, int err)
+{
+    return err ? ssa_fail(err, "checkpoint %s: %s", c->path, ssa_last_error()) : SSA_OK;
+}
+
+int ssa_checkpoint_read(const struct ssa_checkpoint *c, void *to, size_t size, size_t at)
+{
+    char *p = to;
+    while (size) {
+        ssize_t n = pread(c->file, p, size, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return ssa_fail(SSA_EIO, "cannot read it: %s", n ? strerror(errno) : "it became shorter");
+        p += n;
+        at += (size_t)n;
+        size -= (size_t)n;
+    }
+    return SSA_OK;
+}
+
+/* ---- structure ---- */
+
+static int read_header(struct ssa_checkpoint *c)
+{
+    unsigned char length[8];
+    uint64_t n = 0;
+    json_error_t error;
+    int err;
+    if (c->file_size < 8 + 2)
+        BROKEN("it has %zu bytes and is no checkpoint (truncated?)", c->file_size);
+    TRY(ssa_checkpoint_read(c, length, 8, 0));
+    for (int i = 0; i < 8; i++)
+        n |= (uint64_t)length[i] << 8 * i;
+    if (n > c->file_size - 8)
+        BROKEN("its header of %llu bytes reaches past its end (%zu bytes): truncated, or no checkpoint",
+               (unsigned long long)n, c->file_size);
+    if (n > SSA_MAX_HEADER)
+        BROKEN("its header of %llu bytes is longer than any of ours (at most %zu)", (unsigned long long)n,
+               SSA_MAX_HEADER);
+    c->header_length = (size_t)n;
+    c->data_size = c->file_size - 8 - c->header_length;
+    c->header = malloc(c->header_length + 1);
+    if (!c->header)
+        TRY(ssa_fail(SSA_ENOMEM, "out of host memory for its header"));
+    TRY(ssa_checkpoint_read(c, c->header, c->header_length, 8));
+    c->header[c->header_length] = 0;
+    c->json = json_loadb(c->header, c->header_length, JSON_REJECT_DUPLICATES, &error);
+    if (!json_is_object(c->json))
+        BROKEN("its header is not what it should be: %s (byte %d)", c->json ? "not an object" : error.text,
+               c->json ? 0 : error.position);
+done:
+    return err;
+}
+
+static int read_size(const json_t *value, size_t *size)
+{
+    if (!json_is_integer(value) || json_integer_value(value) < 0)
+        return ssa_fail(SSA_EFORMAT, "not a size");
+    *size = (size_t)json_integer_value(value);
+    return SSA_OK;
+}
+
+/* One tensor's entry: a float32 tensor whose shape takes as many bytes as its offsets say. */
+static int read_entry(const struct ssa_checkpoint *c, const char *name, const json_t *entry, struct extent *extent)
+{
+    const json_t *shape = json_object_get(entry, "shape"), *offsets = json_object_get(entry, "data_offsets");
+    const char *dtype = json_string_value(json_object_get(entry, "dtype"));
+    size_t count = 1, size = 0;
+    int err = SSA_OK;
+    if (!dtype || strcmp(dtype, "F32"))
+        BROKEN("tensor \"%.60s\" is not of type F32", name);
+    if (!json_is_array(shape) || !json_is_array(offsets) || json_array_size(offsets) != 2 ||
+        read_size(json_array_get(offsets, 0), &extent->begin) || read_size(json_array_get(offsets, 1), &extent->end))
+        BROKEN("tensor \"%.60s\" lacks a good shape or good data_offsets", name);
+    if (extent->begin > extent->end || extent->end > c->data_size)
+        BROKEN("tensor \"%.60s\" reaches from byte %zu to %zu of %zu bytes of data (truncated?)", name, extent->begin,
+               extent->end, c->data_size);
+    for (size_t i = 0; i < json_array_size(shape); i++)
+        if (read_size(json_array_get(shape, i), &size) || (size && count > SIZE_MAX / 8 / size))
+            BROKEN("tensor \"%.60s\" has an impossible shape", name);
+        else
+            count *= size;
+    if (count * 4 != extent->end - extent->begin)
+        BROKEN("tensor \"%.60s\" of %zu floats has %zu bytes", name, count, extent->end - extent->begin);
+    extent->name = name;
+done:
+    return err;
+}
+
+static int by_begin(const void *a, const void *b)
+{
+    const struct extent *x = a, *y = b;
+    return x->begin != y->begin ? (x->begin > y->begin) - (x->begin < y->begin) : (x->end > y->end) - (x->end < y->end);
+}
+
+/* The tensors' extents tile the data: no overlap, no hole, nothing behind. */
+static int check_tiling(const struct ssa_checkpoint *c, struct extent *extents, size_t count)
+{
+    size_t at = 0;
+    qsort(extents, count, sizeof *extents, by_begin);
+    for (size_t i = 0; i < count; i++) {
+        if (extents[i].begin != at)
+            return ssa_fail(SSA_EFORMAT, "tensor \"%.60s\" begins at byte %zu, the one before ends at %zu: %s",
+                            extents[i].name, extents[i].begin, at, extents[i].begin < at ? "they overlap" : "a hole");
+        at = extents[i].end;
+    }
+    return at == c->data_size ? SSA_OK : ssa_fail(SSA_EFORMAT, "%zu bytes of its data belong to no tensor",
+                                                  c->data_size - at);
+}
+
+static int check_entries(const struct ssa_checkpoint *c)
+{
+    struct extent *extents = calloc(json_object_size(c->json) + 1, sizeof *extents);
+    const char *name;
+    json_t *entry;
+    size_t count = 0;
+    int err = SSA_OK;
+    if (!extents)
+        return ssa_fail(SSA_ENOMEM, "out of host memory for its header");
+    json_object_foreach(c->json, name, entry) {
+        if (strcmp(name, "__metadata__"))
+            TRY(read_entry(c, name, entry, &extents[count++]));
+    }
+    TRY(check_tiling(c, extents, count));
+done:
+    free(extents);
+    return err;
+}
+
+/* ---- checksum ---- */
+
+static int sum_data(const struct ssa_checkpoint *c, uint32_t *crc)
+{
+    enum { CHUNK = 1 << 20 };
+    size_t at = 8 + c->header_length;
+    int err = SSA_OK;
+    char *chunk = malloc(CHUNK);
+    if (!chunk)
+        return ssa_fail(SSA_ENOMEM, "out of host memory");
+    while (at < c->file_size) {
+        size_t size = c->file_size - at < CHUNK ? c->file_size - at : CHUNK;
+        TRY(ssa_checkpoint_read(c, chunk, size, at));
+        *crc = ssa_crc32(*crc, chunk, size);
+        at += size;
+    }
+done:
+    free(chunk);
+    return err;
+}
+
+static int check_sum(struct ssa_checkpoint *c, const char *stated)
+{
+    char *key = strstr(c->header, SSA_CRC_KEY), digits[SSA_CRC_DIGITS + 1];
+    unsigned char length[8];
+    uint32_t crc;
+    int err = SSA_OK;
+    if (!stated || strlen(stated) != SSA_CRC_DIGITS || !key ||
+        strncmp(key + sizeof SSA_CRC_KEY - 1, stated, SSA_CRC_DIGITS))
+        BROKEN("its metadata lacks a good crc32");
+    for (int i = 0; i < 8; i++)
+        length[i] = (unsigned char)(c->header_length >> 8 * i);
+    crc = ssa_crc32(0, length, 8);
+    snprintf(digits, sizeof digits, "%s", stated);
+    memcpy(key + sizeof SSA_CRC_KEY - 1, SSA_CRC_ZEROS, SSA_CRC_DIGITS);
+    crc = ssa_crc32(crc, c->header, c->header_length);
+    TRY(sum_data(c, &crc));
+    char found[SSA_CRC_DIGITS + 1];
+    snprintf(found, sizeof found, "%08x", (unsigned)crc);
+    if (strcmp(found, digits))
+        BROKEN("its checksum is %s, not %s: the file is damaged", found, digits);
+done:
+    return err;
+}
+
+/* ---- metadata ---- */
+
+static int parse(const char *text, const char *what, json_t **json)
+{
+    *json = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    return json_is_object(*json) ? SSA_OK : ssa_fail(SSA_EFORMAT, "its metadata lacks a good \"%s\"", what);
+}
+
+static int read_step(struct ssa_checkpoint *c, const char *text)
+{
+    char *end = NULL;
+    long step = text ? strtol(text, &end, 10) : -1;
+    if (step < 0 || step > INT_MAX || end == text || *end)
+        return ssa_fail(SSA_EFORMAT, "its metadata lacks a good \"step\"");
+    c->step = (int)step;
+    return SSA_OK;
+}
+
+static int read_metadata(struct ssa_checkpoint *c)
+{
+    const json_t *m = json_object_get(c->json, "__metadata__");
+    json_t *model = NULL, *training = NULL;
+    int err;
+#define TEXT(key) json_string_value(json_object_get(m, key))
+    if (!TEXT("format") || strcmp(TEXT("format"), SSA_CHECKPOINT_FORMAT))
+        BROKEN("it was not written by this library (its metadata has no format \"%s\")", SSA_CHECKPOINT_FORMAT);
+    if (!TEXT("version") || strcmp(TEXT("version"), SSA_CHECKPOINT_VERSION))
+        BROKEN("it is of version %.20s, this library reads %s", TEXT("version") ? TEXT("version") : "?",
+               SSA_CHECKPOINT_VERSION);
+    TRY(check_sum(c, TEXT("crc32")));
+    TRY(parse(TEXT("model"), "model", &model));
+    TRY(ssa_model_from_json(model, &c->model));
+    c->note = strdup(TEXT("note") ? TEXT("note") : "");
+    if (!c->note)
+        TRY(ssa_fail(SSA_ENOMEM, "out of host memory"));
+    c->has_training = TEXT("training");
+    if (c->has_training) {
+        TRY(parse(TEXT("training"), "training", &training));
+        TRY(ssa_training_from_json(training, &c->training));
+        TRY(read_step(c, TEXT("step")));
+    }
+#undef TEXT
+done:
+    json_decref(model);
+    json_decref(training);
+    return err;
+}
+
+/* ---- the tensors its config calls for ---- */
+
+const json_t *ssa_checkpoint_entry(const struct ssa_checkpoint *c, int kind, const struct ssa_parameter *p)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s%s", ssa_kind_prefix[kind], p->name);
+    return json_object_get(c->json, name);
+}
+
+static bool same_shape(const json_t *entry, const struct ssa_parameter *p)
+{
+    const json_t *shape = json_object_get(entry, "shape");
+    return json_array_size(shape) == (p->columns ? 2 : 1) &&
+           json_integer_value(json_array_get(shape, 0)) == p->rows &&
+           (!p->columns || json_integer_value(json_array_get(shape, 1)) == p->columns);
+}
+
+static int check_tensors(const struct ssa_checkpoint *c)
+{
+    struct ssa_parameters p = {0};
+    int kinds = c->has_training ? 3 : 1, err;
+    TRY(ssa_parameters_plan(&p, &c->model, 0));
+    for (int kind = 0; kind < kinds; kind++)
+        for (int i = 0; i < p.count; i++) {
+            const json_t *entry = ssa_checkpoint_entry(c, kind, &p.table[i]);
+            if (!entry)
+                BROKEN("it lacks tensor \"%s%s\"", ssa_kind_prefix[kind], p.table[i].name);
+            if (!same_shape(entry, &p.table[i]))
+                BROKEN("tensor \"%s%s\" is not of the shape that its config calls for", ssa_kind_prefix[kind],
+                       p.table[i].name);
+        }
+    if (json_object_size(c->json) != (size_t)kinds * (size_t)p.count + 1)
+        BROKEN("it has tensors that its config does not call for");
+done:
+    ssa_parameters_finish(&p);
+    return err;
+}
+
+/* ---- open and close ---- */
+
+static int open_file(struct ssa_checkpoint *c)
+{
+    struct stat s;
+    c->file = open(c->path, O_RDONLY | O_NONBLOCK); /* a pipe must not hang us */
+    if (c->file < 0 || fstat(c->file, &s))
+        return ssa_fail(SSA_EIO, "cannot open it: %s", strerror(errno));
+    if (!S_ISREG(s.st_mode))
+        return ssa_fail(SSA_EIO, "is not a regular file");
+    c->file_size = (size_t)s.st_size;
+    return SSA_OK;
+}
+
+int ssa_checkpoint_open(struct ssa_checkpoint **checkpoint, const char *path)
+{
+    int err;
+    *checkpoint = NULL;
+    REQUIRE(path && *path, "checkpoint: no file name");
+    struct ssa_checkpoint *c = calloc(1, sizeof *c);
+    if (!c || !(c->path = strdup(path))) {
+        free(c);
+        return ssa_fail(SSA_ENOMEM, "checkpoint %s: out of host memory", path);
+    }
+    c->file = -1;
+    err = open_file(c);
+    err = err ? err : read_header(c);
+    err = err ? err : check_entries(c);
+    err = err ? err : read_metadata(c);
+    err = err ? err : check_tensors(c);
+    err = ssa_checkpoint_in_file(c, err);
+    if (err)
+        ssa_checkpoint_close(c);
+    else
+        *checkpoint = c;
+done:
+    return err;
+}
+
+void ssa_checkpoint_close(struct ssa_checkpoint *c)
+{
+    if (!c)
+        return;
+    if (c->file >= 0)
+        close(c->file);
+    json_decref(c->json);
+    ssa_train_config_finish(&c->training);
+    free(c->header);
+    free(c->note);
+    free(c->path);
+    free(c);
+}
+
+const struct ssa_model_config *ssa_checkpoint_model(const struct ssa_checkpoint *c)
+{
+    return &c->model;
+}
+
+const struct ssa_train_config *ssa_checkpoint_training(const struct ssa_checkpoint *c)
+{
+    return c->has_training ? &c->training : NULL;
+}
+
+int ssa_checkpoint_step(const struct ssa_checkpoint *c)
+{
+    return c->step;
+}
+
+const char *ssa_checkpoint_note(const struct ssa_checkpoint *c)
+{
+    return c->note;
+}
