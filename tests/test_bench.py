@@ -309,6 +309,9 @@ def check_pool(rows, ids):
     assert [m["id"] for m in pool["members"]] == ids and not any(m["lost"] for m in pool["members"]), pool
     if pool["case"].startswith("train"):
         assert sum(m["share"] for m in pool["members"]) == 16, pool["members"]
+        alone = sum(m["share"] / 16 * r["processor_seconds"] for m, r in zip(pool["members"], singles))
+        assert math.isclose(pool["processor_overhead"], pool["processor_seconds"] / alone - 1, rel_tol=1e-4,
+                            abs_tol=1e-6), pool
 
 
 def tokens_of(row):

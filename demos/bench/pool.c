@@ -334,6 +334,20 @@ static json_t *members_json(const struct state *c)
     return list;
 }
 
+/* Processor time over that of the same micro-batches on the devices alone: what others on the machine change little. */
+static double processor_overhead(const struct state *c)
+{
+    struct ssa_pool_member m;
+    double alone = 0, all = 0;
+    for (int i = 0; i < c->count; i++)
+        for (int j = 0; j < ssa_pool_count(c->pool.pool); j++)
+            if (ssa_pool_get_member(c->pool.pool, j, &m) == SSA_OK && !strcmp(m.info.id, c->singles[i].info.id)) {
+                alone += m.share * c->singles[i].time.processor_seconds;
+                all += m.share;
+            }
+    return c->pool.time.processor_seconds * all / alone - 1;
+}
+
 static double tokens_of(const struct state *c)
 {
     double tokens = (double)c->o->model.length * (c->kind == TRAIN ? c->o->model.batch : c->o->windows);
@@ -396,6 +410,8 @@ static void emit_pool(struct state *c, const struct bench_case *of)
     add_figure(&r, "efficiency", "efficiency", efficiency, rounds);
     add_figure(&r, "efficiency_without_pool", "at once without a pool", crowded, rounds);
     json_object_set_new(r.more, "members", members_json(c));
+    if (c->kind == TRAIN)
+        json_object_set_new(r.more, "processor_overhead", json_real(processor_overhead(c)));
     emit_side(c, of, &c->pool, &r);
 }
 
