@@ -1,7 +1,7 @@
 """What ssacl-scale says of 1, 2 and 4 ranks, beside runs of them: scale_runs.py BUILD [OPTION...] (see --help).
 
-Each rank has one thread of the host backend. The rate of one rank and the link between ranks, measured, are all that the
-simulation is told; where there are fewer processors than ranks, ranks share them, and since a core that computes also
+Each rank has one thread of the host backend. The rate of one rank and the link between ranks, measured, are all that
+the simulation is told. Where there are fewer processors than ranks, ranks share them; since a core that computes also
 sums and copies, nothing hides (--alone). On a machine that does other work besides the figures say nothing.
 """
 import argparse
@@ -32,8 +32,8 @@ ENVIRONMENT = dict(os.environ, SSACL_THREADS="1", OMPI_ALLOW_RUN_AS_ROOT="1", OM
 
 def run(*words, ranks=1):
     launcher = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks)] if ranks > 1 else []
-    done = subprocess.run([*launcher, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT,
-                          encoding="utf-8", check=False)
+    done = subprocess.run([*launcher, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=ENVIRONMENT, encoding="utf-8", check=False)
     if done.returncode:
         sys.exit("%s: %d\n%s" % (words, done.returncode, done.stderr))
     return done.stdout
