@@ -394,7 +394,7 @@ static void emit_one(struct state *c, const struct bench_case *of)
     double overhead[MAX_REPS];
     for (int i = 0; i < c->one.time.count; i++)
         overhead[i] = c->one.time.samples[i] / c->singles[0].time.samples[i] - 1;
-    add_figure(&r, "overhead", "time over the bare device's: ", overhead, c->one.time.count);
+    add_figure(&r, "overhead", "overhead", overhead, c->one.time.count);
     emit_side(c, of, &c->one, &r);
 }
 
