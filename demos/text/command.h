@@ -18,7 +18,7 @@ int report_main(int argc, char **argv);
 extern volatile int interrupted;
 void catch_interrupts(void);
 /* The same under a launcher of ranks, which may send one signal twice, and has others to end at once. SIGUSR1 too, which
- * launchers pass on, and batch systems send when time runs out. */
+ * batch systems send when time runs out. */
 void catch_launcher(void);
 
 /* Says the library's last error. */

@@ -1,26 +1,31 @@
 #!/bin/sh
 # run.sh MODULE PROBE SSACL-TEXT: ranks under a real launcher. Exit status 77, with the reason, where there is none.
 set -u
-module=$1 probe=$(realpath "$2")
+module=$1 probe=$(realpath "$2") text=$(realpath "$3")
 [ -n "$module" ] || { echo "skipped: built without MPI (Debian: libopenmpi-dev)"; exit 77; }
 command -v mpirun >/dev/null || { echo "skipped: no mpirun (Debian: openmpi-bin)"; exit 77; }
 # Open MPI refuses to run as root, and on fewer cores than ranks, unless told.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
 export ASAN_OPTIONS=detect_leaks=0 # MPI's own
 work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-mpi.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+hosts= # network namespaces
+clean() {
+    for host in $hosts; do ip netns del "$host"; done
+    rm -rf "$work"
+}
+trap clean EXIT
 cd "$work" || exit 1
 checks=0 failures=0
 
 wrong() { failures=$((failures + 1)); printf 'WRONG: %s\n' "$*"; }
 
-# says WORDS COMMAND...: succeeds and prints the words.
+# says WORDS COMMAND...: succeeds, and says the words.
 says() {
     words=$1
     shift
     checks=$((checks + 1))
     timeout 120 "$@" >out 2>err || wrong "exit status $?: $*: $(cat out err)"
-    grep -q -e "$words" out || wrong "no word of '$words': $*: $(cat out err)"
+    cat out err | grep -q -e "$words" || wrong "no word of '$words': $*: $(cat out err)"
 }
 
 # refuses WORDS COMMAND...: fails, soon, and says the words on stderr.
@@ -42,6 +47,121 @@ done
 says 'fine: 2 ranks' mpirun -n 2 --mca btl self,tcp "$probe"
 refuses 'started 3 processes, MPI knows of 1' env OMPI_COMM_WORLD_SIZE=3 "$probe"
 refuses 'no module' mpirun -n 2 env SSACL_MPI_LIBRARY= "$probe"
+
+# ---- ssacl-text ----
+
+python3 - <<'EOF_TEXT'
+import random
+random.seed(1)
+words = "the a of and to in is on that by with as for was were from history river city first".split()
+open("text", "w").write(" ".join(random.choice(words) for _ in range(12000)))
+EOF_TEXT
+cp text other && printf x >>other
+
+# Runs COMMAND in every rank, in rank 1 with the words of $odd behind it; leaves process ids in pid.RANK.
+cat >rank.sh <<'EOF_RANK'
+rank=${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-0}}
+echo $$ >pid.$rank
+# shellcheck disable=SC2086
+if [ "$rank" = 1 ]; then exec "$@" $odd; else exec "$@"; fi
+EOF_RANK
+odd=
+export odd
+small="--layers 2 --width 32 --heads 2 --length 64 --batch 2 --accumulate 4 --eval-windows 4 --dropout 0.1
+    --attention local --look-back --device cpu"
+cat >ranks <<EOF_RANKS # ranks N OPTIONS...
+count=\$1
+shift
+exec mpirun -n \$count sh rank.sh $text train $(echo $small) "\$@"
+EOF_RANKS
+same() {
+    checks=$((checks + 1))
+    cmp "$1" "$2" || wrong "$1 and $2 differ"
+}
+# wait_for FILE WORDS: until the file has the words
+wait_for() {
+    for _ in $(seq 600); do
+        grep -q -e "$2" "$1" 2>/dev/null && return
+        sleep 0.1
+    done
+    wrong "no '$2' in $1"
+}
+
+# shellcheck disable=SC2086
+"$text" train $small --data text --steps 400 -c one.st -q || wrong "one rank failed"
+for count in 2 4; do
+    says 'done after step 400' sh ranks $count --data text --steps 400 -c $count.st -l $count.jsonl
+    same one.st $count.st
+    [ "$(grep -c 'done after step 400' err)" = 1 ] || wrong "not rank 0 alone speaks: $(cat err)"
+    [ "$(grep -c '"event":"end"' $count.jsonl)" = 1 ] || wrong "not rank 0 alone writes the log"
+done
+
+refuses 'each needs one' sh ranks 5 --data text -c no.st
+odd='--seed 7' refuses 'the ranks do not agree, rank 1: training.seed is "7", rank 0 has "0"' sh ranks 3 --data text -c no.st
+odd='--lr 0.5' refuses 'rank 1: training.stages\[0\].lr is 0.5, rank 0 has 0.002' sh ranks 2 --data text -c no.st
+odd='--data other' refuses 'rank 1: data.tokens is' sh ranks 2 --data text -c no.st
+odd='--data nowhere' refuses 'train, rank 1: nowhere: cannot be opened' sh ranks 2 --data text -c no.st
+refuses 'nowhere: cannot be opened' sh ranks 4 --data nowhere -c no.st
+[ "$(grep -c nowhere: err)" = 1 ] || wrong "said more than once: $(cat err)"
+refuses 'one.st: exists' sh ranks 2 --data text -c one.st
+[ ! -e no.st ] || wrong "a refused run left a checkpoint"
+
+# ---- stopped, killed, resumed by others ----
+
+# Ctrl-C goes to the launcher; a batch system signals ranks, of which one will do. All end after the same step.
+for signal in INT USR1; do
+    sh ranks 2 --data text --steps 400 -c stopped.st -l stopped.jsonl --log-every 1 2>err &
+    launcher=$!
+    wait_for stopped.jsonl '"event":"step"'
+    [ $signal = INT ] && kill -INT $launcher || kill -USR1 "$(cat pid.1)"
+    wait $launcher
+    checks=$((checks + 1))
+    grep -q 'continue with --resume stopped.st' err || wrong "SIG$signal did not stop it in order: $(cat err)"
+    # shellcheck disable=SC2086
+    says 'done after step 400' mpirun -n 4 "$text" train --device cpu --data text --resume stopped.st
+    same one.st stopped.st
+    rm -f stopped.*
+done
+
+sh ranks 2 --data text --steps 1000000 --every 20 -c killed.st 2>err &
+launcher=$!
+for _ in $(seq 600); do
+    [ -e killed.st ] && break
+    sleep 0.1
+done
+kill -KILL "$(cat pid.1)"
+wait $launcher && wrong "a killed rank is no error"
+checks=$((checks + 1))
+"$text" eval --checkpoint killed.st --data text --device cpu --windows 2 >out 2>err || wrong "killed: $(cat err)"
+
+# ---- between machines: two network namespaces with names of their own ----
+
+new_host() { # new_host NAME ADDRESS INTERFACE
+    ip -n "$1" addr add "$2/24" dev "$3" && ip -n "$1" link set "$3" up && ip -n "$1" link set lo up
+}
+a=ssacl-a-$$ b=ssacl-b-$$
+if ip netns add $a 2>err && hosts=$a && ip netns add $b 2>>err && hosts="$a $b" &&
+    ip link add veth0 netns $a type veth peer name veth1 netns $b 2>>err &&
+    new_host $a 10.77.0.1 veth0 2>>err && new_host $b 10.77.0.2 veth1 2>>err; then
+    # What ssh is between machines.
+    cat >host.sh <<EOF_HOST
+#!/bin/sh
+host=$b
+[ "\$1" = 10.77.0.1 ] && host=$a
+shift
+exec ip netns exec \$host unshare --uts sh -c "hostname \$host; cd $work; \$*"
+EOF_HOST
+    chmod +x host.sh
+    on_hosts="mpirun --hostfile hosts --mca plm_rsh_agent $work/host.sh"
+    printf '10.77.0.1 slots=1\n10.77.0.2 slots=1\n' >hosts
+    says 'fine: 2 ranks, 1 on this machine' ./host.sh 10.77.0.1 "$on_hosts -n 2 $probe"
+    says 'done after step 400' ./host.sh 10.77.0.1 "$on_hosts -n 2 $text train $(echo $small) --data text --steps 400 -c hosts.st"
+    same one.st hosts.st
+    printf '10.77.0.1 slots=2\n10.77.0.2 slots=2\n' >hosts
+    says 'fine: 4 ranks, 2 on this machine' ./host.sh 10.77.0.1 "$on_hosts -n 4 $probe"
+else
+    echo "not tested between machines: no network namespaces here ($(cat err))"
+fi
 
 echo "$checks checks, $failures failures"
 [ $failures -eq 0 ]
