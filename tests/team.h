@@ -6,7 +6,8 @@
 
 enum { TEAM_MAX = 16 };
 
-/* Calls run(ranks, cookie) on `count` threads, each with its engine, and waits for all of them. */
+/* Calls run(ranks, cookie) on `count` threads, each with its engine, and waits for all of them. An assertion
+ * that fails on one of them ends the program. */
 void team_run(int count, void (*run)(struct ssa_ranks *ranks, void *cookie), void *cookie);
 
 /* The engine's calls so far, of this rank: floats summed, and bytes broadcast. */

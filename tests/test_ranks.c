@@ -6,8 +6,10 @@
 #include "team.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- the sum ---- */
 
@@ -88,7 +90,6 @@ END_TEST
 
 /* ---- training ---- */
 
-#define CHECKPOINT "test_ranks.safetensors"
 enum { STEPS = 4, TEXT = 600 };
 static unsigned char text[TEXT];
 static const struct ssa_data data = {.items = text, .count = TEXT};
@@ -303,13 +304,15 @@ END_TEST
 
 /* ---- checkpoints ---- */
 
+static char checkpoint[64];
+
 static void begin_and_save(struct ssa_ranks *ranks, void *cookie)
 {
     struct rank r;
     begin(&r, cookie, ranks);
     OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
     if (!ranks->rank)
-        OK(ssa_checkpoint_save(CHECKPOINT, r.model, r.trainer, NULL));
+        OK(ssa_checkpoint_save(checkpoint, r.model, r.trainer, NULL));
     end(&r);
 }
 
@@ -321,7 +324,7 @@ static void resume(struct ssa_ranks *ranks, void *cookie)
     float losses[2];
     size_t count;
     begin(&r, t, ranks);
-    OK(ssa_checkpoint_open(&c, CHECKPOINT));
+    OK(ssa_checkpoint_open(&c, checkpoint));
     OK(ssa_checkpoint_load(c, r.model, ranks->rank == t->odd ? NULL : r.trainer));
     ssa_checkpoint_close(c);
     if (t->odd >= 0) {
@@ -340,6 +343,7 @@ static void resume(struct ssa_ranks *ranks, void *cookie)
 START_TEST(resumes_with_another_number)
 {
     struct training t = new_training("cpu", 8);
+    snprintf(checkpoint, sizeof checkpoint, "/tmp/ssacl-ranks-%d.st", (int)getpid());
     train_alone(&t);
     for (int before = 1; before <= 4; before *= 2)
         for (int after = 1; after <= 4; after *= 2) {
@@ -349,7 +353,7 @@ START_TEST(resumes_with_another_number)
     t.odd = 1;
     team_run(2, resume, &t);
     free(t.parameters);
-    remove(CHECKPOINT);
+    remove(checkpoint);
 }
 END_TEST
 
@@ -516,10 +520,63 @@ START_TEST(a_failure_ends_all)
 }
 END_TEST
 
+static int no_write(struct ssa_device *device, struct ssa_tensor t, const void *source, size_t count)
+{
+    (void)device, (void)t, (void)source, (void)count;
+    return ssa_fail(SSA_EDEVICE, "the plug was pulled");
+}
+
+/* The first device of rank `odd` fails in the third step, while it computes or (fails_at 2) when it is to update. */
+static void lose_a_device(struct ssa_ranks *ranks, void *cookie)
+{
+    const struct training *t = cookie;
+    bool others = t->members[t->odd] > 1;
+    float losses[STEPS];
+    size_t count;
+    struct rank r;
+    begin(&r, t, ranks);
+    OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
+    const struct ssa_backend *good = r.device->backend;
+    struct ssa_backend bad = *good;
+    if (t->fails_at == 1)
+        bad.launch = no_launch;
+    else
+        bad.write = no_write;
+    if (ranks->rank == t->odd)
+        r.device->backend = &bad;
+    if (others) {
+        OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+        OK(ssa_trainer_losses(r.trainer, STEPS, losses, NULL));
+        float *parameters = read_parameters(r.model, &count);
+        ck_assert(!memcmp(losses, t->losses, sizeof losses));
+        ck_assert(!memcmp(parameters, t->parameters, count * sizeof *parameters));
+        free(parameters);
+    } else {
+        FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_EDEVICE, "train: rank 1 failed: ");
+        ck_assert(strstr(ssa_last_error(), "the plug was pulled") && ranks->together);
+    }
+    r.device->backend = good;
+    end(&r);
+}
+
+START_TEST(pools_lose_devices)
+{
+    struct training t = new_training("cpu", 16);
+    train_alone(&t);
+    t.odd = 1;
+    t.members[0] = 1;
+    for (t.members[1] = 1; t.members[1] <= 3; t.members[1]++)
+        for (t.fails_at = 1; t.fails_at <= 2; t.fails_at++)
+            team_run(2, lose_a_device, &t);
+    free(t.parameters);
+}
+END_TEST
+
 int main(void)
 {
     return test_run("ranks", (const TTest *const[]){sums_along_the_tree, refuses_to_open, knows_its_launcher,
         trains_as_one_rank_does, trains_in_other_shapes, trains_with_pools,
         trains_with_unequal_shares, resumes_with_another_number,
-        names_who_differs, needs_a_micro_batch_a_rank, stops_after_the_same_step, a_failure_ends_all, NULL});
+        names_who_differs, needs_a_micro_batch_a_rank, stops_after_the_same_step, a_failure_ends_all,
+        pools_lose_devices, NULL});
 }

@@ -19,7 +19,10 @@ static const char about[] =
     "\n"
     "Ctrl-C (or SIGTERM) stops after the step at hand, writes the checkpoint and exits with 130; a second one ends "
     "at once. --resume continues such a run, or one that was killed, from its last checkpoint, as if it had never "
-    "stopped.";
+    "stopped.\n"
+    "\n"
+    "Under mpirun or srun the processes train one model together, each on a part of the passes of a step "
+    "(--accumulate); devices of one machine are dealt out among them. Rank 0 speaks and writes all files.";
 
 static const char examples[] =
     STAGES_HELP

@@ -1,7 +1,7 @@
 #!/bin/sh
-# run.sh MODULE PROBE SSACL-TEXT: ranks under a real launcher. Exit status 77, with the reason, where there is none.
+# run.sh MODULE PROBE SSACL-TEXT [LAYER]: ranks under a real launcher. Exit status 77, with the reason, where there is none.
 set -u
-module=$1 probe=$(realpath "$2") text=$(realpath "$3")
+module=$1 probe=$(realpath "$2") text=$(realpath "$3") layer=${4:+$(realpath "$4")}
 [ -n "$module" ] || { echo "skipped: built without MPI (Debian: libopenmpi-dev)"; exit 77; }
 command -v mpirun >/dev/null || { echo "skipped: no mpirun (Debian: openmpi-bin)"; exit 77; }
 # Open MPI refuses to run as root, and on fewer cores than ranks, unless told.
@@ -133,6 +133,35 @@ kill -KILL "$(cat pid.1)"
 wait $launcher && wrong "a killed rank is no error"
 checks=$((checks + 1))
 "$text" eval --checkpoint killed.st --data text --device cpu --windows 2 >out 2>err || wrong "killed: $(cat err)"
+
+# ---- devices ----
+
+# Two devices are dealt out to two ranks; as they do not compute alike, rank 0's parameters are everybody's.
+if [ "$("$text" --devices | grep -c '^opencl:0:0 ')" = 1 ]; then
+    says 'done after step 40' sh ranks 2 --data text --steps 40 --device cpu,opencl:0:0 -c unlike.st -l unlike.jsonl
+    says 'done after step 40' sh ranks 2 --data text --steps 40 -c alike.st -l alike.jsonl
+    checks=$((checks + 1))
+    python3 - <<'EOF_NEAR' || wrong "other losses on unlike devices"
+import json, sys
+loss = lambda name: [r["loss"] for r in map(json.loads, open(name)) if r["event"] == "step"]
+a, b = loss("unlike.jsonl"), loss("alike.jsonl")
+sys.exit(not (len(a) == len(b) == 4 and all(abs(x - y) < 1e-4 for x, y in zip(a, b))))
+EOF_NEAR
+fi
+
+# A device that fails for good on rank 1: all end, and rank 0 writes the checkpoint of the step before.
+if [ -n "$layer" ] && [ "$("$text" --devices | grep -c '^opencl:0:0 ')" = 1 ]; then
+    cat >fault.sh <<EOF_FAULT
+[ "\${OMPI_COMM_WORLD_RANK:-\${PMI_RANK:-0}}" = 1 ] && export SSA_FAULTS=fail=clEnqueueNDRangeKernel,nth=1500,onwards OPENCL_LAYERS=$layer
+exec "\$@"
+EOF_FAULT
+    # shellcheck disable=SC2086
+    refuses 'rank 1 failed: .*CL_OUT_OF_RESOURCES' mpirun -n 2 sh fault.sh "$text" train $small --device opencl:0:0 \
+        --data text --steps 400 -c fault.st
+    [ "$(grep -c 'rank 1 failed' err)" = 1 ] || wrong "said more than once: $(cat err)"
+    # shellcheck disable=SC2086
+    says 'done after step 400' "$text" train --device cpu --data text --resume fault.st
+fi
 
 # ---- between machines: two network namespaces with names of their own ----
 
