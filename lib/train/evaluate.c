@@ -182,13 +182,10 @@ done:
     return err;
 }
 
-/* The first may have had kernels to build. */
+/* The first may have had kernels to build, so it has no part in the mean. */
 static void note_time(struct ssa_worker *w, double seconds)
 {
-    if (w->done == 1)
-        w->seconds = seconds;
-    else if (w->done > 1)
-        w->seconds = 0.5 * (w->seconds + seconds);
+    w->seconds = w->done < 2 ? seconds : 0.5 * (w->seconds + seconds);
     w->done++;
 }
 
