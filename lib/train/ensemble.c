@@ -14,10 +14,10 @@ struct arrival {
     float *losses;
 };
 
-/* A batch's passes are added one after another, by one thread at a time. */
+/* A batch's passes are added one after another: whoever takes the next out of `waiting` is alone with the batch's sums
+ * until it counts it as added. */
 struct batch {
     int added;
-    bool busy;
     struct arrival *waiting;
 };
 
@@ -31,7 +31,7 @@ struct ssa_ensemble {
     double tolerance;
     double *log_sum;   /* a token each: log of the sum of the passes' probabilities */
     struct sums *sums; /* [passes, batches] */
-    pthread_mutex_t lock; /* guards what follows, and batches; a busy batch's sums are its thread's */
+    pthread_mutex_t lock; /* guards what follows, and batches */
     bool lock_made, settled;
     struct batch *batches;
     size_t *added;     /* batches added of each pass */
@@ -129,12 +129,11 @@ static void drop(struct arrival *a)
     free(a);
 }
 
-/* Adds all whose turn it is. Holds the lock between them only. */
+/* Adds all whose turn it is. Holds the lock between them only. None if another thread is adding to the batch. */
 static void add_waiting(struct ssa_ensemble *e, size_t number)
 {
     struct batch *b = &e->batches[number];
     struct arrival *a;
-    b->busy = true;
     while (!e->settled && (a = take_next(b))) {
         pthread_mutex_unlock(&e->lock);
         add_losses(e, number, a);
@@ -145,7 +144,6 @@ static void add_waiting(struct ssa_ensemble *e, size_t number)
             complete_pass(e);
         drop(a);
     }
-    b->busy = false;
 }
 
 int ssa_ensemble_add(struct ssa_ensemble *e, int pass, size_t batch, float *losses)
@@ -158,8 +156,7 @@ int ssa_ensemble_add(struct ssa_ensemble *e, int pass, size_t batch, float *loss
     pthread_mutex_lock(&e->lock);
     *a = (struct arrival){e->batches[batch].waiting, pass, losses};
     e->batches[batch].waiting = a;
-    if (!e->batches[batch].busy)
-        add_waiting(e, batch);
+    add_waiting(e, batch);
     pthread_mutex_unlock(&e->lock);
     return SSA_OK;
 }
