@@ -30,7 +30,8 @@ static struct {
     const struct ssa_backend *real;
     struct ssa_backend bent;
     enum trouble what;
-    int at, reads, milliseconds;
+    int at, milliseconds;
+    _Atomic int reads; /* an abandoned thread counts on */
 } bent[SSA_POOL_MOST];
 
 static int bent_number(const struct ssa_device *device)

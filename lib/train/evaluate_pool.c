@@ -14,6 +14,7 @@ struct hand_out {
     struct ssa_pool *pool;
     struct ssa_worker *workers[SSA_POOL_MOST];
     bool busy[SSA_POOL_MOST];
+    double seconds[SSA_POOL_MOST]; /* a unit, when its last job ended; 0: not known yet */
     bool parked[SSA_POOL_MOST];    /* gets nothing until it is known whether another's losses of its */
     size_t question[SSA_POOL_MOST]; /* last unit are numbers */
     bool not_numbers;              /* they are not: the model is to blame */
@@ -41,12 +42,10 @@ static struct ssa_worker *live(const struct hand_out *h, int i)
 /* Not if the others would have done all that is left before this one had done one. The fastest always is. */
 static bool worth_it(const struct hand_out *h, int i, size_t left)
 {
-    double seconds = h->workers[i]->seconds, others = 0;
-    for (int o = 0; o < h->pool->count; o++) {
-        const struct ssa_worker *w = o == i || h->parked[o] ? NULL : live(h, o);
-        if (w && w->seconds > 0 && seconds > w->seconds)
-            others += floor(seconds / w->seconds - 0.5); /* on average half of the one at hand is done */
-    }
+    double others = 0;
+    for (int o = 0; o < h->pool->count; o++)
+        if (o != i && live(h, o) && !h->parked[o] && h->seconds[o] > 0 && h->seconds[i] > h->seconds[o])
+            others += floor(h->seconds[i] / h->seconds[o] - 0.5); /* on average half of the one at hand is done */
     return others < (double)left;
 }
 
@@ -137,8 +136,10 @@ static int make_workers(struct hand_out *h, const struct ssa_group *g)
 {
     int err = SSA_OK;
     for (int i = 0; i < g->pool->count; i++)
-        if (g->replicas[i] && !g->pool->members[i]->lost && !h->workers[i])
+        if (g->replicas[i] && !g->pool->members[i]->lost && !h->workers[i]) {
             TRY(ssa_worker_create(&h->workers[i], h->e, g->replicas[i], g->pool->members[i]));
+            h->seconds[i] = h->workers[i]->seconds;
+        }
 done:
     return err;
 }
@@ -159,6 +160,8 @@ static int hand_out(struct hand_out *h)
     start_all(h);
     while ((m = ssa_pool_next(h->pool, &status))) {
         h->busy[m->number] = false;
+        if (!m->abandoned)
+            h->seconds[m->number] = h->workers[m->number]->seconds;
         if (status)
             lose(h, m, status);
         else if (h->workers[m->number]->suspect && !h->not_numbers)
