@@ -161,11 +161,26 @@ static const struct {
     {"clBuildProgram", CL_BUILD_PROGRAM_FAILURE},
     {"clCreateKernel", CL_OUT_OF_HOST_MEMORY},
     {"clFinish", CL_OUT_OF_RESOURCES},
+    {"clFlush", CL_OUT_OF_RESOURCES},
+    {"clWaitForEvents", CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST},
     {"*", CL_DEVICE_NOT_AVAILABLE},
 };
 enum { CALLS = sizeof calls / sizeof *calls };
 
 static unsigned long counted[CALLS][PHASES][2]; /* on each device */
+
+/* No call of a run is missing in the table. */
+static void check_complete(void)
+{
+    for (int p = CREATE; p < PHASES; p++)
+        for (int d = 0; d < 2; d++) {
+            unsigned long sum = 0;
+            for (size_t c = 0; c < CALLS - 1; c++)
+                sum += counted[c][p][d];
+            ck_assert_msg(sum == counted[CALLS - 1][p][d], "%s, %s: %lu calls, of which %lu are made to fail",
+                          training_phases[p], ids[d], counted[CALLS - 1][p][d], sum);
+        }
+}
 
 /* Also that a pool without faults gives the bits of one device. */
 static void count_calls(void)
@@ -238,6 +253,7 @@ START_TEST(calls_that_fail)
     fprintf(stderr, "%-26s of device 0 and 1 in: create, first, second, middle, last step, finish\n"
                     ". survived, e an error in words, - did not come about\n", "calls");
     count_calls();
+    check_complete();
     for (size_t c = 0; c < CALLS; c++) {
         fprintf(stderr, "%-26s", calls[c].function);
         for (int p = CREATE; p < PHASES; p++) {
@@ -449,7 +465,7 @@ END_TEST
 START_TEST(hangs)
 {
     static const char *const functions[] = {"clEnqueueNDRangeKernel", "clEnqueueReadBuffer", "clEnqueueWriteBuffer",
-                                            "clSetKernelArg"};
+                                            "clSetKernelArg", "clWaitForEvents"};
     char rule[128];
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         int d = (int)i % 2, p = i ? LAST_STEP : FIRST_STEP; /* where it may build, it has ten times as long */

@@ -67,11 +67,13 @@ done:
 static int finish(struct training *t)
 {
     char path[64];
+    const struct ssa_pattern pattern = {.kind = SSA_LOCAL, .ratio = 0.5f, .look_back = 1};
     struct ssa_scores scores;
     int err;
     snprintf(path, sizeof path, "/tmp/ssacl-faults-%ld.safetensors", (long)getpid());
     TRY(ssa_trainer_losses(t->trainer, TRAINING_STEPS - t->resumed, t->losses + t->resumed, NULL));
-    TRY(ssa_evaluate(t->model, &data, &(struct ssa_evaluation){.windows = 4}, &scores, NULL, NULL));
+    TRY(ssa_evaluate(t->model, &data, &(struct ssa_evaluation){.pattern = &pattern, .passes = 10, .windows = 8}, &scores,
+        NULL, NULL));
     t->score = scores.loss;
     TRY(ssa_checkpoint_save(path, t->model, t->trainer, NULL));
     TRY(read_parameters(t));
