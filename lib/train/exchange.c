@@ -89,6 +89,88 @@ done:
     return err;
 }
 
+/* ---- the run's last sum, bucket by bucket while backward goes on ---- */
+
+/* Where it pays: on a device with memory of its own. $SSACL_OVERLAP=0: nowhere; 1: everywhere, to test. */
+static bool overlaps(const struct ssa_device *device)
+{
+    const char *overlap = getenv("SSACL_OVERLAP");
+    bool far = device->info.kind != SSA_DEVICE_HOST && device->info.kind != SSA_DEVICE_CPU && !device->info.unified;
+    return overlap && *overlap ? strcmp(overlap, "0") != 0 : far;
+}
+
+static int take_bucket(void *cookie, struct ssa_trainer *t, int bucket)
+{
+    struct ssa_seat *s = cookie;
+    const struct ssa_parameters *p = &t->model->parameters;
+    struct ssa_bucket b = ssa_model_bucket(t->model, bucket);
+    size_t buckets = (size_t)ssa_model_bucket_count(t->model);
+    struct ssa_gradients *sum = NULL;
+    int err;
+    TRY(next_sum(s, &sum)); /* the same one until it is counted */
+    if (!s->tickets)
+        s->tickets = calloc(buckets * SSA_BUCKET_RANGES, sizeof *s->tickets);
+    if (!s->tickets)
+        return ssa_fail(SSA_ENOMEM, "train: out of host memory");
+    for (int i = 0; i < b.range_count; i++) {
+        struct ssa_range r = b.ranges[i];
+        size_t at = r.offset;
+        for (int part = 0; part < r.part; part++)
+            at += p->parts[part].count;
+        TRY(ssa_tensor_fetch(ssa_tensor_add(p->parts[r.part].grad, r.offset), sum->values + at, r.count,
+                             &s->tickets[s->ticket_count++]));
+    }
+done:
+    return err;
+}
+
+/* Whatever happened: what is on its way writes into our memory. */
+static int await_all(struct ssa_seat *s)
+{
+    int err = SSA_OK;
+    for (int i = 0; i < s->ticket_count; i++) {
+        int e = ssa_tensor_await(s->trainer->device, s->tickets[i]);
+        err = err ? err : e;
+        s->tickets[i] = NULL;
+    }
+    s->ticket_count = 0;
+    return err;
+}
+
+static struct ssa_node last_node(const struct ssa_seat *s)
+{
+    struct ssa_tree tree = ssa_tree_begin(s->trainer->micros, s->first, s->end);
+    struct ssa_node node = {.index = s->end - 1};
+    tree.depth = SSA_TREE_DEPTH; /* as if all that it merges with were there */
+    while (ssa_tree_next(&tree, &node) == SSA_TREE_MERGE)
+        ;
+    return node;
+}
+
+static int compute_overlapped(struct ssa_seat *s)
+{
+    struct ssa_trainer *t = s->trainer;
+    struct ssa_gradients *sum;
+    int err = ssa_trainer_gradients_in_buckets(t, s->first, s->end, take, take_bucket, s);
+    if (!err)
+        err = ssa_device_finish(t->device);
+    double start = ssa_seconds();
+    int transfer = await_all(s);
+    TRY(err);
+    TRY(transfer);
+    sum = &s->sums[s->count++];
+    sum->node = last_node(s);
+    sum->finite = all_finite(sum->values, ssa_gradients_size(t));
+    s->holds_root = ssa_tree_is_root(sum->node, t->micros);
+    s->transfer += ssa_seconds() - start;
+    if (s->fresh && s->end - s->first == 1) /* each() was not asked */
+        s->timed = 0;
+done:
+    return err;
+}
+
+/* ---- a run ---- */
+
 static int each(void *cookie, struct ssa_trainer *t, int micro)
 {
     struct ssa_seat *s = cookie;
@@ -113,7 +195,7 @@ int ssa_seat_compute(void *seat)
     s->holds_root = false;
     TRY(ensure(&s->losses, (size_t)t->micros));
     t->each = each;
-    TRY(ssa_trainer_gradients(t, s->first, s->end, take, s));
+    TRY(overlaps(t->device) ? compute_overlapped(s) : ssa_trainer_gradients(t, s->first, s->end, take, s));
     TRY(ssa_tensor_read(ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, s->first)), s->losses + s->first,
                         (size_t)(s->end - s->first)));
     s->compute = ssa_seconds() - s->start - s->transfer;
@@ -217,6 +299,7 @@ void ssa_seat_free(struct ssa_seat *s)
     for (int i = 0; i < s->capacity; i++)
         free(s->sums[i].values);
     free(s->sums);
+    free(s->tickets);
     free(s->losses);
     free(s->scalars);
     free(s->values);

@@ -86,10 +86,9 @@ static void try_again(const struct ssa_crew *c, int *shares)
     }
 }
 
-static void choose(const struct ssa_crew *c, int step, int *shares)
+static void choose(const struct ssa_crew *c, bool retry, int *shares)
 {
     int count = c->end - c->first, sum = 0, old[SSA_POOL_MOST] = {0};
-    bool retry = step && step % SSA_RETRY == 0;
     for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i)) {
         shares[i] = c->pool->shares ? c->pool->shares[i] : 0;
         old[i] = c->pool->members[i]->share;
@@ -108,15 +107,16 @@ static void choose(const struct ssa_crew *c, int step, int *shares)
 void ssa_shares_plan(struct ssa_trainer *front)
 {
     const struct ssa_crew *c = front->crew;
+    bool retry = front->step && front->step % SSA_RETRY == 0;
     int shares[SSA_POOL_MOST] = {0};
-    choose(c, front->step, shares);
+    choose(c, retry, shares);
     for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i)) {
         struct ssa_member *m = c->pool->members[i];
         char why[128] = "its speed is not known yet";
         int before = m->share;
         if (c->seats[i]->seconds > 0)
-            snprintf(why, sizeof why, "%.3g s a micro-batch, %.3g s a step besides", c->seats[i]->seconds,
-                     c->seats[i]->fixed);
+            snprintf(why, sizeof why, "%.3g s a micro-batch, %.3g s a step besides%s", c->seats[i]->seconds,
+                     c->seats[i]->fixed, retry && !before ? "; tried again" : "");
         m->share = shares[i];
         if (before != shares[i])
             ssa_pool_tell(m, SSA_POOL_SHARE, before, shares[i], why);
