@@ -3,7 +3,7 @@
  *   dq = scale dS k;  dk = scale dS^T q;  dv = P^T dout
  *
  * Shapes  as forward; delta [B,H,N] is scratch.
- * Grid    attention_bwd_prepare  8 work-items a row (example, position, kv head) of dk and dv: delta, and what a
+ * Grid    attention_bwd_prepare  8 to 32 work-items a row (example, position, kv head) of dk and dv: delta, and what a
  *                                query's own key gets from it (zero where it has none: so unseen rows become zero)
  *         attention_bwd_queries  work-group (tile, head, example): ROWS queries of one query block -> dq
  *         attention_bwd_sources  work-group (tile, kv head, example): ROWS sources of one slice. The query blocks
@@ -13,6 +13,8 @@
 #include "attention_gpu.h"
 
 #define PREPARE_ITEMS 64
+#define LANES_OF_ROW (D <= 64 ? 8 : D <= 128 ? 16 : 32) /* as lib/op/attention_gpu.c has it */
+#define SHARE ((D + LANES_OF_ROW - 1) / LANES_OF_ROW)
 
 __kernel GROUP_OF(PREPARE_ITEMS, 1) void attention_bwd_prepare(
     OPERANDS, TENSOR(const float, out), TENSOR(const float, dout), TENSOR(float, delta), TENSOR(float, dk),
@@ -26,17 +28,18 @@ __kernel GROUP_OF(PREPARE_ITEMS, 1) void attention_bwd_prepare(
     BIND(float, dv);
     __local float parts[3][PREPARE_ITEMS];
 
-    const int i = (int)(get_global_id(0) / 8), lane = ITEM % 8, g = (int)get_group_id(1), group = heads / kv_heads;
+    const int i = (int)(get_global_id(0) / LANES_OF_ROW), lane = ITEM % LANES_OF_ROW;
+    const int g = (int)get_group_id(1), group = heads / kv_heads;
     const size_t b = get_group_id(2), row = b * length + i;
     plan += b * plan_stride;
     const int real = i < min(plan[PLAN_LENGTH], length), own = real && plan[plan[PLAN_OWN_AT] + i];
-    float dk_sum[D / 8], dv_sum[D / 8];
+    float dk_sum[SHARE], dv_sum[SHARE];
     UNROLL
-    for (int c = 0; c < D / 8; c++)
+    for (int c = 0; c < SHARE; c++)
         dk_sum[c] = dv_sum[c] = 0.0f;
     for (int h = g * group; h < (g + 1) * group; h++) {
         float sums[3] = {0.0f, 0.0f, 0.0f};
-        for (int d = lane; real && d < D; d += 8) {
+        for (int d = lane; real && d < D; d += LANES_OF_ROW) {
             float dout_d = dout[row * out_stride + h * D + d];
             sums[0] += dout_d * out[row * out_stride + h * D + d];
             if (own) {
@@ -50,7 +53,7 @@ __kernel GROUP_OF(PREPARE_ITEMS, 1) void attention_bwd_prepare(
         SYNC;
         for (int s = 0; s < 3; s++) {
             sums[s] = 0.0f;
-            for (int l = 0; l < 8; l++)
+            for (int l = 0; l < LANES_OF_ROW; l++)
                 sums[s] += parts[s][ITEM - lane + l];
         }
         if (lane == 0 && i < length)
@@ -59,16 +62,22 @@ __kernel GROUP_OF(PREPARE_ITEMS, 1) void attention_bwd_prepare(
             float p = native_exp2(scale * LOG2_E * sums[1] - lse[(b * heads + h) * length + i]);
             float ds = scale * p * (sums[2] - sums[0]);
             UNROLL
-            for (int c = 0; c < D / 8; c++) {
-                dk_sum[c] += ds * q[row * q_stride + h * D + lane + 8 * c];
-                dv_sum[c] += p * dout[row * out_stride + h * D + lane + 8 * c];
+            for (int c = 0; c < SHARE; c++) {
+                const int d = lane + LANES_OF_ROW * c;
+                if (d < D) {
+                    dk_sum[c] += ds * q[row * q_stride + h * D + d];
+                    dv_sum[c] += p * dout[row * out_stride + h * D + d];
+                }
             }
         }
     }
     UNROLL
-    for (int c = 0; c < D / 8 && i < length; c++) {
-        dk[row * dk_stride + g * D + lane + 8 * c] = dk_sum[c];
-        dv[row * dv_stride + g * D + lane + 8 * c] = dv_sum[c];
+    for (int c = 0; c < SHARE; c++) {
+        const int d = lane + LANES_OF_ROW * c;
+        if (i < length && d < D) {
+            dk[row * dk_stride + g * D + d] = dk_sum[c];
+            dv[row * dv_stride + g * D + d] = dv_sum[c];
+        }
     }
 }
 
@@ -81,50 +90,45 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
     BIND(const float, delta);
     BIND(float, dq);
     TILE_MEMORY;
+    __local float4 lses4[ROWS / 4], deltas4[ROWS / 4];
+    __local float *const lses = (__local float *)lses4, *const deltas = (__local float *)deltas4;
+    __local const float4 *const row_lses = lses4 + HALF * Y, *const row_deltas = deltas4 + HALF * Y;
     QUERY_TILE(block, block_tiles);
     dout += b * length * out_stride + h * D;
     dq += b * length * dq_stride + h * D;
     delta += (b * heads + h) * length;
 
-    float4 lses[HALF], deltas[HALF], own_s[HALF], own_dp[HALF];
-    UNROLL
-    for (int i = 0; i < HALF; i++) {
-        float l[4], d[4];
-        UNROLL
-        for (int j = 0; j < 4; j++) {
-            const int row = first + 4 * i + j;
-            l[j] = row < real ? seen(lse[row]) : INFINITY;
-            d[j] = row < real ? delta[row] : 0.0f;
-        }
-        lses[i] = (float4)(l[0], l[1], l[2], l[3]);
-        deltas[i] = (float4)(d[0], d[1], d[2], d[3]);
+    if (ITEM < ROWS) { /* read after barriers of what comes next */
+        lses[ITEM] = q0 + ITEM < real ? seen(lse[q0 + ITEM]) : INFINITY; /* P = 0 */
+        deltas[ITEM] = q0 + ITEM < real ? delta[q0 + ITEM] : 0.0f;
     }
+    float4 own_s[HALF], own_dp[HALF];
     own_dot(own_s, q, q_stride, k, k_stride, first, own, pool);
     own_dot(own_dp, dout, out_stride, v, v_stride, first, own, pool);
     columns sum[EACH][VECS];
     UNROLL
     for (int i = 0; i < HALF; i++) {
-        const float4 ds = native_exp2(scale * LOG2_E * own_s[i] - lses[i]) * (own_dp[i] - deltas[i]);
+        const float4 ds = native_exp2(scale * LOG2_E * own_s[i] - row_lses[i]) * (own_dp[i] - row_deltas[i]);
         const float all[4] = {ds.x, ds.y, ds.z, ds.w};
         UNROLL
         for (int j = 0; j < 4; j++)
             UNROLL
             for (int c = 0; c < VECS; c++)
                 sum[4 * i + j][c] = own >> (4 * i + j) & 1
-                                        ? all[j] * load_columns(k + (size_t)(first + 4 * i + j) * k_stride, c)
+                                        ? all[j] * load_columns(k + AT(first + 4 * i + j, k_stride), c)
                                         : (columns)(0.0f);
     }
 
     for (int n; (n = next_keys(&w, keys)) > 0;) {
         float4 s[4][HALF], ds[4][HALF];
-        scores(s, q, q_stride, queries, scale * LOG2_E, k, k_stride, keys, pool);
+        scores(s, q, q_stride, queries, scale * LOG2_E, k, k_stride, keys, width, pool);
         mask_keys(s, keys, first, causal);
-        scores(ds, dout, out_stride, queries, 1.0f, v, v_stride, keys, pool);
+        scores(ds, dout, out_stride, queries, 1.0f, v, v_stride, keys, width, pool);
         UNROLL
         for (int c = 0; c < 4; c++)
             UNROLL
             for (int i = 0; i < HALF; i++)
-                ds[c][i] = native_exp2(s[c][i] - lses[i]) * (ds[c][i] - deltas[i]);
+                ds[c][i] = native_exp2(s[c][i] - row_lses[i]) * (ds[c][i] - row_deltas[i]);
         gather(sum, ds, k, k_stride, keys, n, pool);
     }
 
@@ -133,7 +137,7 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
         if (first + i < stop) {
             UNROLL
             for (int c = 0; c < VECS; c++)
-                store_columns(dq + (size_t)(first + i) * dq_stride, c, scale * sum[i][c]);
+                store_columns(dq + AT(first + i, dq_stride), c, scale * sum[i][c]);
         }
 }
 
@@ -151,6 +155,14 @@ GROUP_INLINE int first_block_past(__global const int *range, int side, int block
     return low;
 }
 
+/* dk and dv by one work-group, or by one each where registers do not hold both: a product of tiles in five is done
+ * twice then. */
+#if REGISTERS >= 256
+#define SUMS 2
+#else
+#define SUMS 1
+#endif
+
 __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
     OPERANDS, TENSOR(const float, dout), TENSOR(const float, delta), TENSOR(float, dk), TENSOR(float, dv), SIZES,
     const int slice_tiles, const int dk_stride, const int dv_stride)
@@ -163,7 +175,9 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
     TILE_MEMORY;
     __local float4 lses[SIDE], deltas[SIDE];
 
-    const int slice = (int)get_group_id(0) / slice_tiles, g = (int)get_group_id(1), group = heads / kv_heads;
+    const int slice = (int)get_group_id(0) / slice_tiles, group = heads / kv_heads;
+    const int g = (int)get_group_id(1) * SUMS / 2;
+    const int for_dv = SUMS == 2 || get_group_id(1) % 2 == 0, for_dk = SUMS == 2 || get_group_id(1) % 2;
     const size_t b = get_group_id(2);
     plan += b * plan_stride;
     __global const int *start = plan + plan[PLAN_SLICE_AT] + min(slice, plan[PLAN_SLICES] - 1);
@@ -186,14 +200,17 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
     dk += b * length * dk_stride + g * D;
     dv += b * length * dv_stride + g * D;
 
+    const int all = causal ? 0 : EVERYWHERE;
     if (ITEM < ROWS)
         keys[ITEM] = ITEM < count ? source[ITEM] : -1;
-    columns dk_sum[EACH][VECS], dv_sum[EACH][VECS];
+    columns sum[SUMS][EACH][VECS]; /* of dv and dk, or of the one of them */
     UNROLL
-    for (int i = 0; i < EACH; i++)
+    for (int n = 0; n < SUMS; n++)
         UNROLL
-        for (int c = 0; c < VECS; c++)
-            dk_sum[i][c] = dv_sum[i][c] = (columns)(0.0f);
+        for (int i = 0; i < EACH; i++)
+            UNROLL
+            for (int c = 0; c < VECS; c++)
+                sum[n][i][c] = (columns)(0.0f);
 
     for (int h = g * group; h < (g + 1) * group; h++)
         for (int t0 = q0; t0 < stop; t0 += COLS) {
@@ -206,33 +223,44 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
                 ((__local float *)deltas)[ITEM] = t < stop ? delta[rows + t] : 0.0f;
             }
             float4 s[4][HALF], ds[4][HALF];
-            scores(s, k, k_stride, keys, scale * LOG2_E, q + h * D, q_stride, queries, pool);
-            scores(ds, v, v_stride, keys, 1.0f, dout + h * D, out_stride, queries, pool);
+            scores(s, k, k_stride, keys, scale * LOG2_E, q + h * D, q_stride, queries, width, pool);
+            if (for_dk)
+                scores(ds, v, v_stride, keys, 1.0f, dout + h * D, out_stride, queries, width, pool);
             const float l[4] = {lses[X].x, lses[X].y, lses[X].z, lses[X].w};
             const float d[4] = {deltas[X].x, deltas[X].y, deltas[X].z, deltas[X].w};
             UNROLL
             for (int c = 0; c < 4; c++)
                 UNROLL
                 for (int i = 0; i < HALF; i++) {
-                    if (causal)
-                        s[c][i] = (int4)(t0 + 4 * X + c) >= keys4[HALF * Y + i] ? s[c][i] : (float4)(-INFINITY);
+                    s[c][i] = (int4)(t0 + 4 * X + c | all) >= keys4[HALF * Y + i] ? s[c][i] : (float4)(-INFINITY);
                     s[c][i] = native_exp2(s[c][i] - l[c]);
-                    ds[c][i] = s[c][i] * (ds[c][i] - d[c]);
+                    if (for_dk)
+                        ds[c][i] = s[c][i] * (ds[c][i] - d[c]);
                 }
-            gather(dv_sum, s, dout + h * D, out_stride, queries, min(COLS, stop - t0), pool);
-            gather(dk_sum, ds, q + h * D, q_stride, queries, min(COLS, stop - t0), pool);
+#if SUMS == 2
+            gather(sum[0], s, dout + h * D, out_stride, queries, min(COLS, stop - t0), pool);
+            gather(sum[1], ds, q + h * D, q_stride, queries, min(COLS, stop - t0), pool);
+#else
+            UNROLL
+            for (int c = 0; c < 4; c++)
+                UNROLL
+                for (int i = 0; i < HALF; i++)
+                    s[c][i] = for_dk ? ds[c][i] : s[c][i];
+            gather(sum[0], s, (for_dk ? q : dout) + h * D, for_dk ? q_stride : out_stride, queries,
+                   min(COLS, stop - t0), pool);
+#endif
         }
 
     UNROLL
     for (int i = 0; i < EACH; i++) {
         const int row = EACH * Y + i < count ? source[EACH * Y + i] : -1;
-        if (row < 0)
-            break;
         UNROLL
-        for (int c = 0; c < VECS; c++) {
-            __global float *dk_row = dk + (size_t)row * dk_stride, *dv_row = dv + (size_t)row * dv_stride;
-            store_columns(dk_row, c, load_columns(dk_row, c) + scale * dk_sum[i][c]);
-            store_columns(dv_row, c, load_columns(dv_row, c) + dv_sum[i][c]);
+        for (int c = 0; c < VECS && row >= 0; c++) {
+            __global float *dk_row = dk + AT(row, dk_stride), *dv_row = dv + AT(row, dv_stride);
+            if (for_dv)
+                store_columns(dv_row, c, load_columns(dv_row, c) + sum[0][i][c]);
+            if (for_dk)
+                store_columns(dk_row, c, load_columns(dk_row, c) + scale * sum[SUMS - 1][i][c]);
         }
     }
 }

@@ -24,7 +24,7 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
     for (int i = 0; i < EACH; i++)
         UNROLL
         for (int c = 0; c < VECS; c++)
-            sum[i][c] = own >> i & 1 ? load_columns(v + (size_t)(first + i) * v_stride, c) : (columns)(0.0f);
+            sum[i][c] = own >> i & 1 ? load_columns(v + AT(first + i, v_stride), c) : (columns)(0.0f);
     own_dot(top, q, q_stride, k, k_stride, first, own, pool);
     UNROLL
     for (int i = 0; i < HALF; i++) {
@@ -34,7 +34,7 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
 
     for (int n; (n = next_keys(&w, keys)) > 0;) {
         float4 s[4][HALF], next[HALF];
-        scores(s, q, q_stride, queries, scale * LOG2_E, k, k_stride, keys, pool);
+        scores(s, q, q_stride, queries, scale * LOG2_E, k, k_stride, keys, width, pool);
         mask_keys(s, keys, first, causal);
         UNROLL
         for (int i = 0; i < HALF; i++)
@@ -77,7 +77,7 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
             if (first + 4 * i + j < stop) {
                 UNROLL
                 for (int c = 0; c < VECS; c++)
-                    store_columns(out + (size_t)(first + 4 * i + j) * out_stride, c, sum[4 * i + j][c] * shares[j]);
+                    store_columns(out + AT(first + 4 * i + j, out_stride), c, sum[4 * i + j][c] * shares[j]);
                 if (X == 0)
                     lse[first + 4 * i + j] = log_sums[j];
             }

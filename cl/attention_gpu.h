@@ -1,13 +1,13 @@
 /* What the attention kernels of GPU shape share: their parameters, two products of tiles, the walk over the keys of a
  * plan.
  *
- * A work-group of SIDE x SIDE work-items owns a tile of ROWS rows and walks over tiles of COLS columns. Work-item
- * (x, y) holds, of ROWS x COLS scores, the EACH x 4 at rows EACH y.. and columns 4 x..; of the ROWS x D sums, EACH rows and
- * VECS vectors of CW columns.
+ * A work-group of SIDE x TALL work-items owns a tile of ROWS rows and walks over tiles of COLS columns. Work-item
+ * (x, y) holds, of ROWS x COLS scores, the EACH x 4 at rows EACH y.. and columns 4 x..; of the ROWS x D sums, EACH rows
+ * and VECS vectors of CW columns.
  *   scores()  s = A B^T over the width, A and B staged DEPTH columns at a time, transposed
  *   gather()  sum += W X for a ROWS x COLS matrix W and X [COLS, D], CHUNK rows of X and columns of W at a time
  * Rows come through lists of positions in local memory, so that gathering sampled keys costs nothing extra. While a
- * piece is multiplied, the next one is on its way from global memory into registers.
+ * piece is multiplied, the next one is on its way from global memory into registers, unless those are few (REGISTERS).
  *
  * Local memory: one pool, which the pieces of both products and the reductions take in turn; 12 KiB at the largest
  * tile and D 64, 20 at D 256, where OpenCL promises 32. Matrices in it are swizzled (SWIZZLE) instead of padded: stores
@@ -17,8 +17,12 @@
  * tests/isa.sh --loops for what the inner loops are made of).
  *   EACH 4, padded and unswizzled, 26 KiB: sm_80 64 multiply-adds of 76 instructions in the loop over the width, 149
  *   registers. EACH 8, swizzled, 13 KiB: 128 of 150 there, 82% on gfx906 and 225 to 249 registers: a row of A and a
- *   column of B feed 32 multiply-adds with 48 bytes of local memory instead of 16 with 32. Some 60 registers are
- *   addresses that compilers keep through all loops; heads past 64 take EACH 4.
+ *   column of B feed 32 multiply-adds with 48 bytes of local memory instead of 16 with 32. Heads past 64 take EACH 4.
+ *   Rows addressed by 32 bits, the loop over the width by a count that compilers do not know, the causal mask without a
+ *   branch: up to 58 registers fewer (gfx906, backward), where some 60 had been addresses kept through all loops.
+ *   REGISTERS 128, with which the tiles above reached memory in all kernels past D 32 (up to 16 KiB a hardware thread):
+ *   one piece at a time from global to local memory, one value of the width a turn, dk and dv apart, and for wide heads
+ *   SIDE 32 or 64, so that 16 sums are left to a work-item. Nothing reaches memory then, for any width.
  *   exp2 of a library: 36 instructions with branches, and 20 registers more than native_exp2 (one instruction in
  *   hardware, 2^-22 relative).
  *   Not unrolled loops over 4 of the width or of keys: 128 multiply-adds a turn are enough, and cost fewer registers.
@@ -35,19 +39,25 @@
 #define D 64 /* head width, a multiple of 8 up to 256 */
 #endif
 #ifndef SIDE
-#define SIDE 16 /* 16: groups of 256 work-items; 8: of 64 */
+#define SIDE 16 /* work-items that share a row: 8 to 64; SIDE x TALL is 256 or 64 */
+#endif
+#ifndef TALL
+#define TALL SIDE /* at least 4 */
 #endif
 #ifndef EACH
 #define EACH 8 /* rows of a work-item: 4, or 8 where registers allow it */
 #endif
-#ifndef DEPTH
-#define DEPTH (D % 16 ? 8 : 16) /* columns staged at a time for scores(): 8, 16 or 32, divides D */
+#ifndef REGISTERS
+#define REGISTERS 256 /* that a work-item has, at least: 128 or 256 */
 #endif
-#ifndef CHUNK
-#define CHUNK 16 /* rows staged at a time for gather(): 8, 16 or 32 */
+#ifndef DEPTH /* columns staged at a time for scores(): 8, 16 or 32, divides D */
+#define DEPTH (D % 16 || (!EARLY && COLS * 4 > ITEMS) ? 8 : 16)
 #endif
-#define ITEMS (SIDE * SIDE)
-#define ROWS (SIDE * EACH)
+#ifndef CHUNK /* rows staged at a time for gather(): 8, 16 or 32 */
+#define CHUNK (!EARLY && D * 4 > ITEMS ? 8 : 16)
+#endif
+#define ITEMS (SIDE * TALL)
+#define ROWS (TALL * EACH)
 #define COLS (SIDE * 4)
 #define HALF (EACH / 4) /* vectors that hold a value for each of a work-item's rows */
 #define RUNS (SIDE / EACH) /* parts of a reduction over SIDE work-items */
@@ -69,11 +79,12 @@ typedef float2 columns;
 typedef float columns;
 #endif
 
-#ifndef SCORES_UNROLL
-#define SCORES_UNROLL _Pragma("unroll 1")
-#endif
-#ifndef GATHER_UNROLL
-#define GATHER_UNROLL _Pragma("unroll 1")
+/* Few registers: nothing is on its way while a piece is multiplied, and one value of the width or one key at a time. */
+#define EARLY (REGISTERS >= 256)
+#if EARLY
+#define STEPS UNROLL
+#else
+#define STEPS _Pragma("unroll 1")
 #endif
 
 #define LARGER(a, b) ((a) > (b) ? (a) : (b))
@@ -86,15 +97,16 @@ typedef float columns;
 #define LOG2_E 1.44269504f
 #define SYNC barrier(CLK_LOCAL_MEM_FENCE)
 #define COLUMN(c) (((c)*SIDE + X) * CW) /* the first column of vector c of this work-item */
-/* Row r of a staged matrix has its elements at i ^ SWIZZLE(r). */
-#define SWIZZLE(r) (((r) / 4 & 3) * 8)
+/* Row r of a staged matrix of rows of a power of two `n` has its elements at i ^ SWIZZLE(r, n). */
+#define SWIZZLE(r, n) (((r) / 4 & 3) * 8 & ((n) - 1))
 
 /* What every kernel here takes first and last; strides are between positions. */
 #define OPERANDS \
     TENSOR(const float, q), TENSOR(const float, k), TENSOR(const float, v), TENSOR(const int, plan), TENSOR(float, lse)
 #define SIZES \
     const ulong plan_stride, const int length, const int heads, const int kv_heads, const int q_stride, \
-        const int k_stride, const int v_stride, const int out_stride, const int causal, const float scale
+        const int k_stride, const int v_stride, const int out_stride, const int width, const int causal, \
+        const float scale
 #define BIND_OPERANDS \
     BIND(const float, q); \
     BIND(const float, k); \
@@ -112,85 +124,130 @@ typedef float columns;
 /* Pieces of four floats that a work-item moves of `count` in all. */
 #define PIECES(count) (((count) + ITEMS - 1) / ITEMS)
 
-/* Of columns [0, DEPTH) of the rows at from[at[r]]. Eight bytes and more of a row by neighbours: whole sectors.
+/* Where a row begins. 32 bits, which the host has checked to be enough: compilers keep 64 of them in registers. */
+#define AT(row, stride) ((uint)(row) * (uint)(stride))
+
+/* Piece p of columns [0, DEPTH) of the rows at from[at[r]]. Eight bytes and more of a row by neighbours: whole sectors.
  * Tensors are aligned to 4 bytes only: vload4 is one load where the device can, else four. */
-GROUP_INLINE void fetch_transposed(float4 *piece, int rows, __global const float *from, int stride,
-                                 __local const int *at)
+GROUP_INLINE float4 piece_of_rows(int p, int rows, __global const float *from, int stride, __local const int *at)
 {
-    UNROLL
-    for (int p = 0; p < PIECES(rows * DEPTH / 4); p++) {
-        const int i = p * ITEMS + ITEM, row = i < rows * DEPTH / 4 ? at[i / (DEPTH / 4)] : -1;
-        piece[p] = (float4)(0.0f);
-        if (row >= 0)
-            piece[p] = vload4(0, from + (size_t)row * stride + i % (DEPTH / 4) * 4);
-    }
+    const int i = p * ITEMS + ITEM, row = i < rows * DEPTH / 4 ? at[i / (DEPTH / 4)] : -1;
+    if (row < 0)
+        return (float4)(0.0f);
+    return vload4(0, from + (AT(row, stride) + (uint)(i % (DEPTH / 4) * 4)));
 }
 
 /* to[d][r] = factor * from[at[r]][d]. */
-GROUP_INLINE void place_transposed(__local float *to, const float4 *piece, int rows, float factor)
+GROUP_INLINE void transpose_piece(int p, __local float *to, float4 piece, int rows, float factor)
 {
-    UNROLL
-    for (int p = 0; p < PIECES(rows * DEPTH / 4); p++) {
-        const int i = p * ITEMS + ITEM, d = i % (DEPTH / 4) * 4, r = i / (DEPTH / 4) ^ SWIZZLE(d);
-        if (rows * DEPTH / 4 % ITEMS && i >= rows * DEPTH / 4)
-            break;
-        to[d * rows + r] = factor * piece[p].x;
-        to[(d + 1) * rows + r] = factor * piece[p].y;
-        to[(d + 2) * rows + r] = factor * piece[p].z;
-        to[(d + 3) * rows + r] = factor * piece[p].w;
+    const int i = p * ITEMS + ITEM, d = i % (DEPTH / 4) * 4, r = i / (DEPTH / 4) ^ SWIZZLE(d, rows);
+    if (rows * DEPTH / 4 % ITEMS == 0 || i < rows * DEPTH / 4) {
+        to[d * rows + r] = factor * piece.x;
+        to[(d + 1) * rows + r] = factor * piece.y;
+        to[(d + 2) * rows + r] = factor * piece.z;
+        to[(d + 3) * rows + r] = factor * piece.w;
     }
 }
 
-GROUP_INLINE void fetch_chunk(float4 *piece, __global const float *from, int stride, __local const int *at)
+GROUP_INLINE void fetch_rows(float4 *pieces, int rows, __global const float *from, int stride, __local const int *at)
 {
     UNROLL
-    for (int p = 0; p < PIECES(CHUNK * PADDED / 4); p++) {
-        const int i = p * ITEMS + ITEM, c = i % (PADDED / 4) * 4;
-        const int row = i < CHUNK * PADDED / 4 ? at[i / (PADDED / 4)] : -1;
-        piece[p] = (float4)(0.0f);
-        if (row >= 0 && c < D)
-            piece[p] = vload4(0, from + (size_t)row * stride + c);
-    }
+    for (int p = 0; p < PIECES(rows * DEPTH / 4); p++)
+        pieces[p] = piece_of_rows(p, rows, from, stride, at);
 }
 
-GROUP_INLINE void place_chunk(__local float4 *to, const float4 *piece)
+GROUP_INLINE void place_rows(__local float *to, const float4 *pieces, int rows, float factor)
+{
+    UNROLL
+    for (int p = 0; p < PIECES(rows * DEPTH / 4); p++)
+        transpose_piece(p, to, pieces[p], rows, factor);
+}
+
+/* Both at once, with one piece in registers at a time. */
+GROUP_INLINE void move_rows(__local float *to, int rows, float factor, __global const float *from, int stride,
+                            __local const int *at)
+{
+    _Pragma("unroll 1")
+    for (int p = 0; p < PIECES(rows * DEPTH / 4); p++)
+        transpose_piece(p, to, piece_of_rows(p, rows, from, stride, at), rows, factor);
+}
+
+/* The same for CHUNK whole rows, as they lie. */
+GROUP_INLINE float4 piece_of_chunk(int p, __global const float *from, int stride, __local const int *at)
+{
+    const int i = p * ITEMS + ITEM, c = i % (PADDED / 4) * 4;
+    const int row = i < CHUNK * PADDED / 4 ? at[i / (PADDED / 4)] : -1;
+    if (row < 0 || c >= D)
+        return (float4)(0.0f);
+    return vload4(0, from + (AT(row, stride) + (uint)c));
+}
+
+GROUP_INLINE void place_piece(int p, __local float4 *to, float4 piece)
+{
+    if (CHUNK * PADDED / 4 % ITEMS == 0 || p * ITEMS + ITEM < CHUNK * PADDED / 4)
+        to[p * ITEMS + ITEM] = piece;
+}
+
+GROUP_INLINE void fetch_chunk(float4 *pieces, __global const float *from, int stride, __local const int *at)
 {
     UNROLL
     for (int p = 0; p < PIECES(CHUNK * PADDED / 4); p++)
-        if (CHUNK * PADDED / 4 % ITEMS == 0 || p * ITEMS + ITEM < CHUNK * PADDED / 4)
-            to[p * ITEMS + ITEM] = piece[p];
+        pieces[p] = piece_of_chunk(p, from, stride, at);
+}
+
+GROUP_INLINE void place_chunk(__local float4 *to, const float4 *pieces)
+{
+    UNROLL
+    for (int p = 0; p < PIECES(CHUNK * PADDED / 4); p++)
+        place_piece(p, to, pieces[p]);
+}
+
+GROUP_INLINE void move_chunk(__local float4 *to, __global const float *from, int stride, __local const int *at)
+{
+    _Pragma("unroll 1")
+    for (int p = 0; p < PIECES(CHUNK * PADDED / 4); p++)
+        place_piece(p, to, piece_of_chunk(p, from, stride, at));
 }
 
 /* ---- the two products ---- */
 
 /* s[c][h]: column 4x + c, rows EACH y + 4h... Begins with a barrier: the lists may just have been written. */
 GROUP_INLINE void scores(float4 s[4][HALF], __global const float *a, int a_stride, __local const int *a_at,
-                         float factor, __global const float *b, int b_stride, __local const int *b_at, __local float4 *pool)
+                         float factor, __global const float *b, int b_stride, __local const int *b_at, int width,
+                         __local float4 *pool)
 {
     float4 left[PIECES(ROWS * DEPTH / 4)], right[PIECES(COLS * DEPTH / 4)];
+    __local float *const to = (__local float *)pool;
     SYNC;
-    fetch_transposed(left, ROWS, a, a_stride, a_at);
-    fetch_transposed(right, COLS, b, b_stride, b_at);
+    if (EARLY) {
+        fetch_rows(left, ROWS, a, a_stride, a_at);
+        fetch_rows(right, COLS, b, b_stride, b_at);
+    }
     UNROLL
     for (int c = 0; c < 4; c++)
         UNROLL
         for (int h = 0; h < HALF; h++)
             s[c][h] = (float4)(0.0f);
-    _Pragma("unroll 1")
-    for (int d0 = 0; d0 < D; d0 += DEPTH) {
+    _Pragma("unroll 1") /* to `width`, which is D: some compilers unroll what they can count, whatever they are told */
+    for (int d0 = 0; d0 < width; d0 += DEPTH) {
         SYNC;
-        place_transposed((__local float *)pool, left, ROWS, factor);
-        place_transposed((__local float *)pool + DEPTH * ROWS, right, COLS, 1.0f);
-        SYNC;
-        if (d0 + DEPTH < D) {
-            fetch_transposed(left, ROWS, a + d0 + DEPTH, a_stride, a_at);
-            fetch_transposed(right, COLS, b + d0 + DEPTH, b_stride, b_at);
+        if (EARLY) {
+            place_rows(to, left, ROWS, factor);
+            place_rows(to + DEPTH * ROWS, right, COLS, 1.0f);
+        } else {
+            move_rows(to, ROWS, factor, a + d0, a_stride, a_at);
+            move_rows(to + DEPTH * ROWS, COLS, 1.0f, b + d0, b_stride, b_at);
         }
-        SCORES_UNROLL
+        SYNC;
+        if (EARLY && d0 + DEPTH < width) {
+            fetch_rows(left, ROWS, a + d0 + DEPTH, a_stride, a_at);
+            fetch_rows(right, COLS, b + d0 + DEPTH, b_stride, b_at);
+        }
+        _Pragma("unroll 1")
         for (int d = 0; d < DEPTH; d += 4) {
-            __local const float4 *x = pool + d * (ROWS / 4) + (EACH * Y ^ SWIZZLE(d)) / 4;
-            __local const float4 *y = pool + DEPTH * (ROWS / 4) + d * (COLS / 4) + (4 * X ^ SWIZZLE(d)) / 4;
-            UNROLL
+            __local const float4 *x = pool + d * (ROWS / 4) + (EACH * Y ^ SWIZZLE(d, ROWS)) / 4;
+            __local const float4 *y = pool + DEPTH * (ROWS / 4) + d * (COLS / 4) + (4 * X ^ SWIZZLE(d, COLS)) / 4;
+            STEPS
             for (int e = 0; e < 4; e++) {
                 const float4 column = y[e * (COLS / 4)];
                 UNROLL
@@ -210,8 +267,9 @@ GROUP_INLINE void scores(float4 s[4][HALF], __global const float *a, int a_strid
 GROUP_INLINE void gather(columns sum[EACH][VECS], const float4 s[4][HALF], __global const float *from, int stride,
                        __local const int *at, int n, __local float4 *pool)
 {
-    float4 piece[PIECES(CHUNK * PADDED / 4)];
-    fetch_chunk(piece, from, stride, at);
+    float4 pieces[PIECES(CHUNK * PADDED / 4)];
+    if (EARLY)
+        fetch_chunk(pieces, from, stride, at);
     for (int j0 = 0; j0 < n; j0 += CHUNK) {
         SYNC;
         if (4 * X / CHUNK == j0 / CHUNK) {
@@ -220,17 +278,20 @@ GROUP_INLINE void gather(columns sum[EACH][VECS], const float4 s[4][HALF], __glo
             for (int c = 0; c < 4; c++)
                 UNROLL
                 for (int h = 0; h < HALF; h++)
-                    pool[(j + c) * (ROWS / 4) + (EACH * Y ^ SWIZZLE(j)) / 4 + h] = s[c][h];
+                    pool[(j + c) * (ROWS / 4) + (EACH * Y ^ SWIZZLE(j, ROWS)) / 4 + h] = s[c][h];
         }
-        place_chunk(pool + CHUNK * (ROWS / 4), piece);
+        if (EARLY)
+            place_chunk(pool + CHUNK * (ROWS / 4), pieces);
+        else
+            move_chunk(pool + CHUNK * (ROWS / 4), from, stride, at + j0);
         SYNC;
-        if (j0 + CHUNK < n)
-            fetch_chunk(piece, from, stride, at + j0 + CHUNK);
-        GATHER_UNROLL
+        if (EARLY && j0 + CHUNK < n)
+            fetch_chunk(pieces, from, stride, at + j0 + CHUNK);
+        _Pragma("unroll 1")
         for (int j = 0; j < CHUNK; j += 4) {
-            __local const float4 *w = pool + j * (ROWS / 4) + (EACH * Y ^ SWIZZLE(j)) / 4;
+            __local const float4 *w = pool + j * (ROWS / 4) + (EACH * Y ^ SWIZZLE(j, ROWS)) / 4;
             __local const columns *x = (__local const columns *)(pool + CHUNK * (ROWS / 4)) + j * (PADDED / CW) + X;
-            UNROLL
+            STEPS
             for (int e = 0; e < 4; e++)
                 UNROLL
                 for (int h = 0; h < HALF; h++) {
@@ -272,7 +333,7 @@ GROUP_INLINE void reduce_rows(float4 x[HALF], int sum, __local float4 *pool)
     UNROLL
     for (int h = 0; h < HALF; h++) {
         x[h] = pool[(ITEMS * EACH + Y * RUNS * EACH) / 4 + h];
-        UNROLL
+        STEPS
         for (int p = 1; p < RUNS; p++) {
             float4 other = pool[(ITEMS * EACH + (Y * RUNS + p) * EACH) / 4 + h];
             x[h] = sum ? x[h] + other : vec_max(x[h], other);
@@ -315,10 +376,9 @@ GROUP_INLINE void own_dot(float4 x[HALF], __global const float *a, int a_stride,
     float sum[EACH];
     UNROLL
     for (int i = 0; i < EACH; i++) {
-        const size_t row = (size_t)(first + i);
         sum[i] = 0.0f;
         for (int d = X; own >> i & 1 && d < D; d += SIDE)
-            sum[i] += a[row * a_stride + d] * b[row * b_stride + d];
+            sum[i] += a[AT(first + i, a_stride) + (uint)d] * b[AT(first + i, b_stride) + (uint)d];
     }
     UNROLL
     for (int h = 0; h < HALF; h++)
@@ -425,12 +485,13 @@ GROUP_INLINE int next_keys(struct walk *w, __local int *keys)
 /* -inf where the key is absent or later than the row may see. */
 GROUP_INLINE void mask_keys(float4 s[4][HALF], __local const int *keys, int first, int causal)
 {
+    const uint all = causal ? 0 : EVERYWHERE; /* no branch: compilers make two loops of one that has it */
     UNROLL
     for (int c = 0; c < 4; c++) {
         const uint key = (uint)keys[4 * X + c];
         UNROLL
         for (int h = 0; h < HALF; h++) {
-            const uint4 last = causal ? (uint4)(0, 1, 2, 3) + (uint)(first + 4 * h) : (uint4)(EVERYWHERE);
+            const uint4 last = ((uint4)(0, 1, 2, 3) + (uint)(first + 4 * h)) | all;
             s[c][h] = (uint4)(key) <= last ? s[c][h] : (float4)(-INFINITY);
         }
     }

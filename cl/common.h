@@ -35,6 +35,14 @@
 #define BIND_SHARED(type, name) type *name = name##_at == ABSENT ? NULL : name##_buffer + name##_at
 #endif
 
+/* On GPUs, whose registers have no addresses, for loops over the elements of a private array: without, it would lie in
+ * memory. */
+#if SSA_GPU
+#define UNROLL_ON_GPU UNROLL
+#else
+#define UNROLL_ON_GPU
+#endif
+
 /* The first n (0..VW) floats of a vec; the rest zero on load, untouched on store. */
 #ifdef __OPENCL_C_VERSION__
 #define SSA_INLINE inline
@@ -44,6 +52,7 @@
 SSA_INLINE vec vec_load_part(__global const float *p, int n)
 {
     float t[VW];
+    UNROLL_ON_GPU
     for (int i = 0; i < VW; i++)
         t[i] = i < n ? p[i] : 0.0f;
     return vec_load(t);
@@ -52,8 +61,15 @@ SSA_INLINE void vec_store_part(__global float *p, vec v, int n)
 {
     float t[VW];
     vec_store(t, v);
+#if SSA_GPU
+    UNROLL
+    for (int i = 0; i < VW; i++)
+        if (i < n)
+            p[i] = t[i];
+#else
     for (int i = 0; i < n; i++)
         p[i] = t[i];
+#endif
 }
 SSA_INLINE vec vec_first(vec v, int n) /* zero past the first n */
 {

@@ -46,6 +46,7 @@ struct rotation {
 SSA_INLINE struct rotation rotation(const ulong *angles)
 {
     int quarters[VW], rests[VW];
+    UNROLL_ON_GPU
     for (int l = 0; l < VW; l++) {
         const ulong q = (angles[l] + ((ulong)1 << 61)) >> 62;
         quarters[l] = (int)q;
@@ -90,6 +91,7 @@ __kernel void rope(TENSOR(float, x), const int rows, const int length, const int
 #endif
             const int j = i % vecs * VW, part = min(VW, pairs - j);
             ulong angles[VW];
+            UNROLL_ON_GPU
             for (int l = 0; l < VW; l++)
 #if SSA_GPU
                 angles[l] = turned * frequency(j + l, first, p0, p1, p2, p3, p4, p5, p6, p7);

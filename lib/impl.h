@@ -66,6 +66,7 @@ struct ssa_variant;
 struct ssa_device {
     const struct ssa_backend *backend;
     struct ssa_device_info info;
+    bool few_registers; /* some 128 a work-item, not 256: see registers() in tuning.c */
     size_t held, peak;
     size_t loop_limit; /* iterations after which the driver ends the loops of a work-item, all together; 0: none */
     struct ssa_buffer *scratch[2]; /* grows, never shrinks; see ssa_scratch() */

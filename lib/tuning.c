@@ -17,16 +17,21 @@ struct parameter {
     enum shape shape;
     bool constant; /* of the build, passed where it differs from `standard`, the kernel file's own default */
     int standard;
-    int (*trait)(const struct ssa_device_info *); /* or NULL: `standard` for every device */
+    int (*trait)(const struct ssa_device *); /* or NULL: `standard` for every device */
     int values[MAX_VALUES];                       /* ends at the first 0 that is not the first; 0: the kernel's choice */
 };
 
-static int side(const struct ssa_device_info *d)
+static int side(const struct ssa_device *d)
 {
-    return d->max_group >= 256 ? 16 : 8;
+    return d->info.max_group >= 256 ? 16 : 8;
 }
 
-static int gemm_tile(const struct ssa_device_info *d)
+static int registers(const struct ssa_device *d)
+{
+    return d->few_registers ? 128 : 256;
+}
+
+static int gemm_tile(const struct ssa_device *d)
 {
     return 4 * side(d);
 }
@@ -50,13 +55,16 @@ static const struct parameter table[] = {
     {"gemm", "NB", CPU_SHAPE, true, 512, NULL, {256, 512, 1024}},
     {"gemm", "ITEMS", HOST_TOO, false, 4, NULL, {2, 4, 8}},
     {"gemm", "ROWS", HOST_TOO, false, 144, NULL, {48, 96, 144, 192, 288}},
-    /* SIDE x SIDE work-items of EACH rows and four columns; CHUNK rows are staged at a time. Short blocks take less. */
+    /* SIDE x SIDE work-items of EACH rows and four columns; CHUNK rows are staged at a time. Short blocks take less.
+     * REGISTERS: what a work-item may count on. */
     {"attention_fwd_gpu", "SIDE", GPU_SHAPE, false, 16, side, {8, 16}},
     {"attention_fwd_gpu", "EACH", GPU_SHAPE, false, 0, NULL, {0, 4, 8}},
-    {"attention_fwd_gpu", "CHUNK", GPU_SHAPE, true, 16, NULL, {8, 16, 32}},
+    {"attention_fwd_gpu", "CHUNK", GPU_SHAPE, true, 0, NULL, {0, 8, 16, 32}},
+    {"attention_fwd_gpu", "REGISTERS", GPU_SHAPE, true, 256, registers, {128, 256}},
     {"attention_bwd_gpu", "SIDE", GPU_SHAPE, false, 16, side, {8, 16}},
     {"attention_bwd_gpu", "EACH", GPU_SHAPE, false, 0, NULL, {0, 4, 8}},
-    {"attention_bwd_gpu", "CHUNK", GPU_SHAPE, true, 16, NULL, {8, 16, 32}},
+    {"attention_bwd_gpu", "CHUNK", GPU_SHAPE, true, 0, NULL, {0, 8, 16, 32}},
+    {"attention_bwd_gpu", "REGISTERS", GPU_SHAPE, true, 256, registers, {128, 256}},
     /* A work-group of SIDE x SIDE owns TILE x TILE of c and stages DEPTH of k. */
     {"gemm_gpu", "TILE", GPU_SHAPE, true, 64, gemm_tile, {32, 64, 128}},
     {"gemm_gpu", "SIDE", GPU_SHAPE, true, 16, side, {8, 16}},
@@ -74,7 +82,7 @@ static bool has(const struct ssa_device *device, const struct parameter *p)
 
 static int standard(const struct ssa_device *device, const struct parameter *p)
 {
-    return p->trait ? p->trait(&device->info) : p->standard;
+    return p->trait ? p->trait(device) : p->standard;
 }
 
 /* A device holds value + 1, so that one full of zeros has the defaults. */
@@ -161,6 +169,9 @@ static int check_gemm_gpu(const struct ssa_device *device, const int *tuned)
                           2 * sizeof(float) * (size_t)depth * (size_t)tile);
     if (!err && tile != 4 * side && tile != 8 * side)
         err = ssa_fail(SSA_EINVAL, "tuning: gemm_gpu's TILE is %d, must be 4 or 8 times SIDE, %d", tile, side);
+    if (!err && tile == 8 * side && device->few_registers)
+        err = ssa_fail(SSA_EINVAL, "tuning: gemm_gpu's TILE is %d, the registers of %s hold 4 times SIDE, %d", tile,
+                       device->info.name, side);
     return err;
 }
 
@@ -168,8 +179,9 @@ static int check_gemm_gpu(const struct ssa_device *device, const int *tuned)
 static int check_attention_gpu(const struct ssa_device *device, const int *tuned, const char *kernel)
 {
     size_t side = (size_t)value_of(device, tuned, kernel, "SIDE");
-    size_t chunk = (size_t)value_of(device, tuned, kernel, "CHUNK");
-    size_t pool = chunk * (8 * side + 256), beside = 2 * 8 * side + 2 * 4 * side;
+    size_t chunk = (size_t)value_of(device, tuned, kernel, "CHUNK"), rows = 8 * side;
+    size_t columns = value_of(device, tuned, kernel, "REGISTERS") < 256 ? 256 : rows;
+    size_t pool = (chunk ? chunk : 16) * (rows + 256), beside = 4 * (rows > columns ? rows : columns);
     return check_group(device, kernel, side * side, sizeof(float) * (pool + beside));
 }
 

@@ -1,10 +1,66 @@
 #!/bin/sh
-# tests/isa.sh [--check] [--loops] [--targets NAME,...] [FILE...]
+# tests/isa.sh [--install] [--check] [--loops] [--log FILE] [--targets NAME,...] [FILE...]
 # Compiles every kernel that a GPU may run, in every variant, with the compilers of AMD's, NVIDIA's and Intel's GPUs and
 # to SPIR-V; no GPU is needed. Writes the table of registers, spills, local memory and occupancy, tests/isa/table.md;
 # --check compares with it instead. Fails on a spill, on private arrays that reach memory, and on what does not compile.
-# --loops shows what the inner loops are made of. A target without its compiler is skipped, and said so, unless
-# $SSACL_ISA_ALL is set. Debian: clang-19 (AMD, NVIDIA), libclc-15, clang-15 llvm-spirv-15 spirv-tools (SPIR-V),
-# intel-opencl-icd (Intel); for NVIDIA ptxas and libdevice of a CUDA toolkit besides. Results are kept in
-# $BUILD/isa by content, so that a second run compiles what changed.
-exec python3 "$(dirname "$0")/isa/isa.py" "$@"
+# --loops shows what the inner loops are made of. --log writes what `meson test` would, for tests/summary.py: a check is
+# a file in a variant on a target. A target without its compiler is skipped, and said so, unless $SSACL_ISA_ALL is set.
+# Results are kept in $BUILD/isa by content, so that a second run compiles what changed.
+#
+# --install gets what is missing: from Debian clang-19 (AMD, NVIDIA), libclc-15, clang-15, llvm-spirv-15 and spirv-tools
+# (SPIR-V); into ${XDG_CACHE_HOME:-~/.cache}/ssacl/vendors, because there is no need for them elsewhere, NVIDIA's
+# assembler from its Python package, and Intel's compiler, unpacked: the package has a driver too, which no program
+# under AddressSanitizer can load.
+set -eu
+cd "$(dirname "$0")/.."
+folder=${XDG_CACHE_HOME:-$HOME/.cache}/ssacl/vendors
+export SSACL_ISA_TOOLS="$folder"
+
+as_root()
+{
+    root=""
+    [ "$(id -u)" = 0 ] || root=sudo
+    $root env DEBIAN_FRONTEND=noninteractive apt-get "$@"
+}
+
+install_debian()
+{
+    all=0
+    for package in clang-19 libclc-15 clang-15 llvm-spirv-15 spirv-tools; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
+            as_root install -y -qq --no-install-recommends "$package" || all=1
+    done
+    return $all
+}
+
+install_intel()
+{
+    ! command -v ocloc && [ ! -d "$folder/ocloc" ] || return 0
+    new=$folder/ocloc.new
+    packages=$(apt-get install -s --no-install-recommends intel-opencl-icd | sed -n 's/^Inst \([^ ]*\).*/\1/p')
+    # shellcheck disable=SC2086
+    rm -rf "$new" && mkdir -p "$new/packages" && (cd "$new/packages" && apt-get download -qq $packages) &&
+        for package in "$new"/packages/*.deb; do
+            dpkg -x "$package" "$new" || return
+        done && rm -r "$new/packages" && mv "$new" "$folder/ocloc"
+}
+
+install_nvidia()
+{
+    ! command -v ptxas && [ ! -d "$folder/nvidia" ] || return 0
+    rm -rf "$folder/nvidia.new" && python3 -m venv "$folder/nvidia.new" &&
+        "$folder/nvidia.new/bin/python" -m pip install -q nvidia-cuda-nvcc-cu12==12.9.86 &&
+        mv "$folder/nvidia.new" "$folder/nvidia"
+}
+
+if [ "${1:-}" = --install ]; then
+    shift
+    mkdir -p "$folder"
+    as_root update -qq >"$folder/isa.log" 2>&1 || true
+    for tool in debian intel nvidia; do
+        (install_$tool) >>"$folder/isa.log" 2>&1 || {
+            echo "tests/isa.sh: not all that is missing could be installed ($tool)" && tail -3 "$folder/isa.log"
+        }
+    done
+fi
+exec python3 tests/isa/isa.py "$@"

@@ -47,7 +47,7 @@ static int describe(cl_platform_id platform, cl_device_id id, struct ssa_device_
     /* A CPU device whose native vector is one float runs work-items in lanes, as GPUs do (llvmpipe, which takes minutes
      * to compile the CPU shape's long vectors). $SSACL_SHAPE runs one shape on the other's device, for tests. */
     const char *shape = getenv("SSACL_SHAPE");
-    d->gpu_shape = shape && !strcmp(shape, "gpu") ? 1 : shape && !strcmp(shape, "cpu") ? 0 : !cpu || floats == 1;
+    d->gpu_shape = shape && !strncmp(shape, "gpu", 3) ? 1 : shape && !strcmp(shape, "cpu") ? 0 : !cpu || floats == 1;
     d->units = (int)units;
     d->memory = (size_t)memory;
     d->max_allocation = (size_t)largest;
@@ -374,6 +374,9 @@ static int adopt(struct ssa_device **device, const struct ssa_device_info *info,
     d->id = id;
     d->queue = queue;
     d->sub_group = info->gpu_shape ? least_sub_group(id) : 0;
+    const char *shape = getenv("SSACL_SHAPE"); /* "gpu128": for tests */
+    /* A hardware thread's registers are shared by the work-items in it: 128 for each. */
+    d->base.few_registers = d->sub_group > 0 || (shape && !strcmp(shape, "gpu128"));
     TRY(ocl_check(clGetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL),
                   "device: clGetCommandQueueInfo"));
     d->out_of_order = properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE;

@@ -5,12 +5,15 @@
 
 #include "../impl.h"
 
-/* How a kernel is cut (cl/attention_gpu.h): side x side work-items of each x 4 scores. Where the device's own shape is
- * the CPU's it has none, all 0. Short blocks and slices take the small tile, which does with 64 work-items. */
+/* How a kernel is cut (cl/attention_gpu.h): side x tall work-items of each x 4 scores. Where the device's own shape is
+ * the CPU's it has none, all 0. Short blocks and slices take a small tile, which does with 64 work-items. */
 struct attention_tile {
-    int side, each, rows;
+    int side, tall, each, rows;
 };
-#define ATTENTION_SMALL_TILE ((struct attention_tile){.side = 8, .each = 4, .rows = 32})
+enum { ATTENTION_SMALL_ROWS = 32 };
+
+/* Of the kernels of cl/<file>.cl for at most `rows` rows. */
+struct attention_tile ssa_attention_tile(const struct ssa_device *device, const char *file, int rows, int width);
 
 int ssa_attention_fwd_gpu(struct ssa_device *device, const struct ssa_attention_fwd *a);
 int ssa_attention_bwd_gpu(struct ssa_device *device, const struct ssa_attention_bwd *a);

@@ -7,16 +7,20 @@ static size_t divide_up(int a, int b)
 }
 
 /* Short blocks take the small tile. Eight rows a work-item do more arithmetic per byte of local memory, where registers
- * hold their sums. */
-static struct attention_tile tile_for(const struct ssa_device *device, const char *file, int rows, int width)
+ * hold their sums. Where registers are few, more work-items share a row: that is 16 sums for each of them. */
+struct attention_tile ssa_attention_tile(const struct ssa_device *device, const char *file, int rows, int width)
 {
-    struct attention_tile t = ATTENTION_SMALL_TILE;
-    if (rows > 2 * t.rows) {
-        t.side = ssa_tuned(device, file, "SIDE");
-        t.each = ssa_tuned(device, file, "EACH");
-        t.each = t.each ? t.each : width <= 4 * t.side ? 8 : 4;
-        t.rows = t.side * t.each;
-    }
+    const bool few = ssa_tuned(device, file, "REGISTERS") < 256, large = rows > 2 * ATTENTION_SMALL_ROWS;
+    const int side = ssa_tuned(device, file, "SIDE"), each = large ? ssa_tuned(device, file, "EACH") : 4;
+    struct attention_tile t = {.side = large ? side : 8, .each = each};
+    int items = t.side * t.side;
+    if (few && width > 64)
+        items = side * side;
+    while (few && t.side < 64 && 4 * width > 16 * t.side && 8 * t.side <= items)
+        t.side *= 2;
+    t.tall = items / t.side;
+    t.each = each ? each : width <= 4 * t.side && !few ? 8 : 4;
+    t.rows = t.tall * t.each;
     return t;
 }
 
@@ -25,10 +29,18 @@ static void set_grid(struct ssa_launch *l, struct attention_tile t, int width, s
     l->constants[0] = (struct ssa_constant){"D", width};
     l->constants[1] = (struct ssa_constant){"SIDE", t.side};
     l->constants[2] = (struct ssa_constant){"EACH", t.each};
-    l->local[0] = (size_t)(t.side * t.side);
+    if (t.tall != t.side)
+        l->constants[3] = (struct ssa_constant){"TALL", t.tall};
+    l->local[0] = (size_t)(t.side * t.tall);
     l->global[0] = tiles * l->local[0];
     l->global[1] = (size_t)heads;
     l->global[2] = (size_t)batch;
+}
+
+/* Whether 32 bits count the elements of an example, as AT() in cl/attention_gpu.h does. */
+static bool countable(int length, int stride)
+{
+    return (uint64_t)length * (uint64_t)stride <= UINT32_MAX;
 }
 
 static uint64_t example_stride(const struct ssa_plan *plan)
@@ -42,14 +54,17 @@ static uint64_t example_stride(const struct ssa_plan *plan)
 #define SIZES(a) \
     ARG_ULONG(example_stride((a)->plan)), ARG_INT((a)->length), ARG_INT((a)->heads), ARG_INT((a)->kv_heads), \
         ARG_INT((a)->q_stride), ARG_INT((a)->k_stride), ARG_INT((a)->v_stride), ARG_INT((a)->out_stride), \
-        ARG_INT((a)->causal), ARG_FLOAT((a)->scale)
+        ARG_INT((a)->width), ARG_INT((a)->causal), ARG_FLOAT((a)->scale)
 
 int ssa_attention_fwd_gpu(struct ssa_device *device, const struct ssa_attention_fwd *a)
 {
     static const char file[] = "attention_fwd_gpu";
-    if (!ssa_attention_trusted(device, file, false, a->width, tile_for(device, file, a->plan->block, a->width)))
+    struct attention_tile tile = ssa_attention_tile(device, file, a->plan->block, a->width);
+    if (!countable(a->length, a->q_stride) || !countable(a->length, a->k_stride) ||
+        !countable(a->length, a->v_stride) || !countable(a->length, a->out_stride) ||
+        !ssa_attention_trusted(device, file, false, a->width, tile))
         return ssa_attention_fwd_plain(device, a);
-    struct attention_tile tile = tile_for(device, file, a->plan->block, a->width);
+    tile = ssa_attention_tile(device, file, a->plan->block, a->width); /* the self-test may have left a smaller one */
     int block_tiles = (int)divide_up(a->plan->block, tile.rows);
     struct ssa_launch l = {
         .kernel = "attention_fwd_gpu",
@@ -62,7 +77,7 @@ int ssa_attention_fwd_gpu(struct ssa_device *device, const struct ssa_attention_
 
 static int query_gradients(struct ssa_device *device, const struct ssa_attention_bwd *a, struct ssa_tensor delta)
 {
-    struct attention_tile tile = tile_for(device, "attention_bwd_gpu", a->plan->block, a->width);
+    struct attention_tile tile = ssa_attention_tile(device, "attention_bwd_gpu", a->plan->block, a->width);
     int block_tiles = (int)divide_up(a->plan->block, tile.rows);
     struct ssa_launch l = {
         .file = "attention_bwd_gpu",
@@ -92,8 +107,9 @@ static int source_gradients(struct ssa_device *device, const struct ssa_attentio
 {
     int slices, sources;
     measure_slices(a->plan, &slices, &sources);
-    struct attention_tile tile = tile_for(device, "attention_bwd_gpu", sources, a->width);
-    int slice_tiles = (int)divide_up(sources, tile.rows);
+    struct attention_tile tile = ssa_attention_tile(device, "attention_bwd_gpu", sources, a->width);
+    const int slice_tiles = (int)divide_up(sources, tile.rows);
+    const int parts = ssa_tuned(device, "attention_bwd_gpu", "REGISTERS") < 256 ? 2 : 1; /* dk, dv: SUMS there */
     struct ssa_launch prepare = {
         .file = "attention_bwd_gpu",
         .kernel = "attention_bwd_prepare",
@@ -109,9 +125,9 @@ static int source_gradients(struct ssa_device *device, const struct ssa_attentio
     int err;
     set_grid(&prepare, tile, a->width, 0, a->kv_heads, a->batch);
     prepare.local[0] = 64;
-    prepare.global[0] = divide_up(a->length, 8) * 64;
+    prepare.global[0] = divide_up(a->length, a->width <= 64 ? 8 : a->width <= 128 ? 4 : 2) * 64;
     TRY(ssa_launch(device, &prepare));
-    set_grid(&each, tile, a->width, (size_t)slices * (size_t)slice_tiles, a->kv_heads, a->batch);
+    set_grid(&each, tile, a->width, (size_t)slices * (size_t)slice_tiles, a->kv_heads * parts, a->batch);
     if (slices && sources)
         TRY(ssa_launch(device, &each));
 done:
@@ -122,10 +138,15 @@ done:
 static bool trusted(struct ssa_device *device, const struct ssa_attention_bwd *a)
 {
     static const char file[] = "attention_bwd_gpu";
+    const int strides[] = {a->q_stride, a->k_stride, a->v_stride, a->out_stride, a->dq_stride, a->dk_stride,
+                           a->dv_stride};
     int slices, sources, w = a->width;
+    for (size_t i = 0; i < sizeof strides / sizeof *strides; i++)
+        if (!countable(a->length, strides[i]))
+            return false;
     measure_slices(a->plan, &slices, &sources);
-    return ssa_attention_trusted(device, file, true, w, tile_for(device, file, a->plan->block, w)) &&
-           (!sources || ssa_attention_trusted(device, file, true, w, tile_for(device, file, sources, w)));
+    return ssa_attention_trusted(device, file, true, w, ssa_attention_tile(device, file, a->plan->block, w)) &&
+           (!sources || ssa_attention_trusted(device, file, true, w, ssa_attention_tile(device, file, sources, w)));
 }
 
 int ssa_attention_bwd_gpu(struct ssa_device *device, const struct ssa_attention_bwd *a)

@@ -131,8 +131,9 @@ static int test(struct ssa_device *device, struct ssa_device *host, const struct
     const struct ssa_sample whole = {.kind = SSA_UNBIASED, .length = LENGTH, .keys = 67, .own_key = 1, .seed = 5,
                                      .batch = BATCH, .per_example = 1, .keep = kept, .keep_count = 2};
     const struct ssa_sample blocks = {.kind = SSA_LOCAL, .length = LENGTH, .keys = 38, .look_back = 1, .seed = 6};
-    const int width = ssa_variant_constant(v, "D", 64), small = ATTENTION_SMALL_TILE.rows;
-    const int tile = ssa_variant_constant(v, "SIDE", 0) * ssa_variant_constant(v, "EACH", 0);
+    const int width = ssa_variant_constant(v, "D", 64), small = ATTENTION_SMALL_ROWS;
+    const int tall = ssa_variant_constant(v, "TALL", ssa_variant_constant(v, "SIDE", 0));
+    const int tile = tall * ssa_variant_constant(v, "EACH", 0);
     int err = SSA_OK;
     if (!tile || tile > small)
         TRY(try_plan(device, host, &whole, width, 1, backward, error));
@@ -156,19 +157,19 @@ static int test_backward(struct ssa_device *device, struct ssa_device *host, con
 bool ssa_attention_trusted(struct ssa_device *device, const char *file, bool backward, int width,
                            struct attention_tile tile)
 {
-    const struct attention_tile small = ATTENTION_SMALL_TILE;
-    const bool large = tile.rows > small.rows;
+    const bool large = tile.side * tile.tall > 64;
     if (ssa_trusted(device, &(struct ssa_variant){
             .name = file,
-            .constants = {{"D", width}, {tile.rows ? "SIDE" : NULL, tile.side}, {tile.rows ? "EACH" : NULL, tile.each}},
+            .constants = {{"D", width}, {tile.rows ? "SIDE" : NULL, tile.side}, {tile.rows ? "EACH" : NULL, tile.each},
+                          {tile.tall != tile.side ? "TALL" : NULL, tile.tall}},
             .instead = large       ? "a smaller tile"
                        : tile.rows ? "the plain kernel"
                                    : "the unspecialised kernel",
             .test = backward ? test_backward : test_forward,
         }))
         return true;
-    const struct ssa_setting settings[] = {{file, "SIDE", small.side}, {file, "EACH", small.each}};
+    const struct ssa_setting settings[] = {{file, "SIDE", 8}, {file, "EACH", 4}};
     if (!large || device->trial || ssa_tuning_set(device, settings, 2))
         return false;
-    return ssa_attention_trusted(device, file, backward, width, small);
+    return ssa_attention_trusted(device, file, backward, width, ssa_attention_tile(device, file, 1, width));
 }

@@ -35,15 +35,27 @@ class Failure(Exception):
     pass
 
 
-def run(*command):
-    p = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+FOLDER = os.environ.get("SSACL_ISA_TOOLS", "")  # what isa.sh --install got, beside what the machine has
+INTEL_LIBRARIES = os.path.join(FOLDER, "ocloc/usr/lib/x86_64-linux-gnu")
+
+
+def run(*command, **environment):
+    p = subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                       text=True, errors="replace")
     if p.returncode:
         raise Failure("%s: %s" % (os.path.basename(command[0]), p.stdout.strip()[-2000:]))
     return p.stdout
 
 
 def first_of(names):
-    return next((path for path in map(shutil.which, names) if path), None)
+    here = glob.glob(FOLDER + "/nvidia/lib/python*/site-packages/nvidia/cuda_nvcc/bin") + [FOLDER + "/ocloc/usr/bin"]
+    where = os.pathsep.join([os.environ.get("PATH", "")] + here * bool(FOLDER))
+    return next((path for name in names for path in [shutil.which(name, path=where)] if path), None)
+
+
+def ocloc(tools, *command):
+    own = {"LD_LIBRARY_PATH": INTEL_LIBRARIES} if FOLDER and tools["ocloc"].startswith(FOLDER) else {}
+    return run(tools["ocloc"], *command, **own)
 
 
 def find_tools():
@@ -84,9 +96,12 @@ def build_list(name):
     return re.findall(r"'([^']+)'", m.group(1)) if m else []
 
 
-def units(only):
+def units(only, target):
     """(file, options) of everything that a GPU may run."""
     variants = build_list("gpu_variants")
+    for registers in (256, 128):
+        if target == "spirv" or (target in INTEL) == (registers == 128):
+            variants += build_list("gpu_variants_%d" % registers)
     gpu = build_list("gpu_kernels")
     for name in build_list("kernels") + gpu:
         if (only and name not in only) or name + "_gpu" in gpu:  # where there are two, a GPU runs the other
@@ -117,8 +132,8 @@ def percent(waves, most):
 
 def compile_spirv(tools, target, source, options, at):
     run(tools["clang15"], *CLANG[:-1], "-O2", *options, "--target=spir64-unknown-unknown", "-Wall",
-        "-Werror=implicit-function-declaration", "-Xclang", "-disable-llvm-passes", "-fgnu89-inline", "-emit-llvm", "-c", source, "-o",
-        at + "/a.bc")
+        "-Werror=implicit-function-declaration", "-Xclang", "-disable-llvm-passes", "-fgnu89-inline", "-emit-llvm",
+        "-c", source, "-o", at + "/a.bc")
     run(tools["llvm-spirv"], "--spirv-max-version=1.0", at + "/a.bc", "-o", at + "/a.spv")
     run(tools["spirv-val"], "--target-env", "opencl1.2", at + "/a.spv")
     return {}
@@ -137,8 +152,8 @@ def amd_occupancy(target, registers, local, group, lanes):
 def compile_amd(tools, target, source, options, at):
     with open(at + "/shim.h", "w", encoding="utf-8") as f:
         f.write("#define ONE __builtin_amdgcn_exp2f\n" + SHIM)
-    run(tools["clang"], *CLANG, *options, "-include", at + "/shim.h", "--target=amdgcn-amd-amdhsa", "-mcpu=" + target, "-nogpulib",
-        *link(tools["libclc amdgcn--amdhsa.bc"]), "-S", source, "-o", at + "/a.s")
+    run(tools["clang"], *CLANG, *options, "-include", at + "/shim.h", "--target=amdgcn-amd-amdhsa", "-mcpu=" + target,
+        "-nogpulib", *link(tools["libclc amdgcn--amdhsa.bc"]), "-S", source, "-o", at + "/a.s")
     text = open(at + "/a.s", encoding="utf-8").read()
     if "s_swappc_b64" in text:
         raise Failure("a call of a function that the target's library does not have")
@@ -195,8 +210,8 @@ def compile_nvidia(tools, target, source, options, at):
                      "stack": number(r"(\d+) bytes stack"), "local": local,
                      "occupancy": nvidia_occupancy(target, registers, local, sizes.get(name, DEFAULT_GROUP))}
     if tools["nvdisasm"]:
-        attach_loops(out, re.findall(r"^\.text\.(\w+):\n(.*?)(?=^\.text\.|\Z)", run(tools["nvdisasm"], "-c", at + "/a.cubin"),
-                                     re.S | re.M))
+        code = run(tools["nvdisasm"], "-c", at + "/a.cubin")
+        attach_loops(out, re.findall(r"^\.text\.(\w+):\n(.*?)(?=^\.text\.|\Z)", code, re.S | re.M))
     return out
 
 
@@ -211,16 +226,18 @@ def intel_occupancy(target, registers, local, group, lanes):
 
 
 def compile_intel(tools, target, source, options, at):
-    log = run(tools["ocloc"], "compile", "-file", source, "-device", target, "-options", "-cl-std=CL1.2 -DSUB_GROUP=%d " % SUB_GROUP[target] + " ".join(options),
-        "-internal_options", "-cl-intel-allow-zebin", "-out_dir", at, "-output", "x")
+    log = ocloc(tools, "compile", "-file", source, "-device", target, "-options",
+                "-cl-std=CL1.2 -DSUB_GROUP=%d " % SUB_GROUP[target] + " ".join(options), "-internal_options",
+                "-cl-intel-allow-zebin", "-out_dir", at, "-output", "x")
     os.mkdir(at + "/dump")
-    run(tools["ocloc"], "disasm", "-file", glob.glob(at + "/x_*.bin")[0], "-device", target, "-dump", at + "/dump")
+    ocloc(tools, "disasm", "-file", glob.glob(at + "/x_*.bin")[0], "-device", target, "-dump", at + "/dump")
     info = open(at + "/dump/.ze_info", encoding="utf-8", errors="replace").read().split("kernels_misc_info")[0]
     out = {}
     for part in re.split(r"^  - name: +", info, flags=re.M)[1:]:
         if part.startswith("Intel_Symbol_Table"):
             continue
-        name, number = part.split()[0].strip("'"), lambda key: int((re.search(key + r": +(\d+)", part) or [0, 0])[1])  # noqa: E731
+        name = part.split()[0].strip("'")
+        number = lambda key: int((re.search(key + r": +(\d+)", part) or [0, 0])[1])  # noqa: E731
         group = re.search(r"required_work_group_size:\s+- (\d+)\s+- (\d+)\s+- (\d+)", part) or re.search(
             r"required_work_group_size: +\[ *(\d+), *(\d+), *(\d+)", part)
         size = int(group[1]) * int(group[2]) * int(group[3]) if group else DEFAULT_GROUP
@@ -308,9 +325,11 @@ def cell(r):
 
 HEADER = """# What GPU compilers make of the kernels
 
-Written by `tests/isa.sh`, which fails on spills. A cell: registers of a work-item (Intel: of a thread / work-items in
-it) · occupancy in percent of the threads that the device can hold at once, then spills and private memory in bytes
-if there are any. Local: bytes of local memory of a work-group. No GPU has run for this table.
+Written by `tests/isa.sh`, which fails on spills and on private memory. A cell: registers of a work-item (Intel: of a
+thread / work-items in it) · occupancy in percent of the threads that the device can hold at once, then spills and
+private memory in bytes if there are any. Local: bytes of local memory of a work-group. Variants with REGISTERS=128 are for devices of few
+registers a work-item, which Intel's are, the other variants of a kernel that has both for the rest. No GPU has run for
+this table.
 
 """
 
@@ -352,38 +371,68 @@ def compare(rows, targets):
                 print("changed: %s %s on %s: %s, was %s" % (kernel, options, t, cell(r), was.get(t, "not there")))
 
 
+def write_log(path, checks, failures, skipped):
+    """One line a target, as `meson test` logs its tests."""
+    with open(path, "w", encoding="utf-8") as f:
+        for t in skipped:
+            f.write(json.dumps({"name": "isa " + t, "result": "SKIP", "duration": 0, "stdout": ""}) + "\n")
+        for t, count in checks.items():
+            words = failures.get(t, [])
+            bad = len({where for where, _ in words})
+            f.write(json.dumps({
+                "name": "isa " + t, "result": "FAIL" if bad else "OK", "duration": 0,
+                "stdout": "\n".join(w for _, w in words) + "\nChecks: %d, Failures: %d, Errors: 0\n" % (count, bad)}) +
+                "\n")
+
+
+def find_targets(names, tools):
+    """Those that can be compiled for, those that cannot, and what is wrong with asking for them."""
+    targets, skipped, wrong = [], [], []
+    for t in names:
+        lacking = [n for n in needs(t) if not tools[n]] if t in TARGETS else ["such a target"]
+        if lacking and (os.environ.get("SSACL_ISA_ALL") or t not in TARGETS):
+            wrong.append("%s: no %s" % (t, ", ".join(lacking)))
+        elif lacking:
+            print("skipped: %s, for want of %s" % (t, ", ".join(lacking)))
+            skipped.append(t)
+        else:
+            targets.append(t)
+    return targets, skipped, wrong
+
+
+def compile_all(tools, targets, files):
+    """({(file, options, kernel): {target: result}}, {target: [(file and options, failure)]}, {target: compiled})"""
+    cache = os.path.join(os.environ.get("BUILD", os.path.join(ROOT, "build")), "isa")
+    os.makedirs(cache, exist_ok=True)
+    rows, failures, checks, jobs = {}, {}, {t: 0 for t in targets}, []
+    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", 0)) or os.cpu_count()) as pool:
+        for t in targets:
+            for name, options in units(files, t):
+                jobs.append((name, options, t, pool.submit(compile_one, tools, t, name, options, cache)))
+    for name, options, t, job in jobs:
+        where = "cl/%s.cl %s" % (name, options)
+        checks[t] += 1
+        for kernel, r in job.result().items():
+            words = "does not compile: " + r["failure"] if "failure" in r else "%s: %s" % (kernel, cell(r))
+            if "failure" not in r:
+                rows.setdefault((name, options, kernel), {})[t] = r
+            if "failure" in r or r["spill"] or r["stack"]:
+                failures.setdefault(t, []).append((where, "%s on %s: %s" % (where, t, words)))
+    order = list(units(files, "spirv"))
+    return dict(sorted(rows.items(), key=lambda row: order.index(row[0][:2]))), failures, checks
+
+
 def main():
     parser = argparse.ArgumentParser(description="See tests/isa.sh.")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--loops", action="store_true")
+    parser.add_argument("--log")
     parser.add_argument("--targets", default=",".join(TARGETS))
     parser.add_argument("files", nargs="*")
     args = parser.parse_args()
-    tools, targets, failures = find_tools(), [], []
-    for t in args.targets.split(","):
-        lacking = [n for n in needs(t) if not tools[n]] if t in TARGETS else ["such a target"]
-        if lacking and (os.environ.get("SSACL_ISA_ALL") or t not in TARGETS):
-            failures.append("%s: no %s" % (t, ", ".join(lacking)))
-        elif lacking:
-            print("skipped: %s, for want of %s" % (t, ", ".join(lacking)))
-        else:
-            targets.append(t)
-    cache = os.path.join(os.environ.get("BUILD", os.path.join(ROOT, "build")), "isa")
-    os.makedirs(cache, exist_ok=True)
-    rows, jobs = {}, []
-    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", 0)) or os.cpu_count()) as pool:
-        for name, options in units(args.files):
-            for t in targets:
-                jobs.append((name, options, t, pool.submit(compile_one, tools, t, name, options, cache)))
-    for name, options, t, job in jobs:
-        for kernel, r in job.result().items():
-            where = "cl/%s.cl %s on %s" % (name, options, t)
-            if "failure" in r:
-                failures.append("%s does not compile: %s" % (where, r["failure"]))
-                continue
-            rows.setdefault((name, options, kernel), {})[t] = r
-            if r["spill"]:
-                failures.append("%s: %s: %s" % (where, kernel, cell(r)))
+    tools = find_tools()
+    targets, skipped, wrong = find_targets(args.targets.split(","), tools)
+    rows, failures, checks = compile_all(tools, targets, args.files)
     if args.loops:
         show_loops(rows, targets)
     elif args.check or args.files or targets != TARGETS:
@@ -391,10 +440,13 @@ def main():
     else:
         with open(TABLE, "w", encoding="utf-8") as f:
             f.write(table(rows, targets))
-    for f in failures:
-        print("FAILED: " + f, file=sys.stderr)
-    print("%d kernels on %d targets, %d failures" % (len(rows), len(targets), len(failures)))
-    return 1 if failures else 0
+    wrong += [words for t in failures for _, words in failures[t]]
+    for words in wrong:
+        print("FAILED: " + words, file=sys.stderr)
+    print("%d kernels on %d targets, %d failures" % (len(rows), len(targets), len(wrong)))
+    if args.log:
+        write_log(args.log, checks, failures, skipped)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
