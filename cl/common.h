@@ -82,39 +82,58 @@ SSA_INLINE vec vec_first(vec v, int n) /* zero past the first n */
 #endif
 #define LANE ((int)get_local_id(0))
 #define ROW ((size_t)get_group_id(0))
-#define GROUP_SCRATCH __local float group_scratch[LANES]
-inline float group_sum_in(float x, __local float *s)
+/* Reductions over a group in two steps, so with two barriers: in runs of RUN lanes, then over the runs. The second half
+ * of the scratch is read while the next reduction writes the first. A run is a sub-group, whose work-items need no
+ * memory for that, where the device has them and lets us say how large; the order of sums is fixed in any case. */
+#if defined(SUB_GROUP) && defined(cl_intel_required_subgroup_size) && defined(cl_intel_subgroups)
+#define BY_SUB_GROUPS 1
+#define RUN SUB_GROUP
+#define ROW_GROUP \
+    __attribute__((reqd_work_group_size(LANES, 1, 1))) __attribute__((intel_reqd_sub_group_size(SUB_GROUP)))
+#else
+#define BY_SUB_GROUPS 0
+#define RUN 8
+#define ROW_GROUP
+#endif
+#define RUNS_OF_GROUP (LANES / RUN)
+#define GROUP_SCRATCH __local float group_scratch[LANES + RUNS_OF_GROUP]
+inline float group_join(int sum, float a, float b)
 {
-    barrier(CLK_LOCAL_MEM_FENCE);
-    s[LANE] = x;
-    for (int w = LANES / 2; w; w /= 2) {
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (LANE < w)
-            s[LANE] += s[LANE + w];
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    return s[0];
+    return sum ? a + b : a > b ? a : b;
 }
-inline float group_max_in(float x, __local float *s)
+inline float group_reduce(int sum, float x, __local float *s)
 {
-    barrier(CLK_LOCAL_MEM_FENCE);
+    __local float *runs = s + LANES;
+#if BY_SUB_GROUPS
+    barrier(CLK_LOCAL_MEM_FENCE); /* the last reduction's results are read */
+    x = sum ? sub_group_reduce_add(x) : sub_group_reduce_max(x);
+    if (LANE % RUN == 0)
+        runs[LANE / RUN] = x;
+#else
     s[LANE] = x;
-    for (int w = LANES / 2; w; w /= 2) {
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (LANE < w)
-            s[LANE] = s[LANE] > s[LANE + w] ? s[LANE] : s[LANE + w];
-    }
     barrier(CLK_LOCAL_MEM_FENCE);
-    return s[0];
+    if (LANE < RUNS_OF_GROUP) { /* lane i adds elements that lie RUNS_OF_GROUP apart: no two lanes meet in a bank */
+        x = s[LANE];
+        for (int i = 1; i < RUN; i++)
+            x = group_join(sum, x, s[LANE + i * RUNS_OF_GROUP]);
+        runs[LANE] = x;
+    }
+#endif
+    barrier(CLK_LOCAL_MEM_FENCE);
+    x = runs[0];
+    for (int i = 1; i < RUNS_OF_GROUP; i++)
+        x = group_join(sum, x, runs[i]);
+    return x;
 }
-#define group_sum(x) group_sum_in(x, group_scratch)
-#define group_max(x) group_max_in(x, group_scratch)
+#define group_sum(x) group_reduce(1, x, group_scratch)
+#define group_max(x) group_reduce(0, x, group_scratch)
 #define CHUNK VW /* elements a work-item owns in an element-wise kernel */
 #else
 #define LANES 1
 #define LANE 0
 #define ROW get_global_id(0)
 #define GROUP_SCRATCH
+#define ROW_GROUP
 #define group_sum(x) (x)
 #define group_max(x) (x)
 #define CHUNK 1024

@@ -20,9 +20,9 @@
 #define LOG2E 1.44269504f
 #define LARGEST 3.4028234e38f
 
-__kernel void cross_entropy(TENSOR(const float, logits), TENSOR(const int, targets), TENSOR(float, loss),
-                            TENSOR(float, dlogits), const int vocabulary, const float smoothing,
-                            const float grad_scale)
+__kernel ROW_GROUP void cross_entropy(TENSOR(const float, logits), TENSOR(const int, targets), TENSOR(float, loss),
+                                      TENSOR(float, dlogits), const int vocabulary, const float smoothing,
+                                      const float grad_scale)
 {
     BIND_SHARED(const float, logits);
     BIND(const int, targets);

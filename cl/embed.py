@@ -89,7 +89,7 @@ def host(out, isa, variant, path):
             f.write("#define %s %s\n" % (name, value))
         f.write('#include "%s.cl"\n#include "host/kernel.h"\n' % file)
         names = []
-        for m in re.finditer(r"__kernel\s+(?:__attribute__\s*\(\(.*?\)\)\)?\s*)?void\s+(\w+)\s*\(", text, re.S):
+        for m in re.finditer(r"__kernel\s+(?:[A-Z_]+\s+)?(?:__attribute__\s*\(\(.*?\)\)\)?\s*)?void\s+(\w+)\s*\(", text, re.S):
             name = m.group(1)
             names.append(name)
             args = ", ".join(argument(i, p) for i, p in enumerate(parameters(text, m.end() - 1)))

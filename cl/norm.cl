@@ -18,8 +18,9 @@
  */
 #include "common.h"
 
-__kernel void norm_fwd(TENSOR(const float, x), TENSOR(const float, gain), TENSOR(const float, bias), TENSOR(float, y),
-                       TENSOR(float, stats), const int width, const int rms, const float eps)
+__kernel ROW_GROUP void norm_fwd(TENSOR(const float, x), TENSOR(const float, gain), TENSOR(const float, bias),
+                                 TENSOR(float, y), TENSOR(float, stats), const int width, const int rms,
+                                 const float eps)
 {
     BIND_SHARED(const float, x);
     BIND(const float, gain);
@@ -56,9 +57,10 @@ __kernel void norm_fwd(TENSOR(const float, x), TENSOR(const float, gain), TENSOR
     }
 }
 
-__kernel void norm_bwd(TENSOR(const float, x), TENSOR(const float, gain), TENSOR(const float, stats),
-                       TENSOR(const float, dy), TENSOR(float, dx), TENSOR(float, partial), const int rows,
-                       const int width, const int padded, const int span, const int rms, const int accumulate)
+__kernel ROW_GROUP void norm_bwd(TENSOR(const float, x), TENSOR(const float, gain), TENSOR(const float, stats),
+                                 TENSOR(const float, dy), TENSOR(float, dx), TENSOR(float, partial), const int rows,
+                                 const int width, const int padded, const int span, const int rms,
+                                 const int accumulate)
 {
     BIND(const float, x);
     BIND(const float, gain);

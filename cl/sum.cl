@@ -12,7 +12,7 @@
 #define SPAN 16384 /* elements of a partial sum; as in lib/op/sum.c. Short enough for float accumulators */
 #endif
 
-__kernel void sum_parts(TENSOR(const float, x), TENSOR(float, partial), const ulong count, const int squares)
+__kernel ROW_GROUP void sum_parts(TENSOR(const float, x), TENSOR(float, partial), const ulong count, const int squares)
 {
     BIND(const float, x);
     BIND(float, partial);
@@ -32,7 +32,8 @@ __kernel void sum_parts(TENSOR(const float, x), TENSOR(float, partial), const ul
         partial[ROW] = total;
 }
 
-__kernel void sum_total(TENSOR(const float, partial), TENSOR(float, out), const int parts, const int accumulate)
+__kernel ROW_GROUP void sum_total(TENSOR(const float, partial), TENSOR(float, out), const int parts,
+                                  const int accumulate)
 {
     BIND(const float, partial);
     BIND(float, out);
