@@ -4,7 +4,7 @@ import math
 import os
 import time
 
-PAUSE = 0.020  # OpenMP's threads spin for a while after PyTorch's work
+PAUSE = 0.050  # threads of OpenMP and OpenBLAS spin on for up to 30 ms after their work, on the core that ours need
 
 
 def arguments(text, **defaults):
