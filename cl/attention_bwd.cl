@@ -182,12 +182,10 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                 pack_keys(keys, k, k_stride, source, count, width);
                 pack_keys(values, v, v_stride, source, count, width);
                 for (int g = 0; g < t.answered; g += GROUP) {
-                    int first = t.first + g;
-                    int seen = masked ? visible(source, count, first + GROUP - 1) : count;
-                    int certain = masked ? visible(source, seen, first) : count;
-                    product_scores(scores + g, keys, queries_t + g, seen, width);
-                    product_scores(slopes + g, values, grads_t + g, seen, width);
-                    slopes_of(scores + g, slopes + g, seen, certain, source, first, base + g, delta + g);
+                    const struct edge e = edge_of(source, count, masked, t.first + g);
+                    product_scores(scores + g, keys, queries_t + g, e.seen, width);
+                    product_scores(slopes + g, values, grads_t + g, e.seen, width);
+                    slopes_of(scores + g, slopes + g, e.seen, e.certain, source, t.first + g, base + g, delta + g);
                 }
                 for (int j = 0; j < count; j += ROWS) {
                     for (int r = j + ROWS; r < min(j + 2 * ROWS, count); r++) {

@@ -155,11 +155,9 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                 pack_keys(keys, k, k_stride, source, count, width);
                 pack_keys(values, v, v_stride, source, count, width);
                 for (int g = 0; g < t.answered; g += GROUP) {
-                    int first = t.first + g;
-                    int seen = masked ? visible(source, count, first + GROUP - 1) : count;
-                    int certain = masked ? visible(source, seen, first) : count;
-                    product_scores(scores + g, keys, queries_t + g, seen, width);
-                    soften(scores + g, seen, certain, source, first, m + g, l + g, change + g);
+                    const struct edge e = edge_of(source, count, masked, t.first + g);
+                    product_scores(scores + g, keys, queries_t + g, e.seen, width);
+                    soften(scores + g, e.seen, e.certain, source, t.first + g, m + g, l + g, change + g);
                 }
                 for (int r = 0, seen = masked ? 0 : count; r < t.answered; r += ROWS) {
                     while (seen < count && source[seen] <= t.first + r + ROWS - 1)

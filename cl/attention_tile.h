@@ -124,14 +124,25 @@ INLINE void product_scores(float *scores, const float *keys, const float *querie
     }
 }
 
+/* Columns from c of a row in global memory, whose last vec may not be whole: zeros then. */
+INLINE vec row_load(__global const float *row, int c, int width)
+{
+    return c + VW <= WIDTH ? vec_load(row + c) : vec_load_part(row + c, WIDTH - c);
+}
+
+INLINE void row_store(__global float *row, int c, vec x, int width)
+{
+    if (c + VW <= WIDTH)
+        vec_store(row + c, x);
+    else
+        vec_store_part(row + c, x, WIDTH - c);
+}
+
 /* One row, times factor, the padding zeroed. */
 INLINE void pack_row(float *to, __global const float *from, float factor, int width)
 {
-    int c = 0;
-    for (; c + VW <= WIDTH; c += VW)
-        vec_store(to + c, vec_load(from + c) * factor);
-    if (c < PITCH)
-        vec_store(to + c, vec_load_part(from + c, WIDTH - c) * factor);
+    for (int c = 0; c < PITCH; c += VW)
+        vec_store(to + c, row_load(from, c, width) * factor);
 }
 
 INLINE void prefetch_row(__global const float *row, int width)
@@ -190,14 +201,11 @@ INLINE vec dot_rows(__global const float *x, int x_stride, const float *y, int r
 {
     vec sum[VW];
     for (int i = 0; i < VW; i++, x += x_stride, y += PITCH) {
-        int c = 0;
         sum[i] = vec_set(0.0f);
         if (i >= rows)
             continue;
-        for (; c + VW <= WIDTH; c += VW)
-            sum[i] += vec_load(x + c) * vec_load(y + c);
-        if (c < PITCH)
-            sum[i] += vec_load_part(x + c, WIDTH - c) * vec_load(y + c);
+        for (int c = 0; c < PITCH; c += VW)
+            sum[i] += row_load(x, c, width) * vec_load(y + c);
     }
     UNROLL for (int left = VW / 2; left; left /= 2)
     {
@@ -210,29 +218,20 @@ INLINE vec dot_rows(__global const float *x, int x_stride, const float *y, int r
 /* to[:] += from[:] factor */
 INLINE void add_row(__global float *to, const float *from, float factor, int width)
 {
-    int c = 0;
-    for (; c + VW <= WIDTH; c += VW)
-        vec_store(to + c, vec_load(to + c) + vec_load(from + c) * factor);
-    if (c < PITCH)
-        vec_store_part(to + c, vec_load_part(to + c, WIDTH - c) + vec_load(from + c) * factor, WIDTH - c);
+    for (int c = 0; c < PITCH; c += VW)
+        row_store(to, c, row_load(to, c, width) + vec_load(from + c) * factor, width);
 }
 
 INLINE void clear_row(__global float *to, int width)
 {
-    int c = 0;
-    for (; c + VW <= WIDTH; c += VW)
-        vec_store(to + c, vec_set(0.0f));
-    if (c < PITCH)
-        vec_store_part(to + c, vec_set(0.0f), WIDTH - c);
+    for (int c = 0; c < PITCH; c += VW)
+        row_store(to, c, vec_set(0.0f), width);
 }
 
 INLINE void store_row(__global float *to, const float *from, float factor, int width)
 {
-    int c = 0;
-    for (; c + VW <= WIDTH; c += VW)
-        vec_store(to + c, vec_load(from + c) * factor);
-    if (c < PITCH)
-        vec_store_part(to + c, vec_load(from + c) * factor, WIDTH - c);
+    for (int c = 0; c < PITCH; c += VW)
+        row_store(to, c, vec_load(from + c) * factor, width);
 }
 
 /* How many of sorted source[0..count) are at or before `position`. */
@@ -247,6 +246,20 @@ INLINE int visible(__global const int *source, int count, int position)
             high = middle;
     }
     return low;
+}
+
+/* Of a causal block's keys: how many a group of queries from `first` on sees at all, and how many each of them sees. */
+struct edge {
+    int seen, certain;
+};
+INLINE struct edge edge_of(__global const int *source, int count, int masked, int first)
+{
+    struct edge e = {count, count};
+    if (masked) {
+        e.seen = visible(source, count, first + GROUP - 1);
+        e.certain = visible(source, e.seen, first);
+    }
+    return e;
 }
 
 /* Tile `id` of a plan, empty where there is none: `count` rows from `first`, of which the first `answered` are not

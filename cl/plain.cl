@@ -16,6 +16,20 @@
 
 #define LOG2_E 1.44269504f
 
+/* What every direction is given; what the gradients are given besides. */
+#define BIND_INPUTS \
+    BIND(const float, q); \
+    BIND(const float, k); \
+    BIND(const float, v); \
+    BIND(const int, plan)
+#define BIND_GRADIENTS \
+    BIND_INPUTS; \
+    BIND(const float, out); \
+    BIND(const float, lse); \
+    BIND(const float, dout)
+/* From the tensor's start to the row of a position and head. */
+#define ROW(t, position, head) t += (b * length + (position)) * t##_stride + (head) * width
+
 /* The keys of one query: source[from .. from + count), source[common_from .. + common), and itself if `own`. */
 struct seen {
     __global const int *source;
@@ -62,20 +76,17 @@ __kernel void attention_fwd_plain(
     const int width, const int q_stride, const int k_stride, const int v_stride, const int out_stride,
     const int causal, const float scale)
 {
-    BIND(const float, q);
-    BIND(const float, k);
-    BIND(const float, v);
+    BIND_INPUTS;
     BIND(float, out);
     BIND(float, lse);
-    BIND(const int, plan);
     const int i = (int)get_global_id(0), h = (int)get_global_id(1), g = h / (heads / kv_heads);
     const size_t b = get_global_id(2);
     const struct seen s = see(plan + b * plan_stride, i);
     const int keys = s.common + s.count + s.own;
-    q += (b * length + i) * q_stride + h * width;
-    k += b * length * k_stride + g * width;
-    v += b * length * v_stride + g * width;
-    out += (b * length + i) * out_stride + h * width;
+    ROW(q, i, h);
+    ROW(k, 0, g);
+    ROW(v, 0, g);
+    ROW(out, i, h);
 
     float top = -INFINITY, sum = 0.0f;
     for (int d = 0; d < width; d++)
@@ -105,25 +116,19 @@ __kernel void attention_dq_plain(
     const int q_stride, const int k_stride, const int v_stride, const int out_stride, const int dq_stride,
     const int causal, const float scale)
 {
-    BIND(const float, q);
-    BIND(const float, k);
-    BIND(const float, v);
-    BIND(const float, out);
-    BIND(const float, lse);
-    BIND(const float, dout);
+    BIND_GRADIENTS;
     BIND(float, dq);
-    BIND(const int, plan);
     const int i = (int)get_global_id(0), h = (int)get_global_id(1), g = h / (heads / kv_heads);
     const size_t b = get_global_id(2);
     const struct seen s = see(plan + b * plan_stride, i);
     const int keys = s.common + s.count + s.own;
     const float log_sum = lse[(b * heads + h) * length + i];
-    q += (b * length + i) * q_stride + h * width;
-    k += b * length * k_stride + g * width;
-    v += b * length * v_stride + g * width;
-    out += (b * length + i) * out_stride + h * width;
+    ROW(q, i, h);
+    ROW(k, 0, g);
+    ROW(v, 0, g);
+    ROW(out, i, h);
     dout += (b * length + i) * out_stride + h * width;
-    dq += (b * length + i) * dq_stride + h * width;
+    ROW(dq, i, h);
 
     const float mean = dot_plain(dout, out, width);
     for (int d = 0; d < width; d++)
@@ -158,21 +163,15 @@ __kernel void attention_dkv_plain(
     const int width, const int q_stride, const int k_stride, const int v_stride, const int out_stride,
     const int dk_stride, const int dv_stride, const int causal, const float scale)
 {
-    BIND(const float, q);
-    BIND(const float, k);
-    BIND(const float, v);
-    BIND(const float, out);
-    BIND(const float, lse);
-    BIND(const float, dout);
+    BIND_GRADIENTS;
     BIND(float, dk);
     BIND(float, dv);
-    BIND(const int, plan);
     const int j = (int)get_global_id(0), g = (int)get_global_id(1), group = heads / kv_heads;
     const size_t b = get_global_id(2);
-    k += (b * length + j) * k_stride + g * width;
-    v += (b * length + j) * v_stride + g * width;
-    dk += (b * length + j) * dk_stride + g * width;
-    dv += (b * length + j) * dv_stride + g * width;
+    ROW(k, j, g);
+    ROW(v, j, g);
+    ROW(dk, j, g);
+    ROW(dv, j, g);
     plan += b * plan_stride;
 
     for (int d = 0; d < width; d++)

@@ -1,6 +1,7 @@
 #include "impl.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
@@ -25,6 +26,13 @@ const char *ssa_last_error(void)
 const char *ssa_version(void)
 {
     return STRING(SSA_VERSION_MAJOR) "." STRING(SSA_VERSION_MINOR) "." STRING(SSA_VERSION_PATCH);
+}
+
+double ssa_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 void ssa_set_log(ssa_log_function function, void *cookie)

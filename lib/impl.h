@@ -19,6 +19,8 @@
 /* Sets the thread's error text and returns `code`, so that `return ssa_fail(...)` reads well. */
 int ssa_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void ssa_log(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Of a clock that is never set back. */
+double ssa_seconds(void);
 
 /* The two macros of the error path: both set `err` and jump to the one `done:`. */
 #define TRY(call) \
@@ -63,6 +65,21 @@ struct ssa_path {
 struct ssa_verdict;
 struct ssa_variant;
 
+/* A constant is what a kernel may be specialised for: OpenCL builds it with -Dname=value, the host picks the native
+ * build with the most constants that all match. A kernel must be right without them (it takes the same values as
+ * parameters too), except on OpenCL for those it cannot do without, such as the shape. */
+struct ssa_constant {
+    const char *name;
+    int value;
+};
+
+/* What ssa_trusted() has said yes to: operators ask at each call, and comparing pointers is cheaper than names. */
+enum { SSA_TRUSTED_CALLS = 16, SSA_TRUSTED_CONSTANTS = 3 };
+struct ssa_trusted_call {
+    const char *name, *identity;
+    struct ssa_constant constants[SSA_TRUSTED_CONSTANTS];
+};
+
 struct ssa_device {
     const struct ssa_backend *backend;
     struct ssa_device_info info;
@@ -76,6 +93,7 @@ struct ssa_device {
     char tuning_origin[1024];
     /* Self-test before use (verify.h). */
     struct ssa_verdict *verdicts;
+    struct ssa_trusted_call trusted[SSA_TRUSTED_CALLS];
     const struct ssa_variant *trial; /* set while a variant runs its test */
     bool trial_taken;                /* and the operator asked for it */
     struct ssa_path path, paths[SSA_OP_COUNT]; /* of the running operator, of each operator's last run */
@@ -145,14 +163,6 @@ struct ssa_arg {
 #define ARG_ULONG(x) {.kind = SSA_ARG_ULONG, .u = (x)}
 
 enum { SSA_MAX_ARGS = 40, SSA_MAX_CONSTANTS = 10 };
-
-/* A constant is what a kernel may be specialised for: OpenCL builds it with -Dname=value, the host picks the native
- * build with the most constants that all match. A kernel must be right without them (it takes the same values as
- * parameters too), except on OpenCL for those it cannot do without, such as the shape. */
-struct ssa_constant {
-    const char *name;
-    int value;
-};
 
 struct ssa_launch {
     const char *file;   /* cl/<file>.cl; NULL: the kernel's name */

@@ -10,13 +10,6 @@
 
 enum member_state { IDLE, BUSY, ENDED };
 
-double ssa_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void *work(void *argument)
 {
     struct ssa_member *m = argument;

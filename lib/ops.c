@@ -3,14 +3,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-static double now(void)
-{
-    struct timespec t;
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 #define PUBLIC(op) \
     int ssa_##op(struct ssa_device *device, const struct ssa_##op *a) \
@@ -22,12 +14,12 @@ static double now(void)
         device->path = (struct ssa_path){0}; \
         if (device->timing) { \
             device->backend->finish(device); \
-            start = now(); \
+            start = ssa_seconds(); \
         } \
         err = ssa_##op##_run(device, a); \
         if (device->timing) { \
             device->backend->finish(device); \
-            device->seconds[SSA_OP_##op] += now() - start; \
+            device->seconds[SSA_OP_##op] += ssa_seconds() - start; \
         } \
         device->paths[SSA_OP_##op] = device->path; \
         return err; \

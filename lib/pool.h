@@ -65,9 +65,6 @@ struct ssa_pool {
     struct ssa_pool *next;    /* of those */
 };
 
-/* Monotonic. */
-double ssa_seconds(void);
-
 /* ---- pool.c ---- */
 
 /* ssa_pool_open() without devices, and a device more, which the pool takes over also when it fails. */

@@ -225,12 +225,14 @@ int ssa_tuning_set(struct ssa_device *device, const struct ssa_setting *settings
     }
     TRY(check_combination(device, tuned));
     memcpy(device->tuned, tuned, sizeof tuned);
+    memset(device->trusted, 0, sizeof device->trusted); /* with other parameters */
 done:
     return err;
 }
 
 void ssa_tuning_reset(struct ssa_device *device, const char *kernel)
 {
+    memset(device->trusted, 0, sizeof device->trusted);
     for (int i = 0; i < PARAMETERS; i++)
         if (!kernel || !strcmp(table[i].kernel, kernel))
             device->tuned[i] = 0;

@@ -255,11 +255,33 @@ static bool on_trial(struct ssa_device *device, const struct ssa_variant *v)
     return same;
 }
 
-bool ssa_trusted(struct ssa_device *device, const struct ssa_variant *variant)
+/* Where the call would be remembered; NULL: it has too many constants. */
+static struct ssa_trusted_call *place_of(struct ssa_device *device, const struct ssa_variant *v)
+{
+    size_t at = (uintptr_t)v->name / 16;
+    for (int i = 0; i < SSA_TRUSTED_CONSTANTS; i++)
+        at = 31 * at + (size_t)v->constants[i].value;
+    return v->constants[SSA_TRUSTED_CONSTANTS].name ? NULL : &device->trusted[at % SSA_TRUSTED_CALLS];
+}
+
+static bool is_same_call(const struct ssa_trusted_call *c, const struct ssa_variant *v)
+{
+    bool same = c->name == v->name && c->identity == v->identity;
+    for (int i = 0; i < SSA_TRUSTED_CONSTANTS; i++)
+        same &= c->constants[i].name == v->constants[i].name && c->constants[i].value == v->constants[i].value;
+    return same;
+}
+
+static void remember(struct ssa_trusted_call *c, const struct ssa_variant *v)
+{
+    c->name = v->name;
+    c->identity = v->identity;
+    memcpy(c->constants, v->constants, sizeof c->constants);
+}
+
+static bool ask(struct ssa_device *device, const struct ssa_variant *variant)
 {
     struct ssa_variant full = *variant;
-    if (!device->backend->identity)
-        return true;
     const int tuned = add_tuned(device, &full);
     if (!full.identity && !full.constants[0].name)
         return true;
@@ -274,9 +296,22 @@ bool ssa_trusted(struct ssa_device *device, const struct ssa_variant *variant)
         device->path.quarantined = v->text;
     if (v && !v->good && tuned) {
         ssa_tuning_reset(device, variant->name);
-        return ssa_trusted(device, variant);
+        return ask(device, variant);
     }
     return v && v->good;
+}
+
+bool ssa_trusted(struct ssa_device *device, const struct ssa_variant *variant)
+{
+    if (!device->backend->identity)
+        return true;
+    struct ssa_trusted_call *c = device->trial ? NULL : place_of(device, variant);
+    if (c && is_same_call(c, variant))
+        return true;
+    bool yes = ask(device, variant);
+    if (c && yes)
+        remember(c, variant);
+    return yes;
 }
 
 void ssa_verdicts_free(struct ssa_device *device)

@@ -1,6 +1,8 @@
 /* A process of its own for whatever calls a driver. */
 #include "doctor.h"
 
+#include "progress.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -9,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { MAX_ANSWER = 1 << 20 };
@@ -40,20 +41,13 @@ static pid_t start(const char *mode, const char *argument, int *from)
     return pid;
 }
 
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* False where time ran out. */
 static bool read_answer(int from, double until, char *text)
 {
     size_t used = 0;
     for (;;) {
         struct pollfd p = {.fd = from, .events = POLLIN};
-        double left = until - seconds_now();
+        double left = until - now_seconds();
         int ready = left > 0 ? poll(&p, 1, (int)(1000 * left) + 1) : 0;
         if (ready < 0 && errno == EINTR)
             continue;
@@ -79,7 +73,7 @@ json_t *ask_child(const char *mode, const char *argument, int seconds, char *why
         free(text);
         return NULL;
     }
-    bool in_time = read_answer(from, seconds_now() + seconds, text);
+    bool in_time = read_answer(from, now_seconds() + seconds, text);
     close(from);
     if (!in_time)
         kill(pid, SIGKILL);

@@ -2,6 +2,8 @@
  * tests. SSA_OPS makes the table: an operator without a try_NAME() does not compile. */
 #include "doctor.h"
 
+#include "progress.h"
+
 #include "oracle/adamw.h"
 #include "oracle/attention.h"
 #include "oracle/cross_entropy.h"
@@ -20,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { MAX_OPERANDS = 16, GUARD = 5, WIDTH_OF_ROWS = 77, ROWS = 37, COUNT = ROWS * WIDTH_OF_ROWS };
 
@@ -555,18 +556,11 @@ static const struct {
 /* What float32 sums in any order stay a tenth below; a wrong answer is far beyond. */
 static const double allowed = 2e-4;
 
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static json_t *try_operator(struct ssa_device *device, size_t i, int width)
 {
     struct trial t = {.device = device, .width = width};
     char path[512] = "";
-    double start = seconds_now();
+    double start = now_seconds();
     state = 2463534242u;
     operators[i].run(&t);
     free_operands(&t);
@@ -574,7 +568,7 @@ static json_t *try_operator(struct ssa_device *device, size_t i, int width)
     bool right = !t.status && t.error <= allowed;
     json_t *answer = json_pack("{ss sb sf si ss ss ss sf}", "op", operators[i].name, "right", right, "allowed", allowed,
                                "cases", t.cases, "worst_case", t.worst, "path", path, "failure",
-                               t.status ? ssa_last_error() : "", "seconds", seconds_now() - start);
+                               t.status ? ssa_last_error() : "", "seconds", now_seconds() - start);
     json_object_set_new(answer, "error", isfinite(t.error) ? json_real(t.error) : json_null()); /* null: endless */
     return answer;
 }

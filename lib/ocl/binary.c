@@ -30,7 +30,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { WORTH_STARTS = 5 }; /* taking a binary out must be earned back within so many */
 enum { UNDECIDED, USED, UNUSED };
@@ -71,13 +70,6 @@ static char *make_key(const struct ocl_device *d, const char *options, const cha
 }
 
 /* ---- binaries ---- */
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* The program's binary, or NULL: some devices have none (size 0), and a program may be for several devices. */
 static unsigned char *take_out(cl_program program, size_t *size)
@@ -138,19 +130,17 @@ static void settle(struct ocl_device *d, double taking)
 static void decide(struct ocl_device *d, const char *options, const char *text, const unsigned char *binary,
                    size_t size, double taking)
 {
-    cl_int code;
-    double start = now();
-    cl_program again = clCreateProgramWithSource(d->context, 1, &text, NULL, &code);
-    if (code == CL_SUCCESS)
-        code = clBuildProgram(again, 1, &d->id, options, NULL, NULL);
-    double building = now() - start;
+    cl_program again;
+    double start = ssa_seconds();
+    cl_int code = ocl_build(d, options, text, &again);
+    double building = ssa_seconds() - start;
     if (again)
         clReleaseProgram(again);
     if (code != CL_SUCCESS)
         return; /* decided another time */
-    start = now();
+    start = ssa_seconds();
     cl_program loaded = binary ? from_binary(d, options, binary, size) : NULL;
-    d->binary_saves = loaded ? building - (now() - start) : 0;
+    d->binary_saves = loaded ? building - (ssa_seconds() - start) : 0;
     if (loaded)
         clReleaseProgram(loaded);
     settle(d, taking);
@@ -180,9 +170,9 @@ void ocl_binary_keep(struct ocl_device *d, const char *options, const char *text
     size_t size = 0;
     if (!*d->identity || d->binaries == UNUSED || !ssa_store_enabled())
         return;
-    double start = now();
+    double start = ssa_seconds();
     unsigned char *binary = take_out(program, &size);
-    double taking = now() - start;
+    double taking = ssa_seconds() - start;
     if (d->binaries == UNDECIDED)
         decide(d, options, text, binary, size, taking);
     else if (taking >= WORTH_STARTS * d->binary_saves)

@@ -51,7 +51,9 @@ int ocl_check(cl_int code, const char *what);
 /* After a command was enqueued: keeps the order on an out-of-order queue. */
 int ocl_ordered(struct ocl_device *device, cl_int code, const char *what);
 
-/* program.c: the kernel of `launch`, built on first use and kept. */
+/* program.c. Creates and builds; `program` is not NULL where there is something to release. */
+cl_int ocl_build(struct ocl_device *device, const char *options, const char *text, cl_program *program);
+/* The kernel of `launch`, built on first use and kept. */
 int ocl_kernel(struct ocl_device *device, const struct ssa_launch *launch, cl_kernel *kernel);
 void ocl_programs_release(struct ocl_device *device);
 int ocl_identity(struct ssa_device *device, const char *file, char **text);

@@ -87,14 +87,20 @@ static int build_error(struct ocl_device *d, cl_program program, const char *fil
     return err;
 }
 
+cl_int ocl_build(struct ocl_device *d, const char *options, const char *text, cl_program *program)
+{
+    cl_int code;
+    *program = clCreateProgramWithSource(d->context, 1, &text, NULL, &code);
+    return code == CL_SUCCESS ? clBuildProgram(*program, 1, &d->id, options, NULL, NULL) : code;
+}
+
 static int build_source(struct ocl_device *d, const char *file, const char *text, const char *options,
                         cl_program *program)
 {
-    cl_int code;
+    cl_int code = ocl_build(d, options, text, program);
     int err;
-    *program = clCreateProgramWithSource(d->context, 1, &text, NULL, &code);
-    TRY(ocl_check(code, "program: clCreateProgramWithSource"));
-    code = clBuildProgram(*program, 1, &d->id, options, NULL, NULL);
+    if (!*program)
+        TRY(ocl_check(code, "program: clCreateProgramWithSource"));
     if (code != CL_SUCCESS)
         TRY(build_error(d, *program, file, options, code));
     ssa_log(SSA_LOG_DEBUG, "built cl/%s.cl %s", file, options);

@@ -4,14 +4,6 @@
 #include "../impl.h"
 
 #include <math.h>
-#include <time.h>
-
-static double now(void)
-{
-    struct timespec t;
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 struct clock {
     double start, report, stage_start; /* seconds */
@@ -32,7 +24,7 @@ static int report(struct ssa_trainer *t, struct clock *c, const struct ssa_run *
                 t->step - count + i + 1, (double)ssa_learning_rate(&t->config, t->step - count + i));
         sum += (double)losses[i];
     }
-    double time = now(), tokens = (double)t->config.batch * t->length;
+    double time = ssa_seconds(), tokens = (double)t->config.batch * t->length;
     int steps = ssa_trainer_total_steps(t);
     double seconds_a_step = (time - c->stage_start) / (t->step - c->stage_step);
     if (run->progress)
@@ -50,7 +42,7 @@ done:
 int ssa_trainer_run(struct ssa_trainer *t, int until, const struct ssa_run *run)
 {
     int steps = ssa_trainer_total_steps(t), every = run->every > 0 ? run->every : 10, err;
-    double start = now();
+    double start = ssa_seconds();
     struct clock c = {start, start, start, t->step, t->step, ssa_trainer_stage(t, (uint64_t)t->step)};
     bool stop = false;
     t->stop = run->stop;
@@ -62,7 +54,7 @@ int ssa_trainer_run(struct ssa_trainer *t, int until, const struct ssa_run *run)
         int stage = ssa_trainer_stage(t, (uint64_t)t->step);
         if (stage != c.stage) { /* its speed is another */
             c.stage = stage;
-            c.stage_start = now();
+            c.stage_start = ssa_seconds();
             c.stage_step = t->step;
         }
         TRY(ssa_trainer_step(t));
