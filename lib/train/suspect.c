@@ -189,6 +189,19 @@ done:
     return err;
 }
 
+/* Both compute rightly, so it is their parameters that differ, which should be the same bits: somebody's updates went
+ * wrong. The first member's are taken for right, as they are wherever parameters are given to others. */
+static void lose_other(struct ssa_crew *c, int a, int b)
+{
+    int first = a < b ? a : b, other = a < b ? b : a;
+    const struct ssa_seat *x = ssa_crew_seat(c, first), *y = ssa_crew_seat(c, other);
+    char why[192];
+    if (!x || !y || !memcmp(x->values, y->values, ssa_gradients_size(x->trainer) * sizeof *x->values))
+        return;
+    snprintf(why, sizeof why, "spot check: its parameters are not those of %s", c->pool->members[first]->info.id);
+    ssa_crew_lose(c, other, why);
+}
+
 /* Two seats differ: the host backend computes it a third time. */
 static int settle_difference(struct ssa_trainer *front, int a, int b, int micro, const char *where)
 {
@@ -202,6 +215,7 @@ static int settle_difference(struct ssa_trainer *front, int a, int b, int micro,
     TRY(open_judge(front, &j));
     TRY(judge_one(front, &j, a, micro));
     TRY(judge_one(front, &j, b, micro));
+    lose_other(front->crew, a, b);
 done:
     close_judge(&j);
     return err;
