@@ -54,12 +54,14 @@ static enum pools_fault meet(struct spy *s, enum pools_call call, int *err)
 {
     const struct pools_plan *p = &s->plan;
     int n = ++s->counts[call];
-    bool lasts = p->fault == POOLS_FAIL || p->fault == POOLS_WRONG;
+    bool lasts = p->fault == POOLS_FAIL || p->fault == POOLS_WRONG || p->fault == POOLS_SLOW;
     *err = SSA_OK;
     if (p->fault == POOLS_NONE || p->call != call || (lasts ? n < p->at : n != p->at))
         return POOLS_NONE;
     if (p->fault == POOLS_HANG)
         usleep(POOLS_HANG_MS * 1000);
+    if (p->fault == POOLS_SLOW)
+        usleep(200);
     if (p->fault == POOLS_FAIL)
         *err = ssa_fail(SSA_EDEVICE, "%s %d fails", pools_calls[call], n);
     if (p->fault == POOLS_MEMORY)

@@ -98,6 +98,26 @@ START_TEST(silence)
 }
 END_TEST
 
+/* The first step of so many micro-batches takes far longer than ten times the deadline, and nobody is lost. */
+START_TEST(slow_is_not_silent)
+{
+    struct ssa_pool_config config = {.deadline = 0.08};
+    for (int count = 1; count <= 2; count++) {
+        struct ssa_pool *pool = others(count, &config);
+        struct run r;
+        float loss;
+        OK(ssa_pool_model_create(&r.model, pool, &run_config, &run_limits));
+        run_trainer(&r, 64 * count);
+        for (int i = 0; i < count; i++)
+            pools_plan(pool->members[i]->device, (struct pools_plan){POOLS_LAUNCH, POOLS_SLOW, 1});
+        OK(ssa_trainer_step(r.trainer));
+        OK(ssa_trainer_losses(r.trainer, 1, &loss, NULL));
+        ck_assert_msg(ssa_pool_live(pool) == count, "%s", pools_events);
+        close_all(pool, r);
+    }
+}
+END_TEST
+
 /* ---- wrong results ---- */
 
 START_TEST(not_a_number)
@@ -152,6 +172,24 @@ START_TEST(spot_checks)
         run_same_bits(&bare, &got);
         close_all(pool, r);
     }
+}
+END_TEST
+
+/* Both devices fail in the spot check before a step. */
+START_TEST(none_is_left_of_a_spot_check)
+{
+    struct ssa_pool_config config = {.check_every = 2};
+    struct ssa_pool *pool = others(2, &config);
+    struct run r = run_start(pool);
+    run_bare("cpu", &bare);
+    OK(ssa_trainer_run(r.trainer, 4, &(struct ssa_run){0}));
+    for (int i = 0; i < 2; i++)
+        pools_plan(pool->members[i]->device, (struct pools_plan){POOLS_LAUNCH, POOLS_FAIL, 1});
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    run_read(r, &got);
+    ck_assert_ptr_nonnull(strstr(pools_events, "rollback 2@0"));
+    run_same_bits(&bare, &got);
+    close_all(pool, r);
 }
 END_TEST
 
@@ -273,8 +311,8 @@ END_TEST
 
 int main(void)
 {
-    return test_run_alone("lost", (const TTest *const[]){every_call_fails, out_of_memory, silence, not_a_number,
-        divergence_is_nobodys_fault, spot_checks, the_host_takes_over, nothing_to_go_back_to,
+    return test_run_alone("lost", (const TTest *const[]){every_call_fails, out_of_memory, silence, slow_is_not_silent,
+        not_a_number, divergence_is_nobodys_fault, spot_checks, none_is_left_of_a_spot_check, the_host_takes_over, nothing_to_go_back_to,
         or_the_run_stops, nothing_fits,
         more_devices_than_micro_batches, NULL});
 }

@@ -111,6 +111,7 @@ int ssa_pool_model_create(struct ssa_model **model, struct ssa_pool *pool, const
     if (!ssa_pool_live(pool))
         TRY(fits_none(front->group));
     pool->model = front;
+    ssa_model_serving(front); /* it stands for all if every device is lost before anybody asks */
     *model = front;
     front = NULL;
 done:

@@ -51,7 +51,7 @@ static int start_seat(struct ssa_trainer *front, int i)
     int err;
     if (!s)
         return ssa_fail(SSA_ENOMEM, "train: out of host memory");
-    s->stage = -1;
+    s->stage = s->measured = -1;
     TRY(ssa_trainer_prepare(&s->trainer, front->model->group->replicas[i], &front->config, &front->data));
     s->trainer->member = m;
     ssa_member_start(m, allocate, s, ssa_pool_first_patience(c->pool));
@@ -156,15 +156,13 @@ static int alone(struct ssa_trainer *front, int i)
     struct ssa_crew *c = front->crew;
     struct ssa_seat *s = c->seats[i];
     struct ssa_member *m = c->pool->members[i];
-    double expected = ssa_shares_expect(s, 2 * front->micros); /* it may wait for the step before */
-    int stage = ssa_trainer_stage(front, (uint64_t)front->step), status;
-    bool known = expected > 0 && s->stage == stage;
+    int status;
     if (c->drained == front->step)
         c->drained_at = ssa_seconds();
-    s->stage = stage;
+    s->stage = ssa_trainer_stage(front, (uint64_t)front->step);
     s->trainer->step = front->step;
-    status = ssa_member_do(m, ssa_seat_step, s,
-                           known ? ssa_pool_patience(c->pool, expected) : ssa_pool_first_patience(c->pool));
+    status = ssa_member_do(m, ssa_seat_step, s, /* it may wait for the step before */
+                           ssa_shares_patience(c, s, 2 * front->micros));
     if (status) {
         if (status == SSA_EINVAL)
             return status;
@@ -187,9 +185,8 @@ static int drain(struct ssa_trainer *front, int i)
     struct ssa_crew *c = front->crew;
     struct ssa_seat *s = c->seats[i];
     int steps = front->step - c->drained;
-    double expected = ssa_shares_expect(s, (steps + 1) * front->micros);
     int status = ssa_member_do(c->pool->members[i], ssa_seat_read_scalars, s,
-                               expected > 0 ? ssa_pool_patience(c->pool, expected) : ssa_pool_first_patience(c->pool));
+                               ssa_shares_patience(c, s, (steps + 1) * front->micros));
     if (status) {
         ssa_crew_lose(c, i, ssa_last_error());
         return SSA_OK;

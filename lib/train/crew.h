@@ -59,8 +59,8 @@ void ssa_shares(const struct ssa_crew *c, int count, int *shares);
 void ssa_shares_plan(struct ssa_trainer *front);
 /* What the job at its end says of the seat's speed. */
 void ssa_shares_observe(struct ssa_trainer *front, int i);
-/* Seconds that the seat should take for so many; 0: not known. */
-double ssa_shares_expect(const struct ssa_seat *s, int count);
+/* Seconds to give the seat for so many in the stage that it is at. */
+double ssa_shares_patience(const struct ssa_crew *c, const struct ssa_seat *s, int count);
 
 /* ---- mirror.c ---- */
 /* Copies the run of the first seat to the host. A seat that fails is lost; check ssa_pool_live(). */

@@ -35,7 +35,7 @@ struct ssa_seat {
     double start, compute, transfer, update; /* seconds */
     /* What follows from steps: see shares.c. */
     double seconds, fixed; /* a micro-batch, a step; 0: not known */
-    int stage;             /* of the last step it took part in */
+    int stage, measured;   /* of the last step it took part in; and of the last that these are from */
 };
 
 size_t ssa_gradients_size(const struct ssa_trainer *t); /* floats of all parts */

@@ -19,19 +19,32 @@ void ssa_shares_observe(struct ssa_trainer *front, int i)
         return;
     s->seconds = mean(s->seconds, s->compute / s->timed);
     s->fixed = mean(s->fixed, s->transfer);
-    front->crew->pool->members[i]->rate = front->micro_batch * front->length / s->seconds;
+    s->measured = s->stage;
+    front->crew->pool->members[i]->rate = (double)front->micro_batch * front->length / s->seconds;
 }
 
-double ssa_shares_expect(const struct ssa_seat *s, int count)
+static double expect(const struct ssa_seat *s, int count)
 {
-    return s->seconds > 0 ? s->seconds * count + s->fixed : 0;
+    return s->seconds * count + s->fixed;
+}
+
+/* In a new stage kernels may have to be built, and dense attention takes several times as long as sampled. Where nothing
+ * is known at all, no micro-batch is slower than the deadline. */
+double ssa_shares_patience(const struct ssa_crew *c, const struct ssa_seat *s, int count)
+{
+    double first = ssa_pool_first_patience(c->pool);
+    if (s->seconds > 0 && s->measured == s->stage)
+        return ssa_pool_patience(c->pool, expect(s, count));
+    if (first <= 0)
+        return 0; /* for ever */
+    return first + (s->seconds > 0 ? 16 * expect(s, count) : count * c->pool->config.deadline);
 }
 
 /* What a seat takes for `count`; one that was not measured yet is as fast as the mean of the others. */
 static double time_of(const struct ssa_crew *c, int i, int count, double usual)
 {
     const struct ssa_seat *s = c->seats[i];
-    return s->seconds > 0 ? ssa_shares_expect(s, count) : usual * count;
+    return s->seconds > 0 ? expect(s, count) : usual * count;
 }
 
 static double usual_seconds(const struct ssa_crew *c)

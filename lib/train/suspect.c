@@ -24,7 +24,8 @@ static int recompute(struct ssa_trainer *front, int i, int first, int end, bool 
     s->first = first;
     s->end = end;
     s->fresh = false;
-    status = ssa_member_do(c->pool->members[i], ssa_seat_compute, s, ssa_pool_first_patience(c->pool));
+    s->stage = ssa_trainer_stage(front, (uint64_t)front->step);
+    status = ssa_member_do(c->pool->members[i], ssa_seat_compute, s, ssa_shares_patience(c, s, end - first));
     if (status == SSA_EINVAL)
         return status;
     *finite = !status;

@@ -47,16 +47,13 @@ static void start_run(struct ssa_trainer *front, int i, int first, int end)
     struct ssa_crew *c = front->crew;
     struct ssa_seat *s = c->seats[i];
     int stage = ssa_trainer_stage(front, (uint64_t)front->step);
-    double expected = ssa_shares_expect(s, end - first);
     s->fresh = s->stage != stage;
     s->stage = stage;
     s->first = first;
     s->end = end;
     for (int micro = first; micro < end; micro++)
         c->owner[micro] = i;
-    ssa_member_start(c->pool->members[i], ssa_seat_compute, s,
-                     s->fresh || expected <= 0 ? ssa_pool_first_patience(c->pool)
-                                               : ssa_pool_patience(c->pool, expected));
+    ssa_member_start(c->pool->members[i], ssa_seat_compute, s, ssa_shares_patience(c, s, end - first));
 }
 
 /* A run cut into one for each seat that has a share of it. */
@@ -202,15 +199,12 @@ static int compute_alone(struct ssa_trainer *front, int i)
     struct ssa_seat *s = c->seats[i];
     struct ssa_member *m = c->pool->members[i];
     int stage = ssa_trainer_stage(front, (uint64_t)front->step), status;
-    double expected = ssa_shares_expect(s, c->end - c->first);
     s->fresh = s->stage != stage;
     s->stage = stage;
     s->first = c->first;
     s->end = c->end;
     s->over_ranks = front->over_ranks;
-    status = ssa_member_do(m, ssa_seat_compute_alone, s,
-                           s->fresh || expected <= 0 ? ssa_pool_first_patience(c->pool)
-                                                     : ssa_pool_patience(c->pool, expected));
+    status = ssa_member_do(m, ssa_seat_compute_alone, s, ssa_shares_patience(c, s, c->end - c->first));
     if (m->abandoned)
         ssa_over_ranks_desert(front->over_ranks);
     else if (!status)
@@ -297,6 +291,8 @@ int ssa_crew_together(struct ssa_trainer *front)
     for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i))
         c->seats[i]->trainer->step = front->step; /* of those without a share too: they update */
     TRY(ssa_suspect_check(front));
+    if (ssa_crew_next(c, -1) < 0) /* all were lost over it */
+        return SSA_OK;
     ssa_shares_plan(front);
     if (front->over_ranks) {
         TRY(sum_over_ranks(front, &sum, &owner));
