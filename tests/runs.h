@@ -5,7 +5,7 @@
 #include "pools.h"
 #include "ssacl/train.h"
 
-enum { RUN_STEPS = 12, RUN_MICROS = 8 };
+enum { RUN_STEPS = 12, RUN_MICROS = 7 };
 
 extern const struct ssa_model_config run_config;
 extern const struct ssa_model_limits run_limits; /* micro-batches of 1 */

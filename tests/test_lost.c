@@ -199,7 +199,7 @@ START_TEST(the_host_takes_over)
 {
     struct ssa_pool_config config = {.copy_every = 3};
     run_bare("cpu", &bare);
-    meets(others(1, &config), 0, 5, (struct pools_plan){POOLS_LAUNCH, POOLS_FAIL, 100}, "rollback 1@3 0>8 (2 steps are done again");
+    meets(others(1, &config), 0, 5, (struct pools_plan){POOLS_LAUNCH, POOLS_FAIL, 100}, "rollback 1@3 0>7 (2 steps are done again");
     ck_assert_ptr_nonnull(strstr(pools_events, "joined 1@3"));
     meets(others(1, &config), 0, 0, (struct pools_plan){POOLS_LAUNCH, POOLS_FAIL, 1}, "rollback 1@0");
 }
