@@ -53,8 +53,8 @@
 #ifndef DEPTH /* columns staged at a time for scores(): 8, 16 or 32, divides D */
 #define DEPTH (D % 16 || (!EARLY && COLS * 4 > ITEMS) ? 8 : 16)
 #endif
-#ifndef CHUNK /* rows staged at a time for gather(): 8, 16 or 32 */
-#define CHUNK (!EARLY && D * 4 > ITEMS ? 8 : 16)
+#ifndef CHUNK /* rows staged at a time for gather(): 4, 8, 16 or 32; up to 16 as long as no work-item moves two pieces */
+#define CHUNK (16 * D / 4 <= ITEMS ? 16 : 8 * D / 4 <= ITEMS ? 8 : 4)
 #endif
 #define ITEMS (SIDE * TALL)
 #define ROWS (TALL * EACH)

@@ -127,7 +127,7 @@ inline float group_reduce(int sum, float x, __local float *s)
 }
 #define group_sum(x) group_reduce(1, x, group_scratch)
 #define group_max(x) group_reduce(0, x, group_scratch)
-#define CHUNK VW /* elements a work-item owns in an element-wise kernel */
+#define ELEMENTS VW /* that a work-item owns in an element-wise kernel */
 #else
 #define LANES 1
 #define LANE 0
@@ -136,7 +136,7 @@ inline float group_reduce(int sum, float x, __local float *s)
 #define ROW_GROUP
 #define group_sum(x) (x)
 #define group_max(x) (x)
-#define CHUNK 1024
+#define ELEMENTS 1024
 #endif
 
 /* Walks this work-item's share of a row of width n: c = first column, part = how many of VW are inside the row. */
@@ -144,7 +144,7 @@ inline float group_reduce(int sum, float x, __local float *s)
     for (int c = LANE * VW, part; c < (n) && (part = min(VW, (n)-c), 1); c += LANES * VW)
 /* Walks this work-item's chunk of n elements: i = first element, part = how many of VW are inside. */
 #define FOR_CHUNK(i, part, n) \
-    for (ulong i = get_global_id(0) * (ulong)CHUNK, end_ = min(i + CHUNK, (ulong)(n)), part; \
+    for (ulong i = get_global_id(0) * (ulong)ELEMENTS, end_ = min(i + ELEMENTS, (ulong)(n)), part; \
          i < end_ && (part = min((ulong)VW, end_ - i), 1); i += VW)
 #define LOAD(p, part) ((part) == VW ? vec_load(p) : vec_load_part(p, (int)(part)))
 #define FIRST(v, part) ((part) == VW ? (vec)(v) : vec_first(v, (int)(part)))

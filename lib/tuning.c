@@ -59,11 +59,11 @@ static const struct parameter table[] = {
      * REGISTERS: what a work-item may count on. */
     {"attention_fwd_gpu", "SIDE", GPU_SHAPE, false, 16, side, {8, 16}},
     {"attention_fwd_gpu", "EACH", GPU_SHAPE, false, 0, NULL, {0, 4, 8}},
-    {"attention_fwd_gpu", "CHUNK", GPU_SHAPE, true, 0, NULL, {0, 8, 16, 32}},
+    {"attention_fwd_gpu", "CHUNK", GPU_SHAPE, true, 0, NULL, {0, 4, 8, 16, 32}},
     {"attention_fwd_gpu", "REGISTERS", GPU_SHAPE, true, 256, registers, {128, 256}},
     {"attention_bwd_gpu", "SIDE", GPU_SHAPE, false, 16, side, {8, 16}},
     {"attention_bwd_gpu", "EACH", GPU_SHAPE, false, 0, NULL, {0, 4, 8}},
-    {"attention_bwd_gpu", "CHUNK", GPU_SHAPE, true, 0, NULL, {0, 8, 16, 32}},
+    {"attention_bwd_gpu", "CHUNK", GPU_SHAPE, true, 0, NULL, {0, 4, 8, 16, 32}},
     {"attention_bwd_gpu", "REGISTERS", GPU_SHAPE, true, 256, registers, {128, 256}},
     /* A work-group of SIDE x SIDE owns TILE x TILE of c and stages DEPTH of k. */
     {"gemm_gpu", "TILE", GPU_SHAPE, true, 64, gemm_tile, {32, 64, 128}},

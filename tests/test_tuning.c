@@ -1,6 +1,7 @@
 /* Tuned parameters: their files, whatever they hold; that they reach the launch; and that every legal value computes
  * the same. */
 #include "harness.h"
+#include "op/attention.h"
 #include "ssacl/tuning.h"
 
 #include <jansson.h>
@@ -506,6 +507,40 @@ START_TEST(all_or_none)
 }
 END_TEST
 
+/* Bytes of local memory of attention's kernels: what cl/attention_gpu.h says, counted here from the tile. */
+static size_t local_bytes(struct attention_tile t, int width)
+{
+    const int items = t.side * t.tall, columns = 4 * t.side, most = t.rows > columns ? t.rows : columns;
+    const int widest = (width + t.side - 1) / t.side * t.side;
+    int pool = 16 * (t.rows + columns);
+    if (16 * (t.rows + widest) > pool)
+        pool = 16 * (t.rows + widest);
+    if (items * t.each + t.rows * t.side / t.each > pool)
+        pool = items * t.each + t.rows * t.side / t.each;
+    return sizeof(float) * (size_t)(pool + 4 * most);
+}
+
+START_TEST(tiles)
+{
+    for (int few = 0; few < 2; few++)
+        for (size_t group = 64; group <= 256; group *= 4) {
+            struct ssa_device d = {.few_registers = few, .info = {.kind = SSA_DEVICE_GPU, .gpu_shape = 1, .name = "small",
+                                   .max_group = group, .local_memory = 32768}};
+            OK(ssa_tuning_set(&d, NULL, 0));
+            for (int width = 8; width <= 256; width += 8)
+                for (int rows = 1; rows <= 256; rows *= 4) {
+                    struct attention_tile t = ssa_attention_tile(&d, "attention_bwd_gpu", rows, width);
+                    ck_assert_msg((size_t)(t.side * t.tall) <= group && t.tall >= 4 && t.rows == t.tall * t.each &&
+                                      t.rows <= t.side * t.tall && 4 * t.side <= t.side * t.tall,
+                                  "few %d, group %zu, width %d: %d x %d of %d", few, group, width, t.side, t.tall,
+                                  t.each);
+                    ck_assert_msg(local_bytes(t, width) <= 32768, "few %d, group %zu, width %d: %zu bytes", few, group,
+                                  width, local_bytes(t, width));
+                }
+        }
+}
+END_TEST
+
 /* ---- every legal value computes the same ---- */
 
 /* Turn `turn` gives every parameter of the kernel its value of that number, the last ones over again: each value has its
@@ -590,5 +625,5 @@ int main(void)
 {
     return test_run("tuning", (const TTest *const[]){saved_and_loaded, found_where_it_lies, foreign_and_stale,
                                                      hostile_values, hostile_structure, hostile_files, damaged_files,
-                                                     all_or_none, values_reach_the_launch, every_value_is_right, NULL});
+                                                     all_or_none, tiles, values_reach_the_launch, every_value_is_right, NULL});
 }
