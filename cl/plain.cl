@@ -28,7 +28,7 @@
     BIND(const float, lse); \
     BIND(const float, dout)
 /* From the tensor's start to the row of a position and head. */
-#define ROW(t, position, head) t += (b * length + (position)) * t##_stride + (head) * width
+#define TO_ROW(t, position, head) t += (b * length + (position)) * t##_stride + (head) * width
 
 /* The keys of one query: source[from .. from + count), source[common_from .. + common), and itself if `own`. */
 struct seen {
@@ -83,10 +83,10 @@ __kernel void attention_fwd_plain(
     const size_t b = get_global_id(2);
     const struct seen s = see(plan + b * plan_stride, i);
     const int keys = s.common + s.count + s.own;
-    ROW(q, i, h);
-    ROW(k, 0, g);
-    ROW(v, 0, g);
-    ROW(out, i, h);
+    TO_ROW(q, i, h);
+    TO_ROW(k, 0, g);
+    TO_ROW(v, 0, g);
+    TO_ROW(out, i, h);
 
     float top = -INFINITY, sum = 0.0f;
     for (int d = 0; d < width; d++)
@@ -123,12 +123,12 @@ __kernel void attention_dq_plain(
     const struct seen s = see(plan + b * plan_stride, i);
     const int keys = s.common + s.count + s.own;
     const float log_sum = lse[(b * heads + h) * length + i];
-    ROW(q, i, h);
-    ROW(k, 0, g);
-    ROW(v, 0, g);
-    ROW(out, i, h);
+    TO_ROW(q, i, h);
+    TO_ROW(k, 0, g);
+    TO_ROW(v, 0, g);
+    TO_ROW(out, i, h);
     dout += (b * length + i) * out_stride + h * width;
-    ROW(dq, i, h);
+    TO_ROW(dq, i, h);
 
     const float mean = dot_plain(dout, out, width);
     for (int d = 0; d < width; d++)
@@ -168,10 +168,10 @@ __kernel void attention_dkv_plain(
     BIND(float, dv);
     const int j = (int)get_global_id(0), g = (int)get_global_id(1), group = heads / kv_heads;
     const size_t b = get_global_id(2);
-    ROW(k, j, g);
-    ROW(v, j, g);
-    ROW(dk, j, g);
-    ROW(dv, j, g);
+    TO_ROW(k, j, g);
+    TO_ROW(v, j, g);
+    TO_ROW(dk, j, g);
+    TO_ROW(dv, j, g);
     plan += b * plan_stride;
 
     for (int d = 0; d < width; d++)
