@@ -14,7 +14,7 @@ struct ssa_pool *pools_hosts(int count, const struct ssa_pool_config *config);
 /* Calls of a device's backend, one by one. */
 enum pools_call { POOLS_LAUNCH, POOLS_WRITE, POOLS_READ, POOLS_FILL, POOLS_COPY, POOLS_FINISH, POOLS_ALLOCATE, POOLS_CALLS };
 extern const char *const pools_calls[POOLS_CALLS];
-enum { POOLS_HANG_MS = 2000 };
+enum { POOLS_HANG_MS = 4000 };
 enum pools_fault {
     POOLS_NONE,
     POOLS_FAIL,   /* SSA_EDEVICE, from then on */
