@@ -46,7 +46,7 @@ static const struct parameter table[] = {
     {"attention_bwd", "VW", CPU_SHAPE, true, 16, NULL, {8, 16}},
     {"attention_bwd", "PARTS", HOST_TOO, false, 4, NULL, {1, 2, 4, 8}},
     /* MR x NV: the register tile; KC, MB, NB: the block that gemm_ta packs; ITEMS: work-items a unit, at least; ROWS of
-     * a work-item, at most. */
+     * a work-item, at most; PANELS: KiB of b's packed panels that a work-item goes through, about. */
     {"gemm", "MR", CPU_SHAPE, true, 0, NULL, {0, 4, 6, 8}},
     {"gemm", "NV", CPU_SHAPE, true, 2, NULL, {1, 2, 4}},
     {"gemm", "VW", CPU_SHAPE, true, 16, NULL, {8, 16}},
@@ -55,6 +55,7 @@ static const struct parameter table[] = {
     {"gemm", "NB", CPU_SHAPE, true, 512, NULL, {256, 512, 1024}},
     {"gemm", "ITEMS", HOST_TOO, false, 4, NULL, {2, 4, 8}},
     {"gemm", "ROWS", HOST_TOO, false, 144, NULL, {48, 96, 144, 192, 288}},
+    {"gemm", "PANELS", HOST_TOO, false, 1024, NULL, {256, 512, 1024, 8192}},
     /* SIDE x SIDE work-items of EACH rows and four columns; CHUNK rows are staged at a time. Short blocks take less.
      * REGISTERS: what a work-item may count on. */
     {"attention_fwd_gpu", "SIDE", GPU_SHAPE, false, 16, side, {8, 16}},

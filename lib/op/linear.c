@@ -36,14 +36,23 @@ static size_t block_rows(const struct ssa_device *device, int m)
     return rows > most ? most : rows;
 }
 
+/* Blocks of columns, alike: as many as work-items need, and so many that one's panels of b stay in a core's second
+ * cache while all rows pass by (launches go down the rows first). */
+static size_t column_blocks(const struct ssa_device *device, size_t panels, size_t row_blocks, int k)
+{
+    size_t panel_bytes = COLUMNS * (size_t)k * sizeof(float);
+    size_t cached = ((size_t)ssa_tuned(device, "gemm", "PANELS") << 10) / panel_bytes;
+    size_t for_cache = ceil_div(panels, cached ? cached : 1), for_items = ceil_div(enough_items(device), row_blocks);
+    return for_cache > for_items ? for_cache : for_items;
+}
+
 static int multiply_rows(struct ssa_device *device, const struct ssa_gemm *g, const struct epilogue *e)
 {
     int err;
     ssa_gemm_settle(device);
     size_t mb = block_rows(device, g->m);
     size_t panels = ceil_div((size_t)g->n, COLUMNS), row_blocks = ceil_div((size_t)g->m, mb);
-    size_t column_blocks = ceil_div(enough_items(device), row_blocks);
-    size_t nb = ceil_div(panels, column_blocks) * COLUMNS;
+    size_t nb = ceil_div(panels, column_blocks(device, panels, row_blocks, g->k)) * COLUMNS;
     struct ssa_tensor packed;
     TRY(ssa_scratch(device, 0, panels * COLUMNS * (size_t)g->k, &packed));
     TRY(ssa_launch(device, &(struct ssa_launch){
