@@ -166,6 +166,7 @@ static int open_named(struct ssa_pool *pool, struct listing *l, const char *name
     const char *id;
     int err;
     REQUIRE(*name, "pool: an empty name in the list of devices");
+    REQUIRE(strcmp(name, "all") != 0, "pool: \"all\" is every device: name no other beside it");
     TRY(resolve(l, name, &id));
     REQUIRE(!has(pool, id), "pool: device %s is listed twice (\"%s\")", id, name);
     TRY(ssa_device_open(&device, id));

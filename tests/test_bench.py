@@ -19,7 +19,7 @@ SUITES = ("peak", "gemm", "attention", "operators", "step")
 TEXTS = ("library", "suite", "case", "direction", "status", "time", "device", "device_id", "device_kind", "backend",
          "path", "tuning", "platform", "platform_version", "device_version", "driver", "bound", "note", "build_cache")
 NUMBERS = ("tolerance", "seconds", "seconds_min", "seconds_q1", "seconds_q3", "seconds_max", "processor_seconds",
-           "busy", "flops", "flops_dense", "gflops", "gflops_dense", "roof_gflops", "roof_gbs", "roof_gbs_set_bytes",
+           "busy", "flops", "flops_dense", "gflops", "gflops_dense", "peak_gflops", "peak_gbs", "peak_gbs_set_bytes",
            "share_arithmetic", "share", "bytes_held", "first_call_seconds", "build_seconds", "error")
 SHAPES = {"attention": ("batch", "heads", "width", "length"), "gemm": ("rows", "in", "out"), "peak": (),
           "operators": ("batch", "length", "width"), "step": ("layers", "width", "heads", "length", "batch")}
@@ -46,7 +46,7 @@ def has_opencl():
 
 def check_row(row, suite, backend):
     where = "%s %s" % (row["case"], row["direction"])
-    assert row["schema"] == 1 and row["status"] == "ok" and row["reason"] is None and row["closed"] is None, row
+    assert row["schema"] == 2 and row["status"] == "ok" and row["reason"] is None and row["closed"] is None, row
     assert row["suite"] == suite and row["backend"] == backend, row
     for name in TEXTS:
         assert isinstance(row.get(name), str), "%s: %s is %r" % (where, name, row.get(name))
@@ -65,7 +65,7 @@ def check_row(row, suite, backend):
     if len(samples) % 2:
         assert math.isclose(row["seconds"], samples[len(samples) // 2], rel_tol=1e-6), where
     assert math.isclose(row["gflops"], row["flops"] / row["seconds"] * 1e-9, rel_tol=1e-5), where
-    assert math.isclose(row["share_arithmetic"], row["gflops"] / row["roof_gflops"], rel_tol=1e-5), where
+    assert math.isclose(row["share_arithmetic"], row["gflops"] / row["peak_gflops"], rel_tol=1e-5), where
     assert row["flops_dense"] >= row["flops"] * 0.99, where
     if row["bytes_moved"]:
         assert math.isclose(row["gbs"], row["bytes_moved"] / row["seconds"] * 1e-9, rel_tol=1e-5), where
@@ -112,6 +112,8 @@ def lists():
     rows = rows_of(run("gemm", "--quick", "--json", "--reps", "4", "--device", "cpu", "--device", "cpu", "--filter",
                        "out 192")[0])
     assert len(rows) == 3 and all(len(r["samples"]) == 4 for r in rows), "a device named twice is one"
+    err = run("gemm", "--list", "--device", "teapot,cpu", "--device", "kettle", code=1)[1]
+    assert '"teapot"' in err and '"kettle"' in err and "cpu:" not in err, err
     assert all(r["build_cold_seconds"] is None for r in rows)
     row = rows_of(run("operators", "--quick", "--json", "--build-times", "--device", "cpu", "--only",
                       "add B2 N48 C32")[0])
@@ -181,7 +183,7 @@ def made_up(path, times, seed, **other):
     noise = random.Random(seed)
     with open(path, "w", encoding="utf-8") as file:
         for (name, case), seconds in times.items():
-            row = dict(schema=1, suite=name, case=case, direction="fwd", status="ok", device="made up", device_id="cpu",
+            row = dict(schema=2, suite=name, case=case, direction="fwd", status="ok", device="made up", device_id="cpu",
                        library="0.0.1", platform="none", units=1, seconds=seconds,
                        samples=[seconds * noise.uniform(0.98, 1.02) for _ in range(11)])
             row.update(other)
@@ -220,6 +222,10 @@ def compare():
         assert abs(p["ratio"] - 4) < 0.2, p
         ratios = [p["ratio"] for p in rows_of(run("compare", at("two"), at("two"), "--json")[0])]
         assert ratios == [1, 1], "devices mixed"
+        made_up(at("first"), {("gemm", "x"): 0.1}, 1, schema=1, roof_gflops=7.5, roof_gbs=3.5, roof_gbs_set_bytes=1)
+        row = rows_of(run("show", at("first"), "--json")[0])[0]
+        assert (row["schema"], row["peak_gflops"], row["peak_gbs"], row["peak_gbs_set_bytes"]) == (2, 7.5, 3.5, 1), row
+        assert "roof_gflops" not in row and rows_of(run("compare", at("first"), at("b"), "--json")[0])[0]["ratio"] > 0
         made_up(at("old"), {("gemm", "x"): 0.1}, 1, schema=999)
         open(at("text"), "w", encoding="utf-8").write("hello\n")
         open(at("other"), "w", encoding="utf-8").write("{}\n")
@@ -295,7 +301,7 @@ def check_pool(rows, ids):
     assert [r["direction"] for r in rows] == ["single", "pool of one"] + ["single"] * (len(ids) - 1) + ["pool"], rows
     assert [r["device_id"] for r in rows] == [ids[0], *ids, "pool"], rows
     for row in rows:
-        assert row["schema"] == 1 and row["suite"] == "pool" and row["status"] == "ok", row
+        assert row["schema"] == 2 and row["suite"] == "pool" and row["status"] == "ok", row
         assert 0 <= row["error"] <= row["tolerance"] and row["busy"] > 0 and len(row["samples"]) == 3, row
         assert math.isclose(row["tokens_per_second"] * row["seconds"], tokens_of(row), rel_tol=1e-5), row
         assert row["direction"] == "single" or row["backend"] == "pool", row
@@ -336,6 +342,8 @@ def pool():
         check_pool(rows[half:], ids)
         print("pool of %s: %d rows" % (names, len(rows)))
     assert len(rows_of(run(*words, "cpu", "--filter", "train")[0])) == 3
+    for again in (1, 2): # named apart is named together
+        assert "listed twice" in run(*words, "cpu", *("--device", "cpu") * again, code=1)[1]
     assert run("pool", "--list", "--filter", "ensemble")[0].startswith("pool\tensemble of 20 unbiased k=128 L6 C256")
     table = run("pool", "--quick", "--reps", "3", "--device", "cpu", "--filter", "train")[0]
     assert "pool of 1 (ssacl), pool" in table and "efficiency" in table, table

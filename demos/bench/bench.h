@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <stdbool.h>
 
-enum { BENCH_SCHEMA = 1 }; /* of the JSON rows: raised when a field changes its meaning */
+enum { BENCH_SCHEMA = 2 }; /* of the JSON rows: raised when a field changes its name or meaning; see rows_load() */
 
 struct peak;
 struct output;

@@ -44,10 +44,10 @@ static struct roofs find_roofs(const json_t *rows, const json_t *device)
     struct roofs r = {0, 0, 0, 0};
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i);
-        double gbs = row_number(row, "roof_gbs"), set = row_number(row, "roof_gbs_set_bytes");
+        double gbs = row_number(row, "peak_gbs"), set = row_number(row, "peak_gbs_set_bytes");
         if (!row_is_ok(row) || !chart_is_of(row, device))
             continue;
-        r.gflops = fmax(r.gflops, row_number(row, "roof_gflops"));
+        r.gflops = fmax(r.gflops, row_number(row, "peak_gflops"));
         r.cache = fmax(r.cache, gbs);
         if (set > r.memory_set) {
             r.memory = 0;

@@ -33,7 +33,8 @@ static const char examples[] =
     "  SSACL_THREADS=1 POCL_DEVICES=basic ssacl-bench pool --device opencl:0:0,cpu --filter train\n";
 
 static const struct arg table[] = {
-    ARG_TEXT('d', "device", &request.pool.devices, "NAMES", "all, or devices with commas between"),
+    ARG_NAMES('d', "device", &request.pool.devices, "NAMES",
+              "all, or devices with commas between; may be repeated"),
     ARG_INT(0, "layers", &request.pool.model.layers, 1, 64, "N", "of the model"),
     ARG_INT(0, "width", &request.pool.model.width, 8, 65536, "C", "of the model"),
     ARG_INT(0, "heads", &request.pool.model.heads, 1, 1024, "H", "of the model"),

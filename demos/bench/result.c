@@ -71,9 +71,9 @@ static void add_rates(json_t *row, const struct result *r)
     set(row, "gflops_dense", dense / t->median * 1e-9);
     set(row, "bytes_moved", r->moved > 0 ? r->moved : NAN);
     set(row, "gbs", r->moved > 0 ? gbs : NAN);
-    set(row, "roof_gflops", t->peak > 0 ? t->peak : NAN);
-    set(row, "roof_gbs", t->bandwidth > 0 ? t->bandwidth : NAN);
-    set(row, "roof_gbs_set_bytes", t->bandwidth_set > 0 ? t->bandwidth_set : NAN);
+    set(row, "peak_gflops", t->peak > 0 ? t->peak : NAN);
+    set(row, "peak_gbs", t->bandwidth > 0 ? t->bandwidth : NAN);
+    set(row, "peak_gbs_set_bytes", t->bandwidth_set > 0 ? t->bandwidth_set : NAN);
     set(row, "share_arithmetic", arithmetic);
     set(row, "share_bandwidth", bandwidth);
     set(row, "share", memory ? bandwidth : arithmetic);

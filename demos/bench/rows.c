@@ -12,11 +12,25 @@
 
 enum { MAX_LINE = 1 << 20 };
 
+/* Rows of schema 1 differ in names alone. */
+static void upgrade(json_t *row)
+{
+    static const char *const names[][2] = {{"roof_gflops", "peak_gflops"}, {"roof_gbs", "peak_gbs"},
+                                           {"roof_gbs_set_bytes", "peak_gbs_set_bytes"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (json_object_get(row, names[i][0])) {
+            json_object_set(row, names[i][1], json_object_get(row, names[i][0]));
+            json_object_del(row, names[i][0]);
+        }
+    json_object_set_new(row, "schema", json_integer(BENCH_SCHEMA));
+}
+
 /* NULL after saying what is wrong with the line. */
 static json_t *parse(const char *path, int number, const char *line)
 {
     json_error_t error;
     json_t *row = json_loads(line, 0, &error);
+    int schema = (int)json_integer_value(json_object_get(row, "schema"));
     const char *wrong = NULL;
     if (!row)
         say_error("%s: line %d is no JSON (%s); --json of ssacl-bench writes what can be read here", path, number,
@@ -25,11 +39,13 @@ static json_t *parse(const char *path, int number, const char *line)
         wrong = "is no row of ssacl-bench: it has no schema or suite";
     else if (!*row_text(row, "case") || !*row_text(row, "status") || !*row_text(row, "device_id"))
         wrong = "is no whole row of ssacl-bench: case, status or device_id is missing";
-    else if (json_integer_value(json_object_get(row, "schema")) != BENCH_SCHEMA)
-        say_error("%s: line %d has schema %d and this program reads schema %d: measure again, or use the ssacl-bench "
-                  "that wrote it", path, number, (int)json_integer_value(json_object_get(row, "schema")), BENCH_SCHEMA);
-    else
+    else if (schema < 1 || schema > BENCH_SCHEMA)
+        say_error("%s: line %d has schema %d and this program reads schemas 1 to %d: measure again, or use the "
+                  "ssacl-bench that wrote it", path, number, schema, BENCH_SCHEMA);
+    else {
+        upgrade(row);
         return row;
+    }
     if (wrong)
         say_error("%s: line %d %s", path, number, wrong);
     json_decref(row);

@@ -19,13 +19,15 @@ enum { SUITES = sizeof suites / sizeof *suites };
 static struct {
     struct bench bench;
     struct output_options output;
-    struct arg_list words, devices;
+    struct arg_list words;
+    const char *devices;
     int closed, list, compare;
 } request;
 
 static const struct arg table[] = {
-    ARG_LIST('d', "device", &request.devices, "NAME",
-             "all, auto, cpu, opencl, opencl:0:0 or a part of a device's name; may be repeated"),
+    ARG_NAMES('d', "device", &request.devices, "NAMES",
+              "all, or names with commas between (may be repeated): auto, cpu, opencl, opencl:PLATFORM:DEVICE, or a "
+              "part of a name"),
     ARG_LIST('f', "filter", &request.bench.filters, "WORDS",
              "only cases and directions with all of these words in them: 'dense causal N2048 bwd'; may be repeated"),
     ARG_FLAG('l', "list", &request.list, "name the cases and run none"),
@@ -122,10 +124,11 @@ int run_main(int argc, char **argv)
 {
     static struct output output;
     unsigned char given[ARGUMENTS] = {0};
-    struct selection selection = {.devices = &request.devices};
+    struct selection selection = {0};
     struct bench *b = &request.bench;
     const struct args_page page = {.name = "ssacl-bench", .usage = "SUITE... [options]   (or: compare, show, tune)",
                                    .about = about, .examples = examples, .rest = &request.words, .given = given};
+    request.devices = "auto";
     int status = args_parse(table, &page, argc, argv);
     if (status != ARGS_GO)
         return status;
@@ -138,6 +141,7 @@ int run_main(int argc, char **argv)
         return status;
     if (!request.closed)
         set_defaults(b);
+    selection.devices = request.devices;
     selection.list_only = request.list;
     if (!request.list && (status = output_begin(&output, &request.output, argc, argv)) > 0)
         return output_abandon(&output), status;

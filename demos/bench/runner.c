@@ -82,15 +82,17 @@ static void add_all_devices(struct run *r)
 
 static void add_devices(struct run *r)
 {
-    const struct arg_list *names = r->selection->devices;
-    for (int i = 0; i < names->count && !bench_stopped; i++) {
-        if (!strcmp(names->items[i], "all"))
+    const char *names = r->selection->devices;
+    do {
+        char name[128];
+        size_t length = strcspn(names, ",");
+        snprintf(name, sizeof name, "%.*s", (int)length, names);
+        if (!strcmp(name, "all"))
             add_all_devices(r);
         else
-            add_device(r, names->items[i]);
-    }
-    if (!names->count)
-        add_device(r, "auto");
+            add_device(r, name);
+        names += length;
+    } while (*names++ == ',' && !bench_stopped);
 }
 
 /* ---- cases ---- */

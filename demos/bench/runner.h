@@ -8,7 +8,7 @@ enum { MAX_SUITES = 8 };
 struct selection {
     const struct suite *suites[MAX_SUITES];
     int suite_count;
-    const struct arg_list *devices; /* names; "all" is every one */
+    const char *devices; /* names with commas between; "all" is every one */
     int list_only;
 };
 

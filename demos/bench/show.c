@@ -32,13 +32,13 @@ int show_main(int argc, char **argv)
         .name = "ssacl-bench show", .usage = "FILE.json... [options]",
         .about = "Shows results of `ssacl-bench --json` again: as tables, CSV, Markdown, charts, or one HTML page. "
                  "Several files, of one machine or many, stand side by side; FILE@DEVICE takes one device of a file.\n"
-                 "A row has: schema (1), library, device, driver, platform and machine; suite, case, direction, "
+                 "A row has: schema (2; in 1, which is read too, peak_ was roof_), library, device, driver, platform and machine; suite, case, direction, "
                  "shape, plan; path, how the operator ran, and tuning, the file of tile sizes it ran with; status "
                  "(ok, wrong, skipped, failed) and the reason; error and tolerance, relative to the largest value "
                  "of the reference; seconds of a call (median, min, q1, q3, max) and all samples; flops done and "
                  "flops_dense, what dense attention would take, with GFLOP/s of both; bytes_moved, the least "
-                 "traffic, in GB/s; roof_gflops and roof_gbs, measured in between, the latter over "
-                 "roof_gbs_set_bytes; the shares of both and the one that is bound; bytes_held on the device; "
+                 "traffic, in GB/s; peak_gflops and peak_gbs, measured in between, the latter over "
+                 "peak_gbs_set_bytes; the shares of both and the one that is bound; bytes_held on the device; "
                  "first_call_seconds and what of them was building: build_seconds in this run, build_cold_seconds "
                  "and build_warm_seconds with --build-times. A wrong, skipped or failed row has no speed.",
         .examples = "examples:\n  ssacl-bench show mine.json theirs.json --html both.html\n", .rest = &request.files};

@@ -113,8 +113,8 @@ static const char *const csv_fields[] = {
     "shape.heads", "shape.width", "shape.length", "shape.layers", "shape.rows", "shape.in", "shape.out",
     "shape.vocabulary", "shape.bytes", "plan.kind", "plan.keys", "plan.causal", "plan.own_key", "plan.pairs", "error",
     "tolerance", "seconds", "seconds_min", "seconds_q1", "seconds_q3", "seconds_max", "samples", "calls_per_sample",
-    "busy", "processor_seconds", "flops", "flops_dense", "gflops", "gflops_dense", "bytes_moved", "gbs", "roof_gflops",
-    "roof_gbs", "roof_gbs_set_bytes", "share_arithmetic", "share_bandwidth", "share", "bound", "bytes_held",
+    "busy", "processor_seconds", "flops", "flops_dense", "gflops", "gflops_dense", "bytes_moved", "gbs", "peak_gflops",
+    "peak_gbs", "peak_gbs_set_bytes", "share_arithmetic", "share_bandwidth", "share", "bound", "bytes_held",
     "first_call_seconds", "build_seconds", "build_cold_seconds", "build_warm_seconds", "build_cache",
     "tokens_per_second", "outside_share", "note"};
 enum { CSV_FIELDS = sizeof csv_fields / sizeof *csv_fields };

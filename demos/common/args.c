@@ -109,7 +109,7 @@ static void format_default(const struct arg *a, char *text, size_t size)
         snprintf(text, size, " [%g]", *(double *)a->target);
     if (a->kind == ARG_KIND_FLOAT && *(float *)a->target != 0)
         snprintf(text, size, " [%g]", (double)*(float *)a->target);
-    if (a->kind == ARG_KIND_TEXT && *(const char **)a->target)
+    if ((a->kind == ARG_KIND_TEXT || a->kind == ARG_KIND_NAMES) && *(const char **)a->target)
         snprintf(text, size, " [%s]", *(const char **)a->target);
     if (a->kind == ARG_KIND_CHOICE && *(int *)a->target >= 0) {
         const char *word = a->value;
@@ -203,7 +203,28 @@ static int store_choice(const struct arg *a, const char *word)
     return refuse(form, a, word);
 }
 
-static int store(const struct arg *a, const char *word)
+/* The first replaces the default. `earlier` were given before. */
+static int store_names(const struct arg *a, const char *word, int earlier)
+{
+    char **names = a->target;
+    if (!*word)
+        return refuse("a name", a, word);
+    if (!earlier) {
+        *names = (char *)word;
+        return 0;
+    }
+    size_t size = strlen(*names) + strlen(word) + 2;
+    char *joined = malloc(size);
+    if (!joined)
+        return say_error("no memory");
+    snprintf(joined, size, "%s,%s", *names, word);
+    if (earlier > 1) /* joined here, too */
+        free(*names);
+    *names = joined;
+    return 0;
+}
+
+static int store(const struct arg *a, const char *word, int earlier)
 {
     switch (a->kind) {
     case ARG_KIND_FLAG:
@@ -218,6 +239,8 @@ static int store(const struct arg *a, const char *word)
         return store_choice(a, word);
     case ARG_KIND_LIST:
         return store_list(a, word);
+    case ARG_KIND_NAMES:
+        return store_names(a, word, earlier);
     default:
         return store_number(a, word);
     }
@@ -285,7 +308,7 @@ int args_parse(const struct arg *table, const struct args_page *page, int argc, 
 {
     struct option longs[MAX_OPTIONS];
     char shorts[2 * MAX_OPTIONS + 4];
-    int option, status;
+    int option, status, times[MAX_OPTIONS] = {0};
     say_set_program(page->name);
     make_getopt(table, longs, shorts);
     opterr = 0;
@@ -298,7 +321,7 @@ int args_parse(const struct arg *table, const struct args_page *page, int argc, 
         const struct arg *a = option == '?' || option == ':' ? NULL : find(table, option);
         if (!a)
             return bad_option(option, argv);
-        if ((status = store(a, optarg)))
+        if ((status = store(a, optarg, times[a - table]++)))
             return status;
         if (page->given)
             page->given[a - table] = 1;

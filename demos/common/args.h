@@ -29,7 +29,8 @@ enum arg_kind {
     ARG_KIND_FLOAT,  /* float * */
     ARG_KIND_TEXT,   /* const char ** */
     ARG_KIND_CHOICE, /* int *, the number of the word in `value`, "one|two|three" */
-    ARG_KIND_LIST    /* struct arg_list *, may be repeated */
+    ARG_KIND_LIST,   /* struct arg_list *, may be repeated */
+    ARG_KIND_NAMES   /* const char **, "a,b": repeated, each is added behind a comma */
 };
 
 struct arg {
@@ -62,6 +63,7 @@ struct arg_list {
 #define ARG_TEXT(...) ARG_WORD(ARG_KIND_TEXT, __VA_ARGS__)
 #define ARG_CHOICE(...) ARG_WORD(ARG_KIND_CHOICE, __VA_ARGS__)
 #define ARG_LIST(...) ARG_WORD(ARG_KIND_LIST, __VA_ARGS__)
+#define ARG_NAMES(...) ARG_WORD(ARG_KIND_NAMES, __VA_ARGS__)
 #define ARG_END {.kind = ARG_KIND_END}
 
 struct args_page {

@@ -9,7 +9,8 @@
 
 /* What --device takes. */
 #define DEVICES_HELP \
-    "all, or names with commas between: auto, cpu, opencl, opencl:PLATFORM:DEVICE, or a part of a name"
+    "all, or names with commas between (may be repeated): auto, cpu, opencl, opencl:PLATFORM:DEVICE, or a part of a " \
+    "name"
 
 struct devices {
     struct ssa_pool *pool;

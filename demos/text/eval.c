@@ -57,7 +57,7 @@ static const struct arg table[] = {
     ARG_INT('b', "batch", &options.batch, 1, 65536, "N", "windows in a pass"),
     ARG_U64('s', "seed", &options.seed, "N", "of the samples"),
     ARG_TEXT('l', "log", &options.log, "FILE", "add the result to the log of the run, for `report`"),
-    ARG_TEXT(0, "device", &options.device, "NAMES", DEVICES_HELP "; several share passes and windows"),
+    ARG_NAMES(0, "device", &options.device, "NAMES", DEVICES_HELP "; several share passes and windows"),
     ARG_FLAG('v', "verbose", &options.verbose, "what the library logs, too"),
     ARG_FLAG(0, "json", &options.json, "one object on stdout"),
     ARG_END};
