@@ -48,6 +48,7 @@ START_TEST(refuses)
     BAD_POOL("cpu,opencl:9:9", SSA_ENODEVICE, "no device \"opencl:9:9\"; there are:");
     BAD_POOL("", SSA_EINVAL, "empty name");
     BAD_POOL("cpu,", SSA_EINVAL, "empty name");
+    BAD_POOL("cpu,all", SSA_EINVAL, "\"all\" is every device");
     FAILS(ssa_pool_open(&pool, "cpu", &(struct ssa_pool_config){.last = 2}), SSA_EINVAL, "last is 2");
     FAILS(ssa_pool_open(&pool, "cpu", &(struct ssa_pool_config){.check_every = -1}), SSA_EINVAL, "check_every is -1");
     FAILS(ssa_pool_open(&pool, "cpu", &(struct ssa_pool_config){.reserved = {1}}), SSA_EINVAL, "reserved");

@@ -92,6 +92,7 @@ refuses 2 'not a whole number' train --steps 0
 refuses 2 'not a whole number' train --steps 1e3
 refuses 2 'not one of' train --attention sparse
 refuses 1 'cpu is listed twice' text train --data text --device cpu,cpu
+refuses 1 'cpu is listed twice' text train --data text --device cpu --device cpu
 refuses 1 'an empty name' text train --data text --device cpu,
 refuses 2 'one of host|stop' text train --data text --last-device wait
 refuses 2 'not a number' text train --data text --deadline soon
