@@ -6,6 +6,7 @@
 #include "team.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,7 +107,7 @@ struct training {
     int odd;
     void (*differ)(struct training *t, struct ssa_model *model);
     int fails_at; /* step at which its device fails; 0: never */
-    int stop_at;  /* step at which it wants to stop; 0: never */
+    bool unlike;  /* devices are of different makes */
     const char *refusal;
     int status;
     /* of one rank, for the others to match: losses of steps, and parameters after the last */
@@ -520,11 +521,49 @@ START_TEST(a_failure_ends_all)
 }
 END_TEST
 
-static int no_write(struct ssa_device *device, struct ssa_tensor t, const void *source, size_t count)
+/* A backend that fails when the device is to update. */
+struct unplugged {
+    struct ssa_backend table; /* first: a device's backend is one */
+    const struct ssa_backend *good;
+};
+
+static int no_update(struct ssa_device *device, const struct ssa_launch *launch)
 {
-    (void)device, (void)t, (void)source, (void)count;
-    return ssa_fail(SSA_EDEVICE, "the plug was pulled");
+    const struct unplugged *u = (const struct unplugged *)device->backend;
+    return strcmp(launch->kernel, "adamw") ? u->good->launch(device, launch) : no_launch(device, launch);
 }
+
+/* The only device of rank `odd` fails when it is to update in the last step: the step counts, as on the others. */
+static void lose_it_at_the_end(struct ssa_ranks *ranks, void *cookie)
+{
+    const struct training *t = cookie;
+    float losses[STEPS];
+    struct rank r;
+    begin(&r, t, ranks);
+    OK(ssa_trainer_run(r.trainer, STEPS - 1, &(struct ssa_run){0}));
+    const struct ssa_backend *good = r.device->backend;
+    struct unplugged bad = {*good, good};
+    bad.table.launch = no_update;
+    if (ranks->rank == t->odd)
+        r.device->backend = &bad.table;
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    ck_assert_int_eq(ssa_pool_live(r.pool), ranks->rank != t->odd);
+    OK(ssa_trainer_losses(r.trainer, STEPS, losses, NULL));
+    ck_assert(!memcmp(losses, t->losses, sizeof losses));
+    r.device->backend = good;
+    end(&r);
+}
+
+START_TEST(nobody_waits_for_one_lost_at_the_end)
+{
+    struct training t = new_training("cpu", 8);
+    train_alone(&t);
+    t.members[0] = t.members[1] = 1;
+    for (t.odd = 0; t.odd < 2; t.odd++)
+        team_run(2, lose_it_at_the_end, &t);
+    free(t.parameters);
+}
+END_TEST
 
 /* The first device of rank `odd` fails in the third step, while it computes or (fails_at 2) when it is to update. */
 static void lose_a_device(struct ssa_ranks *ranks, void *cookie)
@@ -535,15 +574,17 @@ static void lose_a_device(struct ssa_ranks *ranks, void *cookie)
     size_t count;
     struct rank r;
     begin(&r, t, ranks);
+    if (t->unlike && ranks->rank)
+        snprintf(r.device->info.driver, sizeof r.device->info.driver, "another");
     OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
     const struct ssa_backend *good = r.device->backend;
-    struct ssa_backend bad = *good;
+    struct unplugged bad = {*good, good};
     if (t->fails_at == 1)
-        bad.launch = no_launch;
+        bad.table.launch = no_launch;
     else
-        bad.write = no_write;
+        bad.table.launch = no_update;
     if (ranks->rank == t->odd)
-        r.device->backend = &bad;
+        r.device->backend = &bad.table;
     if (others) {
         OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
         OK(ssa_trainer_losses(r.trainer, STEPS, losses, NULL));
@@ -552,7 +593,8 @@ static void lose_a_device(struct ssa_ranks *ranks, void *cookie)
         ck_assert(!memcmp(parameters, t->parameters, count * sizeof *parameters));
         free(parameters);
     } else {
-        FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_EDEVICE, "train: rank 1 failed: ");
+        FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_EDEVICE, t->odd ? "train: rank 1 failed: "
+                                                                                              : "train: rank 0 failed: ");
         ck_assert(strstr(ssa_last_error(), "the plug was pulled") && ranks->together);
     }
     r.device->backend = good;
@@ -568,7 +610,65 @@ START_TEST(pools_lose_devices)
     for (t.members[1] = 1; t.members[1] <= 3; t.members[1]++)
         for (t.fails_at = 1; t.fails_at <= 2; t.fails_at++)
             team_run(2, lose_a_device, &t);
+    t.members[1] = 1;
+    t.fails_at = 2;
+    t.unlike = true; /* rank 0 cannot give its parameters to the other */
+    for (t.odd = 0; t.odd < 2; t.odd++)
+        team_run(2, lose_a_device, &t);
     free(t.parameters);
+}
+END_TEST
+
+/* ---- a device that is given up ---- */
+
+/* An engine of two ranks whose other one adds nothing, and the device of this one, which hangs for once. */
+static atomic_int engine_calls, hung;
+
+static int add_nothing(struct ssa_ranks *ranks, float *values, size_t count)
+{
+    (void)ranks, (void)values, (void)count;
+    engine_calls++;
+    return SSA_OK;
+}
+
+static int give_nothing(struct ssa_ranks *ranks, void *bytes, size_t size, int from)
+{
+    (void)ranks, (void)bytes, (void)size, (void)from;
+    engine_calls++;
+    return SSA_OK;
+}
+
+static int hang_once(struct ssa_device *device, const struct ssa_launch *launch)
+{
+    const struct unplugged *u = (const struct unplugged *)device->backend;
+    if (!hung) {
+        sleep(4);
+        hung = 1;
+    }
+    return u->good->launch(device, launch);
+}
+
+/* Its thread comes back late and computes on; the engine may be closed by then. */
+START_TEST(late_sums_do_not_reach_the_engine)
+{
+    static struct unplugged bad; /* as long as the thread */
+    struct ssa_ranks ranks = {.count = 2, .all_reduce = add_nothing, .broadcast = give_nothing};
+    struct training t = new_training("cpu", 4); /* a micro-batch each */
+    struct rank r;
+    t.members[0] = 1;
+    begin(&r, &t, &ranks);
+    r.pool->config.deadline = 0.1;
+    bad = (struct unplugged){*r.device->backend, r.device->backend};
+    bad.table.launch = hang_once;
+    r.device->backend = &bad.table;
+    FAILS(ssa_trainer_step(r.trainer), SSA_EDEVICE, "silent for");
+    FAILS(ssa_trainer_step(r.trainer), SSA_EDEVICE, "silent for");
+    end(&r);
+    engine_calls = 0;
+    while (!hung)
+        usleep(10000);
+    usleep(300000);
+    ck_assert_int_eq(engine_calls, 0);
 }
 END_TEST
 
@@ -578,5 +678,6 @@ int main(void)
         trains_as_one_rank_does, trains_in_other_shapes, trains_with_pools,
         trains_with_unequal_shares, resumes_with_another_number,
         names_who_differs, needs_a_micro_batch_a_rank, stops_after_the_same_step, a_failure_ends_all,
-        pools_lose_devices, NULL});
+        pools_lose_devices, nobody_waits_for_one_lost_at_the_end,
+        late_sums_do_not_reach_the_engine, NULL});
 }

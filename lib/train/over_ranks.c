@@ -38,7 +38,7 @@ struct ssa_over_ranks {
     pthread_cond_t changed;
     int offered, done;
     int status;       /* of this rank's device, */
-    bool broken;      /* or of the engine: nothing can be agreed any more (the thread's alone until it is done) */
+    bool broken;      /* or of the engine, for good: nothing can be agreed any more */
     char error[TEXT]; /* their text */
 };
 
@@ -62,6 +62,14 @@ static int failure(struct ssa_over_ranks *o)
     return status;
 }
 
+static bool is_broken(struct ssa_over_ranks *o)
+{
+    pthread_mutex_lock(&o->lock);
+    bool broken = o->broken;
+    pthread_mutex_unlock(&o->lock);
+    return broken;
+}
+
 static void await_bucket(struct ssa_over_ranks *o, struct bucket *k)
 {
     for (int i = 0; i < k->b.range_count; i++) {
@@ -79,7 +87,7 @@ static size_t scalar_count(const struct ssa_over_ranks *o)
 
 static void sum_up(struct ssa_over_ranks *o, float *values, size_t count)
 {
-    int err = o->broken ? SSA_OK : o->ranks->all_reduce(o->ranks, values, count);
+    int err = is_broken(o) ? SSA_OK : o->ranks->all_reduce(o->ranks, values, count);
     if (err)
         note_failure(o, err, true);
 }
@@ -200,6 +208,8 @@ int ssa_over_ranks_begin(struct ssa_trainer *front, struct ssa_trainer *t)
     struct ssa_over_ranks *o = front->over_ranks;
     char identity[SSA_IDENTITY];
     int err = SSA_OK;
+    if (is_broken(o))
+        return ssa_fail(o->status, "%s", o->error);
     ssa_ranks_identify(t, identity);
     if (!front->agreed) {
         TRY(ssa_ranks_agree(front, t, &o->alike));
@@ -308,7 +318,7 @@ int ssa_over_ranks_finish(struct ssa_over_ranks *o, struct ssa_trainer *front, c
         offer(o);
     wait_for(o, o->count);
     *losses = o->scalars;
-    if (o->broken)
+    if (is_broken(o))
         return ssa_fail(o->status, "%s", o->error);
     TRY(share_failure(o));
     front->stop_agreed = o->scalars[o->micros] != 0;
@@ -317,9 +327,11 @@ done:
     return err;
 }
 
-void ssa_over_ranks_desert(struct ssa_over_ranks *o)
+void ssa_over_ranks_desert(struct ssa_over_ranks *o, bool computing)
 {
     o->deserted = true;
+    if (computing)
+        note_failure(o, SSA_EDEVICE, true);
 }
 
 bool ssa_over_ranks_alike(const struct ssa_over_ranks *o)
@@ -330,8 +342,12 @@ bool ssa_over_ranks_alike(const struct ssa_over_ranks *o)
 /* Parameter by parameter: how they lie in buffers may differ. */
 int ssa_over_ranks_share_parameters(struct ssa_over_ranks *o, struct ssa_trainer *t)
 {
-    int count = ssa_model_parameter_count(t->model), err = SSA_OK;
-    for (int i = 0; i < count && !o->alike; i++) {
+    float lost = !t;
+    int err = SSA_OK;
+    if (o->alike)
+        return SSA_OK;
+    TRY(o->ranks->all_reduce(o->ranks, &lost, 1));
+    for (int i = 0; lost == 0 && i < ssa_model_parameter_count(t->model); i++) {
         const struct ssa_parameter *p = ssa_model_parameter(t->model, i);
         if (!o->ranks->rank)
             TRY(ssa_tensor_read(p->value, o->sum, p->count));

@@ -1,6 +1,6 @@
-/* A step over ranks, each with a device or a crew of them: each computes its run of micro-batches; sums of gradients are added up over all of them bucket by
- * bucket (lib/model/bucket.c) while backward still runs, by a thread that makes all calls of the engine; then losses
- * and what must be agreed upon. A rank whose device fails still takes part in the sums of the step, so that all learn
+/* A step over ranks, each with a device or a crew of them: each computes its run of micro-batches; sums of gradients are
+ * added up over all of them bucket by bucket (lib/model/bucket.c) while backward still runs, by a thread that makes all
+ * calls of the engine; then losses and what must be agreed upon. A rank whose device fails still takes part in the sums of the step, so that all learn
  * of it and end together.
  *
  *   ssa_over_ranks_begin(front, t);
@@ -32,10 +32,12 @@ void ssa_over_ranks_collect(struct ssa_over_ranks *o, const struct ssa_model *mo
 /* Waits for the end of the step's sums. On every rank the same: an error if any has failed, and whether any wants to
  * stop. `losses`: then, one a micro-batch. */
 int ssa_over_ranks_finish(struct ssa_over_ranks *o, struct ssa_trainer *front, const float **losses);
-/* The device's thread was given up and may still be at work in here: nothing more can be done, and nothing freed. */
-void ssa_over_ranks_desert(struct ssa_over_ranks *o);
+/* The device's thread was given up and may still be at work in here: nothing can be freed. `computing`: the sums that it
+ * may yet offer must not reach the engine, with which nothing more can be done. */
+void ssa_over_ranks_desert(struct ssa_over_ranks *o, bool computing);
 
-/* After the update, where devices do not compute alike: the parameters of rank 0 to all. */
+/* After the update, where devices do not compute alike: the parameters of rank 0 to all. `t` NULL: no device is left, and
+ * nobody gets any; all learn why by the next step's sums. */
 bool ssa_over_ranks_alike(const struct ssa_over_ranks *o);
 int ssa_over_ranks_share_parameters(struct ssa_over_ranks *o, struct ssa_trainer *t);
 

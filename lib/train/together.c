@@ -206,7 +206,7 @@ static int compute_alone(struct ssa_trainer *front, int i)
     s->over_ranks = front->over_ranks;
     status = ssa_member_do(m, ssa_seat_compute_alone, s, ssa_shares_patience(c, s, c->end - c->first));
     if (m->abandoned)
-        ssa_over_ranks_desert(front->over_ranks);
+        ssa_over_ranks_desert(front->over_ranks, true);
     else if (!status)
         ssa_shares_observe(front, i);
     if (status)
@@ -272,11 +272,11 @@ static int update(struct ssa_trainer *front, struct ssa_gradients *sum, int owne
             : give_all(front, ssa_seat_update_alone, &nothing, -1, false));
     for (int i = 0; i < c->pool->count; i++)
         if (!sum && c->pool->members[i]->abandoned)
-            ssa_over_ranks_desert(front->over_ranks);
+            ssa_over_ranks_desert(front->over_ranks, false);
     first = ssa_crew_next(c, -1);
-    if (front->over_ranks && first >= 0) {
+    if (front->over_ranks) {
         all = !ssa_over_ranks_alike(front->over_ranks);
-        TRY(ssa_over_ranks_share_parameters(front->over_ranks, c->seats[first]->trainer));
+        TRY(ssa_over_ranks_share_parameters(front->over_ranks, first < 0 ? NULL : c->seats[first]->trainer));
     }
     TRY(agree(front, all));
 done:
@@ -304,10 +304,11 @@ int ssa_crew_together(struct ssa_trainer *front)
     }
     TRY(update(front, sum, owner));
     first = ssa_crew_next(c, -1);
-    if (first < 0)
+    if (first < 0 && !front->over_ranks)
         return SSA_OK;
     c->history[front->step % SSA_LOSSES] = ssa_tree_sum(c->losses, front->micros);
-    c->squares = c->seats[first]->squares;
+    if (first >= 0) /* else the other ranks have done the step, maybe the last, and wait for nobody: it counts here too */
+        c->squares = c->seats[first]->squares;
     front->step++;
     front->counted++;
     c->drained = front->step;
