@@ -111,6 +111,61 @@ START_TEST(resumed_by_others)
 }
 END_TEST
 
+/* ---- shares ---- */
+
+static struct run start_with(struct ssa_pool *pool, int micros)
+{
+    struct run r;
+    OK(ssa_pool_model_create(&r.model, pool, &run_config, &run_limits));
+    run_trainer(&r, micros);
+    return r;
+}
+
+/* With fewer micro-batches than devices the fastest are to have them, whatever their order. */
+START_TEST(every_device_is_measured)
+{
+    for (int micros = 1; micros <= 2; micros++) {
+        struct ssa_pool *pool = pools_hosts(3, NULL);
+        struct run r = start_with(pool, micros);
+        struct ssa_pool_member m;
+        OK(ssa_trainer_run(r.trainer, RUN_STEPS, &(struct ssa_run){0}));
+        for (int i = 0; i < 3; i++) {
+            OK(ssa_pool_get_member(pool, i, &m));
+            ck_assert_msg(m.rate > 0, "of %d micro-batches device %d was not tried: %s", micros, i, pools_events);
+        }
+        run_end(r);
+        ssa_pool_close(pool);
+    }
+}
+END_TEST
+
+/* A device so slow that it gets nothing is tried again, but all such tries together take no more than a few hundredths
+ * of the time, be it slower than a step or many times a step. */
+START_TEST(slow_devices_are_tried_seldom)
+{
+    static const double slower[] = {8, 50, 1000};
+    for (size_t k = 0; k < sizeof slower / sizeof *slower; k++) {
+        struct ssa_pool *pool = pools_hosts(2, NULL);
+        struct run r = start_with(pool, RUN_MICROS);
+        double time = 0, ideal = 0;
+        int tries = 0;
+        for (int i = 0; i < 2; i++)
+            r.trainer->crew->seats[i]->seconds = i ? slower[k] : 1;
+        for (r.trainer->step = 0; ideal < 200 * slower[k]; r.trainer->step++) {
+            ssa_shares_plan(r.trainer);
+            int share = pool->members[1]->share;
+            tries += share > 0;
+            time += share ? slower[k] * share : RUN_MICROS;
+            ideal += RUN_MICROS;
+        }
+        ck_assert_msg(tries >= 2 && time < 1.02 * ideal, "%g times slower: %d tries, time %g, without %g", slower[k],
+                      tries, time, ideal);
+        run_end(r);
+        ssa_pool_close(pool);
+    }
+}
+END_TEST
+
 /* ---- of what there is ---- */
 
 START_TEST(opencl)
@@ -149,5 +204,5 @@ END_TEST
 int main(void)
 {
     return test_run_alone("crew", (const TTest *const[]){one_or_several, one_lost_in_the_middle, resumed_by_others,
-        opencl, NULL});
+        every_device_is_measured, slow_devices_are_tried_seldom, opencl, NULL});
 }

@@ -11,12 +11,12 @@
  * queue of its own. A pool of one runs as the bare device does.
  *
  * A step's batch is cut into micro-batches (ssa_model_limits.batch sequences each) numbered from 0. Each device takes a
- * run of them whose length follows its measured speed; none where it would only make the others wait. What a
- * micro-batch draws (samples, dropout, data) follows from (seed, step, layer, number), and gradients are summed along a
- * binary tree over the numbers, so the sum is the same whoever computed which part. Every device updates its replica
- * from that sum; where devices do not compute alike (another driver, another kind), the parameters of the first are
- * given to the others. So one device, several, or one lost in the middle train the same model: bit for bit among
- * devices that compute alike, within rounding otherwise.
+ * run of them whose length follows its measured speed; none, but for a try now and then, where it would only make the
+ * others wait. What a micro-batch draws (samples, dropout, data) follows from (seed, step, layer, number), and
+ * gradients are summed along a binary tree over the numbers, so the sum is the same whoever computed which part. Every
+ * device updates its replica from that sum; where devices do not compute alike (another driver, another kind), the
+ * parameters of the first are given to the others. So one device, several, or one lost in the middle train the same
+ * model: bit for bit among devices that compute alike, within rounding otherwise.
  *
  * A device that fails a call, passes its deadline, runs out of memory, gives numbers that are none where another gives
  * some, or is caught computing wrongly is taken out for good; its micro-batches are done again elsewhere. When the last
@@ -24,8 +24,8 @@
  * same run, if it computes as the device did.
  *
  * Beside what one device takes, each keeps log2(micro-batches of a step) sums of gradients. In host memory the copy of
- * the run takes 12 bytes a parameter (twice that while it is renewed), a device's sums some 4 bytes a parameter each.
- * A pool and what is made on it are used from one thread, as a device is.
+ * the run takes 12 bytes a parameter (twice that while it is renewed, if there is room), a device's sums some 4 bytes a
+ * parameter each. A pool and what is made on it are used from one thread, as a device is.
  */
 #ifndef SSACL_POOL_H
 #define SSACL_POOL_H

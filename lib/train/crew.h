@@ -10,8 +10,6 @@
 #include "exchange.h"
 #include "../pool.h"
 
-enum { SSA_RETRY = 64 }; /* steps after which a device without a share is tried again */
-
 /* A copy of the run on the host: parameters, first moments, second moments; each as the file of a checkpoint has it. */
 struct ssa_mirror {
     bool valid;

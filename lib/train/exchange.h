@@ -35,6 +35,7 @@ struct ssa_seat {
     double start, compute, transfer, update; /* seconds */
     /* What follows from steps: see shares.c. */
     double seconds, fixed; /* a micro-batch, a step; 0: not known */
+    double idle;           /* in all steps since it last had a share */
     int stage, measured;   /* of the last step it took part in; and of the last that these are from */
 };
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #define KEEP 0.98 /* other shares must be faster by more than this */
+#define RETRY 64  /* times a micro-batch's seconds that a device without a share is idle before it is tried again */
 
 static double mean(double old, double now)
 {
@@ -85,21 +86,28 @@ static double step_time(const struct ssa_crew *c, const int *shares)
     return slowest;
 }
 
-/* Those without a share get one micro-batch, from whoever has most. */
+/* One that is not known yet at once; else so seldom that however slow it is, the others wait a 64th of the time for it
+ * at most. */
+static bool is_due(const struct ssa_seat *s)
+{
+    return s->seconds <= 0 || s->idle >= RETRY * expect(s, 1);
+}
+
+/* Those without a share get one micro-batch when they are due, from whoever has most. */
 static void try_again(const struct ssa_crew *c, int *shares)
 {
     for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i)) {
         int most = i;
+        if (shares[i] || !is_due(c->seats[i]))
+            continue;
         for (int k = ssa_crew_next(c, -1); k >= 0; k = ssa_crew_next(c, k))
             most = shares[k] > shares[most] ? k : most;
-        if (!shares[i] && shares[most] > 1) {
-            shares[most]--;
-            shares[i]++;
-        }
+        shares[most]--;
+        shares[i]++;
     }
 }
 
-static void choose(const struct ssa_crew *c, bool retry, int *shares)
+static void choose(const struct ssa_crew *c, int *shares)
 {
     int count = c->end - c->first, sum = 0, old[SSA_POOL_MOST] = {0};
     for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i)) {
@@ -113,25 +121,31 @@ static void choose(const struct ssa_crew *c, bool retry, int *shares)
     if (sum == count && step_time(c, shares) > KEEP * step_time(c, old))
         for (int i = 0; i < SSA_POOL_MOST; i++)
             shares[i] = old[i];
-    if (retry)
-        try_again(c, shares);
+    try_again(c, shares);
+}
+
+static void tell(struct ssa_member *m, const struct ssa_seat *s, int share)
+{
+    char why[128] = "its speed is not known yet";
+    int before = m->share;
+    if (s->seconds > 0)
+        snprintf(why, sizeof why, "%.3g s a micro-batch, %.3g s a step besides%s", s->seconds, s->fixed,
+                 !before && is_due(s) ? "; tried again" : "");
+    m->share = share;
+    if (before != share)
+        ssa_pool_tell(m, SSA_POOL_SHARE, before, share, why);
 }
 
 void ssa_shares_plan(struct ssa_trainer *front)
 {
     const struct ssa_crew *c = front->crew;
-    bool retry = front->step && front->step % SSA_RETRY == 0;
     int shares[SSA_POOL_MOST] = {0};
-    choose(c, retry, shares);
+    double time;
+    choose(c, shares);
+    time = step_time(c, shares);
     for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i)) {
-        struct ssa_member *m = c->pool->members[i];
-        char why[128] = "its speed is not known yet";
-        int before = m->share;
-        if (c->seats[i]->seconds > 0)
-            snprintf(why, sizeof why, "%.3g s a micro-batch, %.3g s a step besides%s", c->seats[i]->seconds,
-                     c->seats[i]->fixed, retry && !before ? "; tried again" : "");
-        m->share = shares[i];
-        if (before != shares[i])
-            ssa_pool_tell(m, SSA_POOL_SHARE, before, shares[i], why);
+        struct ssa_seat *s = c->seats[i];
+        tell(c->pool->members[i], s, shares[i]);
+        s->idle = shares[i] ? 0 : s->idle + time;
     }
 }
