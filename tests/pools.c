@@ -33,6 +33,17 @@ struct ssa_pool *pools_hosts(int count, const struct ssa_pool_config *config)
     return pool;
 }
 
+/* ---- memory ---- */
+
+size_t pools_no_room;
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size); /* by the linker's --wrap */
+
+void *__wrap_malloc(size_t size)
+{
+    return pools_no_room && size >= pools_no_room ? NULL : __real_malloc(size);
+}
+
 /* ---- spies ---- */
 
 /* Never freed: a thread that was given up may come back. */

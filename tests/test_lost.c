@@ -1,4 +1,5 @@
 /* Devices of a pool that fail, hang, run out of memory or compute wrongly: the run goes on and is the same run. */
+#include "model/group.h"
 #include "model/internal.h"
 #include "runs.h"
 #include "train/crew.h"
@@ -241,6 +242,27 @@ static void check_stop(int copy_every)
     remove(path);
 }
 
+/* The host has no memory for a second copy, or for any: no device's fault. */
+START_TEST(no_room_for_a_copy)
+{
+    struct ssa_pool *pool = others(2, NULL);
+    struct run r = run_start(pool);
+    struct ssa_mirror *mirror = &r.trainer->crew->mirror;
+    float *before;
+    pools_no_room = 12 * ssa_mirror_size(ssa_model_serving(r.model));
+    FAILS(ssa_trainer_step(r.trainer), SSA_ENOMEM, "out of host memory for a copy of the run");
+    pools_no_room = 0;
+    OK(ssa_trainer_run(r.trainer, 3, &(struct ssa_run){0}));
+    before = mirror->state;
+    pools_no_room = 12 * ssa_mirror_size(ssa_model_serving(r.model));
+    OK(ssa_mirror_now(r.trainer));
+    pools_no_room = 0;
+    ck_assert(mirror->valid && mirror->step == 3 && mirror->state == before);
+    ck_assert_int_eq(ssa_pool_live(pool), 2);
+    close_all(pool, r);
+}
+END_TEST
+
 /* The very first copy of a device that is alone. */
 START_TEST(nothing_to_go_back_to)
 {
@@ -312,7 +334,7 @@ END_TEST
 int main(void)
 {
     return test_run_alone("lost", (const TTest *const[]){every_call_fails, out_of_memory, silence, slow_is_not_silent,
-        not_a_number, divergence_is_nobodys_fault, spot_checks, none_is_left_of_a_spot_check, the_host_takes_over, nothing_to_go_back_to,
+        not_a_number, divergence_is_nobodys_fault, spot_checks, none_is_left_of_a_spot_check, the_host_takes_over, no_room_for_a_copy, nothing_to_go_back_to,
         or_the_run_stops, nothing_fits,
         more_devices_than_micro_batches, NULL});
 }

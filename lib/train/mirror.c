@@ -66,50 +66,55 @@ static int write_all(void *argument)
 
 /* ---- taking and giving ---- */
 
-/* The run of seat `i`, into new memory: the old copy is good until the new one is whole. */
-static int copy_of(struct ssa_trainer *front, int i, struct ssa_mirror *fresh)
+/* For a copy of the run of seat `i`, into new memory: the old copy is good until the new one is whole. Where there is no
+ * room for both, it is given up. */
+static int prepare_copy(struct ssa_trainer *front, int i, struct copying **copying)
 {
     struct ssa_crew *c = front->crew;
-    struct ssa_member *m = c->pool->members[i];
-    struct copying *w = malloc(sizeof *w);
-    int status;
-    *fresh = (struct ssa_mirror){.valid = true, .step = front->step};
-    if (!w || allocate(front, &fresh->state)) {
-        free(w);
+    struct copying *w = *copying = malloc(sizeof *w);
+    int err;
+    if (!w)
         return ssa_fail(SSA_ENOMEM, "train: out of host memory for a copy of the run");
+    w->trainer = c->seats[i]->trainer;
+    err = allocate(front, &w->state);
+    if (err && c->mirror.valid) {
+        ssa_log(SSA_LOG_WARNING, "%s beside the one there is, which is overwritten", ssa_last_error());
+        w->state = c->mirror.state;
+        c->mirror = (struct ssa_mirror){0};
+        err = SSA_OK;
     }
-    *w = (struct copying){c->seats[i]->trainer, fresh->state};
-    status = ssa_member_do(m, read_all, w, ssa_pool_first_patience(c->pool));
-    if (m->abandoned) {
-        ssa_member_keep(m, w);
-        ssa_member_keep(m, fresh->state);
-    } else {
+    if (err)
         free(w);
-        if (status)
-            free(fresh->state);
-    }
-    if (status)
-        *fresh = (struct ssa_mirror){0};
-    return status;
+    return err;
 }
 
 int ssa_mirror_take(struct ssa_trainer *front)
 {
     struct ssa_crew *c = front->crew;
-    struct ssa_mirror fresh;
-    int i = ssa_crew_next(c, -1), status;
+    struct copying *w;
+    struct ssa_member *m;
+    int i = ssa_crew_next(c, -1), status, err = SSA_OK;
+    double patience = ssa_pool_first_patience(c->pool);
     if (i < 0)
         return SSA_OK;
-    status = copy_of(front, i, &fresh);
-    if (status && !c->mirror.valid && !c->pool->members[i]->abandoned && ssa_crew_next(c, i) < 0)
-        status = copy_of(front, i, &fresh); /* without it nothing is left of the run: once more */
-    if (status) {
+    m = c->pool->members[i];
+    TRY(prepare_copy(front, i, &w));
+    status = ssa_member_do(m, read_all, w, patience);
+    if (status && !c->mirror.valid && !m->abandoned && ssa_crew_next(c, i) < 0)
+        status = ssa_member_do(m, read_all, w, patience); /* without it nothing is left of the run: once more */
+    if (status)
         ssa_crew_lose(c, i, ssa_last_error());
+    if (m->abandoned) {
+        ssa_member_keep(m, w->state);
+        ssa_member_keep(m, w);
     } else {
-        free(c->mirror.state);
-        c->mirror = fresh;
+        free(status ? w->state : c->mirror.state);
+        if (!status)
+            c->mirror = (struct ssa_mirror){.valid = true, .step = front->step, .state = w->state};
+        free(w);
     }
-    return SSA_OK;
+done:
+    return err;
 }
 
 int ssa_mirror_give(struct ssa_trainer *front)
