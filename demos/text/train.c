@@ -398,6 +398,10 @@ static int train(struct training *t)
     if (status == SSA_OK || status == SSA_ESTOPPED || t->no_device) {
         int saved = save(t, t->o->checkpoint);
         status = saved ? saved : status;
+        if (!status && ssa_trainer_get_step(t->trainer) < total) { /* lost over it: what was saved is the latest copy */
+            status = SSA_EDEVICE;
+            t->no_device = 1;
+        }
         t->no_device = t->no_device && !saved;
     }
     return status;

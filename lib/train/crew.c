@@ -246,6 +246,7 @@ int ssa_crew_step(struct ssa_trainer *front)
     int target = front->step + 1, err = SSA_OK;
     while (!err && front->step < target)
         err = one(front);
+    front->crew->pool->step = front->step; /* for what happens between steps */
     return err;
 }
 

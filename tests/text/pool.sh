@@ -79,6 +79,16 @@ log stop 'of("end")[0]["status"] == "no device" and 0 < of("end")[0]["step"] < 3
 check "$program" train --device all --data text --resume stop --log stop.jsonl --eval-windows 4
 check cmp one stop
 
+# The only one lost over the very last read, which is for the checkpoint: that is of the copy before, and no run's end.
+run 0 reads 'report=calls' --device opencl:0:0 --copy-every 4
+reads=$(sed -n 's/^ *\([0-9]*\) clEnqueueReadBuffer on opencl:0:0$/\1/p' calls)
+run 1 late "fail=clEnqueueReadBuffer,nth=$reads,onwards" --device opencl:0:0 --copy-every 4 --last-device stop
+log late '[r["step"] for r in changes("lost")] == [30]'
+log late 'of("end")[0]["status"] == "no device" and of("end")[0]["step"] == 28'
+check grep -q 'stopped after step 28; checkpoint: late' err
+check "$program" train --device all --data text --resume late --log late.jsonl --eval-windows 4
+check cmp one late
+
 # What does not fit, and what leaves devices idle.
 run 0 small 'memory=100000,device=0:1' --device all
 check cmp one small
