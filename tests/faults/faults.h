@@ -26,6 +26,10 @@ struct faults {
  * without a word. The loader must have been woken. */
 bool faults_find(struct faults *faults);
 
+/* The first two OpenCL devices that there are, on one platform or two: their ids. False with a line on stderr if there
+ * is none, or one. */
+bool faults_devices(char ids[2][32]);
+
 /* The functions themselves, for the layer. */
 int faults_set(const char *rules);
 unsigned long faults_count(const char *function, const char *device);

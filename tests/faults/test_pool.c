@@ -18,8 +18,7 @@
 
 enum { BATCH = 16 }; /* eight micro-batches */
 
-#define BOTH "opencl:0:0,opencl:0:1"
-static const char *const ids[] = {"opencl:0:0", "opencl:0:1"};
+static char ids[2][32], both[65]; /* the devices, one by one and as a list */
 
 static struct faults faults;
 static struct training expected; /* of one device, without faults */
@@ -135,7 +134,7 @@ static void check_survived(const struct ssa_pool_config *config, const struct fa
     struct training t = {0};
     char what[256];
     write_what(f, what, sizeof what);
-    int err = run(BOTH, config, f, &t);
+    int err = run(both, config, f, &t);
     ck_assert_msg(!err, "%s: %s: %s", what, ssa_status_name(err), seen.error);
     ck_assert_msg(training_same(&t, &expected), "%s: other results", what);
     training_forget(&t);
@@ -190,7 +189,7 @@ static void count_calls(void)
     struct ssa_model_config model;
     struct ssa_model_limits limits;
     training_model(&model, &limits);
-    OK(ssa_pool_open(&pool, BOTH, &(struct ssa_pool_config){.changed = changed}));
+    OK(ssa_pool_open(&pool, both, &(struct ssa_pool_config){.changed = changed}));
     for (int p = CREATE; p < PHASES; p++) {
         faults.set(NULL);
         if (p == CREATE)
@@ -217,7 +216,7 @@ static void check_call(size_t call, int phase, int device, unsigned long nth, bo
              ids[device], onwards ? ",onwards" : "");
     const struct fault f = {rule, phase};
     write_what(&f, what, sizeof what);
-    int err = run(BOTH, NULL, &f, &t);
+    int err = run(both, NULL, &f, &t);
     int lost = seen.changes[SSA_POOL_LOST] + seen.changes[SSA_POOL_LEFT_OUT];
     const char *words = *calls[call].function == '*' ? "CL_DEVICE_NOT_AVAILABLE" : calls[call].function;
     check_nothing_left(what);
@@ -281,7 +280,7 @@ START_TEST(opening)
                 continue;
             snprintf(rule, sizeof rule, "fail=%s,device=%s", functions[i], ids[d]);
             faults.set(rule);
-            FAILS(ssa_pool_open(&pool, BOTH, NULL), SSA_EDEVICE, functions[i]);
+            FAILS(ssa_pool_open(&pool, both, NULL), SSA_EDEVICE, functions[i]);
             ck_assert_ptr_null(pool);
             OK(run("all", NULL, &(struct fault){rule, -1}, &t));
             ck_assert_msg(seen.changes[SSA_POOL_LEFT_OUT] == 1 && seen.member == d && strstr(seen.reason, functions[i]),
@@ -307,7 +306,7 @@ START_TEST(memory)
         for (size_t room = 4096; room < 200000; room *= all() ? 2 : 5) { /* from the first buffer to the trainer's last */
             struct training t = {0};
             snprintf(rule, sizeof rule, "room=%zu,device=%s", room, ids[d]);
-            OK(run(BOTH, NULL, &(struct fault){rule, -1}, &t));
+            OK(run(both, NULL, &(struct fault){rule, -1}, &t));
             ck_assert(training_same(&t, &expected));
             training_forget(&t);
             ck_assert_int_eq(seen.changes[SSA_POOL_LOST] + seen.changes[SSA_POOL_LEFT_OUT], seen.struck > 0);
@@ -315,7 +314,7 @@ START_TEST(memory)
         }
     }
     struct training t = {0};
-    FAILS(run(BOTH, NULL, &(struct fault){"memory=60000", -1}, &t), SSA_ENOMEM, "needs");
+    FAILS(run(both, NULL, &(struct fault){"memory=60000", -1}, &t), SSA_ENOMEM, "needs");
     check_nothing_left("memory=60000 everywhere");
     prepare();
 }
@@ -375,7 +374,7 @@ static void check_close(const struct training *t, const char *what)
 
 START_TEST(last_device)
 {
-    static const char *const names[] = {BOTH, "opencl:0:0"};
+    const char *const names[] = {both, ids[0]};
     for (int p = FIRST_STEP; p < FINISH; p++)
         for (int n = 0; n < 2; n++)
             for (int every = 0; every < 2; every++) {
@@ -423,7 +422,7 @@ START_TEST(lost_at_once)
 {
     struct training t = {0};
     const struct fault f = {"fail=*,onwards,code=-2", FIRST_STEP};
-    ck_assert_int_eq(run(BOTH, NULL, &f, &t), SSA_EDEVICE);
+    ck_assert_int_eq(run(both, NULL, &f, &t), SSA_EDEVICE);
     ck_assert_msg(strstr(seen.error, "no device of the pool is left") && strstr(seen.error, "no copy"), "%s", seen.error);
     training_forget(&t);
     check_nothing_left("lost at once");
@@ -442,7 +441,7 @@ START_TEST(stops_with_a_checkpoint)
     training_model(&model, &limits);
     for (int every = 0; every < 3; every++) {
         faults.set(NULL);
-        OK(ssa_pool_open(&pool, BOTH, &(struct ssa_pool_config){.last = SSA_POOL_STOP, .copy_every = every}));
+        OK(ssa_pool_open(&pool, both, &(struct ssa_pool_config){.last = SSA_POOL_STOP, .copy_every = every}));
         OK(ssa_pool_model_create(&t.model, pool, &model, &limits));
         for (int p = CREATE; p < LAST_STEP; p++)
             OK(training_do(&t, (enum training_phase)p, NULL, BATCH));
@@ -479,13 +478,11 @@ END_TEST
 
 int main(void)
 {
-    int n = 0;
     setenv("SSACL_CACHE", "0", 1);    /* every run makes the same calls */
     setenv("SSACL_SELFTEST", "0", 1); /* and none belongs to a self-test */
-    if (!ssa_device_list(NULL, 0, &n) && n < 3) {
-        fprintf(stderr, "no two OpenCL devices\n");
+    if (!faults_devices(ids))
         return 77;
-    }
+    snprintf(both, sizeof both, "%s,%s", ids[0], ids[1]);
     if (!faults_find(&faults))
         return EXIT_FAILURE;
     ssa_set_log(listen, NULL);

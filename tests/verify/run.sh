@@ -32,71 +32,78 @@ driver=
 fresh_kernels() { rm -rf kernels && cp -r "$cl" kernels; }
 break_kernel() { { printf '%s\n' "$2"; cat "$cl/$1.cl"; } >"kernels/$1.cl"; }
 
-# ---- all is well ----
-begin good 0 0
-has 'attention_fwd by opencl cpu-shape D=16'
-has 'attention_bwd by opencl cpu-shape D=16'
-has 'linear_fwd by opencl cpu-shape'
-has 'self-test: attention_fwd D=16 is right'
-begin 'good, again' 0 0
-has 'self-test: attention_bwd D=16 is right'
-has '(kept verdict)'
-driver='a newer driver'
-begin 'another driver' 0 0
-checks=$((checks + 1))
-if grep -q 'kept verdict' out; then wrong "another driver's verdict was taken"; fi
-driver=
+cpu_shape()
+{
+    # ---- all is well ----
+    begin good 0 0
+    has 'attention_fwd by opencl cpu-shape D=16'
+    has 'attention_bwd by opencl cpu-shape D=16'
+    has 'linear_fwd by opencl cpu-shape'
+    has 'self-test: attention_fwd D=16 is right'
+    begin 'good, again' 0 0
+    has 'self-test: attention_bwd D=16 is right'
+    has '(kept verdict)'
+    driver='a newer driver'
+    begin 'another driver' 0 0
+    checks=$((checks + 1))
+    if grep -q 'kept verdict' out; then wrong "another driver's verdict was taken"; fi
+    driver=
 
-# ---- a specialised build that computes nonsense ----
-fresh_kernels
-break_kernel attention_fwd '#ifdef D
-#include "vector.h"
-#define vec_exp2(x) (0.5f * vec_exp2(x))
-#endif'
-begin wrong 0 1 SSACL_CL_DIR=kernels
-has 'warning: attention_fwd D=16: wrong, largest error'
-has 'is quarantined after its self-test; the unspecialised kernel serves'
-has 'attention_fwd by portable: opencl cpu-shape (quarantined: attention_fwd D=16: wrong, largest error'
-has 'attention_bwd by opencl cpu-shape D=16'
-begin 'wrong, next process' 0 1 SSACL_CL_DIR=kernels
-has 'is quarantined after its self-test in an earlier run; the unspecialised kernel serves'
-begin 'wrong, untested' 1 0 SSACL_CL_DIR=kernels SSACL_SELFTEST=0
-has 'attention_fwd by opencl cpu-shape D=16'
-begin 'wrong, nothing kept' 0 1 SSACL_CL_DIR=kernels SSACL_CACHE=0
-has 'after its self-test; the'
-begin 'portable by wish' 0 0 SSACL_CL_DIR=kernels SSACL_PORTABLE=1
-has 'attention_fwd by portable: opencl cpu-shape (quarantined: everything but portable kernels'
-cp "$cl/attention_fwd.cl" kernels
-begin 'wrong, mended' 0 0 SSACL_CL_DIR=kernels
-has 'attention_fwd by opencl cpu-shape D=16'
-printf '\n' >>kernels/plan.h
-begin 'a header changed' 0 0 SSACL_CL_DIR=kernels
-checks=$((checks + 1))
-if grep -q 'kept verdict' out; then wrong "the verdict of another header was taken"; fi
+    # ---- a specialised build that computes nonsense ----
+    fresh_kernels
+    break_kernel attention_fwd '#ifdef D
+    #include "vector.h"
+    #define vec_exp2(x) (0.5f * vec_exp2(x))
+    #endif'
+    begin wrong 0 1 SSACL_CL_DIR=kernels
+    has 'warning: attention_fwd D=16: wrong, largest error'
+    has 'is quarantined after its self-test; the unspecialised kernel serves'
+    has 'attention_fwd by portable: opencl cpu-shape (quarantined: attention_fwd D=16: wrong, largest error'
+    has 'attention_bwd by opencl cpu-shape D=16'
+    begin 'wrong, next process' 0 1 SSACL_CL_DIR=kernels
+    has 'is quarantined after its self-test in an earlier run; the unspecialised kernel serves'
+    begin 'wrong, untested' 1 0 SSACL_CL_DIR=kernels SSACL_SELFTEST=0
+    has 'attention_fwd by opencl cpu-shape D=16'
+    begin 'wrong, nothing kept' 0 1 SSACL_CL_DIR=kernels SSACL_CACHE=0
+    has 'after its self-test; the'
+    begin 'portable by wish' 0 0 SSACL_CL_DIR=kernels SSACL_PORTABLE=1
+    has 'attention_fwd by portable: opencl cpu-shape (quarantined: everything but portable kernels'
+    cp "$cl/attention_fwd.cl" kernels
+    begin 'wrong, mended' 0 0 SSACL_CL_DIR=kernels
+    has 'attention_fwd by opencl cpu-shape D=16'
+    printf '\n' >>kernels/plan.h
+    begin 'a header changed' 0 0 SSACL_CL_DIR=kernels
+    checks=$((checks + 1))
+    if grep -q 'kept verdict' out; then wrong "the verdict of another header was taken"; fi
 
-# ---- one that does not build ----
-fresh_kernels
-break_kernel attention_bwd '#ifdef D
-#error no such thing
-#endif'
-begin 'does not build' 0 1 SSACL_CL_DIR=kernels
-has 'warning: attention_bwd D=16: does not build on '
-has 'attention_bwd by portable: opencl cpu-shape (quarantined: attention_bwd D=16: does not build)'
-begin 'does not build, next process' 0 1 SSACL_CL_DIR=kernels
-has 'in an earlier run'
+    # ---- one that does not build ----
+    fresh_kernels
+    break_kernel attention_bwd '#ifdef D
+    #error no such thing
+    #endif'
+    begin 'does not build' 0 1 SSACL_CL_DIR=kernels
+    has 'warning: attention_bwd D=16: does not build on '
+    has 'attention_bwd by portable: opencl cpu-shape (quarantined: attention_bwd D=16: does not build)'
+    begin 'does not build, next process' 0 1 SSACL_CL_DIR=kernels
+    has 'in an earlier run'
 
-# ---- tuned parameters ----
-begin 'tuned' 0 0 PROBE_TILE=64
-has 'attention_fwd by opencl cpu-shape D=16 TILE=64'
-fresh_kernels
-break_kernel attention_fwd '#if defined(TILE) && TILE == 64
-#include "vector.h"
-#define vec_exp2(x) (0.5f * vec_exp2(x))
-#endif'
-begin 'tuned, wrong' 0 1 SSACL_CL_DIR=kernels PROBE_TILE=64
-has 'warning: attention_fwd D=16 TILE=64: wrong'
-has 'the kernel with standard parameters serves'
-has 'attention_fwd by portable: opencl cpu-shape D=16 (quarantined: attention_fwd D=16 TILE=64'
+    # ---- tuned parameters ----
+    begin 'tuned' 0 0 PROBE_TILE=64
+    has 'attention_fwd by opencl cpu-shape D=16 TILE=64'
+    fresh_kernels
+    break_kernel attention_fwd '#if defined(TILE) && TILE == 64
+    #include "vector.h"
+    #define vec_exp2(x) (0.5f * vec_exp2(x))
+    #endif'
+    begin 'tuned, wrong' 0 1 SSACL_CL_DIR=kernels PROBE_TILE=64
+    has 'warning: attention_fwd D=16 TILE=64: wrong'
+    has 'the kernel with standard parameters serves'
+    has 'attention_fwd by portable: opencl cpu-shape D=16 (quarantined: attention_fwd D=16 TILE=64'
+}
+
+# The CPU shape where a device takes it of itself: rusticl's compiler needs minutes for it.
+begin 'its own shape' 0 0 SSACL_CACHE=0
+if grep -q 'attention_fwd by opencl cpu-shape' out; then cpu_shape; else has 'attention_fwd by opencl gpu-shape'; fi
 
 # ---- the GPU shape, and a library ----
 begin 'GPU shape, wrong library' 0 3 SSACL_SHAPE=gpu SSACL_CLBLAST_LIBRARY="$wrong_clblast"
