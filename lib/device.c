@@ -77,9 +77,9 @@ static const struct ssa_device_info *find(const struct ssa_device_info *list, in
 
 static int no_device(const struct ssa_device_info *list, int n, const char *name)
 {
-    char there[1024] = "";
+    char there[1024] = "none";
     for (int i = 0; i < n; i++) {
-        size_t used = strlen(there);
+        size_t used = i ? strlen(there) : 0;
         snprintf(there + used, sizeof there - used, "%s%s (%.80s)", i ? ", " : "", list[i].id, list[i].name);
     }
     return ssa_fail(SSA_ENODEVICE, "no device \"%s\"; there are: %s", name, there);

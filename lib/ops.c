@@ -8,7 +8,8 @@
     int ssa_##op(struct ssa_device *device, const struct ssa_##op *a) \
     { \
         double start = 0; \
-        int err = ssa_##op##_check(device, a); \
+        int err = device && a ? ssa_##op##_check(device, a) \
+                              : ssa_fail(SSA_EINVAL, #op ": %s NULL", device ? "the arguments are" : "device is"); \
         if (err) \
             return err; \
         device->path = (struct ssa_path){0}; \

@@ -6,8 +6,10 @@
 
 int ssa_buffer_create(struct ssa_buffer **buffer, struct ssa_device *device, size_t count)
 {
-    const struct ssa_device_info *d = &device->info;
     *buffer = NULL;
+    if (!device)
+        return ssa_fail(SSA_EINVAL, "buffer: device is NULL");
+    const struct ssa_device_info *d = &device->info;
     if (!count)
         return ssa_fail(SSA_EINVAL, "buffer: a buffer of 0 elements");
     size_t bytes = count * 4;

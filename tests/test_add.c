@@ -34,6 +34,8 @@ START_TEST(bad_arguments)
 {
     FOR_DEVICES (dev) {
         struct ssa_tensor x = test_new(dev, 8);
+        FAILS(ssa_add(dev, NULL), SSA_EINVAL, "add: the arguments are NULL");
+        FAILS(ssa_add(NULL, &(struct ssa_add){.x = x, .y = x, .out = x, .count = 8}), SSA_EINVAL, "device is NULL");
         FAILS(ssa_add(dev, &(struct ssa_add){.x = x, .y = x, .out = x}), SSA_EINVAL, "count");
         FAILS(ssa_add(dev, &(struct ssa_add){.x = x, .out = x, .count = 8}), SSA_EINVAL, "y is absent");
         FAILS(ssa_add(dev, &(struct ssa_add){.x = x, .y = x, .out = x, .count = 4096}), SSA_EINVAL, "x needs 4096");

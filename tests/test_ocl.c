@@ -84,11 +84,12 @@ static void add_up(struct ssa_device *device, struct ssa_tensor x, struct ssa_te
     }
 }
 
-/* An operator whose variants are tested before their first use: the test must not wait behind the shut gate. */
+/* An operator whose variants are tested before their first use, on memory that a CPU device maps: neither must wait
+ * behind the shut gate. */
 static void multiply(struct ssa_device *device)
 {
     struct ssa_buffer *b;
-    OK(ssa_buffer_create(&b, device, 3 * 64));
+    OK(ssa_buffer_create(&b, device, 1 << 18));
     OK(ssa_linear_fwd(device, &(struct ssa_linear_fwd){.x = {b, 0}, .w = {b, 64}, .y = {b, 128}, .rows = 8, .in = 8,
                                                       .out = 8}));
     ssa_buffer_destroy(b);
@@ -125,6 +126,8 @@ static void write_again(const struct caller *c, struct ssa_tensor y)
 /* Held back by an event of the caller, waited for through the library's, read on another queue. */
 static void check_events(struct caller *c, struct ssa_device *device, struct ssa_tensor x, struct ssa_tensor y)
 {
+    struct ssa_device *second;
+    cl_device_id id;
     float *got = malloc(N * sizeof *got);
     cl_event gate, done;
     cl_int code;
@@ -133,6 +136,8 @@ static void check_events(struct caller *c, struct ssa_device *device, struct ssa
     OK(ssa_ocl_wait(device, 0, NULL));
     OK(ssa_ocl_wait(device, 1, &gate));
     multiply(device);
+    OK(ssa_ocl_get(device, NULL, &id, NULL));
+    OK(ssa_ocl_device_wrap(&second, c->context, id, c->queue));
     write_again(c, y);
     add_up(device, x, y);
     OK(ssa_ocl_event(device, &done));
@@ -141,6 +146,7 @@ static void check_events(struct caller *c, struct ssa_device *device, struct ssa
     ck_assert_int_eq(clEnqueueReadBuffer(c->other, c->x, CL_TRUE, 0, N * 4, got, 1, &done, NULL), CL_SUCCESS);
     ck_assert_int_eq(status_of(done), CL_COMPLETE);
     expect_result(got, c->values);
+    ssa_device_close(second);
     clReleaseEvent(done);
     clReleaseEvent(gate);
     free(got);

@@ -29,7 +29,8 @@ SSA_API int ssa_ocl_device_wrap(struct ssa_device **device, cl_context context, 
 /** A buffer around the caller's cl_mem (retained until ssa_buffer_destroy()); its size is asked of OpenCL. */
 SSA_API int ssa_ocl_buffer_wrap(struct ssa_buffer **buffer, struct ssa_device *device, cl_mem memory);
 
-/** Whatever is called next on the device starts after these events. */
+/** Whatever is called next on the device starts after these events. What waits for the device (ssa_tensor_read(), a
+ *  write of more than 1 MiB, ssa_device_finish(), ssa_device_close()) then waits for them too; operators do not. */
 SSA_API int ssa_ocl_wait(struct ssa_device *device, cl_uint count, const cl_event *events);
 
 /** An event that completes when everything called so far has. The caller releases it. The queue is flushed. */

@@ -94,6 +94,7 @@ int ssa_pool_model_create(struct ssa_model **model, struct ssa_pool *pool, const
     struct ssa_model *front = NULL;
     int err;
     *model = NULL;
+    REQUIRE(pool, "model: pool is NULL");
     REQUIRE(!pool->model, "pool: there is a model on it already; destroy that one first");
     TRY(ssa_model_memory(config, limits, &memory)); /* what is wrong for every device */
     front = calloc(1, sizeof *front);

@@ -153,6 +153,7 @@ int ssa_model_create(struct ssa_model **model, struct ssa_device *device, const 
     struct ssa_model *m = NULL;
     int err;
     *model = NULL;
+    REQUIRE(device, "model: device is NULL");
     TRY(ssa_model_fit(device, config, limits, (struct ssa_extra){0}, &memory));
     m = calloc(1, sizeof *m);
     if (!m)

@@ -125,16 +125,22 @@ static int ocl_finish(struct ssa_device *device)
     return ocl_check(clFinish(ocl(device)->queue), "finish: an earlier operator failed: clFinish");
 }
 
-/* A buffer of a CPU device is host memory, which mapping shows. Failing to map costs speed only. */
+/* A buffer of a CPU device is host memory, which mapping shows. Failing to map costs speed only. The map is waited for:
+ * on a queue of its own, since the caller may hold back the device's with an event. */
 static void prefer_huge_pages(struct ocl_device *d, cl_mem memory, size_t bytes)
 {
     cl_int code;
-    void *p = clEnqueueMapBuffer(d->queue, memory, CL_TRUE, CL_MAP_WRITE_INVALIDATE_REGION, 0, bytes, 0, NULL, NULL,
+    cl_command_queue queue = clCreateCommandQueue(d->context, d->id, 0, &code);
+    if (code != CL_SUCCESS)
+        return;
+    void *p = clEnqueueMapBuffer(queue, memory, CL_TRUE, CL_MAP_WRITE_INVALIDATE_REGION, 0, bytes, 0, NULL, NULL,
                                  &code);
     if (code == CL_SUCCESS) {
         ssa_prefer_huge_pages(p, bytes);
-        clEnqueueUnmapMemObject(d->queue, memory, p, 0, NULL, NULL);
+        clEnqueueUnmapMemObject(queue, memory, p, 0, NULL, NULL);
+        clFinish(queue);
     }
+    clReleaseCommandQueue(queue);
 }
 
 static int ocl_allocate(struct ssa_device *device, struct ssa_buffer *b)

@@ -42,8 +42,10 @@ static int find_out(struct ssa_device *device, int32_t *counted)
     struct ssa_buffer *b = NULL;
     int err;
     TRY(ssa_buffer_create(&b, device, 3));
-    TRY(count(device, b, counted));
-    if (*ocl(device)->identity)
+    TRY(device->backend->aside(device, true));
+    err = count(device, b, counted);
+    device->backend->aside(device, false);
+    if (!err && *ocl(device)->identity)
         ssa_store_put(kind, ocl(device)->identity, counted, sizeof *counted);
 done:
     ssa_buffer_destroy(b);
