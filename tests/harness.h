@@ -47,6 +47,10 @@ bool test_fits(size_t work);
         changed_.field = (value); \
         FAILS(ssa_##op(dev, &changed_), SSA_EINVAL, #op ": " words); \
     } while (0)
+/* It refuses them without operand `field`, and where less is left of it than the `count` elements that it needs. */
+#define REFUSES_ABSENT(op, good, field) REFUSES(op, good, field, (struct ssa_tensor){0}, #field " is absent")
+#define REFUSES_SMALL(op, good, field, count) \
+    REFUSES(op, good, field, test_too_small((good).field), #field " needs " #count)
 void test_fails(int got, int status, const char *words, const char *call, const char *file, int line);
 
 /* ---- tensors with guards ---- */
@@ -85,5 +89,13 @@ void test_compare(const char *what, struct ssa_tensor got, const double *want, s
                   const char *context, ...) __attribute__((format(printf, 7, 8)));
 /* Two tensors hold the same bits. */
 void test_same_bits(const char *what, struct ssa_tensor a, struct ssa_tensor b, size_t count);
+/* Operator `op`, called as in `given` but with operand `in` as output `out` too, leaves there what given.out holds. */
+#define IN_PLACE(op, given, out, in, count) \
+    do { \
+        struct ssa_##op changed_ = (given); \
+        changed_.out = changed_.in; \
+        OK(ssa_##op(dev, &changed_)); \
+        test_same_bits(#op ": " #out " in place of " #in, changed_.in, (given).out, (count)); \
+    } while (0)
 
 #endif

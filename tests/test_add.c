@@ -9,10 +9,10 @@ static void check_add(struct ssa_device *dev, size_t n)
     struct ssa_tensor tx = test_from(dev, x, n), ty = test_from(dev, y, n), out = test_new(dev, n);
     for (size_t i = 0; i < n; i++)
         want[i] += (double)y[i];
-    OK(ssa_add(dev, &(struct ssa_add){.x = tx, .y = ty, .out = out, .count = n}));
+    struct ssa_add a = {.x = tx, .y = ty, .out = out, .count = n};
+    OK(ssa_add(dev, &a));
     test_compare("out", out, want, n, 1e-7, 1e-6, "n %zu", n);
-    OK(ssa_add(dev, &(struct ssa_add){.x = tx, .y = ty, .out = tx, .count = n})); /* in place */
-    test_same_bits("in place", tx, out, n);
+    IN_PLACE(add, a, out, x, n);
     test_free(tx, n);
     test_free(ty, n);
     test_free(out, n);

@@ -57,10 +57,9 @@ static void check(struct ssa_device *dev, const struct ce_case *c)
     a.dlogits = (struct ssa_tensor){0};
     OK(ssa_cross_entropy(dev, &a));
     test_same_bits("loss alone", again, loss, rows);
-    a.loss = (struct ssa_tensor){0}; /* the gradient alone, in place */
-    a.dlogits = logits;
-    OK(ssa_cross_entropy(dev, &a));
-    test_same_bits("dlogits in place", logits, dlogits, c->n);
+    a.loss = (struct ssa_tensor){0}; /* the gradient alone */
+    a.dlogits = dlogits;
+    IN_PLACE(cross_entropy, a, dlogits, logits, c->n);
     test_free(logits, c->n);
     test_free(targets, rows);
     test_free(loss, rows);
@@ -166,9 +165,9 @@ END_TEST
 START_TEST(bad_arguments)
 {
     FOR_DEVICES (dev) {
-        struct ssa_tensor t = test_new(dev, 64), none = {0};
-        struct ssa_tensor small = test_too_small(t);
-        struct ssa_cross_entropy good = {.logits = t, .targets = t, .loss = t, .rows = 4, .vocabulary = 8};
+        struct ssa_tensor t = test_new(dev, 64);
+        struct ssa_cross_entropy good = {.logits = t, .targets = t, .loss = t, .dlogits = t, .rows = 4,
+                                         .vocabulary = 8};
         REFUSES(cross_entropy, good, rows, 0, "rows is 0");
         REFUSES(cross_entropy, good, vocabulary, 0, "vocabulary is 0");
         REFUSES(cross_entropy, good, vocabulary, INT32_MAX, "vocabulary is 2147483647");
@@ -176,11 +175,11 @@ START_TEST(bad_arguments)
         REFUSES(cross_entropy, good, smoothing, -0.5f, "smoothing is -0.5");
         REFUSES(cross_entropy, good, smoothing, NAN, "smoothing is nan");
         REFUSES(cross_entropy, good, grad_scale, INFINITY, "grad_scale is inf");
-        REFUSES(cross_entropy, good, logits, none, "logits is absent");
-        REFUSES(cross_entropy, good, logits, small, "logits needs 32");
-        REFUSES(cross_entropy, good, targets, small, "targets needs 4");
-        REFUSES(cross_entropy, good, loss, small, "loss needs 4");
-        REFUSES(cross_entropy, good, dlogits, small, "dlogits needs 32");
+        REFUSES_ABSENT(cross_entropy, good, logits);
+        REFUSES_SMALL(cross_entropy, good, logits, 32);
+        REFUSES_SMALL(cross_entropy, good, targets, 4);
+        REFUSES_SMALL(cross_entropy, good, loss, 4);
+        REFUSES_SMALL(cross_entropy, good, dlogits, 32);
         REFUSES(cross_entropy, good, reserved[0], 1, "reserved");
         test_free(t, 64);
     }

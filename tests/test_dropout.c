@@ -33,10 +33,9 @@ static void check_dropout(struct ssa_device *dev, size_t n, float p, size_t firs
     OK(ssa_dropout_bwd(dev, &b));
     test_same_bits("dx added to", tr, out, n);
 
-    b.dx = tx; /* in place */
+    b.dx = dx;
     b.accumulate = 0;
-    OK(ssa_dropout_bwd(dev, &b));
-    test_same_bits("dx in place", tx, dx, n);
+    IN_PLACE(dropout_bwd, b, dx, dy, n);
     test_free(tx, n);
     test_free(tr, n);
     test_free(out, n);
@@ -157,24 +156,23 @@ END_TEST
 START_TEST(bad_arguments)
 {
     FOR_DEVICES (dev) {
-        struct ssa_tensor t = test_new(dev, 8), none = {0};
-        struct ssa_tensor small = test_too_small(t);
-        struct ssa_dropout_fwd good = {.x = t, .out = t, .count = 8, .p = 0.5f};
+        struct ssa_tensor t = test_new(dev, 8);
+        struct ssa_dropout_fwd good = {.x = t, .residual = t, .out = t, .count = 8, .p = 0.5f};
         REFUSES(dropout_fwd, good, count, 0, "count is 0");
         REFUSES(dropout_fwd, good, p, 1, "p is 1");
         REFUSES(dropout_fwd, good, p, -0.1f, "p is -0.1");
         REFUSES(dropout_fwd, good, p, NAN, "p is nan");
         REFUSES(dropout_fwd, good, first, SIZE_MAX, "first is");
-        REFUSES(dropout_fwd, good, x, none, "x is absent");
-        REFUSES(dropout_fwd, good, residual, small, "residual needs 8");
-        REFUSES(dropout_fwd, good, out, small, "out needs 8");
+        REFUSES_ABSENT(dropout_fwd, good, x);
+        REFUSES_SMALL(dropout_fwd, good, residual, 8);
+        REFUSES_SMALL(dropout_fwd, good, out, 8);
         REFUSES(dropout_fwd, good, reserved[3], 1, "reserved");
         struct ssa_dropout_bwd good_bwd = {.dy = t, .dx = t, .count = 8, .p = 0.5f};
         REFUSES(dropout_bwd, good_bwd, count, 0, "count is 0");
         REFUSES(dropout_bwd, good_bwd, p, 1.5f, "p is 1.5");
         REFUSES(dropout_bwd, good_bwd, first, SIZE_MAX - 3, "first is");
-        REFUSES(dropout_bwd, good_bwd, dy, small, "dy needs 8");
-        REFUSES(dropout_bwd, good_bwd, dx, none, "dx is absent");
+        REFUSES_SMALL(dropout_bwd, good_bwd, dy, 8);
+        REFUSES_ABSENT(dropout_bwd, good_bwd, dx);
         REFUSES(dropout_bwd, good_bwd, reserved[0], 1, "reserved");
         test_free(t, 8);
     }

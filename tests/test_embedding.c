@@ -169,8 +169,7 @@ END_TEST
 START_TEST(bad_arguments)
 {
     FOR_DEVICES (dev) {
-        struct ssa_tensor t = test_new(dev, 64), none = {0};
-        struct ssa_tensor small = test_too_small(t);
+        struct ssa_tensor t = test_new(dev, 64);
         struct ssa_embedding_fwd good = {.ids = t, .table = t, .positions = t, .out = t, .rows = 4, .length = 2,
                                          .width = 8, .vocabulary = 5};
         REFUSES(embedding_fwd, good, rows, 0, "rows is 0");
@@ -179,11 +178,11 @@ START_TEST(bad_arguments)
         REFUSES(embedding_fwd, good, vocabulary, 0, "vocabulary is 0");
         REFUSES(embedding_fwd, good, vocabulary, INT32_MAX, "vocabulary is 2147483647");
         REFUSES(embedding_fwd, good, length, 0, "length is 0");
-        REFUSES(embedding_fwd, good, ids, small, "ids needs 4");
-        REFUSES(embedding_fwd, good, table, small, "table needs 40");
-        REFUSES(embedding_fwd, good, table, none, "table is absent");
-        REFUSES(embedding_fwd, good, positions, small, "positions needs 16");
-        REFUSES(embedding_fwd, good, out, small, "out needs 32");
+        REFUSES_SMALL(embedding_fwd, good, ids, 4);
+        REFUSES_SMALL(embedding_fwd, good, table, 40);
+        REFUSES_ABSENT(embedding_fwd, good, table);
+        REFUSES_SMALL(embedding_fwd, good, positions, 16);
+        REFUSES_SMALL(embedding_fwd, good, out, 32);
         REFUSES(embedding_fwd, good, reserved[1], 1, "reserved");
         struct ssa_embedding_bwd good_bwd = {.ids = t, .dout = t, .dtable = t, .dpositions = t, .rows = 4,
                                              .length = 2, .width = 8, .vocabulary = 5};
@@ -191,10 +190,10 @@ START_TEST(bad_arguments)
         REFUSES(embedding_bwd, good_bwd, width, 0, "width is 0");
         REFUSES(embedding_bwd, good_bwd, vocabulary, -2, "vocabulary is -2");
         REFUSES(embedding_bwd, good_bwd, length, -1, "length is -1");
-        REFUSES(embedding_bwd, good_bwd, ids, none, "ids is absent");
-        REFUSES(embedding_bwd, good_bwd, dout, small, "dout needs 32");
-        REFUSES(embedding_bwd, good_bwd, dtable, small, "dtable needs 40");
-        REFUSES(embedding_bwd, good_bwd, dpositions, small, "dpositions needs 16");
+        REFUSES_ABSENT(embedding_bwd, good_bwd, ids);
+        REFUSES_SMALL(embedding_bwd, good_bwd, dout, 32);
+        REFUSES_SMALL(embedding_bwd, good_bwd, dtable, 40);
+        REFUSES_SMALL(embedding_bwd, good_bwd, dpositions, 16);
         REFUSES(embedding_bwd, good_bwd, reserved[2], 1, "reserved");
         test_free(t, 64);
     }

@@ -24,12 +24,8 @@ static void check_gelu(struct ssa_device *dev, int rows, int width, int activati
     test_compare("y", ty, y, n, 1e-6, 2e-6, "%d x %d activation %d", rows, width, activation);
     OK(ssa_gelu_bwd(dev, &b));
     test_compare("dx", tdx, dx, n, 1e-6, 2e-6, "%d x %d activation %d", rows, width, activation);
-    b.dx = tdy; /* in place */
-    OK(ssa_gelu_bwd(dev, &b));
-    test_same_bits("dx in place", tdy, tdx, n);
-    f.y = tx;
-    OK(ssa_gelu_fwd(dev, &f));
-    test_same_bits("y in place", tx, ty, n);
+    IN_PLACE(gelu_bwd, b, dx, dy, n);
+    IN_PLACE(gelu_fwd, f, y, x, n);
     test_free(tx, n);
     test_free(tb, w);
     test_free(tdy, n);
@@ -109,25 +105,24 @@ END_TEST
 START_TEST(bad_arguments)
 {
     FOR_DEVICES (dev) {
-        struct ssa_tensor t = test_new(dev, 64), none = {0};
-        struct ssa_tensor small = test_too_small(t);
-        struct ssa_gelu_fwd good = {.x = t, .y = t, .rows = 4, .width = 8};
+        struct ssa_tensor t = test_new(dev, 64);
+        struct ssa_gelu_fwd good = {.x = t, .bias = t, .y = t, .rows = 4, .width = 8};
         REFUSES(gelu_fwd, good, rows, 0, "rows is 0");
         REFUSES(gelu_fwd, good, width, 0, "width is 0");
         REFUSES(gelu_fwd, good, width, INT32_MAX, "width is 2147483647");
         REFUSES(gelu_fwd, good, activation, 3, "activation is 3");
-        REFUSES(gelu_fwd, good, x, none, "x is absent");
-        REFUSES(gelu_fwd, good, bias, small, "bias needs 8");
-        REFUSES(gelu_fwd, good, y, small, "y needs 32");
+        REFUSES_ABSENT(gelu_fwd, good, x);
+        REFUSES_SMALL(gelu_fwd, good, bias, 8);
+        REFUSES_SMALL(gelu_fwd, good, y, 32);
         REFUSES(gelu_fwd, good, reserved[0], 1, "reserved");
-        struct ssa_gelu_bwd good_bwd = {.x = t, .dy = t, .dx = t, .rows = 4, .width = 8};
+        struct ssa_gelu_bwd good_bwd = {.x = t, .bias = t, .dy = t, .dx = t, .rows = 4, .width = 8};
         REFUSES(gelu_bwd, good_bwd, rows, -1, "rows is -1");
         REFUSES(gelu_bwd, good_bwd, width, -1, "width is -1");
         REFUSES(gelu_bwd, good_bwd, activation, -1, "activation is -1");
-        REFUSES(gelu_bwd, good_bwd, x, small, "x needs 32");
-        REFUSES(gelu_bwd, good_bwd, bias, small, "bias needs 8");
-        REFUSES(gelu_bwd, good_bwd, dy, none, "dy is absent");
-        REFUSES(gelu_bwd, good_bwd, dx, small, "dx needs 32");
+        REFUSES_SMALL(gelu_bwd, good_bwd, x, 32);
+        REFUSES_SMALL(gelu_bwd, good_bwd, bias, 8);
+        REFUSES_ABSENT(gelu_bwd, good_bwd, dy);
+        REFUSES_SMALL(gelu_bwd, good_bwd, dx, 32);
         REFUSES(gelu_bwd, good_bwd, reserved[3], 1, "reserved");
         test_free(t, 64);
     }

@@ -69,10 +69,8 @@ static void check_fwd(struct ssa_device *dev, const struct norm_case *c)
     OK(ssa_norm_fwd(dev, &a));
     test_compare("y", y, c->y, c->n, tolerance(c), 1e-5, "%d x %d kind %d", c->rows, c->width, c->kind);
     test_compare("stats", stats, c->stats, 2 * (size_t)c->rows, 1e-6, 1e-5, "%d x %d", c->rows, c->width);
-    a.y = x; /* in place, without statistics */
     a.stats = (struct ssa_tensor){0};
-    OK(ssa_norm_fwd(dev, &a));
-    test_same_bits("in place", x, y, c->n);
+    IN_PLACE(norm_fwd, a, y, x, c->n);
     test_free(x, c->n);
     test_free(gain, c->w);
     test_free(bias, c->w);
@@ -139,13 +137,11 @@ static void check_bwd(struct ssa_device *dev, const struct norm_case *c)
     test_compare("dx", t.dx, c->dx, c->n, tolerance(c), 2e-5, "%d x %d kind %d", c->rows, c->width, c->kind);
     compare_sums("dgain", t.dgain, c->dgain, 0, c);
     compare_sums("dbias", t.dbias, c->dbias, 0, c);
-    struct ssa_tensor first = test_new(dev, c->w), dx = t.dx;
+    struct ssa_tensor first = test_new(dev, c->w);
     OK(ssa_tensor_copy(first, t.dgain, c->w));
-    a.dbias = (struct ssa_tensor){0}; /* absent: not computed; in place */
-    a.dx = t.dy;
-    OK(ssa_norm_bwd(dev, &a));
+    a.dbias = (struct ssa_tensor){0}; /* absent: not computed */
+    IN_PLACE(norm_bwd, a, dx, dy, c->n);
     test_same_bits("dgain again", t.dgain, first, c->w);
-    test_same_bits("dx in place", t.dy, dx, c->n);
     test_free(first, c->w);
     free_bwd(&t, c);
 }
@@ -235,32 +231,32 @@ END_TEST
 START_TEST(bad_arguments)
 {
     FOR_DEVICES (dev) {
-        struct ssa_tensor t = test_new(dev, 64), none = {0};
-        struct ssa_tensor small = test_too_small(t);
-        struct ssa_norm_fwd good = {.x = t, .y = t, .rows = 4, .width = 8};
+        struct ssa_tensor t = test_new(dev, 64);
+        struct ssa_norm_fwd good = {.x = t, .gain = t, .bias = t, .y = t, .stats = t, .rows = 4, .width = 8};
         REFUSES(norm_fwd, good, rows, 0, "rows is 0");
         REFUSES(norm_fwd, good, width, -1, "width is -1");
         REFUSES(norm_fwd, good, width, INT32_MAX, "width is 2147483647");
         REFUSES(norm_fwd, good, kind, 2, "kind is 2");
         REFUSES(norm_fwd, good, eps, -1, "eps is -1");
         REFUSES(norm_fwd, good, eps, NAN, "eps is nan");
-        REFUSES(norm_fwd, good, x, none, "x is absent");
-        REFUSES(norm_fwd, good, y, small, "y needs 32");
-        REFUSES(norm_fwd, good, gain, small, "gain needs 8");
-        REFUSES(norm_fwd, good, bias, small, "bias needs 8");
-        REFUSES(norm_fwd, good, stats, small, "stats needs 8");
+        REFUSES_ABSENT(norm_fwd, good, x);
+        REFUSES_SMALL(norm_fwd, good, y, 32);
+        REFUSES_SMALL(norm_fwd, good, gain, 8);
+        REFUSES_SMALL(norm_fwd, good, bias, 8);
+        REFUSES_SMALL(norm_fwd, good, stats, 8);
         REFUSES(norm_fwd, good, reserved[3], 1, "reserved");
-        struct ssa_norm_bwd good_bwd = {.x = t, .stats = t, .dy = t, .dx = t, .rows = 4, .width = 8};
+        struct ssa_norm_bwd good_bwd = {.x = t, .gain = t, .stats = t, .dy = t, .dx = t, .dgain = t, .dbias = t,
+                                        .rows = 4, .width = 8};
         REFUSES(norm_bwd, good_bwd, rows, 0, "rows is 0");
         REFUSES(norm_bwd, good_bwd, width, 0, "width is 0");
         REFUSES(norm_bwd, good_bwd, kind, -1, "kind is -1");
-        REFUSES(norm_bwd, good_bwd, x, small, "x needs 32");
-        REFUSES(norm_bwd, good_bwd, gain, small, "gain needs 8");
-        REFUSES(norm_bwd, good_bwd, stats, none, "stats is absent");
-        REFUSES(norm_bwd, good_bwd, dy, none, "dy is absent");
-        REFUSES(norm_bwd, good_bwd, dx, none, "dx is absent");
-        REFUSES(norm_bwd, good_bwd, dgain, small, "dgain needs 8");
-        REFUSES(norm_bwd, good_bwd, dbias, small, "dbias needs 8");
+        REFUSES_SMALL(norm_bwd, good_bwd, x, 32);
+        REFUSES_SMALL(norm_bwd, good_bwd, gain, 8);
+        REFUSES_ABSENT(norm_bwd, good_bwd, stats);
+        REFUSES_ABSENT(norm_bwd, good_bwd, dy);
+        REFUSES_ABSENT(norm_bwd, good_bwd, dx);
+        REFUSES_SMALL(norm_bwd, good_bwd, dgain, 8);
+        REFUSES_SMALL(norm_bwd, good_bwd, dbias, 8);
         REFUSES(norm_bwd, good_bwd, reserved[0], 1, "reserved");
         test_free(t, 64);
     }

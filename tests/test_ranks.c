@@ -106,7 +106,7 @@ struct training {
     /* what the rank `odd` does otherwise */
     int odd;
     void (*differ)(struct training *t, struct ssa_model *model);
-    int fails_at; /* step at which its device fails; 0: never */
+    enum { LAUNCHES = 1, READS, UPDATES } fails; /* what fails on its first device once it is unplugged */
     bool unlike;  /* devices are of different makes */
     const char *refusal;
     int status;
@@ -127,10 +127,17 @@ static struct training new_training(const char *device, int batch)
     return t;
 }
 
+/* A backend that fails. */
+struct unplugged {
+    struct ssa_backend table; /* first: a device's backend is one */
+    const struct ssa_backend *good;
+};
+
 /* A device, a model and a trainer of one rank. */
 struct rank {
     struct training t; /* its own: an odd rank changes it */
     struct ssa_device *device;
+    struct unplugged unplugged;
     struct ssa_pool *pool;
     struct ssa_model *model;
     struct ssa_trainer *trainer;
@@ -175,6 +182,8 @@ static void begin(struct rank *r, const struct training *t, struct ssa_ranks *ra
 
 static void end(struct rank *r)
 {
+    if (r->unplugged.good)
+        r->device->backend = r->unplugged.good;
     ssa_trainer_destroy(r->trainer);
     ssa_model_destroy(r->model);
     if (r->pool)
@@ -479,7 +488,6 @@ START_TEST(stops_after_the_same_step)
 }
 END_TEST
 
-/* A device that fails when asked for memory is as good as any failure. */
 static int no_read(struct ssa_device *device, struct ssa_tensor t, void *target, size_t count)
 {
     (void)device, (void)t, (void)target, (void)count;
@@ -492,23 +500,34 @@ static int no_launch(struct ssa_device *device, const struct ssa_launch *launch)
     return ssa_fail(SSA_EDEVICE, "the plug was pulled");
 }
 
+static int no_update(struct ssa_device *device, const struct ssa_launch *launch)
+{
+    const struct unplugged *u = (const struct unplugged *)device->backend;
+    return strcmp(launch->kernel, "adamw") ? u->good->launch(device, launch) : no_launch(device, launch);
+}
+
+/* From now on the first device of rank `odd` fails. */
+static void unplug(struct rank *r, const struct ssa_ranks *ranks)
+{
+    struct unplugged *u = &r->unplugged;
+    if (ranks->rank != r->t.odd)
+        return;
+    *u = (struct unplugged){*r->device->backend, r->device->backend};
+    if (r->t.fails == READS)
+        u->table.read = no_read;
+    else
+        u->table.launch = r->t.fails == LAUNCHES ? no_launch : no_update;
+    r->device->backend = &u->table;
+}
+
 static void be_ended(struct ssa_ranks *ranks, void *cookie)
 {
-    const struct training *t = cookie;
     struct rank r;
-    begin(&r, t, ranks);
+    begin(&r, cookie, ranks);
     OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
-    const struct ssa_backend *good = r.device->backend;
-    struct ssa_backend bad = *good;
-    if (t->fails_at == 1)
-        bad.launch = no_launch;
-    else
-        bad.read = no_read;
-    if (ranks->rank == t->odd)
-        r.device->backend = &bad;
+    unplug(&r, ranks);
     FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_EDEVICE, "rank 2 failed: the plug was pulled");
     ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 2);
-    r.device->backend = good;
     end(&r);
 }
 
@@ -516,22 +535,10 @@ START_TEST(a_failure_ends_all)
 {
     struct training t = new_training("cpu", 12);
     t.odd = 2;
-    for (t.fails_at = 1; t.fails_at <= 2; t.fails_at++)
+    for (t.fails = LAUNCHES; t.fails <= READS; t.fails++)
         team_run(3, be_ended, &t);
 }
 END_TEST
-
-/* A backend that fails when the device is to update. */
-struct unplugged {
-    struct ssa_backend table; /* first: a device's backend is one */
-    const struct ssa_backend *good;
-};
-
-static int no_update(struct ssa_device *device, const struct ssa_launch *launch)
-{
-    const struct unplugged *u = (const struct unplugged *)device->backend;
-    return strcmp(launch->kernel, "adamw") ? u->good->launch(device, launch) : no_launch(device, launch);
-}
 
 /* The only device of rank `odd` fails when it is to update in the last step: the step counts, as on the others. */
 static void lose_it_at_the_end(struct ssa_ranks *ranks, void *cookie)
@@ -541,16 +548,11 @@ static void lose_it_at_the_end(struct ssa_ranks *ranks, void *cookie)
     struct rank r;
     begin(&r, t, ranks);
     OK(ssa_trainer_run(r.trainer, STEPS - 1, &(struct ssa_run){0}));
-    const struct ssa_backend *good = r.device->backend;
-    struct unplugged bad = {*good, good};
-    bad.table.launch = no_update;
-    if (ranks->rank == t->odd)
-        r.device->backend = &bad.table;
+    unplug(&r, ranks);
     OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
     ck_assert_int_eq(ssa_pool_live(r.pool), ranks->rank != t->odd);
     OK(ssa_trainer_losses(r.trainer, STEPS, losses, NULL));
     ck_assert(!memcmp(losses, t->losses, sizeof losses));
-    r.device->backend = good;
     end(&r);
 }
 
@@ -559,13 +561,14 @@ START_TEST(nobody_waits_for_one_lost_at_the_end)
     struct training t = new_training("cpu", 8);
     train_alone(&t);
     t.members[0] = t.members[1] = 1;
+    t.fails = UPDATES;
     for (t.odd = 0; t.odd < 2; t.odd++)
         team_run(2, lose_it_at_the_end, &t);
     free(t.parameters);
 }
 END_TEST
 
-/* The first device of rank `odd` fails in the third step, while it computes or (fails_at 2) when it is to update. */
+/* The first device of rank `odd` fails in the third step, while it computes or when it is to update. */
 static void lose_a_device(struct ssa_ranks *ranks, void *cookie)
 {
     const struct training *t = cookie;
@@ -577,14 +580,7 @@ static void lose_a_device(struct ssa_ranks *ranks, void *cookie)
     if (t->unlike && ranks->rank)
         snprintf(r.device->info.driver, sizeof r.device->info.driver, "another");
     OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
-    const struct ssa_backend *good = r.device->backend;
-    struct unplugged bad = {*good, good};
-    if (t->fails_at == 1)
-        bad.table.launch = no_launch;
-    else
-        bad.table.launch = no_update;
-    if (ranks->rank == t->odd)
-        r.device->backend = &bad.table;
+    unplug(&r, ranks);
     if (others) {
         OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
         OK(ssa_trainer_losses(r.trainer, STEPS, losses, NULL));
@@ -597,7 +593,6 @@ static void lose_a_device(struct ssa_ranks *ranks, void *cookie)
                                                                                               : "train: rank 0 failed: ");
         ck_assert(strstr(ssa_last_error(), "the plug was pulled") && ranks->together);
     }
-    r.device->backend = good;
     end(&r);
 }
 
@@ -608,10 +603,10 @@ START_TEST(pools_lose_devices)
     t.odd = 1;
     t.members[0] = 1;
     for (t.members[1] = 1; t.members[1] <= 3; t.members[1]++)
-        for (t.fails_at = 1; t.fails_at <= 2; t.fails_at++)
+        for (t.fails = LAUNCHES; t.fails <= UPDATES; t.fails += UPDATES - LAUNCHES)
             team_run(2, lose_a_device, &t);
     t.members[1] = 1;
-    t.fails_at = 2;
+    t.fails = UPDATES;
     t.unlike = true; /* rank 0 cannot give its parameters to the other */
     for (t.odd = 0; t.odd < 2; t.odd++)
         team_run(2, lose_a_device, &t);

@@ -93,7 +93,7 @@ END_TEST
 START_TEST(bad_arguments)
 {
     FOR_DEVICES (dev) {
-        struct ssa_tensor t = test_new(dev, 64), none = {0};
+        struct ssa_tensor t = test_new(dev, 64);
         struct ssa_rope good = {.x = t, .rows = 2, .length = 2, .heads = 4, .width = 8};
         REFUSES(rope, good, rows, 0, "rows is 0");
         REFUSES(rope, good, length, 0, "length is 0");
@@ -107,7 +107,7 @@ START_TEST(bad_arguments)
         REFUSES(rope, good, base, 1, "base is 1");
         REFUSES(rope, good, base, NAN, "base is nan");
         REFUSES(rope, good, base, INFINITY, "base is inf");
-        REFUSES(rope, good, x, none, "x is absent");
+        REFUSES_ABSENT(rope, good, x);
         REFUSES(rope, good, stride, 4096, "x needs 4128");
         REFUSES(rope, good, reserved[0], 1, "reserved");
         test_free(t, 64);

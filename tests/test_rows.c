@@ -85,24 +85,23 @@ END_TEST
 START_TEST(bad_arguments)
 {
     FOR_DEVICES (dev) {
-        struct ssa_tensor t = test_new(dev, 64), none = {0};
-        struct ssa_tensor small = test_too_small(t);
+        struct ssa_tensor t = test_new(dev, 64);
         struct ssa_gather_rows good = {.x = t, .rows = t, .out = t, .count = 4, .source_rows = 5, .width = 8};
         REFUSES(gather_rows, good, count, 0, "count is 0");
         REFUSES(gather_rows, good, source_rows, -1, "source_rows is -1");
         REFUSES(gather_rows, good, width, INT32_MAX, "width is 2147483647");
-        REFUSES(gather_rows, good, x, small, "x needs 40");
-        REFUSES(gather_rows, good, rows, none, "rows is absent");
-        REFUSES(gather_rows, good, out, small, "out needs 32");
+        REFUSES_SMALL(gather_rows, good, x, 40);
+        REFUSES_ABSENT(gather_rows, good, rows);
+        REFUSES_SMALL(gather_rows, good, out, 32);
         REFUSES(gather_rows, good, reserved[0], 1, "reserved");
         struct ssa_scatter_rows good_scatter = {.x = t, .rows = t, .out = t, .count = 4, .target_rows = 5,
                                                 .width = 8};
         REFUSES(scatter_rows, good_scatter, count, -1, "count is -1");
         REFUSES(scatter_rows, good_scatter, target_rows, 0, "target_rows is 0");
         REFUSES(scatter_rows, good_scatter, width, 0, "width is 0");
-        REFUSES(scatter_rows, good_scatter, x, none, "x is absent");
-        REFUSES(scatter_rows, good_scatter, rows, small, "rows needs 4");
-        REFUSES(scatter_rows, good_scatter, out, small, "out needs 40");
+        REFUSES_ABSENT(scatter_rows, good_scatter, x);
+        REFUSES_SMALL(scatter_rows, good_scatter, rows, 4);
+        REFUSES_SMALL(scatter_rows, good_scatter, out, 40);
         REFUSES(scatter_rows, good_scatter, reserved[3], 1, "reserved");
         test_free(t, 64);
     }
