@@ -135,7 +135,6 @@ struct problem {
     size_t q_count, k_count, lse_count;
     float *q, *k, *v, *dout;
     double *out, *lse, *dq, *dk, *dv;
-    double max_gradient;
 };
 
 static void fill_problem(struct problem *p, struct shape s, float low, float high)

@@ -33,6 +33,10 @@ struct loaded {
 int load_model(struct loaded *loaded, const char *devices, const char *checkpoint, int batch);
 void unload_model(struct loaded *loaded);
 
+/* args_parse() of options of which --checkpoint, at `checkpoint`, must be given. */
+int parse_options(const struct arg *table, const struct args_page *page, int argc, char **argv,
+                  const char **checkpoint);
+
 double bits_of(double nats);
 json_t *device_json(const struct ssa_device *device);
 json_t *model_json(const struct ssa_model_config *config);

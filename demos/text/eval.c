@@ -237,13 +237,9 @@ int eval_main(int argc, char **argv)
     options.passes = 10;
     options.batch = 8;
     options.device = "auto";
-    int status = args_parse(table, &page, argc, argv);
+    int status = parse_options(table, &page, argc, argv, &options.checkpoint);
     if (status != ARGS_GO)
         return status;
-    if (!options.checkpoint) {
-        say_error("give --checkpoint FILE (see --help)");
-        return EXIT_USAGE;
-    }
     if (options.log && access(options.log, W_OK) != 0)
         return say_error("%s: cannot be written: %s; --log names the log of the run", options.log, strerror(errno));
     say_set_quiet(options.json);

@@ -6,7 +6,6 @@
 
 struct profile {
     struct ssa_model *model;
-    const struct ssa_train_config *training;
     struct ssa_pass pass;
     struct ssa_plan *plans;
     const struct ssa_plan **pointers;
@@ -83,7 +82,7 @@ int profile_run(struct ssa_model *model, const struct ssa_train_config *training
 {
     const struct ssa_model_config *config = ssa_model_get_config(model);
     int batch = ssa_model_get_limits(model)->batch, layers = config->layers;
-    struct profile p = {.model = model, .training = training, .layers = layers, .passes = passes,
+    struct profile p = {.model = model, .layers = layers, .passes = passes,
                         .micro_batches = training->batch ? training->batch / batch : 1,
                         .pass = {.batch = batch, .length = config->length, .training = 1}};
     json_t *list = json_array();

@@ -154,13 +154,9 @@ int sample_main(int argc, char **argv)
     options.count = 400;
     options.temperature = 0.8f;
     options.device = "auto";
-    int status = args_parse(table, &page, argc, argv);
+    int status = parse_options(table, &page, argc, argv, &options.checkpoint);
     if (status != ARGS_GO)
         return status;
-    if (!options.checkpoint) {
-        say_error("give --checkpoint FILE (see --help)");
-        return EXIT_USAGE;
-    }
     say_library_log(options.verbose);
     status = read_prompt(prompt, &size);
     if (!status)

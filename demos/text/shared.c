@@ -14,6 +14,16 @@ double bits_of(double nats)
     return nats / log(2.0);
 }
 
+int parse_options(const struct arg *table, const struct args_page *page, int argc, char **argv,
+                  const char **checkpoint)
+{
+    int status = args_parse(table, page, argc, argv);
+    if (status != ARGS_GO || *checkpoint)
+        return status;
+    say_error("give --checkpoint FILE (see --help)");
+    return EXIT_USAGE;
+}
+
 int load_model(struct loaded *loaded, const char *devices, const char *checkpoint, int batch)
 {
     struct ssa_model_limits limits = {.batch = batch};

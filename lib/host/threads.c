@@ -112,11 +112,6 @@ int ssa_threads_default(void)
     return n < 1 ? 1 : n > 1024 ? 1024 : n;
 }
 
-int ssa_threads_count(const struct ssa_threads *p)
-{
-    return p->workers + 1;
-}
-
 void ssa_threads_run(struct ssa_threads *p, size_t count, void (*run)(const void *, size_t, size_t), const void *context)
 {
     size_t parts = 16 * ((size_t)p->workers + 1); /* so that an unequal last part costs little */

@@ -9,7 +9,6 @@ struct ssa_threads;
 struct ssa_threads *ssa_threads_create(int threads); /* NULL: out of memory or threads */
 void ssa_threads_destroy(struct ssa_threads *threads);
 int ssa_threads_default(void); /* $SSACL_THREADS, else the processors this process may run on */
-int ssa_threads_count(const struct ssa_threads *threads);
 
 /* Calls run(context, first, end) for parts of [0, count) from all threads, this one too; returns when all are done. */
 void ssa_threads_run(struct ssa_threads *threads, size_t count, void (*run)(const void *, size_t, size_t), const void *context);

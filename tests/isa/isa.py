@@ -327,9 +327,9 @@ HEADER = """# What GPU compilers make of the kernels
 
 Written by `tests/isa.sh`, which fails on spills and on private memory. A cell: registers of a work-item (Intel: of a
 thread / work-items in it) · occupancy in percent of the threads that the device can hold at once, then spills and
-private memory in bytes if there are any. Local: bytes of local memory of a work-group. Variants with REGISTERS=128 are for devices of few
-registers a work-item, which Intel's are, the other variants of a kernel that has both for the rest. No GPU has run for
-this table.
+private memory in bytes if there are any. Local: bytes of local memory of a work-group. Variants with REGISTERS=128 are
+for devices of few registers a work-item, which Intel's are, the other variants of a kernel that has both for the rest.
+No GPU has run for this table.
 
 """
 
