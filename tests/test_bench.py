@@ -237,6 +237,24 @@ def compare():
         assert "two files" in run("compare", at("a"), code=2)[1]
 
 
+def labels():
+    """What charts and pages call a device: short, and told apart from its like."""
+    with tempfile.TemporaryDirectory() as folder:
+        at = lambda name: os.path.join(folder, name)
+        def headings(*machines):
+            for i, other in enumerate(machines):
+                made_up(at(str(i)), {("gemm", "x"): 0.2}, i, **other)
+            run("show", *(at(str(i)) for i in range(len(machines))), "--html", at("page"))
+            return re.findall(r"<h2>(.*, .*)</h2>", open(at("page"), encoding="utf-8").read())
+        arc = {"device": "Intel(R) Arc(TM) A770 Graphics (0x56a0) @ 2 GHz", "driver": "1.0"}
+        assert headings(arc) == ["Intel Arc A770 Graphics, cpu"]
+        assert headings(arc, dict(arc, driver="2.0")) == ["Intel Arc A770 Graphics, cpu, " + v for v in ("1.0", "2.0")]
+        assert headings(arc, dict(arc, device="gfx1030", driver="2.0")) == ["Intel Arc A770 Graphics, cpu",
+                                                                            "gfx1030, cpu"]
+        places = [dict(arc, machine={"processor": name}) for name in ("AMD EPYC (Zen)", "Intel(R) Xeon(R)")]
+        assert headings(*places) == ["Intel Arc A770 Graphics, cpu, on " + v for v in ("AMD EPYC", "Intel Xeon")]
+
+
 def closed():
     """The fixed set refuses whatever would change it; Ctrl-C keeps what is finished."""
     for options in (["--reps", 3], ["--quick"], ["--filter", "x"], ["--length", 64], ["--seconds", 1]):
@@ -354,7 +372,7 @@ def pool():
     assert "multiple of --micro-batch" in run("pool", "--micro-batch", "3", code=2)[1]
 
 
-OTHERS = {f.__name__: f for f in (lists, forms, compare, closed, trouble, pool)}
+OTHERS = {f.__name__: f for f in (lists, forms, compare, labels, closed, trouble, pool)}
 
 if __name__ == "__main__":
     OTHERS[sys.argv[2]]() if sys.argv[2] in OTHERS else suite(sys.argv[2])

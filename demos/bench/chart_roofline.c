@@ -71,7 +71,7 @@ static void draw_slope(FILE *out, const struct axis *x, const struct axis *y, do
     svg_number(gbs, number);
     snprintf(text, sizeof text, "%s %s GB/s", name, number);
     double at = low * pow(ridge / low, dashed ? 0.85 : 0.25); /* right of the line: the left may be no place for it */
-    svg_text(out, axis_at(x, at) + 8, axis_at(y, at * gbs) + 12, SVG_START, 11, svg_ink, text);
+    svg_text_over(out, axis_at(x, at) + 8, axis_at(y, at * gbs) + 12, SVG_START, 11, svg_ink, text);
 }
 
 static void draw_points(FILE *out, const json_t *rows, const json_t *device, const struct axis *x, const struct axis *y)
@@ -101,15 +101,15 @@ static void draw_panel(FILE *out, const json_t *rows, const struct chart_devices
     y.from = top + TALL - BOTTOM;
     y.to = top;
     svg_axes(out, &x, &y, devices->label[d]);
+    draw_points(out, rows, devices->row[d], &x, &y);
     double ridge = fmax(x.low, r.gflops / fmax(r.cache, r.memory));
     svg_line(out, axis_at(&x, ridge), axis_at(&y, r.gflops), x.to, axis_at(&y, r.gflops), svg_ink, 1.6, false);
     svg_number(r.gflops, number);
     snprintf(text, sizeof text, "%s GFLOP/s", number);
-    svg_text(out, x.to, axis_at(&y, r.gflops) - 5, SVG_END, 11, svg_ink, text);
+    svg_text_over(out, x.to, axis_at(&y, r.gflops) - 5, SVG_END, 11, svg_ink, text);
     draw_slope(out, &x, &y, r.memory, r.gflops, false, "memory");
     if (r.cache > 1.2 * r.memory)
         draw_slope(out, &x, &y, r.cache, r.gflops, true, "cache");
-    draw_points(out, rows, devices->row[d], &x, &y);
 }
 
 bool chart_roofline(FILE *out, const json_t *rows)

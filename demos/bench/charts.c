@@ -33,17 +33,50 @@ bool chart_is_of(const json_t *row, const json_t *device)
     return true;
 }
 
-/* Names are long: what stands in brackets and after "@" goes. */
-static void make_label(const json_t *row, bool version, char label[80])
+/* Names are long: what stands in brackets and after "@" goes. "Intel(R) Arc(TM) A770 @ 2 GHz" is "Intel Arc A770". */
+static void shorten(const char *full, char *name, size_t size)
 {
-    char name[48];
-    snprintf(name, sizeof name, "%.40s", row_text(row, "device"));
-    name[strcspn(name, "(@")] = 0;
-    size_t n = strlen(name);
+    size_t n = 0;
+    int depth = 0;
+    for (; *full && *full != '@' && n + 1 < size; full++) {
+        depth += *full == '(';
+        if (!depth)
+            name[n++] = *full;
+        depth -= depth && *full == ')';
+    }
     while (n && name[n - 1] == ' ')
-        name[--n] = 0;
-    snprintf(label, 80, version ? "%.36s, %.20s, ssacl %.12s" : "%.36s, %.20s", name, row_text(row, "device_id"),
-             row_text(row, "library"));
+        n--;
+    name[n] = 0;
+}
+
+/* Is there another device of the same name and id, but not the same in this? */
+static bool tells_apart(const struct chart_devices *devices, int d, const char *field)
+{
+    const json_t *row = devices->row[d];
+    for (int i = 0; i < devices->count; i++) {
+        const json_t *other = devices->row[i];
+        if (!strcmp(row_text(row, "device"), row_text(other, "device")) &&
+            !strcmp(row_text(row, "device_id"), row_text(other, "device_id")) &&
+            strcmp(row_text(row, field), row_text(other, field)))
+            return true;
+    }
+    return false;
+}
+
+static void make_label(const struct chart_devices *devices, int d, bool version, char label[LABEL_SIZE])
+{
+    const json_t *row = devices->row[d];
+    char name[40];
+    shorten(row_text(row, "device"), name, sizeof name);
+    int n = snprintf(label, LABEL_SIZE, "%s, %.20s", name, row_text(row, "device_id"));
+    if (version)
+        n += snprintf(label + n, (size_t)(LABEL_SIZE - n), ", ssacl %.12s", row_text(row, "library"));
+    if (tells_apart(devices, d, "driver"))
+        n += snprintf(label + n, (size_t)(LABEL_SIZE - n), ", %.20s", row_text(row, "driver"));
+    if (tells_apart(devices, d, "machine.processor")) {
+        shorten(row_text(row, "machine.processor"), name, sizeof name);
+        snprintf(label + n, (size_t)(LABEL_SIZE - n), ", on %s", name);
+    }
 }
 
 void chart_find_devices(const json_t *rows, struct chart_devices *devices)
@@ -62,7 +95,7 @@ void chart_find_devices(const json_t *rows, struct chart_devices *devices)
     for (int d = 1; d < devices->count; d++)
         version |= strcmp(row_text(devices->row[d], "library"), row_text(devices->row[0], "library")) != 0;
     for (int d = 0; d < devices->count; d++)
-        make_label(devices->row[d], version, devices->label[d]);
+        make_label(devices, d, version, devices->label[d]);
 }
 
 void chart_legend(FILE *out, double x, double *y, int mark, const char *colour, const char *text)

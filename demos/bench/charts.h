@@ -27,11 +27,11 @@ int charts_write(const char *name, const json_t *rows);
 
 /* ---- the devices of rows ---- */
 
-enum { MAX_CHART_DEVICES = 6 }; /* more would not be told apart */
+enum { MAX_CHART_DEVICES = 6, LABEL_SIZE = 160 }; /* more would not be told apart */
 struct chart_devices {
     int count;
     const json_t *row[MAX_CHART_DEVICES]; /* the first of each */
-    char label[MAX_CHART_DEVICES][80];
+    char label[MAX_CHART_DEVICES][LABEL_SIZE];
 };
 void chart_find_devices(const json_t *rows, struct chart_devices *devices);
 bool chart_is_of(const json_t *row, const json_t *device); /* of the same device, machine and version */

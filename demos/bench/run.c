@@ -126,7 +126,7 @@ int run_main(int argc, char **argv)
     unsigned char given[ARGUMENTS] = {0};
     struct selection selection = {0};
     struct bench *b = &request.bench;
-    const struct args_page page = {.name = "ssacl-bench", .usage = "SUITE... [options]   (or: compare, show, tune)",
+    const struct args_page page = {.name = "ssacl-bench", .usage = "SUITE... [options]   (or: compare, show, tune, pool)",
                                    .about = about, .examples = examples, .rest = &request.words, .given = given};
     request.devices = "auto";
     int status = args_parse(table, &page, argc, argv);

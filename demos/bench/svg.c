@@ -39,13 +39,25 @@ void svg_end(FILE *out)
     fputs("</svg>\n", out);
 }
 
-void svg_text(FILE *out, double x, double y, enum svg_anchor anchor, double size, const char *colour, const char *text)
+static void put_text(FILE *out, double x, double y, enum svg_anchor anchor, double size, const char *colour,
+                     const char *rim, const char *text)
 {
     static const char *const names[] = {"start", "middle", "end"};
-    fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"%.0f\" text-anchor=\"%s\" fill=\"%s\">", x, y, size,
-            names[anchor], colour);
+    fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"%.0f\" text-anchor=\"%s\" fill=\"%s\"%s>", x, y, size,
+            names[anchor], colour, rim);
     svg_escape(out, text);
     fputs("</text>\n", out);
+}
+
+void svg_text(FILE *out, double x, double y, enum svg_anchor anchor, double size, const char *colour, const char *text)
+{
+    put_text(out, x, y, anchor, size, colour, "", text);
+}
+
+void svg_text_over(FILE *out, double x, double y, enum svg_anchor anchor, double size, const char *colour,
+                   const char *text)
+{
+    put_text(out, x, y, anchor, size, colour, " stroke=\"#ffffff\" stroke-width=\"3\" paint-order=\"stroke\"", text);
 }
 
 void svg_text_up(FILE *out, double x, double y, double size, const char *colour, const char *text)

@@ -13,6 +13,9 @@ void svg_escape(FILE *out, const char *text); /* for HTML too */
 void svg_begin(FILE *out, double width, double height, const char *title); /* `title` is drawn, and read aloud */
 void svg_end(FILE *out);
 void svg_text(FILE *out, double x, double y, enum svg_anchor anchor, double size, const char *colour, const char *text);
+/* With a rim of the background's colour, to be read on top of lines and marks. */
+void svg_text_over(FILE *out, double x, double y, enum svg_anchor anchor, double size, const char *colour,
+                   const char *text);
 void svg_text_up(FILE *out, double x, double y, double size, const char *colour, const char *text);
 void svg_line(FILE *out, double x1, double y1, double x2, double y2, const char *colour, double width, bool dashed);
 void svg_rect(FILE *out, double x, double y, double width, double height, const char *colour, const char *tip);

@@ -73,7 +73,7 @@ static void put_panel(FILE *out, int number, const struct plot_panel *panel)
         fprintf(out, "\nset yrange [%g:%g]\n", panel->y_low, panel->y_high);
     else
         fputs("\nset yrange [*:*]\n", out);
-    fprintf(out, "set key %s samplen 2 spacing 1.15\n", panel->key_below ? "bottom left" : "top right");
+    fprintf(out, "set key %s opaque samplen 2 spacing 1.15\n", panel->key_below ? "bottom left" : "top right");
     fputs(panel->x_binary ? "set logscale x 2\nset xrange [*:*]\n" : "unset logscale x\nset xrange [0:*]\n", out);
     for (int i = 0; i < panel->count; i++, comma = ", \\\n     ") {
         fprintf(out, "%s$p%dl%d using ($1*%.9g):2 ", comma, number, i, panel->x_scale ? panel->x_scale : 1);

@@ -68,8 +68,8 @@ int text_load(struct text *text, const struct arg_list *files, int length)
         status = load_file(text, files->items[i]);
     if (!status && text->size[TEXT_TEST] <= (size_t)length)
         status = say_error("%s: too short: its last 5%% hold %zu bytes, a window takes %d; give at least %zu bytes of "
-                           "text, or a smaller --length", files->items[0], text->size[TEXT_TEST], length + 1,
-                           20 * ((size_t)length + 1));
+                           "text, or train with a smaller --length", files->items[0], text->size[TEXT_TEST],
+                           length + 1, 20 * ((size_t)length + 1));
     if (status)
         text_free(text);
     return status;

@@ -93,8 +93,8 @@ struct ssa_pool_member {
 /**
  * Opens devices.
  *
- * @param names NULL: "auto". "all": every device ssa_device_list() lists, the host backend only where there is no CPU under OpenCL
- *              (both would share the processors). Else names as of ssa_device_open(), separated by commas:
+ * @param names NULL: "auto". "all": every device ssa_device_list() lists, the host backend only where there is no CPU
+ *              under OpenCL (both would share the processors). Else names as of ssa_device_open(), separated by commas:
  *              "opencl:0:0,opencl:1:0,cpu". One that is listed twice is SSA_EINVAL, one that is missing
  *              SSA_ENODEVICE. With "all", devices that cannot be opened are left out.
  * @param config NULL: all defaults
