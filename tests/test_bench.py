@@ -218,7 +218,7 @@ def compare():
         with open(at("two"), "a", encoding="utf-8") as file:
             made_up(at("more"), {("gemm", "x"): 0.1}, 5, device_id="opencl:0:0")
             file.write(open(at("more"), encoding="utf-8").read())
-        p = rows_of(run("compare", at("two") + "@cpu", at("two") + "@opencl:0:0", "--json")[0])[0]
+        p = rows_of(run("compare", at("two") + "@cpu", at("two") + "@opencl", "--json")[0])[0]
         assert abs(p["ratio"] - 4) < 0.2, p
         ratios = [p["ratio"] for p in rows_of(run("compare", at("two"), at("two"), "--json")[0])]
         assert ratios == [1, 1], "devices mixed"
@@ -231,7 +231,7 @@ def compare():
         open(at("other"), "w", encoding="utf-8").write("{}\n")
         open(at("empty"), "w", encoding="utf-8").close()
         for bad, words in (("old", "schema 999"), ("text", "is no JSON"), ("other", "no row of ssacl-bench"),
-                           ("empty", "is empty"), ("none", "cannot be read"), ("a@gpu", "no row of a device 'gpu'")):
+                           ("empty", "is empty"), ("none", "cannot be read"), ("a@gpu", "no row of a device 'gpu'; it has cpu (made up)\n")):
             err = run("compare", at("a"), at(bad), code=1)[1]
             assert words in err and err.count("\n") == 1, err
         assert "two files" in run("compare", at("a"), code=2)[1]

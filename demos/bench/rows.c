@@ -54,13 +54,25 @@ static json_t *parse(const char *path, int number, const char *line)
 
 static bool is_of(const json_t *row, const char *device)
 {
-    return !device || !strcmp(row_text(row, "device_id"), device) || strstr(row_text(row, "device"), device);
+    const char *id = row_text(row, "device_id");
+    return !device || !strcmp(id, device) || (!strcmp(device, "opencl") && !strncmp(id, "opencl:", 7)) ||
+           strstr(row_text(row, "device"), device);
+}
+
+/* Adds the row's device to a list of those that the file has, once. */
+static void note_device(char *there, size_t size, const json_t *row)
+{
+    char entry[160];
+    size_t used = strlen(there);
+    snprintf(entry, sizeof entry, "%s (%s)", row_text(row, "device_id"), row_text(row, "device"));
+    if (!strstr(there, entry))
+        snprintf(there + used, size - used, "%s%s", used ? ", " : "", entry);
 }
 
 /* Adds the file's rows of the device to `rows`. */
 static int read_rows(FILE *file, const char *path, const char *device, json_t *rows)
 {
-    char *line = malloc(MAX_LINE);
+    char *line = malloc(MAX_LINE), there[1024] = "";
     int number = 0, read = 0, status = line ? 0 : say_error("no memory");
     while (!status && fgets(line, MAX_LINE, file)) {
         number++;
@@ -69,7 +81,9 @@ static int read_rows(FILE *file, const char *path, const char *device, json_t *r
         json_t *row = parse(path, number, line);
         if (!row)
             status = EXIT_FAILED;
-        else if (is_of(row, device))
+        else
+            note_device(there, sizeof there, row);
+        if (row && is_of(row, device))
             json_array_append_new(rows, row);
         else
             json_decref(row);
@@ -81,7 +95,7 @@ static int read_rows(FILE *file, const char *path, const char *device, json_t *r
     else if (!status && !read)
         status = say_error("%s: is empty: no row of ssacl-bench", path);
     else if (!status && !json_array_size(rows))
-        status = say_error("%s: has no row of a device '%s'", path, device);
+        status = say_error("%s: has no row of a device '%s'; it has %s", path, device, there);
     return status;
 }
 

@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-/* The rows of "FILE" or "FILE@DEVICE" (an id, or a part of a device's name): a new array; NULL after saying what is
+/* The rows of "FILE" or "FILE@DEVICE" (an id, "opencl", or a part of a device's name): a new array; NULL after saying what is
  * wrong: no such file, no row of ours, another schema, no such device. */
 json_t *rows_load(const char *name);
 

@@ -176,7 +176,7 @@ int tune_main(int argc, char **argv)
         .about = "Searches the tile sizes of attention and matrix multiplication for this device. Every candidate is "
                  "first checked against the untuned kernels, themselves checked in double precision, then timed in "
                  "turns with the best so far. Ctrl-C writes the best so far; the same command then goes on.",
-        .examples = "Examples:\n  ssacl-bench tune --seconds 600\n"
+        .examples = "examples:\n  ssacl-bench tune --seconds 600\n"
                     "  ssacl-bench tune --device opencl:0:0 --output mine.json && SSACL_TUNING=mine.json ssacl-bench "
                     "attention\n"};
     int status = args_parse(table, &page, argc, argv);
@@ -192,6 +192,7 @@ int tune_main(int argc, char **argv)
     if ((status = check_output(&c)))
         return status;
     signal(SIGINT, stop);
+    signal(SIGTERM, stop);
     c.search.limit = now_seconds() + c.seconds;
     int err = work_open(&c.search.work, &c.search.options);
     status = err ? failed(&c, err) : search(&c);

@@ -109,8 +109,11 @@ static void format_default(const struct arg *a, char *text, size_t size)
         snprintf(text, size, " [%g]", *(double *)a->target);
     if (a->kind == ARG_KIND_FLOAT && *(float *)a->target != 0)
         snprintf(text, size, " [%g]", (double)*(float *)a->target);
-    if ((a->kind == ARG_KIND_TEXT || a->kind == ARG_KIND_NAMES) && *(const char **)a->target)
-        snprintf(text, size, " [%s]", *(const char **)a->target);
+    if (a->kind == ARG_KIND_TEXT || a->kind == ARG_KIND_NAMES) {
+        const char *word = *(const char **)a->target;
+        if (word && *word)
+            snprintf(text, size, " [%s]", word);
+    }
     if (a->kind == ARG_KIND_CHOICE && *(int *)a->target >= 0) {
         const char *word = a->value;
         for (int i = *(int *)a->target; i > 0; i--)

@@ -176,7 +176,7 @@ int main(int argc, char **argv)
                  "\n"
                  "Exit status: 0 if this machine can train with what `auto` takes (also when that is ssacl's own CPU "
                  "backend, for want of OpenCL), 1 if not, 2 for a wrong command line.",
-        .examples = "Examples:\n  ssacl-doctor\n  ssacl-doctor --device opencl:0:0 --width 128\n"
+        .examples = "examples:\n  ssacl-doctor\n  ssacl-doctor --device opencl:0:0 --width 128\n"
                     "  ssacl-doctor --json > machine.json\n"};
     if (argc == 3) {
         int status = child_main(argv[1], argv[2]);

@@ -71,9 +71,10 @@ static void print_heading(const struct ssa_model_config *m)
     bytes_text(4.0 * (double)ssa_model_count(m), bytes);
     printf("%.1f million parameters (L%d C%d N%d, %.0f%% of the keys), %s of gradients\n",
            1e-6 * (double)ssa_model_count(m), m->layers, m->width, m->length, 100 * o->ratio, bytes);
-    printf("one rank: %.0f tokens/s; a step of %d tokens takes %.3g s, the last backward %.3g s of it\n",
+    int places = step.seconds < 1 ? 4 : step.seconds < 100 ? 1 : 0;
+    printf("one rank: %.0f tokens/s; a step of %d tokens takes %.*f s, the last backward %.*f s of it\n",
            (double)job.micro_batches * o->batch * m->length / step.seconds, job.micro_batches * o->batch * m->length,
-           step.seconds, backward);
+           places, step.seconds, places, backward);
 }
 
 static void print_titles(void)

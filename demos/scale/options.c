@@ -94,7 +94,7 @@ static int parse_list(const char *option, const char *words, double low, double 
         size_t n = strcspn(words, ",");
         snprintf(word, sizeof word, "%.*s", (int)(n < 31 ? n : 31), words);
         if (list->count == SCALE_LIST || parse_real(word, low, high, &list->items[list->count++])) {
-            say_error("--%s: '%s' is not a list of up to %d numbers from %g to %g, as 1,2,4 is", option, words,
+            say_error("--%s: '%s' is not a list of up to %d numbers from %g to %.10g, as 1,2,4 is", option, words,
                       SCALE_LIST, low, high);
             return EXIT_USAGE;
         }
