@@ -188,22 +188,16 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                     slopes_of(scores + g, slopes + g, e.seen, e.certain, source, t.first + g, base + g, delta + g);
                 }
                 for (int j = 0; j < count; j += ROWS) {
-                    for (int r = j + ROWS; r < min(j + 2 * ROWS, count); r++) {
-                        prefetch_row(dv + (ulong)source[r] * dv_stride, width);
-                        prefetch_row(dk + (ulong)source[r] * dk_stride, width);
-                    }
-                    for (int r = j + KEYS; r < min(j + KEYS + ROWS, end - begin); r++) {
-                        prefetch_row(k + (ulong)source[r] * k_stride, width);
-                        prefetch_row(v + (ulong)source[r] * v_stride, width);
-                    }
+                    for (int r = j + ROWS; r < min(j + 2 * ROWS, count); r++)
+                        prefetch_pair(dv, dv_stride, dk, dk_stride, source[r], width);
+                    for (int r = j + KEYS; r < min(j + KEYS + ROWS, end - begin); r++)
+                        prefetch_pair(k, k_stride, v, v_stride, source[r], width);
                     for (int due = min(ahead + pace, TILE); ahead < due; ahead++) {
                         prefetch_row(dq_rows + (ulong)min(ahead, t.count - 1) * dq_stride, width);
                         if (ahead < min(next_key_end - next_key, KEYS)) {
                             const ulong at = source_all[next_key + ahead];
-                            prefetch_row(k + at * k_stride, width);
-                            prefetch_row(v + at * v_stride, width);
-                            prefetch_row(dk + at * dk_stride, width);
-                            prefetch_row(dv + at * dv_stride, width);
+                            prefetch_pair(k, k_stride, v, v_stride, at, width);
+                            prefetch_pair(dk, dk_stride, dv, dv_stride, at, width);
                         }
                         if (ahead >= next.answered)
                             continue;
@@ -211,14 +205,10 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                         prefetch_row(q + (row0 + at) * q_stride + next_head * WIDTH, width);
                         prefetch_row(out + (row0 + at) * out_stride + next_head * WIDTH, width);
                         prefetch_row(dout + (row0 + at) * out_stride + next_head * WIDTH, width);
-                        if (own && own_all[at]) {
-                            prefetch_row(k + at * k_stride, width);
-                            prefetch_row(v + at * v_stride, width);
-                        }
-                        if (clear || (own && own_all[at])) {
-                            prefetch_row(dk + at * dk_stride, width);
-                            prefetch_row(dv + at * dv_stride, width);
-                        }
+                        if (own && own_all[at])
+                            prefetch_pair(k, k_stride, v, v_stride, at, width);
+                        if (clear || (own && own_all[at]))
+                            prefetch_pair(dk, dk_stride, dv, dv_stride, at, width);
                     }
                     const int from = masked ? max(source[j] - t.first, 0) : 0, left = t.answered - from;
                     product_rows(rows, scores + j * TILE + from, TILE, 1, grads + from * PITCH, left, REPLACE, rows,

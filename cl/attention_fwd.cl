@@ -169,24 +169,18 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                 for (int r = 0, seen = masked ? 0 : count; r < t.answered; r += ROWS) {
                     while (seen < count && source[seen] <= t.first + r + ROWS - 1)
                         seen++;
-                    for (int i = r + KEYS; i < min(r + KEYS + ROWS, end - begin); i++) {
-                        prefetch_row(k + (ulong)source[i] * k_stride, width);
-                        prefetch_row(v + (ulong)source[i] * v_stride, width);
-                    }
+                    for (int i = r + KEYS; i < min(r + KEYS + ROWS, end - begin); i++)
+                        prefetch_pair(k, k_stride, v, v_stride, source[i], width);
                     for (int due = min(ahead + pace, TILE); ahead < due; ahead++) {
                         prefetch_row(out_rows + (ulong)min(ahead, t.count - 1) * out_stride, width);
-                        if (ahead < min(next_key_end - next_key, KEYS)) {
-                            prefetch_row(k + (ulong)source_all[next_key + ahead] * k_stride, width);
-                            prefetch_row(v + (ulong)source_all[next_key + ahead] * v_stride, width);
-                        }
+                        if (ahead < min(next_key_end - next_key, KEYS))
+                            prefetch_pair(k, k_stride, v, v_stride, source_all[next_key + ahead], width);
                         if (ahead >= next.answered)
                             continue;
                         const ulong at = next.first + ahead;
                         prefetch_row(q + at * q_stride, width);
-                        if (own_all[at]) {
-                            prefetch_row(k + at * k_stride, width);
-                            prefetch_row(v + at * v_stride, width);
-                        }
+                        if (own_all[at])
+                            prefetch_pair(k, k_stride, v, v_stride, at, width);
                     }
                     product_rows(answer + r * PITCH, scores + r, 1, TILE, values, seen, mode, change + r, width);
                 }

@@ -151,6 +151,14 @@ INLINE void prefetch_row(__global const float *row, int width)
         PREFETCH(row + c);
 }
 
+/* Row `at` of two tensors: of k and v, or of their gradients. */
+INLINE void prefetch_pair(__global const float *a, int a_stride, __global const float *b, int b_stride, ulong at,
+                          int width)
+{
+    prefetch_row(a + at * a_stride, width);
+    prefetch_row(b + at * b_stride, width);
+}
+
 INLINE void clear_rows(float *to, int first, int end, int width)
 {
     for (int i = first * PITCH; i < end * PITCH; i += VW)
