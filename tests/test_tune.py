@@ -63,7 +63,8 @@ def starts_from_file(folder):
     process.communicate(timeout=300)
     found = check_file(out)["kernels"]["gemm"]["parameters"]
     assert process.returncode in (130, -signal.SIGINT), process.returncode
-    assert os.path.exists(out + ".partial") or found == {"ROWS": 96, "ITEMS": 8}, found
+    defaults = found["ROWS"] == 96 and found["ITEMS"] == 8  # the others follow from the machine
+    assert os.path.exists(out + ".partial") or defaults, found
 
 
 def stopped(folder):
