@@ -145,14 +145,15 @@ static int check_run(struct training *t, const struct ssa_model_limits *limits)
 
 static double training_seconds(const void *training);
 
-/* With several ranks the run cannot go back to a copy when one has lost its last device: all end together. */
+/* With several ranks the run cannot go back to a copy when one has lost its last device: all end together. Rank 0, which
+ * then writes the checkpoint, keeps copies for when the device was its own. */
 static int open_devices(struct training *t)
 {
     struct ssa_pool_config config = t->o->pool;
     char names[512];
     if (t->ranks) {
         config.last = SSA_POOL_STOP;
-        config.copy_every = -1;
+        config.copy_every = ranks_lead(t->ranks) ? config.copy_every : -1;
     }
     return devices_open(&t->devices, ranks_devices(t->ranks, t->o->device, names, sizeof names), &config);
 }

@@ -149,18 +149,20 @@ sys.exit(not (len(a) == len(b) == 4 and all(abs(x - y) < 1e-4 for x, y in zip(a,
 EOF_NEAR
 fi
 
-# A device that fails for good on rank 1: all end, and rank 0 writes the checkpoint of the step before.
+# A device that fails for good: all end, and rank 0 writes the checkpoint of the step before, or its copy of the run.
 if [ -n "$layer" ] && [ "$("$text" --devices | grep -c '^opencl:0:0 ')" = 1 ]; then
-    cat >fault.sh <<EOF_FAULT
-[ "\${OMPI_COMM_WORLD_RANK:-\${PMI_RANK:-0}}" = 1 ] && export SSA_FAULTS=fail=clEnqueueNDRangeKernel,nth=1500,onwards OPENCL_LAYERS=$layer
+    for rank in 1 0; do
+        cat >fault.sh <<EOF_FAULT
+[ "\${OMPI_COMM_WORLD_RANK:-\${PMI_RANK:-0}}" = $rank ] && export SSA_FAULTS=fail=clEnqueueNDRangeKernel,nth=1500,onwards OPENCL_LAYERS=$layer
 exec "\$@"
 EOF_FAULT
-    # shellcheck disable=SC2086
-    refuses 'rank 1 failed: .*CL_OUT_OF_RESOURCES' mpirun -n 2 sh fault.sh "$text" train $small --device opencl:0:0 \
-        --data text --steps 400 -c fault.st
-    [ "$(grep -c 'rank 1 failed' err)" = 1 ] || wrong "said more than once: $(cat err)"
-    # shellcheck disable=SC2086
-    says 'done after step 400' "$text" train --device cpu --data text --resume fault.st
+        # shellcheck disable=SC2086
+        refuses "rank $rank failed: .*CL_OUT_OF_RESOURCES" mpirun -n 2 sh fault.sh "$text" train ${small%--device cpu} \
+            --device opencl:0:0 --data text --steps 400 --copy-every 3 -c fault$rank.st
+        [ "$(grep -c "rank $rank failed" err)" = 1 ] || wrong "said more than once: $(cat err)"
+        grep -q 'stopped after step [1-9]' err || wrong "no checkpoint: $(cat err)"
+        says 'done after step 400' "$text" train --device cpu --data text --resume fault$rank.st
+    done
 fi
 
 # ---- between machines: two network namespaces with names of their own ----
