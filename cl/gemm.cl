@@ -11,12 +11,12 @@
  * Lab book (Zen 4, AVX-512, one core; % of the measured FMA peak; rows 4096, widths 256 to 2048; PoCL)
  *   gemm: tile 8x32 90-94%. Rows 10, 12, 14: 89, 87, 82%, for the rows of a, a power of two apart, meet in one set of
  *     the L1. Column panels outside, row tiles inside: 3-4% less than this order, in which panels and c are walked
- *     along memory. Cutting b into blocks of 512 KiB that stay in L2: 4-8% less at k >= 512. Sums through a private tile before
- *     the epilogue: 2% less than straight from registers, hence the plain path. Packing w^T by scalars: 3% less than
+ *     along memory. Cutting b into blocks of 512 KiB that stay in L2: 4-8% less at k >= 512. Sums through a private tile
+ *     before the epilogue: 2% less than straight from registers, hence the plain path. Packing w^T by scalars: 3% less than
  *     by transposed blocks. Unrolling the loop over k by 2 or 4: nothing. Prefetching the next rows of a: -1%.
  *   gemm on another machine (Intel Xeon with AMX, 2 MiB of L2 and a slow L3): all columns at once 43% where panels of b
  *     take 3 MiB, in blocks that stay in L2 (PANELS, 1 MiB) 73-81%, 512 KiB the same, 256 KiB 2% less. There, too,
- *     prefetching a or c gains nothing, nor do 12 rows; all else is within the 5% by which that machine changes its speed.
+ *     prefetching a or c gains nothing, nor do 12 rows, within the 5% by which that machine changes its speed.
  *   gemm_ta: reading a and b, not multiplying, decides it. Blocks of 128x256, k 256: 70-77% (C 256), 60-70% (C 512);
  *     with panels a power of two apart 10% less; with the next block prefetched +8%; blocks of 256x512 and half as many
  *     splits +6%; the tile of c prefetched +2%: 81-86%. KC 256 the same, 64 3% less. All of the next block prefetched
