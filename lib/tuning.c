@@ -239,6 +239,14 @@ void ssa_tuning_reset(struct ssa_device *device, const char *kernel)
             device->tuned[i] = 0;
 }
 
+bool ssa_is_tuned(const struct ssa_device *device, const char *kernel)
+{
+    bool tuned = false;
+    for (int i = 0; i < PARAMETERS; i++)
+        tuned |= !strcmp(table[i].kernel, kernel) && device->tuned[i];
+    return tuned;
+}
+
 int ssa_tuning_list(const struct ssa_device *device, struct ssa_tunable *list, int capacity, int *count)
 {
     int n = 0;

@@ -239,13 +239,14 @@ static struct ssa_verdict *make(struct ssa_device *device, const struct ssa_vari
     return v;
 }
 
-/* Adds the constants that ssa_launch() will add; returns how many. */
-static int add_tuned(const struct ssa_device *device, struct ssa_variant *v)
+/* Adds the constants that ssa_launch() will add: tuned ones, and standard ones that are not the kernel's own. */
+static void add_tuned(const struct ssa_device *device, struct ssa_variant *v)
 {
     int at = 0;
     while (at < SSA_MAX_CONSTANTS && v->constants[at].name)
         at++;
-    return v->identity ? 0 : ssa_tuned_constants(device, v->name, v->constants + at, SSA_MAX_CONSTANTS - at);
+    if (!v->identity)
+        ssa_tuned_constants(device, v->name, v->constants + at, SSA_MAX_CONSTANTS - at);
 }
 
 static bool on_trial(struct ssa_device *device, const struct ssa_variant *v)
@@ -282,7 +283,8 @@ static void remember(struct ssa_trusted_call *c, const struct ssa_variant *v)
 static bool ask(struct ssa_device *device, const struct ssa_variant *variant)
 {
     struct ssa_variant full = *variant;
-    const int tuned = add_tuned(device, &full);
+    const bool tuned = !full.identity && ssa_is_tuned(device, full.name);
+    add_tuned(device, &full);
     if (!full.identity && !full.constants[0].name)
         return true;
     if (tuned)
