@@ -98,10 +98,15 @@ struct ssa_device *test_device(int i)
     return devices[i];
 }
 
+static bool is_within(const char *variable, size_t work)
+{
+    const char *limit = getenv(variable);
+    return !limit || !*limit || work <= strtoull(limit, NULL, 10);
+}
+
 bool test_fits(size_t work)
 {
-    const char *limit = getenv("SSA_TEST_WORK");
-    return !limit || !*limit || work <= strtoull(limit, NULL, 10);
+    return is_within("SSA_TEST_WORK", work) && is_within("SSA_TEST_MOST", work);
 }
 
 void test_fails(int got, int status, const char *words, const char *call, const char *file, int line)

@@ -29,7 +29,8 @@ struct ssa_device *test_device(int i); /* opened once, closed at the end */
         for (struct ssa_device *dev = test_device(dev##_i); dev; dev = NULL)
 
 /* False where a case of about `work` multiplications is more than $SSA_TEST_WORK allows: on oclgrind, an interpreter
- * of some million a second, only small shapes are tested. Without the variable everything fits. */
+ * of some million a second, only small shapes are tested. Without the variable everything fits. $SSA_TEST_MOST is
+ * the same, but for one test: meson.build's. */
 bool test_fits(size_t work);
 
 /* Fails the test with the library's error text. */
