@@ -12,8 +12,8 @@
  *   gemm: tile 8x32 90-94%. Rows 10, 12, 14: 89, 87, 82%, for the rows of a, a power of two apart, meet in one set of
  *     the L1. Column panels outside, row tiles inside: 3-4% less than this order, in which panels and c are walked
  *     along memory. Cutting b into blocks of 512 KiB that stay in L2: 4-8% less at k >= 512. Sums through a private tile
- *     before the epilogue: 2% less than straight from registers, hence the plain path. Packing w^T by scalars: 3% less than
- *     by transposed blocks. Unrolling the loop over k by 2 or 4: nothing. Prefetching the next rows of a: -1%.
+ *     before the epilogue: 2% less than straight from registers, hence the plain path. Packing w^T by scalars: 3% less
+ *     than by transposed blocks. Unrolling the loop over k by 2 or 4: nothing. Prefetching the next rows of a: -1%.
  *   gemm on another machine (Intel Xeon with AMX, 2 MiB of L2 and a slow L3): all columns at once 43% where panels of b
  *     take 3 MiB, in blocks that stay in L2 (PANELS, 1 MiB) 73-81%, 512 KiB the same, 256 KiB 2% less. There, too,
  *     prefetching a or c gains nothing, nor do 12 rows, within the 5% by which that machine changes its speed.

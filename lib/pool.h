@@ -58,7 +58,7 @@ struct ssa_pool {
     struct ssa_model *model;  /* the one that was made on it */
     int last_lost;            /* its number */
     int step;                 /* steps done, for events; the trainer sets it */
-    const int *shares;        /* for tests: one a member instead of the measured ones */
+    const int *shares;        /* for tests: one a member instead of the measured ones, as long as they are a step */
     pthread_mutex_t lock;
     pthread_cond_t ended;
     bool abandoned;           /* some member was: this struct is never freed */

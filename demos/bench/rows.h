@@ -4,8 +4,8 @@
 
 #include <jansson.h>
 
-/* The rows of "FILE" or "FILE@DEVICE" (an id, "opencl", or a part of a device's name): a new array; NULL after saying what is
- * wrong: no such file, no row of ours, another schema, no such device. */
+/* The rows of "FILE" or "FILE@DEVICE" (an id, "opencl", or a part of a device's name): a new array; NULL after saying
+ * what is wrong: no such file, no row of ours, another schema, no such device. */
 json_t *rows_load(const char *name);
 
 #endif

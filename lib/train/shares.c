@@ -109,13 +109,14 @@ static void try_again(const struct ssa_crew *c, int *shares)
 
 static void choose(const struct ssa_crew *c, int *shares)
 {
-    int count = c->end - c->first, sum = 0, old[SSA_POOL_MOST] = {0};
+    int count = c->end - c->first, sum = 0, given = 0, old[SSA_POOL_MOST] = {0};
     for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i)) {
         shares[i] = c->pool->shares ? c->pool->shares[i] : 0;
+        given += shares[i];
         old[i] = c->pool->members[i]->share;
         sum += old[i];
     }
-    if (c->pool->shares)
+    if (given == count)
         return;
     ssa_shares(c, count, shares);
     if (sum == count && step_time(c, shares) > KEEP * step_time(c, old))
