@@ -1,6 +1,8 @@
+#define _GNU_SOURCE /* secure_getenv */
 #include "impl.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #define STRING_(x) #x
@@ -33,6 +35,11 @@ double ssa_seconds(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+const char *ssa_environment(const char *name)
+{
+    return secure_getenv(name);
 }
 
 void ssa_set_log(ssa_log_function function, void *cookie)

@@ -100,7 +100,7 @@ int ssa_device_open(struct ssa_device **device, const char *name)
 
     *device = NULL;
     if (!name || !strcmp(name, "auto")) {
-        name = getenv("SSACL_DEVICE");
+        name = ssa_environment("SSACL_DEVICE");
         from = name && *name ? "$SSACL_DEVICE" : "auto: the highest score";
         if (!name || !*name)
             name = "auto";

@@ -21,6 +21,9 @@ int ssa_fail(int code, const char *format, ...) __attribute__((format(printf, 2,
 void ssa_log(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Of a clock that is never set back. */
 double ssa_seconds(void);
+/* An environment variable, or NULL. In a set-user-id program always NULL: whoever starts one chooses its environment,
+ * which must not tell a library of another's rights what to load, or where to write. lib reads no other way. */
+const char *ssa_environment(const char *name);
 
 /* The two macros of the error path: both set `err` and jump to the one `done:`. */
 #define TRY(call) \

@@ -146,7 +146,7 @@ static bool has(const struct ssa_pool *pool, const char *id)
 /* The id of the device that ssa_device_open() would take. */
 static int resolve(struct listing *l, const char *name, const char **id)
 {
-    const char *preferred = getenv("SSACL_DEVICE");
+    const char *preferred = ssa_environment("SSACL_DEVICE");
     int i, err = SSA_OK;
     if (!strcmp(name, "auto") && preferred && *preferred)
         name = preferred;

@@ -15,7 +15,7 @@ int ssa_ranks_launched(void)
     /* Open MPI; MPICH and its kin, and Slurm by their interface; Slurm by any other, in a step of a job only. */
     static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", NULL};
     for (int i = 0; names[i]; i++) {
-        const char *value = getenv(names[i]);
+        const char *value = ssa_environment(names[i]);
         if (value && atoi(value) > 0)
             return atoi(value);
     }
@@ -43,7 +43,7 @@ static void *open_module(const char *path)
 static void *find_module(void)
 {
     static const char here;
-    const char *chosen = getenv("SSACL_MPI_LIBRARY"), *slash;
+    const char *chosen = ssa_environment("SSACL_MPI_LIBRARY"), *slash;
     char beside[4096] = "";
     Dl_info self;
     if (chosen)
@@ -72,7 +72,7 @@ int ssa_ranks_open(struct ssa_ranks **ranks, const char *engine)
     *(void **)&open = module ? dlsym(module, SSA_MPI_OPEN) : NULL;
     if (!open)
         return ssa_fail(SSA_EUNSUPPORTED, "ranks: no module " SSA_MPI_MODULE " (%s); install Open MPI or MPICH "
-                        "(Debian: libopenmpi-dev) and build with -Dmpi=enabled", getenv("SSACL_MPI_LIBRARY")
+                        "(Debian: libopenmpi-dev) and build with -Dmpi=enabled", ssa_environment("SSACL_MPI_LIBRARY")
                         ? "$SSACL_MPI_LIBRARY names none" : module ? "it is of another version" : "not found");
     TRY(open(ranks, ssa_ranks_fail));
     TRY(check_launcher(*ranks));

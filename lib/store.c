@@ -49,11 +49,22 @@ static uint64_t checksum(struct header h, const char *kind, const char *key, con
 
 /* ---- where ---- */
 
+/* Why nothing in this directory can be believed, or "". What others may put into it must not reach a driver. */
+static const char *distrust(const char *path)
+{
+    struct stat s;
+    if (stat(path, &s))
+        return ""; /* made when it is needed */
+    if (s.st_uid != geteuid())
+        return "the directory belongs to another user";
+    return s.st_mode & (S_IWGRP | S_IWOTH) ? "others can write to the directory (chmod go-w)" : "";
+}
+
 /* False, with the reason, where nothing is kept. */
 static bool find_directory(char path[PATH_SIZE], const char **why)
 {
-    const char *on = getenv("SSACL_CACHE"), *own = getenv("SSACL_CACHE_DIR"), *xdg = getenv("XDG_CACHE_HOME"),
-               *home = getenv("HOME");
+    const char *on = ssa_environment("SSACL_CACHE"), *own = ssa_environment("SSACL_CACHE_DIR"),
+               *xdg = ssa_environment("XDG_CACHE_HOME"), *home = ssa_environment("HOME");
     int n = 0;
     *path = 0;
     *why = "";
@@ -69,6 +80,8 @@ static bool find_directory(char path[PATH_SIZE], const char **why)
         *why = "none of $SSACL_CACHE_DIR, $XDG_CACHE_HOME and $HOME is set";
     else if (n >= PATH_SIZE)
         *why = "the directory's path is too long";
+    else
+        *why = distrust(path);
     return !**why;
 }
 
@@ -108,15 +121,21 @@ static bool read_all(int file, char *to, size_t size)
     return true;
 }
 
-/* A file's bytes, or NULL. Only a plain file of this user: what another put there must not reach a driver. */
+/* A plain file of this user that nobody else can write. */
+static bool is_own(const struct stat *s)
+{
+    return S_ISREG(s->st_mode) && s->st_uid == geteuid() && !(s->st_mode & (S_IWGRP | S_IWOTH));
+}
+
+/* A file's bytes, or NULL. No link is followed: it might lead to another's. */
 static char *read_file(const char *name, size_t *size)
 {
     struct stat s;
     char *bytes = NULL;
-    int file = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int file = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
     if (file < 0)
         return NULL;
-    if (!fstat(file, &s) && S_ISREG(s.st_mode) && s.st_uid == geteuid() && s.st_size >= (off_t)sizeof(struct header) &&
+    if (!fstat(file, &s) && is_own(&s) && s.st_size >= (off_t)sizeof(struct header) &&
         (uint64_t)s.st_size <= SSA_STORE_LIMIT)
         bytes = malloc((size_t)s.st_size);
     if (bytes && !read_all(file, bytes, *size = (size_t)s.st_size)) {
@@ -198,18 +217,17 @@ static bool write_all(int file, const void *from, size_t size)
 }
 
 /* Once a process: a full disk would else be told at every kernel. */
-static void complain(const char *what, const char *name)
+static void complain(const char *what, const char *name, const char *why)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static bool said;
-    int code = errno;
     pthread_mutex_lock(&lock);
     bool first = !said;
     said = true;
     pthread_mutex_unlock(&lock);
     ssa_log(first ? SSA_LOG_WARNING : SSA_LOG_DEBUG,
             "cache: cannot %s %s: %s; nothing is lost but time (SSACL_CACHE_DIR chooses another directory)", what, name,
-            strerror(code));
+            why);
 }
 
 /* Makes a file that no other thread or process has, in a directory that is made if need be. */
@@ -236,7 +254,7 @@ static bool write_entry(const char *directory, const char *name, const char *kin
     h.checksum = checksum(h, kind, key, blob);
     int file = make_temporary(directory, aside);
     if (file < 0) {
-        complain("write to", directory);
+        complain("write to", directory, strerror(errno));
         return false;
     }
     bool ok = write_all(file, &h, sizeof h) && write_all(file, kind, h.kind_size) && write_all(file, key, h.key_size) &&
@@ -245,7 +263,7 @@ static bool write_entry(const char *directory, const char *name, const char *kin
         ok = false; /* NFS tells of a full disk here */
     if (ok && !rename(aside, name))
         return true;
-    complain("write", name);
+    complain("write", name, strerror(errno));
     unlink(aside);
     return false;
 }
@@ -268,7 +286,10 @@ bool ssa_store_put(const char *kind, const char *key, const void *blob, size_t s
 {
     char directory[PATH_SIZE], name[FILE_SIZE];
     const char *why;
-    if (!find_directory(directory, &why) || size > SSA_STORE_LIMIT / 4)
+    bool kept = find_directory(directory, &why);
+    if (!kept && *directory && *distrust(directory))
+        complain("use", directory, why);
+    if (!kept || size > SSA_STORE_LIMIT / 4)
         return false;
     file_name(name, directory, kind, key);
     bool ok = write_entry(directory, name, kind, key, blob, size);

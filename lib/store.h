@@ -5,7 +5,8 @@
  * (driver, version, source, ...). One file an entry: a header with the format's version, lengths and a checksum, the
  * kind and the whole key, the blob. An entry that another format, user or key wrote, or that is damaged in any byte,
  * counts as absent. Files are written aside and renamed, so that threads and processes may share the directory:
- * $SSACL_CACHE_DIR, else $XDG_CACHE_HOME/ssacl, else ~/.cache/ssacl. SSACL_CACHE=0 turns everything off. */
+ * $SSACL_CACHE_DIR, else $XDG_CACHE_HOME/ssacl, else ~/.cache/ssacl. SSACL_CACHE=0 turns everything off. A directory
+ * or an entry that is not this user's, or that others can write, is not used, and no entry that is a link. */
 #ifndef SSA_STORE_H
 #define SSA_STORE_H
 

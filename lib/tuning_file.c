@@ -198,8 +198,16 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* In the order of their names, so that the choice does not hang on the file system. */
-static bool search(struct ssa_device *device, const char *folder)
+/* Links are followed: people keep their settings elsewhere. */
+static bool is_trusted(const char *path)
+{
+    struct stat s;
+    return !stat(path, &s) && (s.st_uid == geteuid() || s.st_uid == 0) && !(s.st_mode & S_IWOTH);
+}
+
+/* In the order of their names, so that the choice does not hang on the file system. `named`: the user chose the folder,
+ * and with it whoever writes there. */
+static bool search(struct ssa_device *device, const char *folder, bool named)
 {
     char *names[MAX_FILES], path[PATH_SIZE];
     size_t n = 0;
@@ -215,8 +223,11 @@ static bool search(struct ssa_device *device, const char *folder)
         closedir(d);
     qsort(names, n, sizeof *names, by_name);
     for (size_t i = 0; i < n; i++) {
-        if (!found && (size_t)snprintf(path, sizeof path, "%s/%s", folder, names[i]) < sizeof path)
+        bool fits = !found && (size_t)snprintf(path, sizeof path, "%s/%s", folder, names[i]) < sizeof path;
+        if (fits && (named || is_trusted(path)))
             found = consider(device, path, false);
+        else if (fits)
+            ssa_log(SSA_LOG_WARNING, "tuning file %s: not used: it is another user's, or everybody can write it", path);
         free(names[i]);
     }
     return found;
@@ -224,7 +235,7 @@ static bool search(struct ssa_device *device, const char *folder)
 
 static bool user_folder(char folder[PATH_SIZE])
 {
-    const char *xdg = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    const char *xdg = ssa_environment("XDG_CONFIG_HOME"), *home = ssa_environment("HOME");
     int n = -1;
     if (xdg && *xdg == '/')
         n = snprintf(folder, PATH_SIZE, "%s/ssacl/tuning", xdg);
@@ -235,14 +246,14 @@ static bool user_folder(char folder[PATH_SIZE])
 
 void ssa_tuning_find(struct ssa_device *device)
 {
-    const char *named = getenv("SSACL_TUNING");
+    const char *named = ssa_environment("SSACL_TUNING");
     char folder[PATH_SIZE];
     struct stat s;
     if (!named) {
-        if (!user_folder(folder) || !search(device, folder))
-            search(device, SSA_TUNING_FOLDER);
+        if (!user_folder(folder) || !search(device, folder, false))
+            search(device, SSA_TUNING_FOLDER, false);
     } else if (*named && !stat(named, &s) && S_ISDIR(s.st_mode)) {
-        search(device, named);
+        search(device, named, true);
     } else if (*named) {
         consider(device, named, true);
     }

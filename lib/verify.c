@@ -214,7 +214,7 @@ static struct ssa_verdict *find(struct ssa_device *device, const struct ssa_vari
 
 static bool set_by_user(const char *variable, const char *value)
 {
-    const char *set = getenv(variable);
+    const char *set = ssa_environment(variable);
     return set && !strcmp(set, value);
 }
 

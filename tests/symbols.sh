@@ -1,5 +1,6 @@
 #!/bin/sh
-# symbols.sh LIBRARY HEADER...: what the library exports starts with ssa_, and is what the headers declare.
+# symbols.sh LIBRARY HEADER...: what the library exports starts with ssa_, and is what the headers declare; and it reads
+# the environment by no way that a set-user-id program would have to fear.
 set -eu
 library=$1
 shift
@@ -17,4 +18,8 @@ done
 for name in $(grep -ho 'SSA_API [^;]*' "$@" | grep -o 'ssa_[a-z_0-9]*(' | tr -d '('); do
     printf '%s\n' "$exported" | grep -qx "$name" || { echo "declared but not exported: $name" >&2; failed=1; }
 done
+if nm -D --undefined-only "$library" | grep -Eqw 'getenv|environ'; then
+    echo "the library calls getenv(): ssa_environment() is there for that" >&2
+    failed=1
+fi
 exit $failed

@@ -4,7 +4,7 @@
  *
  * Every call that can fail returns 0 (SSA_OK) or a negative status. The library never prints and never exits: the
  * text of the last error of a thread is kept for it, and everything else worth knowing goes to the log callback.
- * Pointers must not be NULL unless said.
+ * Pointers must not be NULL unless said. In a set-user-id program no environment variable is followed.
  */
 #ifndef SSACL_BASE_H
 #define SSACL_BASE_H

@@ -6,6 +6,7 @@
  * searches for better and writes a small JSON file, and a device that is opened takes the first file made for it:
  * $SSACL_TUNING (a file or a folder; empty: none at all), else those of $XDG_CONFIG_HOME/ssacl/tuning
  * (~/.config/ssacl/tuning), then those installed with the library (share/ssacl/tuning, whose README has the format).
+ * One that is not named by $SSACL_TUNING must be this user's or root's, and not for everybody to write.
  * A file that is damaged, hostile or out of date is refused with a line in the log, and the defaults serve.
  *
  * Parameters change a result by rounding only. A device that was tuned repeats itself bit for bit, as any other.

@@ -32,7 +32,7 @@ static int best_isa(void)
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
         isa = 2;
 #endif
-    const char *limit = getenv("SSACL_ISA");
+    const char *limit = ssa_environment("SSACL_ISA");
     return limit && atoi(limit) >= 0 && atoi(limit) < isa ? atoi(limit) : isa;
 }
 

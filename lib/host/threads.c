@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "threads.h"
 
+#include "../impl.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -100,7 +102,7 @@ void ssa_threads_destroy(struct ssa_threads *p)
 
 int ssa_threads_default(void)
 {
-    const char *s = getenv("SSACL_THREADS");
+    const char *s = ssa_environment("SSACL_THREADS");
     int n = s ? atoi(s) : 0;
 #if defined(__linux__)
     cpu_set_t set;

@@ -46,7 +46,7 @@ static int describe(cl_platform_id platform, cl_device_id id, struct ssa_device_
     d->kind = cpu ? SSA_DEVICE_CPU : type & CL_DEVICE_TYPE_GPU ? SSA_DEVICE_GPU : SSA_DEVICE_ACCELERATOR;
     /* A CPU device whose native vector is one float runs work-items in lanes, as GPUs do (llvmpipe, which takes minutes
      * to compile the CPU shape's long vectors). $SSACL_SHAPE runs one shape on the other's device, for tests. */
-    const char *shape = getenv("SSACL_SHAPE");
+    const char *shape = ssa_environment("SSACL_SHAPE");
     d->gpu_shape = shape && !strncmp(shape, "gpu", 3) ? 1 : shape && !strcmp(shape, "cpu") ? 0 : !cpu || floats == 1;
     d->units = (int)units;
     d->memory = (size_t)memory;
@@ -380,7 +380,7 @@ static int adopt(struct ssa_device **device, const struct ssa_device_info *info,
     d->id = id;
     d->queue = queue;
     d->sub_group = info->gpu_shape ? least_sub_group(id) : 0;
-    const char *shape = getenv("SSACL_SHAPE"); /* "gpu128": for tests */
+    const char *shape = ssa_environment("SSACL_SHAPE"); /* "gpu128": for tests */
     /* A hardware thread's registers are shared by the work-items in it: 128 for each. */
     d->base.few_registers = d->sub_group > 0 || (shape && !strcmp(shape, "gpu128"));
     TRY(ocl_check(clGetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL),

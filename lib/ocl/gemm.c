@@ -21,7 +21,7 @@ static char identity[512]; /* of the library file: it does not tell its version 
 
 static void look_up(void)
 {
-    const char *chosen = getenv("SSACL_CLBLAST_LIBRARY"); /* "" for none */
+    const char *chosen = ssa_environment("SSACL_CLBLAST_LIBRARY"); /* "" for none */
     void *library = dlopen(chosen ? chosen : "libclblast.so.1", RTLD_NOW | RTLD_LOCAL);
     looked = true;
     if (library && (!chosen || *chosen)) {

@@ -16,7 +16,7 @@ static char problem[256];
 
 static void load(void)
 {
-    const char *chosen = getenv("SSACL_OPENCL_LIBRARY");
+    const char *chosen = ssa_environment("SSACL_OPENCL_LIBRARY");
     const char *names[] = {"libOpenCL.so.1", "libOpenCL.so", NULL};
     void *library = NULL;
     if (chosen)

@@ -128,7 +128,7 @@ static int build_from_directory(struct ocl_device *d, const char *directory, str
 /* `anew`: what is cached did not work. */
 static int build(struct ocl_device *d, struct ocl_program *p, bool anew)
 {
-    const char *directory = getenv("SSACL_CL_DIR");
+    const char *directory = ssa_environment("SSACL_CL_DIR");
     if (directory && *directory)
         return build_from_directory(d, directory, p);
     const char *text = embedded_source(p->file);
@@ -246,7 +246,7 @@ static uint64_t hash_directory(const char *directory, const char *file)
 
 static uint64_t hash_source(const char *file)
 {
-    const char *directory = getenv("SSACL_CL_DIR"), *text = embedded_source(file);
+    const char *directory = ssa_environment("SSACL_CL_DIR"), *text = embedded_source(file);
     return directory && *directory ? hash_directory(directory, file) : text ? hash_text(text) : 0;
 }
 

@@ -94,7 +94,7 @@ done:
 /* Where it pays: on a device with memory of its own. $SSACL_OVERLAP=0: nowhere; 1: everywhere, to test. */
 static bool overlaps(const struct ssa_device *device)
 {
-    const char *overlap = getenv("SSACL_OVERLAP");
+    const char *overlap = ssa_environment("SSACL_OVERLAP");
     bool far = device->info.kind != SSA_DEVICE_HOST && device->info.kind != SSA_DEVICE_CPU && !device->info.unified;
     return overlap && *overlap ? strcmp(overlap, "0") != 0 : far;
 }

@@ -399,7 +399,7 @@ static int make_buckets(struct ssa_over_ranks *o, const struct ssa_model *model)
 /* $SSACL_OVERLAP=0: sums wait for the end of backward, to compare. */
 static int start_thread(struct ssa_over_ranks *o)
 {
-    const char *overlap = getenv("SSACL_OVERLAP");
+    const char *overlap = ssa_environment("SSACL_OVERLAP");
     o->lock_made = !pthread_mutex_init(&o->lock, NULL);
     o->changed_made = !pthread_cond_init(&o->changed, NULL);
     bool made = o->lock_made && o->changed_made;
