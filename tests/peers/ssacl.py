@@ -4,6 +4,8 @@
     device = lib.open("opencl")
     x = device.tensor(array)
     device.call("add", x=x, y=y, out=z, count=n)    # ssa_add(device, &(struct ssa_add){...})
+
+An array is whatever shows its memory: of NumPy, array.array, of ctypes.
 """
 import ctypes as C
 import glob
@@ -52,11 +54,20 @@ def find_library(given):
     return os.path.abspath(found[0])
 
 
+def address(array):
+    return C.addressof(C.c_char.from_buffer(array))
+
+
+def count(array):
+    view = memoryview(array)
+    return view.nbytes // view.itemsize
+
+
 class Library:
-    def __init__(self, path=None):
+    def __init__(self, path=None, headers=os.path.join(ROOT, "include", "ssacl")):
         os.environ.setdefault("POCL_AFFINITY", "1")
         self.c = C.CDLL(find_library(path))
-        self.structs = read_structs(os.path.join(ROOT, "include", "ssacl"))
+        self.structs = read_structs(headers)
         self.c.ssa_last_error.restype = C.c_char_p
         self.c.ssa_device_seconds.restype = C.c_double
 
@@ -93,26 +104,26 @@ class Device:
         lib.c.ssa_device_get_info(self.handle, C.byref(self.info))
         self.name = self.info.id.decode()
 
-    def empty(self, count):
+    def empty(self, elements):
         buffer = C.c_void_p()
-        self.lib.check(self.lib.c.ssa_buffer_create(C.byref(buffer), self.handle, C.c_size_t(count)))
+        self.lib.check(self.lib.c.ssa_buffer_create(C.byref(buffer), self.handle, C.c_size_t(elements)))
         self.buffers.append(buffer)
         return self.lib.make("tensor", buffer=buffer.value, offset=0)
 
     def tensor(self, array):
-        """A tensor that holds the elements of a NumPy array of 4-byte elements."""
-        t = self.empty(array.size)
-        self.lib.check(self.lib.c.ssa_tensor_write(t, C.c_void_p(array.ctypes.data), C.c_size_t(array.size)))
+        """A tensor that holds an array of 4-byte elements."""
+        t = self.empty(count(array))
+        self.lib.check(self.lib.c.ssa_tensor_write(t, C.c_void_p(address(array)), C.c_size_t(count(array))))
         return t
 
     def plan_tensor(self, plan):
-        count = plan.stride * plan.examples
-        t = self.empty(count)
-        self.lib.check(self.lib.c.ssa_tensor_write(t, C.c_void_p(plan.data), C.c_size_t(count)))
+        elements = plan.stride * plan.examples
+        t = self.empty(elements)
+        self.lib.check(self.lib.c.ssa_tensor_write(t, C.c_void_p(plan.data), C.c_size_t(elements)))
         return t
 
     def read(self, tensor, array):
-        self.lib.check(self.lib.c.ssa_tensor_read(tensor, C.c_void_p(array.ctypes.data), C.c_size_t(array.size)))
+        self.lib.check(self.lib.c.ssa_tensor_read(tensor, C.c_void_p(address(array)), C.c_size_t(count(array))))
         return array
 
     def operator(self, name, **fields):
@@ -151,7 +162,7 @@ class Trainer:
         limits = lib.make("model_limits", batch=batch, training=1)
         stage = lib.make("stage", pattern=lib.make("pattern", **pattern), steps=1 << 20, lr=3e-4)
         training = lib.make("train_config", seed=1, stages=stage, stage_count=1)
-        self.data = lib.make("data", items=tokens.ctypes.data, count=tokens.size)
+        self.data = lib.make("data", items=address(tokens), count=len(tokens))
         self.keep = tokens
         self.model, self.trainer = C.c_void_p(), C.c_void_p()
         lib.check(lib.c.ssa_model_create(C.byref(self.model), device.handle, C.byref(config), C.byref(limits)))
@@ -159,6 +170,12 @@ class Trainer:
 
     def step(self):
         self.device.lib.check(self.device.lib.c.ssa_trainer_step(self.trainer))
+
+    def loss(self):
+        """Of the last step."""
+        loss = C.c_float()
+        self.device.lib.check(self.device.lib.c.ssa_trainer_losses(self.trainer, 1, C.byref(loss), None))
+        return loss.value
 
     def close(self):
         self.device.lib.c.ssa_trainer_destroy(self.trainer)
