@@ -1,6 +1,8 @@
 /* Tuning files: small JSON, one device a file. Whatever a file holds, opening a device does not fail for it. */
 #include "tuning.h"
 
+#include "disk/files.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -33,29 +35,10 @@ static void hash_of(const char *kernel, char text[17])
 
 static int read_file(const char *path, char **text, size_t *size)
 {
-    struct stat s;
-    int err = SSA_OK, file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* not waiting at a pipe */
-    *text = NULL;
-    if (file < 0)
-        return ssa_fail(SSA_EIO, "tuning file %s: %s", path, strerror(errno));
-    if (fstat(file, &s) || !S_ISREG(s.st_mode))
-        err = ssa_fail(SSA_EIO, "tuning file %s: is not a regular file", path);
-    else if (s.st_size > MAX_SIZE)
-        err = ssa_fail(SSA_EFORMAT, "tuning file %s: has %lld bytes, none is larger than %d", path,
-                       (long long)s.st_size, MAX_SIZE);
-    else if (!(*text = malloc(MAX_SIZE)))
-        err = ssa_fail(SSA_ENOMEM, "tuning file %s: out of memory", path);
-    *size = 0;
-    while (!err && *size < MAX_SIZE) {
-        ssize_t n = read(file, *text + *size, MAX_SIZE - *size);
-        if (n == 0)
-            break;
-        if (n < 0 && errno != EINTR)
-            err = ssa_fail(SSA_EIO, "tuning file %s: %s", path, strerror(errno));
-        *size += n > 0 ? (size_t)n : 0;
-    }
-    close(file);
-    return err;
+    int why = ssa_file_load(path, MAX_SIZE, text, size);
+    if (why == EFBIG)
+        return ssa_fail(SSA_EFORMAT, "tuning file %s: has %zu bytes, none is larger than %d", path, *size, MAX_SIZE);
+    return why ? ssa_fail(why == ENOMEM ? SSA_ENOMEM : SSA_EIO, "tuning file %s: %s", path, ssa_file_reason(why)) : SSA_OK;
 }
 
 static bool is_text(const json_t *object, const char *key, const char *want)
@@ -288,56 +271,64 @@ int ssa_tuning_path(const struct ssa_device *device, char *path, size_t size)
     return SSA_OK;
 }
 
+/* NULL where memory is short, here and below. */
 static json_t *kernels_to_json(const struct ssa_device *device)
 {
     struct ssa_tunable list[SSA_TUNED_MAX];
     json_t *kernels = json_object();
     char hash[17];
-    int n;
+    int n, err = 0;
     ssa_tuning_list(device, list, SSA_TUNED_MAX, &n);
-    for (int i = 0; i < n; i++) {
-        json_t *kernel = json_object_get(kernels, list[i].kernel);
-        if (!kernel) {
+    for (int i = 0; !err && i < n; i++) {
+        if (!json_object_get(kernels, list[i].kernel)) {
             hash_of(list[i].kernel, hash);
-            kernel = json_pack("{ss s{}}", "source", hash, "parameters");
-            json_object_set_new(kernels, list[i].kernel, kernel);
+            err = json_object_set_new(kernels, list[i].kernel, json_pack("{ss s{}}", "source", hash, "parameters"));
         }
-        json_object_set_new(json_object_get(kernel, "parameters"), list[i].name, json_integer(list[i].value));
+        json_t *parameters = json_object_get(json_object_get(kernels, list[i].kernel), "parameters");
+        err = err || json_object_set_new(parameters, list[i].name, json_integer(list[i].value));
+    }
+    if (err) {
+        json_decref(kernels);
+        return NULL;
     }
     return kernels;
+}
+
+static json_t *speeds_to_json(const struct ssa_tuning_speed *speeds, int count)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < count; i++)
+        if (json_array_append_new(list, json_pack("{ss sf sf}", "case", speeds[i].name, "before", speeds[i].before,
+                                                  "after", speeds[i].after))) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
 }
 
 static json_t *to_json(const struct ssa_device *device, const struct ssa_tuning_speed *speeds, int count)
 {
     const struct ssa_device_info *d = &device->info;
-    json_t *list = json_array();
-    for (int i = 0; i < count; i++)
-        json_array_append_new(list, json_pack("{ss sf sf}", "case", speeds[i].name, "before", speeds[i].before, "after",
-                                              speeds[i].after));
     return json_pack("{ss si ss s{ss ss ss ss ss si} so ss so}", "format", format_name, "schema", SCHEMA, "library",
                      ssa_version(), "device", "name", d->name, "vendor", d->vendor, "driver", d->driver, "platform",
                      d->platform, "shape", shape_name(device), "units", d->units, "kernels", kernels_to_json(device),
-                     "unit", "GFLOP/s", "speeds", list);
+                     "unit", "GFLOP/s", "speeds", speeds_to_json(speeds, count));
 }
 
 int ssa_tuning_save(const struct ssa_device *device, const char *path, const struct ssa_tuning_speed *speeds, int count)
 {
-    char aside[PATH_SIZE + 16];
+    struct ssa_new_file f;
     json_t *root = to_json(device, speeds, count);
-    FILE *f = NULL;
-    int err = SSA_OK;
-    if (!root) /* names that are no UTF-8, or no memory */
-        return ssa_fail(SSA_ENOMEM, "tuning file %s: cannot be put together", path);
-    snprintf(aside, sizeof aside, "%s.%ld.new", path, (long)getpid());
-    f = fopen(aside, "w");
-    bool good = f && !json_dumpf(root, f, JSON_INDENT(2) | JSON_REAL_PRECISION(5)) && fputc('\n', f) != EOF;
-    good = good && !fflush(f) && !fsync(fileno(f));
-    if (f && fclose(f))
-        good = false;
-    if (!good || rename(aside, path))
-        err = ssa_fail(SSA_EIO, "tuning file %s: cannot be written: %s", path, strerror(errno));
-    if (err && f)
-        unlink(aside);
+    char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(5)) : NULL;
     json_decref(root);
-    return err;
+    if (!text) /* names that are no UTF-8, or no memory */
+        return ssa_fail(SSA_ENOMEM, "tuning file %s: cannot be put together", path);
+    int why = ssa_new_file_begin(&f, path, SSA_FILE_KEPT);
+    why = why ? why : ssa_new_file_write(&f, text, strlen(text));
+    why = why ? why : ssa_new_file_write(&f, "\n", 1);
+    why = why ? why : ssa_new_file_sync(&f);
+    why = why ? why : ssa_new_file_replace(&f);
+    ssa_new_file_abandon(&f);
+    free(text);
+    return why ? ssa_fail(SSA_EIO, "tuning file %s: cannot be written: %s", path, ssa_file_reason(why)) : SSA_OK;
 }

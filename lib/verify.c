@@ -1,7 +1,7 @@
 #include "verify.h"
 
 #include "ssacl/tuning.h"
-#include "store.h"
+#include "disk/store.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * damaged is made anew. */
 #include "harness.h"
 #include "ocl/ocl.h"
-#include "store.h"
+#include "disk/store.h"
 
 #include <dirent.h>
 #include <spawn.h>

@@ -1,7 +1,7 @@
 /* Checkpoints: resume bit for bit, every kind of broken file, no space left, nothing half-written. */
 #include "harness.h"
 #include "ssacl/train.h"
-#include "train/crc32.h"
+#include "disk/crc32.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* The store of blobs on disk: whatever happens to its files, a blob comes back whole or not at all. */
 #include "harness.h"
-#include "store.h"
+#include "disk/store.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -396,8 +396,8 @@ START_TEST(other_files)
     fresh("other_files");
     mkdir(folder, 0700);
     snprintf(other, sizeof other, "%s/enwiki6.xml", folder);
-    snprintf(old, sizeof old, "%s/ssacl-new-abcdef", folder);
-    snprintf(young, sizeof young, "%s/ssacl-new-ghijkl", folder);
+    snprintf(old, sizeof old, "%s/ssacl-kind-0.part-abcdef", folder);
+    snprintf(young, sizeof young, "%s/ssacl-kind-0.part-ghijkl", folder);
     test_save_file(other, "text", 4);
     test_save_file(old, "half", 4);
     test_save_file(young, "half", 4);

@@ -1,7 +1,7 @@
 /* What others could have put there: entries and folders of the cache, tuning files, the environment of a set-user-id
  * program. secure_getenv() is wrapped. */
 #include "harness.h"
-#include "store.h"
+#include "disk/store.h"
 #include "tuning.h"
 
 #include <dirent.h>

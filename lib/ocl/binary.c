@@ -1,4 +1,4 @@
-/* Programs as the driver built them, kept on disk (../store.h): a start of a program need not build them again.
+/* Programs as the driver built them, kept on disk (../disk/store.h): a start of a program need not build them again.
  *
  * Nothing but what we stored ourselves reaches the driver: several drivers abort on a damaged binary, so the store's
  * checksum comes first. What the driver refuses all the same is built from source and stored anew.
@@ -25,7 +25,7 @@
  * Where RUSTICL_ENABLE is set, looking for devices costs PoCL's users 0.17 s more: that is the loading of Mesa. */
 #include "ocl.h"
 
-#include "../store.h"
+#include "../disk/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,13 +2,15 @@
  * closes. */
 #include "ocl.h"
 #include "source.h"
+#include "../disk/files.h"
+#include "../disk/hash.h"
 
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_OPTIONS = 512, MAX_KERNELS = 8 };
+enum { MAX_OPTIONS = 512, MAX_KERNELS = 8, SOURCE_MOST = 1 << 24 };
 
 struct ocl_program {
     struct ocl_program *next;
@@ -48,22 +50,10 @@ static void write_way(const struct ocl_device *d, const struct ssa_launch *l, st
 static int read_source(const char *directory, const char *file, char **text)
 {
     char path[1024];
+    size_t size;
     snprintf(path, sizeof path, "%s/%s", directory, file);
-    FILE *f = fopen(path, "rb");
-    long size = -1;
-    *text = NULL;
-    if (f && !fseek(f, 0, SEEK_END))
-        size = ftell(f);
-    if (size >= 0)
-        *text = calloc(1, (size_t)size + 1);
-    bool ok = *text && !fseek(f, 0, SEEK_SET) && fread(*text, 1, (size_t)size, f) == (size_t)size;
-    if (f)
-        fclose(f);
-    if (ok)
-        return SSA_OK;
-    free(*text);
-    *text = NULL;
-    return ssa_fail(SSA_EIO, "$SSACL_CL_DIR: cannot read %s", path);
+    int why = ssa_file_load(path, SOURCE_MOST, text, &size);
+    return why ? ssa_fail(SSA_EIO, "$SSACL_CL_DIR: cannot read %s: %s", path, ssa_file_reason(why)) : SSA_OK;
 }
 
 static const char *embedded_source(const char *file)
@@ -218,10 +208,7 @@ int ocl_kernel(struct ocl_device *d, const struct ssa_launch *l, cl_kernel *kern
 
 static uint64_t hash_text(const char *text)
 {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (; *text; text++)
-        h = (h ^ (unsigned char)*text) * 0x100000001b3u;
-    return h;
+    return ssa_hash(SSA_HASH_START, text, strlen(text));
 }
 
 /* Of a file in $SSACL_CL_DIR and of every header there, since compilers find those for themselves. */

@@ -2,7 +2,7 @@
  * against what rank 0 wrote. */
 #include "over_ranks.h"
 #include "checkpoint.h"
-#include "crc32.h"
+#include "../disk/crc32.h"
 #include "../impl.h"
 
 #include <stdio.h>

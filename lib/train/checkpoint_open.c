@@ -1,7 +1,8 @@
 /* Opening a checkpoint. Nothing in the file is believed: lengths, offsets, shapes, names and the checksum are checked
  * before a byte of it reaches a model. */
 #include "checkpoint.h"
-#include "crc32.h"
+#include "../disk/crc32.h"
+#include "../disk/files.h"
 #include "../impl.h"
 #include "../model/internal.h"
 
@@ -26,18 +27,8 @@ int ssa_checkpoint_in_file(const struct ssa_checkpoint *c, int err)
 
 int ssa_checkpoint_read(const struct ssa_checkpoint *c, void *to, size_t size, size_t at)
 {
-    char *p = to;
-    while (size) {
-        ssize_t n = pread(c->file, p, size, (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return ssa_fail(SSA_EIO, "cannot read it: %s", n ? strerror(errno) : "it became shorter");
-        p += n;
-        at += (size_t)n;
-        size -= (size_t)n;
-    }
-    return SSA_OK;
+    int why = ssa_file_read(c->file, to, size, at);
+    return why ? ssa_fail(SSA_EIO, "cannot read it: %s", ssa_file_reason(why)) : SSA_OK;
 }
 
 /* ---- structure ---- */

@@ -1,23 +1,21 @@
-/* Writing a checkpoint: beside its name, synced, then renamed. */
+/* Writing a checkpoint: beside its name, synced, read back, then renamed. */
 #include "checkpoint.h"
 #include "crew.h"
-#include "crc32.h"
+#include "../disk/crc32.h"
+#include "../disk/files.h"
 #include "../impl.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 const char *const ssa_kind_prefix[3] = {"", "moment1.", "moment2."};
 
 struct writer {
     const char *path;
-    char *temporary;
-    int file;
+    struct ssa_new_file out;
     uint32_t crc;
     struct ssa_model *model;
     struct ssa_trainer *trainer;
@@ -27,11 +25,13 @@ struct writer {
     float *values;
 };
 
-static int failed(const struct writer *w, const char *what)
+/* SSA_OK, or what could not be done and why. */
+static int outcome(const struct writer *w, const char *what, int why)
 {
-    return ssa_fail(SSA_EIO, "checkpoint %s: %s: %s; %s", w->path, what, strerror(errno),
-                    errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? "make room or write elsewhere"
-                                                                        : "check the folder");
+    const char *advice = why == ENOSPC || why == EDQUOT || why == EFBIG          ? "make room or write elsewhere"
+                         : why == SSA_FILE_NOT_REGULAR || why == SSA_FILE_OF_ANOTHER ? "choose another name"
+                                                                                 : "check the folder";
+    return why ? ssa_fail(SSA_EIO, "checkpoint %s: %s: %s; %s", w->path, what, ssa_file_reason(why), advice) : SSA_OK;
 }
 
 static int out_of_memory(const struct writer *w)
@@ -131,18 +131,8 @@ static int make_header(struct writer *w, const char *note)
 
 static int write_all(struct writer *w, const void *bytes, size_t size)
 {
-    const char *p = bytes;
     w->crc = ssa_crc32(w->crc, bytes, size);
-    while (size) {
-        ssize_t n = write(w->file, p, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return failed(w, "cannot write");
-        p += n;
-        size -= (size_t)n;
-    }
-    return SSA_OK;
+    return outcome(w, "cannot write", ssa_new_file_write(&w->out, bytes, size));
 }
 
 static int write_tensors(struct writer *w)
@@ -177,56 +167,57 @@ static int write_checksum(struct writer *w)
     while (memcmp(w->header + at, SSA_CRC_KEY, key))
         at++;
     snprintf(digits, sizeof digits, "%08x", (unsigned)w->crc);
-    return pwrite(w->file, digits, SSA_CRC_DIGITS, (off_t)(at + key)) == SSA_CRC_DIGITS ? SSA_OK
-                                                                                        : failed(w, "cannot write");
+    ssize_t n = pwrite(w->out.file, digits, SSA_CRC_DIGITS, (off_t)(at + key));
+    return outcome(w, "cannot write", n == SSA_CRC_DIGITS ? 0 : n < 0 ? errno : ENOSPC);
 }
 
-static int sync_folder(const struct writer *w)
+/* ---- reading back ---- */
+
+/* Takes both references. */
+static bool equal(json_t *a, json_t *b)
 {
-    char *folder = strdup(w->path);
-    if (!folder)
-        return out_of_memory(w);
-    char *slash = strrchr(folder, '/');
-    if (slash)
-        slash[slash == folder] = 0;
-    int file = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY);
-    free(folder);
-    if (file < 0)
-        return failed(w, "cannot open its folder");
-    int status = fsync(file);
-    close(file);
-    return status && errno != EINVAL ? failed(w, "cannot sync its folder") : SSA_OK; /* some file systems cannot */
+    bool same = a && b && json_equal(a, b);
+    json_decref(a);
+    json_decref(b);
+    return same;
 }
 
-static int open_temporary(struct writer *w)
+static bool is_meant(const struct writer *w, const struct ssa_checkpoint *c, const char *note)
 {
-    struct stat s;
-    size_t size = strlen(w->path) + sizeof ".part";
-    if (stat(w->path, &s) == 0 && !S_ISREG(s.st_mode))
-        return ssa_fail(SSA_EIO, "checkpoint %s: is there and not a regular file; choose another name", w->path);
-    w->temporary = malloc(size);
-    if (!w->temporary)
-        return out_of_memory(w);
-    snprintf(w->temporary, size, "%s.part", w->path);
-    w->file = open(w->temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    return w->file < 0 ? failed(w, "cannot create the file") : SSA_OK;
+    const struct ssa_trainer *t = w->trainer;
+    return !strcmp(c->note, note ? note : "") && c->has_training == (t != NULL) && (!t || c->step == t->step) &&
+           equal(ssa_model_to_json(&c->model), ssa_model_to_json(ssa_model_get_config(w->model))) &&
+           (!t || equal(ssa_training_to_json(&c->training), ssa_training_to_json(&t->config)));
 }
 
-static int write_file(struct writer *w)
+/* What memory that ran short left out, or a disk did not keep, is found while the old file is still there. */
+static int read_back(const struct writer *w, const char *note)
+{
+    struct ssa_checkpoint *c = NULL;
+    int err = ssa_checkpoint_open(&c, w->out.temporary);
+    if (!err && !is_meant(w, c, note))
+        err = ssa_fail(SSA_EIO, "it is not what was meant");
+    ssa_checkpoint_close(c);
+    return err ? ssa_fail(err == SSA_ENOMEM ? SSA_ENOMEM : SSA_EIO, "checkpoint %s: what was written does not read back: "
+                          "%s; save it again", w->path, ssa_last_error())
+               : SSA_OK;
+}
+
+static int write_file(struct writer *w, const char *note)
 {
     int err;
+    TRY(outcome(w, "cannot create the file", ssa_new_file_begin(&w->out, w->path, SSA_FILE_KEPT)));
     TRY(write_all(w, w->header, w->header_size));
     TRY(write_tensors(w));
     TRY(write_checksum(w));
-    if (fsync(w->file))
-        err = failed(w, "cannot sync");
+    TRY(outcome(w, "cannot sync", ssa_new_file_sync(&w->out)));
+    TRY(read_back(w, note));
+    TRY(outcome(w, "cannot rename", ssa_new_file_replace(&w->out)));
+    if (w->out.not_synced)
+        ssa_log(SSA_LOG_WARNING, "checkpoint %s: is written, but its file system cannot be waited for (%s): a power cut "
+                "now may bring back the old file", w->path, ssa_file_reason(w->out.not_synced));
 done:
-    if (close(w->file) && !err)
-        err = failed(w, "cannot close");
-    if (!err && rename(w->temporary, w->path))
-        err = failed(w, "cannot rename");
-    if (err)
-        unlink(w->temporary);
+    ssa_new_file_abandon(&w->out);
     return err;
 }
 
@@ -241,13 +232,10 @@ int ssa_checkpoint_save(const char *path, struct ssa_model *model, struct ssa_tr
         w.state = trainer->crew->mirror.state;
     }
     TRY(make_header(&w, note));
-    TRY(open_temporary(&w));
-    TRY(write_file(&w));
-    TRY(sync_folder(&w));
+    TRY(write_file(&w, note));
 done:
     if (trainer && trainer->crew && trainer->crew->pool->config.copy_every < 0)
         ssa_mirror_drop(trainer->crew);
-    free(w.temporary);
     free(w.header);
     free(w.values);
     return err;

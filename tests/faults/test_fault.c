@@ -6,7 +6,7 @@
 #include "faults.h"
 #include "ocl/ocl.h"
 #include "ssacl/ocl.h"
-#include "store.h"
+#include "disk/store.h"
 
 #include <math.h>
 #include <stdio.h>

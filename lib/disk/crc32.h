@@ -1,6 +1,6 @@
 /* CRC-32 (IEEE 802.3, as in zip and PNG): finds what a disk or a copy broke. */
-#ifndef SSA_TRAIN_CRC32_H
-#define SSA_TRAIN_CRC32_H
+#ifndef SSA_DISK_CRC32_H
+#define SSA_DISK_CRC32_H
 
 #include <stddef.h>
 #include <stdint.h>

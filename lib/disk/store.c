@@ -1,6 +1,8 @@
 #include "store.h"
 
-#include "impl.h"
+#include "files.h"
+#include "hash.h"
+#include "../impl.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,7 +16,6 @@
 #include <unistd.h>
 
 #define PREFIX "ssacl-" /* others may keep files in the same directory */
-#define TEMPORARY PREFIX "new-"
 
 enum { VERSION = 1, DAY = 86400, HOUR = 3600, BLOCK = 4096, PATH_SIZE = sizeof ((struct ssa_cache_info *)0)->directory,
        FILE_SIZE = PATH_SIZE + 128 };
@@ -29,22 +30,13 @@ struct header {
 };
 static const char magic[8] = {'S', 'S', 'A', 'C', 'A', 'C', 'H', 'E'};
 
-/* FNV-1a. A change within one byte always changes it, since every step is a bijection of the 64 bits. */
-static uint64_t hash(uint64_t h, const void *bytes, size_t size)
-{
-    for (const unsigned char *p = bytes, *end = p + size; p < end; p++)
-        h = (h ^ *p) * 0x100000001b3u;
-    return h;
-}
-#define HASH_START 0xcbf29ce484222325u
-
 static uint64_t checksum(struct header h, const char *kind, const char *key, const void *blob)
 {
     h.checksum = 0;
-    uint64_t sum = hash(HASH_START, &h, sizeof h);
-    sum = hash(sum, kind, h.kind_size);
-    sum = hash(sum, key, h.key_size);
-    return hash(sum, blob, h.blob_size);
+    uint64_t sum = ssa_hash(SSA_HASH_START, &h, sizeof h);
+    sum = ssa_hash(sum, kind, h.kind_size);
+    sum = ssa_hash(sum, key, h.key_size);
+    return ssa_hash(sum, blob, h.blob_size);
 }
 
 /* ---- where ---- */
@@ -87,7 +79,7 @@ static bool find_directory(char path[PATH_SIZE], const char **why)
 
 static void file_name(char name[FILE_SIZE], const char *directory, const char *kind, const char *key)
 {
-    uint64_t h = hash(hash(HASH_START, kind, strlen(kind) + 1), key, strlen(key));
+    uint64_t h = ssa_hash(ssa_hash(SSA_HASH_START, kind, strlen(kind) + 1), key, strlen(key));
     snprintf(name, FILE_SIZE, "%s/" PREFIX "%.64s-%016llx", directory, kind, (unsigned long long)h);
 }
 
@@ -107,20 +99,6 @@ static void make_directory(const char *path)
 
 /* ---- reading ---- */
 
-static bool read_all(int file, char *to, size_t size)
-{
-    while (size) {
-        ssize_t n = read(file, to, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        to += n;
-        size -= (size_t)n;
-    }
-    return true;
-}
-
 /* A plain file of this user that nobody else can write. */
 static bool is_own(const struct stat *s)
 {
@@ -138,7 +116,7 @@ static char *read_file(const char *name, size_t *size)
     if (!fstat(file, &s) && is_own(&s) && s.st_size >= (off_t)sizeof(struct header) &&
         (uint64_t)s.st_size <= SSA_STORE_LIMIT)
         bytes = malloc((size_t)s.st_size);
-    if (bytes && !read_all(file, bytes, *size = (size_t)s.st_size)) {
+    if (bytes && ssa_file_read(file, bytes, *size = (size_t)s.st_size, 0)) {
         free(bytes);
         bytes = NULL;
     }
@@ -201,21 +179,6 @@ void *ssa_store_get(const char *kind, const char *key, size_t *size)
 
 /* ---- writing ---- */
 
-static bool write_all(int file, const void *from, size_t size)
-{
-    const char *p = from;
-    while (size) {
-        ssize_t n = write(file, p, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        p += n;
-        size -= (size_t)n;
-    }
-    return true;
-}
-
 /* Once a process: a full disk would else be told at every kernel. */
 static void complain(const char *what, const char *name, const char *why)
 {
@@ -230,17 +193,14 @@ static void complain(const char *what, const char *name, const char *why)
             why);
 }
 
-/* Makes a file that no other thread or process has, in a directory that is made if need be. */
-static int make_temporary(const char *directory, char name[FILE_SIZE])
+/* In a directory that is made if need be. */
+static int begin(struct ssa_new_file *f, const char *directory, const char *name)
 {
-    for (int attempt = 0; attempt < 2; attempt++) {
-        snprintf(name, FILE_SIZE, "%s/" TEMPORARY "XXXXXX", directory);
-        int file = mkstemp(name);
-        if (file >= 0 || errno != ENOENT)
-            return file;
-        make_directory(directory);
-    }
-    return -1;
+    int why = ssa_new_file_begin(f, name, SSA_FILE_CACHED);
+    if (why != ENOENT)
+        return why;
+    make_directory(directory);
+    return ssa_new_file_begin(f, name, SSA_FILE_CACHED);
 }
 
 /* Not synced to the disk: what a power cut leaves half written, the checksum finds. */
@@ -249,23 +209,19 @@ static bool write_entry(const char *directory, const char *name, const char *kin
 {
     struct header h = {.version = VERSION, .kind_size = (uint32_t)strlen(kind), .key_size = strlen(key),
                        .blob_size = size};
-    char aside[FILE_SIZE];
+    struct ssa_new_file f;
     memcpy(h.magic, magic, sizeof magic);
     h.checksum = checksum(h, kind, key, blob);
-    int file = make_temporary(directory, aside);
-    if (file < 0) {
-        complain("write to", directory, strerror(errno));
-        return false;
-    }
-    bool ok = write_all(file, &h, sizeof h) && write_all(file, kind, h.kind_size) && write_all(file, key, h.key_size) &&
-              write_all(file, blob, size);
-    if (close(file))
-        ok = false; /* NFS tells of a full disk here */
-    if (ok && !rename(aside, name))
-        return true;
-    complain("write", name, strerror(errno));
-    unlink(aside);
-    return false;
+    int why = begin(&f, directory, name);
+    why = why ? why : ssa_new_file_write(&f, &h, sizeof h);
+    why = why ? why : ssa_new_file_write(&f, kind, h.kind_size);
+    why = why ? why : ssa_new_file_write(&f, key, h.key_size);
+    why = why ? why : ssa_new_file_write(&f, blob, size);
+    why = why ? why : ssa_new_file_replace(&f);
+    ssa_new_file_abandon(&f);
+    if (why)
+        complain("write", name, ssa_file_reason(why));
+    return !why;
 }
 
 /* Looks through the directory at the first put of a process, and again after much was put. */
@@ -337,7 +293,7 @@ static void list_entries(const char *directory, struct listing *l)
         if (strncmp(e->d_name, PREFIX, sizeof PREFIX - 1) || strlen(e->d_name) >= sizeof l->entries->name ||
             fstatat(dirfd(d), e->d_name, &s, AT_SYMLINK_NOFOLLOW) || !S_ISREG(s.st_mode))
             continue;
-        if (strncmp(e->d_name, TEMPORARY, sizeof TEMPORARY - 1))
+        if (!ssa_new_file_is_temporary(e->d_name))
             add_entry(l, e->d_name, &s);
         else if (time(NULL) - s.st_mtime > HOUR)
             unlinkat(dirfd(d), e->d_name, 0);
@@ -373,6 +329,7 @@ void ssa_store_trim(size_t limit)
 int ssa_cache_get_info(struct ssa_cache_info *info)
 {
     char name[FILE_SIZE];
+    struct ssa_new_file trial;
     struct listing l = {0};
     const char *why;
     *info = (struct ssa_cache_info){.limit = SSA_STORE_LIMIT};
@@ -380,14 +337,12 @@ int ssa_cache_get_info(struct ssa_cache_info *info)
     snprintf(info->why, sizeof info->why, "%s", why);
     if (!info->enabled)
         return SSA_OK;
-    int file = make_temporary(info->directory, name);
-    info->writable = file >= 0;
-    if (info->writable) {
-        close(file);
-        unlink(name);
-    } else {
-        snprintf(info->why, sizeof info->why, "cannot be written: %s", strerror(errno));
-    }
+    file_name(name, info->directory, "trial", "");
+    int cannot = begin(&trial, info->directory, name);
+    info->writable = !cannot;
+    if (cannot)
+        snprintf(info->why, sizeof info->why, "cannot be written: %s", ssa_file_reason(cannot));
+    ssa_new_file_abandon(&trial);
     list_entries(info->directory, &l);
     info->entries = l.count;
     info->bytes = l.bytes;
