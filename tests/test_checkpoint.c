@@ -280,8 +280,8 @@ START_TEST(survives_hostile_headers)
         {"not written by this library", "{" TENSOR("a", "2", 0, 8) "}", 8},
         {"not written by this library", "{\"__metadata__\":{\"format\":\"pt\"}," TENSOR("a", "2", 0, 8) "}", 8},
         {"version 2", "{\"__metadata__\":{\"format\":\"ssacl\",\"version\":\"2\"}}", 0},
-        {"good crc32", "{\"__metadata__\":{\"format\":\"ssacl\",\"version\":\"1\"}}", 0},
-        {"good crc32", "{\"__metadata__\":{\"format\":\"ssacl\",\"version\":\"1\",\"crc32\":\"0\"}}", 0},
+        {"good \"model\"", "{\"__metadata__\":{\"format\":\"ssacl\",\"version\":\"1\"}}", 0},
+        {"its model is not", "{\"__metadata__\":{\"format\":\"ssacl\",\"version\":\"1\",\"model\":\"7\"}}", 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         write_hostile(strlen(cases[i].header), cases[i].header, cases[i].data);
@@ -320,10 +320,10 @@ START_TEST(believes_no_config)
         {"\\\"layers\\\":2", "\\\"layers\\\":1", "does not call for"},
         {"\\\"layers\\\":2", "\\\"layers\\\":0", "layers is 0"},
         {"\\\"width\\\":16", "\\\"width\\\":32", "not of the shape"},
-        {"\\\"heads\\\":2", "\\\"heads\\\":x", "good \"model\""},
+        {"\\\"heads\\\":2", "\\\"heads\\\":x", "its model is not"},
         {"\\\"heads\\\":2", "\\\"beads\\\":2", "good \"heads\""},
         {"\\\"stages\\\"", "\\\"stapes\\\"", "no stages"},
-        {"\\\"batch\\\":4", "\\\"batch\\\":[", "good \"training\""},
+        {"\\\"batch\\\":4", "\\\"batch\\\":[", "its training is not"},
         {"\"step\":\"0\"", "\"step\":\"x\"", "good \"step\""},
         {"moment2.embed", "moment3.embed", "lacks tensor \"moment2.embed.weight\""},
     };

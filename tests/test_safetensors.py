@@ -1,4 +1,4 @@
-"""Python's own safetensors package reads our checkpoints: names, shapes, values, metadata.
+"""Python's own safetensors package reads our checkpoints: names, shapes, values, metadata; and we read what it saves.
 
 test_safetensors.py PROGRAM; skipped (77) where the package is missing. $SSA_PYTHON names an interpreter that has it.
 """
@@ -12,6 +12,7 @@ import tempfile
 try:
     import numpy as np
     from safetensors import safe_open
+    from safetensors.numpy import save_file
 except ImportError:
     other = os.environ.pop("SSA_PYTHON", "")
     if other:
@@ -28,6 +29,12 @@ def train(program, folder):
                     "2", "--width", "32", "--heads", "2", "--length", "64", "--batch", "2", "--eval-windows", "2"],
                    check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return path
+
+
+def sample(program, path):
+    """What it writes, by the likeliest bytes."""
+    return subprocess.run([program, "sample", "--device", "cpu", "-c", path, "-n", "16", "-t", "0"], check=True,
+                          stdout=subprocess.PIPE).stdout
 
 
 def read_plainly(path):
@@ -52,6 +59,11 @@ def main():
                 got = f.get_tensor(name)
                 assert got.dtype == np.float32 and got.shape == want.shape, name
                 assert np.array_equal(got, want) and np.isfinite(got).all(), name
+        again = os.path.join(folder, "again")
+        save_file(tensors, again, metadata=metadata)
+        assert sample(sys.argv[1], again) == sample(sys.argv[1], path)
+        save_file({name: tensor / 2 for name, tensor in tensors.items()}, again, metadata={**metadata, "halved": "yes"})
+        sample(sys.argv[1], again)
     parameters = [name for name in tensors if not name.startswith("moment")]
     assert parameters and all("moment%d.%s" % (i, name) in tensors for name in parameters for i in (1, 2))
     assert any(tensors[name].std() > 0 for name in parameters)

@@ -210,7 +210,9 @@ SSA_API int ssa_checkpoint_save(const char *path, struct ssa_model *model, struc
 struct ssa_checkpoint;
 
 /** Opens and checks a whole checkpoint (structure and checksum). SSA_EIO: cannot be read. SSA_EFORMAT: one sentence
- *  says what is wrong with it. */
+ *  says what is wrong with it. What another program saved again from one of ours, with its metadata (Python's
+ *  safetensors: save_file(tensors, path, metadata)), is a checkpoint too, of changed values or without the moments;
+ *  its structure is checked as strictly, and the checksum, which is of the file before, is not. */
 SSA_API int ssa_checkpoint_open(struct ssa_checkpoint **checkpoint, const char *path);
 SSA_API void ssa_checkpoint_close(struct ssa_checkpoint *checkpoint);
 
@@ -221,8 +223,8 @@ SSA_API int ssa_checkpoint_step(const struct ssa_checkpoint *checkpoint);
 SSA_API const char *ssa_checkpoint_note(const struct ssa_checkpoint *checkpoint); /**< "" if none */
 
 /** Puts its parameters into `model`, and its optimiser state and step into `trainer` (may be NULL), which continues
- *  as if never stopped. SSA_EFORMAT names what differs if it is of another model, SSA_EINVAL if it has no optimiser
- *  state or the trainer's seed or batch differ. Nothing is changed on error. */
+ *  as if never stopped. SSA_EFORMAT names what differs if it is of another model, SSA_EINVAL if it has no moments
+ *  or the trainer's seed or batch differ. Nothing is changed on error. */
 SSA_API int ssa_checkpoint_load(const struct ssa_checkpoint *checkpoint, struct ssa_model *model,
                                 struct ssa_trainer *trainer);
 

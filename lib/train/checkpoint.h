@@ -4,7 +4,10 @@
  * the data. Ours has in its "__metadata__" (all strings):
  *   format "ssacl", version "1", crc32 (eight hexadecimal digits), model (JSON), and where there is optimiser state
  *   training (JSON) and step; note.
- * The checksum is over the whole file with its own eight digits read as zeros. */
+ * The checksum is over the whole file with its own eight digits read as zeros. It is the first of the metadata, and
+ * the tensors stand in the order of their kinds and of the model's table. Another program that saves the file anew
+ * (Python's safetensors, which sorts them) keeps the digits and not what they are of: of a file in another order they
+ * are not looked at, and all else is. */
 #ifndef SSA_TRAIN_CHECKPOINT_H
 #define SSA_TRAIN_CHECKPOINT_H
 
@@ -17,7 +20,7 @@
 #define SSA_CRC_KEY "\"crc32\":\""
 #define SSA_CRC_ZEROS "00000000"
 enum { SSA_CRC_DIGITS = 8 };
-#define SSA_MAX_HEADER ((size_t)64 << 20)
+#define SSA_MAX_HEADER ((size_t)16 << 20) /* tensors of the largest model: 4.3 MiB; the rest for stages and a note */
 
 /* The tensors of a checkpoint, in the file's order: every parameter, then first moments, then second moments. */
 enum { SSA_KIND_VALUE, SSA_KIND_FIRST, SSA_KIND_SECOND };
@@ -31,7 +34,7 @@ struct ssa_checkpoint {
     json_t *json;
     struct ssa_model_config model;
     struct ssa_train_config training;
-    bool has_training;
+    bool ours, has_training, has_moments;
     int step;
 };
 #define BROKEN(...) \
@@ -44,6 +47,10 @@ int ssa_checkpoint_in_file(const struct ssa_checkpoint *c, int err);
 int ssa_checkpoint_read(const struct ssa_checkpoint *c, void *to, size_t size, size_t at);
 /* A tensor's entry in the header, or NULL. */
 const json_t *ssa_checkpoint_entry(const struct ssa_checkpoint *c, int kind, const struct ssa_parameter *p);
+
+/* json_read.c: a new reference to the object that `text` is; NULL with an error that calls it `what`. What parsing may
+ * cost is bounded first, and keys that occur twice are refused. */
+int ssa_json_read(json_t **object, const char *text, size_t size, const char *what);
 
 /* config_json.c: a new reference, NULL when out of memory. Reading: SSA_EFORMAT names the field that is wrong. */
 json_t *ssa_model_to_json(const struct ssa_model_config *config);

@@ -44,7 +44,8 @@ static int check_trainer(const struct ssa_checkpoint *c, const struct ssa_model 
 {
     int err = SSA_OK;
     REQUIRE(t->model == model, "the trainer is of another model");
-    REQUIRE(c->has_training, "it has no optimiser state to go on from (it was saved without a trainer)");
+    REQUIRE(c->has_moments, "it has no optimiser state to go on from (it was saved without a trainer, or again without "
+            "moments)");
     REQUIRE(c->training.seed == t->config.seed, "its seed is %llu, the trainer's is %llu",
             (unsigned long long)c->training.seed, (unsigned long long)t->config.seed);
     REQUIRE(c->training.batch == t->config.batch, "its batch is %d, the trainer's is %d", c->training.batch,

@@ -37,7 +37,6 @@ static int read_header(struct ssa_checkpoint *c)
 {
     unsigned char length[8];
     uint64_t n = 0;
-    json_error_t error;
     int err;
     if (c->file_size < 8 + 2)
         BROKEN("it has %zu bytes and is no checkpoint (truncated?)", c->file_size);
@@ -57,10 +56,7 @@ static int read_header(struct ssa_checkpoint *c)
         TRY(ssa_fail(SSA_ENOMEM, "out of host memory for its header"));
     TRY(ssa_checkpoint_read(c, c->header, c->header_length, 8));
     c->header[c->header_length] = 0;
-    c->json = json_loadb(c->header, c->header_length, JSON_REJECT_DUPLICATES, &error);
-    if (!json_is_object(c->json))
-        BROKEN("its header is not what it should be: %s (byte %d)", c->json ? "not an object" : error.text,
-               c->json ? 0 : error.position);
+    err = ssa_json_read(&c->json, c->header, c->header_length, "header");
 done:
     return err;
 }
@@ -140,57 +136,12 @@ done:
     return err;
 }
 
-/* ---- checksum ---- */
-
-static int sum_data(const struct ssa_checkpoint *c, uint32_t *crc)
-{
-    enum { CHUNK = 1 << 20 };
-    size_t at = 8 + c->header_length;
-    int err = SSA_OK;
-    char *chunk = malloc(CHUNK);
-    if (!chunk)
-        return ssa_fail(SSA_ENOMEM, "out of host memory");
-    while (at < c->file_size) {
-        size_t size = c->file_size - at < CHUNK ? c->file_size - at : CHUNK;
-        TRY(ssa_checkpoint_read(c, chunk, size, at));
-        *crc = ssa_crc32(*crc, chunk, size);
-        at += size;
-    }
-done:
-    free(chunk);
-    return err;
-}
-
-static int check_sum(struct ssa_checkpoint *c, const char *stated)
-{
-    char *key = strstr(c->header, SSA_CRC_KEY), digits[SSA_CRC_DIGITS + 1];
-    unsigned char length[8];
-    uint32_t crc;
-    int err = SSA_OK;
-    if (!stated || strlen(stated) != SSA_CRC_DIGITS || !key ||
-        strncmp(key + sizeof SSA_CRC_KEY - 1, stated, SSA_CRC_DIGITS))
-        BROKEN("its metadata lacks a good crc32");
-    for (int i = 0; i < 8; i++)
-        length[i] = (unsigned char)(c->header_length >> 8 * i);
-    crc = ssa_crc32(0, length, 8);
-    snprintf(digits, sizeof digits, "%s", stated);
-    memcpy(key + sizeof SSA_CRC_KEY - 1, SSA_CRC_ZEROS, SSA_CRC_DIGITS);
-    crc = ssa_crc32(crc, c->header, c->header_length);
-    TRY(sum_data(c, &crc));
-    char found[SSA_CRC_DIGITS + 1];
-    snprintf(found, sizeof found, "%08x", (unsigned)crc);
-    if (strcmp(found, digits))
-        BROKEN("its checksum is %s, not %s: the file is damaged", found, digits);
-done:
-    return err;
-}
-
 /* ---- metadata ---- */
 
 static int parse(const char *text, const char *what, json_t **json)
 {
-    *json = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
-    return json_is_object(*json) ? SSA_OK : ssa_fail(SSA_EFORMAT, "its metadata lacks a good \"%s\"", what);
+    return text ? ssa_json_read(json, text, strlen(text), what)
+                : ssa_fail(SSA_EFORMAT, "its metadata lacks a good \"%s\"", what);
 }
 
 static int read_step(struct ssa_checkpoint *c, const char *text)
@@ -210,11 +161,11 @@ static int read_metadata(struct ssa_checkpoint *c)
     int err;
 #define TEXT(key) json_string_value(json_object_get(m, key))
     if (!TEXT("format") || strcmp(TEXT("format"), SSA_CHECKPOINT_FORMAT))
-        BROKEN("it was not written by this library (its metadata has no format \"%s\")", SSA_CHECKPOINT_FORMAT);
+        BROKEN("it was not written by this library, or was saved again without its metadata (which has no format "
+               "\"%s\")", SSA_CHECKPOINT_FORMAT);
     if (!TEXT("version") || strcmp(TEXT("version"), SSA_CHECKPOINT_VERSION))
         BROKEN("it is of version %.20s, this library reads %s", TEXT("version") ? TEXT("version") : "?",
                SSA_CHECKPOINT_VERSION);
-    TRY(check_sum(c, TEXT("crc32")));
     TRY(parse(TEXT("model"), "model", &model));
     TRY(ssa_model_from_json(model, &c->model));
     c->note = strdup(TEXT("note") ? TEXT("note") : "");
@@ -250,24 +201,112 @@ static bool same_shape(const json_t *entry, const struct ssa_parameter *p)
            (!p->columns || json_integer_value(json_array_get(shape, 1)) == p->columns);
 }
 
-static int check_tensors(const struct ssa_checkpoint *c)
+/* A file that was trained, and whose moments another program left out, holds a model alone. */
+static bool any_moment(const struct ssa_checkpoint *c)
+{
+    const char *name;
+    json_t *entry;
+    json_object_foreach(c->json, name, entry) {
+        for (int kind = SSA_KIND_FIRST; kind <= SSA_KIND_SECOND; kind++)
+            if (!strncmp(name, ssa_kind_prefix[kind], strlen(ssa_kind_prefix[kind])))
+                return true;
+    }
+    return false;
+}
+
+static int check_called_for(const struct ssa_checkpoint *c, const struct ssa_parameters *p, int kinds)
+{
+    size_t metadata = 1;
+    for (int kind = 0; kind < kinds; kind++)
+        for (int i = 0; i < p->count; i++) {
+            const json_t *entry = ssa_checkpoint_entry(c, kind, &p->table[i]);
+            if (!entry)
+                return ssa_fail(SSA_EFORMAT, "it lacks tensor \"%s%s\"", ssa_kind_prefix[kind], p->table[i].name);
+            if (!same_shape(entry, &p->table[i]))
+                return ssa_fail(SSA_EFORMAT, "tensor \"%s%s\" is not of the shape that its config calls for",
+                                ssa_kind_prefix[kind], p->table[i].name);
+        }
+    size_t others = json_object_size(c->json) - (size_t)kinds * (size_t)p->count - metadata;
+    return others ? ssa_fail(SSA_EFORMAT, "it has %zu tensors that its config does not call for", others) : SSA_OK;
+}
+
+/* As checkpoint_save.c writes it: a checksum in front of all (whose name and digits may be damaged), then the tensors
+ * in order. */
+static bool is_ours(const struct ssa_checkpoint *c, const struct ssa_parameters *p, int kinds)
+{
+    static const char start[] = "{\"__metadata__\":{\"?????\":\"????????\",";
+    for (size_t i = 0; start[i]; i++)
+        if (i >= c->header_length || (start[i] != '?' && start[i] != c->header[i]))
+            return false;
+    void *at = json_object_iter(c->json);
+    for (int kind = 0; kind < kinds; kind++)
+        for (int i = 0; i < p->count; i++) {
+            at = json_object_iter_next(c->json, at);
+            const char *key = at ? json_object_iter_key(at) : "";
+            size_t prefix = strlen(ssa_kind_prefix[kind]);
+            if (strncmp(key, ssa_kind_prefix[kind], prefix) || strcmp(key + prefix, p->table[i].name))
+                return false;
+        }
+    return true;
+}
+
+static int check_tensors(struct ssa_checkpoint *c)
 {
     struct ssa_parameters p = {0};
-    int kinds = c->has_training ? 3 : 1, err;
+    int kinds, err;
+    c->has_moments = c->has_training && any_moment(c);
+    kinds = c->has_moments ? 3 : 1;
     TRY(ssa_parameters_plan(&p, &c->model, 0));
-    for (int kind = 0; kind < kinds; kind++)
-        for (int i = 0; i < p.count; i++) {
-            const json_t *entry = ssa_checkpoint_entry(c, kind, &p.table[i]);
-            if (!entry)
-                BROKEN("it lacks tensor \"%s%s\"", ssa_kind_prefix[kind], p.table[i].name);
-            if (!same_shape(entry, &p.table[i]))
-                BROKEN("tensor \"%s%s\" is not of the shape that its config calls for", ssa_kind_prefix[kind],
-                       p.table[i].name);
-        }
-    if (json_object_size(c->json) != (size_t)kinds * (size_t)p.count + 1)
-        BROKEN("it has tensors that its config does not call for");
+    TRY(check_called_for(c, &p, kinds));
+    c->ours = is_ours(c, &p, kinds);
 done:
     ssa_parameters_finish(&p);
+    return err;
+}
+
+/* ---- checksum ---- */
+
+static int sum_data(const struct ssa_checkpoint *c, uint32_t *crc)
+{
+    enum { CHUNK = 1 << 20 };
+    size_t at = 8 + c->header_length;
+    int err = SSA_OK;
+    char *chunk = malloc(CHUNK);
+    if (!chunk)
+        return ssa_fail(SSA_ENOMEM, "out of host memory");
+    while (at < c->file_size) {
+        size_t size = c->file_size - at < CHUNK ? c->file_size - at : CHUNK;
+        TRY(ssa_checkpoint_read(c, chunk, size, at));
+        *crc = ssa_crc32(*crc, chunk, size);
+        at += size;
+    }
+done:
+    free(chunk);
+    return err;
+}
+
+static int check_sum(struct ssa_checkpoint *c)
+{
+    const char *stated = json_string_value(json_object_get(json_object_get(c->json, "__metadata__"), "crc32"));
+    char *key = strstr(c->header, SSA_CRC_KEY), digits[SSA_CRC_DIGITS + 1];
+    unsigned char length[8];
+    uint32_t crc;
+    int err = SSA_OK;
+    if (!stated || strlen(stated) != SSA_CRC_DIGITS || !key ||
+        strncmp(key + sizeof SSA_CRC_KEY - 1, stated, SSA_CRC_DIGITS))
+        BROKEN("its metadata lacks a good crc32");
+    for (int i = 0; i < 8; i++)
+        length[i] = (unsigned char)(c->header_length >> 8 * i);
+    crc = ssa_crc32(0, length, 8);
+    snprintf(digits, sizeof digits, "%s", stated);
+    memcpy(key + sizeof SSA_CRC_KEY - 1, SSA_CRC_ZEROS, SSA_CRC_DIGITS);
+    crc = ssa_crc32(crc, c->header, c->header_length);
+    TRY(sum_data(c, &crc));
+    char found[SSA_CRC_DIGITS + 1];
+    snprintf(found, sizeof found, "%08x", (unsigned)crc);
+    if (strcmp(found, digits))
+        BROKEN("its checksum is %s, not %s: the file is damaged", found, digits);
+done:
     return err;
 }
 
@@ -276,7 +315,7 @@ done:
 static int open_file(struct ssa_checkpoint *c)
 {
     struct stat s;
-    c->file = open(c->path, O_RDONLY | O_NONBLOCK); /* a pipe must not hang us */
+    c->file = open(c->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe must not hang us */
     if (c->file < 0 || fstat(c->file, &s))
         return ssa_fail(SSA_EIO, "cannot open it: %s", strerror(errno));
     if (!S_ISREG(s.st_mode))
@@ -301,6 +340,7 @@ int ssa_checkpoint_open(struct ssa_checkpoint **checkpoint, const char *path)
     err = err ? err : check_entries(c);
     err = err ? err : read_metadata(c);
     err = err ? err : check_tensors(c);
+    err = err || !c->ours ? err : check_sum(c);
     err = ssa_checkpoint_in_file(c, err);
     if (err)
         ssa_checkpoint_close(c);

@@ -2,6 +2,8 @@
 #include "checkpoint.h"
 #include "../impl.h"
 
+#include <errno.h>
+#include <float.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -109,21 +111,41 @@ json_t *ssa_training_to_json(const struct ssa_train_config *config)
 
 /* ---- reading ---- */
 
+static bool int_from_json(const json_t *value, int *to)
+{
+    if (!json_is_integer(value) || json_integer_value(value) < INT_MIN || json_integer_value(value) > INT_MAX)
+        return false;
+    *to = (int)json_integer_value(value);
+    return true;
+}
+
+static bool float_from_json(const json_t *value, float *to)
+{
+    double number = json_number_value(value);
+    if (!json_is_number(value) || !(number >= -FLT_MAX && number <= FLT_MAX))
+        return false;
+    *to = (float)number;
+    return true;
+}
+
+static bool u64_from_json(const json_t *value, uint64_t *to)
+{
+    const char *text = json_string_value(value);
+    char *end;
+    if (!text || *text < '0' || *text > '9') /* strtoull() takes signs and blanks */
+        return false;
+    errno = 0;
+    *to = strtoull(text, &end, 10);
+    return !*end && !errno;
+}
+
 static int field_from_json(const struct field *f, const json_t *value, void *to)
 {
-    char *at = (char *)to + f->at, *end = NULL;
-    if (f->kind == FIELD_INT && json_is_integer(value) && json_integer_value(value) >= INT_MIN &&
-        json_integer_value(value) <= INT_MAX)
-        *(int *)at = (int)json_integer_value(value);
-    else if (f->kind == FIELD_FLOAT && json_is_number(value))
-        *(float *)at = (float)json_number_value(value);
-    else if (f->kind == FIELD_U64 && json_is_string(value) && json_string_length(value) > 0)
-        *(uint64_t *)at = strtoull(json_string_value(value), &end, 10);
-    else
-        return ssa_fail(SSA_EFORMAT, "its config lacks a good \"%s\"", f->name);
-    if (end && *end)
-        return ssa_fail(SSA_EFORMAT, "its config lacks a good \"%s\"", f->name);
-    return SSA_OK;
+    void *at = (char *)to + f->at;
+    bool good = f->kind == FIELD_INT     ? int_from_json(value, at)
+                : f->kind == FIELD_FLOAT ? float_from_json(value, at)
+                                         : u64_from_json(value, at);
+    return good ? SSA_OK : ssa_fail(SSA_EFORMAT, "its config lacks a good \"%s\"", f->name);
 }
 
 static int from_json(const struct field *fields, const json_t *object, void *to)
@@ -144,12 +166,23 @@ int ssa_model_from_json(const json_t *json, struct ssa_model_config *config)
     return err;
 }
 
+/* What else must hold of it is checked where it is used, and the model is known. */
+static int pattern_fields_from_json(const json_t *json, struct ssa_pattern *p)
+{
+    int err;
+    TRY(from_json(pattern_fields, json, p));
+    if (p->kind < SSA_DENSE || p->kind > SSA_LOCAL)
+        err = ssa_fail(SSA_EFORMAT, "its config lacks a good \"kind\" of pattern");
+done:
+    return err;
+}
+
 static int pattern_from_json(const json_t *json, struct ssa_pattern *p)
 {
     const json_t *layers = json_object_get(json, "layers");
     struct ssa_pattern *all = NULL;
     int err;
-    TRY(from_json(pattern_fields, json, p));
+    TRY(pattern_fields_from_json(json, p));
     if (!layers)
         return SSA_OK;
     size_t count = json_array_size(layers);
@@ -159,7 +192,7 @@ static int pattern_from_json(const json_t *json, struct ssa_pattern *p)
     p->layers = all; /* freed with the config */
     p->layer_count = (int)count;
     for (size_t i = 0; i < count; i++)
-        TRY(from_json(pattern_fields, json_array_get(layers, i), &all[i]));
+        TRY(pattern_fields_from_json(json_array_get(layers, i), &all[i]));
 done:
     return err;
 }
