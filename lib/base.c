@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
@@ -28,13 +27,6 @@ const char *ssa_last_error(void)
 const char *ssa_version(void)
 {
     return STRING(SSA_VERSION_MAJOR) "." STRING(SSA_VERSION_MINOR) "." STRING(SSA_VERSION_PATCH);
-}
-
-double ssa_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 const char *ssa_environment(const char *name)

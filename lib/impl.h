@@ -19,7 +19,7 @@
 /* Sets the thread's error text and returns `code`, so that `return ssa_fail(...)` reads well. */
 int ssa_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void ssa_log(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Of a clock that is never set back. */
+/* Of a clock that is never set back (clock.c). */
 double ssa_seconds(void);
 /* An environment variable, or NULL. In a set-user-id program always NULL: whoever starts one chooses its environment,
  * which must not tell a library of another's rights what to load, or where to write. lib reads no other way. */

@@ -1,12 +1,12 @@
 /* A member of a pool: a thread that does the jobs of one device, one at a time. */
 #include "pool.h"
+#include "clock.h"
 #include "impl.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum member_state { IDLE, BUSY, ENDED };
 
@@ -76,11 +76,17 @@ void ssa_member_start(struct ssa_member *m, ssa_job job, void *argument, double 
     pthread_mutex_lock(&m->pool->lock);
     m->job = job;
     m->argument = argument;
-    m->started = ssa_seconds();
+    m->started = ssa_awake();
     m->deadline = seconds > 0 ? m->started + seconds : INFINITY;
+    m->extended = false;
     m->state = BUSY;
     pthread_cond_signal(&m->wake);
     pthread_mutex_unlock(&m->pool->lock);
+}
+
+bool ssa_member_is_busy(const struct ssa_member *m)
+{
+    return m->state == BUSY && !m->abandoned;
 }
 
 /* The thread is left to itself. The lock of `sharing` says that no job of it is using the program's memory now. */
@@ -94,14 +100,15 @@ static int abandon(struct ssa_member *m, double now)
     return ssa_fail(SSA_EDEVICE, "silent for %.3g s; its thread and memory are given up", now - m->started);
 }
 
-/* Waits on `ended` until a time of ssa_seconds(). */
-static void wait_until(struct ssa_pool *pool, double time)
+/* Nobody would do the work of the only device sooner, so it is not given up for being slow: it has ten times as long. The
+ * host backend, which has no driver to hang in, has all the time there is. */
+static bool extend(struct ssa_member *m)
 {
-    struct timespec t = {.tv_sec = (time_t)time, .tv_nsec = (long)((time - floor(time)) * 1e9)};
-    if (isinf(time))
-        pthread_cond_wait(&pool->ended, &pool->lock);
-    else
-        pthread_cond_timedwait(&pool->ended, &pool->lock, &t);
+    if (m->extended || ssa_pool_live(m->pool) > 1)
+        return false;
+    m->extended = true;
+    m->deadline = m->info.kind == SSA_DEVICE_HOST ? INFINITY : m->started + 10 * (m->deadline - m->started);
+    return true;
 }
 
 struct ssa_member *ssa_pool_next(struct ssa_pool *pool, int *status)
@@ -111,26 +118,24 @@ struct ssa_member *ssa_pool_next(struct ssa_pool *pool, int *status)
     *status = SSA_OK;
     pthread_mutex_lock(&pool->lock);
     while (!found && busy) {
-        double now = ssa_seconds(), first = INFINITY;
+        double now = ssa_awake(), first = now + SSA_TICK;
         busy = false;
         for (int i = 0; i < pool->count && !found; i++) {
             struct ssa_member *m = pool->members[i];
-            if (m->abandoned)
-                continue;
-            if (m->state == ENDED) {
+            if (m->state == ENDED && !m->abandoned) {
                 found = m;
                 m->state = IDLE;
                 *status = m->status ? ssa_fail(m->status, "%s", m->error) : SSA_OK;
-            } else if (m->state == BUSY && now >= m->deadline) {
+            } else if (ssa_member_is_busy(m) && now >= m->deadline && !extend(m)) {
                 found = m;
                 *status = abandon(m, now);
-            } else if (m->state == BUSY) {
+            } else if (ssa_member_is_busy(m)) {
                 busy = true;
                 first = m->deadline < first ? m->deadline : first;
             }
         }
         if (!found && busy)
-            wait_until(pool, first);
+            ssa_clock.wait(&pool->ended, &pool->lock, first - now);
     }
     pthread_mutex_unlock(&pool->lock);
     return found;

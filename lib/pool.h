@@ -46,7 +46,8 @@ struct ssa_member {
     void *argument;
     int status;
     char error[1024];
-    double started, deadline; /* of the clock of ssa_seconds() */
+    double started, deadline; /* of ssa_awake() */
+    bool extended;            /* the deadline, since no other device was left */
     pthread_mutex_t sharing; /* held while a job touches what it must not touch once abandoned */
     void *kept[SSA_MEMBER_KEEPS];
 };
@@ -87,6 +88,8 @@ void ssa_member_start(struct ssa_member *m, ssa_job job, void *argument, double 
 /* Waits until some job ends or passes its deadline: the member, its status, and the text in ssa_last_error(). NULL: no
  * job is under way. */
 struct ssa_member *ssa_pool_next(struct ssa_pool *pool, int *status);
+/* Has a job under way, for which somebody waits. Under the pool's lock. */
+bool ssa_member_is_busy(const struct ssa_member *m);
 /* One job, waited for. */
 int ssa_member_do(struct ssa_member *m, ssa_job job, void *argument, double seconds);
 /* One job on every member that is not lost, at once, each with `size` bytes of its own that prepare() fills. ended()

@@ -1,9 +1,12 @@
 #include "pools.h"
+#include "clock.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 char pools_events[8192];
@@ -18,6 +21,8 @@ void pools_note(void *cookie, const struct ssa_pool_event *e)
              e->step, e->before, e->after, e->reason);
 }
 
+static const struct ssa_pool *latest_pool;
+
 struct ssa_pool *pools_hosts(int count, const struct ssa_pool_config *config)
 {
     struct ssa_pool_config c = config ? *config : (struct ssa_pool_config){0};
@@ -25,6 +30,7 @@ struct ssa_pool *pools_hosts(int count, const struct ssa_pool_config *config)
     c.changed = pools_note;
     *pools_events = 0;
     OK(ssa_pool_create(&pool, &c));
+    latest_pool = pool;
     for (int i = 0; i < count; i++) {
         struct ssa_device *device;
         OK(ssa_device_open(&device, "cpu"));
@@ -42,6 +48,95 @@ void *__wrap_malloc(size_t size); /* by the linker's --wrap */
 void *__wrap_malloc(size_t size)
 {
     return pools_no_room && size >= pools_no_room ? NULL : __real_malloc(size);
+}
+
+/* ---- time ---- */
+
+static pthread_mutex_t hang_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t hang_ended = PTHREAD_COND_INITIALIZER;
+static int hanging, releases;
+static double skipped, slow_until; /* by our clock; guarded by hang_lock */
+
+void pools_hang(void)
+{
+    pthread_mutex_lock(&hang_lock);
+    int now = releases;
+    hanging++;
+    while (releases == now)
+        pthread_cond_wait(&hang_ended, &hang_lock);
+    pthread_mutex_unlock(&hang_lock);
+}
+
+void pools_be_slow(double seconds)
+{
+    pthread_mutex_lock(&hang_lock);
+    hanging++;
+    slow_until = skipped + seconds;
+    while (slow_until > 0)
+        pthread_cond_wait(&hang_ended, &hang_lock);
+    pthread_mutex_unlock(&hang_lock);
+}
+
+void pools_release(void)
+{
+    pthread_mutex_lock(&hang_lock);
+    releases++;
+    hanging = 0;
+    slow_until = 0;
+    pthread_cond_broadcast(&hang_ended);
+    pthread_mutex_unlock(&hang_lock);
+}
+
+int pools_hanging(void)
+{
+    pthread_mutex_lock(&hang_lock);
+    int count = hanging;
+    pthread_mutex_unlock(&hang_lock);
+    return count;
+}
+
+void pools_skip(double seconds)
+{
+    pthread_mutex_lock(&hang_lock);
+    skipped += seconds;
+    if (slow_until > 0 && skipped >= slow_until) {
+        hanging--;
+        slow_until = 0;
+        pthread_cond_broadcast(&hang_ended);
+    }
+    pthread_mutex_unlock(&hang_lock);
+}
+
+static struct ssa_clock true_clock;
+
+static double shifted_seconds(void)
+{
+    pthread_mutex_lock(&hang_lock);
+    double now = true_clock.seconds() + skipped;
+    pthread_mutex_unlock(&hang_lock);
+    return now;
+}
+
+/* Under the pool's lock. An abandoned member hangs on, but nobody waits for it. */
+static void skipping_wait(pthread_cond_t *condition, pthread_mutex_t *lock, double seconds)
+{
+    int busy = 0, away = 0;
+    for (int i = 0; i < latest_pool->count; i++) {
+        busy += ssa_member_is_busy(latest_pool->members[i]);
+        away += latest_pool->members[i]->abandoned;
+    }
+    if (busy && busy == pools_hanging() - away)
+        pools_skip(seconds);
+    else
+        true_clock.wait(condition, lock, seconds < 0.01 ? seconds : 0.01);
+}
+
+void pools_set_clock(void)
+{
+    if (ssa_clock.wait == skipping_wait)
+        return;
+    true_clock = ssa_clock;
+    ssa_clock = (struct ssa_clock){shifted_seconds, skipping_wait};
 }
 
 /* ---- spies ---- */
@@ -70,7 +165,9 @@ static enum pools_fault meet(struct spy *s, enum pools_call call, int *err)
     if (p->fault == POOLS_NONE || p->call != call || (lasts ? n < p->at : n != p->at))
         return POOLS_NONE;
     if (p->fault == POOLS_HANG)
-        usleep(POOLS_HANG_MS * 1000);
+        pools_hang();
+    if (p->fault == POOLS_STOP)
+        pools_skip(480);
     if (p->fault == POOLS_SLOW)
         usleep(200);
     if (p->fault == POOLS_FAIL)

@@ -17,12 +17,12 @@ extern size_t pools_no_room;
 /* Calls of a device's backend, one by one. */
 enum pools_call { POOLS_LAUNCH, POOLS_WRITE, POOLS_READ, POOLS_FILL, POOLS_COPY, POOLS_FINISH, POOLS_ALLOCATE, POOLS_CALLS };
 extern const char *const pools_calls[POOLS_CALLS];
-enum { POOLS_HANG_MS = 4000 };
 enum pools_fault {
     POOLS_NONE,
     POOLS_FAIL,   /* SSA_EDEVICE, from then on */
     POOLS_MEMORY, /* SSA_ENOMEM, once */
-    POOLS_HANG,   /* once */
+    POOLS_HANG,   /* once, until pools_release() */
+    POOLS_STOP,   /* the process is stopped for eight minutes, once */
     POOLS_SLOW,   /* takes a fifth of a millisecond more, from then on */
     POOLS_NAN,    /* what is read is NaN, once */
     POOLS_WRONG   /* what is read is off by a hundredth, from then on */
@@ -36,5 +36,14 @@ struct pools_plan {
 void pools_spy(struct ssa_device *device);
 void pools_plan(struct ssa_device *device, struct pools_plan plan); /* starts counting anew */
 int pools_count(const struct ssa_device *device, enum pools_call call);
+
+/* A clock that runs on at once where the pool made last waits for nothing but devices that hang: their deadlines pass
+ * without sleeping, and nobody else's however slow the machine is. */
+void pools_set_clock(void);
+void pools_skip(double seconds); /* as if the process had been stopped for so long */
+void pools_hang(void);           /* what a device that hangs does, until pools_release() */
+void pools_be_slow(double seconds); /* and one that is only slow; one at a time */
+void pools_release(void);
+int pools_hanging(void);
 
 #endif

@@ -652,7 +652,8 @@ START_TEST(late_sums_do_not_reach_the_engine)
     struct rank r;
     t.members[0] = 1;
     begin(&r, &t, &ranks);
-    r.pool->config.deadline = 0.1;
+    r.pool->members[0]->info.kind = SSA_DEVICE_GPU; /* the host backend would be waited for */
+    r.pool->config.deadline = 0.01;
     bad = (struct unplugged){*r.device->backend, r.device->backend};
     bad.table.launch = hang_once;
     r.device->backend = &bad.table;

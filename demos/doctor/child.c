@@ -41,17 +41,23 @@ static pid_t start(const char *mode, const char *argument, int *from)
     return pid;
 }
 
-/* False where time ran out. */
-static bool read_answer(int from, double until, char *text)
+/* False where so many seconds ran out. They pass a second a look at most: while we were stopped (Ctrl-Z), so was the
+ * child. */
+static bool read_answer(int from, double left, char *text)
 {
     size_t used = 0;
+    double latest = now_seconds();
     for (;;) {
         struct pollfd p = {.fd = from, .events = POLLIN};
-        double left = until - now_seconds();
-        int ready = left > 0 ? poll(&p, 1, (int)(1000 * left) + 1) : 0;
-        if (ready < 0 && errno == EINTR)
+        int ready = poll(&p, 1, 500);
+        double now = now_seconds();
+        left -= now - latest < 1 ? now - latest : 1;
+        latest = now;
+        if (ready == 0 && left <= 0)
+            return false;
+        if (ready == 0 || (ready < 0 && errno == EINTR))
             continue;
-        if (ready <= 0)
+        if (ready < 0)
             return false;
         ssize_t n = read(from, text + used, MAX_ANSWER - 1 - used);
         if (n <= 0)
@@ -73,7 +79,7 @@ json_t *ask_child(const char *mode, const char *argument, int seconds, char *why
         free(text);
         return NULL;
     }
-    bool in_time = read_answer(from, now_seconds() + seconds, text);
+    bool in_time = read_answer(from, seconds, text);
     close(from);
     if (!in_time)
         kill(pid, SIGKILL);

@@ -40,14 +40,18 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Waits for all of them; `limit` seconds at most where it is positive, then `done` stays 0. */
+/* Waits for all of them; `limit` seconds at most where it is positive, then `done` stays 0. Those in which this process was
+ * stopped (it did not look for longer than a second) do not count. */
 static int await(int count, MPI_Request *requests, double limit, int *done)
 {
-    double end = limit > 0 ? seconds() + limit : 0;
+    double latest = seconds(), waited = 0;
     *done = 0;
     for (int i = 0;; i++) {
         int code = MPI_Testall(count, requests, done, MPI_STATUSES_IGNORE);
-        if (code != MPI_SUCCESS || *done || (limit > 0 && seconds() > end))
+        double now = limit > 0 ? seconds() : latest;
+        waited += now - latest < 1 ? now - latest : 1;
+        latest = now;
+        if (code != MPI_SUCCESS || *done || (limit > 0 && waited > limit))
             return code;
         if (i >= SPINS)
             nanosleep(&(struct timespec){.tv_nsec = PAUSE}, NULL);

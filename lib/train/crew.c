@@ -1,6 +1,7 @@
 /* A crew's life, its steps one after another, and the losses. The step of several devices is in together.c. */
 #include "crew.h"
 #include "over_ranks.h"
+#include "../clock.h"
 #include "../impl.h"
 #include "../model/group.h"
 #include "../model/internal.h"
@@ -158,7 +159,7 @@ static int alone(struct ssa_trainer *front, int i)
     struct ssa_member *m = c->pool->members[i];
     int status;
     if (c->drained == front->step)
-        c->drained_at = ssa_seconds();
+        c->drained_at = ssa_awake();
     s->stage = ssa_trainer_stage(front, (uint64_t)front->step);
     s->trainer->step = front->step;
     status = ssa_member_do(m, ssa_seat_step, s, /* it may wait for the step before */
@@ -196,7 +197,7 @@ static int drain(struct ssa_trainer *front, int i)
             ssa_tree_sum(s->scalars + ssa_trainer_loss_at(front, c->drained, 0), front->micros);
     c->squares = s->scalars[ssa_trainer_scalars(front->micros) - 1];
     s->timed = steps * front->micros;
-    s->compute = ssa_seconds() - c->drained_at;
+    s->compute = ssa_awake() - c->drained_at;
     if (steps > 1) /* of one alone, what came between is no small part */
         ssa_shares_observe(front, i);
     return SSA_OK;

@@ -26,7 +26,7 @@ struct ssa_crew {
     bool alike;                /* all seats were given the same parameters */
     struct ssa_mirror mirror;
     int drained;               /* steps whose losses are in the history; later ones are on the only device */
-    double drained_at;         /* ssa_seconds() when the first of those began */
+    double drained_at;         /* ssa_awake() when the first of those began */
     float history[SSA_LOSSES]; /* sums over a step's tokens */
     float squares;             /* of the last norm */
 };

@@ -3,6 +3,7 @@
  * It is cut into units: a pass over a batch of windows, numbered pass after pass. Whoever is free takes the next
  * (units.h), and the losses are added in a fixed order (ensemble.h). */
 #include "evaluate.h"
+#include "../clock.h"
 #include "../impl.h"
 #include "../model/group.h"
 #include "../model/internal.h"
@@ -191,7 +192,7 @@ static void note_time(struct ssa_worker *w, double seconds)
 
 static int one_unit(struct ssa_worker *w)
 {
-    double start = ssa_seconds();
+    double start = ssa_awake();
     struct ssa_unit unit;
     int err;
     TRY(begin_unit(w, &unit));
@@ -203,7 +204,7 @@ static int one_unit(struct ssa_worker *w)
     }
     if (unit.number != SSA_UNIT_NONE) {
         TRY(end_unit(w));
-        note_time(w, ssa_seconds() - start);
+        note_time(w, ssa_awake() - start);
     }
 done:
     return err;

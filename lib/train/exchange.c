@@ -1,5 +1,6 @@
 #include "exchange.h"
 #include "over_ranks.h"
+#include "../clock.h"
 #include "../impl.h"
 #include "../model/internal.h"
 #include "../pool.h"
@@ -77,14 +78,14 @@ static int take(void *cookie, struct ssa_trainer *t, struct ssa_node node)
     struct ssa_gradients *sum = NULL;
     int err;
     TRY(ssa_device_finish(t->device)); /* so that what follows is the transfer's time alone */
-    double start = ssa_seconds();
+    double start = ssa_awake();
     TRY(next_sum(s, &sum));
     TRY(move_parts(t, GRADIENT, sum->values, NULL));
     sum->node = node;
     sum->finite = all_finite(sum->values, ssa_gradients_size(t));
     s->holds_root = ssa_tree_is_root(node, t->micros);
     s->count++;
-    s->transfer += ssa_seconds() - start;
+    s->transfer += ssa_awake() - start;
 done:
     return err;
 }
@@ -154,7 +155,7 @@ static int compute_overlapped(struct ssa_seat *s)
     int err = ssa_trainer_gradients_in_buckets(t, s->first, s->end, take, take_bucket, s);
     if (!err)
         err = ssa_device_finish(t->device);
-    double start = ssa_seconds();
+    double start = ssa_awake();
     int transfer = await_all(s);
     TRY(err);
     TRY(transfer);
@@ -162,7 +163,7 @@ static int compute_overlapped(struct ssa_seat *s)
     sum->node = last_node(s);
     sum->finite = all_finite(sum->values, ssa_gradients_size(t));
     s->holds_root = ssa_tree_is_root(sum->node, t->micros);
-    s->transfer += ssa_seconds() - start;
+    s->transfer += ssa_awake() - start;
     if (s->fresh && s->end - s->first == 1) /* each() was not asked */
         s->timed = 0;
 done:
@@ -178,7 +179,7 @@ static int each(void *cookie, struct ssa_trainer *t, int micro)
     if (!s->fresh || micro != s->first)
         return SSA_OK;
     TRY(ssa_device_finish(t->device));
-    s->start = ssa_seconds();
+    s->start = ssa_awake();
     s->timed--;
 done:
     return err;
@@ -189,7 +190,7 @@ int ssa_seat_compute(void *seat)
     struct ssa_seat *s = seat;
     struct ssa_trainer *t = s->trainer;
     int before = s->count, err;
-    s->start = ssa_seconds();
+    s->start = ssa_awake();
     s->transfer = 0;
     s->timed = s->end - s->first;
     s->holds_root = false;
@@ -198,7 +199,7 @@ int ssa_seat_compute(void *seat)
     TRY(overlaps(t->device) ? compute_overlapped(s) : ssa_trainer_gradients(t, s->first, s->end, take, s));
     TRY(ssa_tensor_read(ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, s->first)), s->losses + s->first,
                         (size_t)(s->end - s->first)));
-    s->compute = ssa_seconds() - s->start - s->transfer;
+    s->compute = ssa_awake() - s->start - s->transfer;
     for (int i = before; i < s->count; i++) {
         int first = ssa_node_first(s->sums[i].node), end = ssa_node_end(s->sums[i].node, t->micros);
         s->sums[i].finite = s->sums[i].finite && all_finite(s->losses + first, (size_t)(end - first));
@@ -211,12 +212,12 @@ int ssa_seat_compute_alone(void *seat)
 {
     struct ssa_seat *s = seat;
     int err;
-    s->start = ssa_seconds();
+    s->start = ssa_awake();
     s->timed = s->fresh ? 0 : s->end - s->first;
     s->transfer = 0;
     s->trainer->each = NULL;
     TRY(ssa_over_ranks_compute(s->over_ranks, s->trainer));
-    s->compute = ssa_seconds() - s->start;
+    s->compute = ssa_awake() - s->start;
 done:
     return err;
 }
@@ -227,14 +228,14 @@ int ssa_seat_update(void *seat)
 {
     struct ssa_seat *s = seat;
     struct ssa_trainer *t = s->trainer;
-    double start = ssa_seconds();
+    double start = ssa_awake();
     int err;
     if (s->given)
         TRY(move_parts(t, GRADIENT, NULL, s->given));
     TRY(ssa_trainer_update(t));
     TRY(ssa_tensor_read(ssa_tensor_at(t->scalars, ssa_trainer_scalars(t->micros) - 1), &s->squares, 1));
     TRY(ssa_device_finish(t->device));
-    s->update = ssa_seconds() - start;
+    s->update = ssa_awake() - start;
 done:
     return err;
 }
