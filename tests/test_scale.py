@@ -13,7 +13,7 @@ RANKS = (1, 2, 3, 4, 6, 8, 64, 1000, 1024)
 
 def run(*arguments, code=0):
     done = subprocess.run([PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          encoding="utf-8", check=False, timeout=60)
+                          encoding="utf-8", check=False)
     assert done.returncode == code, "%s: %d\n%s%s" % (arguments, done.returncode, done.stdout, done.stderr)
     if code:
         assert not done.stdout and len(done.stderr.splitlines()) == 1, (arguments, done.stdout, done.stderr)

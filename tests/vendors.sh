@@ -16,7 +16,7 @@ set -eu
 cd "$(dirname "$0")/.."
 build=${BUILD:-build}
 folder=${XDG_CACHE_HOME:-$HOME/.cache}/ssacl/vendors
-stacks="pocl intel rusticl pair oclgrind" tests="" suite="" install="" timeout=3
+stacks="pocl intel rusticl pair oclgrind" tests="" suite="" install="" timeout=""
 intel_version=2026.2.0
 
 while [ $# -gt 0 ]; do
@@ -80,7 +80,7 @@ run()
     rm -f "$build/meson-logs/vendors-$stack"*.json
     # shellcheck disable=SC2086
     env OCL_ICD_VENDORS="$folder/$stack.icd" SSA_TEST_DEVICES=opencl:0:0 "$@" meson test -C "$build" --no-rebuild \
-        --logbase "vendors-$stack" --timeout-multiplier "$timeout" $wrapper ${tests:-$select} || true
+        --logbase "vendors-$stack" ${timeout:+--timeout-multiplier "$timeout"} $wrapper ${tests:-$select} || true
     log=$(ls "$build/meson-logs/vendors-$stack"*.json) # a wrapper's name comes after
     logs="$logs ${log:-$build/meson-logs/vendors-$stack.json}"
 }

@@ -260,9 +260,8 @@ run() {
 }
 
 has_lines() { [ -f "$1" ] && [ "$(wc -l <"$1")" -ge "$2" ]; }
-wait_for_lines() { # FILE COUNT: at most 60 seconds
-    for _ in $(seq 600); do
-        has_lines "$1" "$2" && return
+wait_for_lines() { # FILE COUNT: while $child runs
+    while ! has_lines "$1" "$2" && kill -0 $child; do
         sleep 0.1
     done
 }
