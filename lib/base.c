@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
@@ -34,6 +35,38 @@ const char *ssa_environment(const char *name)
     return secure_getenv(name);
 }
 
+/* ---- text from outside ---- */
+
+/* Bytes of the well-formed UTF-8 sequence at the start (Unicode 15, table 3-7); 0 if there is none. */
+static size_t utf8_length(const unsigned char *s, size_t size)
+{
+    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+    if (n > size)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
+    bool no_character = (s[0] == 0xed && s[1] >= 0xa0) || (s[0] == 0xf4 && s[1] >= 0x90);
+    return n > 1 && (overlong || no_character) ? 0 : n;
+}
+
+char *ssa_plain_text(char *text, size_t size)
+{
+    for (size_t i = 0, n; i < size; i += n ? n : 1) {
+        unsigned char *s = (unsigned char *)text + i;
+        n = utf8_length(s, size - i);
+        bool control = n == 1 ? *s < ' ' || *s == 0x7f : n == 2 && s[0] == 0xc2 && s[1] < 0xa0; /* C0, C1 */
+        if (n == 1 && *s >= '\t' && *s <= '\r')
+            *s = ' ';
+        else if (control || !n)
+            memset(s, '?', n ? n : 1);
+    }
+    return text;
+}
+
+/* ---- errors and log ---- */
+
 void ssa_set_log(ssa_log_function function, void *cookie)
 {
     log_function = function;
@@ -47,6 +80,7 @@ int ssa_fail(int code, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    ssa_plain_text(text, strlen(text));
     snprintf(last_error, sizeof last_error, "%s", text);
     return code;
 }
@@ -60,5 +94,5 @@ void ssa_log(int level, const char *format, ...)
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    log_function(log_cookie, level, line);
+    log_function(log_cookie, level, ssa_plain_text(line, strlen(line)));
 }

@@ -47,6 +47,7 @@ int ssa_device_path(const struct ssa_device *device, const char *op, char *text,
         snprintf(text, size, "portable: %s (quarantined: %s)", p->way, p->quarantined);
     else
         snprintf(text, size, "%s", p->way);
+    ssa_plain_text(text, size ? strlen(text) : 0); /* a verdict that was kept has words of a driver */
     return SSA_OK;
 }
 

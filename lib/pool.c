@@ -40,6 +40,7 @@ void ssa_member_lose(struct ssa_member *m, enum ssa_pool_change how, const char 
     m->left_out = how == SSA_POOL_LEFT_OUT;
     m->share = 0;
     snprintf(m->reason, sizeof m->reason, "%s", reason);
+    ssa_plain_text(m->reason, strlen(m->reason)); /* it may have been cut within a character */
     ssa_pool_tell(m, how, before, 0, m->reason);
 }
 

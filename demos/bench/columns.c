@@ -1,5 +1,7 @@
 #include "columns.h"
 
+#include <ssacl/base.h>
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -118,6 +120,7 @@ static void note(const json_t *row, char cell[CELL_SIZE])
         snprintf(cell, CELL_SIZE, "%s", row_text(row, "note"));
     else
         snprintf(cell, CELL_SIZE, "%.12s: %.140s", row_text(row, "status"), row_text(row, "reason"));
+    ssa_plain_text(cell, strlen(cell)); /* it may have been cut within a character */
 }
 
 const struct column columns[] = {

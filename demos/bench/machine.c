@@ -2,24 +2,13 @@
 
 #include "opencl.h"
 
+#include "words.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
-
-/* What a driver calls itself may be no UTF-8. */
-static json_t *text(const char *bytes)
-{
-    char plain[256];
-    json_t *string = json_string(bytes);
-    if (string)
-        return string;
-    snprintf(plain, sizeof plain, "%s", bytes);
-    for (char *c = plain; *c; c++)
-        *c = *c & 0x80 ? '?' : *c;
-    return json_string(plain);
-}
 
 /* The first processor's name, where the system tells. */
 static void processor_name(char *name, size_t size)
@@ -32,7 +21,7 @@ static void processor_name(char *name, size_t size)
         if (!colon || strncmp(line, "model name", 10) != 0)
             continue;
         line[strcspn(line, "\n")] = 0;
-        snprintf(name, size, "%s", colon[1] ? colon + 2 : "unknown");
+        snprintf(name, size, "%s", colon + 1 + strspn(colon + 1, " "));
         break;
     }
     if (file)
@@ -57,7 +46,7 @@ json_t *machine_facts(void)
     processor_name(processor, sizeof processor);
     if (uname(&u) == 0)
         snprintf(system, sizeof system, "%.64s %.64s %.64s", u.sysname, u.release, u.machine);
-    return json_pack("{so ss si sI sI}", "processor", text(processor), "system", system,
+    return json_pack("{so ss si sI sI}", "processor", json_text(processor), "system", system,
                      "processors", (int)sysconf(_SC_NPROCESSORS_ONLN), "l2_bytes", (json_int_t)cache_bytes(2),
                      "l3_bytes", (json_int_t)cache_bytes(3));
 }
@@ -69,12 +58,12 @@ json_t *device_facts(const struct ssa_device_info *info)
     int host = info->kind == SSA_DEVICE_HOST;
     if (!host)
         opencl_versions(info->id, &v);
-    return json_pack("{so ss ss ss ss si sI so so so so so}", "device", text(info->name), "device_id", info->id,
+    return json_pack("{so ss ss ss ss si sI so so so so so}", "device", json_text(info->name), "device_id", info->id,
                      "device_kind", kinds[info->kind & 3], "backend", host ? "host" : "opencl", "path",
                      info->gpu_shape ? "GPU shape" : "CPU shape", "units", info->units, "device_memory",
-                     (json_int_t)info->memory, "vendor", text(info->vendor), "platform", text(info->platform),
-                     "platform_version", text(v.platform), "device_version", text(v.device), "driver",
-                     text(info->driver));
+                     (json_int_t)info->memory, "vendor", json_text(info->vendor), "platform", json_text(info->platform),
+                     "platform_version", json_text(v.platform), "device_version", json_text(v.device), "driver",
+                     json_text(info->driver));
 }
 
 json_t *time_now(void)

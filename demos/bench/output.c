@@ -8,6 +8,7 @@
 
 #include "progress.h"
 #include "say.h"
+#include "words.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -95,6 +96,7 @@ void output_row(struct output *o, json_t *row)
     static void (*const writers[])(FILE *, const json_t *, const json_t *) = {
         [OUTPUT_TABLE] = table_row, [OUTPUT_CSV] = csv_row, [OUTPUT_MARKDOWN] = markdown_row};
     size_t count = json_array_size(o->rows);
+    json_make_plain(row);
     count_status(o, row_text(row, "status"));
     progress_hide();
     if (o->format == OUTPUT_JSON) {

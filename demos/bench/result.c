@@ -4,6 +4,8 @@
 #include "machine.h"
 #include "output.h"
 
+#include "words.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,14 +111,14 @@ void emit(const struct bench *b, const struct suite *suite, const struct bench_c
         add_timing(row, &r->time);
         add_rates(row, r);
         add_build(row, b, r->direction, &r->time);
-        json_object_set_new(row, "note", json_string(r->note));
+        json_object_set_new(row, "note", json_text(r->note));
         if (r->more)
             json_object_update(row, r->more);
     }
     set(row, "bytes_held", r->held);
     if (*r->path)
-        json_object_set_new(row, "path", json_string(r->path));
-    json_object_set_new(row, "tuning", json_string(r->tuning));
+        json_object_set_new(row, "path", json_text(r->path));
+    json_object_set_new(row, "tuning", json_text(r->tuning));
     json_decref(r->more);
     r->plan = r->more = NULL;
     output_row(b->output, row);
@@ -126,6 +128,6 @@ void emit_absence(const struct bench *b, const struct suite *suite, const struct
                   const char *reason)
 {
     json_t *row = begin_row(b, suite, c, c->directions, status);
-    json_object_set_new(row, "reason", json_string(reason));
+    json_object_set_new(row, "reason", json_text(reason));
     output_row(b->output, row);
 }

@@ -1,6 +1,9 @@
 #include "svg.h"
 
+#include <ssacl/base.h>
+
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *const svg_ink = "#222222", *const svg_pale = "#e3e3e3";
@@ -12,17 +15,18 @@ const char *svg_colour(int i)
     return colours[i % 8];
 }
 
+/* XML, as HTML, is well-formed UTF-8: a character cut in two or a byte of another encoding would end the picture there. */
 void svg_escape(FILE *out, const char *text)
 {
-    for (; *text; text++) {
-        static const char special[] = "<>&\"'";
-        static const char *const entities[] = {"&lt;", "&gt;", "&amp;", "&quot;", "&#39;"};
-        const char *found = strchr(special, *text);
-        if (found)
-            fputs(entities[found - special], out);
-        else
-            fputc((unsigned char)*text < ' ' ? ' ' : *text, out);
+    static const char special[] = "<>&\"'";
+    static const char *const entities[] = {"&lt;", "&gt;", "&amp;", "&quot;", "&#39;"};
+    char *plain = strdup(text);
+    ssa_plain_text(plain, plain ? strlen(plain) : 0);
+    for (const char *c = plain ? plain : ""; *c; c++) {
+        const char *found = strchr(special, *c);
+        fputs(found ? entities[found - special] : (char[]){*c, 0}, out);
     }
+    free(plain);
 }
 
 void svg_begin(FILE *out, double width, double height, const char *title)

@@ -2,6 +2,8 @@
 
 #include "columns.h"
 
+#include <ssacl/base.h>
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,7 @@ void device_title(const json_t *row, char *text, size_t size)
 {
     snprintf(text, size, "%s (%s), %s, %.0f units, ssacl %s", row_text(row, "device"), row_text(row, "platform"),
              row_text(row, "device_id"), row_number(row, "units"), row_text(row, "library"));
+    ssa_plain_text(text, strlen(text));
 }
 
 /* ---- for people ---- */

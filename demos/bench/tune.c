@@ -101,7 +101,7 @@ static int write_output(struct command *c, bool whole)
         return say_error("%s", ssa_last_error());
     if (whole)
         unlink(c->state);
-    printf("%s: written; %s\n", c->path, c->output ? "taken when the device opens with SSACL_TUNING set to it"
+    say_result("%s: written; %s", c->path, c->output ? "taken when the device opens with SSACL_TUNING set to it"
                                                    : "taken when the device opens");
     return finish_stdout();
 }

@@ -85,8 +85,8 @@ static int log_failed(struct log_file *log)
 
 int log_write(struct log_file *log, json_t *record)
 {
-    int status = 0;
-    if (log->stream &&
+    int status = record ? 0 : say_error("no memory for a line of the log");
+    if (log->stream && record &&
         (json_dumpf(record, log->stream, JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0 ||
          fputc('\n', log->stream) == EOF || fflush(log->stream) != 0))
         status = log_failed(log);
@@ -113,6 +113,8 @@ int finish_stdout(void)
 
 int print_json(json_t *object)
 {
+    if (!object)
+        return say_error("no memory for the JSON");
     int failed = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     putchar('\n');
     json_decref(object);

@@ -3,10 +3,13 @@
 #include "files.h"
 #include "say.h"
 
+#include <ssacl/base.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,16 +22,16 @@ enum { COLOURS = sizeof colours / sizeof *colours };
 
 /* ---- the script ---- */
 
-/* A gnuplot string: 'it''s'. Control characters would end the line. */
+/* A gnuplot string: 'it''s'. A control character would end the line, a byte that is no UTF-8 the picture. */
 static void put_quoted(FILE *out, const char *text)
 {
+    char *plain = strdup(text);
+    ssa_plain_text(plain, plain ? strlen(plain) : 0);
     fputc('\'', out);
-    for (; *text; text++) {
-        if (*text == '\'')
-            fputc('\'', out);
-        fputc((unsigned char)*text < ' ' ? ' ' : *text, out);
-    }
+    for (const char *c = plain ? plain : ""; *c; c++)
+        fputs(*c == '\'' ? "''" : (char[]){*c, 0}, out);
     fputc('\'', out);
+    free(plain);
 }
 
 static void put_data(FILE *out, int panel, int number, const struct plot_line *line)

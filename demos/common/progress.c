@@ -1,5 +1,7 @@
 #include "progress.h"
 
+#include <ssacl/base.h>
+
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -58,7 +60,8 @@ static void draw(double share, double left, const char *text)
     cells[WIDTH] = 0;
     snprintf(line, sizeof line, "%s [%s] %3.0f%%  %s left  %s", bar.what, cells, 100 * share,
              format_seconds(left, time), text);
-    fprintf(stderr, "\r%.*s\033[K", columns() - 1, line);
+    line[columns() - 1 < (int)sizeof line ? columns() - 1 : (int)sizeof line - 1] = 0;
+    fprintf(stderr, "\r%s\033[K", ssa_plain_text(line, strlen(line))); /* it may have been cut within a character */
     fflush(stderr);
     bar.visible = true;
 }

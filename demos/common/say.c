@@ -6,6 +6,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+
+enum { LINE = 16384 }; /* two paths and a sentence */
 
 static const char *program = "ssacl";
 static bool is_quiet, holding;
@@ -21,18 +24,22 @@ void say_set_quiet(bool quiet)
     is_quiet = quiet;
 }
 
+static void put_line(FILE *out, const char *who, const char *format, va_list args)
+{
+    char line[LINE];
+    vsnprintf(line, sizeof line, format, args);
+    progress_hide();
+    fprintf(out, "%s%s%s\n", who, *who ? ": " : "", ssa_plain_text(line, strlen(line)));
+}
+
 int say_error(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    if (holding) {
+    if (holding)
         vsnprintf(held, sizeof held, format, args);
-    } else {
-        progress_hide();
-        fprintf(stderr, "%s: ", program);
-        vfprintf(stderr, format, args);
-        fputc('\n', stderr);
-    }
+    else
+        put_line(stderr, program, format, args);
     va_end(args);
     return EXIT_FAILED;
 }
@@ -55,11 +62,17 @@ void say_note(const char *format, ...)
     if (is_quiet)
         return;
     va_list args;
-    progress_hide();
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    put_line(stderr, "", format, args);
     va_end(args);
-    fputc('\n', stderr);
+}
+
+void say_result(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    put_line(stdout, "", format, args);
+    va_end(args);
 }
 
 static void log_line(void *cookie, int level, const char *line)

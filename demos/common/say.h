@@ -1,4 +1,5 @@
-/* What a program says to people: on stderr, one line at a time, never through a progress bar. */
+/* What a program says to people: on stderr, one line at a time, never through a progress bar. Names and paths in it may be
+ * any bytes: what is shown is plain, as ssa_plain_text() makes it. */
 #ifndef DEMO_SAY_H
 #define DEMO_SAY_H
 
@@ -18,6 +19,9 @@ int say_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void say_hold_errors(void);
 void say_held_error(bool say);
 void say_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A line of a result, on stdout. */
+void say_result(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Sends the library's warnings and errors (with `all`, everything it logs) to stderr. */
 void say_library_log(bool all);

@@ -4,7 +4,8 @@
 #ifndef DOCTOR_H
 #define DOCTOR_H
 
-#include <jansson.h>
+#include "words.h"
+
 #include <stdbool.h>
 
 enum { DOCTOR_SCHEMA = 1 };

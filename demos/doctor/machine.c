@@ -23,7 +23,8 @@ static void list_variables(json_t *report)
             if (!strncmp(*e, prefixes[i], strlen(prefixes[i])) && strncmp(*e, "SSACL_DOCTOR", 12)) {
                 char name[128];
                 snprintf(name, sizeof name, "%.*s", (int)strcspn(*e, "="), *e);
-                json_object_set_new(set, name, json_string(*e + strcspn(*e, "=") + 1));
+                ssa_plain_text(name, strlen(name));
+                json_object_set_new(set, name, json_text(*e + strcspn(*e, "=") + 1));
             }
     json_object_set_new(report, "variables", set);
 }
@@ -104,9 +105,9 @@ static void look_at_cache(json_t *report)
     struct ssa_cache_info c = {0};
     ssa_cache_get_info(&c);
     json_object_set_new(report, "cache",
-                        json_pack("{sb sb sI sI sI ss ss}", "enabled", c.enabled, "writable", c.writable, "entries",
+                        json_pack("{sb sb sI sI sI so so}", "enabled", c.enabled, "writable", c.writable, "entries",
                                   (json_int_t)c.entries, "bytes", (json_int_t)c.bytes, "limit", (json_int_t)c.limit,
-                                  "directory", c.directory, "why", c.why));
+                                  "directory", json_text(c.directory), "why", json_text(c.why)));
     const char *off = getenv("SSACL_CACHE");
     if ((!c.enabled || !c.writable) && !(off && !strcmp(off, "0")))
         problem(report, WARNING, "make the folder writable, or name another one in $SSACL_CACHE_DIR",
@@ -120,7 +121,7 @@ static void look_for_clblast(json_t *report)
     void *symbol = library ? dlsym(library, "CLBlastSgemm") : NULL;
     Dl_info where = {0};
     if (symbol && dladdr(symbol, &where)) {
-        json_object_set_new(report, "clblast", json_pack("{ss}", "path", where.dli_fname));
+        json_object_set_new(report, "clblast", json_pack("{so}", "path", json_text(where.dli_fname)));
         return;
     }
     json_object_set_new(report, "clblast", json_pack("{sn}", "path"));

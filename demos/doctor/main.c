@@ -24,7 +24,8 @@ void problem(json_t *report, enum severity severity, const char *remedy, const c
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
     json_array_append_new(json_object_get(report, "problems"),
-                          json_pack("{ss ss ss}", "severity", names[severity], "what", what, "remedy", remedy));
+                          json_pack("{ss so so}", "severity", names[severity], "what", json_text(what), "remedy",
+                                    json_text(remedy)));
 }
 
 struct options {
@@ -111,8 +112,8 @@ static int choose(json_t *report, const struct ssa_device_info *list, int n, con
     if (ssa_device_find(list, n, name, &chosen))
         problem(report, ERROR, wanted ? "give one of those" : "unset $SSACL_DEVICE, or name one of those", "%s",
                 ssa_last_error());
-    json_object_set_new(report, "auto", json_pack("{ss? ss ss}", "device", chosen < 0 ? NULL : list[chosen].id, "asked",
-                                                  name, "reason", from));
+    json_object_set_new(report, "auto", json_pack("{ss? so ss}", "device", chosen < 0 ? NULL : list[chosen].id, "asked",
+                                                  json_text(name), "reason", from));
     return chosen;
 }
 
@@ -196,11 +197,11 @@ int main(int argc, char **argv)
     examine_opencl(report, o.timeout);
     examine_devices(report, &o);
     bool will_do = json_is_true(json_object_get(report, "can_train"));
-    if (o.json)
+    if (o.json) {
         status = print_json(report);
-    else
+    } else {
+        json_make_plain(report);
         print_report(report);
-    if (!o.json) {
         status = fflush(stdout) ? say_error("stdout cannot be written") : 0;
         json_decref(report);
     }

@@ -71,7 +71,7 @@ static void add_loader_info(json_t *loader, void *library)
     for (cl_uint what = 2; info && what <= 3; what++) {
         char text[256] = "";
         if (info(what, sizeof text - 1, text, NULL) == CL_SUCCESS)
-            json_object_set_new(loader, names[what], json_string(text));
+            json_object_set_new(loader, names[what], json_text(text));
     }
 }
 
@@ -84,11 +84,11 @@ static bool examine_loader(json_t *report)
     json_object_set_new(report, "loader", loader);
     if (symbol && dladdr(symbol, &where)) {
         char real[PATH_MAX];
-        json_object_set_new(loader, "path", json_string(realpath(where.dli_fname, real) ? real : where.dli_fname));
+        json_object_set_new(loader, "path", json_text(realpath(where.dli_fname, real) ? real : where.dli_fname));
         return true;
     }
     const char *error = library ? "it has no clGetPlatformIDs" : chosen && !*chosen ? "it is set to nothing" : dlerror();
-    json_object_set_new(loader, "error", json_string(error ? error : "?"));
+    json_object_set_new(loader, "error", json_text(error ? error : "?"));
     if (chosen)
         problem(report, WARNING, "unset $SSACL_OPENCL_LIBRARY, or name a loader that is there",
                 "$SSACL_OPENCL_LIBRARY names no OpenCL loader (\"%s\"): %s", chosen, error);
@@ -111,13 +111,13 @@ json_t *probe_icd(const char *library)
     void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
     if (!handle) {
         json_object_set_new(answer, "status", json_string("does not load"));
-        json_object_set_new(answer, "detail", json_string(dlerror()));
+        json_object_set_new(answer, "detail", json_text(dlerror()));
         return answer;
     }
     *(void **)&ids = dlsym(handle, "clIcdGetPlatformIDsKHR");
     *(void **)&extension = dlsym(handle, "clGetExtensionFunctionAddress");
     if (extension && dladdr(*(void **)&extension, &where))
-        json_object_set_new(answer, "path", json_string(where.dli_fname));
+        json_object_set_new(answer, "path", json_text(where.dli_fname));
     if (!ids && extension)
         *(void **)&ids = extension("clIcdGetPlatformIDsKHR");
     if (!ids) {
@@ -133,7 +133,7 @@ json_t *probe_icd(const char *library)
     json_object_set_new(answer, "platforms", json_integer(n));
     json_object_set_new(answer, "status", json_string(code == CL_SUCCESS && n ? "works" : "offers no platform"));
     if (code != CL_SUCCESS)
-        json_object_set_new(answer, "detail", json_string(detail));
+        json_object_set_new(answer, "detail", json_text(detail));
     return answer;
 }
 
@@ -183,10 +183,10 @@ static void examine_icd(json_t *report, json_t *icds, const char *path, bool is_
         bool there = !access(path, R_OK);
         icd = json_pack("{ss}", "status", there ? "is empty" : "cannot be read");
         if (!there)
-            json_object_set_new(icd, "detail", json_string(strerror(errno)));
+            json_object_set_new(icd, "detail", json_text(strerror(errno)));
     }
-    json_object_set_new(icd, "file", json_string(path));
-    json_object_set_new(icd, "library", json_string(library));
+    json_object_set_new(icd, "file", json_text(path));
+    json_object_set_new(icd, "library", json_text(library));
     json_array_append_new(icds, icd);
     judge_icd(report, path, icd);
 }
@@ -210,7 +210,7 @@ static void examine_icds(json_t *report)
     struct dirent **entries = NULL;
     struct stat info;
     json_object_set_new(report, "icds", icds);
-    json_object_set_new(report, "icd_place", json_string(place));
+    json_object_set_new(report, "icd_place", json_text(place));
     if (stat(place, &info) || !S_ISDIR(info.st_mode)) {
         if (ends_with(place, ".icd"))
             examine_icd(report, icds, place, false);
@@ -249,7 +249,7 @@ static void add_platform_text(json_t *to, cl_platform_id id, const char *name, c
     char text[1024] = "";
     if (cl.platform_info(id, what, sizeof text - 1, text, NULL) != CL_SUCCESS)
         *text = 0;
-    json_object_set_new(to, name, json_string(text));
+    json_object_set_new(to, name, json_text(text));
 }
 
 static json_int_t number(cl_device_id id, cl_device_info what)
@@ -298,7 +298,7 @@ static json_t *describe(cl_device_id id, int p, int i)
         if (strstr(extensions, wanted[k]))
             json_array_append_new(f, json_string(wanted[k]));
     cl.device_info(id, CL_DEVICE_VERSION, sizeof version - 1, version, NULL);
-    json_object_set_new(d, "version", json_string(version));
+    json_object_set_new(d, "version", json_text(version));
     json_object_set_new(d, "limits", l);
     json_object_set_new(d, "features", f);
     json_object_set_new(d, "quirks", q);

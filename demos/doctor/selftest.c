@@ -597,7 +597,7 @@ json_t *probe_device(const char *id, int width)
         json_object_set_new(answer, "failure", json_string(ssa_last_error()));
         return answer;
     }
-    json_object_set_new(answer, "tuning", json_string(ssa_tuning_origin(device)));
+    json_object_set_new(answer, "tuning", json_text(ssa_tuning_origin(device)));
     for (size_t i = 0; width && i < sizeof operators / sizeof *operators; i++) {
         json_t *test = try_operator(device, i, width);
         all_right = all_right && json_is_true(json_object_get(test, "right"));

@@ -3,6 +3,7 @@
 
 #include "devices.h"
 #include "files.h"
+#include "words.h"
 #include "progress.h"
 #include "stages.h"
 #include "text.h"
@@ -208,13 +209,13 @@ static int run(struct loaded *loaded, struct text *text)
     if (options.stride > length)
         return say_error("--stride is %d, must be at most the model's length, %d", options.stride, length);
     struct ssa_data data = text_data(text, (enum text_part)options.part);
-    json_t *result = json_pack("{s:s, s:s, s:i, s:i, s:i, s:o}", "checkpoint", options.checkpoint, "part",
+    json_t *result = json_pack("{s:o, s:s, s:i, s:i, s:i, s:o}", "checkpoint", json_text(options.checkpoint), "part",
                                part_names[options.part], "step", ssa_checkpoint_step(loaded->checkpoint), "length",
                                length, "stride", options.stride, "device",
                                device_json(ssa_model_get_device(loaded->model)));
     if (!options.json)
-        printf("%s after step %d, on the %s part (%zu bytes)\n", options.checkpoint,
-               ssa_checkpoint_step(loaded->checkpoint), part_names[options.part], data.count);
+        say_result("%s after step %d, on the %s part (%zu bytes)", options.checkpoint,
+                   ssa_checkpoint_step(loaded->checkpoint), part_names[options.part], data.count);
     catch_interrupts();
     status = evaluate(loaded->model, &data, pattern, result);
     json_object_set_new(result, "devices", devices_json(loaded->pool)); /* with who was lost */

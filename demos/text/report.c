@@ -4,6 +4,7 @@
 #include "files.h"
 #include "plot.h"
 #include "run.h"
+#include "words.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -140,14 +141,24 @@ static int is_known(const struct run *runs, int count, const struct figure *f)
     return 0;
 }
 
+/* Names differ in any part of them: a column is as wide as the longest. */
+static int column_width(const struct run *runs, int count)
+{
+    int width = 14;
+    for (int r = 0; r < count; r++)
+        width = text_columns(runs[r].name) > width ? text_columns(runs[r].name) : width;
+    return width;
+}
+
 static void print_figure(const struct run *runs, int count, const struct figure *f)
 {
+    int width = column_width(runs, count);
     char cell[64];
     printf("%-30s", f->name);
     for (int r = 0; r < count; r++) {
         double value = figure_of(&runs[r], f);
         snprintf(cell, sizeof cell, f->format, value * f->scale);
-        printf(" %14s", isfinite(value) ? cell : "-");
+        printf(" %*s", width, isfinite(value) ? cell : "-");
     }
     putchar('\n');
 }
@@ -156,7 +167,7 @@ static void print_table(const struct run *runs, int count)
 {
     printf("%-30s", "");
     for (int r = 0; r < count; r++)
-        printf(" %14.14s", runs[r].name);
+        printf(" %*s%s", column_width(runs, count) - text_columns(runs[r].name), "", runs[r].name);
     putchar('\n');
     for (int f = 0; f < FIGURES; f++)
         if (is_known(runs, count, &figures[f]))
@@ -333,7 +344,7 @@ static int report(const struct run *runs, int count)
     if (options.json) {
         json_t *object = json_pack("{s:o}", "runs", table_json(runs, count)), *list = json_array();
         for (int i = 0; i < pictures; i++)
-            json_array_append_new(list, json_string(names[i]));
+            json_array_append_new(list, json_text(names[i]));
         if (pictures)
             json_object_set(object, "pictures", list);
         json_decref(list);
@@ -341,7 +352,7 @@ static int report(const struct run *runs, int count)
     }
     print_table(runs, count);
     for (int i = 0; i < pictures; i += 2)
-        printf("%s: %s, %s\n", i ? "shares of the devices" : "curves", names[i], names[i + 1]);
+        say_result("%s: %s, %s", i ? "shares of the devices" : "curves", names[i], names[i + 1]);
     return finish_stdout();
 }
 
@@ -352,6 +363,7 @@ static const struct args_page page = {.name = "ssacl-text report", .usage = "LOG
 int report_main(int argc, char **argv)
 {
     struct run runs[RUNS_MAX];
+    char labels[RUNS_MAX][LABEL_MAX];
     int read = 0;
     options.title = "Loss in training";
     int status = args_parse(table, &page, argc, argv);
@@ -366,6 +378,9 @@ int report_main(int argc, char **argv)
     for (int r = 0; r < read && !status; r++)
         if (!runs[r].train.count)
             status = say_error("%s: holds no step of training", options.logs.items[r]);
+    label_files(options.logs.items, read, ".jsonl", labels);
+    for (int r = 0; r < read; r++)
+        runs[r].name = labels[r];
     if (!status)
         status = report(runs, read);
     for (int r = 0; r < read; r++)

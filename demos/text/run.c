@@ -2,6 +2,8 @@
 
 #include "say.h"
 
+#include <ssacl/base.h>
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -83,6 +85,7 @@ static void name_device(struct run *run, int i, const char *id)
     if (i < 0 || i >= RUN_DEVICES || !id)
         return;
     snprintf(run->device[i], sizeof run->device[i], "%.31s", id);
+    ssa_plain_text(run->device[i], strlen(run->device[i]));
     run->devices = i >= run->devices ? i + 1 : run->devices;
 }
 
@@ -193,15 +196,6 @@ static int take(struct run *run, json_t *record)
     return 0;
 }
 
-static void set_name(struct run *run, const char *path)
-{
-    const char *base = strrchr(path, '/');
-    snprintf(run->name, sizeof run->name, "%.63s", base ? base + 1 : path);
-    char *ending = strstr(run->name, ".jsonl");
-    if (ending && ending != run->name)
-        *ending = 0;
-}
-
 int run_read(struct run *run, const char *path)
 {
     int status = 0, number = 0;
@@ -209,7 +203,6 @@ int run_read(struct run *run, const char *path)
     size_t size = 0;
     FILE *file = fopen(path, "r");
     memset(run, 0, sizeof *run);
-    set_name(run, path);
     if (!file)
         return say_error("%s: cannot be opened: %s", path, strerror(errno));
     for (errno = 0; !status && getline(&line, &size, file) > 0; number++) {

@@ -27,7 +27,7 @@ struct series {
 
 enum { RUN_DEVICES = 16 };
 struct run {
-    char name[64]; /* of the file, without folder and .jsonl */
+    const char *name; /* for people; the caller's */
     struct series train, dense, sampled;
     struct series share[RUN_DEVICES]; /* of a step, 0..1, where there were several devices */
     char device[RUN_DEVICES][32];     /* their ids */

@@ -2,6 +2,7 @@
 #include "command.h"
 
 #include "files.h"
+#include "words.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -41,7 +42,10 @@ static const struct arg table[] = {
 
 static void put_byte(int byte)
 {
-    int control = byte < ' ' && byte != '\n' && byte != '\t';
+    static int before;
+    int control = (byte < ' ' && byte != '\n' && byte != '\t') || byte == 0x7f ||
+                  (before == 0xc2 && byte >= 0x80 && byte < 0xa0); /* C1, of which U+009B starts sequences as ESC [ does */
+    before = byte;
     putchar(control && isatty(STDOUT_FILENO) ? '?' : byte);
 }
 
@@ -57,36 +61,6 @@ static int on_token(void *cookie, int32_t token)
 
 /* ---- JSON ---- */
 
-/* Length of the well-formed UTF-8 sequence at the start, or 0. */
-static size_t utf8_length(const unsigned char *s, size_t size)
-{
-    size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-    if (n > size)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    int too_long = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
-    int no_character = (s[0] == 0xed && s[1] >= 0xa0) || (s[0] == 0xf4 && s[1] >= 0x90);
-    return n > 1 && (too_long || no_character) ? 0 : n;
-}
-
-/* A JSON string of bytes that need not be UTF-8: what is none becomes U+FFFD. */
-static json_t *text_json(const unsigned char *bytes, size_t size)
-{
-    char *text = malloc(3 * size + 1);
-    size_t length = 0;
-    for (size_t i = 0; text && i < size;) {
-        size_t n = utf8_length(bytes + i, size - i);
-        memcpy(text + length, n ? (const char *)bytes + i : "\xef\xbf\xbd", n ? n : 3);
-        length += n ? n : 3;
-        i += n ? n : 1;
-    }
-    json_t *string = text ? json_stringn(text, length) : NULL;
-    free(text);
-    return string;
-}
-
 static int print_result(const unsigned char *prompt, size_t prompt_size, const int32_t *tokens, size_t count)
 {
     unsigned char *bytes = malloc(count + 1);
@@ -95,8 +69,8 @@ static int print_result(const unsigned char *prompt, size_t prompt_size, const i
         bytes[i] = (unsigned char)tokens[i];
         json_array_append_new(list, json_integer(tokens[i]));
     }
-    json_t *result = json_pack("{s:s, s:o, s:o, s:o, s:I}", "checkpoint", options.checkpoint, "prompt",
-                               text_json(prompt, prompt_size), "text", bytes ? text_json(bytes, count) : NULL, "bytes",
+    json_t *result = json_pack("{s:o, s:o, s:o, s:o, s:I}", "checkpoint", json_text(options.checkpoint), "prompt",
+                               json_bytes(prompt, prompt_size), "text", bytes ? json_bytes(bytes, count) : NULL, "bytes",
                                list, "seed", (json_int_t)options.seed);
     free(bytes);
     return print_json(result);

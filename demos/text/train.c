@@ -7,6 +7,7 @@
 #include "ranks.h"
 #include "run.h"
 #include "text.h"
+#include "words.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -428,10 +429,10 @@ static json_t *end_record(struct training *t, int outcome)
     int step = ssa_trainer_get_step(t->trainer);
     double tokens = tokens_of(t, step - t->first_step), seconds = t->seconds;
     const char *status = outcome == SSA_OK ? "finished" : outcome == SSA_ESTOPPED ? "interrupted" : "no device";
-    return json_pack("{s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:I, s:s}", "event", "end", "status", status, "step", step,
+    return json_pack("{s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:I, s:o}", "event", "end", "status", status, "step", step,
                      "steps", ssa_trainer_total_steps(t->trainer), "tokens", tokens_of(t, step), "tokens_this_time",
                      tokens, "seconds", seconds, "peak_bytes", (json_int_t)peak_bytes(t), "checkpoint",
-                     t->o->checkpoint);
+                     json_text(t->o->checkpoint));
 }
 
 static int profile(struct training *t)

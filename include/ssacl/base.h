@@ -44,13 +44,19 @@ enum ssa_status {
 SSA_API const char *ssa_status_name(int status);
 
 /** The text of this thread's last error: operator, operand, shape, and what to do. Never NULL; valid until the
- *  thread's next call that fails. */
+ *  thread's next call that fails. Plain as ssa_plain_text() makes it, whatever a driver or a path has in it. */
 SSA_API const char *ssa_last_error(void);
+
+/** Makes text of any origin fit for a terminal, a table and JSON, in place: control characters and bytes that are not of
+ *  well-formed UTF-8 become '?', white space of any kind becomes a space. Returns `text`; NULL is fine if `size`, in
+ *  bytes without the final 0, is 0. The texts of the library (errors, log lines, names of devices) are so already. */
+SSA_API char *ssa_plain_text(char *text, size_t size);
 
 /** Levels of the log. */
 enum ssa_log_level { SSA_LOG_ERROR, SSA_LOG_WARNING, SSA_LOG_INFO, SSA_LOG_DEBUG };
 
-/** Receives one line (no newline). Called from any thread; must not call the library. */
+/** Receives one line (no newline), plain as ssa_plain_text() makes it. Called from any thread; must not call the
+ *  library. */
 typedef void (*ssa_log_function)(void *cookie, int level, const char *line);
 
 /** Sets the log callback of the process; NULL, the default, discards. Set it before any device is opened. */

@@ -45,7 +45,8 @@ static void processor_name(char *name, size_t size)
         char *colon = strchr(line, ':');
         if (!strncmp(line, "model name", 10) && colon) {
             colon[strcspn(colon, "\n")] = 0;
-            snprintf(name, size, "%s", colon + 2);
+            snprintf(name, size, "%s", colon + 1 + strspn(colon + 1, " "));
+            ssa_plain_text(name, strlen(name));
             break;
         }
     }

@@ -27,6 +27,7 @@
 
 #include "../disk/store.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,12 +107,16 @@ static cl_program from_binary(struct ocl_device *d, const char *options, const u
 
 static const char kind[] = "program", verdict_kind[] = "binaries";
 
+/* In whole numbers: what a caller's setlocale() makes of others must not be kept. */
 static void recall(struct ocl_device *d)
 {
     size_t size = 0;
+    unsigned seconds, micros = 0;
     char *verdict = ssa_store_get(verdict_kind, d->identity, &size);
     if (verdict && size && !verdict[size - 1])
-        d->binaries = sscanf(verdict, "yes: %lf", &d->binary_saves) == 1 ? USED : UNUSED;
+        d->binaries = sscanf(verdict, "yes: %u.%6u", &seconds, &micros) >= 1 ? USED : UNUSED;
+    if (d->binaries == USED)
+        d->binary_saves = seconds + 1e-6 * micros;
     free(verdict);
 }
 
@@ -119,9 +124,10 @@ static void settle(struct ocl_device *d, double taking)
 {
     char verdict[128];
     bool worth = taking < WORTH_STARTS * d->binary_saves;
+    long saves = lround(1e6 * fmax(d->binary_saves, 0)), takes = lround(1e6 * taking);
     d->binaries = worth ? USED : UNUSED;
-    int n = snprintf(verdict, sizeof verdict, "%s: %f seconds saved at each start, %f seconds to get it",
-                     worth ? "yes" : "no", d->binary_saves, taking);
+    int n = snprintf(verdict, sizeof verdict, "%s: %ld.%06ld seconds saved at each start, %ld.%06ld seconds to get it",
+                     worth ? "yes" : "no", saves / 1000000, saves % 1000000, takes / 1000000, takes % 1000000);
     ssa_store_put(verdict_kind, d->identity, verdict, (size_t)n + 1);
     ssa_log(SSA_LOG_INFO, "programs for %s kept as binaries: %s", d->base.info.name, verdict);
 }

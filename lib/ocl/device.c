@@ -8,12 +8,25 @@
 
 enum { MAX_PLATFORMS = 32, MAX_PLATFORM_DEVICES = 32 };
 
+/* What a driver says may be any bytes: here, as it enters the library, it becomes plain. */
+static void take_text(cl_int code, const char *said, const char *otherwise, char *text, size_t size)
+{
+    snprintf(text, size, "%s", code == CL_SUCCESS ? said : otherwise);
+    ssa_plain_text(text, strlen(text)); /* a character that was cut in two, too */
+}
+
 static void text_info(cl_device_id id, cl_device_info what, char *text, size_t size)
 {
-    char full[1024] = "";
-    if (clGetDeviceInfo(id, what, sizeof full - 1, full, NULL) != CL_SUCCESS)
-        *full = 0;
-    snprintf(text, size, "%s", full);
+    char said[1024] = "";
+    cl_int code = clGetDeviceInfo(id, what, sizeof said - 1, said, NULL);
+    take_text(code, said, "", text, size);
+}
+
+static void platform_name(cl_platform_id id, char *text, size_t size)
+{
+    char said[1024] = "";
+    cl_int code = clGetPlatformInfo(id, CL_PLATFORM_NAME, sizeof said - 1, said, NULL);
+    take_text(code, said, "OpenCL", text, size);
 }
 
 static int describe(cl_platform_id platform, cl_device_id id, struct ssa_device_info *d)
@@ -56,8 +69,7 @@ static int describe(cl_platform_id platform, cl_device_id id, struct ssa_device_
     text_info(id, CL_DEVICE_NAME, d->name, sizeof d->name);
     text_info(id, CL_DEVICE_VENDOR, d->vendor, sizeof d->vendor);
     text_info(id, CL_DRIVER_VERSION, d->driver, sizeof d->driver);
-    if (clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof d->platform, d->platform, NULL) != CL_SUCCESS)
-        snprintf(d->platform, sizeof d->platform, "OpenCL");
+    platform_name(platform, d->platform, sizeof d->platform);
     return SSA_OK;
 }
 

@@ -64,13 +64,24 @@ static const char *embedded_source(const char *file)
     return NULL;
 }
 
+/* The compiler's words, a line each. */
+static void log_words(int level, const char *words)
+{
+    for (; *words; words += strcspn(words, "\n"), words += *words == '\n') {
+        int length = (int)strcspn(words, "\n");
+        if (length)
+            ssa_log(level, "%.*s", length, words);
+    }
+}
+
 static int build_error(struct ocl_device *d, cl_program program, const char *file, const char *options, cl_int code)
 {
+    int level = d->base.trial ? SSA_LOG_INFO : SSA_LOG_ERROR;
     char *words = calloc(1, 16384);
     if (words)
         clGetProgramBuildInfo(program, d->id, CL_PROGRAM_BUILD_LOG, 16383, words, NULL);
-    ssa_log(d->base.trial ? SSA_LOG_INFO : SSA_LOG_ERROR, "cl/%s.cl (%s) on %s: %s", file, options, d->base.info.name,
-            words ? words : "");
+    ssa_log(level, "cl/%s.cl (%s) on %s does not build:", file, options, d->base.info.name);
+    log_words(level, words ? words : "");
     int err = ssa_fail(SSA_EBUILD, "cl/%s.cl does not build on %s: clBuildProgram: %s (%d); options %s; it says: %.1200s",
                        file, d->base.info.name, ocl_code_name(code), code, options, words && *words ? words : "nothing");
     free(words);

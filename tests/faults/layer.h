@@ -37,6 +37,9 @@ enum spoil { SPOIL_NOT, SPOIL_NAN, SPOIL_FLIP };
 /* Whether this launch computes wrongly, and which parameter it spoils. */
 enum spoil spoilt(const char *kernel, int device, int *parameter);
 
+/* Whether the device calls itself, its vendor and so on by other bytes (a platform is no device: ANY). */
+bool says(const char *what, int device, char bytes[64]);
+
 /* Bytes a device claims to have, 0: the truth; and whether so many more than `held` may be allocated. */
 size_t claimed_memory(int device);
 bool has_room(int device, size_t held, size_t bytes);

@@ -10,12 +10,13 @@
 #include <string.h>
 #include <time.h>
 
-enum rule_kind { FAIL, HANG, SLOW, WRONG, MEMORY, ROOM, REPORT, RULE_KINDS };
-static const char *const kinds[] = {"fail", "hang", "slow", "wrong", "memory", "room", "report"};
+enum rule_kind { FAIL, HANG, SLOW, WRONG, MEMORY, ROOM, SAY, REPORT, RULE_KINDS };
+static const char *const kinds[] = {"fail", "hang", "slow", "wrong", "memory", "room", "say", "report"};
 
 struct rule {
     enum rule_kind kind;
-    char what[64];   /* function of a call; how of a wrong kernel */
+    char what[64];   /* function of a call; how of a wrong kernel; what is said otherwise */
+    char bytes[64];  /* that are said, and a 0 */
     char kernel[64];
     int device, code, parameter;
     unsigned long nth, seen;
@@ -57,6 +58,16 @@ static bool read_number(const char *value, double least, double *number)
     return end != value && !*end && *number >= least;
 }
 
+/* "ff0a1b" */
+static bool read_bytes(struct rule *r, const char *hex)
+{
+    size_t n = 0;
+    for (unsigned byte; n + 1 < sizeof r->bytes && sscanf(hex + 2 * n, "%2x", &byte) == 1; n++)
+        r->bytes[n] = (char)byte;
+    r->bytes[n] = 0;
+    return n && strlen(hex) == 2 * n;
+}
+
 static bool read_word(struct rule *r, const char *key, const char *value)
 {
     double number;
@@ -66,6 +77,8 @@ static bool read_word(struct rule *r, const char *key, const char *value)
         return (r->device = device_named(value)) != -2;
     if (!strcmp(key, "kernel"))
         return snprintf(r->kernel, sizeof r->kernel, "%s", value) > 0;
+    if (!strcmp(key, "bytes"))
+        return read_bytes(r, value);
     if (!read_number(value, -1e9, &number))
         return false;
     if (!strcmp(key, "nth"))
@@ -106,6 +119,10 @@ static bool read_kind(struct rule *r, const char *key, const char *value)
     case ROOM:
         r->onwards = true;
         return read_number(value, 1, &r->amount);
+    case SAY:
+        r->onwards = true;
+        return !strcmp(value, "name") || !strcmp(value, "vendor") || !strcmp(value, "driver") ||
+               !strcmp(value, "version") || !strcmp(value, "platform");
     case REPORT:
         snprintf(report_path, sizeof report_path, "%s", value);
         return *value;
@@ -235,6 +252,19 @@ enum spoil spoilt(const char *kernel, int device, int *parameter)
         }
     pthread_mutex_unlock(&lock);
     return how;
+}
+
+bool says(const char *what, int device, char bytes[64])
+{
+    bool says = false;
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < rule_count; i++)
+        if (rules[i].kind == SAY && !strcmp(rules[i].what, what) && strikes(&rules[i], device)) {
+            memcpy(bytes, rules[i].bytes, sizeof rules[i].bytes);
+            says = true;
+        }
+    pthread_mutex_unlock(&lock);
+    return says;
 }
 
 static size_t least(enum rule_kind a, enum rule_kind b, int device)
