@@ -31,6 +31,7 @@
  *   dq's first block replaces instead of adding to a cleared tile (N1024 k128)           -2%
  * In N1024 k128 reading `out` for delta costs 0.5%, clearing dk and dv 3%; without prefetching it takes 20% longer.
  * No scratch: what splitting by queries would need, partial sums of dk and dv, the phases do without. */
+#define STACK (512 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */
 #ifndef TILE
 #define TILE 64 /* queries of a tile; this and KEYS may be tuned: lib/tuning.c */
 #endif

@@ -44,6 +44,7 @@
  *   the same, tiles of 192                     dense -6% / -14%, k = N/8 0 / +5%; AVX2 with its 4 x 2 sums +2% / +5%
  *   prefetching slower, faster, or into the first cache                                  0 to +5%
  *   scores and turned queries by groups of GROUP columns                                 +2% */
+#define STACK (512 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */
 #ifndef TILE
 #define TILE 128 /* queries of a tile; this and KEYS may be tuned: lib/tuning.c */
 #endif

@@ -97,8 +97,8 @@ def host(out, isa, variant, path):
         f.write("const struct ssa_host_kernel %s[] = {\n" % table_name(file, variant, isa))
         for name in names:
             pairs = ", ".join('{"%s", %s}' % (n, v) for n, v in constants)
-            f.write('    {"%s", {%s}, run_%s},\n' % (name, pairs or "{0, 0}", name))
-        f.write("    {0, {{0, 0}}, 0}};\n")
+            f.write('    {"%s", {%s}, run_%s, STACK},\n' % (name, pairs or "{0, 0}", name))
+        f.write("    {0, {{0, 0}}, 0, 0}};\n")
 
 
 def table_name(file, variant, isa):

@@ -22,6 +22,7 @@
  *     splits +6%; the tile of c prefetched +2%: 81-86%. KC 256 the same, 64 3% less. All of the next block prefetched
  *     at once instead of bit by bit: 4% less. Buffers in huge pages would give +4%.
  */
+#define STACK (512 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */
 #ifndef MR
 #if defined(__AVX512F__)
 #define MR 8 /* rows of the register tile; of 32 registers 16 hold sums */

@@ -92,11 +92,25 @@ int ssa_device_find(const struct ssa_device_info *list, int count, const char *n
     return d ? SSA_OK : no_device(list, count, name);
 }
 
+/* The list is no local array: callers may have little stack. */
+static int open_listed(struct ssa_device **device, const char *name)
+{
+    struct ssa_device_info *list = calloc(MAX_DEVICES, sizeof *list);
+    int n, err = list ? SSA_OK : ssa_fail(SSA_ENOMEM, "device %s: out of host memory", name);
+    if (!err)
+        err = ssa_device_list(list, MAX_DEVICES, &n);
+    if (!err)
+        err = ssa_device_find(list, n < MAX_DEVICES ? n : MAX_DEVICES, name, &n);
+    if (!err)
+        err = list[n].kind == SSA_DEVICE_HOST ? ssa_host_open(device) : ssa_ocl_open(device, list[n].id);
+    free(list);
+    return err;
+}
+
 int ssa_device_open(struct ssa_device **device, const char *name)
 {
-    struct ssa_device_info list[MAX_DEVICES];
     const char *from = "asked for";
-    int n, err;
+    int err;
 
     *device = NULL;
     if (!name || !strcmp(name, "auto")) {
@@ -108,12 +122,7 @@ int ssa_device_open(struct ssa_device **device, const char *name)
     if (!strcmp(name, "cpu")) { /* no need to wake OpenCL */
         err = ssa_host_open(device);
     } else {
-        if ((err = ssa_device_list(list, MAX_DEVICES, &n)))
-            return err;
-        if ((err = ssa_device_find(list, n < MAX_DEVICES ? n : MAX_DEVICES, name, &n)))
-            return err;
-        const struct ssa_device_info *d = &list[n];
-        err = d->kind == SSA_DEVICE_HOST ? ssa_host_open(device) : ssa_ocl_open(device, d->id);
+        err = open_listed(device, name);
     }
     if (!err)
         ssa_log(SSA_LOG_INFO, "device %s: %s on %s, %d units, score %.0f (%s)", (*device)->info.id,
@@ -126,7 +135,7 @@ int ssa_device_open(struct ssa_device **device, const char *name)
 
 void ssa_device_close(struct ssa_device *device)
 {
-    if (!device)
+    if (!device || ssa_left_behind(device))
         return;
     device->backend->finish(device);
     for (int i = 0; i < 2; i++)
@@ -139,7 +148,8 @@ void ssa_device_close(struct ssa_device *device)
 
 int ssa_device_finish(struct ssa_device *device)
 {
-    return device->backend->finish(device);
+    int err = ssa_check_device(device, "device_finish");
+    return err ? err : device->backend->finish(device);
 }
 
 int ssa_device_get_info(const struct ssa_device *device, struct ssa_device_info *info)

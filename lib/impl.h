@@ -85,6 +85,7 @@ struct ssa_trusted_call {
 
 struct ssa_device {
     const struct ssa_backend *backend;
+    unsigned forks; /* when it was opened: see thread.h */
     struct ssa_device_info info;
     bool few_registers; /* some 128 a work-item, not 256: see registers() in tuning.c */
     size_t held, peak;
@@ -106,6 +107,7 @@ struct ssa_device {
  * said. Copies and launches are in order; `launch` may return before the work is done. */
 struct ssa_backend {
     const char *name;
+    bool survives_fork; /* devices that a process opened go on in its children */
     void (*close)(struct ssa_device *);
     int (*finish)(struct ssa_device *);
     int (*allocate)(struct ssa_device *, struct ssa_buffer *); /* sets memory; limits were checked */
@@ -198,6 +200,11 @@ static inline bool ssa_present(struct ssa_tensor t)
 {
     return t.buffer != NULL;
 }
+/* The device's driver had threads in the process that this one was forked from: any call would wait for them for ever,
+ * and nothing of it is given back. */
+bool ssa_left_behind(const struct ssa_device *device);
+/* A device must be there, and not left behind. */
+int ssa_check_device(const struct ssa_device *device, const char *op);
 /* `operand` of `op` must be present (unless `optional`), on this device, and hold `count` elements. */
 int ssa_check_tensor(const struct ssa_device *device, const char *op, const char *operand, struct ssa_tensor t,
                      size_t count, bool optional);

@@ -46,7 +46,7 @@ int ssa_member_create(struct ssa_pool *pool, struct ssa_member **member)
     m->number = pool->count;
     pthread_cond_init(&m->wake, NULL);
     pthread_mutex_init(&m->sharing, NULL);
-    if (pthread_create(&m->thread, NULL, work, m)) {
+    if (!ssa_thread_start(&m->thread, work, m)) {
         pthread_cond_destroy(&m->wake);
         pthread_mutex_destroy(&m->sharing);
         free(m);
@@ -71,8 +71,33 @@ void ssa_member_destroy(struct ssa_member *m)
     free(m);
 }
 
+/* In a child of fork() no member has a thread, and the lock may be held for ever: jobs end at once. */
+static void end_forked(struct ssa_member *m)
+{
+    m->status = SSA_EDEVICE;
+    snprintf(m->error, sizeof m->error, "%s", SSA_POOL_FORKED);
+    m->state = ENDED;
+}
+
+static struct ssa_member *next_forked(struct ssa_pool *pool, int *status)
+{
+    for (int i = 0; i < pool->count; i++) {
+        struct ssa_member *m = pool->members[i];
+        if (m->state != ENDED)
+            continue;
+        m->state = IDLE;
+        *status = ssa_fail(m->status, "%s", m->error);
+        return m;
+    }
+    return NULL;
+}
+
 void ssa_member_start(struct ssa_member *m, ssa_job job, void *argument, double seconds)
 {
+    if (m->pool->forks != ssa_forks()) {
+        end_forked(m);
+        return;
+    }
     pthread_mutex_lock(&m->pool->lock);
     m->job = job;
     m->argument = argument;
@@ -116,6 +141,8 @@ struct ssa_member *ssa_pool_next(struct ssa_pool *pool, int *status)
     struct ssa_member *found = NULL;
     bool busy = true;
     *status = SSA_OK;
+    if (pool->forks != ssa_forks())
+        return next_forked(pool, status);
     pthread_mutex_lock(&pool->lock);
     while (!found && busy) {
         double now = ssa_awake(), first = now + SSA_TICK;

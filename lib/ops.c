@@ -1,5 +1,6 @@
 /* The public operators: check, then run, timed if asked. And what their checks and launches share. */
 #include "impl.h"
+#include "thread.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -8,8 +9,9 @@
     int ssa_##op(struct ssa_device *device, const struct ssa_##op *a) \
     { \
         double start = 0; \
-        int err = device && a ? ssa_##op##_check(device, a) \
-                              : ssa_fail(SSA_EINVAL, #op ": %s NULL", device ? "the arguments are" : "device is"); \
+        int err = ssa_check_device(device, #op); \
+        if (!err) \
+            err = a ? ssa_##op##_check(device, a) : ssa_fail(SSA_EINVAL, #op ": the arguments are NULL"); \
         if (err) \
             return err; \
         device->path = (struct ssa_path){0}; \
@@ -58,6 +60,21 @@ double ssa_device_seconds(const struct ssa_device *device, const char *prefix)
         if (!strncmp(op_names[i], prefix, strlen(prefix)))
             sum += device->seconds[i];
     return sum;
+}
+
+bool ssa_left_behind(const struct ssa_device *device)
+{
+    return device->forks != ssa_forks() && !device->backend->survives_fork;
+}
+
+int ssa_check_device(const struct ssa_device *device, const char *op)
+{
+    if (!device)
+        return ssa_fail(SSA_EINVAL, "%s: device is NULL", op);
+    if (!ssa_left_behind(device))
+        return SSA_OK;
+    return ssa_fail(SSA_EDEVICE, "%s: device %s was opened before fork(), which its driver does not survive: fork "
+                    "before OpenCL is used, or run another program in the child", op, device->info.id);
 }
 
 int ssa_check_tensor(const struct ssa_device *device, const char *op, const char *operand, struct ssa_tensor t,

@@ -1,7 +1,7 @@
 /* Plans drawn ahead. Two sets of plans: one that the caller is using, one that the thread is filling. */
 #include "impl.h"
+#include "thread.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,6 +20,7 @@ struct ssa_plan_queue {
     ssa_plan_settings settings;
     void *cookie;
     pthread_t thread;
+    unsigned forks; /* when it was started: see thread.h */
     pthread_mutex_t lock; /* guards what follows; a wanted set belongs to the thread, the others to the caller */
     pthread_cond_t changed;
     struct plan_set sets[2];
@@ -102,6 +103,10 @@ const struct ssa_plan *ssa_plan_queue_take(struct ssa_plan_queue *q, uint64_t st
         ssa_fail(SSA_EINVAL, "plan_queue: index is %d, must be in [0, %d)", index, q->count);
         return NULL;
     }
+    if (q->forks != ssa_forks()) {
+        ssa_fail(SSA_EINVAL, "plan_queue: it was made before fork(), which took its thread: make it in the child");
+        return NULL;
+    }
     pthread_mutex_lock(&q->lock);
     if (q->sets[q->current].state != SET_DRAWN || q->sets[q->current].step != step)
         turn_to(q, step);
@@ -129,9 +134,10 @@ int ssa_plan_queue_create(struct ssa_plan_queue **queue, int count, ssa_plan_set
     for (int i = 0; i < 2; i++)
         if (!(q->sets[i].plans = calloc((size_t)count, sizeof *q->sets[i].plans)))
             TRY(ssa_fail(SSA_ENOMEM, "plan_queue: out of host memory for %d plans", count));
+    q->forks = ssa_forks();
     q->lock_made = !pthread_mutex_init(&q->lock, NULL);
     q->changed_made = !pthread_cond_init(&q->changed, NULL);
-    q->thread_made = q->lock_made && q->changed_made && !pthread_create(&q->thread, NULL, draw_ahead, q);
+    q->thread_made = q->lock_made && q->changed_made && ssa_thread_start(&q->thread, draw_ahead, q);
     if (!q->thread_made)
         TRY(ssa_fail(SSA_ENOMEM, "plan_queue: cannot start a thread"));
     err = SSA_OK;
@@ -155,7 +161,7 @@ static void stop(struct ssa_plan_queue *q)
 
 void ssa_plan_queue_destroy(struct ssa_plan_queue *q)
 {
-    if (!q)
+    if (!q || q->forks != ssa_forks())
         return;
     if (q->thread_made)
         stop(q);

@@ -67,6 +67,7 @@ int ssa_pool_create(struct ssa_pool **pool, const struct ssa_pool_config *config
         p->config.deadline = DEADLINE;
     if (!p->config.copy_every)
         p->config.copy_every = COPY_EVERY;
+    p->forks = ssa_forks();
     pthread_mutex_init(&p->lock, NULL);
     pthread_condattr_init(&clock);
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
@@ -102,6 +103,8 @@ int ssa_pool_join_host(struct ssa_pool *pool, struct ssa_member **member)
 {
     struct ssa_device *device;
     int err;
+    if (pool->forks != ssa_forks())
+        return ssa_fail(SSA_EDEVICE, SSA_POOL_FORKED);
     for (int i = 0; i < pool->count; i++)
         if (pool->members[i]->info.kind == SSA_DEVICE_HOST)
             return ssa_fail(SSA_EDEVICE, "pool: no device is left; the host backend was one of them");
@@ -242,7 +245,7 @@ done:
 
 void ssa_pool_close(struct ssa_pool *pool)
 {
-    if (!pool)
+    if (!pool || pool->forks != ssa_forks())
         return;
     for (int i = 0; i < pool->count; i++) {
         struct ssa_member *m = pool->members[i];

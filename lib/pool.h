@@ -17,12 +17,14 @@
 #define SSA_POOL_INTERNAL_H
 
 #include "ssacl/pool.h"
+#include "thread.h"
 
-#include <pthread.h>
 #include <stdbool.h>
 
 /* Returns a status; the text of ssa_last_error() goes with it to the caller's thread. */
 typedef int (*ssa_job)(void *argument);
+
+#define SSA_POOL_FORKED "pool: it was made before fork(), which took its threads: make it in the child"
 
 enum { SSA_MEMBER_KEEPS = 8, SSA_POOL_MOST = 64 };
 
@@ -62,6 +64,7 @@ struct ssa_pool {
     const int *shares;        /* for tests: one a member instead of the measured ones, as long as they are a step */
     pthread_mutex_t lock;
     pthread_cond_t ended;
+    unsigned forks;           /* when it was made: see thread.h */
     bool abandoned;           /* some member was: this struct is never freed */
     struct ssa_pool *next;    /* of those */
 };

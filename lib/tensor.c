@@ -7,8 +7,9 @@
 int ssa_buffer_create(struct ssa_buffer **buffer, struct ssa_device *device, size_t count)
 {
     *buffer = NULL;
-    if (!device)
-        return ssa_fail(SSA_EINVAL, "buffer: device is NULL");
+    int err = ssa_check_device(device, "buffer");
+    if (err)
+        return err;
     const struct ssa_device_info *d = &device->info;
     if (!count)
         return ssa_fail(SSA_EINVAL, "buffer: a buffer of 0 elements");
@@ -25,7 +26,7 @@ int ssa_buffer_create(struct ssa_buffer **buffer, struct ssa_device *device, siz
     b->device = device;
     b->count = count;
     b->counted = true;
-    int err = device->backend->allocate(device, b);
+    err = device->backend->allocate(device, b);
     if (err) {
         free(b);
         return err;
@@ -43,7 +44,8 @@ void ssa_buffer_destroy(struct ssa_buffer *buffer)
         return;
     if (buffer->counted)
         buffer->device->held -= buffer->count * 4;
-    buffer->device->backend->release(buffer->device, buffer);
+    if (!ssa_left_behind(buffer->device))
+        buffer->device->backend->release(buffer->device, buffer);
     free(buffer);
 }
 
@@ -59,7 +61,7 @@ static int check(const char *what, struct ssa_tensor t, size_t count)
     if (t.offset > t.buffer->count || count > t.buffer->count - t.offset)
         return ssa_fail(SSA_EINVAL, "%s: %zu elements at offset %zu reach past the buffer's %zu", what, count,
                         t.offset, t.buffer->count);
-    return SSA_OK;
+    return ssa_check_device(t.buffer->device, what);
 }
 
 int ssa_tensor_write(struct ssa_tensor t, const void *source, size_t count)

@@ -101,7 +101,7 @@ static json_t *run(const struct command *command, char **variables)
 {
     posix_spawn_file_actions_t actions;
     int ends[2], ended = 0;
-    char line[1 << 16];
+    static char line[1 << 16];
     pid_t child;
     if (pipe(ends))
         return NULL;

@@ -1,16 +1,26 @@
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "drivers.h"
 
+#include <ssacl/device.h>
+
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Processors that this process may run on: fewer than there are where a launcher has bound it to some. */
+/* Processors that this process may run on: fewer than there are where a launcher has bound it to some, or a container
+ * allows less. The host backend's threads say it, unless they were set. */
 static int processors(void)
 {
+    struct ssa_device_info host = {0};
+    struct ssa_device *device;
     cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) ? 0 : CPU_COUNT(&set);
+    int bound = sched_getaffinity(0, sizeof set, &set) ? 0 : CPU_COUNT(&set);
+    if (getenv("SSACL_THREADS") || ssa_device_open(&device, "cpu"))
+        return bound;
+    ssa_device_get_info(device, &host);
+    ssa_device_close(device);
+    return host.units;
 }
 
 void prepare_drivers(void)

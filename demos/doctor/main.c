@@ -79,7 +79,10 @@ static void judge_device(json_t *report, const json_t *entry, bool matters)
                     json_real_value(json_object_get(t, "allowed")));
     }
     json_array_foreach(json_object_get(entry, "warnings"), i, t)
-        problem(report, WARNING, "results are right, at less speed; an update of the driver or the library may mend it",
+        problem(report, WARNING,
+                *json_string_value(t) == '$'
+                    ? "set the variable to what it may be, or unset it"
+                    : "results are right, at less speed; an update of the driver or the library may mend it",
                 "device %s: %s", id, json_string_value(t));
 }
 
@@ -125,7 +128,7 @@ static bool asks_for_host(const struct options *o)
 
 static void examine_devices(json_t *report, const struct options *o)
 {
-    struct ssa_device_info list[MAX_DEVICES];
+    static struct ssa_device_info list[MAX_DEVICES];
     json_t *devices = json_array();
     bool will_do = false;
     int n = 0;

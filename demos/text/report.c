@@ -362,8 +362,8 @@ static const struct args_page page = {.name = "ssacl-text report", .usage = "LOG
 
 int report_main(int argc, char **argv)
 {
-    struct run runs[RUNS_MAX];
-    char labels[RUNS_MAX][LABEL_MAX];
+    static struct run runs[RUNS_MAX];
+    static char labels[RUNS_MAX][LABEL_MAX];
     int read = 0;
     options.title = "Loss in training";
     int status = args_parse(table, &page, argc, argv);

@@ -58,7 +58,14 @@ SSA_API int ssa_device_find(const struct ssa_device_info *list, int count, const
  *             as listed. Anything else: the first device whose name or platform contains it (case-insensitive).
  * @return SSA_ENODEVICE if none matches (the text lists those there are), SSA_EDEVICE if its driver fails.
  *
- * $SSACL_THREADS sets the number of threads of the host backend (default: the processors it may run on).
+ * $SSACL_THREADS sets the number of threads of the host backend, 1 to 1024; anything else is ignored, with a warning in
+ * the log. Default: the processors that the process may run on, of which a container's quota (control groups v1 and
+ * v2) may leave fewer. `memory` of the host backend and of OpenCL devices in the host's memory is what the machine has,
+ * or what a container's limit, RLIMIT_AS or RLIMIT_DATA leave.
+ *
+ * Open devices after fork(). In a child the parent's host devices go on with threads of the child's own; on its OpenCL
+ * devices every call returns SSA_EDEVICE at once, and OpenCL is gone, since drivers do not survive a fork.
+ * Pools, trainers and plan queues have threads: what the parent made fails in the child. Closing any of it is fine.
  */
 SSA_API int ssa_device_open(struct ssa_device **device, const char *name);
 

@@ -2,6 +2,8 @@
  * shortest backend there is; read it first. */
 #define _GNU_SOURCE
 #include "../impl.h"
+#include "../machine.h"
+#include "../thread.h"
 #include "kernel.h"
 #include "threads.h"
 
@@ -9,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 struct host_device {
     struct ssa_device base;
@@ -56,10 +57,11 @@ static void processor_name(char *name, size_t size)
 
 void ssa_host_info(struct ssa_device_info *info)
 {
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    *info = (struct ssa_device_info){.kind = SSA_DEVICE_HOST, .units = ssa_threads_default()};
-    info->memory = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX / 2;
-    info->max_allocation = info->memory;
+    struct ssa_machine machine;
+    const int wanted = ssa_threads_wanted();
+    ssa_machine_read(&machine, "");
+    *info = (struct ssa_device_info){.kind = SSA_DEVICE_HOST, .units = wanted > 0 ? wanted : machine.processors};
+    info->memory = info->max_allocation = machine.memory;
     snprintf(info->id, sizeof info->id, "cpu");
     processor_name(info->name, sizeof info->name);
     snprintf(info->platform, sizeof info->platform, "ssacl");
@@ -230,12 +232,14 @@ static int host_launch(struct ssa_device *device, const struct ssa_launch *l)
         r.args[i].memory = a->kind == SSA_ARG_TENSOR && !absent ? a->tensor.buffer->memory : NULL;
         r.args[i].at = absent ? UINT64_MAX : a->tensor.offset;
     }
-    ssa_threads_run(h->threads, total, run_items, &r);
-    return SSA_OK;
+    return ssa_threads_run(h->threads, total, k->stack, run_items, &r)
+               ? SSA_OK
+               : ssa_fail(SSA_ENOMEM, "%s: cannot start a thread; lower $SSACL_THREADS", l->kernel);
 }
 
 static const struct ssa_backend host_backend = {
     .name = "host",
+    .survives_fork = true,
     .close = host_close,
     .finish = host_finish,
     .allocate = host_allocate,
@@ -254,7 +258,12 @@ int ssa_host_open(struct ssa_device **device)
     if (!h)
         return ssa_fail(SSA_ENOMEM, "device cpu: out of memory");
     h->base.backend = &host_backend;
+    h->base.forks = ssa_forks();
     ssa_host_info(&h->base.info);
+    if (ssa_threads_wanted() < 0)
+        ssa_log(SSA_LOG_WARNING,
+                "$SSACL_THREADS is \"%s\", must be a number from 1 to 1024: it is ignored, and %d taken",
+                ssa_environment("SSACL_THREADS"), h->base.info.units);
     h->isa = best_isa();
     h->threads = ssa_threads_create(h->base.info.units);
     if (!h->threads) {

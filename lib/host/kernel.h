@@ -5,6 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef STACK
+#define STACK 0 /* see cl/attention_fwd.cl */
+#endif
+
 struct ssa_host_arg {
     void *memory; /* a tensor's buffer */
     uint64_t at;  /* and its offset; all ones: absent */
@@ -20,6 +24,7 @@ struct ssa_host_kernel {
         int value;
     } constants[4]; /* what this build is specialised for */
     void (*run)(const struct ssa_host_arg *); /* one work-item, that of ssa_host_global_id */
+    size_t stack;                             /* that this needs, where it is much: STACK of its file */
 };
 
 struct ssa_host_table {

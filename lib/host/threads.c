@@ -1,13 +1,9 @@
-#define _GNU_SOURCE
 #include "threads.h"
 
-#include "../impl.h"
+#include "../thread.h"
 
-#include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 struct ssa_threads {
     pthread_mutex_t lock;
@@ -18,12 +14,14 @@ struct ssa_threads {
     /* the launch */
     atomic_size_t next;
     size_t count, grain;
-    void (*run)(const void *, size_t, size_t);
+    ssa_part run;
     const void *context;
     int workers;
+    unsigned forks; /* when they were started: see ../thread.h */
     pthread_t threads[];
 };
 
+enum { SPARE_STACK = 32 << 10 }; /* for what is called around a kernel, and signal handlers */
 enum { SPINS = 2000 }; /* some 20 us: launches of a step follow each other faster than a sleeping thread wakes */
 
 static void work(struct ssa_threads *p)
@@ -66,20 +64,27 @@ static void *worker(void *arg)
     }
 }
 
+static bool start_workers(struct ssa_threads *p, int count)
+{
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->start, NULL);
+    pthread_cond_init(&p->finish, NULL);
+    atomic_store(&p->generation, 0);
+    atomic_store(&p->stop, 0);
+    p->forks = ssa_forks();
+    for (p->workers = 0; p->workers < count; p->workers++)
+        if (!ssa_thread_start(&p->threads[p->workers], worker, p))
+            return false;
+    return true;
+}
+
 struct ssa_threads *ssa_threads_create(int threads)
 {
     int workers = threads > 1 ? threads - 1 : 0;
     struct ssa_threads *p = calloc(1, sizeof *p + (size_t)workers * sizeof p->threads[0]);
-    if (!p)
-        return NULL;
-    pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->start, NULL);
-    pthread_cond_init(&p->finish, NULL);
-    for (; p->workers < workers; p->workers++) {
-        if (pthread_create(&p->threads[p->workers], NULL, worker, p)) {
-            ssa_threads_destroy(p);
-            return NULL;
-        }
+    if (p && !start_workers(p, workers)) {
+        ssa_threads_destroy(p);
+        p = NULL;
     }
     return p;
 }
@@ -88,6 +93,10 @@ void ssa_threads_destroy(struct ssa_threads *p)
 {
     if (!p)
         return;
+    if (p->forks != ssa_forks()) { /* they are the parent's */
+        free(p);
+        return;
+    }
     pthread_mutex_lock(&p->lock);
     atomic_store(&p->stop, 1);
     pthread_cond_broadcast(&p->start);
@@ -100,21 +109,7 @@ void ssa_threads_destroy(struct ssa_threads *p)
     free(p);
 }
 
-int ssa_threads_default(void)
-{
-    const char *s = ssa_environment("SSACL_THREADS");
-    int n = s ? atoi(s) : 0;
-#if defined(__linux__)
-    cpu_set_t set;
-    if (n <= 0 && !sched_getaffinity(0, sizeof set, &set))
-        n = CPU_COUNT(&set);
-#endif
-    if (n <= 0)
-        n = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : n > 1024 ? 1024 : n;
-}
-
-void ssa_threads_run(struct ssa_threads *p, size_t count, void (*run)(const void *, size_t, size_t), const void *context)
+static void run_here(struct ssa_threads *p, size_t count, ssa_part run, const void *context)
 {
     size_t parts = 16 * ((size_t)p->workers + 1); /* so that an unequal last part costs little */
     if (!p->workers || count < 2) {
@@ -138,4 +133,34 @@ void ssa_threads_run(struct ssa_threads *p, size_t count, void (*run)(const void
     while (atomic_load(&p->busy))
         pthread_cond_wait(&p->finish, &p->lock);
     pthread_mutex_unlock(&p->lock);
+}
+
+struct stand_in {
+    struct ssa_threads *threads;
+    size_t count;
+    ssa_part run;
+    const void *context;
+};
+
+static void *run_for_caller(void *argument)
+{
+    struct stand_in *s = argument;
+    run_here(s->threads, s->count, s->run, s->context);
+    return NULL;
+}
+
+bool ssa_threads_run(struct ssa_threads *p, size_t count, size_t stack, ssa_part run, const void *context)
+{
+    struct stand_in s = {p, count, run, context};
+    pthread_t thread;
+    if (p->forks != ssa_forks() && !start_workers(p, p->workers)) /* a child of fork() has none */
+        return false;
+    if (!stack || ssa_stack_left() >= stack + SPARE_STACK) {
+        run_here(p, count, run, context);
+        return true;
+    }
+    if (!ssa_thread_start(&thread, run_for_caller, &s))
+        return false;
+    pthread_join(thread, NULL);
+    return true;
 }

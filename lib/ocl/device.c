@@ -1,5 +1,7 @@
 /* OpenCL devices: listing, opening, memory, launches. */
 #include "ocl.h"
+#include "../machine.h"
+#include "../thread.h"
 #include "../tuning.h"
 
 #include <stdio.h>
@@ -27,6 +29,15 @@ static void platform_name(cl_platform_id id, char *text, size_t size)
     char said[1024] = "";
     cl_int code = clGetPlatformInfo(id, CL_PLATFORM_NAME, sizeof said - 1, said, NULL);
     take_text(code, said, "OpenCL", text, size);
+}
+
+/* Memory that is the host's: drivers know the machine's, and not what a container leaves of it. */
+static void limit_memory(struct ssa_device_info *d)
+{
+    struct ssa_machine machine;
+    ssa_machine_read(&machine, "");
+    d->memory = machine.memory < d->memory ? machine.memory : d->memory;
+    d->max_allocation = machine.memory < d->max_allocation ? machine.memory : d->max_allocation;
 }
 
 static int describe(cl_platform_id platform, cl_device_id id, struct ssa_device_info *d)
@@ -64,6 +75,8 @@ static int describe(cl_platform_id platform, cl_device_id id, struct ssa_device_
     d->units = (int)units;
     d->memory = (size_t)memory;
     d->max_allocation = (size_t)largest;
+    if (cpu || d->unified)
+        limit_memory(d);
     d->local_memory = (size_t)local;
     d->max_group = group;
     text_info(id, CL_DEVICE_NAME, d->name, sizeof d->name);
@@ -387,6 +400,7 @@ static int adopt(struct ssa_device **device, const struct ssa_device_info *info,
         return ssa_fail(SSA_ENOMEM, "device %s: out of host memory", info->id);
     }
     d->base.backend = &ocl_backend;
+    d->base.forks = ssa_forks();
     d->base.info = *info;
     d->context = context;
     d->id = id;
@@ -466,9 +480,9 @@ done:
 
 static int require_ocl(const struct ssa_device *device, const char *what)
 {
-    return device->backend == &ocl_backend ? SSA_OK
-                                           : ssa_fail(SSA_EUNSUPPORTED, "%s: %s is no OpenCL device", what,
-                                                      device->info.id);
+    return device->backend != &ocl_backend
+               ? ssa_fail(SSA_EUNSUPPORTED, "%s: %s is no OpenCL device", what, device->info.id)
+               : ssa_check_device(device, what);
 }
 
 int ssa_ocl_buffer_wrap(struct ssa_buffer **buffer, struct ssa_device *device, cl_mem memory)

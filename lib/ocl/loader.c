@@ -2,9 +2,9 @@
 #define SSA_CL_NO_NAMES
 #include "cl.h"
 #include "../impl.h"
+#include "../thread.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +13,11 @@ struct ssa_cl_table ssa_cl;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static char problem[256];
+static unsigned forks; /* when it was loaded */
 
 static void load(void)
 {
+    forks = ssa_forks();
     const char *chosen = ssa_environment("SSACL_OPENCL_LIBRARY");
     const char *names[] = {"libOpenCL.so.1", "libOpenCL.so", NULL};
     void *library = NULL;
@@ -38,5 +40,8 @@ static void load(void)
 int ssa_cl_load(void)
 {
     pthread_once(&once, load);
+    if (!*problem && forks != ssa_forks())
+        return ssa_fail(SSA_ENODEVICE, "OpenCL was used before fork(), which drivers do not survive: fork before its "
+                        "first use, or run another program in the child");
     return *problem ? ssa_fail(SSA_ENODEVICE, "%s", problem) : SSA_OK;
 }

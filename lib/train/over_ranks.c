@@ -1,8 +1,8 @@
 #include "over_ranks.h"
 #include "../impl.h"
 #include "../model/internal.h"
+#include "../thread.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +34,7 @@ struct ssa_over_ranks {
      * the thread's work when it comes to wait. */
     bool threaded, quit, lock_made, changed_made;
     pthread_t thread;
+    unsigned forks; /* when it was started: see thread.h */
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
     int offered, done;
@@ -400,11 +401,12 @@ static int make_buckets(struct ssa_over_ranks *o, const struct ssa_model *model)
 static int start_thread(struct ssa_over_ranks *o)
 {
     const char *overlap = ssa_environment("SSACL_OVERLAP");
+    o->forks = ssa_forks();
     o->lock_made = !pthread_mutex_init(&o->lock, NULL);
     o->changed_made = !pthread_cond_init(&o->changed, NULL);
     bool made = o->lock_made && o->changed_made;
     if (made && !(overlap && !strcmp(overlap, "0")))
-        made = o->threaded = !pthread_create(&o->thread, NULL, thread, o);
+        made = o->threaded = ssa_thread_start(&o->thread, thread, o);
     return made ? SSA_OK : ssa_fail(SSA_ENOMEM, "train: cannot start a thread");
 }
 
@@ -428,7 +430,7 @@ done:
 
 void ssa_over_ranks_destroy(struct ssa_over_ranks *o)
 {
-    if (!o || o->deserted)
+    if (!o || o->deserted || o->forks != ssa_forks())
         return;
     if (o->threaded) {
         pthread_mutex_lock(&o->lock);

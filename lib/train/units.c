@@ -2,8 +2,8 @@
  * drawing until they were used; each taker uses one slot at a time, so with two a taker there is one drawn ahead. */
 #include "units.h"
 #include "../impl.h"
+#include "../thread.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -203,7 +203,7 @@ static int start_threads(struct ssa_units *u)
     if (!u->threads)
         return ssa_fail(SSA_ENOMEM, "units: out of host memory");
     for (; u->thread_count < count; u->thread_count++)
-        if (pthread_create(&u->threads[u->thread_count], NULL, draw_ahead, u))
+        if (!ssa_thread_start(&u->threads[u->thread_count], draw_ahead, u))
             return ssa_fail(SSA_ENOMEM, "units: cannot start a thread");
     return SSA_OK;
 }

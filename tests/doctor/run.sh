@@ -43,6 +43,14 @@ doctor 'no such device' 1 SSACL_OPENCL_LIBRARY= -- --device teapot --no-tests
 has 'error: no device "teapot"; there are: cpu'
 doctor 'no such default' 1 SSACL_OPENCL_LIBRARY= SSACL_DEVICE=teapot -- --no-tests
 has 'remedy: unset $SSACL_DEVICE'
+for threads in abc 4,2 0 -1 99999; do
+    doctor "SSACL_THREADS=$threads" 0 SSACL_OPENCL_LIBRARY= SSACL_THREADS=$threads -- --no-tests
+    has "\$SSACL_THREADS is \"$threads\": it is ignored"
+    doctor "SSACL_THREADS=$threads" 0 SSACL_OPENCL_LIBRARY= SSACL_THREADS=$threads -- --no-tests --json
+    json 'any("SSACL_THREADS" in p["what"] for p in x["problems"])'
+done
+doctor 'SSACL_THREADS=2' 0 SSACL_OPENCL_LIBRARY= SSACL_THREADS=2 -- --no-tests
+lacks 'it is ignored'
 checks=$((checks + 1))
 if SSACL_OPENCL_LIBRARY='' "$program" --no-tests --json >/dev/full 2>err; then wrong 'a full disk is not seen'; fi
 
