@@ -183,12 +183,15 @@ static int store_number(const struct arg *a, const char *word)
     return refuse(form, a, word);
 }
 
-static int store_list(const struct arg *a, const char *word)
+static int add_to_list(struct arg_list *list, const char *word)
 {
-    struct arg_list *list = a->target;
-    if (list->count == ARG_LIST_MAX) {
-        say_error("--%s: more than %d of them", a->name, ARG_LIST_MAX);
-        return EXIT_USAGE;
+    if (list->count == list->capacity) {
+        int capacity = list->capacity ? 2 * list->capacity : 16;
+        const char **more = realloc(list->items, (size_t)capacity * sizeof *more);
+        if (!more)
+            return say_error("no memory");
+        list->items = more;
+        list->capacity = capacity;
     }
     list->items[list->count++] = word;
     return 0;
@@ -241,7 +244,7 @@ static int store(const struct arg *a, const char *word, int earlier)
     case ARG_KIND_CHOICE:
         return store_choice(a, word);
     case ARG_KIND_LIST:
-        return store_list(a, word);
+        return add_to_list(a->target, word);
     case ARG_KIND_NAMES:
         return store_names(a, word, earlier);
     default:
@@ -297,12 +300,12 @@ static int bad_option(int option, char **argv)
 static int take_rest(const struct args_page *page, int argc, char **argv)
 {
     for (; optind < argc; optind++) {
-        if (!page->rest || page->rest->count == ARG_LIST_MAX) {
-            say_error(page->rest ? "'%s' is one file too many" : "'%s' is not expected here (see --help)",
-                      argv[optind]);
+        if (!page->rest) {
+            say_error("'%s' is not expected here (see --help)", argv[optind]);
             return EXIT_USAGE;
         }
-        page->rest->items[page->rest->count++] = argv[optind];
+        if (add_to_list(page->rest, argv[optind]))
+            return EXIT_FAILED;
     }
     return ARGS_GO;
 }

@@ -42,10 +42,10 @@ struct arg {
     double low, high; /* inclusive */
 };
 
-enum { ARG_LIST_MAX = 64 };
+/* As many as there are: it lives as long as the program. */
 struct arg_list {
-    int count;
-    const char *items[ARG_LIST_MAX];
+    int count, capacity;
+    const char **items;
 };
 
 #define ARG_HEADING(text) {.kind = ARG_KIND_HEADING, .help = (text)}

@@ -3,73 +3,172 @@
 #include "say.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-static int append(struct text *text, enum text_part part, const unsigned char *bytes, size_t size)
+/* ---- reading: once, into one buffer ---- */
+
+struct buffer {
+    unsigned char *bytes;
+    size_t size, capacity;
+};
+
+static int reserve(struct buffer *b, size_t capacity)
 {
-    unsigned char *more = realloc(text->part[part], text->size[part] + size + 1);
+    unsigned char *more = realloc(b->bytes, capacity);
     if (!more)
-        return say_error("no memory for %zu bytes of text; give less of it", text->size[part] + size);
-    memcpy(more + text->size[part], bytes, size);
-    text->part[part] = more;
-    text->size[part] += size;
+        return say_error("no memory for %zu bytes of text; give less of it", capacity);
+    b->bytes = more;
+    b->capacity = capacity;
     return 0;
 }
 
-/* Reads to the end: the size is asked for a first guess only, since a pipe has none. */
-static int read_whole(FILE *file, const char *path, unsigned char **bytes, size_t *size)
+/* Reads to the end, behind what is there. Files have been made room for; for pipes the buffer grows by half. */
+static int append_all(struct buffer *b, int file, const char *name)
+{
+    enum { AT_ONCE = 1 << 30 }; /* no call reads 2 GiB */
+    for (;;) {
+        if (b->size == b->capacity && reserve(b, b->size + b->size / 2 + 65536))
+            return EXIT_FAILED;
+        size_t room = b->capacity - b->size;
+        ssize_t n = read(file, b->bytes + b->size, room < AT_ONCE ? room : AT_ONCE);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return say_error("%s: cannot be read: %s", name, strerror(errno));
+        if (n == 0)
+            return 0;
+        b->size += (size_t)n;
+    }
+}
+
+int text_read_stdin(unsigned char **bytes, size_t *size)
+{
+    struct buffer b = {0};
+    int status = append_all(&b, STDIN_FILENO, "stdin");
+    *bytes = b.bytes;
+    *size = b.size;
+    return status;
+}
+
+static bool is_stdin(const char *path)
+{
+    return !strcmp(path, "-");
+}
+
+static int append_file(struct buffer *b, const char *path)
+{
+    const char *name = is_stdin(path) ? "stdin" : path;
+    int file = is_stdin(path) ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    size_t before = b->size;
+    if (file < 0)
+        return say_error("%s: cannot be opened: %s", path, strerror(errno));
+    int status = append_all(b, file, name);
+    if (!is_stdin(path))
+        close(file);
+    return !status && b->size == before ? say_error("%s: is empty; give a file of text", name) : status;
+}
+
+/* Of all files that have one, and room for the read that finds the end. */
+static size_t expected_size(const struct arg_list *files)
 {
     struct stat info;
-    size_t capacity = fstat(fileno(file), &info) == 0 && info.st_size > 0 ? (size_t)info.st_size + 1 : 65536;
-    *bytes = NULL;
-    *size = 0;
-    do {
-        capacity = *bytes ? 2 * capacity : capacity;
-        unsigned char *more = realloc(*bytes, capacity);
-        if (!more)
-            return say_error("%s: no memory for %zu bytes; give a smaller file", path, capacity);
-        *bytes = more;
-        *size += fread(*bytes + *size, 1, capacity - *size, file);
-    } while (*size == capacity);
-    if (ferror(file))
-        return say_error("%s: cannot be read: %s", path, strerror(errno));
-    if (*size == 0)
-        return say_error("%s: is empty; give a file of text", path);
+    size_t size = 1;
+    for (int i = 0; i < files->count; i++)
+        if (!is_stdin(files->items[i]) && !stat(files->items[i], &info) && S_ISREG(info.st_mode))
+            size += (size_t)info.st_size;
+    return size;
+}
+
+/* ---- parts ---- */
+
+static size_t held_out(size_t size)
+{
+    return size / 20;
+}
+
+static void measure_parts(struct text *text, const size_t *sizes, int count)
+{
+    for (int i = 0; i < count; i++) {
+        text->size[TEXT_TRAIN] += sizes[i] - 2 * held_out(sizes[i]);
+        text->size[TEXT_VALID] += held_out(sizes[i]);
+        text->size[TEXT_TEST] += held_out(sizes[i]);
+    }
+}
+
+/* Files lie one behind the other, each with its three parts. What is held out is set aside, and put behind what is left
+ * of all: a tenth of the text is twice in memory for a moment, and no more. */
+static int gather(struct text *text, const size_t *sizes, int count)
+{
+    unsigned char *aside = malloc(text->size[TEXT_VALID] + text->size[TEXT_TEST] + 1);
+    unsigned char *valid = aside, *test = aside + text->size[TEXT_VALID], *train = text->bytes, *from = text->bytes;
+    if (!aside)
+        return say_error("no memory for a tenth of the text; give less of it");
+    for (int i = 0; i < count; i++) {
+        size_t held = held_out(sizes[i]), kept = sizes[i] - 2 * held;
+        memcpy(valid, from + kept, held);
+        memcpy(test, from + kept + held, held);
+        memmove(train, from, kept);
+        valid += held;
+        test += held;
+        train += kept;
+        from += sizes[i];
+    }
+    memcpy(train, aside, text->size[TEXT_VALID] + text->size[TEXT_TEST]);
+    free(aside);
     return 0;
 }
 
-static int load_file(struct text *text, const char *path)
+/* FNV-1a. */
+static uint64_t hash(const unsigned char *bytes, size_t size)
 {
-    unsigned char *bytes = NULL;
-    size_t size;
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return say_error("%s: cannot be opened: %s", path, strerror(errno));
-    int status = read_whole(file, path, &bytes, &size);
-    if (!status) {
-        size_t held_out = size / 20, train = size - 2 * held_out;
-        status = append(text, TEXT_TRAIN, bytes, train);
-        status = status ? status : append(text, TEXT_VALID, bytes + train, held_out);
-        status = status ? status : append(text, TEXT_TEST, bytes + train + held_out, held_out);
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < size; i++)
+        h = (h ^ bytes[i]) * 0x100000001b3u;
+    return h;
+}
+
+static int make_parts(struct text *text, const size_t *sizes, int count)
+{
+    measure_parts(text, sizes, count);
+    if (count > 1 && gather(text, sizes, count))
+        return EXIT_FAILED;
+    text->part[TEXT_TRAIN] = text->bytes;
+    for (int p = TEXT_TRAIN + 1; p < TEXT_PARTS; p++)
+        text->part[p] = text->part[p - 1] + text->size[p - 1];
+    text->fingerprint = hash(text->bytes, text->size[TEXT_TRAIN] + text->size[TEXT_VALID] + text->size[TEXT_TEST]);
+    return 0;
+}
+
+static int read_files(struct text *text, const struct arg_list *files, size_t *sizes)
+{
+    struct buffer b = {0};
+    int status = reserve(&b, expected_size(files));
+    for (int i = 0; i < files->count && !status; i++) {
+        size_t before = b.size;
+        status = append_file(&b, files->items[i]);
+        sizes[i] = b.size - before;
     }
-    free(bytes);
-    fclose(file);
-    return status;
+    text->bytes = b.bytes;
+    return status ? status : make_parts(text, sizes, files->count);
 }
 
 int text_load(struct text *text, const struct arg_list *files, int length)
 {
+    size_t *sizes = calloc((size_t)files->count + 1, sizeof *sizes);
     memset(text, 0, sizeof *text);
-    int status = files->count ? 0 : say_error("no text: give --data FILE (see --help)");
-    for (int i = 0; i < files->count && !status; i++)
-        status = load_file(text, files->items[i]);
+    int status = !files->count ? say_error("no text: give --data FILE (see --help)")
+                 : !sizes      ? say_error("no memory")
+                               : read_files(text, files, sizes);
     if (!status && text->size[TEXT_TEST] <= (size_t)length)
         status = say_error("%s: too short: its last 5%% hold %zu bytes, a window takes %d; give at least %zu bytes of "
                            "text, or train with a smaller --length", files->items[0], text->size[TEXT_TEST],
                            length + 1, 20 * ((size_t)length + 1));
+    free(sizes);
     if (status)
         text_free(text);
     return status;
@@ -77,8 +176,7 @@ int text_load(struct text *text, const struct arg_list *files, int length)
 
 void text_free(struct text *text)
 {
-    for (int i = 0; i < TEXT_PARTS; i++)
-        free(text->part[i]);
+    free(text->bytes);
     memset(text, 0, sizeof *text);
 }
 
@@ -87,13 +185,4 @@ void text_free(struct text *text)
 struct ssa_data text_data(const struct text *text, enum text_part part)
 {
     return (struct ssa_data){.items = text->part[part], .count = text->size[part], .item_size = 1};
-}
-
-uint64_t text_fingerprint(const struct text *text)
-{
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (int p = 0; p < TEXT_PARTS; p++)
-        for (size_t i = 0; i < text->size[p]; i++)
-            hash = (hash ^ text->part[p][i]) * 0x100000001b3u;
-    return hash;
 }

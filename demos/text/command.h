@@ -4,10 +4,13 @@
 
 #include "args.h"
 #include "say.h"
+#include "text.h"
 
 #include <jansson.h>
 #include <ssacl/ssacl.h>
 #include <ssacl/train.h>
+
+#include <stdbool.h>
 
 int train_main(int argc, char **argv);
 int eval_main(int argc, char **argv);
@@ -32,6 +35,15 @@ struct loaded {
 };
 int load_model(struct loaded *loaded, const char *devices, const char *checkpoint, int batch);
 void unload_model(struct loaded *loaded);
+
+/* What `train` kept in the checkpoint's note. */
+struct train_note {
+    int micro_batch;  /* 0: the checkpoint is of another program */
+    bool known, same; /* of which text it is, and whether that is this one */
+};
+struct train_note read_train_note(const struct ssa_checkpoint *checkpoint, const struct text *text);
+/* true, false, or null where it is not known. */
+json_t *same_text_json(const struct train_note *note);
 
 /* args_parse() of options of which --checkpoint, at `checkpoint`, must be given. */
 int parse_options(const struct arg *table, const struct args_page *page, int argc, char **argv,

@@ -1,5 +1,7 @@
 #include "devices.h"
 
+#include "numbers.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -84,7 +86,7 @@ void devices_add_shares(const struct ssa_pool *pool, json_t *record)
     for (int i = 0; i < ssa_pool_count(pool); i++)
         if (ssa_pool_get_member(pool, i, &m) == SSA_OK) {
             json_array_append_new(shares, json_integer(m.share));
-            json_array_append_new(rates, json_real(m.rate));
+            json_array_append_new(rates, number_json(m.rate));
         }
     json_object_set_new(record, "shares", shares);
     json_object_set_new(record, "rates", rates);

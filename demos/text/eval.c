@@ -3,6 +3,7 @@
 
 #include "devices.h"
 #include "files.h"
+#include "numbers.h"
 #include "words.h"
 #include "progress.h"
 #include "stages.h"
@@ -43,7 +44,8 @@ static const char examples[] =
 static const struct arg table[] = {
     ARG_TEXT('c', "checkpoint", &options.checkpoint, "FILE", "the model"),
     ARG_LIST('d', "data", &options.data, "FILE",
-             "the text it was trained on; the part held out is found as `train` does"),
+             "the text it was trained on, - for stdin; the part held out is found as `train` does. Of other text that "
+             "is said, and with --json \"same_text\" is false"),
     ARG_CHOICE('p', "part", &options.part, TEXT_PART_NAMES, "which part of it"),
     ARG_CHOICE('m', "mode", &options.mode, "both|dense|ensemble", "what to measure"),
     ARG_INT('M', "passes", &options.passes, 1, PASSES_MAX, "M", "passes of the ensemble"),
@@ -79,13 +81,17 @@ static int measure(struct ssa_model *model, const struct ssa_data *data, const s
     progress_begin("evaluating", 1);
     int status = ssa_evaluate(model, data, &how, scores, ensemble, NULL);
     progress_end();
-    return status == SSA_ESTOPPED ? EXIT_INTERRUPTED : status ? library_failed() : 0;
+    if (status)
+        return status == SSA_ESTOPPED ? EXIT_INTERRUPTED : library_failed();
+    return isfinite(scores->loss) ? 0
+        : say_error("%s: its loss is %g: weights of it are not numbers, or far too large; train it anew with a smaller "
+                    "--lr, from a checkpoint before this", options.checkpoint, scores->loss);
 }
 
 static json_t *scores_json(const struct ssa_scores *s)
 {
-    return json_pack("{s:f, s:f, s:I, s:f}", "bits", bits_of(s->loss), "loss", s->loss, "bytes", (json_int_t)s->tokens,
-                     "seconds", s->seconds);
+    return json_pack("{s:o, s:o, s:I, s:o}", "bits", number_json(bits_of(s->loss)), "loss", number_json(s->loss),
+                     "bytes", (json_int_t)s->tokens, "seconds", number_json(s->seconds));
 }
 
 /* That were run. */
@@ -102,14 +108,13 @@ static json_t *ensemble_json(const struct ssa_scores *s, const struct ssa_patter
     stage_format(&stage, 1, text, sizeof text);
     int passes = passes_of(s);
     for (int m = 0; m < passes; m++)
-        json_array_append_new(curve, json_real(bits_of(ensemble[m])));
+        json_array_append_new(curve, number_json(bits_of(ensemble[m])));
     json_object_set_new(object, "pattern", json_string(text));
     json_object_set_new(object, "passes", json_integer(passes));
     if (options.tolerance > 0)
-        json_object_set_new(object, "unsettled",
-                            isfinite(s->unsettled) ? json_real(bits_of(s->unsettled)) : json_null());
-    json_object_set_new(object, "single_bits", json_real(bits_of(s->single)));
-    json_object_set_new(object, "single_spread", json_real(bits_of(s->single_spread)));
+        json_object_set_new(object, "unsettled", number_json(bits_of(s->unsettled)));
+    json_object_set_new(object, "single_bits", number_json(bits_of(s->single)));
+    json_object_set_new(object, "single_spread", number_json(bits_of(s->single_spread)));
     json_object_set_new(object, "bits_of_first", curve);
     return object;
 }
@@ -209,6 +214,7 @@ static int run(struct loaded *loaded, struct text *text)
     if (options.stride > length)
         return say_error("--stride is %d, must be at most the model's length, %d", options.stride, length);
     struct ssa_data data = text_data(text, (enum text_part)options.part);
+    struct train_note note = read_train_note(loaded->checkpoint, text);
     json_t *result = json_pack("{s:o, s:s, s:i, s:i, s:i, s:o}", "checkpoint", json_text(options.checkpoint), "part",
                                part_names[options.part], "step", ssa_checkpoint_step(loaded->checkpoint), "length",
                                length, "stride", options.stride, "device",
@@ -216,6 +222,10 @@ static int run(struct loaded *loaded, struct text *text)
     if (!options.json)
         say_result("%s after step %d, on the %s part (%zu bytes)", options.checkpoint,
                    ssa_checkpoint_step(loaded->checkpoint), part_names[options.part], data.count);
+    json_object_set_new(result, "same_text", same_text_json(&note));
+    if (note.known && !note.same)
+        say_note("%s was trained on other text (or in another order of --data): what is held out of this one may not "
+                 "be new to it", options.checkpoint);
     catch_interrupts();
     status = evaluate(loaded->model, &data, pattern, result);
     json_object_set_new(result, "devices", devices_json(loaded->pool)); /* with who was lost */

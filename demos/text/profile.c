@@ -1,5 +1,7 @@
 #include "profile.h"
 
+#include "numbers.h"
+
 #include "stages.h"
 
 #include <stdlib.h>
@@ -71,9 +73,10 @@ static int profile_stage(struct profile *p, const struct ssa_stage *stage, json_
     p->seconds += stage->steps * all;
     p->attention_seconds += stage->steps * attention;
     stage_format(stage, 1, pattern, sizeof pattern);
-    json_array_append_new(list, json_pack("{s:s, s:i, s:f, s:f, s:f}", "pattern", pattern, "steps", stage->steps,
-                                          "seconds", all, "attention_seconds", attention, "score_bytes",
-                                          4 * pairs / p->layers * ssa_model_get_config(p->model)->heads));
+    double score_bytes = 4 * pairs / p->layers * ssa_model_get_config(p->model)->heads;
+    json_array_append_new(list, json_pack("{s:s, s:i, s:o, s:o, s:o}", "pattern", pattern, "steps", stage->steps,
+                                          "seconds", number_json(all), "attention_seconds", number_json(attention),
+                                          "score_bytes", number_json(score_bytes)));
     return status;
 }
 
@@ -93,8 +96,8 @@ int profile_run(struct ssa_model *model, const struct ssa_train_config *training
     for (int i = 0; i < training->stage_count && !status; i++)
         status = profile_stage(&p, &training->stages[i], list);
     if (!status)
-        *profile = json_pack("{s:i, s:i, s:O, s:f, s:f}", "passes", passes, "batch", batch, "stages", list,
-                             "attention_seconds", p.attention_seconds, "seconds", p.seconds);
+        *profile = json_pack("{s:i, s:i, s:O, s:o, s:o}", "passes", passes, "batch", batch, "stages", list,
+                             "attention_seconds", number_json(p.attention_seconds), "seconds", number_json(p.seconds));
     json_decref(list);
     for (int l = 0; l < layers && p.plans; l++)
         ssa_plan_finish(&p.plans[l]);

@@ -2,14 +2,14 @@
 #include "command.h"
 
 #include "files.h"
+#include "numbers.h"
+#include "text.h"
 #include "words.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { PROMPT_MAX = 1 << 16 };
 
 static struct {
     const char *checkpoint, *device, *prompt;
@@ -69,41 +69,42 @@ static int print_result(const unsigned char *prompt, size_t prompt_size, const i
         bytes[i] = (unsigned char)tokens[i];
         json_array_append_new(list, json_integer(tokens[i]));
     }
-    json_t *result = json_pack("{s:o, s:o, s:o, s:o, s:I}", "checkpoint", json_text(options.checkpoint), "prompt",
-                               json_bytes(prompt, prompt_size), "text", bytes ? json_bytes(bytes, count) : NULL, "bytes",
-                               list, "seed", (json_int_t)options.seed);
+    json_t *result = json_pack("{s:o, s:o, s:o, s:o, s:o}", "checkpoint", json_text(options.checkpoint), "prompt",
+                               json_bytes(prompt, prompt_size), "text", bytes ? json_bytes(bytes, count) : NULL,
+                               "bytes", list, "seed", u64_json(options.seed));
     free(bytes);
     return print_json(result);
 }
 
 /* ---- the command ---- */
 
-static int read_prompt(unsigned char *prompt, size_t *size)
+/* `own` is to be freed. */
+static int read_prompt(const unsigned char **prompt, size_t *size, unsigned char **own)
 {
-    if (strcmp(options.prompt, "-")) {
-        *size = strlen(options.prompt);
-        if (*size > PROMPT_MAX)
-            return say_error("--prompt: %zu bytes, more than %d", *size, PROMPT_MAX);
-        memcpy(prompt, options.prompt, *size);
+    *prompt = (const unsigned char *)options.prompt;
+    *size = strlen(options.prompt);
+    if (strcmp(options.prompt, "-"))
         return 0;
-    }
-    *size = fread(prompt, 1, PROMPT_MAX, stdin);
+    if (text_read_stdin(own, size))
+        return EXIT_FAILED;
+    *prompt = *own;
     return *size ? 0 : say_error("--prompt -: stdin is empty; give at least one byte");
 }
 
 static int generate(struct ssa_model *model, const unsigned char *prompt, size_t prompt_size)
 {
-    int32_t *input = malloc(prompt_size * sizeof *input), *output = calloc((size_t)options.count, sizeof *output);
+    size_t seen = (size_t)ssa_model_get_config(model)->length; /* the model sees no more than the prompt's end */
+    seen = seen < prompt_size ? seen : prompt_size;
+    int32_t *input = malloc(seen * sizeof *input), *output = calloc((size_t)options.count, sizeof *output);
     struct ssa_generation how = {.temperature = options.temperature > 0 ? options.temperature : -1,
                                  .top_k = options.top_k, .seed = options.seed, .token = on_token};
     int status = input && output ? 0 : say_error("no memory for %d bytes of text", options.count);
-    for (size_t i = 0; i < prompt_size && !status; i++) {
-        input[i] = prompt[i];
-        if (!options.json)
-            put_byte(prompt[i]);
-    }
+    for (size_t i = 0; i < seen && !status; i++)
+        input[i] = prompt[prompt_size - seen + i];
+    for (size_t i = 0; i < prompt_size && !status && !options.json; i++)
+        put_byte(prompt[i]);
     if (!status) {
-        int outcome = ssa_generate(model, input, prompt_size, (size_t)options.count, output, &how);
+        int outcome = ssa_generate(model, input, seen, (size_t)options.count, output, &how);
         if (outcome && !interrupted)
             status = library_failed();
     }
@@ -121,8 +122,9 @@ static const struct args_page page = {.name = "ssacl-text sample", .usage = "--c
 
 int sample_main(int argc, char **argv)
 {
-    static unsigned char prompt[PROMPT_MAX];
     struct loaded loaded = {0};
+    const unsigned char *prompt;
+    unsigned char *own = NULL;
     size_t size;
     options.prompt = "The ";
     options.count = 400;
@@ -132,12 +134,13 @@ int sample_main(int argc, char **argv)
     if (status != ARGS_GO)
         return status;
     say_library_log(options.verbose);
-    status = read_prompt(prompt, &size);
+    status = read_prompt(&prompt, &size, &own);
     if (!status)
         status = load_model(&loaded, options.device, options.checkpoint, 1);
     catch_interrupts();
     if (!status)
         status = generate(loaded.model, prompt, size);
     unload_model(&loaded);
+    free(own);
     return status;
 }

@@ -1,8 +1,14 @@
 #include "command.h"
 
+#include "numbers.h"
+#include "run.h"
+
 #include <ssacl/pool.h>
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 int library_failed(void)
 {
@@ -24,19 +30,50 @@ int parse_options(const struct arg *table, const struct args_page *page, int arg
     return EXIT_USAGE;
 }
 
+/* Others' tokens are not known here. */
+static bool is_of_bytes(const struct ssa_checkpoint *checkpoint)
+{
+    return ssa_checkpoint_model(checkpoint)->vocabulary <= 256;
+}
+
 int load_model(struct loaded *loaded, const char *devices, const char *checkpoint, int batch)
 {
     struct ssa_model_limits limits = {.batch = batch};
     *loaded = (struct loaded){0};
-    if (ssa_checkpoint_open(&loaded->checkpoint, checkpoint) == SSA_OK &&
+    if (ssa_checkpoint_open(&loaded->checkpoint, checkpoint) == SSA_OK && is_of_bytes(loaded->checkpoint) &&
         ssa_pool_open(&loaded->pool, devices, NULL) == SSA_OK &&
         ssa_pool_model_create(&loaded->model, loaded->pool, ssa_checkpoint_model(loaded->checkpoint), &limits) ==
             SSA_OK &&
         ssa_checkpoint_load(loaded->checkpoint, loaded->model, NULL) == SSA_OK)
         return 0;
-    library_failed();
+    if (!loaded->checkpoint || is_of_bytes(loaded->checkpoint))
+        library_failed();
+    else
+        say_error("%s: predicts %d tokens, and is no model of bytes", checkpoint,
+                  ssa_checkpoint_model(loaded->checkpoint)->vocabulary);
     unload_model(loaded);
     return EXIT_FAILED;
+}
+
+struct train_note read_train_note(const struct ssa_checkpoint *checkpoint, const struct text *text)
+{
+    struct train_note result = {0};
+    json_t *note = json_loads(ssa_checkpoint_note(checkpoint), 0, NULL);
+    double micro_batch = json_number(note, "micro_batch");
+    const char *fingerprint = json_string_value(json_object_get(note, "text"));
+    char ours[17];
+    snprintf(ours, sizeof ours, "%016" PRIx64, text->fingerprint);
+    result.known = fingerprint;
+    result.same = fingerprint && !strcmp(fingerprint, ours);
+    if (fingerprint && micro_batch >= 1 && micro_batch <= 65536)
+        result.micro_batch = (int)micro_batch;
+    json_decref(note);
+    return result;
+}
+
+json_t *same_text_json(const struct train_note *note)
+{
+    return note->known ? json_boolean(note->same) : json_null();
 }
 
 void unload_model(struct loaded *loaded)
@@ -57,11 +94,12 @@ json_t *device_json(const struct ssa_device *device)
 
 json_t *model_json(const struct ssa_model_config *c)
 {
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:b, s:f}", "layers", c->layers, "heads", c->heads,
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:b, s:o}", "layers", c->layers, "heads", c->heads,
                      "kv_heads", c->kv_heads ? c->kv_heads : c->heads, "width", c->width, "hidden",
                      c->hidden ? c->hidden : 4 * c->width, "vocabulary", c->vocabulary, "length", c->length,
                      "positions", c->positions == SSA_POSITIONS_LEARNED ? "learned" : "rotary", "norm",
-                     c->norm == SSA_NORM_RMS ? "rms" : "layer", "tied", !c->untied, "dropout", (double)c->dropout);
+                     c->norm == SSA_NORM_RMS ? "rms" : "layer", "tied", !c->untied, "dropout",
+                     number_json((double)c->dropout));
 }
 
 const struct ssa_pattern *sampled_pattern(const struct ssa_checkpoint *checkpoint)

@@ -2,6 +2,7 @@
 #include "train_options.h"
 
 #include "devices.h"
+#include "numbers.h"
 #include "profile.h"
 #include "progress.h"
 #include "ranks.h"
@@ -35,7 +36,7 @@ struct training {
     char note[256];
     int failed;    /* the log could not be written */
     int no_device; /* every one was lost, and the run is to stop then */
-    json_t *profile;
+    json_t *profile, *same_text; /* the text as that of --from; NULL without */
 };
 
 /* ---- setting up ---- */
@@ -45,27 +46,29 @@ static void make_note(struct training *t)
 {
     snprintf(t->note, sizeof t->note,
              "{\"program\": \"ssacl-text\", \"micro_batch\": %d, \"text\": \"%016" PRIx64 "\"}", t->micro_batch,
-             text_fingerprint(&t->text));
+             t->text.fingerprint);
 }
 
-static int read_note(struct training *t)
+static int take_note(struct training *t)
 {
     const struct train_options *o = t->o;
-    json_t *note = json_loads(ssa_checkpoint_note(t->source), 0, NULL);
-    double micro_batch = json_number(note, "micro_batch");
-    const char *text = json_string_value(json_object_get(note, "text"));
-    char fingerprint[17];
-    int status = 0;
-    snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, text_fingerprint(&t->text));
-    if (!text || !(micro_batch >= 1 && micro_batch <= 65536))
-        status = say_error("%s: was not written by ssacl-text train; start from it with --from instead", o->resume);
-    else if (strcmp(text, fingerprint))
-        status = say_error("%s: was trained on other text; give the same --data in the same order, or start a new run "
-                           "with --from", o->resume);
-    else
-        t->micro_batch = (int)micro_batch;
-    json_decref(note);
-    return status;
+    struct train_note note = read_train_note(t->source, &t->text);
+    if (!note.micro_batch)
+        return say_error("%s: was not written by ssacl-text train; start from it with --from instead", o->resume);
+    if (!note.same)
+        return say_error("%s: was trained on other text; give the same --data in the same order, or start a new run "
+                         "with --from", o->resume);
+    t->micro_batch = note.micro_batch;
+    return 0;
+}
+
+/* Whose weights a run starts from, and whether what is held out now was so then. */
+static void look_at_origin(struct training *t)
+{
+    struct train_note note = read_train_note(t->source, &t->text);
+    t->same_text = same_text_json(&note);
+    if (note.known && !note.same)
+        say_note("%s was trained on other text: what is held out of this one may not be new to it", t->o->from);
 }
 
 /* Where the settings come from: the command line, and for what a checkpoint knows, the checkpoint. */
@@ -81,12 +84,14 @@ static int settle(struct training *t)
     if (ssa_checkpoint_open(&t->source, source) != SSA_OK)
         return library_failed();
     t->model_config = *ssa_checkpoint_model(t->source);
-    if (o->from)
+    if (o->from) {
+        look_at_origin(t);
         return 0;
+    }
     if (!ssa_checkpoint_training(t->source))
         return say_error("%s: holds a model but no run to continue; use --from", source);
     t->config = *ssa_checkpoint_training(t->source);
-    return read_note(t);
+    return take_note(t);
 }
 
 static void stage_path(const struct train_options *o, int stage, char path[4096])
@@ -193,13 +198,17 @@ static json_t *stages_json(const struct ssa_train_config *config)
 static json_t *start_record(struct training *t)
 {
     const struct ssa_train_config *c = &t->config;
-    return json_pack("{s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:i, s:i, s:f, s:I, s:I, s:I, s:I}", "event", "start",
-                     "version", ssa_version(), "ranks", t->ranks ? t->ranks->count : 1, "device", device_json(ssa_model_get_device(t->model)), "devices",
-                     devices_json(t->devices.pool), "model", model_json(&t->model_config), "stages",
-                     stages_json(c), "batch", c->batch, "micro_batch", t->micro_batch, "tokens_per_step",
-                     (double)c->batch * t->model_config.length, "seed", (json_int_t)c->seed, "parameters",
-                     (json_int_t)ssa_model_count(&t->model_config), "train_bytes", (json_int_t)t->train.count,
-                     "memory_bytes", (json_int_t)t->memory.total);
+    json_t *device = device_json(ssa_model_get_device(t->model));
+    json_t *line = json_pack("{s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:i, s:i, s:f, s:o, s:I, s:I, s:I}", "event", "start",
+                             "version", ssa_version(), "ranks", t->ranks ? t->ranks->count : 1, "device", device,
+                             "devices", devices_json(t->devices.pool), "model", model_json(&t->model_config), "stages",
+                             stages_json(c), "batch", c->batch, "micro_batch", t->micro_batch, "tokens_per_step",
+                             (double)c->batch * t->model_config.length, "seed", u64_json(c->seed), "parameters",
+                             (json_int_t)ssa_model_count(&t->model_config), "train_bytes", (json_int_t)t->train.count,
+                             "memory_bytes", (json_int_t)t->memory.total);
+    if (t->same_text)
+        json_object_set(line, "same_text", t->same_text);
+    return line;
 }
 
 static int announce(struct training *t)
@@ -291,10 +300,10 @@ static void on_progress(void *cookie, const struct ssa_progress *p)
     progress_update(p->step, p->seconds_left, "step %d of %d, stage %d: %.3f bits/byte, %.0f tokens/s%s", p->step,
                     p->steps, p->stage + 1, t->train_bits, p->tokens_per_second,
                     devices_text(t->devices.pool, shares, sizeof shares));
-    json_t *line = json_pack("{s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "event", "step", "step", p->step,
-                             "stage", p->stage, "tokens", p->tokens, "seconds", training_seconds(t), "loss", p->loss,
-                             "bits", t->train_bits, "lr", p->lr, "gradient_norm", p->gradient_norm,
-                             "tokens_per_second", p->tokens_per_second);
+    json_t *line = json_pack("{s:s, s:i, s:i, s:f, s:f, s:o, s:o, s:f, s:o, s:f}", "event", "step", "step", p->step,
+                             "stage", p->stage, "tokens", p->tokens, "seconds", training_seconds(t), "loss",
+                             number_json(p->loss), "bits", number_json(t->train_bits), "lr", p->lr, "gradient_norm",
+                             number_json(p->gradient_norm), "tokens_per_second", p->tokens_per_second);
     if (ssa_pool_count(t->devices.pool) > 1)
         devices_add_shares(t->devices.pool, line);
     if (t->devices.failed)
@@ -322,10 +331,10 @@ static int evaluate_both(struct training *t, int step, const struct ssa_pattern 
         status = evaluate(t, pattern, &t->sampled_bits);
     if (status)
         return status;
-    json_t *line = json_pack("{s:s, s:i, s:f, s:f, s:f}", "event", "evaluation", "step", step, "tokens",
-                             tokens_of(t, step), "seconds", t->seconds, "dense", t->dense_bits);
+    json_t *line = json_pack("{s:s, s:i, s:f, s:f, s:o}", "event", "evaluation", "step", step, "tokens",
+                             tokens_of(t, step), "seconds", t->seconds, "dense", number_json(t->dense_bits));
     if (sampled)
-        json_object_set_new(line, "sampled", json_real(t->sampled_bits));
+        json_object_set_new(line, "sampled", number_json(t->sampled_bits));
     record(t, line);
     char time[32], also[64] = "";
     if (sampled)
@@ -485,6 +494,7 @@ static void tear_down(struct training *t)
     devices_close(&t->devices);
     text_free(&t->text);
     json_decref(t->profile);
+    json_decref(t->same_text);
 }
 
 /* What a run that ended leaves behind; the exit status. */

@@ -46,7 +46,7 @@ static struct raw raw;
 
 static const struct arg table[] = {
     ARG_HEADING("text"),
-    ARG_LIST('d', "data", &options.data, "FILE", "text to train on; repeat it for several files"),
+    ARG_LIST('d', "data", &options.data, "FILE", "text to train on, - for stdin; repeat it for several files"),
     ARG_HEADING(MODEL_HEADING),
     ARG_INT(0, "layers", &options.model.layers, 1, 1000, "N", "layers"),
     ARG_INT(0, "width", &options.model.width, 8, 65536, "N", "width; a multiple of 8 times the heads"),
@@ -219,6 +219,11 @@ int train_options_parse(const struct train_options **parsed, int argc, char **ar
     settle_defaults(&options);
     if (!options.checkpoint)
         options.checkpoint = options.resume ? options.resume : "ssacl-text.safetensors";
+    if (raw.accumulate > INT_MAX / options.micro_batch) {
+        say_error("--batch %d and --accumulate %d make more than %d sequences a step; give fewer", options.micro_batch,
+                  raw.accumulate, INT_MAX);
+        return EXIT_USAGE;
+    }
     options.training.batch = options.micro_batch * raw.accumulate;
     *parsed = &options;
     return ARGS_GO;

@@ -194,7 +194,7 @@ struct ssa_generation {
 };
 
 /** Continues `prompt` (at least one token; its end counts where it is longer than the model) by `count` tokens, with
- *  dense attention over the last N at most. `out` may be NULL. */
+ *  dense attention over the last N at most. `out` may be NULL. SSA_EINVAL also where logits are not finite. */
 SSA_API int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t prompt_count, size_t count,
                          int32_t *out, const struct ssa_generation *how);
 

@@ -2,6 +2,7 @@
 #include "internal.h"
 #include "../impl.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +57,9 @@ int ssa_model_check(const struct ssa_model_config *c)
     REQUIRE(c->activation >= SSA_ACT_NONE && c->activation <= SSA_ACT_GELU_TANH,
             "model: activation is %d, not one of enum ssa_activation", c->activation);
     REQUIRE(c->dropout >= 0 && c->dropout < 1, "model: dropout is %g, must be in [0, 1)", (double)c->dropout);
-    REQUIRE(c->norm_eps >= 0 && c->rope_base >= 0, "model: norm_eps and rope_base must not be negative");
+    REQUIRE(c->norm_eps >= 0 && c->rope_base >= 0 && isfinite(c->norm_eps) && isfinite(c->rope_base),
+            "model: norm_eps is %g and rope_base %g, must be numbers and not negative", (double)c->norm_eps,
+            (double)c->rope_base);
 done:
     return err;
 }

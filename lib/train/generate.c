@@ -118,6 +118,14 @@ done:
     return err;
 }
 
+static bool all_finite(const float *values, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            return false;
+    return true;
+}
+
 static int append(int32_t *window, int count, int length, int32_t token)
 {
     if (count == length)
@@ -146,6 +154,9 @@ int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t prompt_c
     for (size_t i = 0; i < count; i++) {
         struct asking asking = {model, window, used, logits};
         TRY(model->group ? ask_pool(&asking) : ask(&asking));
+        if (!all_finite(logits, c->vocabulary))
+            TRY(ssa_fail(SSA_EINVAL, "generate: the model's logits are not numbers: weights of it are not, or far too "
+                         "large"));
         int32_t token = draw(logits, logits + c->vocabulary, c->vocabulary, how, i);
         used = append(window, used, c->length, token);
         if (out)

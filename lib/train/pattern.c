@@ -67,6 +67,8 @@ static int check(const struct ssa_pattern *p, int layer, int layers, int length)
     REQUIRE(layers > 0 && layer >= 0 && layer < layers, "pattern: no layer %d of %d", layer, layers);
     REQUIRE(length > 0, "pattern: length is %d, must be positive", length);
     REQUIRE(p->kind >= SSA_DENSE && p->kind <= SSA_LOCAL, "pattern: kind is %d, not one of enum ssa_sampling", p->kind);
+    REQUIRE(isfinite(p->ratio) && isfinite(p->ratio_last) && isfinite(p->sigma), "pattern: ratio is %g, ratio_last %g "
+            "and sigma %g; they must be numbers", (double)p->ratio, (double)p->ratio_last, (double)p->sigma);
     REQUIRE(!p->layers || p->layer_count == layers, "pattern: %d layers are given, the model has %d", p->layer_count,
             layers);
     REQUIRE(p->dense_first >= 0 && p->dense_last >= 0 && p->dense_first <= layers - p->dense_last,
