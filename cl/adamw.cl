@@ -3,6 +3,7 @@
  *   c = norm > clip > 0 ? grad_scale clip / norm : grad_scale,  norm = grad_scale sqrt(sumsq)
  *   m = beta1 m + rest1 c g;  v = beta2 v + rest2 (c g)^2
  *   w = keep w - rate m / (sqrt(v correct2) + eps)
+ *   nothing at all where sumsq is not finite
  *   keep = 1 - lr decay;  rate = lr/(1 - beta1^step);  correct2 = 1/(1 - beta2^step);  rest = 1 - beta: all from the
  *   host in double, as 1 - 0.999f has four digits only
  *
@@ -25,6 +26,8 @@ __kernel void adamw(TENSOR(float, w), TENSOR(const float, g), TENSOR(float, m), 
     BIND(float, v);
     BIND(const float, sumsq);
     float scale = grad_scale;
+    if (sumsq && !is_finite(sumsq[0]))
+        return;
     if (sumsq && clip > 0.0f) {
         const float norm = grad_scale * sqrtf(sumsq[0]);
         scale = norm > clip ? grad_scale * (clip / norm) : grad_scale;

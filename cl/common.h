@@ -43,12 +43,18 @@
 #define UNROLL_ON_GPU
 #endif
 
-/* The first n (0..VW) floats of a vec; the rest zero on load, untouched on store. */
 #ifdef __OPENCL_C_VERSION__
 #define SSA_INLINE inline
 #else
 #define SSA_INLINE static inline
 #endif
+
+SSA_INLINE int is_finite(float x)
+{
+    return x - x == 0.0f;
+}
+
+/* The first n (0..VW) floats of a vec; the rest zero on load, untouched on store. */
 SSA_INLINE vec vec_load_part(__global const float *p, int n)
 {
     float t[VW];

@@ -1,6 +1,6 @@
-/* out[0] (+)= sum of x, or of its squares.
+/* out[0] (+)= sum of x, or of its squares; not a number where `before` is not finite.
  *
- * Shapes  x [count]; partial [parts]: the sum of SPAN elements each; out [1].
+ * Shapes  x [count]; partial [parts]: the sum of SPAN elements each; out [1]; before [1] or absent.
  * Grid    sum_parts: SPAN elements each. sum_total: one work-item (or group) adds the partial sums.
  * Macros  those of common.h.
  *
@@ -32,16 +32,19 @@ __kernel ROW_GROUP void sum_parts(TENSOR(const float, x), TENSOR(float, partial)
         partial[ROW] = total;
 }
 
-__kernel ROW_GROUP void sum_total(TENSOR(const float, partial), TENSOR(float, out), const int parts,
-                                  const int accumulate)
+__kernel ROW_GROUP void sum_total(TENSOR(const float, partial), TENSOR(float, out), TENSOR(const float, before),
+                                  const int parts, const int accumulate)
 {
     BIND(const float, partial);
     BIND(float, out);
+    BIND(const float, before);
     GROUP_SCRATCH;
     vec sum = vec_set(0.0f);
     FOR_ROW (c, part, parts)
         sum += LOAD(partial + c, part);
-    const float total = group_sum(vec_sum(sum));
+    float total = group_sum(vec_sum(sum));
+    if (before && !is_finite(before[0]))
+        total = before[0] - before[0];
     if (LANE == 0)
         out[0] = accumulate ? out[0] + total : total;
 }

@@ -15,7 +15,8 @@ static void *log_cookie;
 const char *ssa_status_name(int status)
 {
     static const char *const names[] = {"SSA_OK",          "SSA_EINVAL", "SSA_ENOMEM",      "SSA_ENODEVICE", "SSA_EDEVICE",
-                                        "SSA_EBUILD",      "SSA_EUNSUPPORTED", "SSA_EIO", "SSA_EFORMAT",   "SSA_ESTOPPED"};
+                                        "SSA_EBUILD",      "SSA_EUNSUPPORTED", "SSA_EIO", "SSA_EFORMAT",   "SSA_ESTOPPED",
+                                        "SSA_ENUMERIC"};
     int i = -status;
     return i >= 0 && i < (int)(sizeof names / sizeof *names) ? names[i] : "unknown status";
 }

@@ -37,7 +37,8 @@ enum ssa_status {
     SSA_EUNSUPPORTED = -6, /**< this build or device cannot do that */
     SSA_EIO = -7,          /**< a file could not be read or written */
     SSA_EFORMAT = -8,      /**< a file is not what it should be */
-    SSA_ESTOPPED = -9      /**< the caller asked for a stop */
+    SSA_ESTOPPED = -9,     /**< the caller asked for a stop */
+    SSA_ENUMERIC = -10     /**< a result is infinite or not a number; what was good before is untouched */
 };
 
 /** "SSA_EINVAL" and so on; never NULL. */

@@ -230,18 +230,21 @@ struct ssa_cross_entropy {
     size_t reserved[4];
 };
 
-/** out[0] (+)= sum of x[i], or of x[i]^2 if `squares`. Fixed order; partial sums of 16384 in float. */
+/** out[0] (+)= sum of x[i], or of x[i]^2 if `squares`. Fixed order; partial sums of 16384 in float. Where `before` [1]
+ *  is given and not finite, out is not a number: what must be known of each of a row of sums can be read off the last. */
 struct ssa_sum {
     struct ssa_tensor x, out;
     size_t count;
     int squares, accumulate;
-    size_t reserved[4];
+    struct ssa_tensor before;
+    size_t reserved[2];
 };
 
 /** AdamW (Loshchilov & Hutter) with decoupled decay:
  *    g' = c g;  m = b1 m + (1-b1) g';  v = b2 v + (1-b2) g'^2;
  *    w -= lr (m/(1-b1^step) / (sqrt(v/(1-b2^step)) + eps) + decay w)
  *  with c = grad_scale min(1, clip / (grad_scale sqrt(sumsq))) where sumsq [1] is given and clip > 0, else grad_scale.
+ *  Where sumsq is given and not finite nothing changes, whatever clip is: a gradient that is not finite is not taken.
  *  Shapes   w, g, m, v [count]. step counts from 1. grad_scale 0 means 1; beta1, beta2, eps 0 mean 0.9, 0.999, 1e-8
  *           (a negative beta means 0). */
 struct ssa_adamw {

@@ -108,7 +108,8 @@ SSA_API const struct ssa_train_config *ssa_trainer_get_config(const struct ssa_t
 SSA_API int ssa_trainer_get_step(const struct ssa_trainer *trainer);       /**< steps done */
 SSA_API int ssa_trainer_total_steps(const struct ssa_trainer *trainer);    /**< of all stages */
 
-/** Enqueues one step; nothing is read back. SSA_EINVAL past the last. */
+/** Enqueues one step; nothing is read back. SSA_EINVAL past the last. From the first step on whose gradient has a norm
+ *  that is not finite, parameters and moments stay as they are: ssa_trainer_losses() then gives that norm. */
 SSA_API int ssa_trainer_step(struct ssa_trainer *trainer);
 
 /** Loss (nats a token, before the update) of each of the last `count` steps, oldest first, and the gradient's norm
@@ -137,8 +138,9 @@ struct ssa_run {
     size_t reserved[4];
 };
 
-/** Runs until `until` steps are done (0: to the end of the last stage). A loss that is not a number is an error that
- *  says at which step. */
+/** Runs until `until` steps are done (0: to the end of the last stage). SSA_ENUMERIC where a loss or the norm of a
+ *  gradient is not finite: the text says at which step. If it was the norm, parameters, moments and ssa_trainer_get_step()
+ *  are those of the step before. */
 SSA_API int ssa_trainer_run(struct ssa_trainer *trainer, int until, const struct ssa_run *run);
 
 /* ---- evaluation ---- */
@@ -203,7 +205,7 @@ SSA_API int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t 
 /** Writes a safetensors file: the parameters by name; with a trainer also the optimiser's moments ("moment1.<name>",
  *  "moment2.<name>"); config, stages, seed, step, `note` (may be NULL: the program's own words) and a checksum of the
  *  data in its metadata. Written beside `path`, synced, then renamed over it: `path` is never half a file.
- *  SSA_EIO with the system's reason. */
+ *  SSA_ENUMERIC, before anything is replaced, if some of it is not finite. SSA_EIO with the system's reason. */
 SSA_API int ssa_checkpoint_save(const char *path, struct ssa_model *model, struct ssa_trainer *trainer,
                                 const char *note);
 

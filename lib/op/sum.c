@@ -5,10 +5,11 @@ enum { SPAN = 16384 }; /* as in cl/sum.cl */
 int ssa_sum_check(struct ssa_device *device, const struct ssa_sum *a)
 {
     int err;
-    TRY(ssa_check_reserved("sum", a->reserved, 4));
+    TRY(ssa_check_reserved("sum", a->reserved, 2));
     REQUIRE(a->count > 0, "sum: count is 0");
     TRY(ssa_check_tensor(device, "sum", "x", a->x, a->count, false));
     TRY(ssa_check_tensor(device, "sum", "out", a->out, 1, false));
+    TRY(ssa_check_tensor(device, "sum", "before", a->before, 1, true));
     REQUIRE(a->count / SPAN < 1 << 28, "sum: count is %zu, must be below 2^42", a->count);
 done:
     return err;
@@ -28,7 +29,8 @@ int ssa_sum_run(struct ssa_device *device, const struct ssa_sum *a)
     struct ssa_launch total = {
         .file = "sum",
         .kernel = "sum_total",
-        .args = {ARG_TENSOR(partial), ARG_TENSOR(a->out), ARG_INT((int)parts), ARG_INT(a->accumulate != 0)},
+        .args = {ARG_TENSOR(partial), ARG_TENSOR(a->out), ARG_TENSOR(a->before), ARG_INT((int)parts),
+                 ARG_INT(a->accumulate != 0)},
     };
     TRY(ssa_launch_rows(device, &each, parts));
     TRY(ssa_launch_rows(device, &total, 1));

@@ -135,25 +135,37 @@ static int write_all(struct writer *w, const void *bytes, size_t size)
     return outcome(w, "cannot write", ssa_new_file_write(&w->out, bytes, size));
 }
 
+/* On the host: from the copy of the run, which has one tensor after another, or from the device. */
+static int read_tensor(struct writer *w, int kind, const struct ssa_parameter *p, const float **values)
+{
+    if (w->state) {
+        *values = w->state;
+        w->state += p->count;
+        return SSA_OK;
+    }
+    *values = w->values;
+    return ssa_tensor_read(kind ? ssa_trainer_moment(w->trainer, p, kind) : p->value, w->values, p->count);
+}
+
 static int write_tensors(struct writer *w)
 {
     int kinds = w->trainer ? 3 : 1, count = ssa_model_parameter_count(w->model), err = SSA_OK;
-    size_t most = 0, size = 0;
+    size_t most = 0;
     for (int i = 0; i < count; i++)
         most = ssa_model_parameter(w->model, i)->count > most ? ssa_model_parameter(w->model, i)->count : most;
-    if (w->state) {
-        for (int i = 0; i < count; i++)
-            size += 3 * ssa_model_parameter(w->model, i)->count;
-        return write_all(w, w->state, size * 4);
-    }
-    w->values = malloc(most * sizeof *w->values);
-    if (!w->values)
+    w->values = w->state ? NULL : malloc(most * sizeof *w->values);
+    if (!w->state && !w->values)
         return out_of_memory(w);
     for (int kind = 0; kind < kinds; kind++)
         for (int i = 0; i < count; i++) {
             const struct ssa_parameter *p = ssa_model_parameter(w->model, i);
-            TRY(ssa_tensor_read(kind ? ssa_trainer_moment(w->trainer, p, kind) : p->value, w->values, p->count));
-            TRY(write_all(w, w->values, p->count * 4));
+            const float *values;
+            TRY(read_tensor(w, kind, p, &values));
+            if (!ssa_all_finite(values, p->count))
+                return ssa_fail(SSA_ENUMERIC, "checkpoint %s: %s%s is not finite, so it was not written: training has "
+                                "diverged; go back to a checkpoint and lower the learning rate", w->path,
+                                ssa_kind_prefix[kind], p->name);
+            TRY(write_all(w, values, p->count * 4));
         }
 done:
     return err;
@@ -230,6 +242,8 @@ int ssa_checkpoint_save(const char *path, struct ssa_model *model, struct ssa_tr
     if (trainer && trainer->crew) {
         TRY(ssa_mirror_now(trainer));
         w.state = trainer->crew->mirror.state;
+    } else if (trainer) {
+        TRY(ssa_trainer_check(trainer));
     }
     TRY(make_header(&w, note));
     TRY(write_file(&w, note));

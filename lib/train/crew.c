@@ -192,10 +192,11 @@ static int drain(struct ssa_trainer *front, int i)
         ssa_crew_lose(c, i, ssa_last_error());
         return SSA_OK;
     }
-    for (; c->drained < front->step; c->drained++)
+    for (; c->drained < front->step; c->drained++) {
         c->history[c->drained % SSA_LOSSES] =
             ssa_tree_sum(s->scalars + ssa_trainer_loss_at(front, c->drained, 0), front->micros);
-    c->squares = s->scalars[ssa_trainer_scalars(front->micros) - 1];
+        c->squares[c->drained % SSA_LOSSES] = s->scalars[ssa_trainer_squares_at(front, c->drained)];
+    }
     s->timed = steps * front->micros;
     s->compute = ssa_awake() - c->drained_at;
     if (steps > 1) /* of one alone, what came between is no small part */
@@ -205,12 +206,15 @@ static int drain(struct ssa_trainer *front, int i)
 
 /* ---- steps ---- */
 
+/* Not from where a gradient was not finite, since when steps are counted and change nothing. */
 static bool copy_is_due(const struct ssa_trainer *front)
 {
     const struct ssa_crew *c = front->crew;
     int every = c->pool->config.copy_every;
     bool turn = every > 0 && front->step % every == 0 && c->mirror.step != front->step;
-    return !c->alike || turn || (every > 0 && !c->mirror.valid);
+    bool due = !c->alike || turn || (every > 0 && !c->mirror.valid);
+    bool known = front->counted > 0 && c->drained == front->step;
+    return due && !(known && !isfinite(c->squares[(front->step - 1) % SSA_LOSSES]));
 }
 
 /* A step forward; or back, if the last device is lost. */
@@ -226,7 +230,7 @@ static int one(struct ssa_trainer *front)
         return drain(front, first);
     if (copy_is_due(front)) {
         if (c->drained < front->step)
-            TRY(drain(front, first));
+            return drain(front, first);
         TRY(ssa_mirror_take(front));
         if (ssa_crew_next(c, -1) < 0 || !c->mirror.valid)
             return SSA_OK;
@@ -262,16 +266,22 @@ int ssa_crew_settle(struct ssa_trainer *front, int step)
     return err;
 }
 
-int ssa_crew_losses(struct ssa_trainer *front, int count, float *losses, float *norm)
+int ssa_crew_history(struct ssa_trainer *front, int count, float *losses, float *squares)
 {
     const struct ssa_crew *c = front->crew;
     int err;
     TRY(ssa_crew_settle(front, front->step));
-    for (int i = 0; i < count; i++)
-        losses[i] = c->history[(front->step - count + i) % SSA_LOSSES] /
-                    ((float)front->config.batch * (float)front->length);
-    if (norm)
-        *norm = sqrtf(c->squares);
+    for (int i = 0; i < count; i++) {
+        int step = front->step - count + i;
+        losses[i] = c->history[step % SSA_LOSSES] / ((float)front->config.batch * (float)front->length);
+        squares[i] = c->squares[step % SSA_LOSSES];
+    }
 done:
     return err;
+}
+
+void ssa_crew_go_back(struct ssa_crew *c, int step)
+{
+    c->drained = c->drained < step ? c->drained : step;
+    c->pool->step = step;
 }

@@ -28,14 +28,15 @@ struct ssa_crew {
     int drained;               /* steps whose losses are in the history; later ones are on the only device */
     double drained_at;         /* ssa_awake() when the first of those began */
     float history[SSA_LOSSES]; /* sums over a step's tokens */
-    float squares;             /* of the last norm */
+    float squares[SSA_LOSSES]; /* the gradient's norm, squared */
 };
 
 /* ---- crew.c ---- */
 int ssa_crew_create(struct ssa_trainer *front);
 void ssa_crew_destroy(struct ssa_crew *c);
 int ssa_crew_step(struct ssa_trainer *front);
-int ssa_crew_losses(struct ssa_trainer *front, int count, float *losses, float *norm);
+int ssa_crew_history(struct ssa_trainer *front, int count, float *losses, float *squares);
+void ssa_crew_go_back(struct ssa_crew *c, int step); /* later steps count for nothing */
 /* Goes on until `step` steps are done and all their losses are here. */
 int ssa_crew_settle(struct ssa_trainer *front, int step);
 /* A seat on a member that joined. */

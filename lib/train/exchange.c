@@ -45,18 +45,6 @@ static int ensure(float **memory, size_t count)
 
 /* ---- computing ---- */
 
-/* By their bits, so that the loop has no branch: an exponent of ones is an infinity or no number. */
-static bool all_finite(const float *x, size_t count)
-{
-    uint32_t bad = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &x[i], sizeof bits);
-        bad |= (bits & 0x7f800000u) == 0x7f800000u;
-    }
-    return !bad;
-}
-
 static int next_sum(struct ssa_seat *s, struct ssa_gradients **sum)
 {
     if (s->count == s->capacity) {
@@ -82,7 +70,7 @@ static int take(void *cookie, struct ssa_trainer *t, struct ssa_node node)
     TRY(next_sum(s, &sum));
     TRY(move_parts(t, GRADIENT, sum->values, NULL));
     sum->node = node;
-    sum->finite = all_finite(sum->values, ssa_gradients_size(t));
+    sum->finite = ssa_all_finite(sum->values, ssa_gradients_size(t));
     s->holds_root = ssa_tree_is_root(node, t->micros);
     s->count++;
     s->transfer += ssa_awake() - start;
@@ -161,7 +149,7 @@ static int compute_overlapped(struct ssa_seat *s)
     TRY(transfer);
     sum = &s->sums[s->count++];
     sum->node = last_node(s);
-    sum->finite = all_finite(sum->values, ssa_gradients_size(t));
+    sum->finite = ssa_all_finite(sum->values, ssa_gradients_size(t));
     s->holds_root = ssa_tree_is_root(sum->node, t->micros);
     s->transfer += ssa_awake() - start;
     if (s->fresh && s->end - s->first == 1) /* each() was not asked */
@@ -202,7 +190,7 @@ int ssa_seat_compute(void *seat)
     s->compute = ssa_awake() - s->start - s->transfer;
     for (int i = before; i < s->count; i++) {
         int first = ssa_node_first(s->sums[i].node), end = ssa_node_end(s->sums[i].node, t->micros);
-        s->sums[i].finite = s->sums[i].finite && all_finite(s->losses + first, (size_t)(end - first));
+        s->sums[i].finite = s->sums[i].finite && ssa_all_finite(s->losses + first, (size_t)(end - first));
     }
 done:
     return err;
@@ -233,7 +221,7 @@ int ssa_seat_update(void *seat)
     if (s->given)
         TRY(move_parts(t, GRADIENT, NULL, s->given));
     TRY(ssa_trainer_update(t));
-    TRY(ssa_tensor_read(ssa_tensor_at(t->scalars, ssa_trainer_scalars(t->micros) - 1), &s->squares, 1));
+    TRY(ssa_tensor_read(ssa_tensor_at(t->scalars, ssa_trainer_squares_at(t, t->step)), &s->squares, 1));
     TRY(ssa_device_finish(t->device));
     s->update = ssa_awake() - start;
 done:

@@ -28,7 +28,8 @@ struct ssa_trainer {
     struct ssa_place *first, *second; /* a part each */
     struct ssa_arena *partials;       /* sums that wait on the tree's stack (tree.h); laid out as the gradients */
     struct ssa_buffer *scalars;       /* for SSA_LOSSES steps the losses of their micro-batches (sums over tokens), then
-                                         the squared norm */
+                                         for as many steps the gradient's squared norm: not finite from the first on
+                                         that is not, since when nothing changes */
     struct ssa_plan_queue *queue;     /* NULL where every stage is dense */
     int groups;                       /* draws a layer and step: micros where a stage draws per example, else 1 */
     int first_group;                  /* micro-batch that the first of them is of */
@@ -60,15 +61,30 @@ int ssa_trainer_gradients_in_buckets(struct ssa_trainer *t, int first, int end, 
                                      ssa_take_bucket take_bucket, void *cookie);
 /* The optimiser, from the model's gradients. */
 int ssa_trainer_update(struct ssa_trainer *t);
-/* Elements of `scalars`, and where the loss of a micro-batch lies. */
+/* Forgets that a gradient was not finite: parameters and moments are others now. */
+int ssa_trainer_forgive(struct ssa_trainer *t);
+/* Loss and the gradient's squared norm of each of the last `count` steps. */
+int ssa_trainer_history(struct ssa_trainer *t, int count, float *losses, float *squares);
+/* SSA_ENUMERIC if one of these is not finite, with the step. Then the trainer is back at the last step that was taken, if
+ * gradients have not been since. */
+int ssa_trainer_judge(struct ssa_trainer *t, int count, const float *losses, const float *squares);
+/* The same for gradients alone, of the steps done. */
+int ssa_trainer_check(struct ssa_trainer *t);
+/* Elements of `scalars`, and where the squares of a step and the loss of a micro-batch lie. */
 static inline size_t ssa_trainer_scalars(int micros)
 {
-    return (size_t)SSA_LOSSES * (size_t)micros + 1;
+    return (size_t)SSA_LOSSES * ((size_t)micros + 1);
+}
+static inline size_t ssa_trainer_squares_at(const struct ssa_trainer *t, int step)
+{
+    return (size_t)SSA_LOSSES * (size_t)t->micros + (size_t)(step % SSA_LOSSES);
 }
 static inline size_t ssa_trainer_loss_at(const struct ssa_trainer *t, int step, int micro)
 {
     return (size_t)(step % SSA_LOSSES) * (size_t)t->micros + (size_t)micro;
 }
+
+bool ssa_all_finite(const float *x, size_t count);
 
 /* ---- data ---- */
 int ssa_data_check(const struct ssa_data *data, int vocabulary, int length);

@@ -160,16 +160,22 @@ int ssa_trainer_gradients(struct ssa_trainer *t, int first, int end, ssa_take ta
     return ssa_trainer_gradients_in_buckets(t, first, end, take, NULL, cookie);
 }
 
+int ssa_trainer_forgive(struct ssa_trainer *t)
+{
+    return ssa_tensor_fill(ssa_tensor_at(t->scalars, ssa_trainer_squares_at(t, 0)), 0, SSA_LOSSES);
+}
+
 int ssa_trainer_update(struct ssa_trainer *t)
 {
     const struct ssa_train_config *c = &t->config;
-    struct ssa_tensor sumsq = ssa_tensor_at(t->scalars, ssa_trainer_scalars(t->micros) - 1);
+    struct ssa_tensor sumsq = ssa_tensor_at(t->scalars, ssa_trainer_squares_at(t, t->step)), none = {0};
+    struct ssa_tensor before = ssa_tensor_at(t->scalars, ssa_trainer_squares_at(t, t->step + SSA_LOSSES - 1));
     float lr = ssa_learning_rate(c, t->step);
     int parts = ssa_model_part_count(t->model), err = SSA_OK;
     for (int i = 0; i < parts; i++) {
         struct ssa_model_part p = ssa_model_part(t->model, i);
         TRY(ssa_sum(t->device, &(struct ssa_sum){.x = p.grad, .out = sumsq, .count = p.count, .squares = 1,
-            .accumulate = i > 0}));
+            .accumulate = i > 0, .before = i ? none : before}));
     }
     for (int i = 0; i < parts; i++) {
         struct ssa_model_part p = ssa_model_part(t->model, i);

@@ -49,6 +49,8 @@ static int each_tensor(const struct copying *w, bool read)
             TRY(read ? ssa_tensor_read(t, at, q->count) : ssa_tensor_write(t, at, q->count));
             at += q->count;
         }
+    if (!read)
+        TRY(ssa_trainer_forgive(w->trainer));
     TRY(ssa_device_finish(w->trainer->device));
 done:
     return err;
@@ -159,8 +161,7 @@ static void rewind_to_copy(struct ssa_trainer *front)
     struct ssa_crew *c = front->crew;
     front->counted -= front->step - c->mirror.step;
     front->step = c->mirror.step;
-    c->drained = c->drained < front->step ? c->drained : front->step;
-    c->pool->step = front->step;
+    ssa_crew_go_back(c, front->step);
 }
 
 int ssa_mirror_rollback(struct ssa_trainer *front)
@@ -198,7 +199,7 @@ int ssa_mirror_now(struct ssa_trainer *front)
             err = ssa_mirror_rollback(front);
         else if (front->step < target || c->drained < front->step)
             err = ssa_crew_settle(front, target);
-        else
+        else if (!(err = ssa_trainer_check(front)))
             err = ssa_mirror_take(front);
     }
     return err == SSA_EDEVICE && c->mirror.valid ? SSA_OK : err; /* as it was, then */

@@ -1,4 +1,4 @@
-/* The loop around a step: reports, stops, and the check that the loss is a number. */
+/* The loop around a step: reports and stops. */
 #include "internal.h"
 #include "ssacl/ranks.h"
 #include "../impl.h"
@@ -13,23 +13,19 @@ struct clock {
 /* Reads the losses since the last report, checks them, and tells the program. */
 static int report(struct ssa_trainer *t, struct clock *c, const struct ssa_run *run)
 {
-    float losses[SSA_LOSSES], norm;
+    float losses[SSA_LOSSES], squares[SSA_LOSSES];
     int count = t->step - c->reported, err;
     double sum = 0;
-    TRY(ssa_trainer_losses(t, count, losses, &norm));
-    for (int i = 0; i < count; i++) {
-        if (t->over_ranks && !isfinite(losses[i]))
-            t->config.ranks->together = 1;
-        REQUIRE(isfinite(losses[i]), "train: the loss of step %d is not a number; lower the learning rate (now %g)",
-                t->step - count + i + 1, (double)ssa_learning_rate(&t->config, t->step - count + i));
+    TRY(ssa_trainer_history(t, count, losses, squares));
+    TRY(ssa_trainer_judge(t, count, losses, squares));
+    for (int i = 0; i < count; i++)
         sum += (double)losses[i];
-    }
     double time = ssa_seconds(), tokens = (double)t->config.batch * t->length;
     int steps = ssa_trainer_total_steps(t);
     double seconds_a_step = (time - c->stage_start) / (t->step - c->stage_step);
     if (run->progress)
         run->progress(run->cookie, &(struct ssa_progress){.step = t->step, .steps = steps, .stage = c->stage,
-            .loss = sum / count, .gradient_norm = (double)norm,
+            .loss = sum / count, .gradient_norm = sqrt((double)squares[count - 1]),
             .lr = (double)ssa_learning_rate(&t->config, t->step - 1), .tokens = tokens * t->step,
             .tokens_per_second = tokens * count / (time - c->report), .seconds = time - c->start,
             .seconds_left = seconds_a_step * (steps - t->step)});

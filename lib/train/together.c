@@ -308,7 +308,7 @@ int ssa_crew_together(struct ssa_trainer *front)
         return SSA_OK;
     c->history[front->step % SSA_LOSSES] = ssa_tree_sum(c->losses, front->micros);
     if (first >= 0) /* else the other ranks have done the step, maybe the last, and wait for nobody: it counts here too */
-        c->squares = c->seats[first]->squares;
+        c->squares[front->step % SSA_LOSSES] = c->seats[first]->squares;
     front->step++;
     front->counted++;
     c->drained = front->step;

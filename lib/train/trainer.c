@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- create and destroy ---- */
 
@@ -84,6 +85,7 @@ int ssa_trainer_allocate(struct ssa_trainer *t)
     TRY(create_moments(t));
     TRY(create_partials(t));
     TRY(ssa_buffer_create(&t->scalars, t->device, ssa_trainer_scalars(t->micros)));
+    TRY(ssa_trainer_forgive(t));
     TRY(create_queue(t));
 done:
     return err;
@@ -205,25 +207,98 @@ done:
     return err;
 }
 
-int ssa_trainer_losses(struct ssa_trainer *t, int count, float *losses, float *norm)
+/* ---- what came of the steps ---- */
+
+/* By their bits, so that the loop has no branch: an exponent of ones is an infinity or no number. */
+bool ssa_all_finite(const float *x, size_t count)
 {
-    int most = t->counted < SSA_LOSSES ? t->counted : SSA_LOSSES, err;
+    uint32_t bad = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        bad |= (bits & 0x7f800000u) == 0x7f800000u;
+    }
+    return !bad;
+}
+
+int ssa_trainer_history(struct ssa_trainer *t, int count, float *losses, float *squares)
+{
     size_t size = ssa_trainer_scalars(t->micros);
-    float *all = NULL;
-    REQUIRE(count > 0 && count <= most, "train: %d losses wanted, %d are kept", count, most);
+    float *all;
+    int err;
     if (t->crew)
-        return ssa_crew_losses(t, count, losses, norm);
+        return ssa_crew_history(t, count, losses, squares);
     all = malloc(size * sizeof *all);
     if (!all)
         return ssa_fail(SSA_ENOMEM, "train: out of host memory");
     TRY(ssa_tensor_read(ssa_tensor_at(t->scalars, 0), all, size));
-    for (int i = 0; i < count; i++)
-        losses[i] = ssa_tree_sum(all + ssa_trainer_loss_at(t, t->step - count + i, 0), t->micros) /
+    for (int i = 0; i < count; i++) {
+        int step = t->step - count + i;
+        losses[i] = ssa_tree_sum(all + ssa_trainer_loss_at(t, step, 0), t->micros) /
                     ((float)t->config.batch * (float)t->length);
-    if (norm)
-        *norm = sqrtf(all[size - 1]);
+        squares[i] = all[ssa_trainer_squares_at(t, step)];
+    }
 done:
     free(all);
     return err;
 }
 
+static int kept(const struct ssa_trainer *t)
+{
+    return t->counted < SSA_LOSSES ? t->counted : SSA_LOSSES;
+}
+
+int ssa_trainer_losses(struct ssa_trainer *t, int count, float *losses, float *norm)
+{
+    float squares[SSA_LOSSES];
+    int err;
+    REQUIRE(count > 0 && count <= kept(t), "train: %d losses wanted, %d are kept", count, kept(t));
+    TRY(ssa_trainer_history(t, count, losses, squares));
+    if (norm)
+        *norm = sqrtf(squares[count - 1]);
+done:
+    return err;
+}
+
+/* The steps after `step` have changed nothing. */
+static void go_back(struct ssa_trainer *t, int step)
+{
+    t->counted -= t->step - step;
+    t->step = step;
+    if (t->crew)
+        ssa_crew_go_back(t->crew, step);
+}
+
+int ssa_trainer_judge(struct ssa_trainer *t, int count, const float *losses, const float *squares)
+{
+    int i = 0;
+    while (i < count && isfinite(losses[i]) && isfinite(squares[i]))
+        i++;
+    if (i == count)
+        return SSA_OK;
+    int step = t->step - count + i + 1;
+    const char *what = isfinite(losses[i]) ? "norm of the gradient" : "loss";
+    double lr = (double)ssa_learning_rate(&t->config, step - 1);
+    if (t->over_ranks)
+        t->config.ranks->together = 1;
+    if (isfinite(squares[i]))
+        return ssa_fail(SSA_ENUMERIC, "train: the %s of step %d is not finite; lower the learning rate (now %g)", what,
+                        step, lr);
+    go_back(t, step - 1);
+    return ssa_fail(SSA_ENUMERIC, "train: the %s of step %d is not finite, so that it was not taken; lower the learning "
+                    "rate (now %g)%s", what, step, lr, t->config.clip > 0 ? "" : " or clip the gradient");
+}
+
+int ssa_trainer_check(struct ssa_trainer *t)
+{
+    float losses[SSA_LOSSES], squares[SSA_LOSSES];
+    int count = kept(t), err;
+    if (count < 1)
+        return SSA_OK;
+    TRY(ssa_trainer_history(t, count, losses, squares));
+    for (int i = 0; i < count; i++)
+        losses[i] = isfinite(squares[i]) ? 0 : losses[i];
+    TRY(ssa_trainer_judge(t, count, losses, squares));
+done:
+    return err;
+}
