@@ -347,8 +347,8 @@ int main(void)
         return 1;
     ssa_set_log(keep_log, NULL);
     int failed = test_run_alone("files", (const TTest *const[]){
-        links_are_followed, dangling_links_are_followed, no_temporary_name_is_followed, links_of_others_are_not_followed,
-        modes_are_kept, what_is_no_file_stays, folder_that_cannot_sync, file_that_cannot_be_written, two_at_once,
+        links_are_followed, dangling_links_are_followed, no_temporary_name_is_followed,
+        links_of_others_are_not_followed, modes_are_kept, what_is_no_file_stays, folder_that_cannot_sync, file_that_cannot_be_written, two_at_once,
         leftovers_are_removed, NULL});
     ssa_model_destroy(model);
     ssa_device_close(device);

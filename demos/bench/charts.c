@@ -113,13 +113,22 @@ static void path_of(char path[4096], const char *name, int chart)
     snprintf(path, 4096, "%s-%s.svg", name, charts[chart].name);
 }
 
+void charts_files(const char *name, struct files *files)
+{
+    char path[4096];
+    for (int i = 0; name && i < chart_count; i++) {
+        path_of(path, name, i);
+        files_write(files, "--charts", path);
+    }
+}
+
 int charts_check(const char *name)
 {
     char path[4096];
     int status = 0;
     for (int i = 0; name && i < chart_count && !status; i++) {
         path_of(path, name, i);
-        status = file_check_target(path);
+        status = file_check_output(path);
     }
     return status;
 }

@@ -2,6 +2,8 @@
 #ifndef BENCH_CHARTS_H
 #define BENCH_CHARTS_H
 
+#include "files.h"
+
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -22,7 +24,9 @@ bool chart_roofline(FILE *out, const json_t *rows);
 bool chart_step(FILE *out, const json_t *rows);
 bool chart_caches(FILE *out, const json_t *rows);
 
-int charts_check(const char *name); /* can NAME-*.svg be made? NULL is fine */
+int charts_check(const char *name);
+/* All of them, as what will be written. */
+void charts_files(const char *name, struct files *files); /* can NAME-*.svg be made? NULL is fine */
 int charts_write(const char *name, const json_t *rows);
 
 /* ---- the devices of rows ---- */

@@ -225,7 +225,7 @@ int compare_words(const struct arg_list *files, const struct output_options *opt
         say_error("a comparison is a table, or one of --json, --csv, --markdown; `show A B --html FILE` draws both");
         return EXIT_USAGE;
     }
-    if (file_check_target(options->path))
+    if (output_check_files(options, files))
         return EXIT_FAILED;
     json_t *a = rows_load(files->items[0]), *b = a ? rows_load(files->items[1]) : NULL;
     int status = b ? compare(a, b, options) : EXIT_FAILED;

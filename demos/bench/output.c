@@ -4,6 +4,7 @@
 #include "columns.h"
 #include "machine.h"
 #include "page.h"
+#include "rows.h"
 #include "table.h"
 
 #include "progress.h"
@@ -17,10 +18,6 @@ static int check_formats(const struct output_options *o)
 {
     if (o->json + o->csv + o->markdown > 1) {
         say_error("--json, --csv and --markdown are one each: choose");
-        return EXIT_USAGE;
-    }
-    if (o->path && o->html && !strcmp(o->path, o->html)) {
-        say_error("--output and --html cannot be the same file");
         return EXIT_USAGE;
     }
     return 0;
@@ -51,6 +48,22 @@ static void keep_command(struct output *o, int argc, char **argv)
     }
 }
 
+int output_check_files(const struct output_options *o, const struct arg_list *inputs)
+{
+    struct files files = {0};
+    char path[4096];
+    for (int i = 0; inputs && i < inputs->count; i++) {
+        rows_path(inputs->items[i], path);
+        files_read(&files, NULL, path);
+    }
+    files_write(&files, "--output", o->path);
+    files_write(&files, "--html", o->html);
+    charts_files(o->charts, &files);
+    if (files_check(&files) || file_check_output(o->path) || file_check_output(o->html) || charts_check(o->charts))
+        return EXIT_FAILED;
+    return 0;
+}
+
 int output_begin(struct output *o, const struct output_options *options, int argc, char **argv)
 {
     *o = (struct output){.options = *options, .stream = stdout};
@@ -59,8 +72,7 @@ int output_begin(struct output *o, const struct output_options *options, int arg
         return status;
     o->format = output_format(options);
     keep_command(o, argc, argv);
-    if (file_check_target(options->path) || file_check_target(options->html) || charts_check(options->charts) ||
-        (options->path && new_file_begin(&o->file, options->path)) ||
+    if (output_check_files(options, NULL) || (options->path && new_file_begin(&o->file, options->path)) ||
         (options->html && new_file_begin(&o->page, options->html)))
         status = EXIT_FAILED;
     if (options->path && !status)

@@ -2,6 +2,7 @@
 #ifndef BENCH_OUTPUT_H
 #define BENCH_OUTPUT_H
 
+#include "args.h"
 #include "files.h"
 
 #include <ssacl/device.h>
@@ -39,6 +40,8 @@ struct output {
 /* As the flags say, else as the name of the file ends. */
 enum output_format output_format(const struct output_options *options);
 
+/* Says which outputs are inputs (files of rows; NULL: none) or each other, or cannot be written. */
+int output_check_files(const struct output_options *options, const struct arg_list *inputs);
 /* Says what cannot be done, before any work. */
 int output_begin(struct output *o, const struct output_options *options, int argc, char **argv);
 void output_use_device(struct output *o, const struct ssa_device_info *info);

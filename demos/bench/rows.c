@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { MAX_LINE = 1 << 20 };
 
@@ -101,20 +102,25 @@ static int read_rows(FILE *file, const char *path, const char *device, json_t *r
     return status;
 }
 
+const char *rows_path(const char *name, char path[4096])
+{
+    struct stat s;
+    const char *at = stat(name, &s) ? strrchr(name, '@') : NULL; /* a file may have an @ in its name */
+    snprintf(path, 4096, "%.*s", at ? (int)(at - name) : (int)strlen(name), name);
+    return at ? at + 1 : NULL;
+}
+
 json_t *rows_load(const char *name)
 {
     char path[4096];
-    FILE *file = fopen(name, "r");
-    const char *at = file ? NULL : strrchr(name, '@');
-    snprintf(path, sizeof path, "%.*s", at ? (int)(at - name) : (int)strlen(name), name);
-    if (!file)
-        file = fopen(path, "r");
+    const char *device = rows_path(name, path);
+    FILE *file = fopen(path, "r");
     if (!file) {
         say_error("%s: cannot be read: %s", path, strerror(errno));
         return NULL;
     }
     json_t *rows = json_array();
-    int status = read_rows(file, path, at ? at + 1 : NULL, rows);
+    int status = read_rows(file, path, device, rows);
     fclose(file);
     if (!status)
         return rows;

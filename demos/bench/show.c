@@ -49,6 +49,8 @@ int show_main(int argc, char **argv)
         say_error("name files that `ssacl-bench --json` wrote (see --help)");
         return EXIT_USAGE;
     }
+    if (output_check_files(&request.output, &request.files))
+        return EXIT_FAILED;
     if ((status = output_begin(&output, &request.output, argc, argv)) || (status = show(&output)))
         return output_abandon(&output), status;
     return output_end(&output);

@@ -2,105 +2,450 @@
 
 #include "say.h"
 
+#include "disk/files.h" /* the library's writer, which needs nothing else of it */
+
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-int file_check_target(const char *path)
+/* ---- what a path leads to ---- */
+
+enum kind {
+    NOWHERE,    /* there is nothing, or it cannot be seen */
+    REGULAR,
+    STREAM,     /* a pipe or a device: written as it comes */
+    DESCRIPTOR, /* one of this process, whatever it is of */
+    OTHER       /* a folder, a socket */
+};
+
+/* The number of an open descriptor that the path is a name of (/dev/stdout, /dev/fd/3), or -1. */
+static int descriptor_of(const char *path)
+{
+    char own[32], *real = NULL, *copy = strdup(path);
+    int number = -1;
+    snprintf(own, sizeof own, "/proc/%ld/fd", (long)getpid());
+    for (int links = 0; copy && links < 8 && number < 0; links++) {
+        char folder[PATH_MAX], target[PATH_MAX];
+        const char *slash = strrchr(copy, '/');
+        snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - copy) : 1, slash ? copy : ".");
+        free(real);
+        real = realpath(*folder ? folder : "/", NULL);
+        if (real && !strcmp(real, own) && slash)
+            number = atoi(slash + 1);
+        ssize_t n = number < 0 ? readlink(copy, target, sizeof target - 1) : -1;
+        if (n < 0 || *target != '/')
+            break; /* no link out of /dev */
+        target[n] = 0;
+        free(copy);
+        copy = strdup(target);
+    }
+    free(real);
+    free(copy);
+    return number;
+}
+
+static enum kind kind_of(const char *path)
+{
+    struct stat s;
+    if (descriptor_of(path) >= 0)
+        return DESCRIPTOR;
+    if (stat(path, &s))
+        return NOWHERE;
+    return S_ISREG(s.st_mode) ? REGULAR : S_ISFIFO(s.st_mode) || S_ISCHR(s.st_mode) ? STREAM : OTHER;
+}
+
+/* ---- which files are one ---- */
+
+struct file_use {
+    const char *what;
+    char *path;
+    bool written, known, shared; /* shared: an open descriptor, which may be given twice */
+    dev_t device; /* of the file, or of its folder where there is no file yet; then `base` is its name there */
+    ino_t inode;
+    char *base;
+};
+
+static void identify(struct file_use *u)
+{
+    struct stat s;
+    char *real = NULL;
+    bool standard = !strcmp(u->path, "-");
+    if (standard ? !fstat(u->written ? STDOUT_FILENO : STDIN_FILENO, &s) : !stat(u->path, &s)) {
+        u->known = S_ISREG(s.st_mode);
+        u->shared = u->written && (standard || descriptor_of(u->path) >= 0);
+    } else if (!standard && !ssa_file_resolve(u->path, &real)) {
+        char *copy = strdup(real);
+        u->known = copy && !stat(dirname(copy), &s);
+        free(copy);
+        const char *slash = strrchr(real, '/');
+        u->base = strdup(slash ? slash + 1 : real);
+        u->known = u->known && u->base;
+    }
+    free(real);
+    if (u->known) {
+        u->device = s.st_dev;
+        u->inode = s.st_ino;
+    }
+}
+
+static bool same(const struct file_use *a, const struct file_use *b)
+{
+    return a->known && b->known && a->device == b->device && a->inode == b->inode && !a->base == !b->base &&
+           (!a->base || !strcmp(a->base, b->base));
+}
+
+static bool collide(const struct file_use *a, const struct file_use *b)
+{
+    bool both = a->written && b->written;
+    return (a->written || b->written) && !(both && (a->shared || b->shared)) && same(a, b);
+}
+
+static void add(struct files *files, const char *what, const char *path, bool written)
+{
+    if (!path)
+        return;
+    if (files->count == files->capacity) {
+        int capacity = files->capacity ? 2 * files->capacity : 16;
+        struct file_use *more = realloc(files->uses, (size_t)capacity * sizeof *more);
+        files->failed |= !more;
+        if (!more)
+            return;
+        files->uses = more;
+        files->capacity = capacity;
+    }
+    struct file_use *u = &files->uses[files->count];
+    *u = (struct file_use){.what = what, .path = strdup(path), .written = written};
+    files->failed |= !u->path;
+    if (!u->path)
+        return;
+    identify(u);
+    files->count++;
+}
+
+void files_read(struct files *files, const char *what, const char *path)
+{
+    add(files, what, path, false);
+}
+
+void files_write(struct files *files, const char *what, const char *path)
+{
+    add(files, what, path, true);
+}
+
+static int say_same(const struct file_use *a, const struct file_use *b)
+{
+    const struct file_use *out = a->written ? a : b, *other = out == a ? b : a;
+    return say_error("%s%s%s: is the same file as %s%s%s; %s", out->what ? out->what : "", out->what ? " " : "",
+                     strcmp(out->path, "-") ? out->path : "standard output", other->what ? other->what : "",
+                     other->what ? " " : "", other->path,
+                     other->written ? "give each a name of its own" : "it is read: write elsewhere");
+}
+
+static void release(struct files *files)
+{
+    for (int i = 0; i < files->count; i++) {
+        free(files->uses[i].path);
+        free(files->uses[i].base);
+    }
+    free(files->uses);
+    *files = (struct files){0};
+}
+
+int files_check(struct files *files)
+{
+    files_write(files, NULL, "-"); /* cat FILE >>FILE would not end either */
+    int status = files->failed ? say_error("no memory for the list of files") : 0;
+    for (int i = 0; i < files->count && !status; i++)
+        for (int j = 0; j < i && !status; j++)
+            if (collide(&files->uses[i], &files->uses[j]))
+                status = say_same(&files->uses[i], &files->uses[j]);
+    release(files);
+    return status;
+}
+
+bool file_same(const char *a, const char *b)
+{
+    struct files files = {0};
+    files_write(&files, NULL, a);
+    files_write(&files, NULL, b);
+    bool one = files.count == 2 && same(&files.uses[0], &files.uses[1]);
+    release(&files);
+    return one;
+}
+
+/* ---- trying ---- */
+
+static int check_folder(const char *path)
 {
     struct stat info;
-    char folder[4096];
+    char *copy = strdup(path);
+    const char *folder = copy ? dirname(copy) : ".";
+    int status = 0;
+    if (stat(folder, &info) != 0)
+        status = say_error("%s: the folder %s cannot be used: %s", path, folder, strerror(errno));
+    else if (!S_ISDIR(info.st_mode))
+        status = say_error("%s: %s is not a folder", path, folder);
+    free(copy);
+    return status;
+}
+
+int file_check_target(const char *path)
+{
+    struct ssa_new_file trial;
     if (!path)
         return 0;
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+    int why = ssa_new_file_begin(&trial, path, SSA_FILE_KEPT);
+    ssa_new_file_abandon(&trial);
+    if (why == SSA_FILE_NOT_REGULAR || why == EISDIR)
         return say_error("%s: is not a regular file and will not be replaced; give another name", path);
-    if ((size_t)snprintf(folder, sizeof folder, "%s", path) >= sizeof folder)
-        return say_error("%.64s...: the name is too long", path);
-    const char *parent = dirname(folder);
-    if (stat(parent, &info) != 0)
-        return say_error("%s: the folder %s cannot be used: %s", path, parent, strerror(errno));
-    if (!S_ISDIR(info.st_mode))
-        return say_error("%s: %s is not a folder", path, parent);
-    if (access(parent, W_OK) != 0)
-        return say_error("%s: nothing can be written to the folder %s: %s", path, parent, strerror(errno));
-    return 0;
+    if (why == ENOENT && check_folder(path))
+        return EXIT_FAILED;
+    return why ? say_error("%s: cannot be written: %s; give another name", path, ssa_file_reason(why)) : 0;
+}
+
+int file_check_output(const char *path)
+{
+    enum kind kind = path ? kind_of(path) : NOWHERE;
+    int flags = kind == DESCRIPTOR ? fcntl(descriptor_of(path), F_GETFL) : O_RDWR;
+    if (kind != DESCRIPTOR && kind != STREAM)
+        return file_check_target(path);
+    if (kind == STREAM && access(path, W_OK) != 0)
+        return say_error("%s: cannot be written: %s", path, strerror(errno));
+    return flags < 0 || (flags & O_ACCMODE) == O_RDONLY ? say_error("%s: is not open for writing", path) : 0;
+}
+
+bool file_holds_something(const char *path)
+{
+    struct stat s;
+    return kind_of(path) == REGULAR && !stat(path, &s) && s.st_size > 0;
+}
+
+/* ---- several programs ---- */
+
+/* True if the lock is ours and still has its name: who held it before removed that. */
+static bool take_lock(int file, const char *path, bool *taken)
+{
+    struct stat open_one, named;
+    *taken = flock(file, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK; /* some file systems know no locks */
+    return !*taken && !fstat(file, &open_one) && !stat(path, &named) && open_one.st_dev == named.st_dev &&
+           open_one.st_ino == named.st_ino;
+}
+
+int file_lock(struct file_lock *lock, const char *path)
+{
+    char *real = NULL;
+    bool taken = false;
+    int why = ssa_file_resolve(path, &real);
+    size_t size = real ? strlen(real) + sizeof ".lock" : 0;
+    *lock = (struct file_lock){.path = real ? malloc(size) : NULL, .file = -1};
+    if (lock->path)
+        snprintf(lock->path, size, "%s.lock", real);
+    free(real);
+    for (int i = 0; i < 100 && lock->path && lock->file < 0 && !taken; i++) {
+        int file = open(lock->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+        if (file < 0 && errno == EACCES) /* another user's */
+            file = open(lock->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        why = file < 0 ? errno : 0;
+        if (file < 0)
+            break;
+        if (take_lock(file, lock->path, &taken))
+            lock->file = file;
+        else
+            close(file);
+    }
+    if (lock->file >= 0)
+        return 0;
+    int status = taken ? say_error("%s: another run is writing it; wait for that one, or give another name", path)
+                       : say_error("%s.lock: cannot be made: %s", path, why ? ssa_file_reason(why) : "no memory");
+    free(lock->path);
+    *lock = (struct file_lock){.file = -1};
+    return status;
+}
+
+void file_unlock(struct file_lock *lock)
+{
+    if (!lock->path)
+        return;
+    unlink(lock->path);
+    close(lock->file);
+    free(lock->path);
+    *lock = (struct file_lock){.file = -1};
+}
+
+struct file_look file_look(const char *path)
+{
+    struct stat s;
+    if (stat(path, &s))
+        return (struct file_look){0};
+    return (struct file_look){.exists = true, .device = s.st_dev, .inode = s.st_ino,
+                              .size = (unsigned long long)s.st_size, .seconds = s.st_mtim.tv_sec,
+                              .nanoseconds = s.st_mtim.tv_nsec};
+}
+
+bool file_replaced(const struct file_look *before, const char *path)
+{
+    struct file_look now = file_look(path);
+    return now.exists && (!before->exists || now.device != before->device || now.inode != before->inode ||
+                          now.size != before->size || now.seconds != before->seconds ||
+                          now.nanoseconds != before->nanoseconds);
 }
 
 /* ---- whole files ---- */
 
+static FILE *open_stream(const char *path)
+{
+    int number = descriptor_of(path), copy = number >= 0 ? dup(number) : -1;
+    if (number < 0)
+        return fopen(path, "wb");
+    FILE *stream = copy >= 0 ? fdopen(copy, "wb") : NULL;
+    if (!stream && copy >= 0)
+        close(copy);
+    return stream;
+}
+
 int new_file_begin(struct new_file *file, const char *path)
 {
-    size_t size = strlen(path) + sizeof ".partial";
-    *file = (struct new_file){.path = path, .temporary = malloc(size)};
-    if (!file->temporary)
-        return say_error("no memory");
-    snprintf(file->temporary, size, "%s.partial", path);
-    file->stream = fopen(file->temporary, "wb+");
+    enum kind kind = kind_of(path);
+    int why = 0;
+    *file = (struct new_file){.path = path};
+    if (kind == DESCRIPTOR || kind == STREAM) {
+        file->stream = open_stream(path);
+        return file->stream ? 0 : say_error("%s: cannot be opened: %s", path, strerror(errno));
+    }
+    file->beside = calloc(1, sizeof *file->beside);
+    why = file->beside ? ssa_new_file_begin(file->beside, path, SSA_FILE_KEPT) : ENOMEM;
+    int copy = why ? -1 : dup(file->beside->file);
+    file->stream = copy < 0 ? NULL : fdopen(copy, "wb+");
     if (file->stream)
         return 0;
-    say_error("%s: cannot be made: %s", file->temporary, strerror(errno));
-    free(file->temporary);
-    file->temporary = NULL;
-    return EXIT_FAILED;
+    why = why ? why : errno;
+    if (copy >= 0)
+        close(copy);
+    if (file->beside)
+        ssa_new_file_abandon(file->beside);
+    free(file->beside);
+    *file = (struct new_file){0};
+    return say_error("%s: cannot be made: %s", path, ssa_file_reason(why));
+}
+
+/* What was written and could not be, 0 if all was. */
+static int close_stream(FILE *stream)
+{
+    errno = 0;
+    bool written = fflush(stream) == 0 && !ferror(stream);
+    int why = written ? 0 : errno ? errno : EIO; /* an earlier write failed, and nobody kept the reason */
+    return fclose(stream) != 0 && !why ? errno : why;
 }
 
 int new_file_end(struct new_file *file, bool keep)
 {
-    int status = 0;
-    if (!file->stream)
+    struct new_file f = *file;
+    if (!f.stream)
         return EXIT_FAILED;
-    errno = 0;
-    bool written = fflush(file->stream) == 0 && !ferror(file->stream) && fsync(fileno(file->stream)) == 0;
-    if (fclose(file->stream) != 0 || !written)
-        status = say_error("%s: could not be written: %s", file->path, strerror(errno));
-    if (keep && !status && rename(file->temporary, file->path) != 0)
-        status = say_error("%s: could not be replaced: %s", file->path, strerror(errno));
-    if (!keep || status)
-        unlink(file->temporary);
-    free(file->temporary);
     *file = (struct new_file){0};
-    return status;
+    int why = close_stream(f.stream);
+    if (f.beside) {
+        why = why || !keep ? why : ssa_new_file_sync(f.beside);
+        why = why || !keep ? why : ssa_new_file_replace(f.beside);
+        ssa_new_file_abandon(f.beside);
+        if (!why && f.beside->not_synced)
+            say_note("%s: is written, but its file system cannot be waited for: %s", f.path,
+                     ssa_file_reason(f.beside->not_synced));
+        free(f.beside);
+    }
+    return why ? say_error("%s: could not be written: %s", f.path, ssa_file_reason(why)) : 0;
 }
 
 /* ---- logs ---- */
 
-int log_open(struct log_file *log, const char *path, bool append)
+int log_check(const char *path)
 {
-    log->path = path;
-    log->stream = path ? fopen(path, append ? "a" : "w") : NULL;
-    return path && !log->stream ? say_error("%s: cannot be opened for the log: %s", path, strerror(errno)) : 0;
+    if (!path || kind_of(path) != REGULAR)
+        return file_check_output(path);
+    return access(path, W_OK) ? say_error("%s: cannot be written: %s", path, strerror(errno)) : 0;
 }
 
-/* Said once: the log is given up. */
-static int log_failed(struct log_file *log)
+/* A run that was killed, or a disk that was full, may have left half a line. */
+static bool ends_a_line(const char *path)
 {
-    int status = say_error("%s: the log could not be written: %s", log->path, strerror(errno));
-    fclose(log->stream);
-    log->stream = NULL;
+    char last = '\n';
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    off_t size = file < 0 ? 0 : lseek(file, 0, SEEK_END);
+    if (size > 0 && pread(file, &last, 1, size - 1) != 1)
+        last = '\n';
+    if (file >= 0)
+        close(file);
+    return last == '\n';
+}
+
+static int log_failed(struct log_file *log, int why)
+{
+    int status = say_error("%s: the log could not be written: %s", log->path, strerror(why));
+    close(log->file);
+    log->file = -1;
     return status;
+}
+
+static int put(struct log_file *log, const char *text, size_t size)
+{
+    while (size) {
+        ssize_t n = write(log->file, text, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return log_failed(log, n ? errno : ENOSPC);
+        text += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+int log_open(struct log_file *log, const char *path, enum log_mode mode)
+{
+    *log = (struct log_file){.path = path, .file = -1};
+    if (!path)
+        return 0;
+    enum kind kind = kind_of(path);
+    log->file = kind == DESCRIPTOR ? dup(descriptor_of(path))
+                                   : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
+    if (log->file < 0)
+        return say_error("%s: cannot be opened for the log: %s", path, strerror(errno));
+    if (kind == DESCRIPTOR || kind == STREAM)
+        return 0;
+    if (mode != LOG_ADD && flock(log->file, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+        close(log->file);
+        log->file = -1;
+        return say_error("%s: another run writes this log; give another --log", path);
+    }
+    if (mode == LOG_NEW)
+        return ftruncate(log->file, 0) ? log_failed(log, errno) : 0;
+    return ends_a_line(path) ? 0 : put(log, "\n", 1);
 }
 
 int log_write(struct log_file *log, json_t *record)
 {
-    int status = record ? 0 : say_error("no memory for a line of the log");
-    if (log->stream && record &&
-        (json_dumpf(record, log->stream, JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0 ||
-         fputc('\n', log->stream) == EOF || fflush(log->stream) != 0))
-        status = log_failed(log);
+    char *line = record ? json_dumps(record, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    size_t size = line ? strlen(line) : 0;
     json_decref(record);
+    if (!line)
+        return say_error("no memory for a line of the log, or one of its numbers is not finite");
+    line[size] = '\n'; /* in the place of the zero, so that a line is one write */
+    int status = log->path && log->file >= 0 ? put(log, line, size + 1) : 0;
+    free(line);
     return status;
 }
 
 int log_close(struct log_file *log)
 {
-    FILE *stream = log->stream;
-    log->stream = NULL;
-    if (stream && fclose(stream) != 0)
-        return say_error("%s: the log could not be written: %s", log->path, strerror(errno));
-    return 0;
+    int file = log->path ? log->file : -1;
+    log->file = -1;
+    return file >= 0 && close(file) ? say_error("%s: the log could not be written: %s", log->path, strerror(errno)) : 0;
 }
 
 /* ---- stdout ---- */

@@ -200,7 +200,7 @@ int main(int argc, char **argv)
         return status;
     if (o->measure)
         return scale_measure(o->json);
-    if (o->chart && (file_check_target(o->chart) || plot_check()))
+    if (o->chart && (file_check_output(o->chart) || plot_check()))
         return EXIT_FAILED;
     for (int m = 0; m < o->model_count; m++)
         for (int i = 0; i < o->ranks.count; i++)

@@ -1,6 +1,7 @@
 #include "job.h"
 
 #include "args.h"
+#include "files.h"
 #include "say.h"
 
 #include <jansson.h>
@@ -234,6 +235,14 @@ static void default_options(void)
     raw.sum = 5;
 }
 
+static int check_files(void)
+{
+    struct files files = {0};
+    files_read(&files, "--bench", raw.bench);
+    files_write(&files, "--chart", options.chart);
+    return files_check(&files);
+}
+
 int scale_options_parse(const struct scale_options **parsed, int argc, char **argv)
 {
     const struct args_page page = {.name = "ssacl-scale", .usage = "--bench FILE.json | --gflops X [options]",
@@ -246,6 +255,8 @@ int scale_options_parse(const struct scale_options **parsed, int argc, char **ar
     *parsed = &options;
     if (options.measure)
         return ARGS_GO;
+    if (check_files())
+        return EXIT_FAILED;
     if ((status = parse_ranks()) || (status = parse_list("gbit", raw.bandwidths, 1e-6, 1e6, &options.bandwidths)) ||
         (status = choose_models()) || (status = choose_rate()))
         return status;

@@ -6,6 +6,7 @@
 #include "numbers.h"
 #include "words.h"
 #include "progress.h"
+#include "run.h"
 #include "stages.h"
 #include "text.h"
 
@@ -195,7 +196,7 @@ static int write_log(json_t *result)
     struct log_file log;
     json_t *record = json_copy(result);
     json_object_set_new(record, "event", json_string("test"));
-    int status = log_open(&log, options.log, true) || log_write(&log, record);
+    int status = log_open(&log, options.log, LOG_ADD) || log_write(&log, record);
     return log_close(&log) || status ? EXIT_FAILED : 0;
 }
 
@@ -237,6 +238,21 @@ static int run(struct loaded *loaded, struct text *text)
     return status;
 }
 
+static int check_files(void)
+{
+    struct files files = {0};
+    struct run log = {0};
+    for (int i = 0; i < options.data.count; i++)
+        files_read(&files, "--data", options.data.items[i]);
+    files_read(&files, "--checkpoint", options.checkpoint);
+    files_write(&files, "--log", options.log);
+    if (files_check(&files))
+        return EXIT_FAILED;
+    int status = options.log && file_holds_something(options.log) ? run_read(&log, options.log) : 0;
+    run_free(&log);
+    return status;
+}
+
 static const struct args_page page = {.name = "ssacl-text eval", .usage = "--checkpoint FILE --data FILE [options]",
                                        .about = about, .examples = examples};
 
@@ -253,6 +269,8 @@ int eval_main(int argc, char **argv)
         return status;
     if (options.log && access(options.log, W_OK) != 0)
         return say_error("%s: cannot be written: %s; --log names the log of the run", options.log, strerror(errno));
+    if (check_files())
+        return EXIT_FAILED;
     say_set_quiet(options.json);
     say_library_log(options.verbose);
     status = run(&loaded, &text);

@@ -325,11 +325,18 @@ enum { CURVES_SVG, CURVES_PNG, SHARES_SVG, SHARES_PNG, PICTURES };
 static int draw_pictures(const struct run *runs, int count, char names[PICTURES][4096], int pictures)
 {
     static const char *const endings[PICTURES] = {".svg", ".png", "-shares.svg", "-shares.png"};
+    struct files files = {0};
     for (int i = 0; i < pictures; i++) {
         snprintf(names[i], 4096, "%s%s", options.out, endings[i]);
-        if (file_check_target(names[i]))
-            return EXIT_FAILED;
+        files_write(&files, "--out", names[i]);
     }
+    for (int i = 0; i < options.logs.count; i++)
+        files_read(&files, NULL, options.logs.items[i]);
+    if (files_check(&files))
+        return EXIT_FAILED;
+    for (int i = 0; i < pictures; i++)
+        if (file_check_output(names[i]))
+            return EXIT_FAILED;
     if (plot_check() || draw_all(runs, count, names[CURVES_SVG], names[CURVES_PNG]))
         return EXIT_FAILED;
     return pictures == PICTURES && draw_shares(runs, count, names[SHARES_SVG], names[SHARES_PNG]) ? EXIT_FAILED : 0;

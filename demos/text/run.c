@@ -196,26 +196,35 @@ static int take(struct run *run, json_t *record)
     return 0;
 }
 
+/* A line that a run which was killed or a full disk left unfinished costs that line; so does one of another program. */
+static int take_line(struct run *run, const char *line, size_t size, int *records)
+{
+    json_t *record = json_loadb(line, size, 0, NULL);
+    int status = take(run, record);
+    json_decref(record);
+    *records += status >= 0;
+    run->skipped += status < 0 && line[strspn(line, " \t\r\n")];
+    return status < 0 ? 0 : status;
+}
+
 int run_read(struct run *run, const char *path)
 {
-    int status = 0, number = 0;
+    int status = 0, lines = 0, records = 0;
     char *line = NULL;
     size_t size = 0;
     FILE *file = fopen(path, "r");
     memset(run, 0, sizeof *run);
     if (!file)
         return say_error("%s: cannot be opened: %s", path, strerror(errno));
-    for (errno = 0; !status && getline(&line, &size, file) > 0; number++) {
-        json_t *record = json_loads(line, 0, NULL);
-        if (!record && number && !strchr(line, '\n'))
-            break; /* a run that was killed may leave half a line behind */
-        if (!record || (status = take(run, record)) < 0)
-            status = say_error("%s: line %d is not a record of a training log; give a file that --log wrote", path,
-                               number + 1);
-        json_decref(record);
-    }
-    if (!status && (ferror(file) || number == 0))
+    errno = 0;
+    for (ssize_t n; !status && (n = getline(&line, &size, file)) > 0; lines++)
+        status = take_line(run, line, (size_t)n, &records);
+    if (!status && (ferror(file) || !lines))
         status = say_error("%s: %s", path, ferror(file) ? strerror(errno) : "is empty; give a file that --log wrote");
+    else if (!status && !records)
+        status = say_error("%s: holds no record of a training log; give a file that --log wrote", path);
+    if (!status && run->skipped)
+        say_note("%s: %d of its %d lines are no records and were passed over", path, run->skipped, lines);
     free(line);
     fclose(file);
     if (status)

@@ -32,12 +32,13 @@ struct run {
     struct series share[RUN_DEVICES]; /* of a step, 0..1, where there were several devices */
     char device[RUN_DEVICES][32];     /* their ids */
     int devices, lost, changes;       /* how many there were, were lost, and how often shares changed */
+    int skipped;                      /* lines that are no records */
     json_t *start, *end, *profile, *test; /* the last of each, or NULL */
     double step0, tokens0, seconds0;      /* where the last start was, */
     bool started;                         /* that nothing has followed yet */
 };
 
-/* Says what is wrong with the file, and on which line, and returns non-zero. */
+/* Says what is wrong with the file and returns non-zero; a line that is no record is passed over. */
 int run_read(struct run *run, const char *path);
 void run_free(struct run *run);
 

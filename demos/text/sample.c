@@ -120,6 +120,15 @@ static int generate(struct ssa_model *model, const unsigned char *prompt, size_t
 static const struct args_page page = {.name = "ssacl-text sample", .usage = "--checkpoint FILE [options]",
                                        .about = about, .examples = examples};
 
+/* What is written goes to stdout, which may be led to a file. */
+static int check_files(void)
+{
+    struct files files = {0};
+    files_read(&files, "--checkpoint", options.checkpoint);
+    files_read(&files, "--prompt", strcmp(options.prompt, "-") ? NULL : "-");
+    return files_check(&files);
+}
+
 int sample_main(int argc, char **argv)
 {
     struct loaded loaded = {0};
@@ -133,6 +142,8 @@ int sample_main(int argc, char **argv)
     int status = parse_options(table, &page, argc, argv, &options.checkpoint);
     if (status != ARGS_GO)
         return status;
+    if (check_files())
+        return EXIT_FAILED;
     say_library_log(options.verbose);
     status = read_prompt(&prompt, &size, &own);
     if (!status)

@@ -3,6 +3,7 @@
 
 #include "devices.h"
 #include "numbers.h"
+#include "outputs.h"
 #include "profile.h"
 #include "progress.h"
 #include "ranks.h"
@@ -14,7 +15,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct training {
     const struct train_options *o;
@@ -29,6 +29,7 @@ struct training {
     struct ssa_model *model;
     struct ssa_trainer *trainer;
     struct ssa_memory memory;
+    struct outputs outputs;
     struct log_file log;
     double seconds, started; /* of training before, and when the present stretch began */
     int first_step;
@@ -92,42 +93,6 @@ static int settle(struct training *t)
         return say_error("%s: holds a model but no run to continue; use --from", source);
     t->config = *ssa_checkpoint_training(t->source);
     return take_note(t);
-}
-
-static void stage_path(const struct train_options *o, int stage, char path[4096])
-{
-    snprintf(path, 4096, "%s.stage%d", o->checkpoint, stage + 1);
-}
-
-static int check_outputs(const struct train_options *o)
-{
-    char path[4096];
-    if (file_check_target(o->checkpoint))
-        return EXIT_FAILED;
-    for (int i = 0; o->keep_stages && i < o->training.stage_count - 1; i++) {
-        stage_path(o, i, path);
-        if (file_check_target(path))
-            return EXIT_FAILED;
-    }
-    int replaces = !o->force && !(o->resume && !strcmp(o->resume, o->checkpoint));
-    if (replaces && access(o->checkpoint, F_OK) == 0)
-        return say_error("%s: exists; continue it with --resume, or replace it with --force", o->checkpoint);
-    return 0;
-}
-
-/* On a resumed run the log goes on where the checkpoint was made. */
-static int open_log(struct training *t)
-{
-    const struct train_options *o = t->o;
-    struct run before;
-    if (o->resume && o->log && access(o->log, F_OK) == 0) {
-        if (run_read(&before, o->log))
-            return EXIT_FAILED;
-        t->seconds = run_seconds_at(&before, t->first_step);
-        run_free(&before);
-        return log_open(&t->log, o->log, true);
-    }
-    return log_open(&t->log, o->log, false);
 }
 
 /* A run must fit one of the devices: those that it does not fit are left out later. Of none, the largest's reason. */
@@ -238,16 +203,26 @@ static int announce(struct training *t)
     return t->o->resume ? log_write(&t->log, json_pack("{s:s, s:i}", "event", "resume", "step", t->first_step)) : 0;
 }
 
+static int open_log(struct training *t)
+{
+    json_t *start = start_record(t);
+    int status = outputs_open_log(t->o, start, t->first_step, &t->log, &t->seconds);
+    json_decref(start);
+    return status;
+}
+
 static int set_up(struct training *t)
 {
     const struct train_options *o = t->o;
     bool lead = ranks_lead(t->ranks);
     say_set_quiet(o->quiet || o->json || !lead);
     say_library_log(o->verbose);
-    if (lead && check_outputs(o))
+    if (lead && (outputs_check(o, o->training.stage_count) || outputs_begin(&t->outputs, o)))
         return EXIT_FAILED;
     /* The text must hold a window; of a resumed run the length is known only afterwards, and checked by the trainer. */
     if (text_load(&t->text, &o->data, o->resume || o->from ? 8 : o->model.length) || settle(t))
+        return EXIT_FAILED;
+    if (lead && o->resume && outputs_check(o, t->config.stage_count)) /* which only the checkpoint knows */
         return EXIT_FAILED;
     t->train = text_data(&t->text, TEXT_TRAIN);
     t->valid = text_data(&t->text, TEXT_VALID);
@@ -344,18 +319,6 @@ static int evaluate_both(struct training *t, int step, const struct ssa_pattern 
     return SSA_OK;
 }
 
-static int save(struct training *t, const char *path)
-{
-    return ssa_checkpoint_save(path, t->model, t->trainer, t->note);
-}
-
-static int save_stage(struct training *t, int stage)
-{
-    char path[4096];
-    stage_path(t->o, stage, path);
-    return save(t, path);
-}
-
 static int next_multiple(int step, int every, int limit)
 {
     return every > 0 && limit - step > every - step % every ? step + every - step % every : limit;
@@ -377,9 +340,9 @@ static int stretch(struct training *t, const struct ssa_run *run)
     if (!status && (until == end || (t->o->eval_every && until % t->o->eval_every == 0)))
         status = evaluate_both(t, until, pattern);
     if (!status && until == end && end < total && t->o->keep_stages)
-        status = save_stage(t, stage);
+        status = outputs_save_stage(&t->outputs, stage, t->model, t->trainer, t->note);
     if (!status && until < total && t->o->every && until % t->o->every == 0)
-        status = save(t, t->o->checkpoint);
+        status = outputs_save_on_the_way(&t->outputs, t->model, t->trainer, t->note);
     return status;
 }
 
@@ -407,7 +370,7 @@ static int train(struct training *t)
         t->no_device = 1;
     }
     if (status == SSA_OK || status == SSA_ESTOPPED || t->no_device) {
-        int saved = save(t, t->o->checkpoint);
+        int saved = outputs_save(&t->outputs, t->model, t->trainer, t->note);
         status = saved ? saved : status;
         if (!status && ssa_trainer_get_step(t->trainer) < total) { /* lost over it: what was saved is the latest copy */
             status = SSA_EDEVICE;
@@ -441,7 +404,7 @@ static json_t *end_record(struct training *t, int outcome)
     return json_pack("{s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:I, s:o}", "event", "end", "status", status, "step", step,
                      "steps", ssa_trainer_total_steps(t->trainer), "tokens", tokens_of(t, step), "tokens_this_time",
                      tokens, "seconds", seconds, "peak_bytes", (json_int_t)peak_bytes(t), "checkpoint",
-                     json_text(t->o->checkpoint));
+                     json_text(t->outputs.checkpoint));
 }
 
 static int profile(struct training *t)
@@ -478,9 +441,9 @@ static int finish(struct training *t, int outcome)
     if (t->o->json && !status)
         status = print_json(json_incref(start));
     else if (!t->o->quiet)
-        say_note("%s after step %d; checkpoint: %s", outcome ? "stopped" : "done", step, t->o->checkpoint);
+        say_note("%s after step %d; checkpoint: %s", outcome ? "stopped" : "done", step, t->outputs.checkpoint);
     if (outcome)
-        say_note("continue with --resume %s", t->o->checkpoint);
+        say_note("continue with --resume %s", t->outputs.checkpoint);
     json_decref(start);
     json_decref(end);
     return status ? status : outcome == SSA_ESTOPPED ? EXIT_INTERRUPTED : outcome ? EXIT_FAILED : 0;
@@ -520,7 +483,8 @@ int train_main(int argc, char **argv)
     status = ranks_all(t.ranks, status, ARGS_GO);
     if (status == ARGS_GO)
         status = conclude(&t, train(&t));
-    status = log_close(&t.log) ? EXIT_FAILED : status;
+    status = log_close(&t.log) || (!status && t.outputs.incomplete) ? EXIT_FAILED : status;
+    outputs_end(&t.outputs);
     tear_down(&t);
     ranks_leave(t.ranks, status && status != EXIT_INTERRUPTED);
     return status;

@@ -1,0 +1,184 @@
+#include "outputs.h"
+
+#include "run.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* ---- before the run ---- */
+
+static void stage_path(const struct train_options *o, int stage, char path[4096])
+{
+    snprintf(path, 4096, "%s.stage%d", o->checkpoint, stage + 1);
+}
+
+/* Whether the checkpoint is the one that the run is resumed from. */
+static bool continues(const struct train_options *o)
+{
+    return o->resume && file_same(o->resume, o->checkpoint);
+}
+
+static int check_names(const struct train_options *o, int copies)
+{
+    struct files files = {0};
+    char path[4096];
+    bool in_place = o->from && o->force && file_same(o->from, o->checkpoint); /* asked for, and read before */
+    for (int i = 0; i < o->data.count; i++)
+        files_read(&files, "--data", o->data.items[i]);
+    if (!continues(o))
+        files_read(&files, "--resume", o->resume);
+    if (!in_place)
+        files_read(&files, "--from", o->from);
+    files_write(&files, "--checkpoint", o->checkpoint);
+    files_write(&files, "--log", o->log);
+    for (int i = 0; i < copies; i++) {
+        stage_path(o, i, path);
+        files_write(&files, "--keep-stages", path);
+    }
+    return files_check(&files);
+}
+
+static int check_places(const struct train_options *o, int copies)
+{
+    char path[4096];
+    if (file_check_target(o->checkpoint) || log_check(o->log))
+        return EXIT_FAILED;
+    for (int i = 0; i < copies; i++) {
+        stage_path(o, i, path);
+        if (file_check_target(path))
+            return EXIT_FAILED;
+    }
+    return 0;
+}
+
+/* What other runs left stays, unless --force. */
+static int check_others(const struct train_options *o, int copies)
+{
+    char path[4096];
+    bool own = continues(o);
+    if (!own && access(o->checkpoint, F_OK) == 0)
+        return say_error("%s: exists; continue it with --resume, or replace it with --force", o->checkpoint);
+    for (int i = 0; i < copies && !own; i++) {
+        stage_path(o, i, path);
+        if (access(path, F_OK) == 0)
+            return say_error("%s: exists, the copy of another run; give another --checkpoint, or replace it with "
+                             "--force", path);
+    }
+    if (!o->resume && o->log && file_holds_something(o->log))
+        return say_error("%s: exists; give another --log, continue its run with --resume, or replace it with --force",
+                         o->log);
+    return 0;
+}
+
+int outputs_check(const struct train_options *o, int stages)
+{
+    int copies = o->keep_stages ? stages - 1 : 0;
+    if (check_names(o, copies) || check_places(o, copies))
+        return EXIT_FAILED;
+    return o->force ? 0 : check_others(o, copies);
+}
+
+int outputs_begin(struct outputs *out, const struct train_options *o)
+{
+    out->o = o;
+    if (snprintf(out->checkpoint, sizeof out->checkpoint, "%s", o->checkpoint) >= (int)sizeof out->checkpoint - 32)
+        return say_error("%.64s...: the name is too long", o->checkpoint);
+    if (file_lock(&out->lock, o->checkpoint))
+        return EXIT_FAILED;
+    out->seen = file_look(out->checkpoint);
+    return 0;
+}
+
+void outputs_end(struct outputs *out)
+{
+    file_unlock(&out->lock);
+}
+
+/* ---- the log ---- */
+
+/* What stays the same however a run is continued. */
+static const char *other_field(const json_t *theirs, const json_t *ours)
+{
+    static const char *const fields[] = {"seed", "batch", "parameters", "train_bytes"};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        const json_t *field = json_object_get(theirs, fields[i]);
+        if (field && !json_equal(field, json_object_get(ours, fields[i])))
+            return fields[i];
+    }
+    return NULL;
+}
+
+int outputs_open_log(const struct train_options *o, const json_t *start, int step, struct log_file *log,
+                     double *seconds)
+{
+    struct run before;
+    const char *other = NULL;
+    if (!o->resume || !o->log || !file_holds_something(o->log))
+        return log_open(log, o->log, LOG_NEW);
+    if (run_read(&before, o->log)) {
+        if (!o->force)
+            return EXIT_FAILED;
+        other = "event";
+    } else {
+        other = other_field(before.start, start);
+        *seconds = other ? 0 : run_seconds_at(&before, step);
+        run_free(&before);
+    }
+    if (other && !o->force)
+        return say_error("%s: is the log of another run (its \"%s\" is another); give another --log, or replace it "
+                         "with --force", o->log, other);
+    return log_open(log, o->log, other ? LOG_NEW : LOG_GO_ON);
+}
+
+/* ---- saving ---- */
+
+/* Another program, perhaps on another machine where the lock is not seen, has put a file of its own there. */
+static void step_aside(struct outputs *out)
+{
+    if (!file_replaced(&out->seen, out->checkpoint))
+        return;
+    for (int i = 2; access(out->checkpoint, F_OK) == 0; i++)
+        snprintf(out->checkpoint, sizeof out->checkpoint, "%s.%d", out->o->checkpoint, i);
+    say_error("%s: another program has written it while this run trained; this run is kept in %s", out->o->checkpoint,
+              out->checkpoint);
+    out->seen = (struct file_look){0};
+    out->incomplete = true;
+}
+
+int outputs_save(struct outputs *out, struct ssa_model *model, struct ssa_trainer *trainer, const char *note)
+{
+    step_aside(out);
+    int status = ssa_checkpoint_save(out->checkpoint, model, trainer, note);
+    if (!status)
+        out->seen = file_look(out->checkpoint);
+    return status;
+}
+
+/* What a later attempt, or none, may make good: a device that fails is another matter. */
+static bool is_of_files(int status)
+{
+    return status == SSA_EIO || status == SSA_ENOMEM;
+}
+
+int outputs_save_on_the_way(struct outputs *out, struct ssa_model *model, struct ssa_trainer *trainer,
+                            const char *note)
+{
+    int status = outputs_save(out, model, trainer, note);
+    if (!is_of_files(status))
+        return status;
+    say_error("%s; training goes on, and tries again at the next --every", ssa_last_error());
+    return SSA_OK;
+}
+
+int outputs_save_stage(struct outputs *out, int stage, struct ssa_model *model, struct ssa_trainer *trainer,
+                       const char *note)
+{
+    char path[4096];
+    stage_path(out->o, stage, path);
+    int status = ssa_checkpoint_save(path, model, trainer, note);
+    if (!is_of_files(status))
+        return status;
+    say_error("%s; training goes on without this copy", ssa_last_error());
+    out->incomplete = true;
+    return SSA_OK;
+}

@@ -1,0 +1,179 @@
+#!/bin/sh
+# What ssacl-text reads and writes: no output is an input, no run takes another's files, half a line costs a line, links
+# are followed, a disk that is full on the way does not end a run. On the host backend. Usage: files.sh PATH/ssacl-text
+set -u
+program=$(realpath "$1")
+work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-text-files.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+checks=0 failures=0
+small="--layers 1 --width 16 --heads 2 --length 16 --batch 2 --eval-windows 2"
+export SSACL_OPENCL_LIBRARY= # none: devices are not what this is about
+
+wrong() { failures=$((failures + 1)); printf 'WRONG: %s\n' "$*"; }
+check() { checks=$((checks + 1)); "$@" >/dev/null 2>&1 || wrong "$*"; }
+text() { "$program" "$@"; }
+again() { text train --device cpu --data text -q "$@"; }
+# shellcheck disable=SC2086 # a list of options
+train() { again $small --steps 4 "$@"; }
+# shellcheck disable=SC2086
+staged() { again $small --stages 'dense:steps=2;dense:steps=2' --keep-stages "$@"; }
+# shellcheck disable=SC2086 # without end, in the background: $! is the program
+endless() { exec "$program" train --device cpu --data text -q $small --steps 100000000 "$@"; }
+
+# refuses WORDS COMMAND...: fails in one sentence with these words, and every file stays as it is.
+refuses() {
+    words=$1
+    shift
+    checks=$((checks + 1))
+    before=$(ls -A && cat -- * 2>/dev/null | cksum)
+    err=$("$@" 2>&1 >/dev/null) && wrong "was not refused: $*"
+    case $err in *"$words"*) ;; *) wrong "no word of '$words': $*: $err" ;; esac
+    [ "$(printf '%s\n' "$err" | wc -l)" -eq 1 ] || wrong "more than one line: $*: $err"
+    [ "$(ls -A && cat -- * 2>/dev/null | cksum)" = "$before" ] || wrong "files were changed: $*"
+}
+
+# records LOG EVENT: how many the log has that are whole
+records() { grep -a -c "^{.*\"event\":\"$2\".*}\$" "$1"; }
+count() { [ "$(records "$1" "$2")" -eq "$3" ] || wrong "$1 has $(records "$1" "$2") records of $2, not $3"; checks=$((checks + 1)); }
+wait_for() { until [ -e "$1" ]; do sleep 0.05; kill -0 "$2" 2>/dev/null || break; done; }
+
+python3 - <<'END'
+import random
+random.seed(1)
+words = "the a of and to in is on that by with as for was were from history river city first".split()
+open("text", "w").write(" ".join(random.choice(words) for _ in range(3000)))
+END
+check train -c a.st -l a.jsonl
+mkdir folder
+ln -s text text.link
+ln -s folder folder.link
+ln text text.hard
+ln -s nowhere.st dangling
+
+# ---- an output that is an input, or another output ----
+
+for same in text ./text "$work/text" text.link text.hard folder/../text; do
+    refuses 'is the same file as --data' train -c b.st -l "$same"
+    refuses 'is the same file as --data' train -c "$same" --force
+done
+refuses 'is the same file as --from' again --steps 4 --from a.st -c b.st -l ./a.st --force
+refuses 'is the same file as --resume' again --resume a.st -c b.st -l a.st --force
+refuses 'is the same file as --checkpoint' train -c e.st -l ./e.st
+refuses 'is the same file as --checkpoint' train -c folder/e.st -l folder.link/e.st
+refuses 'is the same file as' train -c dangling -l nowhere.st
+refuses 'is the same file as' staged -c c.st -l c.st.stage1
+refuses 'is the same file as' sh -c 'exec "$0" sample -c a.st --device cpu >>a.st' "$program"
+refuses 'is the same file as' text eval --device cpu -c a.st --data text -l a.st
+refuses 'is the same file as' text eval --device cpu -c a.st --data text -l text
+cp a.jsonl curves.svg
+refuses 'is the same file as' text report a.jsonl curves.svg --out curves
+
+# ---- files of other runs ----
+
+refuses 'a.jsonl: exists' train -c b.st -l a.jsonl
+refuses 'a.st: exists' train -c a.st -l b.jsonl
+touch b.st.stage1
+refuses 'b.st.stage1: exists' staged -c b.st
+check staged -c b.st --force -l b.jsonl --every 3
+check [ -s b.st.stage1 ]
+: >empty.jsonl
+check train -c c.st -l empty.jsonl --seed 7
+count empty.jsonl start 1
+cp b.st.stage1 b1.st
+refuses 'log of another run' again --resume b1.st -l empty.jsonl
+refuses 'no record of a training log' again --resume b1.st -l text.hard2 -l a.st
+check again --resume b1.st -l b.jsonl
+count b.jsonl start 2
+count b.jsonl resume 1
+cp b.st.stage1 ./b1.st
+check again --resume ./b1.st -c b1.st # the same file, written in another way
+
+# ---- half a line ----
+
+cp b.st.stage1 b1.st
+cp b.jsonl torn.jsonl
+printf '{"event":"step","st' >>torn.jsonl
+check again --resume b1.st -l torn.jsonl
+count torn.jsonl resume 2
+count torn.jsonl end 3
+head -c 300 /dev/zero >>torn.jsonl
+printf '\nnot a record\n[1]\n\n{"step":3}\n{"event":"test","dense":{"bits":1.5}}\n{"event":"ste' >>torn.jsonl
+check text report torn.jsonl
+check sh -c '"$0" report torn.jsonl | grep -q "test, dense.*1.5"' "$program"
+refuses 'no record of a training log' text report text
+echo notes >notes
+refuses 'no record of a training log' text eval --device cpu -c c.st --data text -l notes
+check text eval --device cpu -c c.st --data text -l torn.jsonl --windows 1 --passes 1
+count torn.jsonl test 2
+
+# ---- two runs in one folder ----
+
+endless -c two.st -l two.jsonl --every 1 &
+first=$!
+wait_for two.st $first
+# what the first is writing meanwhile changes: only the words are looked at
+second() { words=$1; shift; checks=$((checks + 1)); out=$("$@" 2>&1) && wrong "went on: $*"
+    case $out in *"$words"*) ;; *) wrong "no word of '$words': $*: $out" ;; esac; }
+second 'another run is writing' train -c two.st --force
+ln -s two.st two.link
+second 'another run is writing' train -c two.link --force
+second 'another run' train -c other.st -l two.jsonl --force
+check [ ! -e other.st ]
+check kill -0 $first
+kill $first
+wait $first
+check [ $? -eq 130 ]
+check [ ! -e two.st.lock ]
+check [ "$(echo two.st.part-*)" = 'two.st.part-*' ]
+check again --resume two.st --help
+
+# Where locks are not seen: what another program put there meanwhile stays.
+endless -c own.st -l own.jsonl --log-every 1 &
+first=$!
+until grep -q '"step"' own.jsonl 2>/dev/null || ! kill -0 $first; do sleep 0.05; done
+cp a.st own.st
+kill $first
+wait $first
+check [ $? -ne 0 ]
+check cmp a.st own.st
+check text eval --device cpu -c own.st.2 --data text --windows 1 --passes 1
+
+# ---- links, places, disks ----
+
+ln -s folder/real.st out.st
+check train -c out.st
+check [ -L out.st ]
+check [ -f folder/real.st ]
+check again --resume out.st --help
+chmod 600 folder/real.st
+check train -c out.st --force
+check [ "$(stat -c %a folder/real.st)" = 600 ]
+for place in new/ folder . "$(printf '%0300d' 1)" text/x; do
+    refuses "$(printf '%.40s' "$place")" train -c "$place" --force
+done
+mkfifo folder/fifo
+refuses 'not a regular file' train -c folder/fifo --force
+rm folder/fifo
+check sh -c '"$0" "$@" -l /dev/stdout | grep -q "\"event\":\"end\""' "$program" train --device cpu --data text -q $small --steps 4 -c f.st
+check sh -c '"$0" "$@" -l /dev/fd/3 3>third && grep -q "\"event\":\"end\"" third' "$program" train --device cpu --data text -q $small --steps 4 -c g.st
+check train -c h.st -l /dev/null
+check again --resume b.st.stage1 -c i.st -l /dev/null
+check [ -c /dev/null ]
+
+# A limit on the size of files is to a run what a full disk is. It is lifted after the first saves.
+checkpoint=$(stat -c %s a.st)
+{ ulimit -S -f $((checkpoint / 1024)) && endless --every 1 -c full.st; } 2>full.err &
+run=$!
+until grep -q . full.err || ! kill -0 $run 2>/dev/null; do sleep 0.05; done
+check kill -0 $run
+prlimit --pid $run --fsize=unlimited 2>/dev/null || wrong 'no prlimit'
+wait_for full.st $run
+kill $run
+wait $run
+check [ $? -eq 130 ]
+check grep -q 'tries again at the next --every' full.err
+check text eval --device cpu -c full.st --data text --windows 1 --passes 1
+
+echo "$checks checks, $failures failures"
+[ $failures -eq 0 ]
