@@ -14,7 +14,9 @@ import sys
 def resolve(path, seen):
     """The file with its local includes in place, once each, and #line so that compilers name the right file."""
     folder, out = os.path.dirname(path), ['#line 1 "cl/%s"\n' % os.path.basename(path)]
-    for number, line in enumerate(open(path, encoding="utf-8"), 1):
+    with open(path, encoding="utf-8") as f:
+        lines = f.readlines()
+    for number, line in enumerate(lines, 1):
         m = re.match(r'\s*#\s*include\s+"([\w.]+)"', line)
         if not m:
             out.append(line)

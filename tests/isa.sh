@@ -2,15 +2,19 @@
 # tests/isa.sh [--install] [--check] [--loops] [--log FILE] [--targets NAME,...] [FILE...]
 # Compiles every kernel that a GPU may run, in every variant, with the compilers of AMD's, NVIDIA's and Intel's GPUs and
 # to SPIR-V; no GPU is needed. Writes the table of registers, spills, local memory and occupancy, tests/isa/table.md;
-# --check compares with it instead. Fails on a spill, on private arrays that reach memory, and on what does not compile.
+# --check compares with it instead. Fails on what does not compile without a warning, on a spill, on private arrays that
+# reach memory, on work-groups of another size than the source requires, and where the code has fewer exponentials,
+# divisions, roots or multiply-adds than the source asks for (tests/isa/source.py). Each of these is tried on what is
+# wrong on purpose (tests/isa/mistakes.py, tests/test_isa.py). Registers and spills are checked where the compilers are
+# those of the table; where they are others, that is skipped, and said so.
 # --loops shows what the inner loops are made of. --log writes what `meson test` would, for tests/summary.py: a check is
 # a file in a variant on a target. A target without its compiler is skipped, and said so, unless $SSACL_ISA_ALL is set.
 # Results are kept in $BUILD/isa by content, so that a second run compiles what changed.
 #
 # --install gets what is missing: from Debian clang-19 (AMD, NVIDIA), libclc-15, clang-15, llvm-spirv-15 and spirv-tools
 # (SPIR-V); into ${XDG_CACHE_HOME:-~/.cache}/ssacl/vendors, because there is no need for them elsewhere, NVIDIA's
-# assembler from its Python package, and Intel's compiler, unpacked: the package has a driver too, which no program
-# under AddressSanitizer can load.
+# assembler and disassembler from their Python packages, and Intel's compiler, unpacked: the package has a driver too,
+# which no program under AddressSanitizer can load.
 set -eu
 cd "$(dirname "$0")/.."
 folder=${XDG_CACHE_HOME:-$HOME/.cache}/ssacl/vendors
@@ -45,12 +49,17 @@ install_intel()
         done && rm -r "$new/packages" && mv "$new" "$folder/ocloc"
 }
 
+# install_python FOLDER PACKAGE: a Python package's programs, in an environment of their own
+install_python()
+{
+    rm -rf "$folder/$1.new" && python3 -m venv "$folder/$1.new" &&
+        "$folder/$1.new/bin/python" -m pip install -q "$2" && mv "$folder/$1.new" "$folder/$1"
+}
+
 install_nvidia()
 {
-    ! command -v ptxas && [ ! -d "$folder/nvidia" ] || return 0
-    rm -rf "$folder/nvidia.new" && python3 -m venv "$folder/nvidia.new" &&
-        "$folder/nvidia.new/bin/python" -m pip install -q nvidia-cuda-nvcc-cu12==12.9.86 &&
-        mv "$folder/nvidia.new" "$folder/nvidia"
+    command -v ptxas || [ -d "$folder/nvidia" ] || install_python nvidia nvidia-cuda-nvcc-cu12==12.9.86 || return
+    command -v nvdisasm || [ -d "$folder/nvdisasm" ] || install_python nvdisasm nvidia-cuda-nvdisasm==13.5.37
 }
 
 if [ "${1:-}" = --install ]; then

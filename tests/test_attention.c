@@ -295,7 +295,7 @@ END_TEST
 /* Each head width is a program to compile, in the GPU shape one more for short blocks (look-back) and long ones. */
 START_TEST(widths_match_oracle)
 {
-    static const int in_short_blocks[] = {8, 72, 128}, in_long_blocks[] = {24, 32, 40, 64, 256};
+    static const int in_short_blocks[] = {8, 72, 128, 160}, in_long_blocks[] = {24, 32, 40, 64, 256};
     for (size_t i = 0; i < sizeof in_short_blocks / sizeof *in_short_blocks; i++)
         check(LOOK_BACK, (struct shape){.batch = 2, .length = 65, .heads = 4, .kv_heads = 2,
                                         .width = in_short_blocks[i], .causal = 1, .views = true});

@@ -1,0 +1,63 @@
+/* The variants of attention that tests/isa.sh compiles, as arguments ("FILE:D=64,SIDE=16,EACH=8"), are those that
+ * devices of GPU shape take: none is left out, none is there that nobody takes. */
+#include "../lib/op/attention.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST = 128 };
+static char taken[MOST][96];
+static int count;
+
+static void take(const char *text)
+{
+    for (int i = 0; i < count; i++)
+        if (!strcmp(taken[i], text))
+            return;
+    if (count < MOST)
+        snprintf(taken[count++], sizeof taken[0], "%s", text);
+}
+
+/* Devices of few registers have large work-groups. */
+static void take_all(const char *file)
+{
+    static const int widths[] = {32, 64, 96, 128, 256}, rows[] = {1, 256};
+    for (int kind = 0; kind < 3; kind++) {
+        const bool few = kind == 2;
+        struct ssa_device d = {.few_registers = few, .info = {.kind = SSA_DEVICE_GPU, .gpu_shape = 1,
+                               .max_group = kind ? 256 : 64, .local_memory = 32768}};
+        for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
+            for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+                struct attention_tile t = ssa_attention_tile(&d, file, rows[r], widths[w]);
+                char tall[16] = "", text[96];
+                if (t.tall != t.side)
+                    snprintf(tall, sizeof tall, ",TALL=%d", t.tall);
+                snprintf(text, sizeof text, "%s:D=%d,SIDE=%d%s,EACH=%d%s", file, widths[w], t.side, tall, t.each,
+                         few ? ",REGISTERS=128" : "");
+                take(text);
+            }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    int wrong = 0;
+    take_all("attention_fwd_gpu");
+    take_all("attention_bwd_gpu");
+    for (int i = 0; i < count; i++) {
+        int listed = 0;
+        for (int a = 1; a < argc; a++)
+            listed |= !strcmp(argv[a], taken[i]);
+        if (!listed)
+            wrong += printf("%s is taken, and not in a list of cl/meson.build\n", taken[i]) > 0;
+    }
+    for (int a = 1; a < argc; a++) {
+        int found = strncmp(argv[a], "attention", 9) != 0;
+        for (int i = 0; i < count; i++)
+            found |= !strcmp(argv[a], taken[i]);
+        if (!found)
+            wrong += printf("%s is listed, and no device takes it\n", argv[a]) > 0;
+    }
+    printf("%d variants\n", count);
+    return wrong > 0;
+}
