@@ -2,12 +2,13 @@
 
 #include "columns.h"
 
+#include "say.h"
+
 #include <ssacl/base.h>
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static bool differs(const json_t *row, const json_t *before, const char *path)
 {
@@ -31,7 +32,8 @@ void device_title(const json_t *row, char *text, size_t size)
 
 static const char *colour(FILE *out, const json_t *row)
 {
-    if (!isatty(fileno(out)) || getenv("NO_COLOR") || row_is_ok(row))
+    const char *plain = getenv("NO_COLOR"); /* no-color.org: set to anything but nothing */
+    if (!say_on_terminal(fileno(out)) || (plain && *plain) || row_is_ok(row))
         return NULL;
     return strcmp(row_text(row, "status"), "skipped") ? "\033[31m" : "\033[2m";
 }

@@ -317,6 +317,7 @@ int args_parse(const struct arg *table, const struct args_page *page, int argc, 
     int option, status, times[MAX_OPTIONS] = {0};
     say_set_program(page->name);
     make_getopt(table, longs, shorts);
+    unsetenv("POSIXLY_CORRECT"); /* options may stand behind words, whatever the user has set */
     opterr = 0;
     optind = 1;
     while ((option = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {

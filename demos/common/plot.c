@@ -14,11 +14,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 /* Okabe and Ito's colours, told apart by everybody. */
 static const char *const colours[] = {"0072B2", "D55E00", "009E73", "CC79A7", "E69F00", "56B4E9", "7F7F7F", "000000"};
 enum { COLOURS = sizeof colours / sizeof *colours };
+
+extern char **environ;
 
 /* ---- the script ---- */
 
@@ -95,6 +95,7 @@ static void put_script(FILE *out, enum plot_format format, const char *title, co
                        int count)
 {
     int width = 560 * count, height = 430;
+    fputs("set encoding utf8\n", out);
     if (format == PLOT_SVG)
         fprintf(out, "set terminal svg size %d,%d noenhanced font 'Helvetica,13' background '#ffffff'\n", width,
                 height);
@@ -123,17 +124,39 @@ static int no_gnuplot(int error)
     return say_error("gnuplot could not be started: %s", strerror(error));
 }
 
+/* The environment that gnuplot runs in. What the user has set up for it, for fonts or as a language would change pictures:
+ * only where programs, libraries and temporary files are is passed on, and where fontconfig keeps its list of fonts. */
+static void make_environment(char *variables[8])
+{
+    static const char *const kept[] = {"PATH=", "LD_LIBRARY_PATH=", "TMPDIR=", "XDG_CACHE_HOME="};
+    static char home[] = "HOME=/nonexistent", language[] = "LC_ALL=C", cache[4200];
+    const char *own = getenv("HOME");
+    int count = 0;
+    for (char **e = environ; *e; e++)
+        for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+            if (!strncmp(*e, kept[i], strlen(kept[i])) && count < 4)
+                variables[count++] = *e;
+    variables[count++] = home;
+    variables[count++] = language;
+    if (own && !getenv("XDG_CACHE_HOME") &&
+        (size_t)snprintf(cache, sizeof cache, "XDG_CACHE_HOME=%s/.cache", own) < sizeof cache)
+        variables[count++] = cache;
+    variables[count] = NULL;
+}
+
 /* Runs gnuplot between three files and waits for it. */
 static int run_gnuplot(char *const *arguments, int in, int out, int err)
 {
+    char *variables[8];
     posix_spawn_file_actions_t actions;
     pid_t child;
     int ended = 0;
+    make_environment(variables);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
-    int error = posix_spawnp(&child, "gnuplot", &actions, NULL, arguments, environ);
+    int error = posix_spawnp(&child, "gnuplot", &actions, NULL, arguments, variables);
     posix_spawn_file_actions_destroy(&actions);
     if (error)
         return no_gnuplot(error);
@@ -177,7 +200,7 @@ int plot_draw(const char *path, enum plot_format format, const char *title, cons
     }
     if (new_file_begin(&picture, path))
         goto done;
-    status = run_gnuplot((char *[]){"gnuplot", "-", NULL}, fileno(script), fileno(picture.stream), fileno(messages));
+    status = run_gnuplot((char *[]){"gnuplot", "--default-settings", "-", NULL}, fileno(script), fileno(picture.stream), fileno(messages));
     if (status < 0)
         status = gnuplot_failed(path, messages);
     if (new_file_end(&picture, status == 0))

@@ -1,5 +1,7 @@
 #include "progress.h"
 
+#include "say.h"
+
 #include <ssacl/base.h>
 
 #include <stdarg.h>
@@ -41,7 +43,7 @@ void progress_begin(const char *what, double total)
     bar.what = what;
     bar.total = total;
     bar.start = now_seconds();
-    bar.active = isatty(STDERR_FILENO);
+    bar.active = say_on_terminal(STDERR_FILENO);
 }
 
 static int columns(void)

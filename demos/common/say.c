@@ -6,7 +6,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { LINE = 16384 }; /* two paths and a sentence */
 
@@ -22,6 +24,12 @@ void say_set_program(const char *name)
 void say_set_quiet(bool quiet)
 {
     is_quiet = quiet;
+}
+
+bool say_on_terminal(int file)
+{
+    const char *kind = getenv("TERM");
+    return kind && *kind && strcmp(kind, "dumb") != 0 && isatty(file);
 }
 
 static void put_line(FILE *out, const char *who, const char *format, va_list args)

@@ -20,6 +20,9 @@ void say_hold_errors(void);
 void say_held_error(bool say);
 void say_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Whether it is a terminal that knows escape codes: $TERM says so. */
+bool say_on_terminal(int file);
+
 /* A line of a result, on stdout. */
 void say_result(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
