@@ -2,7 +2,6 @@
 #include "tuning.h"
 #include "verify.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,20 +20,6 @@ int ssa_device_list(struct ssa_device_info *list, int capacity, int *count)
         ssa_host_info(&list[n]);
     *count = n + 1;
     return SSA_OK;
-}
-
-/* Case-insensitive substring; not in ISO C. */
-static bool contains(const char *text, const char *part)
-{
-    size_t n = strlen(part);
-    for (; *text; text++) {
-        size_t i = 0;
-        while (i < n && tolower((unsigned char)text[i]) == tolower((unsigned char)part[i]))
-            i++;
-        if (i == n)
-            return true;
-    }
-    return false;
 }
 
 double ssa_device_score(const struct ssa_device_info *d)
@@ -58,49 +43,132 @@ static const struct ssa_device_info *best(const struct ssa_device_info *list, in
     return top;
 }
 
-static const struct ssa_device_info *find(const struct ssa_device_info *list, int n, const char *name)
+/* ---- parts of names ---- */
+
+static char lower(char c) /* tolower() hangs on the caller's locale */
 {
-    if (!strcmp(name, "auto"))
-        return best(list, n, true);
-    if (!strcmp(name, "opencl"))
-        return best(list, n, false);
-    for (int i = 0; i < n; i++)
-        if (!strcmp(list[i].id, name))
-            return &list[i];
-    if (!strncmp(name, "opencl:", 7) || !*name)
-        return NULL;
-    for (int i = 0; i < n; i++)
-        if (contains(list[i].name, name) || contains(list[i].platform, name))
-            return &list[i];
-    return NULL;
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-static int no_device(const struct ssa_device_info *list, int n, const char *name)
+/* Case-insensitive; not in ISO C. */
+static bool begins_with(const char *text, const char *part)
 {
-    char there[1024] = "none";
+    while (*part && lower(*text) == lower(*part))
+        text++, part++;
+    return !*part;
+}
+
+enum fit { FITS_NOT, FITS_WITHIN, FITS_WHOLE };
+
+static enum fit fit_of(const char *text, const char *part)
+{
+    enum fit fit = begins_with(text, part) && strlen(text) == strlen(part) ? FITS_WHOLE : FITS_NOT;
+    for (; *text && !fit; text++)
+        fit = begins_with(text, part) ? FITS_WITHIN : FITS_NOT;
+    return fit;
+}
+
+static enum fit fits(const struct ssa_device_info *d, const char *part)
+{
+    enum fit name = fit_of(d->name, part), platform = fit_of(d->platform, part);
+    return name > platform ? name : platform;
+}
+
+/* Of how many devices it is a part as good as of the one that it fits best. */
+static int count_fitting(const struct ssa_device_info *list, int n, const char *part, enum fit *best_fit)
+{
+    int count = 0;
+    *best_fit = FITS_NOT;
     for (int i = 0; i < n; i++) {
-        size_t used = i ? strlen(there) : 0;
-        snprintf(there + used, sizeof there - used, "%s%s (%.80s)", i ? ", " : "", list[i].id, list[i].name);
+        enum fit fit = fits(&list[i], part);
+        count = fit > *best_fit ? 1 : count + (fit && fit == *best_fit);
+        *best_fit = fit > *best_fit ? fit : *best_fit;
     }
-    return ssa_fail(SSA_ENODEVICE, "no device \"%s\"; there are: %s", name, there);
+    return count;
+}
+
+/* A 1 is in the name of every second device: what is to mean one has a letter, and another sign. */
+static bool means_something(const char *part)
+{
+    bool letter = false;
+    for (const char *c = part; *c; c++)
+        letter |= (lower(*c) >= 'a' && lower(*c) <= 'z') || (*c & 0x80);
+    return letter && part[1];
+}
+
+/* ---- by name ---- */
+
+/* Error texts name those that fit so well, of all. */
+static int no_device(const struct ssa_device_info *list, int n, const char *part, enum fit fit, const char *words)
+{
+    char there[1024] = "";
+    for (int i = 0; i < n; i++) {
+        size_t used = strlen(there);
+        if (!fit || fits(&list[i], part) == fit)
+            snprintf(there + used, sizeof there - used, "%s%s (%.80s)", used ? ", " : "", list[i].id, list[i].name);
+    }
+    return ssa_fail(SSA_ENODEVICE, words, part, *there ? there : "none");
+}
+
+static int find_part(const struct ssa_device_info *list, int n, const char *part, const struct ssa_device_info **found)
+{
+    enum fit fit;
+    if (*part && !means_something(part))
+        return no_device(list, n, part, FITS_NOT, "no device \"%s\", which is no part of a name that means one; there are: %s");
+    int count = *part && strncmp(part, "opencl:", 7) ? count_fitting(list, n, part, &fit) : 0;
+    if (!count)
+        return no_device(list, n, part, FITS_NOT, "no device \"%s\"; there are: %s");
+    if (count > 1)
+        return no_device(list, n, part, fit, "device \"%s\" may be one of several, give its id or more of its name: %s");
+    for (int i = 0; i < n; i++)
+        if (fits(&list[i], part) == fit)
+            *found = &list[i];
+    return SSA_OK;
 }
 
 int ssa_device_find(const struct ssa_device_info *list, int count, const char *name, int *index)
 {
-    const struct ssa_device_info *d = find(list, count, name);
+    const struct ssa_device_info *d = !strcmp(name, "auto")     ? best(list, count, true)
+                                      : !strcmp(name, "opencl") ? best(list, count, false)
+                                                                : NULL;
+    int err = SSA_OK;
+    for (int i = 0; i < count && !d; i++)
+        if (!strcmp(list[i].id, name))
+            d = &list[i];
+    if (!d)
+        err = find_part(list, count, name, &d);
     *index = d ? (int)(d - list) : -1;
-    return d ? SSA_OK : no_device(list, count, name);
+    return err;
+}
+
+const char *ssa_device_wanted(const char *name, const char **from)
+{
+    const char *preferred = ssa_environment("SSACL_DEVICE");
+    bool is_auto = !name || !strcmp(name, "auto");
+    if (is_auto && preferred && *preferred) {
+        *from = "$SSACL_DEVICE";
+        return preferred;
+    }
+    *from = is_auto ? "auto: the highest score" : "asked for";
+    return is_auto ? "auto" : name;
+}
+
+int ssa_device_choose(const struct ssa_device_info *list, int count, const char *name, int *index)
+{
+    const char *from;
+    int err = ssa_device_find(list, count, ssa_device_wanted(name, &from), index);
+    return err && *from == '$' ? ssa_fail(err, "%s: %s", from, ssa_last_error()) : err;
 }
 
 /* The list is no local array: callers may have little stack. */
 static int open_listed(struct ssa_device **device, const char *name)
 {
     struct ssa_device_info *list = calloc(MAX_DEVICES, sizeof *list);
-    int n, err = list ? SSA_OK : ssa_fail(SSA_ENOMEM, "device %s: out of host memory", name);
+    int n, err = list ? SSA_OK : ssa_fail(SSA_ENOMEM, "device: out of host memory");
     if (!err)
         err = ssa_device_list(list, MAX_DEVICES, &n);
     if (!err)
-        err = ssa_device_find(list, n < MAX_DEVICES ? n : MAX_DEVICES, name, &n);
+        err = ssa_device_choose(list, n < MAX_DEVICES ? n : MAX_DEVICES, name, &n);
     if (!err)
         err = list[n].kind == SSA_DEVICE_HOST ? ssa_host_open(device) : ssa_ocl_open(device, list[n].id);
     free(list);
@@ -109,17 +177,11 @@ static int open_listed(struct ssa_device **device, const char *name)
 
 int ssa_device_open(struct ssa_device **device, const char *name)
 {
-    const char *from = "asked for";
+    const char *from;
     int err;
 
     *device = NULL;
-    if (!name || !strcmp(name, "auto")) {
-        name = ssa_environment("SSACL_DEVICE");
-        from = name && *name ? "$SSACL_DEVICE" : "auto: the highest score";
-        if (!name || !*name)
-            name = "auto";
-    }
-    if (!strcmp(name, "cpu")) { /* no need to wake OpenCL */
+    if (!strcmp(ssa_device_wanted(name, &from), "cpu")) { /* no need to wake OpenCL */
         err = ssa_host_open(device);
     } else {
         err = open_listed(device, name);

@@ -229,6 +229,10 @@ SSA_OPS(SSA_OP_DECLARE)
 
 /* ---- backends ---- */
 
+/* What is to be opened, "auto" and NULL being what $SSACL_DEVICE says, and who said so, in words. */
+const char *ssa_device_wanted(const char *name, const char **from);
+/* ssa_device_find() of that. */
+int ssa_device_choose(const struct ssa_device_info *list, int count, const char *name, int *index);
 int ssa_host_open(struct ssa_device **device);
 void ssa_host_info(struct ssa_device_info *info);
 /* OpenCL: `ssa_ocl_list` writes at most `capacity`, sets `count` to what there is, and `why` to the reason when there

@@ -150,16 +150,14 @@ static bool has(const struct ssa_pool *pool, const char *id)
 /* The id of the device that ssa_device_open() would take. */
 static int resolve(struct listing *l, const char *name, const char **id)
 {
-    const char *preferred = ssa_environment("SSACL_DEVICE");
+    const char *from;
     int i, err = SSA_OK;
-    if (!strcmp(name, "auto") && preferred && *preferred)
-        name = preferred;
-    if (strcmp(name, "cpu")) {
+    *id = ssa_device_wanted(name, &from);
+    if (strcmp(*id, "cpu")) {
         TRY(list_devices(l));
-        TRY(ssa_device_find(l->devices, l->count, name, &i));
-        name = l->devices[i].id;
+        TRY(ssa_device_choose(l->devices, l->count, name, &i));
+        *id = l->devices[i].id;
     }
-    *id = name;
 done:
     return err;
 }

@@ -252,6 +252,24 @@ def labels():
         assert headings(arc, dict(arc, device="gfx1030", driver="2.0")) == ["Intel Arc A770 Graphics, cpu",
                                                                             "gfx1030, cpu"]
         places = [dict(arc, machine={"processor": name}) for name in ("AMD EPYC (Zen)", "Intel(R) Xeon(R)")]
+        os.mkdir(at("b"))
+        made_up(at("0.json"), {("gemm", "x"): 0.2}, 1, **arc)
+        made_up(at("b/0.json"), {("gemm", "x"): 0.4}, 2, **arc)
+        files = at("0.json"), at("b/0.json")
+        run("show", *files, "--html", at("page"))
+        names = [os.path.basename(folder) + "/0", "b/0"]
+        page = open(at("page"), encoding="utf-8").read()
+        assert re.findall(r"<h2>(.*, .*)</h2>", page) == ["Intel Arc A770 Graphics, cpu, " + n for n in names]
+        assert [r["file"] for r in rows_of(run("show", *files, "--json")[0])] == names
+        assert all(n + "\n" in run("compare", *files)[0] for n in names) # A and B
+        assert "file" not in rows_of(run("show", files[0], "--json")[0])[0]
+        made_up(at("many"), {("gemm", "x"): 0.2}, 1, device="Arc 1")
+        with open(at("many"), "a", encoding="utf-8") as file:
+            made_up(at("1"), {("gemm", "x"): 0.2}, 1, device="Arc 21", device_id="opencl:0:1")
+            file.write(open(at("1"), encoding="utf-8").read())
+        assert "no row of a device '1'; it has cpu (Arc 1), opencl:0:1 (Arc 21)" in run("show", at("many@1"), code=1)[1]
+        assert "'Arc' may be one of several devices" in run("show", at("many@Arc"), code=1)[1]
+        assert len(rows_of(run("show", at("many@Arc 2"), "--json")[0])) == 1
         assert headings(*places) == ["Intel Arc A770 Graphics, cpu, on " + v for v in ("AMD EPYC", "Intel Xeon")]
 
 

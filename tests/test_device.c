@@ -108,11 +108,49 @@ START_TEST(by_name)
         struct ssa_device *device;
         char part[64];
         snprintf(part, sizeof part, "%s", all[i].platform);
+        int alike = 0;
+        for (int j = 0; j < n; j++)
+            alike += !strcmp(all[j].platform, all[i].platform);
+        if (alike > 1)
+            continue;
         for (char *c = part; *c; c++)
             *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c); /* any case */
         OK(ssa_device_open(&device, part));
         ck_assert_str_eq(device->info.platform, all[i].platform);
         ssa_device_close(device);
+    }
+}
+END_TEST
+
+/* Of a list that is made up: part by part. */
+START_TEST(parts)
+{
+    static const struct ssa_device_info list[] = {
+        {.kind = SSA_DEVICE_GPU, .id = "opencl:0:0", .name = "Tesla V100", .platform = "NVIDIA CUDA", .memory = 1 << 30},
+        {.kind = SSA_DEVICE_GPU, .id = "opencl:0:1", .name = "Tesla V100-SXM2 1", .platform = "NVIDIA CUDA"},
+        {.kind = SSA_DEVICE_CPU, .id = "opencl:1:0", .name = "pthread-AMD EPYC 7B13", .platform = "PoCL"},
+        {.kind = SSA_DEVICE_HOST, .id = "cpu", .name = "AMD EPYC 7B13", .platform = "ssacl"}};
+    static const struct {
+        const char *name;
+        int index; /* -1: `words` are said */
+        const char *words;
+    } cases[] = {{"auto", 0, ""}, {"opencl", 0, ""}, {"opencl:0:1", 1, ""}, {"cpu", 3, ""}, {"sxm2", 1, ""}, {"pocl", 2, ""},
+                 {"tesla v100", 0, ""}, /* the whole name of one */
+                 {"SSACL", 3, ""}, {"amd epyc 7b13", 3, ""}, {"pthread", 2, ""},
+                 {"tesla", -1, "device \"tesla\" may be one of several, give its id or more of its name: opencl:0:0 (Tesla "
+                               "V100), opencl:0:1 (Tesla V100-SXM2 1)"},
+                 {"cuda", -1, "may be one of several"}, {"epyc", -1, "opencl:1:0 (pthread-AMD EPYC 7B13), cpu (AMD"},
+                 {"1", -1, "no device \"1\", which is no part of a name that means one; there are: opencl:0:0 (Tesla V100), "},
+                 {"100", -1, "no device \"100\""}, {"0:1", -1, "no device \"0:1\""}, {" ", -1, "no device \" \""},
+                 {"a", -1, "no device \"a\""}, {"", -1, "no device \"\"; there are"}, {"opencl:0", -1, "no device \"opencl:0\""},
+                 {"teapot", -1, "no device \"teapot\"; there are: opencl:0:0 (Tesla V100), "}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int at = 99, err = ssa_device_find(list, 4, cases[i].name, &at);
+        ck_assert_msg(at == cases[i].index, "\"%s\" is device %d: %s", cases[i].name, at, ssa_last_error());
+        if (at < 0)
+            FAILS(err, SSA_ENODEVICE, cases[i].words);
+        else
+            OK(err);
     }
 }
 END_TEST
@@ -131,7 +169,9 @@ START_TEST(variable)
         expect_log("$SSACL_DEVICE");
     }
     setenv("SSACL_DEVICE", "warp drive", 1);
-    FAILS(ssa_device_open(&device, "auto"), SSA_ENODEVICE, "no device \"warp drive\"");
+    FAILS(ssa_device_open(&device, "auto"), SSA_ENODEVICE, "$SSACL_DEVICE: no device \"warp drive\"");
+    setenv("SSACL_DEVICE", "1", 1);
+    FAILS(ssa_device_open(&device, NULL), SSA_ENODEVICE, "$SSACL_DEVICE: no device \"1\"");
     *log_text = 0;
     OK(ssa_device_open(&device, "cpu")); /* a name that is asked for goes first */
     ssa_device_close(device);
@@ -369,6 +409,7 @@ int main(int argc, char **argv)
         {"host_alone", host_alone, NULL},
         {"unknown", unknown, NULL},
         {"by_name", by_name, NULL},
+        {"parts", parts, NULL},
         {"variable", variable, NULL},
         {"threads", threads, NULL},
         {"memory_limits", memory_limits, NULL},

@@ -73,6 +73,30 @@ def paths():
         picture(b"scale" + BAD)
 
 
+def labels():
+    """Runs whose logs have the same name are told apart by the shortest part of their paths that differs."""
+    def names(*logs):
+        runs = [r["run"] for r in json.loads(run("ssacl-text", "report", *logs, "--json")[0])["runs"]]
+        table = run("ssacl-text", "report", *logs)[0].split("\n")
+        assert all(name in table[0] for name in runs) and len({len(line) for line in table[:3]}) == 1, table
+        return runs
+
+    long = "x" * 100
+    for folder in ("dense/a", "ssa/a", "ssa/b", long + "1", long + "2"):
+        os.makedirs(folder)
+        with open(folder + "/log.jsonl", "w", encoding="ascii") as file:
+            file.write('{"event": "step", "step": 1, "tokens": 64, "seconds": 1, "bits": 5}\n')
+    shutil.copy("dense/a/log.jsonl", "other.jsonl")
+    shutil.copy("dense/a/log.jsonl", "\u00e9\u00e8\u00ea-of-another-alphabet.jsonl")
+    assert names("dense/a/log.jsonl") == ["log"]
+    assert names("ssa/a/log.jsonl", "ssa/b/log.jsonl") == ["a/log", "b/log"]
+    assert names("dense/a/log.jsonl", "ssa/a//log.jsonl", "other.jsonl") == ["dense/a/log", "ssa/a/log", "other"]
+    assert names("./other.jsonl", "other.jsonl", "other.jsonl") == ["./other", "other", "other (3)"]
+    assert names("other.jsonl", "\u00e9\u00e8\u00ea-of-another-alphabet.jsonl")[1].startswith("\u00e9")
+    first, second = names(long + "1/log.jsonl", long + "2/log.jsonl")
+    assert first != second and second.endswith(" (2)")
+
+
 def environment():
     """Variables, of any name; folders of the cache and of ICD files."""
     env = {os.fsencode(k): os.fsencode(v) for k, v in HERE.items()}
@@ -152,6 +176,6 @@ with tempfile.TemporaryDirectory(prefix="ssacl-words.") as work:
     os.chdir(work)
     with open("text", "wb") as sample_text:
         sample_text.write(b"the history of the river " * 100)
-    for part in (paths, environment, icd_files, rows, devices):
+    for part in (paths, labels, environment, icd_files, rows, devices):
         part()
     os.chdir("/")

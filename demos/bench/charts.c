@@ -26,7 +26,7 @@ const int chart_count = sizeof charts / sizeof *charts;
 
 bool chart_is_of(const json_t *row, const json_t *device)
 {
-    static const char *const fields[] = {"device", "device_id", "driver", "library", "machine.processor"};
+    static const char *const fields[] = {"device", "device_id", "driver", "library", "machine.processor", "file"};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (strcmp(row_text(row, fields[i]), row_text(device, fields[i])))
             return false;
@@ -75,8 +75,10 @@ static void make_label(const struct chart_devices *devices, int d, bool version,
         n += snprintf(label + n, (size_t)(LABEL_SIZE - n), ", %.20s", row_text(row, "driver"));
     if (tells_apart(devices, d, "machine.processor")) {
         shorten(row_text(row, "machine.processor"), name, sizeof name);
-        snprintf(label + n, (size_t)(LABEL_SIZE - n), ", on %s", name);
+        n += snprintf(label + n, (size_t)(LABEL_SIZE - n), ", on %s", name);
     }
+    if (*row_text(row, "file"))
+        snprintf(label + n, (size_t)(LABEL_SIZE - n), ", %s", row_text(row, "file"));
 }
 
 void chart_find_devices(const json_t *rows, struct chart_devices *devices)

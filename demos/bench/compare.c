@@ -7,6 +7,7 @@
 #include "table.h"
 
 #include "say.h"
+#include "words.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -149,12 +150,19 @@ static void put_line(FILE *out, const struct pair *p, enum output_format format)
                 p->why);
 }
 
-static void put_heading(FILE *out, const json_t *a, const json_t *b, enum output_format format)
+/* By device, and where that is the same by file. */
+static void put_heading(FILE *out, const json_t *a, const json_t *b, const struct arg_list *files,
+                        enum output_format format)
 {
-    char title[2][512];
+    const char *more[] = {has_several_devices(a) ? " and others" : "", has_several_devices(b) ? " and others" : ""};
+    char title[2][512], label[2][LABEL_MAX];
     device_title(json_array_get(a, 0), title[0], sizeof title[0]);
     device_title(json_array_get(b, 0), title[1], sizeof title[1]);
-    const char *more[] = {has_several_devices(a) ? " and others" : "", has_several_devices(b) ? " and others" : ""};
+    label_files(files->items, 2, ".json", label);
+    for (int i = 0, same = !strcmp(title[0], title[1]); same && i < 2; i++) {
+        size_t used = strlen(title[i]);
+        snprintf(title[i] + used, sizeof title[i] - used, ", %s", label[i]);
+    }
     if (format == OUTPUT_TABLE)
         fprintf(out, "A: %s%s\nB: %s%s\n"
                      "ratio: time of A over time of B, medians; above 1 B is faster; interval of 95%%\n\n"
@@ -191,7 +199,8 @@ static void put_summary(FILE *out, const struct pair *pairs, int count)
     fprintf(out, without ? "\n%d of %d cases are missing on one side or have no speed.\n" : "\n", without, count);
 }
 
-static int compare(const json_t *a, const json_t *b, const struct output_options *options)
+static int compare(const json_t *a, const json_t *b, const struct arg_list *files,
+                   const struct output_options *options)
 {
     struct new_file file = {0};
     enum output_format format = output_format(options);
@@ -202,7 +211,7 @@ static int compare(const json_t *a, const json_t *b, const struct output_options
     int status = options->path ? new_file_begin(&file, options->path) : 0;
     FILE *out = options->path ? file.stream : stdout;
     if (!status) {
-        put_heading(out, a, b, format);
+        put_heading(out, a, b, files, format);
         for (int i = 0; i < count; i++)
             format == OUTPUT_JSON ? put_json(out, &pairs[i]) : put_line(out, &pairs[i], format);
         if (format == OUTPUT_TABLE || format == OUTPUT_MARKDOWN)
@@ -228,7 +237,7 @@ int compare_words(const struct arg_list *files, const struct output_options *opt
     if (output_check_files(options, files))
         return EXIT_FAILED;
     json_t *a = rows_load(files->items[0]), *b = a ? rows_load(files->items[1]) : NULL;
-    int status = b ? compare(a, b, options) : EXIT_FAILED;
+    int status = b ? compare(a, b, files, options) : EXIT_FAILED;
     json_decref(a);
     json_decref(b);
     return status;

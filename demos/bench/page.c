@@ -56,7 +56,7 @@ static void put_facts(FILE *out, const json_t *device)
         {"processor", "machine.processor"}, {"processors", "machine.processors"}, 
         {"cache, level 2", "machine.l2_bytes"}, {"cache, level 3", "machine.l3_bytes"}, {"system", "machine.system"},
         {"ssacl", "library"},
-        {"measured", "time"}, {"closed set", "closed"}};
+        {"measured", "time"}, {"closed set", "closed"}, {"file", "file"}};
     fputs("<table>\n", out);
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
         put_fact(out, device, facts[i][0], facts[i][1]);

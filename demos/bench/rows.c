@@ -55,27 +55,36 @@ static json_t *parse(const char *path, int number, const char *line)
     return NULL;
 }
 
+/* By its id, "opencl" for any of those, or by a part of its name, which a number alone is not. */
 static bool is_of(const json_t *row, const char *device)
 {
     const char *id = row_text(row, "device_id");
     return !device || !strcmp(id, device) || (!strcmp(device, "opencl") && !strncmp(id, "opencl:", 7)) ||
-           strstr(row_text(row, "device"), device);
+           (device[strspn(device, "0123456789.: -")] && strstr(row_text(row, "device"), device));
 }
 
-/* Adds the row's device to a list of those that the file has, once. */
-static void note_device(char *there, size_t size, const json_t *row)
+/* Devices that were met, each once. */
+struct devices {
+    char names[1024];
+    int count;
+};
+
+static void note_device(struct devices *d, const json_t *row)
 {
     char entry[160];
-    size_t used = strlen(there);
+    size_t used = strlen(d->names);
     snprintf(entry, sizeof entry, "%s (%s)", row_text(row, "device_id"), row_text(row, "device"));
-    if (!strstr(there, entry))
-        snprintf(there + used, size - used, "%s%s", used ? ", " : "", entry);
+    if (strstr(d->names, entry))
+        return;
+    snprintf(d->names + used, sizeof d->names - used, "%s%s", used ? ", " : "", entry);
+    d->count++;
 }
 
 /* Adds the file's rows of the device to `rows`. */
 static int read_rows(FILE *file, const char *path, const char *device, json_t *rows)
 {
-    char *line = malloc(MAX_LINE), there[1024] = "";
+    struct devices there = {.count = 0}, taken = {.count = 0};
+    char *line = malloc(MAX_LINE);
     int number = 0, read = 0, status = line ? 0 : say_error("no memory");
     while (!status && fgets(line, MAX_LINE, file)) {
         number++;
@@ -85,11 +94,13 @@ static int read_rows(FILE *file, const char *path, const char *device, json_t *r
         if (!row)
             status = EXIT_FAILED;
         else
-            note_device(there, sizeof there, row);
-        if (row && is_of(row, device))
+            note_device(&there, row);
+        if (row && is_of(row, device)) {
+            note_device(&taken, row);
             json_array_append_new(rows, row);
-        else
+        } else {
             json_decref(row);
+        }
         read++;
     }
     free(line);
@@ -98,7 +109,9 @@ static int read_rows(FILE *file, const char *path, const char *device, json_t *r
     else if (!status && !read)
         status = say_error("%s: is empty: no row of ssacl-bench", path);
     else if (!status && !json_array_size(rows))
-        status = say_error("%s: has no row of a device '%s'; it has %s", path, device, there);
+        status = say_error("%s: has no row of a device '%s'; it has %s", path, device, there.names);
+    else if (!status && device && strcmp(device, "opencl") && taken.count > 1)
+        status = say_error("%s: '%s' may be one of several devices, give its id: %s", path, device, taken.names);
     return status;
 }
 

@@ -18,13 +18,14 @@ static bool differs(const json_t *row, const json_t *before, const char *path)
 static bool new_device(const json_t *row, const json_t *before)
 {
     return differs(row, before, "device") || differs(row, before, "device_id") || differs(row, before, "driver") ||
-           differs(row, before, "library") || differs(row, before, "machine.processor");
+           differs(row, before, "library") || differs(row, before, "machine.processor") || differs(row, before, "file");
 }
 
 void device_title(const json_t *row, char *text, size_t size)
 {
-    snprintf(text, size, "%s (%s), %s, %.0f units, ssacl %s", row_text(row, "device"), row_text(row, "platform"),
-             row_text(row, "device_id"), row_number(row, "units"), row_text(row, "library"));
+    const char *file = row_text(row, "file");
+    snprintf(text, size, "%s (%s), %s, %.0f units, ssacl %s%s%s", row_text(row, "device"), row_text(row, "platform"),
+             row_text(row, "device_id"), row_number(row, "units"), row_text(row, "library"), *file ? ", " : "", file);
     ssa_plain_text(text, strlen(text));
 }
 
@@ -121,7 +122,7 @@ static const char *const csv_fields[] = {
     "busy", "processor_seconds", "flops", "flops_dense", "gflops", "gflops_dense", "bytes_moved", "gbs", "peak_gflops",
     "peak_gbs", "peak_gbs_set_bytes", "share_arithmetic", "share_bandwidth", "share", "bound", "bytes_held",
     "first_call_seconds", "build_seconds", "build_cold_seconds", "build_warm_seconds", "build_cache",
-    "tokens_per_second", "outside_share", "note"};
+    "tokens_per_second", "outside_share", "note", "file"};
 enum { CSV_FIELDS = sizeof csv_fields / sizeof *csv_fields };
 
 static void put_quoted(FILE *out, const char *text)

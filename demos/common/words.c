@@ -71,11 +71,18 @@ static const char *last_parts(const char *path, int parts)
     return at;
 }
 
+/* And with single slashes. */
 static char *without_ending(const char *path, const char *ending)
 {
-    char *copy = strdup(path);
-    size_t n = strlen(path), m = strlen(ending);
-    if (copy && n > m && path[n - m - 1] != '/' && !strcmp(path + n - m, ending))
+    char *copy = malloc(strlen(path) + 1);
+    size_t n = 0, m = strlen(ending);
+    if (!copy)
+        return NULL;
+    for (const char *c = path; *c; c++)
+        if (*c != '/' || c[1] != '/')
+            copy[n++] = *c;
+    copy[n] = 0;
+    if (n > m && copy[n - m - 1] != '/' && !strcmp(copy + n - m, ending))
         copy[n - m] = 0;
     return copy;
 }
