@@ -46,7 +46,7 @@ typedef LANES_64 lanes;
 typedef ulong lanes __attribute__((vector_size(4 * VW)));
 #define LANE_PAIR(a, b) (lanes){PAIRS(a, b)}
 #define LANE_COUNTER(n) (lanes){COUNTERS(n)}
-#define LANE_REVERSE(v) (lanes)__builtin_shuffle((vec_int)(v), (vec_int){REVERSE})
+#define LANE_REVERSE(v) (lanes)vec_shuffle(v, v, REVERSE)
 #define lanes_as_int(v) ((vec_int)(v))
 #endif
 /* The product of the lanes' low halves: one instruction that GCC does not find in (a & 0xffffffff) * b; without it

@@ -20,9 +20,10 @@
 #define vec_load_int(p) SSA_CAT(vload, VW)(0, p)
 #else
 #define vec_load_int(p) (*(const vec_int *)(p))
-static inline ulong mul_hi(ulong a, ulong b)
+static inline ulong mul_hi(ulong a, ulong b) /* by halves: 32-bit targets have no type of 128 bits */
 {
-    return (ulong)((unsigned __int128)a * b >> 64);
+    const ulong half = 0xffffffffu, low = (a & half) * (b & half), cross = (a >> 32) * (b & half) + (low >> 32);
+    return (a >> 32) * (b >> 32) + (cross >> 32) + (((a & half) * (b >> 32) + (cross & half)) >> 32);
 }
 #endif
 
@@ -50,7 +51,7 @@ SSA_INLINE struct rotation rotation(const ulong *angles)
     for (int l = 0; l < VW; l++) {
         const ulong q = (angles[l] + ((ulong)1 << 61)) >> 62;
         quarters[l] = (int)q;
-        rests[l] = (int)((long)(angles[l] - (q << 62)) >> 32);
+        rests[l] = (int)(uint)((angles[l] - (q << 62)) >> 32);
     }
     vec_int q = vec_load_int(quarters);
     vec r = vec_from_int(vec_load_int(rests)) * 1.46291808e-9f; /* 2 pi / 2^32 */
@@ -80,8 +81,7 @@ __kernel void rope(TENSOR(float, x), const int rows, const int length, const int
         frequencies[j] = frequency(j, first, p0, p1, p2, p3, p4, p5, p6, p7);
 #endif
     for (int t = begin; t < end; t++) {
-        const long position = (long)first_position + t % length;
-        const ulong turned = (ulong)(inverse ? -position : position);
+        const ulong position = (ulong)first_position + (ulong)(t % length), turned = inverse ? -position : position;
 #if SSA_GPU
         for (int i = LANE; i < vecs * heads; i += LANES) {
             const int first_head = i / vecs, end_head = first_head + 1;

@@ -1,4 +1,4 @@
-/* A vector of VW floats, in OpenCL C and in C (GCC's vector extension): what lets one kernel file serve both.
+/* A vector of VW floats, in OpenCL C and in C (vector extension of GCC and clang): what lets one kernel file serve both.
  *
  * A kernel says `vec`, `vec_load`, `vec_sum`...; + - * and mixing with a float work natively in both languages.
  * OpenCL on CPUs wants VW 16 (whole AVX-512 registers, pairs of AVX2 ones: float16 reached 92% of peak where float8
@@ -140,7 +140,17 @@ typedef uint32_t vec_uint __attribute__((vector_size(4 * VW), aligned(4), may_al
 #define vec_from_int(v) __builtin_convertvector(v, vec)
 #define vec_max(a, b) vec_select((a) > (b), a, b)
 #define vec_min(a, b) vec_select((a) < (b), a, b)
+#ifdef __clang__
+#define UNROLL _Pragma("unroll 16")
+#else
 #define UNROLL _Pragma("GCC unroll 16")
+#endif
+/* The lanes of a and b (b's count from VW on) whose numbers follow, as a vec_int. */
+#if defined(__clang__) || __GNUC__ >= 12
+#define vec_shuffle(a, b, ...) __builtin_shufflevector((vec_int)(a), (vec_int)(b), __VA_ARGS__)
+#else
+#define vec_shuffle(a, b, ...) __builtin_shuffle((vec_int)(a), (vec_int)(b), (vec_int){__VA_ARGS__})
+#endif
 #define min(a, b) ((a) < (b) ? (a) : (b))
 #define max(a, b) ((a) > (b) ? (a) : (b))
 
@@ -158,8 +168,8 @@ static inline vec vec_select(vec_int mask, vec yes, vec no)
 #define SSA_ZIP_LOW 0, 4, 1, 5
 #define SSA_ZIP_HIGH 2, 6, 3, 7
 #endif
-#define vec_zip_low(a, b) __builtin_shufflevector(a, b, SSA_ZIP_LOW)
-#define vec_zip_high(a, b) __builtin_shufflevector(a, b, SSA_ZIP_HIGH)
+#define vec_zip_low(a, b) vec_as_float(vec_shuffle(a, b, SSA_ZIP_LOW))
+#define vec_zip_high(a, b) vec_as_float(vec_shuffle(a, b, SSA_ZIP_HIGH))
 static inline float vec_sum(vec v)
 {
     float s[VW / 2];
@@ -207,7 +217,7 @@ static inline float rsqrt(float x)
 /* A hint that the line at p is needed soon: where the compiler makes code for a CPU at once. SPIR-V has no such
  * instruction, and its compilers are not to be told by their macros (Mesa takes __SPIR__ back). */
 #if !defined(__OPENCL_C_VERSION__) || (defined(__clang__) && (defined(__x86_64__) || defined(__aarch64__)) && !SSA_GPU)
-#define PREFETCH(p) __builtin_prefetch((const void *)(ulong)(p), 0, 2)
+#define PREFETCH(p) __builtin_prefetch((const void *)(size_t)(p), 0, 2)
 #else
 #define PREFETCH(p) ((void)0)
 #endif
