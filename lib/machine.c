@@ -210,7 +210,9 @@ void ssa_machine_read(struct ssa_machine *m, const char *root)
     const struct usage used = read_usage(root);
     char line[LINE];
     m->processors = affinity() > 0 ? affinity() : 1;
-    m->memory = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX / 2;
+    /* 32-bit processes may be of machines with more memory than they can address. */
+    const size_t most = SIZE_MAX / 2;
+    m->memory = pages > 0 && page > 0 && (size_t)pages <= most / (size_t)page ? (size_t)pages * (size_t)page : most;
     FILE *f = open_below(root, "/proc/self/mountinfo");
     while (f && fgets(line, sizeof line, f))
         read_mount(m, root, line, &used);

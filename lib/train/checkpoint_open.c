@@ -66,6 +66,8 @@ static int read_size(const json_t *value, size_t *size)
     if (!json_is_integer(value) || json_integer_value(value) < 0)
         return ssa_fail(SSA_EFORMAT, "not a size");
     *size = (size_t)json_integer_value(value);
+    if ((json_int_t)*size != json_integer_value(value))
+        return ssa_fail(SSA_EFORMAT, "a size past what this machine can address");
     return SSA_OK;
 }
 
