@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what is ignored here would be ignored there
 PROGRAM = sys.argv[1]
 SUITES = ("peak", "gemm", "attention", "operators", "step")
 TEXTS = ("library", "suite", "case", "direction", "status", "time", "device", "device_id", "device_kind", "backend",

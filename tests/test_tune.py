@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what is ignored here would be ignored there
 PROGRAM = sys.argv[1]
 SECONDS = "40"
 

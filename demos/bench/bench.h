@@ -3,11 +3,11 @@
 #define BENCH_H
 
 #include "args.h"
+#include "signals.h"
 
 #include <ssacl/ssacl.h>
 
 #include <jansson.h>
-#include <signal.h>
 #include <stdbool.h>
 
 enum { BENCH_SCHEMA = 2 }; /* of the JSON rows: raised when a field changes its name or meaning; see rows_load() */
@@ -32,7 +32,6 @@ struct bench {
 };
 enum { LEAST_REPS = 5, MAX_REPS = 1000 };
 
-extern volatile sig_atomic_t bench_stopped; /* Ctrl-C: finish what is being called, write what there is */
 
 /* ---- cases ---- */
 

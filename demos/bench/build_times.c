@@ -164,7 +164,7 @@ json_t *build_times(const struct bench *b, const struct suite *suite, const stru
     make_environment(variables, texts, folder);
     json_t *cold = run(&command, variables), *warm = cold ? run(&command, variables) : NULL;
     json_t *times = warm ? take(cold, warm) : NULL;
-    if (!times && !bench_stopped)
+    if (!times && !interrupted)
         say_error("%s: the times of building could not be measured", c->name);
     json_decref(cold);
     json_decref(warm);

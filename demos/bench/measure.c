@@ -65,7 +65,7 @@ int measure(const struct bench *b, struct ssa_device *device, bench_work work, v
     t->calls = once < shortest ? (int)(shortest / once) + 1 : 1;
     for (t->count = 0; !enough(b, t, now_seconds() - begin);) {
         double *seconds = &t->samples[t->count];
-        if (bench_stopped)
+        if (interrupted)
             return SSA_ESTOPPED;
         if ((err = peak_fma(b->peak, &sample)) || (t->count % 4 == 0 && (err = peak_triad(b->peak, set, &sample))))
             return err;

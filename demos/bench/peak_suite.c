@@ -31,7 +31,7 @@ static int run(const struct bench *b, const struct bench_case *c)
     struct peak_sample sample;
     int err = SSA_OK;
     for (int i = 0; i < b->reps && !err; i++) {
-        if (bench_stopped)
+        if (interrupted)
             return SSA_ESTOPPED;
         err = c->kind < 0 ? peak_fma(b->peak, &sample) : peak_triad(b->peak, c->kind, &sample);
         r.time.samples[r.time.count++] = sample.seconds;

@@ -273,7 +273,7 @@ static int measure_all(struct state *c)
     int rounds = 0, err = SSA_OK;
     if ((err = warm_up_all(c)))
         return err;
-    while (rounds < c->bench->reps && !bench_stopped && !err &&
+    while (rounds < c->bench->reps && !interrupted && !err &&
            (rounds < 3 || !(c->bench->seconds > 0) || now_seconds() - begin < c->bench->seconds)) {
         progress_update(rounds, -1, "round %d of %d", rounds + 1, c->bench->reps);
         err = round_of_all(c, rounds);

@@ -54,19 +54,6 @@ static const struct arg table[] = {
     OUTPUT_ARGUMENTS(&request.output),
     ARG_END};
 
-static void stop(int signal)
-{
-    (void)signal;
-    bench_stopped = 1;
-}
-
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
-
 static void run_case(const struct bench_case *c)
 {
     static const struct ssa_device_info nobody = {.id = "pool", .name = "pool", .platform = "ssacl"};
@@ -85,7 +72,7 @@ static void run_case(const struct bench_case *c)
 static int run_cases(const struct case_list *list)
 {
     int ran = 0;
-    for (int i = 0; i < list->count && !bench_stopped; i++) {
+    for (int i = 0; i < list->count && !interrupted; i++) {
         const struct bench_case *c = &list->items[i];
         if (!bench_wants(&request.bench, "pool", c->name, c->directions))
             continue;
@@ -95,10 +82,10 @@ static int run_cases(const struct case_list *list)
         else
             run_case(c);
     }
-    if (bench_stopped)
+    if (interrupted)
         say_error("stopped: what was finished is kept");
     const struct output *o = request.bench.output;
-    return bench_stopped ? EXIT_INTERRUPTED
+    return interrupted ? EXIT_INTERRUPTED
            : !ran        ? say_error("no case fits the filter: --list shows what there is")
            : o && (o->wrong || o->failed) ? EXIT_FAILED : 0;
 }
@@ -130,7 +117,8 @@ int pool_main(int argc, char **argv)
             return output_abandon(&output), status;
         request.bench.output = &output;
     }
-    catch_signals();
+    signals_survive_writes();
+    signals_catch();
     status = pool_list(&request.pool, &list) ? EXIT_FAILED : run_cases(&list);
     free(list.items);
     return output_end(&output) ? EXIT_FAILED : status;

@@ -73,20 +73,6 @@ static const char examples[] =
     "  ssacl-bench show theirs.json mine.json --html both.html\n\n"
     "exit status: 0 all right, 1 a wrong or failed case, 2 usage, 130 stopped (what was finished is written)\n";
 
-static void stop(int signal)
-{
-    (void)signal;
-    bench_stopped = 1;
-}
-
-/* The second time it ends the program, should the device not come back. */
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
-
 static int choose_suites(struct selection *s)
 {
     const struct arg_list *words = &request.words;
@@ -146,7 +132,8 @@ int run_main(int argc, char **argv)
     if (!request.list && (status = output_begin(&output, &request.output, argc, argv)) > 0)
         return output_abandon(&output), status;
     b->output = &output;
-    catch_signals();
+    signals_survive_writes();
+    signals_catch();
     status = run_selection(b, &selection);
     return output_end(&output) ? EXIT_FAILED : status;
 }

@@ -14,7 +14,6 @@
 
 enum { MAX_DEVICES = 32 };
 
-volatile sig_atomic_t bench_stopped;
 
 /* A device that was asked for, its cases listed. */
 struct target {
@@ -76,7 +75,7 @@ static void add_all_devices(struct run *r)
         r->failed++;
         return;
     }
-    for (int i = 0; i < count && i < MAX_DEVICES && !bench_stopped; i++)
+    for (int i = 0; i < count && i < MAX_DEVICES && !interrupted; i++)
         add_device(r, list[i].id);
 }
 
@@ -92,7 +91,7 @@ static void add_devices(struct run *r)
         else
             add_device(r, name);
         names += length;
-    } while (*names++ == ',' && !bench_stopped);
+    } while (*names++ == ',' && !interrupted);
 }
 
 /* ---- cases ---- */
@@ -183,7 +182,7 @@ static void run_target(struct run *r, struct target *t)
     output_use_device(r->b->output, &t->info);
     for (int s = 0; s < r->selection->suite_count; s++) {
         const struct suite *suite = r->selection->suites[s];
-        for (int i = 0; i < t->cases[s].count && !bench_stopped; i++) {
+        for (int i = 0; i < t->cases[s].count && !interrupted; i++) {
             const struct bench_case *c = &t->cases[s].items[i];
             progress_update(r->done, -1, "%s: %s %s", t->info.id, suite->name, c->name);
             run_case(r, suite, c);
@@ -221,13 +220,13 @@ static int run_targets(struct run *r)
     say_note("%d cases on %d device%s: about %s", count_cases(r), r->count, r->count == 1 ? "" : "s",
              format_seconds(seconds, time));
     progress_begin("bench", seconds);
-    for (int i = 0; i < r->count && !bench_stopped; i++)
+    for (int i = 0; i < r->count && !interrupted; i++)
         run_target(r, &r->targets[i]);
     progress_end();
-    if (bench_stopped)
+    if (interrupted)
         say_error("stopped: what was finished is kept");
     const struct output *o = r->b->output;
-    return bench_stopped ? EXIT_INTERRUPTED : o->wrong || o->failed || r->failed ? EXIT_FAILED : 0;
+    return interrupted ? EXIT_INTERRUPTED : o->wrong || o->failed || r->failed ? EXIT_FAILED : 0;
 }
 
 int run_selection(struct bench *b, const struct selection *s)
@@ -238,7 +237,7 @@ int run_selection(struct bench *b, const struct selection *s)
     add_devices(&r);
     for (int i = 0; i < r.count && !err; i++)
         err = list_cases(&r, &r.targets[i]);
-    if (bench_stopped)
+    if (interrupted)
         status = EXIT_INTERRUPTED;
     else if (err)
         say_error("the cases cannot be listed: %s (%s)", ssa_last_error(), ssa_status_name(err));

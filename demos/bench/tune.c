@@ -15,14 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-volatile sig_atomic_t tune_stopped;
-
-static void stop(int signal_number)
-{
-    signal(signal_number, SIG_DFL); /* the second ends it at once */
-    tune_stopped = 1;
-}
-
 enum { PATH_SIZE = 1024 };
 
 struct command {
@@ -191,8 +183,8 @@ int tune_main(int argc, char **argv)
         return say_error("--width is %d, must be a multiple of 8", c.search.options.width), EXIT_USAGE;
     if ((status = check_output(&c)))
         return status;
-    signal(SIGINT, stop);
-    signal(SIGTERM, stop);
+    signals_survive_writes();
+    signals_catch();
     c.search.limit = now_seconds() + c.seconds;
     int err = work_open(&c.search.work, &c.search.options);
     status = err ? failed(&c, err) : search(&c);

@@ -2,13 +2,13 @@
 #ifndef TUNE_H
 #define TUNE_H
 
+#include "signals.h"
+
 #include <ssacl/ssacl.h>
 
 #include <jansson.h>
-#include <signal.h>
 #include <stdbool.h>
 
-extern volatile sig_atomic_t tune_stopped; /* Ctrl-C */
 
 /* ---- work: what a kernel family is timed on ---- */
 

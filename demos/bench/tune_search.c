@@ -162,7 +162,7 @@ static int fight(struct search *s, const struct work_case *c, const struct confi
     for (; n < reps; n++) {
         for (int turn = 0; turn < 2; turn++) {
             int side = (turn + n) % 2;
-            if (tune_stopped)
+            if (interrupted)
                 return SSA_ESTOPPED;
             if ((err = set(s, sides[side])) || (err = time_sample(s, c, calls, &samples[side][n])))
                 return err;
@@ -207,7 +207,7 @@ static int admit(struct search *s, const struct configuration *c)
     for (int i = 0; i < s->work.count && !err; i++) {
         if (!is_of(&s->work.cases[i], c->kernel))
             continue;
-        if (tune_stopped)
+        if (interrupted)
             return SSA_ESTOPPED;
         err = work_check(&s->work.cases[i], &error);
         if (!err && (!(error < tolerance) || !is_set(s, c)))
@@ -259,7 +259,7 @@ static int try_candidate(struct search *s, const struct configuration *c, double
     write_configuration(s, c, name);
     if (json_object_get(s->tried, name) || !memcmp(c->value, best.value, sizeof best.value))
         return SSA_OK;
-    if (tune_stopped || now > deadline)
+    if (interrupted || now > deadline)
         return SSA_ESTOPPED;
     progress_update(now - s->start, s->end - now, "%s", name);
     int err = admit(s, c);
@@ -267,7 +267,7 @@ static int try_candidate(struct search *s, const struct configuration *c, double
         err = compare(s, &best, c, REPS, &gain, &noise);
     if (!err && gain > threshold && gain < threshold + 2 * noise) /* too close to call */
         err = compare(s, &best, c, MOST_REPS, &gain, &noise);
-    if (err == SSA_ESTOPPED || tune_stopped)
+    if (err == SSA_ESTOPPED || interrupted)
         return SSA_ESTOPPED;
     if (err)
         return refuse(s, &best, name, err);
@@ -331,7 +331,7 @@ static int climb(struct search *s, int at, double deadline)
         if (!err)
             err = try_pairs(s, at, deadline, &changed);
     }
-    return err == SSA_ESTOPPED && !tune_stopped ? SSA_OK : err; /* its share of the time is used */
+    return err == SSA_ESTOPPED && !interrupted ? SSA_OK : err; /* its share of the time is used */
 }
 
 int search_run(struct search *s)
@@ -343,7 +343,7 @@ int search_run(struct search *s)
         double now = now_seconds();
         err = climb(s, at, now + (s->end - now) / (kernels - done++));
     }
-    return tune_stopped ? SSA_ESTOPPED : err;
+    return interrupted ? SSA_ESTOPPED : err;
 }
 
 static int confirm_kernel(struct search *s, int at)

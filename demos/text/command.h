@@ -4,6 +4,7 @@
 
 #include "args.h"
 #include "say.h"
+#include "signals.h"
 #include "text.h"
 
 #include <jansson.h>
@@ -16,13 +17,6 @@ int train_main(int argc, char **argv);
 int eval_main(int argc, char **argv);
 int sample_main(int argc, char **argv);
 int report_main(int argc, char **argv);
-
-/* Set by Ctrl-C (SIGINT) and SIGTERM once catch_interrupts() was called; the second one ends the program at once. */
-extern volatile int interrupted;
-void catch_interrupts(void);
-/* The same under a launcher of ranks, which may send one signal twice, and has others to end at once. SIGUSR1 too, which
- * batch systems send when time runs out. */
-void catch_launcher(void);
 
 /* Says the library's last error. */
 int library_failed(void);

@@ -227,7 +227,7 @@ static int run(struct loaded *loaded, struct text *text)
     if (note.known && !note.same)
         say_note("%s was trained on other text (or in another order of --data): what is held out of this one may not "
                  "be new to it", options.checkpoint);
-    catch_interrupts();
+    signals_catch();
     status = evaluate(loaded->model, &data, pattern, result);
     json_object_set_new(result, "devices", devices_json(loaded->pool)); /* with who was lost */
     if (!status && options.log)

@@ -8,33 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-volatile int interrupted;
-
-static void on_signal(int number)
-{
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
-    interrupted = number;
-}
-
-static void on_launcher(int number)
-{
-    interrupted = number;
-}
-
-void catch_launcher(void)
-{
-    signal(SIGINT, on_launcher);
-    signal(SIGTERM, on_launcher);
-    signal(SIGUSR1, on_launcher);
-}
-
-void catch_interrupts(void)
-{
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
-}
-
 static const struct command {
     const char *name;
     int (*run)(int argc, char **argv);

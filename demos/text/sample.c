@@ -148,7 +148,7 @@ int sample_main(int argc, char **argv)
     status = read_prompt(&prompt, &size, &own);
     if (!status)
         status = load_model(&loaded, options.device, options.checkpoint, 1);
-    catch_interrupts();
+    signals_catch();
     if (!status)
         status = generate(loaded.model, prompt, size);
     unload_model(&loaded);

@@ -15,6 +15,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct training {
     const struct train_options *o;
@@ -35,8 +36,10 @@ struct training {
     int first_step;
     double train_bits, dense_bits, sampled_bits; /* the latest */
     char note[256];
+    int saved_step; /* that the checkpoint is of; -1: there is none of this run yet */
     int failed;    /* the log could not be written */
     int no_device; /* every one was lost, and the run is to stop then */
+    int said;      /* why it failed */
     json_t *profile, *same_text; /* the text as that of --from; NULL without */
 };
 
@@ -319,6 +322,15 @@ static int evaluate_both(struct training *t, int step, const struct ssa_pattern 
     return SSA_OK;
 }
 
+static int save_checkpoint(struct training *t, bool on_the_way)
+{
+    int status = on_the_way ? outputs_save_on_the_way(&t->outputs, t->model, t->trainer, t->note)
+                            : outputs_save(&t->outputs, t->model, t->trainer, t->note);
+    if (!status && !on_the_way)
+        t->saved_step = ssa_trainer_get_step(t->trainer);
+    return status;
+}
+
 static int next_multiple(int step, int every, int limit)
 {
     return every > 0 && limit - step > every - step % every ? step + every - step % every : limit;
@@ -337,13 +349,28 @@ static int stretch(struct training *t, const struct ssa_run *run)
     t->started = 0;
     if (!ranks_lead(t->ranks))
         return status;
-    if (!status && (until == end || (t->o->eval_every && until % t->o->eval_every == 0)))
-        status = evaluate_both(t, until, pattern);
+    /* Files first: an evaluation takes long, and Ctrl-C ends it. */
     if (!status && until == end && end < total && t->o->keep_stages)
         status = outputs_save_stage(&t->outputs, stage, t->model, t->trainer, t->note);
-    if (!status && until < total && t->o->every && until % t->o->every == 0)
-        status = outputs_save_on_the_way(&t->outputs, t->model, t->trainer, t->note);
+    if (!status && (until == total || (t->o->every && until % t->o->every == 0)))
+        status = save_checkpoint(t, until < total);
+    if (!status && (until == end || (t->o->eval_every && until % t->o->eval_every == 0)))
+        status = evaluate_both(t, until, pattern);
     return status;
+}
+
+/* Says why. The checkpoint stays what it is; where there is none, it gets the last step whose gradient was finite. */
+static void diverged(struct training *t)
+{
+    library_failed();
+    t->said = 1;
+    if (access(t->outputs.checkpoint, F_OK) == 0)
+        return;
+    int status = save_checkpoint(t, false);
+    if (status && status != SSA_ENUMERIC)
+        library_failed();
+    if (!status)
+        say_note("%s is of step %d: start with its weights by --from", t->outputs.checkpoint, t->saved_step);
 }
 
 /* The status of the library: SSA_OK at the end, SSA_ESTOPPED after Ctrl-C, SSA_EDEVICE when the last device was lost;
@@ -354,9 +381,9 @@ static int train(struct training *t)
     int total = ssa_trainer_total_steps(t->trainer), status = SSA_OK;
     bool lead = ranks_lead(t->ranks);
     if (t->ranks)
-        catch_launcher();
+        signals_catch_launched();
     else
-        catch_interrupts();
+        signals_catch();
     if (lead)
         progress_begin("training", total);
     /* Of several ranks the others learn of a failure here by the next step, where all stop. */
@@ -365,12 +392,14 @@ static int train(struct training *t)
     if (!lead)
         return status;
     progress_end();
+    if (status == SSA_ENUMERIC)
+        diverged(t);
     if (status == SSA_EDEVICE && (!devices_live(t->devices.pool) || (t->ranks && t->ranks->together))) {
         library_failed();
         t->no_device = 1;
     }
     if (status == SSA_OK || status == SSA_ESTOPPED || t->no_device) {
-        int saved = outputs_save(&t->outputs, t->model, t->trainer, t->note);
+        int saved = t->saved_step == ssa_trainer_get_step(t->trainer) ? SSA_OK : save_checkpoint(t, false);
         status = saved ? saved : status;
         if (!status && ssa_trainer_get_step(t->trainer) < total) { /* lost over it: what was saved is the latest copy */
             status = SSA_EDEVICE;
@@ -400,7 +429,8 @@ static json_t *end_record(struct training *t, int outcome)
 {
     int step = ssa_trainer_get_step(t->trainer);
     double tokens = tokens_of(t, step - t->first_step), seconds = t->seconds;
-    const char *status = outcome == SSA_OK ? "finished" : outcome == SSA_ESTOPPED ? "interrupted" : "no device";
+    bool finished = outcome == SSA_OK || (outcome == SSA_ESTOPPED && step == ssa_trainer_total_steps(t->trainer));
+    const char *status = finished ? "finished" : outcome == SSA_ESTOPPED ? "interrupted" : "no device";
     return json_pack("{s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:I, s:o}", "event", "end", "status", status, "step", step,
                      "steps", ssa_trainer_total_steps(t->trainer), "tokens", tokens_of(t, step), "tokens_this_time",
                      tokens, "seconds", seconds, "peak_bytes", (json_int_t)peak_bytes(t), "checkpoint",
@@ -426,7 +456,7 @@ static void set_bits(json_t *object, const char *key, double bits)
 /* Returns the exit status. */
 static int finish(struct training *t, int outcome)
 {
-    int step = ssa_trainer_get_step(t->trainer);
+    int step = ssa_trainer_get_step(t->trainer), total = ssa_trainer_total_steps(t->trainer);
     json_t *end = end_record(t, outcome), *start = start_record(t);
     int status = log_write(&t->log, json_incref(end));
     if (!status && outcome == SSA_OK && t->o->profile)
@@ -441,9 +471,11 @@ static int finish(struct training *t, int outcome)
     if (t->o->json && !status)
         status = print_json(json_incref(start));
     else if (!t->o->quiet)
-        say_note("%s after step %d; checkpoint: %s", outcome ? "stopped" : "done", step, t->outputs.checkpoint);
-    if (outcome)
+        say_note("%s after step %d; checkpoint: %s", step < total ? "stopped" : "done", step, t->outputs.checkpoint);
+    if (step < total)
         say_note("continue with --resume %s", t->outputs.checkpoint);
+    else if (outcome)
+        say_note("the evaluation after it was stopped: `ssacl-text eval --checkpoint %s` makes one", t->outputs.checkpoint);
     json_decref(start);
     json_decref(end);
     return status ? status : outcome == SSA_ESTOPPED ? EXIT_INTERRUPTED : outcome ? EXIT_FAILED : 0;
@@ -465,7 +497,7 @@ static int conclude(struct training *t, int outcome)
 {
     bool saved = outcome == SSA_OK || outcome == SSA_ESTOPPED || t->no_device;
     if (ranks_lead(t->ranks))
-        return !saved ? library_failed() : t->failed ? EXIT_FAILED : finish(t, outcome);
+        return t->said ? EXIT_FAILED : !saved ? library_failed() : t->failed ? EXIT_FAILED : finish(t, outcome);
     if (outcome && outcome != SSA_ESTOPPED && !t->ranks->together)
         library_failed(); /* rank 0 does not know */
     return outcome == SSA_ESTOPPED ? EXIT_INTERRUPTED : outcome ? EXIT_FAILED : 0;
@@ -473,7 +505,8 @@ static int conclude(struct training *t, int outcome)
 
 int train_main(int argc, char **argv)
 {
-    struct training t = {.train_bits = NAN, .dense_bits = NAN, .sampled_bits = NAN};
+    struct training t = {.train_bits = NAN, .dense_bits = NAN, .sampled_bits = NAN, .saved_step = -1};
+    signals_survive_writes();
     int status = ranks_join(&t.ranks);
     if (status)
         return status;

@@ -254,8 +254,8 @@ check cmp c c.before
 # The same run three times: in one go, stopped by a signal and resumed, killed and resumed.
 long='local:ratio=0.25,look-back,steps=400 dense:steps=100'
 # shellcheck disable=SC2086 # a list of options; exec, so that a signal to a run in the background meets the program
-run() {
-    exec "$program" train --device "$device" --data text $small --dropout 0.1 --stages "$long" --eval-every 0 \
+run() { # a shell starts what is in the background with Ctrl-C ignored, and ignored it stays
+    exec env --default-signal=INT "$program" train --device "$device" --data text $small --dropout 0.1 --stages "$long" --eval-every 0 \
         --log-every 5 --quiet "$@"
 }
 
