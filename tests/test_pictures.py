@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What a user has set up for gnuplot, fonts, languages or the terminal changes no picture and no table; terminals that know no
-escape codes get none. Usage: test_pictures.py FOLDER_OF_PROGRAMS"""
+escape codes get none. Usage: test_pictures.py FOLDER_OF_PROGRAMS [FAULT_LAYER]"""
 import json
 import os
 import pty
@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 PROGRAMS = os.path.abspath(sys.argv[1])
+LAYER = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else None
 TEXT, BENCH, SCALE = (os.path.join(PROGRAMS, p, "ssacl-" + p) for p in ("text", "bench", "scale"))
 CLEAN = {k: os.environ[k] for k in ("PATH", "LD_LIBRARY_PATH") if k in os.environ}
 CLEAN.update(HOME="/nonexistent", SSACL_OPENCL_LIBRARY="", SSACL_TUNING="", SSACL_CACHE="0", SSACL_THREADS="1")
@@ -126,11 +127,28 @@ def colours():
         assert b"why" in seen and (b"\x1b[31m" in seen) == coloured, (terminal, seen)
 
 
+def waits():
+    """What a driver takes long over stands in the line of the bar; without a terminal in a line of its own."""
+    if not LAYER or not os.path.exists("/etc/OpenCL/vendors/pocl.icd"):
+        return print("no PoCL or no layer: waiting for drivers is left out")
+    env = dict(CLEAN, OPENCL_LAYERS=LAYER, SSA_FAULTS="hang=clBuildProgram,seconds=3,onwards", OCL_ICD_VENDORS="libpocl.so.2",
+               POCL_DEVICES="basic", SSACL_DEVICE="opencl", POCL_CACHE_DIR=os.path.abspath("pocl"))
+    del env["SSACL_OPENCL_LIBRARY"]
+    command = [BENCH, "operators", "--quick", "--only", "add B2 N48 C32", "--reps", "1", "--device", "opencl"]
+    words = b"device opencl:0:0: building cl/add.cl, program 1, takes long: "
+    seen = on_terminal(command, dict(env, TERM="xterm"), lambda seen: words in seen)
+    assert b"\rbench: " + words in seen, seen
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, check=False)
+    assert b"\nssacl-bench: " + words in b"\n" + done.stderr, done
+    done = subprocess.run([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, check=False)
+    assert done.returncode == 0 and not done.stderr, done
+
+
 with tempfile.TemporaryDirectory(prefix="ssacl-pictures.") as work:
     os.chdir(work)
     write_log()
     with open("text", "wb") as sample_text:
         sample_text.write(b"the history of the river " * 100)
-    for part in (pictures, tables, bars, colours):
+    for part in (pictures, tables, bars, colours, waits):
         part()
     os.chdir("/")

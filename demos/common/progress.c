@@ -52,6 +52,16 @@ static int columns(void)
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
+/* Cut to the terminal's width, and maybe within a character. */
+static void put_line(char *line, size_t size)
+{
+    size_t room = (size_t)columns() - 1;
+    line[room < size ? room : size - 1] = 0;
+    fprintf(stderr, "\r%s\033[K", ssa_plain_text(line, strlen(line)));
+    fflush(stderr);
+    bar.visible = true;
+}
+
 static void draw(double share, double left, const char *text)
 {
     enum { WIDTH = 20 };
@@ -62,10 +72,7 @@ static void draw(double share, double left, const char *text)
     cells[WIDTH] = 0;
     snprintf(line, sizeof line, "%s [%s] %3.0f%%  %s left  %s", bar.what, cells, 100 * share,
              format_seconds(left, time), text);
-    line[columns() - 1 < (int)sizeof line ? columns() - 1 : (int)sizeof line - 1] = 0;
-    fprintf(stderr, "\r%s\033[K", ssa_plain_text(line, strlen(line))); /* it may have been cut within a character */
-    fflush(stderr);
-    bar.visible = true;
+    put_line(line, sizeof line);
 }
 
 void progress_update(double done, double left, const char *format, ...)
@@ -84,6 +91,16 @@ void progress_update(double done, double left, const char *format, ...)
     va_end(args);
     draw(share, left < 0 ? elapsed / share - elapsed : left, text);
     bar.drawn = now;
+}
+
+bool progress_note(const char *text)
+{
+    char line[512];
+    if (!bar.active)
+        return false;
+    snprintf(line, sizeof line, "%s: %s", bar.what, text);
+    put_line(line, sizeof line);
+    return true;
 }
 
 void progress_hide(void)

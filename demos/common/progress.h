@@ -7,10 +7,14 @@
 #ifndef DEMO_PROGRESS_H
 #define DEMO_PROGRESS_H
 
+#include <stdbool.h>
+
 void progress_begin(const char *what, double total);
 /* `done` of `total`; the text stands right of the bar. `left`: seconds left where the caller knows better, else
  * negative. Cheap: draws at most ten times a second. */
 void progress_update(double done, double left, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Stands in the line until the next update; false where there is no bar. */
+bool progress_note(const char *text);
 /* Clears the line, so that something else can be printed; the next update draws it again. */
 void progress_hide(void);
 void progress_end(void);

@@ -85,7 +85,9 @@ void say_result(const char *format, ...)
 
 static void log_line(void *cookie, int level, const char *line)
 {
-    if (level <= SSA_LOG_WARNING || cookie) {
+    if (level == SSA_LOG_NOTE && !cookie && (is_quiet || progress_note(line)))
+        return;
+    if (level <= SSA_LOG_NOTE || cookie) {
         progress_hide();
         fprintf(stderr, "%s: %s\n", program, line);
     }

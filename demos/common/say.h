@@ -26,7 +26,8 @@ bool say_on_terminal(int file);
 /* A line of a result, on stdout. */
 void say_result(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Sends the library's warnings and errors (with `all`, everything it logs) to stderr. */
+/* Sends the library's warnings and errors (with `all`, everything it logs) to stderr; its notes, of what it waits for, too
+ * unless quiet: where there is a progress bar, in its line. */
 void say_library_log(bool all);
 
 #endif

@@ -53,8 +53,9 @@ SSA_API const char *ssa_last_error(void);
  *  bytes without the final 0, is 0. The texts of the library (errors, log lines, names of devices) are so already. */
 SSA_API char *ssa_plain_text(char *text, size_t size);
 
-/** Levels of the log. */
-enum ssa_log_level { SSA_LOG_ERROR, SSA_LOG_WARNING, SSA_LOG_INFO, SSA_LOG_DEBUG };
+/** Levels of the log. Programs show at least the first three: a note says what is being waited for, such as a driver that
+ *  takes more than two seconds to build a kernel. */
+enum ssa_log_level { SSA_LOG_ERROR, SSA_LOG_WARNING, SSA_LOG_NOTE, SSA_LOG_INFO, SSA_LOG_DEBUG };
 
 /** Receives one line (no newline), plain as ssa_plain_text() makes it. Called from any thread; must not call the
  *  library. */

@@ -147,7 +147,10 @@ int ssa_ocl_list(struct ssa_device_info *list, int capacity, int *count, char *w
 
 static int ocl_finish(struct ssa_device *device)
 {
-    return ocl_check(clFinish(ocl(device)->queue), "finish: an earlier operator failed: clFinish");
+    struct ocl_watch *watch = ocl_watch_first_run(ocl(device));
+    cl_int code = clFinish(ocl(device)->queue);
+    ocl_watch_end(watch);
+    return ocl_check(code, "finish: an earlier operator failed: clFinish");
 }
 
 /* A buffer of a CPU device is host memory, which mapping shows. Failing to map costs speed only. The map is waited for:
@@ -188,9 +191,10 @@ static void ocl_release(struct ssa_device *device, struct ssa_buffer *b)
 static int ocl_read(struct ssa_device *device, struct ssa_tensor t, void *target, size_t count)
 {
     struct ocl_device *d = ocl(device);
-    return ocl_check(clEnqueueReadBuffer(d->queue, ocl_memory(t), CL_TRUE, t.offset * 4, count * 4, target, 0, NULL,
-                                         NULL),
-                     "tensor_read: clEnqueueReadBuffer");
+    struct ocl_watch *watch = ocl_watch_first_run(d);
+    cl_int code = clEnqueueReadBuffer(d->queue, ocl_memory(t), CL_TRUE, t.offset * 4, count * 4, target, 0, NULL, NULL);
+    ocl_watch_end(watch);
+    return ocl_check(code, "tensor_read: clEnqueueReadBuffer");
 }
 
 /* A queue of its own: in the order of the device's queue the next kernel would wait for the copy. */
@@ -219,8 +223,9 @@ done:
 static int ocl_await(struct ssa_device *device, void *ticket)
 {
     cl_event event = ticket;
-    (void)device;
+    struct ocl_watch *watch = ocl_watch_first_run(ocl(device));
     int err = ocl_check(clWaitForEvents(1, &event), "tensor_await: clWaitForEvents");
+    ocl_watch_end(watch);
     clReleaseEvent(event);
     return err;
 }

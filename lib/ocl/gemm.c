@@ -48,6 +48,8 @@ int ocl_gemm(struct ssa_device *device, const struct ssa_gemm *g)
     pthread_mutex_unlock(&lock);
     if (!sgemm || !ssa_gemm_trusted(device, g, "CLBlast", identity, "our own GEMM kernel"))
         return SSA_EUNSUPPORTED;
+    struct ocl_watch *watch = d->library_called ? NULL : ocl_watch(d, "building CLBlast's kernels");
+    d->library_called = true;
     pthread_mutex_lock(&lock);
     CLBlastStatusCode code = sgemm(CLBlastLayoutRowMajor, g->trans_a ? CLBlastTransposeYes : CLBlastTransposeNo,
                                    g->trans_b ? CLBlastTransposeYes : CLBlastTransposeNo, (size_t)g->m, (size_t)g->n,
@@ -55,6 +57,7 @@ int ocl_gemm(struct ssa_device *device, const struct ssa_gemm *g)
                                    ocl_memory(g->b), g->b.offset, (size_t)g->ldb, g->accumulate ? 1.0f : 0.0f,
                                    ocl_memory(g->c), g->c.offset, (size_t)g->ldc, &d->queue, NULL);
     pthread_mutex_unlock(&lock);
+    ocl_watch_end(watch);
     if (code == CLBlastSuccess) {
         if (!*device->path.way)
             snprintf(device->path.way, sizeof device->path.way, "CLBlast");

@@ -5,6 +5,8 @@
 #include "../impl.h"
 #include "cl.h"
 
+#include <stdatomic.h>
+
 struct ocl_program;
 
 /* Values on their way to the device; see upload.c. */
@@ -14,6 +16,12 @@ struct ocl_upload {
     cl_event done;
 };
 enum { OCL_UPLOADS = 4 };
+
+/* Of patience.c. */
+struct ocl_patience {
+    atomic_int fresh;      /* kernels made since the device was last waited for */
+    double next, interval; /* when the log may have a line again, and how long after that the next */
+};
 
 struct ocl_device {
     struct ssa_device base;
@@ -28,6 +36,9 @@ struct ocl_device {
     int sub_group;               /* SUB_GROUP of cl/common.h; 0: none */
     cl_mem absent;               /* stands in for absent tensors: some drivers dislike NULL */
     struct ocl_program *programs;
+    int program_count;
+    bool library_called; /* CLBlast, which builds its kernels at the first call */
+    struct ocl_patience patience;
     struct ocl_upload uploads[OCL_UPLOADS];
     unsigned upload_count; /* so far: they take turns */
     char identity[1024];         /* all that a built program depends on besides its text; "": none is kept */
@@ -57,6 +68,14 @@ cl_int ocl_build(struct ocl_device *device, const char *options, const char *tex
 int ocl_kernel(struct ocl_device *device, const struct ssa_launch *launch, cl_kernel *kernel);
 void ocl_programs_release(struct ocl_device *device);
 int ocl_identity(struct ssa_device *device, const char *file, char **text);
+
+/* patience.c: what is called between the two is said in the log if it takes more than two seconds, while it does. NULL is
+ * fine. */
+struct ocl_watch;
+struct ocl_watch *ocl_watch(struct ocl_device *device, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void ocl_watch_end(struct ocl_watch *watch);
+/* Around a wait for the device: NULL where it has no kernel that is new since the last. */
+struct ocl_watch *ocl_watch_first_run(struct ocl_device *device);
 
 /* binary.c: built programs kept on disk. A program or NULL; then build it from source and let it be kept. */
 void ocl_identify(struct ocl_device *device, cl_platform_id platform); /* sets `identity` */

@@ -158,7 +158,9 @@ static int find_program(struct ocl_device *d, const char *file, const char *opti
             return ssa_fail(SSA_ENOMEM, "program: out of host memory");
         snprintf(p->file, sizeof p->file, "%s", file);
         snprintf(p->options, sizeof p->options, "%s", options);
+        struct ocl_watch *watch = ocl_watch(d, "building cl/%s.cl, program %d,", file, ++d->program_count);
         int err = build(d, p, false);
+        ocl_watch_end(watch);
         if (err) {
             free(p);
             return err;
@@ -209,8 +211,12 @@ int ocl_kernel(struct ocl_device *d, const struct ssa_launch *l, cl_kernel *kern
     if (i == MAX_KERNELS)
         return ssa_fail(SSA_EUNSUPPORTED, "cl/%s.cl has more than %d kernels", p->file, MAX_KERNELS);
     if (!p->kernels[i].kernel) {
-        if ((err = create_kernel(d, p, l->kernel, &p->kernels[i].kernel)))
+        struct ocl_watch *watch = ocl_watch(d, "making kernel %s", l->kernel);
+        err = create_kernel(d, p, l->kernel, &p->kernels[i].kernel);
+        ocl_watch_end(watch);
+        if (err)
             return err;
+        atomic_fetch_add(&d->patience.fresh, 1);
         snprintf(p->kernels[i].name, sizeof p->kernels[i].name, "%s", l->kernel);
     }
     *kernel = p->kernels[i].kernel;
