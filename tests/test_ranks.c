@@ -76,15 +76,25 @@ END_TEST
 START_TEST(knows_its_launcher)
 {
     static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"};
-    for (int i = 0; i < 3; i++)
+    static const char *const ranks[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"};
+    unsetenv("PMI_FD");
+    for (int i = 0; i < 3; i++) {
         unsetenv(names[i]);
+        unsetenv(ranks[i]);
+    }
     ck_assert_int_eq(ssa_ranks_launched(), 1);
     for (int i = 0; i < 3; i++) {
         setenv(names[i], "4", 1);
+        ck_assert_int_eq(ssa_ranks_launched(), 1); /* of a job that this is not a rank of */
+        setenv(ranks[i], "0", 1);
         ck_assert_int_eq(ssa_ranks_launched(), 4);
+        setenv("PMI_FD", "1000000", 1);
+        ck_assert_int_eq(ssa_ranks_launched(), i == 1 ? 1 : 4);
+        unsetenv("PMI_FD");
         setenv(names[i], "many", 1);
         ck_assert_int_eq(ssa_ranks_launched(), 1);
         unsetenv(names[i]);
+        unsetenv(ranks[i]);
     }
 }
 END_TEST

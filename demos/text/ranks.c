@@ -2,17 +2,61 @@
 
 #include "command.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-int ranks_join(struct ssa_ranks **ranks)
+/* ---- joining ---- */
+
+/* Where this process is no rank of its own and still looks like one, the others never come. */
+struct patience {
+    pthread_mutex_t lock;
+    pthread_cond_t joined;
+    bool over;
+};
+enum { PATIENCE = 20 };
+
+static void *remind(void *argument)
+{
+    struct patience *p = argument;
+    struct timespec end;
+    int err = clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += PATIENCE;
+    pthread_mutex_lock(&p->lock);
+    while (!p->over && !err)
+        err = pthread_cond_timedwait(&p->joined, &p->lock, &end);
+    if (!p->over)
+        say_note("waiting for the %d processes that the launcher is said to have started; if there are no others, give "
+                 "--alone", ssa_ranks_launched());
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+static int open_ranks(struct ssa_ranks **ranks)
+{
+    struct patience p = {.lock = PTHREAD_MUTEX_INITIALIZER, .joined = PTHREAD_COND_INITIALIZER};
+    pthread_t thread;
+    bool reminds = !pthread_create(&thread, NULL, remind, &p);
+    int err = ssa_ranks_open(ranks, "mpi");
+    if (reminds) {
+        pthread_mutex_lock(&p.lock);
+        p.over = true;
+        pthread_cond_signal(&p.joined);
+        pthread_mutex_unlock(&p.lock);
+        pthread_join(thread, NULL);
+    }
+    return err;
+}
+
+int ranks_join(struct ssa_ranks **ranks, bool alone)
 {
     *ranks = NULL;
-    if (ssa_ranks_launched() < 2)
+    if (alone || ssa_ranks_launched() < 2)
         return 0;
-    if (ssa_ranks_open(ranks, "mpi") != SSA_OK)
-        return library_failed();
+    if (open_ranks(ranks) != SSA_OK)
+        return say_error("%s; if this is to be a run of one process, give --alone", ssa_last_error());
     if ((*ranks)->rank)
         say_hold_errors();
     return 0;

@@ -7,8 +7,9 @@
 
 #include <stdbool.h>
 
-/* Joins the others if a launcher started this process. Only rank 0 then speaks, but for errors. */
-int ranks_join(struct ssa_ranks **ranks);
+/* Joins the others if a launcher started this process, unless it is to be `alone`. Only rank 0 then speaks, but for
+ * errors. */
+int ranks_join(struct ssa_ranks **ranks, bool alone);
 void ranks_leave(struct ssa_ranks *ranks, bool failed);
 
 /* Rank 0: it writes all there is to write. */

@@ -2,6 +2,7 @@
 #include "train_options.h"
 
 #include "devices.h"
+#include "longer.h"
 #include "numbers.h"
 #include "outputs.h"
 #include "profile.h"
@@ -26,6 +27,7 @@ struct training {
     struct ssa_checkpoint *source; /* of --resume or --from, until it is loaded */
     struct ssa_model_config model_config;
     struct ssa_train_config config;
+    struct ssa_stage stages[STAGES_MAX]; /* of a run that is made longer */
     int micro_batch;
     struct ssa_model *model;
     struct ssa_trainer *trainer;
@@ -95,7 +97,7 @@ static int settle(struct training *t)
     if (!ssa_checkpoint_training(t->source))
         return say_error("%s: holds a model but no run to continue; use --from", source);
     t->config = *ssa_checkpoint_training(t->source);
-    return take_note(t);
+    return take_note(t) ? EXIT_FAILED : make_longer(o, &t->config, t->stages);
 }
 
 /* A run must fit one of the devices: those that it does not fit are left out later. Of none, the largest's reason. */
@@ -148,7 +150,8 @@ static int make_trainer(struct training *t)
         return library_failed();
     t->first_step = ssa_trainer_get_step(t->trainer);
     if (t->first_step >= ssa_trainer_total_steps(t->trainer))
-        return say_error("%s: has done all of its %d steps; start a new run with --from", t->o->resume, t->first_step);
+        return say_error("%s: has done all of its %d steps; make it longer with --steps or --stages, or start a new "
+                         "run with --from", t->o->resume, t->first_step);
     return 0;
 }
 
@@ -507,7 +510,7 @@ int train_main(int argc, char **argv)
 {
     struct training t = {.train_bits = NAN, .dense_bits = NAN, .sampled_bits = NAN, .saved_step = -1};
     signals_survive_writes();
-    int status = ranks_join(&t.ranks);
+    int status = ranks_join(&t.ranks, train_is_alone(argc, argv));
     if (status)
         return status;
     status = train_options_parse(&t.o, argc, argv);

@@ -22,7 +22,7 @@ static const char about[] =
     "stopped.\n"
     "\n"
     "Under mpirun or srun the processes train one model together, each on a part of the passes of a step "
-    "(--accumulate); devices of one machine are dealt out among them. Rank 0 speaks and writes all files.";
+    "(--accumulate); devices of one machine are dealt out among them. Rank 0 speaks and writes all files. --alone: not so.";
 
 static const char examples[] =
     STAGES_HELP
@@ -33,8 +33,9 @@ static const char examples[] =
     "  # the recipe of the paper: sampled, then a short dense fine-tune\n"
     "  ssacl-text train --data enwik8 --attention local --look-back --ratio 0.25 --steps 4500 \\\n"
     "                   --fine-tune 500 --checkpoint ssa.safetensors --log ssa.jsonl\n"
-    "  # go on after Ctrl-C\n"
-    "  ssacl-text train --data enwik8 --resume ssa.safetensors --log ssa.jsonl\n";
+    "  # go on after Ctrl-C; make it longer\n"
+    "  ssacl-text train --data enwik8 --resume ssa.safetensors --log ssa.jsonl\n"
+    "  ssacl-text train --data enwik8 --resume ssa.safetensors --log ssa.jsonl --steps 8000\n";
 
 /* Headings whose options a checkpoint answers already. */
 #define MODEL_HEADING "model"
@@ -76,9 +77,10 @@ static const struct arg table[] = {
               "ratio of the last layer; those between grow evenly"),
     ARG_INT(0, "keep-first", &raw.preset.pattern.keep_first, 0, 64, "N", "so many first positions are seen by all"),
     ARG_FLAG(0, "per-example", &raw.preset.pattern.per_example, "a sample for each sequence of the batch"),
-    ARG_TEXT(0, "stages", &raw.stages, "STAGES", "a sequence of stages, see below; replaces --steps and --fine-tune"),
+    ARG_TEXT(0, "stages", &raw.stages, "STAGES", "a sequence of stages, see below; replaces --steps and --fine-tune. With --resume: more of them"),
     ARG_HEADING(TRAINING_HEADING),
-    ARG_INT('n', "steps", &raw.steps, 1, INT_MAX, "N", "optimiser steps"),
+    ARG_INT('n', "steps", &raw.steps, 1, INT_MAX, "N", "optimiser steps. With --resume: of all, to make a run longer; they go on as the last "
+            "stage does, at its --lr-end"),
     ARG_INT(0, "fine-tune", &raw.fine_tune, 0, INT_MAX, "N", "so many dense steps after them"),
     ARG_FLOAT(0, "fine-tune-lr", &raw.fine_tune_lr, 0, 100, "X", "their learning rate; 0: a quarter of --lr"),
     ARG_INT('b', "batch", &options.micro_batch, 1, 65536, "N", "sequences in a pass"),
@@ -105,6 +107,8 @@ static const struct arg table[] = {
     ARG_HEADING("running"),
     ARG_NAMES(0, "device", &options.device, "NAMES",
               DEVICES_HELP "; several share the passes of a step (--accumulate)"),
+    ARG_FLAG(0, "alone", &options.alone,
+             "a run of this process alone, whatever launcher of many it was started under"),
     ARG_INT(0, "log-every", &options.log_every, 1, 1000, "N", "steps between lines of the log"),
     ARG_INT(0, "eval-every", &options.eval_every, 0, INT_MAX, "N", "steps between evaluations; 0: at the end only"),
     ARG_INT(0, "eval-windows", &options.eval_windows, 1, INT_MAX, "N",
@@ -127,6 +131,11 @@ static const struct arg table[] = {
     ARG_END};
 enum { OPTIONS = sizeof table / sizeof *table };
 
+static int makes_longer(const char *option)
+{
+    return !strcmp(option, "steps") || !strcmp(option, "stages");
+}
+
 /* A checkpoint knows its model and run: options that say it again might say it differently. */
 static int refuse_given(const unsigned char *given, const char *what, int whole_run)
 {
@@ -136,7 +145,7 @@ static int refuse_given(const unsigned char *given, const char *what, int whole_
             known =
                 !strcmp(table[i].help, MODEL_HEADING) ||
                 (whole_run && (!strcmp(table[i].help, ATTENTION_HEADING) || !strcmp(table[i].help, TRAINING_HEADING)));
-        else if (known && given[i]) {
+        else if (known && given[i] && !(whole_run && makes_longer(table[i].name))) {
             say_error("--%s does not go with %s: the checkpoint settles it; leave it out", table[i].name, what);
             return EXIT_USAGE;
         }
@@ -185,6 +194,14 @@ static int settle_stages(struct train_options *o, const struct raw *r)
     return 0;
 }
 
+static int is_given(const unsigned char *given, const char *name)
+{
+    for (int i = 0; table[i].kind; i++)
+        if (given[i] && table[i].name && !strcmp(table[i].name, name))
+            return 1;
+    return 0;
+}
+
 static int contradiction(const char *why)
 {
     say_error("%s", why);
@@ -197,12 +214,19 @@ static int check_combination(const struct train_options *o, const struct raw *r,
         return contradiction("no text: give --data FILE (see --help)");
     if (o->resume && o->from)
         return contradiction("--resume continues a run and --from starts one: give one of them");
-    for (int i = 0; r->stages && table[i].kind; i++)
-        if (given[i] && table[i].name && (!strcmp(table[i].name, "steps") || !strncmp(table[i].name, "fine-tune", 9)))
-            return contradiction("--stages says how many steps there are: leave out --steps and --fine-tune");
+    if (r->stages && (is_given(given, "steps") || is_given(given, "fine-tune") || is_given(given, "fine-tune-lr")))
+        return contradiction("--stages says how many steps there are: leave out --steps and --fine-tune");
     if (o->resume)
         return refuse_given(given, "--resume", 1);
     return o->from ? refuse_given(given, "--from", 0) : ARGS_GO;
+}
+
+bool train_is_alone(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (!strcmp(argv[i], "--alone"))
+            return true;
+    return false;
 }
 
 int train_options_parse(const struct train_options **parsed, int argc, char **argv)
@@ -217,6 +241,8 @@ int train_options_parse(const struct train_options **parsed, int argc, char **ar
     if (status != ARGS_GO || (status = settle_stages(&options, &raw)))
         return status;
     settle_defaults(&options);
+    options.more_stages = options.resume && raw.stages;
+    options.steps_in_all = options.resume && is_given(given, "steps") ? raw.steps : 0;
     if (!options.checkpoint)
         options.checkpoint = options.resume ? options.resume : "ssacl-text.safetensors";
     if (raw.accumulate > INT_MAX / options.micro_batch) {

@@ -6,19 +6,23 @@
 #include "stages.h"
 
 #include <ssacl/pool.h>
+#include <stdbool.h>
 
 struct train_options {
     struct arg_list data;
     struct ssa_model_config model;
     struct ssa_train_config training; /* its stages are `stages` */
     struct ssa_stage stages[STAGES_MAX];
+    int steps_in_all, more_stages; /* of a run that is resumed: how long it is to be, 0: as it was; `stages` are added */
     int micro_batch;
     struct ssa_pool_config pool;
     const char *checkpoint, *resume, *from, *log, *device;
     int every, log_every, eval_every, eval_windows, profile, keep_stages;
-    int force, json, quiet, verbose;
+    int alone, force, json, quiet, verbose;
 };
 
+/* Whether --alone is among them: known before the others are read, since ranks join before anything is said. */
+bool train_is_alone(int argc, char **argv);
 /* ARGS_GO, or the exit status. The options live as long as the program. */
 int train_options_parse(const struct train_options **parsed, int argc, char **argv);
 

@@ -53,7 +53,7 @@ SSA_API int ssa_ranks_open(struct ssa_ranks **ranks, const char *engine);
 SSA_API void ssa_ranks_close(struct ssa_ranks *ranks, int failed);
 
 /** How many processes the launcher (mpirun, mpiexec, srun) that started this one has started, as far as its
- *  environment tells; 1 without a launcher. */
+ *  environment tells; 1 without a launcher, and where a rank of another program has started this one. */
 SSA_API int ssa_ranks_launched(void);
 
 /** For engines: sets ssa_last_error() and returns `status`. */

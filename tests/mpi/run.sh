@@ -45,7 +45,7 @@ for ranks in 1 2 3 4 7; do
     says "fine: $ranks ranks" mpirun -n $ranks "$probe"
 done
 says 'fine: 2 ranks' mpirun -n 2 --mca btl self,tcp "$probe"
-refuses 'started 3 processes, MPI knows of 1' env OMPI_COMM_WORLD_SIZE=3 "$probe"
+refuses 'started 3 processes, MPI knows of 1' env OMPI_COMM_WORLD_SIZE=3 OMPI_COMM_WORLD_RANK=0 "$probe"
 refuses 'no module' mpirun -n 2 env SSACL_MPI_LIBRARY= "$probe"
 
 # ---- ssacl-text ----
@@ -57,6 +57,20 @@ words = "the a of and to in is on that by with as for was were from history rive
 open("text", "w").write(" ".join(random.choice(words) for _ in range(12000)))
 EOF_TEXT
 cp text other && printf x >>other
+
+# Started by a rank of another program's job, which is none of the launcher's: a run of one process, by itself.
+cat >outer.py <<'EOF_OUTER'
+import ctypes, os, subprocess, sys
+mpi = ctypes.CDLL(sys.argv[1], ctypes.RTLD_GLOBAL)
+mpi.MPI_Init(None, None)
+status = 0
+if os.environ["OMPI_COMM_WORLD_RANK"] == "0":
+    status = subprocess.call(sys.argv[2:])
+mpi.MPI_Finalize()
+sys.exit(status)
+EOF_OUTER
+says 'done after step 2' mpirun -n 2 python3 outer.py "$module" "$text" train --device cpu --data text --layers 1 --width 8 \
+    --heads 1 --length 8 --batch 1 --steps 2 -c inner.st
 
 # Runs COMMAND in every rank, in rank 1 with the words of $odd behind it; leaves process ids in pid.RANK.
 cat >rank.sh <<'EOF_RANK'

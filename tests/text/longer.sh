@@ -1,0 +1,67 @@
+#!/bin/sh
+# Runs of ssacl-text that are over and made longer, and runs of one process in what is left of a launcher's environment.
+# On the host backend. Usage: longer.sh PATH/ssacl-text
+set -u
+program=$(realpath "$1")
+work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-longer.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+export SSACL_OPENCL_LIBRARY= SSACL_THREADS=1
+unset OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_RANK PMI_SIZE PMI_RANK PMI_FD SLURM_STEP_NUM_TASKS SLURM_PROCID
+checks=0 failures=0
+tiny="--layers 1 --width 8 --heads 1 --length 8 --batch 1 --dropout 0.1"
+
+wrong() { failures=$((failures + 1)); printf 'WRONG: %s: %s\n' "$*" "$(cat err)"; }
+check() { checks=$((checks + 1)); "$@" || wrong "$*"; }
+train() { "$program" train --data text --device cpu --quiet --log-every 1 --eval-windows 2 "$@" 2>err; }
+# shellcheck disable=SC2086 # a list of options
+start() { train $tiny "$@"; }
+refuses() { # WORDS OPTIONS...: and leaves the checkpoint as it is
+    words=$1
+    shift
+    cp a.st before
+    train "$@"
+    check [ $? -ne 0 ]
+    check grep -q -e "$words" err
+    check cmp -s before a.st
+}
+yes 'All that is gold does not glitter, not all those who wander are lost.' | head -c 20000 >text
+
+# ---- longer ----
+
+check start --steps 20 --lr 1e-2 --lr-end 2e-3 -c a.st -l a.jsonl
+refuses 'has done all of its 20 steps; make it longer with --steps' --resume a.st
+refuses 'has 20; --steps makes it longer' --resume a.st --steps 19
+refuses 'has done all' --resume a.st --steps 20
+refuses '--lr does not go with --resume' --resume a.st --steps 30 --lr 1e-3
+refuses 'leave out --steps' --resume a.st --steps 30 --stages 'dense:steps=3'
+check train --resume a.st --steps 26 -l a.jsonl
+check train --resume a.st --steps 30 -l a.jsonl # the same as at once
+check start --stages 'dense:steps=20,lr=1e-2,lr-end=2e-3 dense:steps=10,lr=2e-3,lr-end=2e-3,warm-up=0' -c whole.st
+check cmp -s a.st whole.st
+check [ "$(grep -c '"lr":0.00200000009,' a.jsonl)" -ge 10 ]
+check train --resume a.st --stages 'unbiased:ratio=0.5,steps=5,lr=1e-3 dense:steps=5' -l a.jsonl
+check start --stages 'dense:steps=20,lr=1e-2,lr-end=2e-3 dense:steps=10,lr=2e-3,lr-end=2e-3,warm-up=0
+    unbiased:ratio=0.5,steps=5,lr=1e-3 dense:steps=5' -c whole.st --force
+check cmp -s a.st whole.st
+# One that is not over yet.
+check start --stages 'dense:steps=12 dense:steps=8' -c c.st --keep-stages
+check train --resume c.st.stage1 -c d.st --steps 25
+check train --resume c.st --steps 25
+check cmp -s c.st d.st
+
+# ---- alone ----
+
+export SSACL_MPI_LIBRARY= # so that whoever looks for others fails
+for names in OMPI_COMM_WORLD_SIZE:OMPI_COMM_WORLD_RANK PMI_SIZE:PMI_RANK SLURM_STEP_NUM_TASKS:SLURM_PROCID; do
+    size=${names%:*} rank=${names#*:}
+    check env "$size=2" "$program" train --data text --device cpu --quiet $tiny --steps 1 -c one.st --force
+    env "$size=2" "$rank=0" "$program" train --data text --device cpu --quiet $tiny --steps 1 -c one.st --force 2>err
+    check [ $? -eq 1 ]
+    check grep -q 'give --alone' err
+    check env "$size=2" "$rank=0" "$program" train --data text --device cpu --quiet $tiny --steps 1 -c one.st --force --alone
+done
+check env PMI_SIZE=2 PMI_RANK=0 PMI_FD=77 "$program" train --data text --device cpu --quiet $tiny --steps 1 -c one.st --force
+
+printf 'ssacl-text, longer: %d checks, %d wrong\n' $checks $failures
+[ $failures -eq 0 ]
