@@ -2,6 +2,7 @@
 #include "tuning.h"
 
 #include "disk/files.h"
+#include "disk/json.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -147,13 +148,12 @@ int ssa_tuning_load(struct ssa_device *device, const char *path)
 {
     char *text = NULL;
     json_t *root = NULL;
-    json_error_t error;
     size_t size = 0;
     int err;
     TRY(read_file(path, &text, &size));
-    root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
-    if (!root)
-        TRY(ssa_fail(SSA_EFORMAT, "tuning file %s: is not JSON: line %d: %s", path, error.line, error.text));
+    err = ssa_json_read(&root, text, size, "text");
+    if (err)
+        TRY(ssa_fail(err, "tuning file %s: is not a tuning file: %s", path, ssa_last_error()));
     TRY(apply(device, path, root));
     snprintf(device->tuning_origin, PATH_SIZE, "%s", path);
 done:

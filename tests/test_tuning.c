@@ -205,11 +205,11 @@ START_TEST(hostile_values)
     refused_value(root, "-96", "not a whole number");
     refused_value(root, "2147483648", "not a whole number");
     refused_value(root, "4294967392", "not a whole number"); /* 96 in 32 bits */
-    refused_value(root, "99999999999999999999999", "is not JSON");
+    refused_value(root, "99999999999999999999999", "is not a tuning file");
     refused_value(root, "96.0", "not a whole number");
-    refused_value(root, "1e999", "is not JSON");
-    refused_value(root, "NaN", "is not JSON");
-    refused_value(root, "Infinity", "is not JSON");
+    refused_value(root, "1e999", "is not a tuning file");
+    refused_value(root, "NaN", "is not a tuning file");
+    refused_value(root, "Infinity", "is not a tuning file");
     refused_value(root, "\"96\"", "not a whole number");
     refused_value(root, "null", "not a whole number");
     refused_value(root, "[96]", "not a whole number");
@@ -226,8 +226,8 @@ START_TEST(hostile_structure)
 {
     begin();
     json_t *root = good_file();
-    refused_text("", "is not JSON");
-    refused_text("tile = 64\n", "is not JSON");
+    refused_text("", "is not a tuning file");
+    refused_text("tile = 64\n", "is not a tuning file");
     refused_text("[]", "is not a tuning file");
     refused_text("{}", "is not a tuning file");
     refused_text("{\"format\": \"ssacl tuning\"}", "\"schema\" is not 1");
@@ -260,9 +260,9 @@ START_TEST(hostile_files)
     char deep[65000];
     memset(deep, '[', sizeof deep);
     test_save_file(path, deep, sizeof deep);
-    refused("is not JSON");
+    refused("is not a tuning file");
     test_save_file(path, "{\"format\0\": 1}", 14);
-    refused("is not JSON");
+    refused("is not a tuning file");
     ck_assert_int_eq(truncate(path, (off_t)1 << 30), 0); /* sparse; not a byte of it may be read */
     refused("has 1073741824 bytes");
     ck_assert_int_eq(unlink(path), 0);

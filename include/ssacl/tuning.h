@@ -48,7 +48,7 @@ SSA_API int ssa_tuning_set(struct ssa_device *device, const struct ssa_setting *
 SSA_API void ssa_tuning_reset(struct ssa_device *device, const char *kernel);
 
 /** Takes the parameters of a file. SSA_EIO: cannot be read; SSA_EFORMAT: is no tuning file, or one with values that
- *  are not legal here; SSA_ENODEVICE: is of another device; SSA_EUNSUPPORTED: is stale, made with another driver or
+ *  are not legal here; SSA_ENODEVICE: is of another device; SSA_ENOMEM; SSA_EUNSUPPORTED: is stale, made with another driver or
  *  other versions of all its kernels. Nothing is changed on error. Kernels that changed since keep their values, with a line in the log. */
 SSA_API int ssa_tuning_load(struct ssa_device *device, const char *path);
 

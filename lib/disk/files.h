@@ -29,7 +29,7 @@ int ssa_file_load(const char *path, size_t limit, char **bytes, size_t *size);
 int ssa_file_resolve(const char *path, char **real);
 
 enum ssa_file_kind {
-    SSA_FILE_KEPT,  /* somebody's work: a link is followed, the mode stays, all is on the disk before the old one goes */
+    SSA_FILE_KEPT,  /* somebody's work: links are followed, modes stay, all is on the disk before the old one goes */
     SSA_FILE_CACHED /* may be lost: a link is replaced, nobody else may read it, and nothing waits for the disk */
 };
 struct ssa_new_file {

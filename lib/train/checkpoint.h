@@ -48,10 +48,6 @@ int ssa_checkpoint_read(const struct ssa_checkpoint *c, void *to, size_t size, s
 /* A tensor's entry in the header, or NULL. */
 const json_t *ssa_checkpoint_entry(const struct ssa_checkpoint *c, int kind, const struct ssa_parameter *p);
 
-/* json_read.c: a new reference to the object that `text` is; NULL with an error that calls it `what`. What parsing may
- * cost is bounded first, and keys that occur twice are refused. */
-int ssa_json_read(json_t **object, const char *text, size_t size, const char *what);
-
 /* config_json.c: a new reference, NULL when out of memory. Reading: SSA_EFORMAT names the field that is wrong. */
 json_t *ssa_model_to_json(const struct ssa_model_config *config);
 int ssa_model_from_json(const json_t *json, struct ssa_model_config *config);

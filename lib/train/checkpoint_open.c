@@ -3,6 +3,7 @@
 #include "checkpoint.h"
 #include "../disk/crc32.h"
 #include "../disk/files.h"
+#include "../disk/json.h"
 #include "../impl.h"
 #include "../model/internal.h"
 

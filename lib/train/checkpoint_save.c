@@ -197,7 +197,7 @@ static bool equal(json_t *a, json_t *b)
 static bool is_meant(const struct writer *w, const struct ssa_checkpoint *c, const char *note)
 {
     const struct ssa_trainer *t = w->trainer;
-    return !strcmp(c->note, note ? note : "") && c->has_training == (t != NULL) && (!t || c->step == t->step) &&
+    return c->ours && !strcmp(c->note, note ? note : "") && c->has_training == (t != NULL) && (!t || c->step == t->step) &&
            equal(ssa_model_to_json(&c->model), ssa_model_to_json(ssa_model_get_config(w->model))) &&
            (!t || equal(ssa_training_to_json(&c->training), ssa_training_to_json(&t->config)));
 }
