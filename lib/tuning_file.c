@@ -298,8 +298,9 @@ static json_t *speeds_to_json(const struct ssa_tuning_speed *speeds, int count)
 {
     json_t *list = json_array();
     for (int i = 0; i < count; i++)
-        if (json_array_append_new(list, json_pack("{ss sf sf}", "case", speeds[i].name, "before", speeds[i].before,
-                                                  "after", speeds[i].after))) {
+        if (json_array_append_new(list, json_pack("{ss so? so?}", "case", speeds[i].name, "before",
+                                                  json_real(speeds[i].before), "after",
+                                                  json_real(speeds[i].after)))) { /* null for what is no number */
             json_decref(list);
             return NULL;
         }

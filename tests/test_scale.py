@@ -170,6 +170,8 @@ def outputs():
     text = run("--gflops", 1000, "--markdown")
     tables = [line for line in text.splitlines() if line.startswith("|")]
     assert len(tables) == 3 * 12 and len({line.count("|") for line in tables}) == 1, text
+    largest = run("--gflops", 1000, "--batch", 65536, "--accumulate", 65536, "--length", 1 << 20)
+    assert "a step of %d tokens" % 2**52 in largest, largest
     assert run("--help").startswith("usage: ssacl-scale")
     if subprocess.run(["sh", "-c", "command -v gnuplot"], stdout=subprocess.DEVNULL, check=False).returncode:
         print("chart: skipped, there is no gnuplot")

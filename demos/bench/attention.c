@@ -2,6 +2,8 @@
 #include "bench.h"
 #include "reference.h"
 
+#include "numbers.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,7 +167,7 @@ static void add_proportion(const struct state *c, struct result *r)
         length[c->causal] = c->length;
     } else if (length[c->causal] == c->length) {
         size_t used = strlen(r->note);
-        json_object_set_new(r->more, "of_proportional", json_real(dense[c->causal] / each));
+        json_object_set_new(r->more, "of_proportional", number_json(dense[c->causal] / each));
         snprintf(r->note + used, sizeof r->note - used, ", time %.2f of proportional", dense[c->causal] / each);
     }
 }
@@ -188,9 +190,9 @@ static int run_direction(struct state *c, const struct bench_case *of, int direc
         return err;
     r.time.first = c->first[direction];
     result_path(&r, c->device, direction == FORWARD ? "attention_fwd" : "attention_bwd");
-    r.plan = json_pack("{ss si sb sb sf}", "kind", c->kind->name, "keys", c->keys, "causal", c->causal, "own_key",
-                       c->bench->own_key, "pairs", c->pairs);
-    r.more = json_pack("{sf}", "held_share", share);
+    r.plan = json_pack("{ss si sb sb so}", "kind", c->kind->name, "keys", c->keys, "causal", c->causal, "own_key",
+                       c->bench->own_key, "pairs", number_json(c->pairs));
+    r.more = json_pack("{so}", "held_share", number_json(share));
     snprintf(r.note, sizeof r.note, "memory %.2fx of what it writes", share);
     if (direction == BOTH && !is_wrong(&r))
         add_proportion(c, &r);

@@ -2,6 +2,7 @@
 
 #include "columns.h"
 
+#include "numbers.h"
 #include "say.h"
 
 #include <errno.h>
@@ -144,7 +145,8 @@ static json_t *take(const json_t *cold, const json_t *warm)
     json_array_foreach((json_t *)cold, i, row) {
         double first = row_number(row, "build_seconds"), again = row_number(json_array_get(warm, i), "build_seconds");
         if (isfinite(first) && isfinite(again))
-            json_object_set_new(times, row_text(row, "direction"), json_pack("{sf sf}", "cold", first, "warm", again));
+            json_object_set_new(times, row_text(row, "direction"),
+                                json_pack("{so so}", "cold", number_json(first), "warm", number_json(again)));
     }
     return times;
 }

@@ -6,6 +6,7 @@
 #include "statistics.h"
 #include "table.h"
 
+#include "numbers.h"
 #include "say.h"
 #include "words.h"
 
@@ -121,11 +122,11 @@ static void put_json(FILE *out, const struct pair *p)
                           p->why, "seconds_a", json_null(), "seconds_b", json_null(), "ratio", json_null(), "low",
                           json_null(), "high", json_null());
     if (known) {
-        json_object_set_new(o, "seconds_a", json_real(row_number(p->a, "seconds")));
-        json_object_set_new(o, "seconds_b", json_real(row_number(p->b, "seconds")));
-        json_object_set_new(o, "ratio", json_real(p->ratio.value));
-        json_object_set_new(o, "low", json_real(p->ratio.low));
-        json_object_set_new(o, "high", json_real(p->ratio.high));
+        json_object_set_new(o, "seconds_a", number_json(row_number(p->a, "seconds")));
+        json_object_set_new(o, "seconds_b", number_json(row_number(p->b, "seconds")));
+        json_object_set_new(o, "ratio", number_json(p->ratio.value));
+        json_object_set_new(o, "low", number_json(p->ratio.low));
+        json_object_set_new(o, "high", number_json(p->ratio.high));
     }
     json_dumpf(o, out, JSON_COMPACT | JSON_REAL_PRECISION(9));
     fputc('\n', out);

@@ -3,6 +3,7 @@
 #include "output.h"
 #include "statistics.h"
 
+#include "numbers.h"
 #include "progress.h"
 #include "say.h"
 
@@ -314,11 +315,11 @@ static void add_figure(struct result *r, const char *name, const char *words, co
     double low, high, median = spread(values, count, &low, &high);
     size_t used = strlen(r->note);
     r->more = r->more ? r->more : json_object();
-    json_object_set_new(r->more, name, json_real(median));
+    json_object_set_new(r->more, name, number_json(median));
     snprintf(key, sizeof key, "%s_q1", name);
-    json_object_set_new(r->more, key, json_real(low));
+    json_object_set_new(r->more, key, number_json(low));
     snprintf(key, sizeof key, "%s_q3", name);
-    json_object_set_new(r->more, key, json_real(high));
+    json_object_set_new(r->more, key, number_json(high));
     snprintf(r->note + used, sizeof r->note - used, "%s%s %.3f (%.3f to %.3f)", used ? ", " : "", words, median, low,
              high);
 }
@@ -329,8 +330,8 @@ static json_t *members_json(const struct state *c)
     struct ssa_pool_member m;
     for (int i = 0; i < ssa_pool_count(c->pool.pool); i++)
         if (ssa_pool_get_member(c->pool.pool, i, &m) == SSA_OK)
-            json_array_append_new(list, json_pack("{ss ss si sf sb}", "id", m.info.id, "name", m.info.name, "share",
-                                                  m.share, "rate", m.rate, "lost", m.lost));
+            json_array_append_new(list, json_pack("{ss ss si so sb}", "id", m.info.id, "name", m.info.name, "share",
+                                                  m.share, "rate", number_json(m.rate), "lost", m.lost));
     return list;
 }
 
@@ -411,7 +412,7 @@ static void emit_pool(struct state *c, const struct bench_case *of)
     add_figure(&r, "efficiency_without_pool", "at once without a pool", crowded, rounds);
     json_object_set_new(r.more, "members", members_json(c));
     if (c->kind == TRAIN)
-        json_object_set_new(r.more, "processor_overhead", json_real(processor_overhead(c)));
+        json_object_set_new(r.more, "processor_overhead", number_json(processor_overhead(c)));
     emit_side(c, of, &c->pool, &r);
 }
 

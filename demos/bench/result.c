@@ -4,6 +4,7 @@
 #include "machine.h"
 #include "output.h"
 
+#include "numbers.h"
 #include "words.h"
 
 #include <math.h>
@@ -16,15 +17,9 @@ bool is_wrong(const struct result *r)
     return !(r->error <= r->tolerance);
 }
 
-/* JSON has no number for what is none. */
-static json_t *number(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 static void set(json_t *row, const char *name, double x)
 {
-    json_object_set_new(row, name, number(x));
+    json_object_set_new(row, name, number_json(x));
 }
 
 /* What is known of a case before it runs, and of the device and library it runs on. */
@@ -47,7 +42,7 @@ static void add_timing(json_t *row, const struct timing *t)
 {
     json_t *samples = json_array();
     for (int i = 0; i < t->count; i++)
-        json_array_append_new(samples, json_real(t->samples[i]));
+        json_array_append_new(samples, number_json(t->samples[i]));
     set(row, "seconds", t->median);
     set(row, "seconds_min", t->least);
     set(row, "seconds_max", t->most);

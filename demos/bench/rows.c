@@ -32,7 +32,7 @@ static json_t *parse(const char *path, int number, const char *line)
 {
     json_error_t error;
     json_t *row = json_loads(line, 0, &error);
-    int schema = (int)json_integer_value(json_object_get(row, "schema"));
+    json_int_t schema = json_integer_value(json_object_get(row, "schema"));
     const char *wrong = NULL;
     if (!row)
         say_error("%s: line %d is no JSON (%s); --json of ssacl-bench writes what can be read here", path, number,
@@ -42,8 +42,8 @@ static json_t *parse(const char *path, int number, const char *line)
     else if (!*row_text(row, "case") || !*row_text(row, "status") || !*row_text(row, "device_id"))
         wrong = "is no whole row of ssacl-bench: case, status or device_id is missing";
     else if (schema < 1 || schema > BENCH_SCHEMA)
-        say_error("%s: line %d has schema %d and this program reads schemas 1 to %d: measure again, or use the "
-                  "ssacl-bench that wrote it", path, number, schema, BENCH_SCHEMA);
+        say_error("%s: line %d has schema %lld and this program reads schemas 1 to %d: measure again, or use the "
+                  "ssacl-bench that wrote it", path, number, (long long)schema, BENCH_SCHEMA);
     else {
         upgrade(row);
         json_make_plain(row); /* another machine's words */

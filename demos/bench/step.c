@@ -3,6 +3,7 @@
 #include "gpt.h"
 #include "reference_model.h"
 
+#include "numbers.h"
 #include "progress.h"
 
 #include <ssacl/train.h>
@@ -109,11 +110,12 @@ static int split(struct state *c, struct result *r)
         gemm += strncmp(operators[i], "linear", 6) ? 0 : each;
         attention += strncmp(operators[i], "attention", 9) ? 0 : each;
         if (each > 0)
-            json_object_set_new(list, operators[i], json_real(each));
+            json_object_set_new(list, operators[i], number_json(each));
     }
     double outside = 1 - (gemm + attention) / all;
-    r->more = json_pack("{sf sf sf sf so}", "attention_seconds", attention, "linear_seconds", gemm,
-                        "timed_step_seconds", all, "outside_share", outside, "operator_seconds", list);
+    r->more = json_pack("{so so so so so}", "attention_seconds", number_json(attention), "linear_seconds",
+                        number_json(gemm), "timed_step_seconds", number_json(all), "outside_share",
+                        number_json(outside), "operator_seconds", list);
     snprintf(r->note, sizeof r->note, "%.0f tokens/s; %.1f%% outside GEMM and attention", r->tokens / r->time.median,
              100 * outside);
     return err;

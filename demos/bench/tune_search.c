@@ -3,6 +3,7 @@
 #include "tune.h"
 
 #include "files.h"
+#include "numbers.h"
 #include "progress.h"
 
 #include <math.h>
@@ -271,7 +272,7 @@ static int try_candidate(struct search *s, const struct configuration *c, double
         return SSA_ESTOPPED;
     if (err)
         return refuse(s, &best, name, err);
-    remember(s, name, json_real(exp(gain)));
+    remember(s, name, number_json(exp(gain)));
     *better = gain > threshold && gain > 2 * noise;
     if (*better)
         accept(s, c);

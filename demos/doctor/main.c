@@ -4,6 +4,7 @@
 #include "args.h"
 #include "drivers.h"
 #include "files.h"
+#include "numbers.h"
 #include "say.h"
 
 #include <ssacl/ssacl.h>
@@ -39,10 +40,10 @@ struct options {
 static json_t *device_entry(const json_t *report, const struct ssa_device_info *d)
 {
     static const char *const kinds[] = {"host", "CPU", "GPU", "accelerator"};
-    json_t *entry = json_pack("{ss ss ss ss ss ss sf sI sI si}", "id", d->id, "name", d->name, "platform", d->platform,
+    json_t *entry = json_pack("{ss ss ss ss ss ss so sI sI si}", "id", d->id, "name", d->name, "platform", d->platform,
                               "driver", d->driver, "kind", kinds[d->kind], "shape", d->gpu_shape ? "gpu" : "cpu",
-                              "score", ssa_device_score(d), "memory", (json_int_t)d->memory, "max_allocation",
-                              (json_int_t)d->max_allocation, "units", d->units);
+                              "score", number_json(ssa_device_score(d)), "memory", (json_int_t)d->memory,
+                              "max_allocation", (json_int_t)d->max_allocation, "units", d->units);
     json_t *told, *all = json_object_get(report, "devices");
     size_t i;
     json_array_foreach(all, i, told)

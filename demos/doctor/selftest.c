@@ -2,6 +2,7 @@
  * tests. SSA_OPS makes the table: an operator without a try_NAME() does not compile. */
 #include "doctor.h"
 
+#include "numbers.h"
 #include "progress.h"
 
 #include "oracle/adamw.h"
@@ -566,10 +567,10 @@ static json_t *try_operator(struct ssa_device *device, size_t i, int width)
     free_operands(&t);
     ssa_device_path(device, operators[i].name, path, sizeof path);
     bool right = !t.status && t.error <= allowed;
-    json_t *answer = json_pack("{ss sb sf si ss ss ss sf}", "op", operators[i].name, "right", right, "allowed", allowed,
-                               "cases", t.cases, "worst_case", t.worst, "path", path, "failure",
-                               t.status ? ssa_last_error() : "", "seconds", now_seconds() - start);
-    json_object_set_new(answer, "error", isfinite(t.error) ? json_real(t.error) : json_null()); /* null: endless */
+    json_t *answer = json_pack("{ss sb so si ss ss ss so}", "op", operators[i].name, "right", right, "allowed",
+                               number_json(allowed), "cases", t.cases, "worst_case", t.worst, "path", path, "failure",
+                               t.status ? ssa_last_error() : "", "seconds", number_json(now_seconds() - start));
+    json_object_set_new(answer, "error", number_json(t.error)); /* null: endless */
     return answer;
 }
 

@@ -4,6 +4,7 @@
 
 #include "args.h"
 #include "files.h"
+#include "numbers.h"
 #include "plot.h"
 #include "say.h"
 
@@ -71,10 +72,10 @@ static void print_heading(const struct ssa_model_config *m)
     bytes_text(4.0 * (double)ssa_model_count(m), bytes);
     printf("%.1f million parameters (L%d C%d N%d, %.0f%% of the keys), %s of gradients\n",
            1e-6 * (double)ssa_model_count(m), m->layers, m->width, m->length, 100 * o->ratio, bytes);
+    double tokens = (double)job.micro_batches * o->batch * m->length;
     int places = step.seconds < 1 ? 4 : step.seconds < 100 ? 1 : 0;
-    printf("one rank: %.0f tokens/s; a step of %d tokens takes %.*f s, the last backward %.*f s of it\n",
-           (double)job.micro_batches * o->batch * m->length / step.seconds, job.micro_batches * o->batch * m->length,
-           places, step.seconds, places, backward);
+    printf("one rank: %.0f tokens/s; a step of %.0f tokens takes %.*f s, the last backward %.*f s of it\n",
+           tokens / step.seconds, tokens, places, step.seconds, places, backward);
 }
 
 static void print_titles(void)
@@ -122,22 +123,18 @@ static void print_table(const struct ssa_model_config *m, const struct row *rows
 
 /* ---- for programs ---- */
 
-static json_t *number(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}
-
 static json_t *row_json(const struct row *row)
 {
     json_t *steps = json_array();
     for (int i = 0; i < o->bandwidths.count && row->sequences > 0; i++) {
         const struct scale_step *s = &row->steps[i];
-        json_array_append_new(steps, json_pack("{sf sf sf sf sf sf}", "gbit", o->bandwidths.items[i], "seconds",
-                                               s->seconds, "compute", s->compute, "reduce", s->reduce, "exposed",
-                                               s->exposed, "efficiency", row->efficiency[i]));
+        json_array_append_new(steps, json_pack("{so so so so so so}", "gbit", number_json(o->bandwidths.items[i]),
+                                               "seconds", number_json(s->seconds), "compute", number_json(s->compute),
+                                               "reduce", number_json(s->reduce), "exposed", number_json(s->exposed),
+                                               "efficiency", number_json(row->efficiency[i])));
     }
-    return json_pack("{si sf sf so so}", "ranks", row->ranks, "sequences", row->sequences, "sent", row->steps[0].sent,
-                     "hides_gbit", number(row->hides), "steps", steps);
+    return json_pack("{si so so so so}", "ranks", row->ranks, "sequences", number_json(row->sequences), "sent",
+                     number_json(row->steps[0].sent), "hides_gbit", number_json(row->hides), "steps", steps);
 }
 
 static json_t *model_json(const struct ssa_model_config *m, const struct row *rows)
@@ -146,14 +143,14 @@ static json_t *model_json(const struct ssa_model_config *m, const struct row *ro
     static struct scale_job job;
     scale_make_job(o, m, 1, &job);
     for (int i = 0; i < job.buckets; i++) {
-        json_array_append_new(buckets, json_real(job.bytes[i]));
-        json_array_append_new(backward, json_real(job.backward[i]));
+        json_array_append_new(buckets, number_json(job.bytes[i]));
+        json_array_append_new(backward, number_json(job.backward[i]));
     }
     for (int i = 0; i < o->ranks.count; i++)
         json_array_append_new(list, row_json(&rows[i]));
-    return json_pack("{sI si si si sf sf si so so so}", "parameters", (json_int_t)ssa_model_count(m), "layers",
-                     m->layers, "width", m->width, "length", m->length, "forward", job.forward, "update", job.update,
-                     "micro_batches", job.micro_batches, "bytes", buckets, "backward", backward, "rows", list);
+    return json_pack("{sI si si si so so si so so so}", "parameters", (json_int_t)ssa_model_count(m), "layers",
+                     m->layers, "width", m->width, "length", m->length, "forward", number_json(job.forward), "update",
+                     number_json(job.update), "micro_batches", job.micro_batches, "bytes", buckets, "backward", backward, "rows", list);
 }
 
 static int print_all_json(struct row rows[SCALE_MODELS][SCALE_LIST])
@@ -161,8 +158,8 @@ static int print_all_json(struct row rows[SCALE_MODELS][SCALE_LIST])
     json_t *models = json_array();
     for (int i = 0; i < o->model_count; i++)
         json_array_append_new(models, model_json(&o->models[i], rows[i]));
-    return print_json(json_pack("{ss sf sf so}", "version", ssa_version(), "gflops", 1e-9 * o->rate, "memory_gbs",
-                                1e-9 * o->memory, "models", models));
+    return print_json(json_pack("{ss so so so}", "version", ssa_version(), "gflops", number_json(1e-9 * o->rate),
+                                "memory_gbs", number_json(1e-9 * o->memory), "models", models));
 }
 
 /* ---- chart ---- */

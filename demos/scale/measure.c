@@ -1,6 +1,7 @@
 #include "measure.h"
 
 #include "files.h"
+#include "numbers.h"
 #include "progress.h"
 #include "say.h"
 #include "simulate.h"
@@ -41,8 +42,9 @@ static int print_link(int ranks, double small, double large, int json)
     double messages = scale_all_reduce(&unit, 4.0 * SMALL, ranks);
     double latency = small / messages, gbit = scale_sent(4.0 * LARGE, ranks) / (large - small) * 8e-9;
     if (json)
-        return print_json(json_pack("{si sf sf sf sf}", "ranks", ranks, "small_seconds", small, "large_seconds", large,
-                                    "latency_us", 1e6 * latency, "gbit", gbit));
+        return print_json(json_pack("{si so so so so}", "ranks", ranks, "small_seconds", number_json(small),
+                                    "large_seconds", number_json(large), "latency_us", number_json(1e6 * latency),
+                                    "gbit", number_json(gbit)));
     printf("%d ranks: %.1f us for %d bytes, %.2f ms for %.1f MB; as ssacl-scale takes it:\n"
            "--latency %.3g --gbit %.3g --sum 0\n", ranks, 1e6 * small, 4 * SMALL, 1e3 * large, 4e-6 * LARGE,
            1e6 * latency, gbit);

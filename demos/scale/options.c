@@ -148,6 +148,13 @@ static double number_of(const json_t *object, const char *name)
     return json_is_number(field) ? json_number_value(field) : NAN;
 }
 
+/* 0 for what is none, which no model has. */
+static int size_of(const json_t *object, const char *name)
+{
+    double number = number_of(object, name);
+    return number >= 1 && number <= INT_MAX ? (int)number : 0;
+}
+
 static const char *text_of(const json_t *object, const char *name)
 {
     const char *text = json_string_value(json_object_get(object, name));
@@ -159,8 +166,8 @@ static int take_row(const json_t *row)
 {
     const json_t *shape = json_object_get(row, "shape"), *operators = json_object_get(row, "operator_seconds");
     double update = number_of(operators, "adamw"), seconds = number_of(row, "seconds"), flops = number_of(row, "flops");
-    struct ssa_model_config m = {.layers = (int)number_of(shape, "layers"), .width = (int)number_of(shape, "width"),
-                                 .heads = (int)number_of(shape, "heads"), .length = (int)number_of(shape, "length"),
+    struct ssa_model_config m = {.layers = size_of(shape, "layers"), .width = size_of(shape, "width"),
+                                 .heads = size_of(shape, "heads"), .length = size_of(shape, "length"),
                                  .vocabulary = 256, .positions = SSA_POSITIONS_LEARNED, .untied = 1};
     double parameters = (double)ssa_model_count(&m);
     update = update > 0 && update < seconds ? update : 0;

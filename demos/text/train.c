@@ -281,10 +281,10 @@ static void on_progress(void *cookie, const struct ssa_progress *p)
     progress_update(p->step, p->seconds_left, "step %d of %d, stage %d: %.3f bits/byte, %.0f tokens/s%s", p->step,
                     p->steps, p->stage + 1, t->train_bits, p->tokens_per_second,
                     devices_text(t->devices.pool, shares, sizeof shares));
-    json_t *line = json_pack("{s:s, s:i, s:i, s:f, s:f, s:o, s:o, s:f, s:o, s:f}", "event", "step", "step", p->step,
+    json_t *line = json_pack("{s:s, s:i, s:i, s:f, s:f, s:o, s:o, s:f, s:o, s:o}", "event", "step", "step", p->step,
                              "stage", p->stage, "tokens", p->tokens, "seconds", training_seconds(t), "loss",
                              number_json(p->loss), "bits", number_json(t->train_bits), "lr", p->lr, "gradient_norm",
-                             number_json(p->gradient_norm), "tokens_per_second", p->tokens_per_second);
+                             number_json(p->gradient_norm), "tokens_per_second", number_json(p->tokens_per_second));
     if (ssa_pool_count(t->devices.pool) > 1)
         devices_add_shares(t->devices.pool, line);
     if (t->devices.failed)
