@@ -73,7 +73,8 @@ double run_seconds_at(const struct run *run, double step)
 {
     double seconds = 0;
     for (size_t i = 0; i < run->train.count && run->train.step[i] <= step; i++)
-        seconds = run->train.seconds[i];
+        if (isfinite(run->train.seconds[i])) /* a line that somebody changed may lack them */
+            seconds = run->train.seconds[i];
     return seconds;
 }
 

@@ -1,0 +1,48 @@
+/* --stages, as ssacl-text reads it. What it took it can say again, and takes again as the same. */
+#include "fuzz.h"
+#include "said.h"
+#include "stages.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct ssa_stage preset = {.pattern = {.ratio = 0.25f}, .steps = 1, .lr = 1e-3f};
+
+static void begin(void)
+{
+    static const char *const good[] = {
+        "local:ratio=0.25,look-back,steps=900,lr=2e-3 dense:steps=100,lr=2e-4",
+        "unbiased:ratio=0.5,ratio-last=1,first-dense=1,last-dense=2,keep-first=64,per-example,no-own-key,steps=3",
+        "local:sigma=1e6,fixed-windows,steps=2147483647,warm-up=7,lr-end=1e-5;dense"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        fuzz_seed(good[i], strlen(good[i]));
+}
+
+static bool run(const unsigned char *bytes, size_t size)
+{
+    struct ssa_stage stages[STAGES_MAX], again[STAGES_MAX];
+    char text[256], twice[256], *words = malloc(size + 1);
+    int count = 0, one;
+    MUST(words, "no memory");
+    memcpy(words, bytes, size);
+    words[size] = 0;
+    said_begin();
+    int status = stages_parse(words, &preset, stages, &count);
+    free(words);
+    said_end(status);
+    for (int i = 0; i < count && !status; i++) {
+        stage_format(&stages[i], 0, text, sizeof text);
+        MUST(stages_parse(text, &preset, again, &one) == 0 && one == 1, "\"%s\"", text);
+        stage_format(&again[0], 0, twice, sizeof twice);
+        MUST(!strcmp(text, twice), "\"%s\", \"%s\"", text, twice);
+    }
+    return !status;
+}
+
+static void end(void)
+{
+}
+
+const struct fuzz_target fuzz_stages = {"stages", begin, run, end,
+    "local unbiased dense : , = ; ratio= ratio-last= look-back look_back sigma= fixed-windows first-dense= last-dense= "
+    "keep-first= per-example no-own-key steps= lr= lr-end= warm-up= nan inf 0x1p3 1e-40"};
