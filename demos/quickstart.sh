@@ -15,6 +15,7 @@ usage: sh demos/quickstart.sh [options]
   --out DIR       where checkpoints, logs and pictures go [build-quickstart/run]
   --no-install    never call apt; say what is missing instead
   --help          this text
+  --version       say which version this is
 EOF
 }
 
@@ -34,6 +35,7 @@ data='' device=auto out='' install=yes
 while [ $# -gt 0 ]; do
     case $1 in
     --help|-h) usage; exit 0 ;;
+    --version) sed -n "s/^  version: '\(.*\)',$/quickstart \1/p" "$(dirname "$0")/../meson.build"; exit 0 ;;
     --no-install) install=no; shift; continue ;;
     --data|--device|--steps|--out) [ $# -gt 1 ] || fail "$1 needs a value (see --help)" ;;
     *) fail "unknown option $1 (see --help)" ;;

@@ -16,6 +16,7 @@
 # assembler and disassembler from their Python packages, and Intel's compiler, unpacked: the package has a driver too,
 # which no program under AddressSanitizer can load.
 set -eu
+case ${1-} in --help|-h) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" && exit 0 ;; esac
 cd "$(dirname "$0")/.."
 folder=${XDG_CACHE_HOME:-$HOME/.cache}/ssacl/vendors
 export SSACL_ISA_TOOLS="$folder"

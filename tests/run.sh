@@ -3,6 +3,11 @@
 # backend and on every OpenCL device; with Debian's PoCL and rusticl there are two without a GPU.
 # The last line is "N passed, N failed". $BUILD is where to build ("build").
 set -eu
+case ${1-} in
+'') ;;
+--help|-h) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" && exit 0 ;;
+*) echo "tests/run.sh: takes no options but --help" >&2 && exit 2 ;;
+esac
 cd "$(dirname "$0")/.."
 build=${BUILD:-build}
 

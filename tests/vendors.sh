@@ -26,7 +26,8 @@ while [ $# -gt 0 ]; do
     --suite) suite=${2:?--suite needs a name} && shift ;;
     --tests) tests=${2:?--tests needs a list} && shift ;;
     --timeout) timeout=${2:?--timeout needs a number} && shift ;;
-    *) sed -n 's/^# \{0,1\}//p' "$0" | sed -n 2,15p >&2 && exit 2 ;;
+    --help|-h) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" && exit 0 ;;
+    *) echo "tests/vendors.sh: unknown option $1 (see --help)" >&2 && exit 2 ;;
     esac
     shift
 done

@@ -1,6 +1,9 @@
 #include "args.h"
 
+#include "files.h"
 #include "say.h"
+
+#include <ssacl/base.h>
 
 #include <ctype.h>
 #include <errno.h>
@@ -10,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_OPTIONS = 96, HELP_WIDTH = 80, HELP_INDENT = 26, FIRST_LONG = 256 };
+enum { MAX_OPTIONS = 96, HELP_WIDTH = 80, HELP_INDENT = 26, VERSION = 1, FIRST_LONG = 256 };
 
 /* ---- values ---- */
 
@@ -149,9 +152,15 @@ void args_help(const struct arg *table, const struct args_page *page)
             printf("\n%s:\n", a->help);
         else
             print_option(a);
-    printf("  -h, --help              this text\n");
+    printf("  -h, --help              this text\n      --version           say which version this is\n");
     if (page->examples)
         printf("\n%s", page->examples);
+}
+
+int args_version(const char *name)
+{
+    printf("%.*s %s\n", (int)strcspn(name, " "), name, ssa_version());
+    return finish_stdout();
 }
 
 /* ---- parsing ---- */
@@ -259,6 +268,7 @@ static void make_getopt(const struct arg *table, struct option *longs, char *sho
     *shorts++ = ':'; /* "missing value" is told from "unknown option" */
     *shorts++ = 'h';
     longs[n++] = (struct option){"help", no_argument, NULL, 'h'};
+    longs[n++] = (struct option){"version", no_argument, NULL, VERSION};
     for (int i = 0; table[i].kind && n < MAX_OPTIONS - 1; i++) {
         if (table[i].kind == ARG_KIND_HEADING)
             continue;
@@ -288,7 +298,7 @@ static int bad_option(int option, char **argv)
     const char *word = argv[optind - 1];
     if (option == ':')
         say_error("%s needs a value (see --help)", word);
-    else if (optopt && optopt < FIRST_LONG)
+    else if (optopt && optopt < FIRST_LONG && !(word[0] == '-' && word[1] == '-' && strchr(word, '=')))
         say_error("unknown option -%c (see --help)", optopt);
     else
         say_error("%s is %s (see --help)", word,
@@ -323,8 +333,10 @@ int args_parse(const struct arg *table, const struct args_page *page, int argc, 
     while ((option = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
         if (option == 'h') {
             args_help(table, page);
-            return 0;
+            return finish_stdout();
         }
+        if (option == VERSION)
+            return args_version(page->name);
         const struct arg *a = option == '?' || option == ':' ? NULL : find(table, option);
         if (!a)
             return bad_option(option, argv);

@@ -9,7 +9,7 @@
  *       ARG_END};
  *   int status = args_parse(table, &(struct args_page){.name = "ssacl-text train", ...}, argc, argv);
  *   if (status != ARGS_GO)
- *       return status;    // --help was printed (0), or an error was (EXIT_USAGE)
+ *       return status;    // --help or --version was printed (0), or an error was (EXIT_USAGE)
  *
  * --help shows what a target holds before parsing as its default. Values must fit their range; nothing is rounded.
  */
@@ -78,6 +78,8 @@ struct args_page {
 enum { ARGS_GO = -1 };
 int args_parse(const struct arg *table, const struct args_page *page, int argc, char **argv);
 void args_help(const struct arg *table, const struct args_page *page);
+/* "ssacl-text 0.1.0" of "ssacl-text train", as --version of every table says. An exit status. */
+int args_version(const char *name);
 
 /* Whole words only, no overflow, no trailing rubbish. 0 on success. */
 int parse_int(const char *word, long low, long high, long *value);

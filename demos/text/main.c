@@ -27,8 +27,9 @@ static int help(void)
          "OpenCL device or, where there is none, on the CPU.\n");
     for (int i = 0; i < COMMANDS; i++)
         printf("  %-8s %s\n", commands[i].name, commands[i].what);
-    puts("\n  --devices  list the devices of this machine\n"
-         "  --version  say which version this is\n\n"
+    puts("\n      --devices  list the devices of this machine\n"
+         "  -h, --help     this text\n"
+         "      --version  say which version this is\n\n"
          "`ssacl-text COMMAND --help` tells the rest. Results go to stdout (with --json as one\n"
          "object), everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.\n\n"
          "environment:\n"
@@ -58,7 +59,7 @@ int main(int argc, char **argv)
     if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
         return help();
     if (argc > 1 && !strcmp(argv[1], "--version"))
-        return printf("ssacl-text %s\n", ssa_version()) < 0 ? EXIT_FAILED : finish_stdout();
+        return args_version("ssacl-text");
     if (argc > 1 && !strcmp(argv[1], "--devices"))
         return list_devices();
     for (int i = 0; argc > 1 && i < COMMANDS; i++)
