@@ -66,9 +66,10 @@ INLINE void slopes_of(float *scores, float *slopes, int count, int certain, __gl
         }
         for (int j = certain; j < count; j++) {
             vec p = vec_exp2(vec_load(s + j * TILE) - base);
-            p = vec_select(vec_set((float)(source[j] - first)) > position, vec_set(0.0f), p);
-            vec_store(s + j * TILE, p);
-            vec_store(d + j * TILE, p * (vec_load(d + j * TILE) - less));
+            vec slope = p * (vec_load(d + j * TILE) - less);
+            vec_int masked = vec_set((float)(source[j] - first)) > position;
+            vec_store(s + j * TILE, vec_select(masked, vec_set(0.0f), p));
+            vec_store(d + j * TILE, vec_select(masked, vec_set(0.0f), slope));
         }
         for (int j = count; j < (count + STRIP - 1) / STRIP * STRIP; j++) {
             vec_store(s + j * TILE, vec_set(0.0f));
@@ -148,6 +149,7 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
         for (int r = 0; r < TILE; r += VW)
             vec_store(delta + r, dot_rows(out_rows + (ulong)r * out_stride, out_stride, grads + r * PITCH,
                                           t.answered - r, width));
+        const int finite = !causal || (all_finite(queries, t.answered, width) && all_finite(grads, t.answered, width));
         int mode = any_own ? ADD : REPLACE; /* of the tile's first block, as in forward */
         if (any_own) {
             clear_rows(dqueries, 0, TILE, width);
@@ -182,6 +184,7 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                 const int count = min(KEYS, end - begin), masked = causal && source[count - 1] > t.first;
                 pack_keys(keys, k, k_stride, source, count, width);
                 pack_keys(values, v, v_stride, source, count, width);
+                const int keys_finite = !masked || all_finite(keys, count, width);
                 for (int g = 0; g < t.answered; g += GROUP) {
                     const struct edge e = edge_of(source, count, masked, t.first + g);
                     product_scores(scores + g, keys, queries_t + g, e.seen, width);
@@ -211,7 +214,9 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                         if (clear || (own && own_all[at]))
                             prefetch_pair(dk, dk_stride, dv, dv_stride, at, width);
                     }
-                    const int from = masked ? max(source[j] - t.first, 0) : 0, left = t.answered - from;
+                    const int from = masked ? max(source[j] - t.first, 0) : 0;
+                    const int all = masked && !finite ? max(source[min(j + ROWS, count) - 1] - t.first, 0) : from;
+                    const struct steps left = {all - from, t.answered - from, t.answered - from};
                     product_rows(rows, scores + j * TILE + from, TILE, 1, grads + from * PITCH, left, REPLACE, rows,
                                  width);
                     for (int r = 0; r < ROWS && j + r < count; r++)
@@ -221,9 +226,9 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                     for (int r = 0; r < ROWS && j + r < count; r++)
                         add_row(dk + (ulong)source[j + r] * dk_stride, rows + r * PITCH, 1.0f, width);
                 }
-                for (int r = 0, seen = masked ? 0 : count; r < t.answered; r += ROWS) {
-                    while (seen < count && source[seen] <= t.first + r + ROWS - 1)
-                        seen++;
+                struct steps seen = {0, masked ? 0 : count, masked ? 0 : count};
+                for (int r = 0; r < t.answered; r += ROWS) {
+                    seen = see_more(seen, source, count, t.first + r, keys_finite);
                     product_rows(dqueries + r * PITCH, slopes + r, 1, TILE, keys, seen, mode, rows, width);
                 }
                 mode = ADD;

@@ -128,8 +128,9 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
         for (int c = 0; c < 4; c++)
             UNROLL
             for (int i = 0; i < HALF; i++)
-                ds[c][i] = native_exp2(s[c][i] - row_lses[i]) * (ds[c][i] - row_deltas[i]);
-        gather(sum, ds, k, k_stride, keys, n, pool);
+                ds[c][i] = s[c][i] == -INFINITY ? (float4)(0.0f) /* masked: nothing, also of NaN */
+                                                : native_exp2(s[c][i] - row_lses[i]) * (ds[c][i] - row_deltas[i]);
+        gather(sum, ds, k, k_stride, keys, n, causal && w.latest > q0, pool);
     }
 
     UNROLL
@@ -232,14 +233,15 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
             for (int c = 0; c < 4; c++)
                 UNROLL
                 for (int i = 0; i < HALF; i++) {
-                    s[c][i] = (int4)(t0 + 4 * X + c | all) >= keys4[HALF * Y + i] ? s[c][i] : (float4)(-INFINITY);
-                    s[c][i] = native_exp2(s[c][i] - l[c]);
+                    const int4 sees = (int4)(t0 + 4 * X + c | all) >= keys4[HALF * Y + i];
+                    s[c][i] = sees ? native_exp2(s[c][i] - l[c]) : (float4)(0.0f);
                     if (for_dk)
-                        ds[c][i] = s[c][i] * (ds[c][i] - d[c]);
+                        ds[c][i] = sees ? s[c][i] * (ds[c][i] - d[c]) : (float4)(0.0f);
                 }
+            const int masked = causal && source[count - 1] > t0; /* by some query for some source */
 #if SUMS == 2
-            gather(sum[0], s, dout + h * D, out_stride, queries, min(COLS, stop - t0), pool);
-            gather(sum[1], ds, q + h * D, q_stride, queries, min(COLS, stop - t0), pool);
+            gather(sum[0], s, dout + h * D, out_stride, queries, min(COLS, stop - t0), masked, pool);
+            gather(sum[1], ds, q + h * D, q_stride, queries, min(COLS, stop - t0), masked, pool);
 #else
             UNROLL
             for (int c = 0; c < 4; c++)
@@ -247,7 +249,7 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
                 for (int i = 0; i < HALF; i++)
                     s[c][i] = for_dk ? ds[c][i] : s[c][i];
             gather(sum[0], s, (for_dk ? q : dout) + h * D, for_dk ? q_stride : out_stride, queries,
-                   min(COLS, stop - t0), pool);
+                   min(COLS, stop - t0), masked, pool);
 #endif
         }
 

@@ -60,7 +60,7 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
                 sum[4 * i + 3][c] *= shrink.w;
             }
         }
-        gather(sum, s, v, v_stride, keys, n, pool);
+        gather(sum, s, v, v_stride, keys, n, causal && w.latest > q0, pool);
     }
 
     reduce_rows(total, 1, pool);

@@ -26,6 +26,8 @@
  *   exp2 of a library: 36 instructions with branches, and 20 registers more than native_exp2 (one instruction in
  *   hardware, 2^-22 relative).
  *   Not unrolled loops over 4 of the width or of keys: 128 multiply-adds a turn are enough, and cost fewer registers.
+ *   NaN of masked keys: tiles at the edge of the causal mask, and only they, take a gather() that leaves out weights of
+ *   0; one more select a multiply-add there.
  *   A return before the first barrier, though all items took it, corrupted PoCL 3.1's heap: tiles without work run
  *   through with empty loops instead. Slices shorter than ROWS waste the rest of a tile in dk and dv. */
 #ifndef SSA_ATTENTION_GPU_H
@@ -263,9 +265,28 @@ GROUP_INLINE void scores(float4 s[4][HALF], __global const float *a, int a_strid
     }
 }
 
-/* sum[i] += sum over j < n of W[EACH y + i][j] * from[at[j]], where s has W as scores() leaves it. */
+/* One step of it: a row of X for each of the work-item's rows of W. Where `masked`, a weight of 0 adds nothing, whatever
+ * it would multiply: 0 times NaN would be NaN, in rows that must not see it. */
+GROUP_INLINE void gather_step(columns sum[EACH][VECS], __local const float4 *w, __local const columns *x, int masked)
+{
+    UNROLL
+    for (int h = 0; h < HALF; h++) {
+        const float4 weight = w[h];
+        UNROLL
+        for (int c = 0; c < VECS; c++) {
+            const columns value = x[c * SIDE];
+            sum[4 * h][c] += weight.x * (masked && weight.x == 0.0f ? (columns)(0.0f) : value);
+            sum[4 * h + 1][c] += weight.y * (masked && weight.y == 0.0f ? (columns)(0.0f) : value);
+            sum[4 * h + 2][c] += weight.z * (masked && weight.z == 0.0f ? (columns)(0.0f) : value);
+            sum[4 * h + 3][c] += weight.w * (masked && weight.w == 0.0f ? (columns)(0.0f) : value);
+        }
+    }
+}
+
+/* sum[i] += sum over j < n of W[EACH y + i][j] * from[at[j]], where s has W as scores() leaves it. `masked`: some of W
+ * are 0 because their rows do not see j. */
 GROUP_INLINE void gather(columns sum[EACH][VECS], const float4 s[4][HALF], __global const float *from, int stride,
-                       __local const int *at, int n, __local float4 *pool)
+                       __local const int *at, int n, int masked, __local float4 *pool)
 {
     float4 pieces[PIECES(CHUNK * PADDED / 4)];
     if (EARLY)
@@ -291,20 +312,15 @@ GROUP_INLINE void gather(columns sum[EACH][VECS], const float4 s[4][HALF], __glo
         for (int j = 0; j < CHUNK; j += 4) {
             __local const float4 *w = pool + j * (ROWS / 4) + (EACH * Y ^ SWIZZLE(j, ROWS)) / 4;
             __local const columns *x = (__local const columns *)(pool + CHUNK * (ROWS / 4)) + j * (PADDED / CW) + X;
+            if (masked) {
+                _Pragma("unroll 1")
+                for (int e = 0; e < 4; e++)
+                    gather_step(sum, w + e * (ROWS / 4), x + e * (PADDED / CW), 1);
+                continue;
+            }
             STEPS
             for (int e = 0; e < 4; e++)
-                UNROLL
-                for (int h = 0; h < HALF; h++) {
-                    const float4 weight = w[e * (ROWS / 4) + h];
-                    UNROLL
-                    for (int c = 0; c < VECS; c++) {
-                        const columns value = x[e * (PADDED / CW) + c * SIDE];
-                        sum[4 * h][c] += weight.x * value;
-                        sum[4 * h + 1][c] += weight.y * value;
-                        sum[4 * h + 2][c] += weight.z * value;
-                        sum[4 * h + 3][c] += weight.w * value;
-                    }
-                }
+                gather_step(sum, w + e * (ROWS / 4), x + e * (PADDED / CW), 0);
         }
     }
 }
@@ -406,6 +422,7 @@ struct walk {
     int slice, first, end; /* the slice to come next; the range of the query block */
     int at, stop;          /* within source[] */
     int last;              /* no key past this position is seen */
+    int latest;            /* position, of those written last */
 };
 #define EVERYWHERE 0x7fffffff
 
@@ -420,6 +437,7 @@ GROUP_INLINE struct walk walk_begin(__global const int *plan, int block, int las
     w.slice = plan[PLAN_COMMON] ? 0 : w.first;
     w.at = w.stop = 0;
     w.last = last;
+    w.latest = 0;
     return w;
 }
 
@@ -443,6 +461,7 @@ GROUP_INLINE int visible_end(__global const int *source, int at, int stop, int l
 GROUP_INLINE int next_keys(struct walk *w, __local int *keys)
 {
     int n = 0;
+    w->latest = 0;
     while (n < COLS && (w->at < w->stop || w->slice < w->end || w->slice < w->first)) {
         if (w->at == w->stop) {
             int next = w->slice < w->first ? w->slice + 1 : w->last == EVERYWHERE ? w->end : w->slice + 1;
@@ -451,6 +470,8 @@ GROUP_INLINE int next_keys(struct walk *w, __local int *keys)
             w->slice = max(next, w->first);
         }
         int take = min(COLS - n, w->stop - w->at);
+        if (take > 0)
+            w->latest = max(w->latest, w->source[w->at + take - 1]);
         if (ITEM < take)
             keys[n + ITEM] = w->source[w->at + ITEM];
         n += take;

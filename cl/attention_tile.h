@@ -56,10 +56,35 @@
 
 enum { REPLACE, ADD, RESCALE }; /* c = ab, c = c + ab, c[r] = c[r] factor[r] + ab */
 
+/* Of the steps [0, count) of a product, those in [begin, end) count for all its rows. In the others, at the edge of what
+ * is masked, an `a` of 0 adds nothing, whatever b is: 0 times NaN would be NaN, in rows that must not see it. Where b
+ * is finite, which is cheaper to know (all_finite()), all steps may count for all rows. */
+struct steps {
+    int begin, end, count;
+};
+INLINE struct steps all_steps(int count)
+{
+    struct steps s = {0, count, count};
+    return s;
+}
+
+#define PRODUCT_STEPS(R, V, from, to, masked) \
+    for (int t = from; t < to; t++) { \
+        vec x[V]; \
+        UNROLL for (int v = 0; v < V; v++) x[v] = vec_load(b + t * b_pitch + v * VW); \
+        UNROLL for (int r = 0; r < R; r++) \
+        { \
+            float f = a[r * a_row + t * a_step]; \
+            vec y = vec_set(f); \
+            if (!(masked) || f != 0.0f) \
+                UNROLL for (int v = 0; v < V; v++) sum[r][v] += y * x[v]; \
+        } \
+    }
+
 /* c [R rows of V vectors, c_pitch apart]; a(r, t) is a[r * a_row + t * a_step]; row t of b is b + t * b_pitch. */
 #define DEFINE_PRODUCT(name, R, V) \
     INLINE void name(float *c, int c_pitch, const float *a, int a_row, int a_step, const float *b, int b_pitch, \
-                     int count, int mode, const float *factor) \
+                     struct steps steps, int mode, const float *factor) \
     { \
         vec sum[R][V]; \
         UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < V; v++) \
@@ -71,15 +96,9 @@ enum { REPLACE, ADD, RESCALE }; /* c = ab, c = c + ab, c[r] = c[r] factor[r] + a
             else \
                 sum[r][v] = vec_load(c + r * c_pitch + v * VW) * factor[r]; \
         } \
-        for (int t = 0; t < count; t++) { \
-            vec x[V]; \
-            UNROLL for (int v = 0; v < V; v++) x[v] = vec_load(b + t * b_pitch + v * VW); \
-            UNROLL for (int r = 0; r < R; r++) \
-            { \
-                vec y = vec_set(a[r * a_row + t * a_step]); \
-                UNROLL for (int v = 0; v < V; v++) sum[r][v] += y * x[v]; \
-            } \
-        } \
+        PRODUCT_STEPS(R, V, 0, steps.begin, 1) \
+        PRODUCT_STEPS(R, V, steps.begin, steps.end, 0) \
+        PRODUCT_STEPS(R, V, steps.end, steps.count, 1) \
         UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < V; v++) \
             vec_store(c + r * c_pitch + v * VW, sum[r][v]); \
     }
@@ -90,24 +109,24 @@ DEFINE_PRODUCT(product_4x2, 4, 2)
 DEFINE_PRODUCT(product_4x1, 4, 1)
 
 /* The product for ROWS rows and all columns of a head: 16 sums in the 32 registers of AVX-512, 8 in 16. */
-INLINE void product_rows(float *c, const float *a, int a_row, int a_step, const float *b, int count, int mode,
-                         const float *factor, int width)
+INLINE void product_rows(float *c, const float *a, int a_row, int a_step, const float *b, struct steps steps,
+                         int mode, const float *factor, int width)
 {
     int column = 0;
     if (WIDE)
         for (; column + 4 * VW <= PITCH; column += 4 * VW)
-            product_4x4(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
+            product_4x4(c + column, PITCH, a, a_row, a_step, b + column, PITCH, steps, mode, factor);
     for (; column + 2 * VW <= PITCH; column += 2 * VW) {
         if (ROWS == 4)
-            product_4x2(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
+            product_4x2(c + column, PITCH, a, a_row, a_step, b + column, PITCH, steps, mode, factor);
         else
-            product_8x2(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
+            product_8x2(c + column, PITCH, a, a_row, a_step, b + column, PITCH, steps, mode, factor);
     }
     for (; column < PITCH; column += VW) {
         if (ROWS == 4)
-            product_4x1(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
+            product_4x1(c + column, PITCH, a, a_row, a_step, b + column, PITCH, steps, mode, factor);
         else
-            product_8x1(c + column, PITCH, a, a_row, a_step, b + column, PITCH, count, mode, factor);
+            product_8x1(c + column, PITCH, a, a_row, a_step, b + column, PITCH, steps, mode, factor);
     }
 }
 
@@ -116,11 +135,13 @@ INLINE void product_scores(float *scores, const float *keys, const float *querie
 {
     for (int j = 0; j < count; j += STRIP) {
         if (VW == 16) {
-            product_8x2(scores + j * TILE, TILE, keys + j * PITCH, PITCH, 1, queries_t, TILE, WIDTH, REPLACE, scores);
+            product_8x2(scores + j * TILE, TILE, keys + j * PITCH, PITCH, 1, queries_t, TILE, all_steps(WIDTH), REPLACE,
+                        scores);
             continue;
         }
         for (int i = j; i < j + STRIP; i += 4)
-            product_4x2(scores + i * TILE, TILE, keys + i * PITCH, PITCH, 1, queries_t, TILE, WIDTH, REPLACE, scores);
+            product_4x2(scores + i * TILE, TILE, keys + i * PITCH, PITCH, 1, queries_t, TILE, all_steps(WIDTH), REPLACE,
+                        scores);
     }
 }
 
@@ -171,6 +192,18 @@ INLINE void pack_tile(float *to, __global const float *from, int stride, int cou
     for (int r = 0; r < count; r++)
         pack_row(to + r * PITCH, from + (ulong)r * stride, factor, width);
     clear_rows(to, count, (count + GROUP - 1) / GROUP * GROUP, width);
+}
+
+/* Whether packed rows, and what fills them up to a whole strip, have neither NaN nor infinity. */
+INLINE int all_finite(const float *rows, int count, int width)
+{
+    vec zero[STRIP];
+    UNROLL for (int i = 0; i < STRIP; i++) zero[i] = vec_set(0.0f);
+    for (int r = 0; r < count; r += STRIP)
+        for (int c = 0; c < PITCH; c += VW)
+            UNROLL for (int i = 0; i < STRIP; i++) zero[i] += vec_load(rows + (r + i) * PITCH + c) * 0.0f;
+    UNROLL for (int i = 1; i < STRIP; i++) zero[0] += zero[i];
+    return vec_sum(zero[0]) == 0.0f;
 }
 
 /* The rows that `source` names; zeros up to a whole strip. */
@@ -268,6 +301,17 @@ INLINE struct edge edge_of(__global const int *source, int count, int masked, in
         e.certain = visible(source, e.seen, first);
     }
     return e;
+}
+
+/* Moves the steps of a product over a causal block's keys on to the ROWS queries from `first`. */
+INLINE struct steps see_more(struct steps s, __global const int *source, int count, int first, int finite)
+{
+    while (s.count < count && source[s.count] <= first + ROWS - 1)
+        s.count++;
+    while (!finite && s.end < s.count && source[s.end] <= first)
+        s.end++;
+    s.end = finite ? s.count : s.end;
+    return s;
 }
 
 /* Tile `id` of a plan, empty where there is none: `count` rows from `first`, of which the first `answered` are not

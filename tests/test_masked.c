@@ -1,0 +1,142 @@
+/* What the causal mask hides has no influence, whatever it is: with NaN or infinity in one position, all that does not
+ * depend on it keeps its bits, forward and backward. */
+#include "harness.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N = 139, HEADS = 1 };
+enum { Q, K, V, OUT, LSE, DOUT, DQ, DK, DV, OPERANDS };
+
+struct problem {
+    struct ssa_device *dev;
+    struct ssa_plan plan;
+    int width;
+    struct ssa_tensor plan_data, t[OPERANDS];
+    float *clean[OPERANDS];
+    char what[128];
+};
+
+static size_t count_of(const struct problem *p, int operand)
+{
+    return (size_t)N * HEADS * (operand == LSE ? 1 : (size_t)p->width);
+}
+
+static void run(struct problem *p, bool backward)
+{
+    if (!backward) {
+        OK(ssa_attention_fwd(p->dev, &(struct ssa_attention_fwd){.q = p->t[Q], .k = p->t[K], .v = p->t[V],
+            .out = p->t[OUT], .lse = p->t[LSE], .plan = &p->plan, .plan_data = p->plan_data, .batch = 1, .length = N,
+            .heads = HEADS, .width = p->width, .causal = 1}));
+        return;
+    }
+    OK(ssa_attention_bwd(p->dev, &(struct ssa_attention_bwd){.q = p->t[Q], .k = p->t[K], .v = p->t[V],
+        .out = p->t[OUT], .lse = p->t[LSE], .dout = p->t[DOUT], .dq = p->t[DQ], .dk = p->t[DK], .dv = p->t[DV],
+        .plan = &p->plan, .plan_data = p->plan_data, .batch = 1, .length = N, .heads = HEADS, .width = p->width,
+        .causal = 1}));
+}
+
+/* Rows [first, end) of an operand are what they are without poison. */
+static void unchanged(const struct problem *p, int operand, int first, int end, const char *how)
+{
+    static const char *const names[] = {"q", "k", "v", "out", "lse", "dout", "dq", "dk", "dv"};
+    float *now = test_read(p->t[operand], count_of(p, operand));
+    const size_t wide = count_of(p, operand) / N;
+    for (size_t i = (size_t)first * wide; i < (size_t)end * wide; i++)
+        ck_assert_msg(!memcmp(&now[i], &p->clean[operand][i], 4), "%s, %s: %s of row %zu: %g, without %g", p->what, how,
+                      names[operand], i / wide, (double)now[i], (double)p->clean[operand][i]);
+    free(now);
+}
+
+/* Row `at` of one operand, or of two, becomes `value`; -1 puts all back. */
+static void poison(const struct problem *p, int a, int b, int at, float value)
+{
+    const int both[] = {a, b};
+    for (int n = 0; n < 2; n++) {
+        const size_t count = count_of(p, both[n]), wide = count / N;
+        float *x = malloc(count * sizeof *x);
+        memcpy(x, p->clean[both[n]], count * sizeof *x);
+        for (size_t i = 0; at >= 0 && i < wide; i++)
+            x[(size_t)at * wide + i] = value;
+        OK(ssa_tensor_write(p->t[both[n]], x, count));
+        free(x);
+    }
+}
+
+static void check_position(struct problem *p, int at, float value)
+{
+    char how[64];
+    snprintf(how, sizeof how, "%g in row %d of v", (double)value, at);
+    poison(p, V, V, at, value);
+    run(p, false);
+    unchanged(p, OUT, 0, at, how);
+    unchanged(p, LSE, 0, at, how);
+    snprintf(how, sizeof how, "%g in row %d of k and v", (double)value, at);
+    poison(p, K, V, at, value);
+    run(p, false);
+    unchanged(p, OUT, 0, at, how);
+    unchanged(p, LSE, 0, at, how);
+    poison(p, OUT, LSE, -1, 0);
+    run(p, true);
+    unchanged(p, DQ, 0, at, how);
+    poison(p, K, V, -1, 0);
+    snprintf(how, sizeof how, "%g in row %d of q and dout", (double)value, at);
+    poison(p, Q, DOUT, at, value);
+    run(p, true);
+    unchanged(p, DQ, 0, at, how);
+    unchanged(p, DQ, at + 1, N, how);
+    unchanged(p, DK, at + 1, N, how);
+    unchanged(p, DV, at + 1, N, how);
+    poison(p, Q, DOUT, -1, 0);
+}
+
+static void check(struct ssa_device *dev, const char *name, const struct ssa_sample *how, int width)
+{
+    static const int positions[] = {1, 6, 70, N - 2};
+    struct problem p = {.dev = dev, .width = width};
+    snprintf(p.what, sizeof p.what, "%s, %s, width %d", dev->info.id, name, width);
+    OK(ssa_plan_draw(&p.plan, how));
+    p.plan_data = test_plan(dev, &p.plan);
+    for (int i = 0; i < OPERANDS; i++) {
+        p.clean[i] = test_values(count_of(&p, i), (uint64_t)i, -1, 1);
+        p.t[i] = test_from(dev, p.clean[i], count_of(&p, i));
+    }
+    run(&p, false);
+    run(&p, true);
+    for (int i = 0; i < OPERANDS; i++) {
+        free(p.clean[i]);
+        p.clean[i] = test_read(p.t[i], count_of(&p, i));
+    }
+    for (size_t i = 0; i < sizeof positions / sizeof *positions; i++)
+        check_position(&p, positions[i], i % 2 ? INFINITY : NAN);
+    for (int i = 0; i < OPERANDS; i++) {
+        test_free(p.t[i], count_of(&p, i));
+        free(p.clean[i]);
+    }
+    test_free(p.plan_data, p.plan.stride);
+    ssa_plan_finish(&p.plan);
+}
+
+START_TEST(masked)
+{
+    static const struct {
+        const char *name;
+        struct ssa_sample how;
+    } plans[] = {{"dense", {.length = N}},
+                 {"sampled", {.kind = SSA_UNBIASED, .length = N, .keys = 48, .own_key = 1, .seed = 3}},
+                 {"local", {.kind = SSA_LOCAL, .length = N, .keys = 24, .own_key = 1, .look_back = 1, .seed = 4}}};
+    FOR_DEVICES (dev) {
+        const bool host = dev->info.kind == SSA_DEVICE_HOST; /* the only one that needs no minutes for a width */
+        for (int width = host ? 16 : 64; width <= 64; width *= 2)
+            for (size_t i = 0; i < sizeof plans / sizeof *plans; i++)
+                check(dev, plans[i].name, &plans[i].how, width);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    return test_run("masked", (const TTest *const[]){masked, NULL});
+}
