@@ -49,6 +49,9 @@ struct ssa_buffer {
     size_t count;  /* elements */
     void *memory;  /* host: float *; OpenCL: cl_mem */
     bool counted;  /* in the device's count of held bytes: not for wrapped memory */
+    bool no_write, no_read; /* by kernels: flags of wrapped memory */
+    const void *root;       /* what this is a part of: buffers with one root may overlap; */
+    size_t origin;          /* where in it this begins, in elements */
 };
 
 /* Of all kernels and shapes together; see tuning.c. */
@@ -107,6 +110,7 @@ struct ssa_device {
  * said. Copies and launches are in order; `launch` may return before the work is done. */
 struct ssa_backend {
     const char *name;
+    bool at_once;       /* reading waits for nothing */
     bool survives_fork; /* devices that a process opened go on in its children */
     void (*close)(struct ssa_device *);
     int (*finish)(struct ssa_device *);
@@ -208,6 +212,28 @@ int ssa_check_device(const struct ssa_device *device, const char *op);
 /* `operand` of `op` must be present (unless `optional`), on this device, and hold `count` elements. */
 int ssa_check_tensor(const struct ssa_device *device, const char *op, const char *operand, struct ssa_tensor t,
                      size_t count, bool optional);
+
+/* An operand of an operator: rows [rows, width], `stride` elements apart. */
+enum {
+    SSA_READ = 0,
+    SSA_WRITE = 1,    /* and perhaps read */
+    SSA_OPTIONAL = 2, /* may be absent */
+    SSA_PLACE = 4     /* of an input: an output that has it too may be in its place, exactly */
+};
+struct ssa_operand {
+    const char *name;
+    struct ssa_tensor tensor;
+    size_t rows, width, stride; /* one row: any stride */
+    int use;
+};
+/* One row, of the field of the arguments `a`. */
+#define VECTOR(field, use, count) {#field, a->field, 1, (count), 0, (use)}
+/* All operands, to the first without a name: each as ssa_check_tensor() does; outputs may be written, inputs be read
+ * (wrapped memory has flags); no output shares an element with another operand, unless it takes its place. */
+int ssa_check_operands(const struct ssa_device *device, const char *op, const struct ssa_operand *operands);
+/* `data` holds the plan, where that can be seen without waiting for the device, or $SSACL_CHECK=1 asks for it. */
+int ssa_check_plan_data(struct ssa_device *device, const char *op, const struct ssa_plan *plan, struct ssa_tensor data);
+
 /* Elements that rows [rows, width], `stride` apart, reach over. */
 static inline size_t ssa_extent(size_t rows, size_t width, size_t stride)
 {

@@ -423,6 +423,23 @@ done:
     return err;
 }
 
+int ssa_plan_upload(struct ssa_device *device, const struct ssa_plan *plan, struct ssa_tensor *data)
+{
+    int err;
+    TRY(ssa_check_device(device, "plan_upload"));
+    REQUIRE(plan && plan->data, "plan_upload: plan is absent or not drawn (ssa_plan_draw)");
+    REQUIRE(data, "plan_upload: data is NULL");
+    const size_t count = plan->stride * (size_t)plan->examples;
+    if (!data->buffer) {
+        TRY(ssa_buffer_create(&data->buffer, device, plan->capacity > count ? plan->capacity : count));
+        data->offset = 0;
+    }
+    TRY(ssa_check_tensor(device, "plan_upload", "data", *data, count, false));
+    TRY(ssa_tensor_write(*data, plan->data, count));
+done:
+    return err;
+}
+
 void ssa_plan_finish(struct ssa_plan *plan)
 {
     if (!plan)

@@ -31,6 +31,7 @@ int ssa_buffer_create(struct ssa_buffer **buffer, struct ssa_device *device, siz
         free(b);
         return err;
     }
+    b->root = b->memory;
     device->held += bytes;
     if (device->held > device->peak)
         device->peak = device->held;
@@ -98,6 +99,11 @@ int ssa_tensor_fill(struct ssa_tensor t, float value, size_t count)
     return err || !count ? err : t.buffer->device->backend->fill(t.buffer->device, t, value, count);
 }
 
+static size_t place(struct ssa_tensor t)
+{
+    return t.buffer->origin + t.offset;
+}
+
 int ssa_tensor_copy(struct ssa_tensor target, struct ssa_tensor source, size_t count)
 {
     int err = check("tensor_copy: target", target, count);
@@ -105,8 +111,8 @@ int ssa_tensor_copy(struct ssa_tensor target, struct ssa_tensor source, size_t c
         err = check("tensor_copy: source", source, count);
     if (!err && target.buffer->device != source.buffer->device)
         err = ssa_fail(SSA_EINVAL, "tensor_copy: the tensors are on two devices; read and write through the host");
-    if (!err && target.buffer == source.buffer && target.offset < source.offset + count &&
-        source.offset < target.offset + count)
+    if (!err && target.buffer->root == source.buffer->root && place(target) < place(source) + count &&
+        place(source) < place(target) + count)
         err = ssa_fail(SSA_EINVAL, "tensor_copy: the tensors overlap");
     return err || !count ? err : target.buffer->device->backend->copy(target.buffer->device, target, source, count);
 }

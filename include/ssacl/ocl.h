@@ -22,11 +22,13 @@ extern "C" {
 #endif
 
 /** A device on the caller's context and queue, both retained until ssa_device_close(). An out-of-order queue works:
- *  the library puts a barrier between its own commands. */
+ *  the library puts a barrier between its own commands. SSA_EINVAL where the queue is of another context or device. */
 SSA_API int ssa_ocl_device_wrap(struct ssa_device **device, cl_context context, cl_device_id id,
                                 cl_command_queue queue);
 
-/** A buffer around the caller's cl_mem (retained until ssa_buffer_destroy()); its size is asked of OpenCL. */
+/** A buffer around the caller's cl_mem (retained until ssa_buffer_destroy()); its size is asked of OpenCL. Sub-buffers
+ *  are fine, and known to share memory. SSA_EINVAL for an image, for memory of another context, for less than 4 bytes.
+ *  An operator refuses CL_MEM_READ_ONLY memory as an output and CL_MEM_WRITE_ONLY memory as an input. */
 SSA_API int ssa_ocl_buffer_wrap(struct ssa_buffer **buffer, struct ssa_device *device, cl_mem memory);
 
 /** Whatever is called next on the device starts after these events. What waits for the device (ssa_tensor_read(), a

@@ -11,7 +11,8 @@
  *   Repeat   The same bits for the same inputs on the same device: no float atomics.
  *   Threads  One thread at a time per device.
  * Shapes are row-major float32 unless said. B batch, N sequence length, H heads, D head width, C = H*D, V vocabulary.
- * Outputs may not overlap inputs unless said.
+ * No output may share an element with another operand: SSA_EINVAL. Where an output "may be" an input, it is that exactly:
+ * the same elements in the same rows. Views of one wide row that lie beside each other are fine.
  */
 #ifndef SSACL_OPS_H
 #define SSACL_OPS_H
@@ -57,7 +58,10 @@ extern "C" {
 struct ssa_attention_fwd {
     struct ssa_tensor q, k, v, out, lse;
     const struct ssa_plan *plan; /**< read during the call only */
-    struct ssa_tensor plan_data; /**< plan->data on the device: plan->examples * plan->stride int32 */
+    struct ssa_tensor plan_data; /**< the plan on the device: see ssa_plan_upload(). The host backend returns SSA_EINVAL
+                                      where it is not. On OpenCL nothing can be looked at without waiting: it is taken
+                                      on trust, and any other values are read as indices, unless $SSACL_CHECK=1, with
+                                      which every call reads it back and compares */
     int batch, length, heads, kv_heads, width; /**< kv_heads 0 means heads */
     int q_stride, k_stride, v_stride, out_stride;
     int causal;

@@ -68,6 +68,20 @@ struct ssa_plan {
  *  SSA_EINVAL names the field that is wrong. Cost O(N log N) per example. */
 SSA_API int ssa_plan_draw(struct ssa_plan *plan, const struct ssa_sample *how);
 
+/** Puts a plan where operators take it from, their `plan_data`: after every draw.
+ *
+ *    struct ssa_tensor plan_data = {0};
+ *    ssa_plan_draw(&plan, &how);
+ *    ssa_plan_upload(device, &plan, &plan_data);
+ *    ssa_attention_fwd(device, &(struct ssa_attention_fwd){..., .plan = &plan, .plan_data = plan_data});
+ *    ...
+ *    ssa_buffer_destroy(plan_data.buffer);
+ *
+ *  @param data int32, examples * stride. Zeroed: a buffer is made, which the caller destroys; else it must hold the plan
+ *              (SSA_EINVAL): ssa_plan_bound() says what any draw takes.
+ *  Enqueued, as ssa_tensor_write(). */
+SSA_API int ssa_plan_upload(struct ssa_device *device, const struct ssa_plan *plan, struct ssa_tensor *data);
+
 /** Frees the plan's memory; the struct may be used again. */
 SSA_API void ssa_plan_finish(struct ssa_plan *plan);
 

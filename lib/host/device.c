@@ -239,6 +239,7 @@ static int host_launch(struct ssa_device *device, const struct ssa_launch *l)
 
 static const struct ssa_backend host_backend = {
     .name = "host",
+    .at_once = true,
     .survives_fork = true,
     .close = host_close,
     .finish = host_finish,

@@ -458,6 +458,24 @@ int ssa_ocl_open(struct ssa_device **device, const char *id)
 
 #include "ssacl/ocl.h"
 
+static int check_queue(cl_context context, cl_device_id id, cl_command_queue queue)
+{
+    enum { ON_DEVICE = 1 << 2 }; /* CL_QUEUE_ON_DEVICE of OpenCL 2.0: only kernels may fill it */
+    static const char what[] = "ocl_device_wrap: clGetCommandQueueInfo";
+    cl_command_queue_properties properties = 0;
+    cl_context its_context = NULL;
+    cl_device_id its_device = NULL;
+    int err;
+    TRY(ocl_check(clGetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof its_context, &its_context, NULL), what));
+    TRY(ocl_check(clGetCommandQueueInfo(queue, CL_QUEUE_DEVICE, sizeof its_device, &its_device, NULL), what));
+    TRY(ocl_check(clGetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL), what));
+    REQUIRE(its_context == context, "ocl_device_wrap: queue is of another context");
+    REQUIRE(its_device == id, "ocl_device_wrap: queue is of another device than id");
+    REQUIRE(!(properties & ON_DEVICE), "ocl_device_wrap: queue is one on the device, which the host cannot use");
+done:
+    return err;
+}
+
 int ssa_ocl_device_wrap(struct ssa_device **device, cl_context context, cl_device_id id, cl_command_queue queue)
 {
     struct ssa_device_info info = {0};
@@ -471,6 +489,7 @@ int ssa_ocl_device_wrap(struct ssa_device **device, cl_context context, cl_devic
                   "ocl_device_wrap: clGetDeviceInfo"));
     TRY(describe(platform, id, &info));
     snprintf(info.id, sizeof info.id, "opencl:wrapped");
+    TRY(check_queue(context, id, queue));
     TRY(ocl_check(clRetainContext(context), "ocl_device_wrap: clRetainContext"));
     code = clRetainCommandQueue(queue);
     if (code) {
@@ -490,25 +509,56 @@ static int require_ocl(const struct ssa_device *device, const char *what)
                : ssa_check_device(device, what);
 }
 
+/* What of a cl_mem its buffer remembers. A sub-buffer is a part of another, and so are its neighbours. */
+static int describe_memory(struct ssa_buffer *b, cl_context context, cl_mem memory)
+{
+    cl_mem_object_type type = 0;
+    cl_mem_flags flags = 0;
+    cl_context its_context = NULL;
+    cl_mem whole = NULL;
+    size_t bytes = 0, origin = 0;
+    const struct {
+        cl_mem_info what;
+        size_t size;
+        void *value;
+    } queries[] = {{CL_MEM_TYPE, sizeof type, &type},
+                   {CL_MEM_CONTEXT, sizeof its_context, &its_context},
+                   {CL_MEM_FLAGS, sizeof flags, &flags},
+                   {CL_MEM_SIZE, sizeof bytes, &bytes},
+                   {CL_MEM_ASSOCIATED_MEMOBJECT, sizeof whole, &whole},
+                   {CL_MEM_OFFSET, sizeof origin, &origin}};
+    int err;
+    for (size_t i = 0; i < sizeof queries / sizeof *queries; i++)
+        TRY(ocl_check(clGetMemObjectInfo(memory, queries[i].what, queries[i].size, queries[i].value, NULL),
+                      "ocl_buffer_wrap: clGetMemObjectInfo"));
+    REQUIRE(type == CL_MEM_OBJECT_BUFFER, "ocl_buffer_wrap: memory is an image or the like, must be a buffer");
+    REQUIRE(its_context == context, "ocl_buffer_wrap: memory is of another context than the device's");
+    REQUIRE(bytes >= 4, "ocl_buffer_wrap: memory has %zu bytes, an element takes 4", bytes);
+    REQUIRE(origin % 4 == 0, "ocl_buffer_wrap: memory begins %zu bytes into its buffer, must be a multiple of 4", origin);
+    b->count = bytes / 4;
+    b->no_write = flags & CL_MEM_READ_ONLY;
+    b->no_read = flags & CL_MEM_WRITE_ONLY;
+    b->root = whole ? whole : memory;
+    b->origin = origin / 4;
+done:
+    return err;
+}
+
 int ssa_ocl_buffer_wrap(struct ssa_buffer **buffer, struct ssa_device *device, cl_mem memory)
 {
-    size_t bytes = 0;
-    struct ssa_buffer *b = NULL;
+    struct ssa_buffer *b = NULL, described = {.device = device, .memory = memory};
     int err;
     *buffer = NULL;
     TRY(require_ocl(device, "ocl_buffer_wrap"));
     REQUIRE(memory, "ocl_buffer_wrap: memory is NULL");
-    TRY(ocl_check(clGetMemObjectInfo(memory, CL_MEM_SIZE, sizeof bytes, &bytes, NULL),
-                  "ocl_buffer_wrap: clGetMemObjectInfo"));
+    TRY(describe_memory(&described, ocl(device)->context, memory));
     TRY(ocl_check(clRetainMemObject(memory), "ocl_buffer_wrap: clRetainMemObject"));
     b = calloc(1, sizeof *b);
     if (!b) {
         clReleaseMemObject(memory);
         TRY(ssa_fail(SSA_ENOMEM, "ocl_buffer_wrap: out of host memory"));
     }
-    b->device = device;
-    b->count = bytes / 4;
-    b->memory = memory;
+    *b = described;
     *buffer = b;
 done:
     return err;

@@ -31,11 +31,13 @@ int ssa_adamw_check(struct ssa_device *device, const struct ssa_adamw *a)
     REQUIRE(a->count > 0, "adamw: count is 0");
     TRY(ssa_check_positive("adamw", "step", a->step));
     TRY(check_numbers(a));
-    TRY(ssa_check_tensor(device, "adamw", "w", a->w, a->count, false));
-    TRY(ssa_check_tensor(device, "adamw", "g", a->g, a->count, false));
-    TRY(ssa_check_tensor(device, "adamw", "m", a->m, a->count, false));
-    TRY(ssa_check_tensor(device, "adamw", "v", a->v, a->count, false));
-    TRY(ssa_check_tensor(device, "adamw", "sumsq", a->sumsq, 1, true));
+    TRY(ssa_check_operands(device, "adamw", (const struct ssa_operand[]){
+        VECTOR(w, SSA_WRITE, a->count),
+        VECTOR(g, SSA_READ, a->count),
+        VECTOR(m, SSA_WRITE, a->count),
+        VECTOR(v, SSA_WRITE, a->count),
+        VECTOR(sumsq, SSA_READ | SSA_OPTIONAL, 1),
+        {0}}));
 done:
     return err;
 }

@@ -5,9 +5,11 @@ int ssa_add_check(struct ssa_device *device, const struct ssa_add *a)
     int err;
     TRY(ssa_check_reserved("add", a->reserved, 4));
     REQUIRE(a->count > 0, "add: count is 0");
-    TRY(ssa_check_tensor(device, "add", "x", a->x, a->count, false));
-    TRY(ssa_check_tensor(device, "add", "y", a->y, a->count, false));
-    TRY(ssa_check_tensor(device, "add", "out", a->out, a->count, false));
+    TRY(ssa_check_operands(device, "add", (const struct ssa_operand[]){
+        VECTOR(x, SSA_READ | SSA_PLACE, a->count),
+        VECTOR(y, SSA_READ | SSA_PLACE, a->count),
+        VECTOR(out, SSA_WRITE | SSA_PLACE, a->count),
+        {0}}));
 done:
     return err;
 }

@@ -54,54 +54,54 @@ static int check_loops(const struct ssa_device *device, const char *op, int leng
     return ssa_check_loops(device, op, (size_t)length * (size_t)(width / 8 + 8) * (size_t)sharing);
 }
 
-static int check_plan(struct ssa_device *device, const char *op, const struct ssa_plan *plan, struct ssa_tensor data,
-                      int batch, int length)
+static int check_plan(const char *op, const struct ssa_plan *plan, int batch, int length)
 {
     int err;
     REQUIRE(plan && plan->data, "%s: plan is absent or not drawn (ssa_plan_draw)", op);
     REQUIRE(plan->length == length, "%s: plan is for length %d, not %d", op, plan->length, length);
     REQUIRE(plan->examples == 1 || plan->examples == batch,
             "%s: plan holds %d examples, must be 1 or the batch, %d", op, plan->examples, batch);
-    TRY(ssa_check_tensor(device, op, "plan_data", data, plan->stride * (size_t)plan->examples, false));
+    err = SSA_OK;
 done:
     return err;
 }
 
-/* Rows [batch * length, heads * width], `stride` apart. */
-static int check_rows(struct ssa_device *device, const char *op, const char *operand, struct ssa_tensor t, size_t rows,
-                      int heads, int width, int stride)
+/* What both directions are given, but for the operands. */
+static int check_shared(struct ssa_device *device, const char *op, const struct ssa_attention_fwd *a)
 {
     int err;
-    REQUIRE(stride >= heads * width, "%s: %s's stride is %d, its rows are %d wide", op, operand, stride, heads * width);
-    TRY(ssa_check_tensor(device, op, operand, t, ssa_extent(rows, (size_t)heads * (size_t)width, (size_t)stride),
-                         false));
+    TRY(ssa_check_reserved(op, a->reserved, 4));
+    TRY(check_sizes(op, a->batch, a->length, a->heads, a->kv_heads ? a->kv_heads : a->heads, a->width, a->scale));
+    TRY(check_plan(op, a->plan, a->batch, a->length));
+    TRY(check_loops(device, op, a->length, a->width, 1));
 done:
     return err;
 }
 
-/* What both directions are given. */
-static int check_shared(struct ssa_device *device, const char *op, const struct ssa_attention_fwd *given)
+/* Operands [batch * length, heads * width], rows a stride apart. */
+#define ROWS(field, use, heads, step) \
+    {#field, a.field, rows, (size_t)(heads) * (size_t)a.width, a.step##_stride > 0 ? (size_t)a.step##_stride : 1, use}
+#define PLAN_DATA(p) {"plan_data", a.plan_data, 1, (p)->stride * (size_t)(p)->examples, 0, SSA_READ}
+
+int ssa_attention_fwd_check(struct ssa_device *device, const struct ssa_attention_fwd *given)
 {
+    static const char op[] = "attention_fwd";
     struct ssa_attention_fwd a = *given;
     int err;
-    TRY(ssa_check_reserved(op, a.reserved, 4));
-    TRY(check_sizes(op, a.batch, a.length, a.heads, a.kv_heads ? a.kv_heads : a.heads, a.width, a.scale));
-    TRY(check_plan(device, op, a.plan, a.plan_data, a.batch, a.length));
-    a = forward_defaults(&a);
-    TRY(check_loops(device, op, a.length, a.width, 1));
+    TRY(check_shared(device, op, given));
+    a = forward_defaults(given);
     size_t rows = (size_t)a.batch * (size_t)a.length;
-    TRY(check_rows(device, op, "q", a.q, rows, a.heads, a.width, a.q_stride));
-    TRY(check_rows(device, op, "k", a.k, rows, a.kv_heads, a.width, a.k_stride));
-    TRY(check_rows(device, op, "v", a.v, rows, a.kv_heads, a.width, a.v_stride));
-    TRY(check_rows(device, op, "out", a.out, rows, a.heads, a.width, a.out_stride));
-    TRY(ssa_check_tensor(device, op, "lse", a.lse, rows * (size_t)a.heads, false));
+    TRY(ssa_check_operands(device, op, (const struct ssa_operand[]){
+        PLAN_DATA(a.plan),
+        ROWS(q, SSA_READ, a.heads, q),
+        ROWS(k, SSA_READ, a.kv_heads, k),
+        ROWS(v, SSA_READ, a.kv_heads, v),
+        ROWS(out, SSA_WRITE, a.heads, out),
+        {"lse", a.lse, 1, rows * (size_t)a.heads, 0, SSA_WRITE},
+        {0}}));
+    TRY(ssa_check_plan_data(device, op, a.plan, a.plan_data));
 done:
     return err;
-}
-
-int ssa_attention_fwd_check(struct ssa_device *device, const struct ssa_attention_fwd *a)
-{
-    return check_shared(device, "attention_fwd", a);
 }
 
 int ssa_attention_bwd_check(struct ssa_device *device, const struct ssa_attention_bwd *given)
@@ -110,17 +110,24 @@ int ssa_attention_bwd_check(struct ssa_device *device, const struct ssa_attentio
     struct ssa_attention_bwd a = *given;
     int err;
     TRY(ssa_check_reserved(op, a.reserved, 4));
-    TRY(check_shared(device, op, &(struct ssa_attention_fwd){.q = a.q, .k = a.k, .v = a.v, .out = a.out, .lse = a.lse,
-        .plan = a.plan, .plan_data = a.plan_data, .batch = a.batch, .length = a.length, .heads = a.heads,
-        .kv_heads = a.kv_heads, .width = a.width, .q_stride = a.q_stride, .k_stride = a.k_stride,
-        .v_stride = a.v_stride, .out_stride = a.out_stride, .causal = a.causal, .scale = a.scale}));
+    TRY(check_shared(device, op, &(struct ssa_attention_fwd){.plan = a.plan, .batch = a.batch, .length = a.length,
+        .heads = a.heads, .kv_heads = a.kv_heads, .width = a.width, .scale = a.scale}));
     a = backward_defaults(&a);
     TRY(check_loops(device, op, a.length, a.width, a.heads / a.kv_heads));
     size_t rows = (size_t)a.batch * (size_t)a.length;
-    TRY(check_rows(device, op, "dout", a.dout, rows, a.heads, a.width, a.out_stride));
-    TRY(check_rows(device, op, "dq", a.dq, rows, a.heads, a.width, a.dq_stride));
-    TRY(check_rows(device, op, "dk", a.dk, rows, a.kv_heads, a.width, a.dk_stride));
-    TRY(check_rows(device, op, "dv", a.dv, rows, a.kv_heads, a.width, a.dv_stride));
+    TRY(ssa_check_operands(device, op, (const struct ssa_operand[]){
+        PLAN_DATA(a.plan),
+        ROWS(q, SSA_READ, a.heads, q),
+        ROWS(k, SSA_READ, a.kv_heads, k),
+        ROWS(v, SSA_READ, a.kv_heads, v),
+        ROWS(out, SSA_READ, a.heads, out),
+        {"lse", a.lse, 1, rows * (size_t)a.heads, 0, SSA_READ},
+        ROWS(dout, SSA_READ, a.heads, out),
+        ROWS(dq, SSA_WRITE, a.heads, dq),
+        ROWS(dk, SSA_WRITE, a.kv_heads, dk),
+        ROWS(dv, SSA_WRITE, a.kv_heads, dv),
+        {0}}));
+    TRY(ssa_check_plan_data(device, op, a.plan, a.plan_data));
 done:
     return err;
 }

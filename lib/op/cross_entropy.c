@@ -12,10 +12,12 @@ int ssa_cross_entropy_check(struct ssa_device *device, const struct ssa_cross_en
             (double)a->smoothing);
     REQUIRE(a->grad_scale - a->grad_scale == 0, "cross_entropy: grad_scale is %g, must be finite",
             (double)a->grad_scale);
-    TRY(ssa_check_tensor(device, "cross_entropy", "logits", a->logits, count, false));
-    TRY(ssa_check_tensor(device, "cross_entropy", "targets", a->targets, rows, false));
-    TRY(ssa_check_tensor(device, "cross_entropy", "loss", a->loss, rows, true));
-    TRY(ssa_check_tensor(device, "cross_entropy", "dlogits", a->dlogits, count, true));
+    TRY(ssa_check_operands(device, "cross_entropy", (const struct ssa_operand[]){
+        VECTOR(logits, SSA_READ | SSA_PLACE, count),
+        VECTOR(targets, SSA_READ, rows),
+        VECTOR(loss, SSA_WRITE | SSA_OPTIONAL, rows),
+        VECTOR(dlogits, SSA_WRITE | SSA_OPTIONAL | SSA_PLACE, count),
+        {0}}));
 done:
     return err;
 }

@@ -17,9 +17,11 @@ int ssa_dropout_fwd_check(struct ssa_device *device, const struct ssa_dropout_fw
     int err;
     TRY(ssa_check_reserved("dropout_fwd", a->reserved, 4));
     TRY(check("dropout_fwd", a->count, a->p, a->first));
-    TRY(ssa_check_tensor(device, "dropout_fwd", "x", a->x, a->count, false));
-    TRY(ssa_check_tensor(device, "dropout_fwd", "residual", a->residual, a->count, true));
-    TRY(ssa_check_tensor(device, "dropout_fwd", "out", a->out, a->count, false));
+    TRY(ssa_check_operands(device, "dropout_fwd", (const struct ssa_operand[]){
+        VECTOR(x, SSA_READ | SSA_PLACE, a->count),
+        VECTOR(residual, SSA_READ | SSA_OPTIONAL | SSA_PLACE, a->count),
+        VECTOR(out, SSA_WRITE | SSA_PLACE, a->count),
+        {0}}));
 done:
     return err;
 }
@@ -54,8 +56,10 @@ int ssa_dropout_bwd_check(struct ssa_device *device, const struct ssa_dropout_bw
     int err;
     TRY(ssa_check_reserved("dropout_bwd", a->reserved, 4));
     TRY(check("dropout_bwd", a->count, a->p, a->first));
-    TRY(ssa_check_tensor(device, "dropout_bwd", "dy", a->dy, a->count, false));
-    TRY(ssa_check_tensor(device, "dropout_bwd", "dx", a->dx, a->count, false));
+    TRY(ssa_check_operands(device, "dropout_bwd", (const struct ssa_operand[]){
+        VECTOR(dy, SSA_READ | SSA_PLACE, a->count),
+        VECTOR(dx, SSA_WRITE | SSA_PLACE, a->count),
+        {0}}));
 done:
     return err;
 }

@@ -19,10 +19,12 @@ int ssa_embedding_fwd_check(struct ssa_device *device, const struct ssa_embeddin
     int err;
     TRY(ssa_check_reserved("embedding_fwd", a->reserved, 4));
     TRY(check_shape("embedding_fwd", a->rows, a->length, a->width, a->vocabulary, ssa_present(a->positions)));
-    TRY(ssa_check_tensor(device, "embedding_fwd", "ids", a->ids, rows, false));
-    TRY(ssa_check_tensor(device, "embedding_fwd", "table", a->table, (size_t)a->vocabulary * width, false));
-    TRY(ssa_check_tensor(device, "embedding_fwd", "positions", a->positions, (size_t)a->length * width, true));
-    TRY(ssa_check_tensor(device, "embedding_fwd", "out", a->out, rows * width, false));
+    TRY(ssa_check_operands(device, "embedding_fwd", (const struct ssa_operand[]){
+        VECTOR(ids, SSA_READ, rows),
+        VECTOR(table, SSA_READ, (size_t)a->vocabulary * width),
+        VECTOR(positions, SSA_READ | SSA_OPTIONAL, (size_t)a->length * width),
+        VECTOR(out, SSA_WRITE, rows * width),
+        {0}}));
 done:
     return err;
 }
@@ -46,10 +48,12 @@ int ssa_embedding_bwd_check(struct ssa_device *device, const struct ssa_embeddin
     TRY(ssa_check_reserved("embedding_bwd", a->reserved, 4));
     TRY(check_shape("embedding_bwd", a->rows, a->length, a->width, a->vocabulary, ssa_present(a->dpositions)));
     TRY(ssa_check_loops(device, "embedding_bwd", rows + (rows + (size_t)a->vocabulary) * (width / 256 + 1)));
-    TRY(ssa_check_tensor(device, "embedding_bwd", "ids", a->ids, rows, !table));
-    TRY(ssa_check_tensor(device, "embedding_bwd", "dout", a->dout, rows * width, false));
-    TRY(ssa_check_tensor(device, "embedding_bwd", "dtable", a->dtable, (size_t)a->vocabulary * width, true));
-    TRY(ssa_check_tensor(device, "embedding_bwd", "dpositions", a->dpositions, (size_t)a->length * width, true));
+    TRY(ssa_check_operands(device, "embedding_bwd", (const struct ssa_operand[]){
+        VECTOR(ids, table ? SSA_READ : SSA_READ | SSA_OPTIONAL, rows),
+        VECTOR(dout, SSA_READ, rows * width),
+        VECTOR(dtable, SSA_WRITE | SSA_OPTIONAL, (size_t)a->vocabulary * width),
+        VECTOR(dpositions, SSA_WRITE | SSA_OPTIONAL, (size_t)a->length * width),
+        {0}}));
 done:
     return err;
 }

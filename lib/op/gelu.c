@@ -18,9 +18,11 @@ int ssa_gelu_fwd_check(struct ssa_device *device, const struct ssa_gelu_fwd *a)
     int err;
     TRY(ssa_check_reserved("gelu_fwd", a->reserved, 4));
     TRY(check_shape("gelu_fwd", a->rows, a->width, a->activation));
-    TRY(ssa_check_tensor(device, "gelu_fwd", "x", a->x, count, false));
-    TRY(ssa_check_tensor(device, "gelu_fwd", "bias", a->bias, width, true));
-    TRY(ssa_check_tensor(device, "gelu_fwd", "y", a->y, count, false));
+    TRY(ssa_check_operands(device, "gelu_fwd", (const struct ssa_operand[]){
+        VECTOR(x, SSA_READ | SSA_PLACE, count),
+        VECTOR(bias, SSA_READ | SSA_OPTIONAL, width),
+        VECTOR(y, SSA_WRITE | SSA_PLACE, count),
+        {0}}));
 done:
     return err;
 }
@@ -42,10 +44,12 @@ int ssa_gelu_bwd_check(struct ssa_device *device, const struct ssa_gelu_bwd *a)
     int err;
     TRY(ssa_check_reserved("gelu_bwd", a->reserved, 4));
     TRY(check_shape("gelu_bwd", a->rows, a->width, a->activation));
-    TRY(ssa_check_tensor(device, "gelu_bwd", "x", a->x, count, false));
-    TRY(ssa_check_tensor(device, "gelu_bwd", "bias", a->bias, width, true));
-    TRY(ssa_check_tensor(device, "gelu_bwd", "dy", a->dy, count, false));
-    TRY(ssa_check_tensor(device, "gelu_bwd", "dx", a->dx, count, false));
+    TRY(ssa_check_operands(device, "gelu_bwd", (const struct ssa_operand[]){
+        VECTOR(x, SSA_READ, count),
+        VECTOR(bias, SSA_READ | SSA_OPTIONAL, width),
+        VECTOR(dy, SSA_READ | SSA_PLACE, count),
+        VECTOR(dx, SSA_WRITE | SSA_PLACE, count),
+        {0}}));
 done:
     return err;
 }

@@ -293,15 +293,16 @@ int ssa_linear_fwd_check(struct ssa_device *device, const struct ssa_linear_fwd 
     TRY(check_stride(op, "x_stride", a->x_stride, a->in));
     TRY(check_stride(op, "y_stride", a->y_stride, a->out));
     TRY(ssa_check_loops(device, op, 2 * (size_t)a->in));
-    size_t out = (size_t)a->out, in = (size_t)a->in;
-    size_t x = ssa_extent((size_t)a->rows, in, a->x_stride ? (size_t)a->x_stride : in);
-    size_t y = ssa_extent((size_t)a->rows, out, a->y_stride ? (size_t)a->y_stride : out);
-    TRY(ssa_check_tensor(device, op, "x", a->x, x, false));
-    TRY(ssa_check_tensor(device, op, "w", a->w, out * in, false));
-    TRY(ssa_check_tensor(device, op, "bias", a->bias, out, true));
-    TRY(ssa_check_tensor(device, op, "pre", a->pre, y, true));
-    TRY(ssa_check_tensor(device, op, "residual", a->residual, y, true));
-    TRY(ssa_check_tensor(device, op, "y", a->y, y, false));
+    size_t rows = (size_t)a->rows, out = (size_t)a->out, in = (size_t)a->in;
+    size_t x = a->x_stride ? (size_t)a->x_stride : in, y = a->y_stride ? (size_t)a->y_stride : out; /* strides */
+    TRY(ssa_check_operands(device, "linear_fwd", (const struct ssa_operand[]){
+        {"x", a->x, rows, in, x, SSA_READ},
+        VECTOR(w, SSA_READ, out * in),
+        VECTOR(bias, SSA_READ | SSA_OPTIONAL, out),
+        {"pre", a->pre, rows, out, y, SSA_WRITE | SSA_OPTIONAL},
+        {"residual", a->residual, rows, out, y, SSA_READ | SSA_OPTIONAL | SSA_PLACE},
+        {"y", a->y, rows, out, y, SSA_WRITE | SSA_PLACE},
+        {0}}));
 done:
     return err;
 }
@@ -326,16 +327,17 @@ int ssa_linear_bwd_check(struct ssa_device *device, const struct ssa_linear_bwd 
     TRY(ssa_check_loops(device, op, 2 * (size_t)(ssa_present(a->dw) && a->rows > a->out ? a->rows : a->out)));
     REQUIRE(!a->activation || ssa_present(a->x_pre), "linear_bwd: activation is set, but x_pre is absent");
     REQUIRE(!a->accumulate_dx || !ssa_present(a->x_pre), "linear_bwd: accumulate_dx does not go with x_pre");
-    size_t out = (size_t)a->out, in = (size_t)a->in;
-    size_t x = ssa_extent((size_t)a->rows, in, a->x_stride ? (size_t)a->x_stride : in);
-    size_t dy = ssa_extent((size_t)a->rows, out, a->dy_stride ? (size_t)a->dy_stride : out);
-    TRY(ssa_check_tensor(device, op, "x", a->x, x, !ssa_present(a->dw)));
-    TRY(ssa_check_tensor(device, op, "w", a->w, out * in, !ssa_present(a->dx)));
-    TRY(ssa_check_tensor(device, op, "dy", a->dy, dy, false));
-    TRY(ssa_check_tensor(device, op, "x_pre", a->x_pre, x, true));
-    TRY(ssa_check_tensor(device, op, "dx", a->dx, x, true));
-    TRY(ssa_check_tensor(device, op, "dw", a->dw, out * in, true));
-    TRY(ssa_check_tensor(device, op, "dbias", a->dbias, out, true));
+    size_t rows = (size_t)a->rows, out = (size_t)a->out, in = (size_t)a->in;
+    size_t x = a->x_stride ? (size_t)a->x_stride : in, dy = a->dy_stride ? (size_t)a->dy_stride : out; /* strides */
+    TRY(ssa_check_operands(device, "linear_bwd", (const struct ssa_operand[]){
+        {"x", a->x, rows, in, x, ssa_present(a->dw) ? SSA_READ : SSA_READ | SSA_OPTIONAL},
+        VECTOR(w, ssa_present(a->dx) ? SSA_READ : SSA_READ | SSA_OPTIONAL, out * in),
+        {"dy", a->dy, rows, out, dy, SSA_READ},
+        {"x_pre", a->x_pre, rows, in, x, SSA_READ | SSA_OPTIONAL},
+        {"dx", a->dx, rows, in, x, SSA_WRITE | SSA_OPTIONAL},
+        VECTOR(dw, SSA_WRITE | SSA_OPTIONAL, out * in),
+        VECTOR(dbias, SSA_WRITE | SSA_OPTIONAL, out),
+        {0}}));
 done:
     return err;
 }

@@ -19,11 +19,13 @@ int ssa_norm_fwd_check(struct ssa_device *device, const struct ssa_norm_fwd *a)
     TRY(ssa_check_reserved("norm_fwd", a->reserved, 4));
     TRY(check_shape("norm_fwd", a->rows, a->width, a->kind));
     REQUIRE(a->eps >= 0, "norm_fwd: eps is %g, must not be negative", (double)a->eps);
-    TRY(ssa_check_tensor(device, "norm_fwd", "x", a->x, rows * width, false));
-    TRY(ssa_check_tensor(device, "norm_fwd", "gain", a->gain, width, true));
-    TRY(ssa_check_tensor(device, "norm_fwd", "bias", a->bias, width, true));
-    TRY(ssa_check_tensor(device, "norm_fwd", "y", a->y, rows * width, false));
-    TRY(ssa_check_tensor(device, "norm_fwd", "stats", a->stats, 2 * rows, true));
+    TRY(ssa_check_operands(device, "norm_fwd", (const struct ssa_operand[]){
+        VECTOR(x, SSA_READ | SSA_PLACE, rows * width),
+        VECTOR(gain, SSA_READ | SSA_OPTIONAL, width),
+        VECTOR(bias, SSA_READ | SSA_OPTIONAL, width),
+        VECTOR(y, SSA_WRITE | SSA_PLACE, rows * width),
+        VECTOR(stats, SSA_WRITE | SSA_OPTIONAL, 2 * rows),
+        {0}}));
 done:
     return err;
 }
@@ -45,13 +47,15 @@ int ssa_norm_bwd_check(struct ssa_device *device, const struct ssa_norm_bwd *a)
     int err;
     TRY(ssa_check_reserved("norm_bwd", a->reserved, 4));
     TRY(check_shape("norm_bwd", a->rows, a->width, a->kind));
-    TRY(ssa_check_tensor(device, "norm_bwd", "x", a->x, rows * width, false));
-    TRY(ssa_check_tensor(device, "norm_bwd", "gain", a->gain, width, true));
-    TRY(ssa_check_tensor(device, "norm_bwd", "stats", a->stats, 2 * rows, false));
-    TRY(ssa_check_tensor(device, "norm_bwd", "dy", a->dy, rows * width, false));
-    TRY(ssa_check_tensor(device, "norm_bwd", "dx", a->dx, rows * width, false));
-    TRY(ssa_check_tensor(device, "norm_bwd", "dgain", a->dgain, width, true));
-    TRY(ssa_check_tensor(device, "norm_bwd", "dbias", a->dbias, width, true));
+    TRY(ssa_check_operands(device, "norm_bwd", (const struct ssa_operand[]){
+        VECTOR(x, SSA_READ, rows * width),
+        VECTOR(gain, SSA_READ | SSA_OPTIONAL, width),
+        VECTOR(stats, SSA_READ, 2 * rows),
+        VECTOR(dy, SSA_READ | SSA_PLACE, rows * width),
+        VECTOR(dx, SSA_WRITE | SSA_PLACE, rows * width),
+        VECTOR(dgain, SSA_WRITE | SSA_OPTIONAL, width),
+        VECTOR(dbias, SSA_WRITE | SSA_OPTIONAL, width),
+        {0}}));
 done:
     return err;
 }

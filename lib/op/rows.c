@@ -17,9 +17,11 @@ int ssa_gather_rows_check(struct ssa_device *device, const struct ssa_gather_row
     TRY(ssa_check_reserved("gather_rows", a->reserved, 4));
     TRY(check_shape("gather_rows", a->count, a->width));
     TRY(ssa_check_positive("gather_rows", "source_rows", a->source_rows));
-    TRY(ssa_check_tensor(device, "gather_rows", "x", a->x, (size_t)a->source_rows * width, false));
-    TRY(ssa_check_tensor(device, "gather_rows", "rows", a->rows, count, false));
-    TRY(ssa_check_tensor(device, "gather_rows", "out", a->out, count * width, false));
+    TRY(ssa_check_operands(device, "gather_rows", (const struct ssa_operand[]){
+        VECTOR(x, SSA_READ, (size_t)a->source_rows * width),
+        VECTOR(rows, SSA_READ, count),
+        VECTOR(out, SSA_WRITE, count * width),
+        {0}}));
 done:
     return err;
 }
@@ -42,9 +44,11 @@ int ssa_scatter_rows_check(struct ssa_device *device, const struct ssa_scatter_r
     TRY(ssa_check_reserved("scatter_rows", a->reserved, 4));
     TRY(check_shape("scatter_rows", a->count, a->width));
     TRY(ssa_check_positive("scatter_rows", "target_rows", a->target_rows));
-    TRY(ssa_check_tensor(device, "scatter_rows", "x", a->x, count * width, false));
-    TRY(ssa_check_tensor(device, "scatter_rows", "rows", a->rows, count, false));
-    TRY(ssa_check_tensor(device, "scatter_rows", "out", a->out, (size_t)a->target_rows * width, false));
+    TRY(ssa_check_operands(device, "scatter_rows", (const struct ssa_operand[]){
+        VECTOR(x, SSA_READ, count * width),
+        VECTOR(rows, SSA_READ, count),
+        VECTOR(out, SSA_WRITE, (size_t)a->target_rows * width),
+        {0}}));
 done:
     return err;
 }

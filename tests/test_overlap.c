@@ -1,0 +1,230 @@
+/* Operands that share memory: refused, unless an output takes the place of an input that it may be. */
+#include "harness.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROWS = 6, WIDTH = 8, COUNT = ROWS * WIDTH, ROOM = 40 * COUNT };
+
+static struct ssa_buffer *room(struct ssa_device *dev)
+{
+    struct ssa_buffer *b;
+    OK(ssa_buffer_create(&b, dev, ROOM));
+    OK(ssa_tensor_fill(ssa_tensor_at(b, 0), 0.5f, ROOM));
+    return b;
+}
+
+#define AT(n) ssa_tensor_at(b, (size_t)(n) * COUNT)
+#define SHIFTED(t, by) ssa_tensor_add(t, by)
+
+/* Each operator with an output one element past each operand: refused by the names of the two. */
+#define MEETS(op, good, out, other) \
+    do { \
+        struct ssa_##op changed_ = (good); \
+        changed_.out = SHIFTED(changed_.other, 1); \
+        FAILS(ssa_##op(dev, &changed_), SSA_EINVAL, #op ": "); \
+        ck_assert_msg(strstr(ssa_last_error(), "overlaps") && strstr(ssa_last_error(), #out) && \
+                      strstr(ssa_last_error(), #other), "%s", ssa_last_error()); \
+    } while (0)
+/* The same in its place exactly. */
+#define REPLACES(op, good, out, other) \
+    do { \
+        struct ssa_##op changed_ = (good); \
+        changed_.out = changed_.other; \
+        OK(ssa_##op(dev, &changed_)); \
+    } while (0)
+#define TAKES(op, good, out, other) \
+    do { \
+        struct ssa_##op changed_ = (good); \
+        changed_.out = changed_.other; \
+        FAILS(ssa_##op(dev, &changed_), SSA_EINVAL, "overlaps"); \
+    } while (0)
+
+START_TEST(elements)
+{
+    FOR_DEVICES (dev) {
+        struct ssa_buffer *b = room(dev);
+        struct ssa_add add = {.x = AT(0), .y = AT(2), .out = AT(4), .count = COUNT};
+        MEETS(add, add, out, x);
+        MEETS(add, add, out, y);
+        REPLACES(add, add, out, x);
+        REPLACES(add, add, out, y);
+        struct ssa_gelu_fwd gelu = {.x = AT(0), .bias = AT(2), .y = AT(4), .rows = ROWS, .width = WIDTH};
+        MEETS(gelu_fwd, gelu, y, x);
+        MEETS(gelu_fwd, gelu, y, bias);
+        REPLACES(gelu_fwd, gelu, y, x);
+        struct ssa_gelu_bwd back = {.x = AT(0), .dy = AT(2), .dx = AT(4), .rows = ROWS, .width = WIDTH};
+        MEETS(gelu_bwd, back, dx, dy);
+        REPLACES(gelu_bwd, back, dx, dy);
+        TAKES(gelu_bwd, back, dx, x);
+        struct ssa_dropout_fwd drop = {.x = AT(0), .residual = AT(2), .out = AT(4), .count = COUNT, .p = 0.5f};
+        MEETS(dropout_fwd, drop, out, x);
+        REPLACES(dropout_fwd, drop, out, residual);
+        struct ssa_adamw adamw = {.w = AT(0), .g = AT(2), .m = AT(4), .v = AT(6), .count = COUNT, .step = 1, .lr = 0.1f};
+        MEETS(adamw, adamw, m, v);
+        TAKES(adamw, adamw, w, g);
+        struct ssa_sum sum = {.x = AT(0), .out = AT(2), .count = COUNT};
+        MEETS(sum, sum, out, x);
+        struct ssa_dropout_bwd drop_back = {.dy = AT(0), .dx = AT(2), .count = COUNT, .p = 0.5f};
+        MEETS(dropout_bwd, drop_back, dx, dy);
+        REPLACES(dropout_bwd, drop_back, dx, dy);
+        FAILS(ssa_tensor_copy(AT(0), SHIFTED(AT(0), COUNT - 1), COUNT), SSA_EINVAL, "overlap");
+        ssa_buffer_destroy(b);
+    }
+}
+END_TEST
+
+START_TEST(rows)
+{
+    FOR_DEVICES (dev) {
+        struct ssa_buffer *b = room(dev);
+        struct ssa_norm_fwd norm = {.x = AT(0), .gain = AT(2), .bias = AT(3), .y = AT(4), .stats = AT(6), .rows = ROWS,
+                                    .width = WIDTH};
+        MEETS(norm_fwd, norm, y, x);
+        MEETS(norm_fwd, norm, stats, y);
+        TAKES(norm_fwd, norm, y, gain);
+        REPLACES(norm_fwd, norm, y, x);
+        struct ssa_norm_bwd back = {.x = AT(0), .gain = AT(2), .stats = AT(3), .dy = AT(4), .dx = AT(6), .dgain = AT(8),
+                                    .dbias = AT(9), .rows = ROWS, .width = WIDTH};
+        MEETS(norm_bwd, back, dx, dy);
+        TAKES(norm_bwd, back, dx, x);
+        TAKES(norm_bwd, back, dgain, dbias);
+        REPLACES(norm_bwd, back, dx, dy);
+        struct ssa_cross_entropy ce = {.logits = AT(0), .targets = AT(2), .loss = AT(3), .dlogits = AT(4), .rows = ROWS,
+                                       .vocabulary = WIDTH};
+        MEETS(cross_entropy, ce, dlogits, logits);
+        TAKES(cross_entropy, ce, loss, targets);
+        REPLACES(cross_entropy, ce, dlogits, logits);
+        struct ssa_embedding_fwd embed = {.ids = AT(0), .table = AT(1), .out = AT(4), .rows = ROWS, .length = ROWS,
+                                          .width = WIDTH, .vocabulary = 4};
+        TAKES(embedding_fwd, embed, out, table);
+        struct ssa_embedding_bwd embed_back = {.ids = AT(0), .dout = AT(1), .dtable = AT(4), .rows = ROWS, .length = ROWS,
+                                               .width = WIDTH, .vocabulary = 4};
+        TAKES(embedding_bwd, embed_back, dtable, dout);
+        struct ssa_gather_rows gather = {.x = AT(0), .rows = AT(2), .out = AT(4), .count = 2, .source_rows = ROWS,
+                                         .width = WIDTH};
+        MEETS(gather_rows, gather, out, x);
+        struct ssa_scatter_rows scatter = {.x = AT(0), .rows = AT(2), .out = AT(4), .count = 2, .target_rows = ROWS,
+                                           .width = WIDTH};
+        MEETS(scatter_rows, scatter, out, x);
+        ssa_buffer_destroy(b);
+    }
+}
+END_TEST
+
+/* Views of rows of 3 WIDTH: beside each other is fine, one column over is not. */
+START_TEST(strides)
+{
+    FOR_DEVICES (dev) {
+        struct ssa_buffer *b = room(dev);
+        struct ssa_linear_fwd good = {.x = AT(0), .w = AT(8), .y = SHIFTED(AT(0), WIDTH), .rows = ROWS, .in = WIDTH,
+                                      .out = WIDTH, .x_stride = 3 * WIDTH, .y_stride = 3 * WIDTH};
+        OK(ssa_linear_fwd(dev, &good));
+        for (size_t by = 1; by < 3 * WIDTH; by++) {
+            struct ssa_linear_fwd a = good;
+            a.y = SHIFTED(a.x, by);
+            if (by < WIDTH || by > 2 * WIDTH) /* past 2 WIDTH it ends in x's next row */
+                FAILS(ssa_linear_fwd(dev, &a), SSA_EINVAL, "linear_fwd: y overlaps x");
+            else
+                OK(ssa_linear_fwd(dev, &a));
+        }
+        struct ssa_linear_fwd residual = good;
+        residual.residual = residual.y;
+        OK(ssa_linear_fwd(dev, &residual));
+        TAKES(linear_fwd, residual, pre, y);
+        struct ssa_linear_fwd between = good; /* a vector that lies in a gap of the rows, and one that does not */
+        between.bias = SHIFTED(AT(0), 2 * WIDTH);
+        OK(ssa_linear_fwd(dev, &between));
+        between.bias = SHIFTED(AT(0), 2 * WIDTH - 1);
+        FAILS(ssa_linear_fwd(dev, &between), SSA_EINVAL, "linear_fwd: y overlaps bias");
+        struct ssa_linear_fwd other = good; /* strides that differ */
+        other.y_stride = 2 * WIDTH;
+        FAILS(ssa_linear_fwd(dev, &other), SSA_EINVAL, "overlaps");
+        struct ssa_linear_bwd back = {.x = AT(0), .w = AT(8), .dy = AT(10), .dx = AT(12), .dw = AT(14), .dbias = AT(16),
+                                      .rows = ROWS, .in = WIDTH, .out = WIDTH};
+        OK(ssa_linear_bwd(dev, &back));
+        MEETS(linear_bwd, back, dx, dy);
+        TAKES(linear_bwd, back, dw, w);
+        TAKES(linear_bwd, back, dx, x);
+        ssa_buffer_destroy(b);
+    }
+}
+END_TEST
+
+START_TEST(attention)
+{
+    FOR_DEVICES (dev) {
+        struct ssa_buffer *b = room(dev);
+        struct ssa_plan plan = {0};
+        struct ssa_tensor data = {0};
+        OK(ssa_plan_draw(&plan, &(struct ssa_sample){.length = ROWS}));
+        OK(ssa_plan_upload(dev, &plan, &data));
+        struct ssa_attention_fwd a = {.q = AT(0), .k = AT(1), .v = AT(2), .out = AT(3), .lse = AT(4), .plan = &plan,
+                                      .plan_data = data, .batch = 1, .length = ROWS, .heads = 1, .width = WIDTH};
+        MEETS(attention_fwd, a, out, q);
+        TAKES(attention_fwd, a, out, q);
+        TAKES(attention_fwd, a, lse, v);
+        struct ssa_attention_bwd back = {.q = a.q, .k = a.k, .v = a.v, .out = a.out, .lse = a.lse, .dout = AT(5),
+                                         .dq = AT(6), .dk = AT(7), .dv = AT(8), .plan = &plan, .plan_data = data,
+                                         .batch = 1, .length = ROWS, .heads = 1, .width = WIDTH};
+        MEETS(attention_bwd, back, dq, q);
+        TAKES(attention_bwd, back, dk, k);
+        TAKES(attention_bwd, back, dv, dk);
+        TAKES(attention_bwd, back, dq, dout);
+        ssa_buffer_destroy(data.buffer);
+        ssa_plan_finish(&plan);
+        ssa_buffer_destroy(b);
+    }
+}
+END_TEST
+
+/* ---- plans that are not where operators look ---- */
+
+START_TEST(plans)
+{
+    FOR_DEVICES (dev) {
+        struct ssa_buffer *b = room(dev);
+        struct ssa_plan plan = {0}, other = {0};
+        struct ssa_tensor data = {0};
+        const struct ssa_sample how = {.kind = SSA_UNBIASED, .length = ROWS, .keys = 3, .own_key = 1, .seed = 1};
+        OK(ssa_plan_draw(&plan, &how));
+        OK(ssa_plan_upload(dev, &plan, &data));
+        struct ssa_attention_fwd a = {.q = AT(0), .k = AT(1), .v = AT(2), .out = AT(3), .lse = AT(4), .plan = &plan,
+                                      .plan_data = data, .batch = 1, .length = ROWS, .heads = 1, .width = WIDTH};
+        struct ssa_attention_bwd back = {.q = a.q, .k = a.k, .v = a.v, .out = a.out, .lse = a.lse, .dout = AT(5),
+                                         .dq = AT(6), .dk = AT(7), .dv = AT(8), .plan = &plan, .plan_data = data,
+                                         .batch = 1, .length = ROWS, .heads = 1, .width = WIDTH};
+        setenv("SSACL_CHECK", "1", 1);
+        OK(ssa_attention_fwd(dev, &a));
+        OK(ssa_attention_bwd(dev, &back));
+        OK(ssa_tensor_fill(data, 0, plan.stride)); /* as memory is that nobody wrote */
+        FAILS(ssa_attention_fwd(dev, &a), SSA_EINVAL, "attention_fwd: plan_data does not hold the plan");
+        FAILS(ssa_attention_bwd(dev, &back), SSA_EINVAL, "attention_bwd: plan_data does not hold the plan");
+        OK(ssa_tensor_fill(data, -7e11f, plan.stride));
+        FAILS(ssa_attention_fwd(dev, &a), SSA_EINVAL, "attention_fwd: plan_data does not hold the plan");
+        OK(ssa_plan_draw(&other, &(struct ssa_sample){.kind = SSA_UNBIASED, .length = ROWS, .keys = 3, .own_key = 1,
+                                                      .seed = 9}));
+        ck_assert(memcmp(plan.data, other.data, plan.stride * 4));
+        OK(ssa_plan_upload(dev, &other, &data)); /* into the same memory: of another draw */
+        ck_assert_ptr_eq(data.buffer, a.plan_data.buffer);
+        FAILS(ssa_attention_fwd(dev, &a), SSA_EINVAL, "attention_fwd: plan_data does not hold the plan");
+        OK(ssa_plan_upload(dev, &plan, &data));
+        OK(ssa_attention_fwd(dev, &a));
+        unsetenv("SSACL_CHECK");
+        OK(ssa_attention_fwd(dev, &a));
+        struct ssa_tensor small = test_too_small(data);
+        FAILS(ssa_plan_upload(dev, &plan, &small), SSA_EINVAL, "plan_upload: data needs");
+        FAILS(ssa_plan_upload(dev, &(struct ssa_plan){0}, &data), SSA_EINVAL, "not drawn");
+        FAILS(ssa_plan_upload(NULL, &plan, &data), SSA_EINVAL, "device is NULL");
+        ssa_buffer_destroy(data.buffer);
+        ssa_plan_finish(&plan);
+        ssa_plan_finish(&other);
+        ssa_buffer_destroy(b);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    return test_run("overlap", (const TTest *const[]){elements, rows, strides, attention, plans, NULL});
+}

@@ -1,0 +1,157 @@
+/* What ocl.h takes of a program's own objects, and what it refuses in a sentence: queues and memory of other contexts,
+ * images, memory that kernels may not write or read, parts of one memory that overlap. On every OpenCL device here. */
+#include "harness.h"
+#include "ssacl/ocl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N = 4096, MAX = 16 };
+
+static cl_device_id ids[MAX];
+static cl_uint id_count;
+
+static void find_devices(void)
+{
+    cl_platform_id platforms[MAX];
+    cl_uint n = 0;
+    if (clGetPlatformIDs(MAX, platforms, &n) != CL_SUCCESS)
+        return;
+    for (cl_uint p = 0; p < n && p < MAX; p++) {
+        char name[128] = "";
+        cl_uint m = 0;
+        clGetPlatformInfo(platforms[p], CL_PLATFORM_NAME, sizeof name, name, NULL);
+        if (!strstr(name, "Oclgrind") &&
+            clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, MAX - id_count, ids + id_count, &m) == CL_SUCCESS)
+            id_count += m < MAX - id_count ? m : MAX - id_count;
+    }
+}
+
+static cl_context make_context(cl_device_id id)
+{
+    cl_int code;
+    cl_context context = clCreateContext(NULL, 1, &id, NULL, NULL, &code);
+    ck_assert_int_eq(code, CL_SUCCESS);
+    return context;
+}
+
+static cl_mem make_memory(cl_context context, cl_mem_flags flags, size_t bytes)
+{
+    cl_int code;
+    cl_mem memory = clCreateBuffer(context, flags, bytes, NULL, &code);
+    ck_assert_int_eq(code, CL_SUCCESS);
+    return memory;
+}
+
+static struct ssa_tensor wrap(struct ssa_device *dev, cl_mem memory)
+{
+    struct ssa_buffer *b;
+    OK(ssa_ocl_buffer_wrap(&b, dev, memory));
+    return ssa_tensor_at(b, 0);
+}
+
+static int add(struct ssa_device *dev, struct ssa_tensor x, struct ssa_tensor out, size_t count)
+{
+    return ssa_add(dev, &(struct ssa_add){.x = x, .y = x, .out = out, .count = count});
+}
+
+static void check_memory(struct ssa_device *dev, cl_context context, cl_context foreign)
+{
+    struct ssa_buffer *b = (struct ssa_buffer *)&dev;
+    cl_mem its = make_memory(foreign, CL_MEM_READ_WRITE, N), tiny = make_memory(context, CL_MEM_READ_WRITE, 3);
+    cl_mem in = make_memory(context, CL_MEM_READ_ONLY, N), out = make_memory(context, CL_MEM_WRITE_ONLY, N);
+    FAILS(ssa_ocl_buffer_wrap(&b, dev, its), SSA_EINVAL, "ocl_buffer_wrap: memory is of another context");
+    ck_assert_ptr_null(b);
+    FAILS(ssa_ocl_buffer_wrap(&b, dev, tiny), SSA_EINVAL, "ocl_buffer_wrap: memory has 3 bytes");
+    struct ssa_tensor x = wrap(dev, in), y = wrap(dev, out);
+    OK(ssa_tensor_write(x, (float[]){1, 2, 3, 4}, 4));
+    OK(add(dev, x, y, 4));
+    FAILS(add(dev, x, x, 4), SSA_EINVAL, "add: out is in memory that kernels may not write");
+    FAILS(add(dev, y, y, 4), SSA_EINVAL, "add: x is in memory that kernels may not read");
+    OK(ssa_device_finish(dev));
+    ssa_buffer_destroy(x.buffer);
+    ssa_buffer_destroy(y.buffer);
+    clReleaseMemObject(its);
+    clReleaseMemObject(tiny);
+    clReleaseMemObject(in);
+    clReleaseMemObject(out);
+}
+
+static void check_image(struct ssa_device *dev, cl_context context)
+{
+    const cl_image_format format = {CL_RGBA, CL_FLOAT};
+    const cl_image_desc size = {.image_type = CL_MEM_OBJECT_IMAGE2D, .image_width = 8, .image_height = 8};
+    struct ssa_buffer *b;
+    cl_int code;
+    cl_mem image = clCreateImage(context, CL_MEM_READ_WRITE, &format, &size, NULL, &code);
+    if (code != CL_SUCCESS)
+        return; /* the device has none */
+    FAILS(ssa_ocl_buffer_wrap(&b, dev, image), SSA_EINVAL, "ocl_buffer_wrap: memory is an image");
+    clReleaseMemObject(image);
+}
+
+/* One memory, wrapped twice, and parts of it. */
+static void check_parts(struct ssa_device *dev, cl_context context)
+{
+    const size_t part = N / 4;
+    cl_buffer_region region[2] = {{0, 2 * part}, {part, 2 * part}};
+    cl_mem whole = make_memory(context, CL_MEM_READ_WRITE, N), parts[2];
+    struct ssa_tensor t[2], again[2];
+    cl_int code;
+    for (int i = 0; i < 2; i++) {
+        parts[i] = clCreateSubBuffer(whole, CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION, &region[i], &code);
+        ck_assert_int_eq(code, CL_SUCCESS);
+        t[i] = wrap(dev, parts[i]);
+        again[i] = wrap(dev, whole);
+    }
+    const size_t count = part / 4; /* elements of a part */
+    OK(ssa_tensor_fill(again[0], 1, 4 * count));
+    FAILS(add(dev, again[0], ssa_tensor_add(again[1], 1), count), SSA_EINVAL, "add: out overlaps x");
+    OK(add(dev, again[0], again[1], count));
+    OK(add(dev, again[0], ssa_tensor_add(again[1], count), count));
+    FAILS(add(dev, t[0], t[1], 2 * count), SSA_EINVAL, "add: out overlaps x");
+    OK(add(dev, t[0], t[1], count)); /* the first half of one, the second of the other begins behind it */
+    OK(add(dev, ssa_tensor_add(t[0], count), t[1], count)); /* the same elements */
+    FAILS(add(dev, ssa_tensor_add(again[0], count + 1), t[1], count), SSA_EINVAL, "add: out overlaps x");
+    FAILS(ssa_tensor_copy(t[1], ssa_tensor_add(again[0], count + 1), count), SSA_EINVAL, "overlap");
+    OK(ssa_device_finish(dev));
+    for (int i = 0; i < 2; i++) {
+        ssa_buffer_destroy(t[i].buffer);
+        ssa_buffer_destroy(again[i].buffer);
+        clReleaseMemObject(parts[i]);
+    }
+    clReleaseMemObject(whole);
+}
+
+START_TEST(wraps)
+{
+    for (cl_uint i = 0; i < id_count; i++) {
+        struct ssa_device *dev = (struct ssa_device *)&i;
+        cl_context context = make_context(ids[i]), foreign = make_context(ids[i]);
+        cl_int code;
+        cl_command_queue queue = clCreateCommandQueue(context, ids[i], 0, &code);
+        ck_assert_int_eq(code, CL_SUCCESS);
+        FAILS(ssa_ocl_device_wrap(&dev, foreign, ids[i], queue), SSA_EINVAL,
+              "ocl_device_wrap: queue is of another context");
+        ck_assert_ptr_null(dev);
+        if (id_count > 1)
+            FAILS(ssa_ocl_device_wrap(&dev, context, ids[!i], queue), SSA_EINVAL,
+                  "ocl_device_wrap: queue is of another device than id");
+        OK(ssa_ocl_device_wrap(&dev, context, ids[i], queue));
+        check_memory(dev, context, foreign);
+        check_image(dev, context);
+        check_parts(dev, context);
+        ssa_device_close(dev);
+        clReleaseCommandQueue(queue);
+        clReleaseContext(context);
+        clReleaseContext(foreign);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    find_devices();
+    return test_run_alone("wrap", (const TTest *const[]){wraps, NULL});
+}
