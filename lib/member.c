@@ -132,6 +132,8 @@ static bool extend(struct ssa_member *m)
     if (m->extended || ssa_pool_live(m->pool) > 1)
         return false;
     m->extended = true;
+    ssa_log(SSA_LOG_WARNING, "pool: %s has been silent for %.3g s; it is the only device, and is waited for", m->info.id,
+            m->deadline - m->started);
     m->deadline = m->info.kind == SSA_DEVICE_HOST ? INFINITY : m->started + 10 * (m->deadline - m->started);
     return true;
 }

@@ -2,6 +2,7 @@
 
 #include "numbers.h"
 
+#include "signals.h"
 #include "stages.h"
 
 #include <stdlib.h>
@@ -64,7 +65,7 @@ static int profile_stage(struct profile *p, const struct ssa_stage *stage, json_
     int status = one_pass(p, &stage->pattern, 0, &pairs); /* kernels are built now, not while timed */
     double all = ssa_device_seconds(device, ""), attention = ssa_device_seconds(device, "attention");
     ssa_device_set_timing(device, 1);
-    for (int i = 0; i < p->passes && !status; i++)
+    for (int i = 0; i < p->passes && !status && !interrupted; i++)
         status = one_pass(p, &stage->pattern, 1 + (uint64_t)i, &pairs);
     ssa_device_set_timing(device, 0);
     double scale = (double)p->micro_batches / p->passes;
@@ -93,8 +94,10 @@ int profile_run(struct ssa_model *model, const struct ssa_train_config *training
     p.pointers = calloc((size_t)layers, sizeof *p.pointers);
     p.pass.plans = p.pointers;
     int status = p.plans && p.pointers ? make_tokens(&p, data) : SSA_ENOMEM;
-    for (int i = 0; i < training->stage_count && !status; i++)
+    for (int i = 0; i < training->stage_count && !status && !interrupted; i++)
         status = profile_stage(&p, &training->stages[i], list);
+    if (!status && interrupted)
+        status = SSA_ESTOPPED;
     if (!status)
         *profile = json_pack("{s:i, s:i, s:O, s:o, s:o}", "passes", passes, "batch", batch, "stages", list,
                              "attention_seconds", number_json(p.attention_seconds), "seconds", number_json(p.seconds));

@@ -9,7 +9,7 @@
  * `profile` becomes {"passes", "batch", "stages": [{"pattern", "steps", "seconds" (a step, all operators),
  * "attention_seconds" (a step), "score_bytes"}], "attention_seconds", "seconds"}: the last two are the whole run's,
  * estimated from the passes. score_bytes: what storing the scores of a micro-batch would take, one layer, forward; the
- * fused operators never store them. Gradients are overwritten. Returns the library's status. */
+ * fused operators never store them. Gradients are overwritten. Returns the library's status, SSA_ESTOPPED after Ctrl-C. */
 int profile_run(struct ssa_model *model, const struct ssa_train_config *training, const struct ssa_data *data,
                 int passes, json_t **profile);
 

@@ -443,8 +443,9 @@ static json_t *end_record(struct training *t, int outcome)
 static int profile(struct training *t)
 {
     say_note("profile: %d passes of each stage, operator by operator", t->o->profile);
-    if (profile_run(t->model, &t->config, &t->train, t->o->profile, &t->profile) != SSA_OK)
-        return library_failed();
+    int status = profile_run(t->model, &t->config, &t->train, t->o->profile, &t->profile);
+    if (status)
+        return status == SSA_ESTOPPED ? EXIT_INTERRUPTED : library_failed();
     json_t *line = json_copy(t->profile);
     json_object_set_new(line, "event", json_string("profile"));
     return log_write(&t->log, line);
@@ -471,8 +472,8 @@ static int finish(struct training *t, int outcome)
     set_bits(start, "valid_bits_sampled", t->sampled_bits);
     if (t->profile)
         json_object_set(start, "profile", t->profile);
-    if (t->o->json && !status)
-        status = print_json(json_incref(start));
+    if (t->o->json && (!status || status == EXIT_INTERRUPTED))
+        status = print_json(json_incref(start)) ? EXIT_FAILED : status;
     else if (!t->o->quiet)
         say_note("%s after step %d; checkpoint: %s", step < total ? "stopped" : "done", step, t->outputs.checkpoint);
     if (step < total)

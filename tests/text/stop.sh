@@ -101,6 +101,15 @@ check has err 'stopped after step 5'
 check [ -s stages.st.stage1 ]
 rm long
 
+# So is a profile.
+(train --layers 2 --width 64 --heads 4 --length 64 --batch 8 --steps 2 --profile 1000 --json -c timed.st -l timed.jsonl >out 2>err) &
+child=$!
+wait_for [ -s timed.jsonl ]
+wait_for has timed.jsonl '"event":"end"'
+kill -s INT $child
+ends 130
+check has out '"status": "finished"'
+
 # ---- not finite ----
 
 wild="--device cpu --layers 3 --width 32 --heads 2 --length 64 --lr 99 --lr-end 99 --clip 0 --warm-up 0 --eval-every 0 --log-every 1 --quiet"
