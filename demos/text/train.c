@@ -432,7 +432,7 @@ static json_t *end_record(struct training *t, int outcome)
 {
     int step = ssa_trainer_get_step(t->trainer);
     double tokens = tokens_of(t, step - t->first_step), seconds = t->seconds;
-    bool finished = outcome == SSA_OK || (outcome == SSA_ESTOPPED && step == ssa_trainer_total_steps(t->trainer));
+    bool finished = step == ssa_trainer_total_steps(t->trainer); /* and written; it is the evaluation that was not made */
     const char *status = finished ? "finished" : outcome == SSA_ESTOPPED ? "interrupted" : "no device";
     return json_pack("{s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:I, s:o}", "event", "end", "status", status, "step", step,
                      "steps", ssa_trainer_total_steps(t->trainer), "tokens", tokens_of(t, step), "tokens_this_time",
@@ -479,7 +479,7 @@ static int finish(struct training *t, int outcome)
     if (step < total)
         say_note("continue with --resume %s", t->outputs.checkpoint);
     else if (outcome)
-        say_note("the evaluation after it was stopped: `ssacl-text eval --checkpoint %s` makes one", t->outputs.checkpoint);
+        say_note("the evaluation after it was not made: `ssacl-text eval --checkpoint %s` makes one", t->outputs.checkpoint);
     json_decref(start);
     json_decref(end);
     return status ? status : outcome == SSA_ESTOPPED ? EXIT_INTERRUPTED : outcome ? EXIT_FAILED : 0;

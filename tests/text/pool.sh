@@ -79,15 +79,20 @@ log stop 'of("end")[0]["status"] == "no device" and 0 < of("end")[0]["step"] < 3
 check "$program" train --device all --data text --resume stop --log stop.jsonl --eval-windows 4
 check cmp one stop
 
-# The only one lost over the very last read, which is for the checkpoint: that is of the copy before, and no run's end.
+# The only one lost over the last checkpoint: that is of the copy before, and no run's end.
 run 0 reads 'report=calls' --device opencl:0:0 --copy-every 4
 reads=$(sed -n 's/^ *\([0-9]*\) clEnqueueReadBuffer on opencl:0:0$/\1/p' calls)
-run 1 late "fail=clEnqueueReadBuffer,nth=$reads,onwards" --device opencl:0:0 --copy-every 4 --last-device stop
+run 1 late "fail=clEnqueueReadBuffer,nth=$((reads - 10)),onwards" --device opencl:0:0 --copy-every 4 --last-device stop
 log late '[r["step"] for r in changes("lost")] == [30]'
 log late 'of("end")[0]["status"] == "no device" and of("end")[0]["step"] == 28'
 check grep -q 'stopped after step 28; checkpoint: late' err
 check "$program" train --device all --data text --resume late --log late.jsonl --eval-windows 4
 check cmp one late
+# Over the very last read, which is of the evaluation after it: the run is over, and whole.
+run 1 over "fail=clEnqueueReadBuffer,nth=$reads,onwards" --device opencl:0:0 --copy-every 4 --last-device stop
+log over 'of("end")[0]["status"] == "finished" and of("end")[0]["step"] == 30'
+check grep -q 'done after step 30; checkpoint: over' err
+check cmp one over
 
 # What does not fit, and what leaves devices idle.
 run 0 small 'memory=100000,device=0:1' --device all
