@@ -267,6 +267,18 @@ static cl_int set_argument(struct ocl_device *d, cl_kernel kernel, cl_uint *inde
     }
 }
 
+/* Of a launch that leaves it open; 0: the driver's choice. A driver of CPUs (PoCL) takes all work-items into one group,
+ * that is on one core, and compiles the kernel anew for every size: there it is 1, 2, 4 or 8. */
+static size_t group_size(const struct ocl_device *d, size_t items)
+{
+    size_t size = 1;
+    if (d->base.info.kind != SSA_DEVICE_CPU)
+        return 0;
+    while (size < 8 && items % (2 * size) == 0)
+        size *= 2;
+    return size;
+}
+
 static int ocl_launch(struct ssa_device *device, const struct ssa_launch *l)
 {
     struct ocl_device *d = ocl(device);
@@ -286,7 +298,8 @@ static int ocl_launch(struct ssa_device *device, const struct ssa_launch *l)
     }
     for (int i = 0; i < 3; i++)
         global[i] = l->global[i] ? l->global[i] : 1;
-    size_t local[3] = {l->local[0], l->local[1] ? l->local[1] : 1, l->local[2] ? l->local[2] : 1};
+    size_t local[3] = {l->local[0] ? l->local[0] : group_size(d, global[0]), l->local[1] ? l->local[1] : 1,
+                       l->local[2] ? l->local[2] : 1};
     cl_int code = clEnqueueNDRangeKernel(d->queue, kernel, 3, NULL, global, local[0] ? local : NULL, 0, NULL, NULL);
     snprintf(what, sizeof what, "%s: clEnqueueNDRangeKernel(%zu, %zu, %zu)", l->kernel, global[0], global[1],
              global[2]);
