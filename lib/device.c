@@ -114,12 +114,14 @@ static int find_part(const struct ssa_device_info *list, int n, const char *part
 {
     enum fit fit;
     if (*part && !means_something(part))
-        return no_device(list, n, part, FITS_NOT, "no device \"%s\", which is no part of a name that means one; there are: %s");
+        return no_device(list, n, part, FITS_NOT,
+                         "no device \"%s\", which is no part of a name that means one; there are: %s");
     int count = *part && strncmp(part, "opencl:", 7) ? count_fitting(list, n, part, &fit) : 0;
     if (!count)
         return no_device(list, n, part, FITS_NOT, "no device \"%s\"; there are: %s");
     if (count > 1)
-        return no_device(list, n, part, fit, "device \"%s\" may be one of several, give its id or more of its name: %s");
+        return no_device(list, n, part, fit,
+                         "device \"%s\" may be one of several, give its id or more of its name: %s");
     for (int i = 0; i < n; i++)
         if (fits(&list[i], part) == fit)
             *found = &list[i];

@@ -258,6 +258,8 @@ static void slug(char *to, size_t size, const char *from)
     while (n && to[n - 1] == '-')
         n--;
     to[n] = 0;
+    if (!n) /* no letter of it is one of ours */
+        snprintf(to, size, "unnamed");
 }
 
 int ssa_tuning_path(const struct ssa_device *device, char *path, size_t size)

@@ -126,7 +126,8 @@ END_TEST
 START_TEST(parts)
 {
     static const struct ssa_device_info list[] = {
-        {.kind = SSA_DEVICE_GPU, .id = "opencl:0:0", .name = "Tesla V100", .platform = "NVIDIA CUDA", .memory = 1 << 30},
+        {.kind = SSA_DEVICE_GPU, .id = "opencl:0:0", .name = "Tesla V100", .platform = "NVIDIA CUDA",
+         .memory = 1 << 30},
         {.kind = SSA_DEVICE_GPU, .id = "opencl:0:1", .name = "Tesla V100-SXM2 1", .platform = "NVIDIA CUDA"},
         {.kind = SSA_DEVICE_CPU, .id = "opencl:1:0", .name = "pthread-AMD EPYC 7B13", .platform = "PoCL"},
         {.kind = SSA_DEVICE_HOST, .id = "cpu", .name = "AMD EPYC 7B13", .platform = "ssacl"}};
@@ -134,16 +135,18 @@ START_TEST(parts)
         const char *name;
         int index; /* -1: `words` are said */
         const char *words;
-    } cases[] = {{"auto", 0, ""}, {"opencl", 0, ""}, {"opencl:0:1", 1, ""}, {"cpu", 3, ""}, {"sxm2", 1, ""}, {"pocl", 2, ""},
-                 {"tesla v100", 0, ""}, /* the whole name of one */
-                 {"SSACL", 3, ""}, {"amd epyc 7b13", 3, ""}, {"pthread", 2, ""},
-                 {"tesla", -1, "device \"tesla\" may be one of several, give its id or more of its name: opencl:0:0 (Tesla "
-                               "V100), opencl:0:1 (Tesla V100-SXM2 1)"},
-                 {"cuda", -1, "may be one of several"}, {"epyc", -1, "opencl:1:0 (pthread-AMD EPYC 7B13), cpu (AMD"},
-                 {"1", -1, "no device \"1\", which is no part of a name that means one; there are: opencl:0:0 (Tesla V100), "},
-                 {"100", -1, "no device \"100\""}, {"0:1", -1, "no device \"0:1\""}, {" ", -1, "no device \" \""},
-                 {"a", -1, "no device \"a\""}, {"", -1, "no device \"\"; there are"}, {"opencl:0", -1, "no device \"opencl:0\""},
-                 {"teapot", -1, "no device \"teapot\"; there are: opencl:0:0 (Tesla V100), "}};
+    } cases[] = {
+        {"auto", 0, ""}, {"opencl", 0, ""}, {"opencl:0:1", 1, ""}, {"cpu", 3, ""}, {"sxm2", 1, ""}, {"pocl", 2, ""},
+        {"tesla v100", 0, ""}, /* the whole name of one */
+        {"SSACL", 3, ""}, {"amd epyc 7b13", 3, ""}, {"pthread", 2, ""},
+        {"tesla", -1, "device \"tesla\" may be one of several, give its id or more of its name: opencl:0:0 (Tesla V100), "
+                      "opencl:0:1 (Tesla V100-SXM2 1)"},
+        {"cuda", -1, "may be one of several"}, {"epyc", -1, "opencl:1:0 (pthread-AMD EPYC 7B13), cpu (AMD"},
+        {"1", -1, "no device \"1\", which is no part of a name that means one; there are: opencl:0:0 (Tesla V100), "},
+        {"100", -1, "no device \"100\""}, {"0:1", -1, "no device \"0:1\""}, {" ", -1, "no device \" \""},
+        {"a", -1, "no device \"a\""}, {"", -1, "no device \"\"; there are"},
+        {"opencl:0", -1, "no device \"opencl:0\""},
+        {"teapot", -1, "no device \"teapot\"; there are: opencl:0:0 (Tesla V100), "}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int at = 99, err = ssa_device_find(list, 4, cases[i].name, &at);
         ck_assert_msg(at == cases[i].index, "\"%s\" is device %d: %s", cases[i].name, at, ssa_last_error());

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""--help and --version of every program, command and script that people call. Usage: test_help.py FOLDER_OF_PROGRAMS VERSION"""
+"""--help and --version of every program, command and script that people call.
+Usage: test_help.py FOLDER_OF_PROGRAMS VERSION"""
 import os
 import subprocess
 import sys

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""What a user has set up for gnuplot, fonts, languages or the terminal changes no picture and no table; terminals that know no
-escape codes get none. Usage: test_pictures.py FOLDER_OF_PROGRAMS [FAULT_LAYER]"""
+"""What a user has set up for gnuplot, fonts, languages or the terminal changes no picture and no table; terminals that
+know no escape codes get none. Usage: test_pictures.py FOLDER_OF_PROGRAMS [FAULT_LAYER]"""
+import glob
 import json
 import os
 import pty
@@ -27,8 +28,8 @@ def run(*command, env):
 def write_log():
     with open("log.jsonl", "w", encoding="ascii") as file:
         for step in range(1, 31):
-            file.write(json.dumps(dict(event="step", step=step, tokens=640.5 * step, seconds=step / 8, bits=5.5 - step / 9,
-                                       loss=1)) + "\n")
+            file.write(json.dumps(dict(event="step", step=step, tokens=640.5 * step, seconds=step / 8, loss=1,
+                                       bits=5.5 - step / 9)) + "\n")
 
 
 def hostile(home):
@@ -65,6 +66,10 @@ def pictures():
 
 
 def tables():
+    for program in (TEXT, BENCH, SCALE, *glob.glob(os.path.join(PROGRAMS, "..", "lib", "libssacl.so*"))):
+        if os.path.isfile(program):
+            with open(program, "rb") as file:
+                assert b"setlocale" not in file.read(), "a language is asked for: numbers would be written in it"
     other = dict(CLEAN, LC_ALL="de_DE.UTF-8", LANG="de_DE.UTF-8", COLUMNS="20", TERM="dumb", POSIXLY_CORRECT="1")
     for command in ((TEXT, "report", "log.jsonl"), (TEXT, "report", "log.jsonl", "--json"),
                     (SCALE, "--gflops", "100", "--memory", "50")):
@@ -107,8 +112,8 @@ def bars():
             if not os.path.exists(name + ".jsonl"):
                 return False
             with open(name + ".jsonl", encoding="ascii") as file:
-                last = [line for line in file.read().split("\n") if '"event":"step"' in line and line.endswith("}")][-1:]
-            return bool(last) and json.loads(last[0])["seconds"] > 1
+                steps = [line for line in file.read().split("\n") if '"event":"step"' in line and line.endswith("}")]
+            return bool(steps) and json.loads(steps[-1])["seconds"] > 1
         return trained
 
     assert b"left" in train("bar", lambda seen: b"\x1b[K" in seen, TERM="xterm")
@@ -121,9 +126,10 @@ def colours():
     row = {"schema": 2, "suite": "gemm", "case": "a", "status": "failed", "reason": "why", "device_id": "cpu"}
     with open("rows.json", "w", encoding="ascii") as file:
         file.write(json.dumps(row))
-    for terminal, coloured in (({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": ""}, True), ({"TERM": "dumb"}, False),
-                               ({}, False), ({"TERM": "xterm", "NO_COLOR": "1"}, False)):
-        seen = on_terminal([BENCH, "show", "rows.json"], dict(CLEAN, **terminal), lambda seen: b"why" in seen and seen.endswith(b"\n"))
+    for terminal, coloured in (({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": ""}, True), ({}, False),
+                               ({"TERM": "dumb"}, False), ({"TERM": "xterm", "NO_COLOR": "1"}, False)):
+        seen = on_terminal([BENCH, "show", "rows.json"], dict(CLEAN, **terminal),
+                           lambda seen: b"why" in seen and seen.endswith(b"\n"))
         assert b"why" in seen and (b"\x1b[31m" in seen) == coloured, (terminal, seen)
 
 
@@ -131,8 +137,8 @@ def waits():
     """What a driver takes long over stands in the line of the bar; without a terminal in a line of its own."""
     if not LAYER or not os.path.exists("/etc/OpenCL/vendors/pocl.icd"):
         return print("no PoCL or no layer: waiting for drivers is left out")
-    env = dict(CLEAN, OPENCL_LAYERS=LAYER, SSA_FAULTS="hang=clBuildProgram,seconds=3,onwards", OCL_ICD_VENDORS="libpocl.so.2",
-               POCL_DEVICES="basic", SSACL_DEVICE="opencl", POCL_CACHE_DIR=os.path.abspath("pocl"))
+    env = dict(CLEAN, OPENCL_LAYERS=LAYER, SSA_FAULTS="hang=clBuildProgram,seconds=3,onwards", POCL_DEVICES="basic",
+               OCL_ICD_VENDORS="libpocl.so.2", SSACL_DEVICE="opencl", POCL_CACHE_DIR=os.path.abspath("pocl"))
     del env["SSACL_OPENCL_LIBRARY"]
     command = [BENCH, "operators", "--quick", "--only", "add B2 N48 C32", "--reps", "1", "--device", "opencl"]
     words = b"device opencl:0:0: building cl/add.cl, program 1, takes long: "

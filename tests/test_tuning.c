@@ -142,6 +142,13 @@ START_TEST(found_where_it_lies)
     dev = open_host("");
     OK(ssa_tuning_path(dev, mine, sizeof mine));
     ck_assert_ptr_nonnull(strstr(mine, "-host.json"));
+    const struct ssa_device_info as_it_is = dev->info;
+    snprintf(dev->info.name, sizeof dev->info.name, "%s", "\xe9\xbe\x8d"); /* nothing that a file's name keeps */
+    snprintf(dev->info.driver, sizeof dev->info.driver, "?../");
+    char other[1024];
+    OK(ssa_tuning_path(dev, other, sizeof other));
+    ck_assert_ptr_nonnull(strstr(other, "/ssacl/tuning/unnamed-unnamed-host.json"));
+    dev->info = as_it_is;
     ssa_device_close(dev);
     snprintf(command, sizeof command, "mkdir -p '%s/ssacl/tuning' && mv '%s' '%s'", folder, path, mine);
     ck_assert_int_eq(system(command), 0);

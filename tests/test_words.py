@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Words from outside may be any bytes: names of devices, paths, arguments, files of others. Whatever is written is UTF-8;
-terminals and tables get no control characters, JSON is JSON, pictures are well-formed.
+"""Words from outside may be any bytes: names of devices, paths, arguments, files of others. Whatever is written is
+UTF-8; terminals and tables get no control characters, JSON is JSON, pictures are well-formed.
 Usage: test_words.py FOLDER_OF_PROGRAMS [FAULT_LAYER]"""
+import csv
 import json
 import os
 import shutil
@@ -42,8 +43,8 @@ def picture(path):
 
 
 def model(name, *more, env=None, device="cpu"):
-    return run("ssacl-text", "train", "--data", "text", "--layers", "1", "--width", "8", "--heads", "1", "--length", "16",
-               "--batch", "1", "--steps", "2", "--eval-windows", "1", "--device", device, "-c", name, *more, env=env)
+    return run("ssacl-text", "train", "--data", "text", "--layers", "1", "--width", "8", "--heads", "1", "--length",
+               "16", "--batch", "1", "--steps", "2", "--eval-windows", "1", "--device", device, "-c", name, *more, env=env)
 
 
 def paths():
@@ -128,7 +129,8 @@ def icd_files():
 def rows():
     """Results of another machine: tables, charts and pages of them."""
     row = {"schema": 2, "suite": "gemm", "case": BAD.decode("latin1"), "direction": "fwd", "status": "ok",
-           "device": "\x1b[2J" + "\u00e9" * 300, "device_id": "opencl:0:0\n", "driver": "\x9b", "platform": "\u00e9" * 600,
+           "device": "\x1b[2J" + "\u00e9" * 300, "device_id": "opencl:0:0\n", "driver": "\x9b",
+           "platform": "\u00e9" * 600,
            "library": "0.1.0", "seconds": 1, "gflops": 2.0, "share": .5, "samples": [1, 1.1], "flops": 1,
            "bytes_moved": 1, "note": "\x1b" + "\u00e9" * 400, "machine": {"processor": "x" + "\u00e9" * 300}}
     failed = dict(row, status="failed", reason="x" + "\u00e9" * 200, case="other")
@@ -138,7 +140,10 @@ def rows():
     run("ssacl-bench", "show", "rows.json", "--csv")
     run("ssacl-bench", "show", "rows.json", "--markdown")
     run("ssacl-bench", "compare", "rows.json", "rows.json")
-    run("ssacl-bench", "compare", "rows.json", "rows.json", "--markdown")
+    lines = run("ssacl-bench", "compare", "rows.json", "rows.json", "--markdown")[0].split("\n")
+    assert len({line.replace("\\|", "").count("|") for line in lines if line.startswith("|")}) == 1, lines
+    table = list(csv.reader(run("ssacl-bench", "compare", "rows.json", "rows.json", "--csv")[0].splitlines()))
+    assert {len(line) for line in table} == {9}, table
     run("ssacl-bench", "show", "rows.json@" + "\u00e9", code=0)
     run("ssacl-bench", "show", "rows.json", "--charts", BAD, "--html", BAD + b".html")
     picture(BAD + b"-speed.svg")
@@ -151,7 +156,8 @@ def devices():
     """What a driver says of itself."""
     if not LAYER or not os.path.exists("/etc/OpenCL/vendors/pocl.icd"):
         return print("no PoCL or no layer: names of devices are left out")
-    words = ";".join("say=%s,bytes=%s" % (what, BAD.hex()) for what in ("name", "vendor", "driver", "version", "platform"))
+    said = "name", "vendor", "driver", "version", "platform"
+    words = ";".join("say=%s,bytes=%s" % (what, BAD.hex()) for what in said)
     env = dict(HERE, OPENCL_LAYERS=LAYER, SSA_FAULTS=words, POCL_DEVICES="basic", OCL_ICD_VENDORS="libpocl.so.2",
                SSACL_CACHE_DIR=HOST["SSACL_CACHE_DIR"], XDG_CONFIG_HOME=os.path.abspath("config"))
     assert "opencl:0:0   %s," % PLAIN in run("ssacl-text", "--devices", env=env)[0]

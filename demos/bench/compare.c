@@ -133,22 +133,53 @@ static void put_json(FILE *out, const struct pair *p)
     json_decref(o);
 }
 
+static void put_text(FILE *out, const char *text, int width, enum output_format format)
+{
+    if (format == OUTPUT_TABLE)
+        fprintf(out, "%-*s ", width, text);
+    else if (format == OUTPUT_CSV)
+        csv_text(out, text);
+    else
+        markdown_text(out, text);
+}
+
+/* What the case is called, up to where its figures begin. */
+static void put_names(FILE *out, const json_t *row, enum output_format format)
+{
+    static const char *const fields[] = {"suite", "case", "direction"};
+    static const int widths[] = {10, 46, 9};
+    for (int i = 0; i < 3; i++) {
+        fputs(format == OUTPUT_MARKDOWN ? "| " : "", out);
+        put_text(out, row_text(row, fields[i]), widths[i], format);
+        fputs(format == OUTPUT_MARKDOWN ? " " : format == OUTPUT_CSV ? "," : "", out);
+    }
+}
+
 static void put_line(FILE *out, const struct pair *p, enum output_format format)
 {
-    static const char *const known[] = {
-        [OUTPUT_TABLE] = "%-10s %-46s %-9s %10.3f %10.3f %7.3f  %.3f to %.3f  %s\n",
-        [OUTPUT_CSV] = "%s,%s,%s,%.6f,%.6f,%.4f,%.4f,%.4f,%s\n",
-        [OUTPUT_MARKDOWN] = "| %s | %s | %s | %.3f | %.3f | %.3f | %.3f to %.3f | %s |\n"};
-    static const char *const unknown[] = {[OUTPUT_TABLE] = "%-10s %-46s %-9s %s\n", [OUTPUT_CSV] = "%s,%s,%s,,,,,,%s\n",
-                                          [OUTPUT_MARKDOWN] = "| %s | %s | %s | | | | | %s |\n"};
-    const json_t *row = either(p);
-    if (isfinite(p->ratio.value))
-        fprintf(out, known[format], row_text(row, "suite"), row_text(row, "case"), row_text(row, "direction"),
-                1e3 * row_number(p->a, "seconds"), 1e3 * row_number(p->b, "seconds"), p->ratio.value, p->ratio.low,
-                p->ratio.high, p->verdict);
-    else
-        fprintf(out, unknown[format], row_text(row, "suite"), row_text(row, "case"), row_text(row, "direction"),
-                p->why);
+    static const char *const known[] = {[OUTPUT_TABLE] = "%10.3f %10.3f %7.3f  %.3f to %.3f  %s\n",
+                                        [OUTPUT_CSV] = "%.6f,%.6f,%.4f,%.4f,%.4f,%s\n",
+                                        [OUTPUT_MARKDOWN] = "| %.3f | %.3f | %.3f | %.3f to %.3f | %s |\n"};
+    put_names(out, either(p), format);
+    if (isfinite(p->ratio.value)) {
+        fprintf(out, known[format], 1e3 * row_number(p->a, "seconds"), 1e3 * row_number(p->b, "seconds"),
+                p->ratio.value, p->ratio.low, p->ratio.high, p->verdict);
+        return;
+    }
+    fputs(format == OUTPUT_MARKDOWN ? "| | | | | " : format == OUTPUT_CSV ? ",,,,," : "", out);
+    put_text(out, p->why, 0, format);
+    fputs(format == OUTPUT_MARKDOWN ? " |\n" : "\n", out);
+}
+
+static void put_markdown_heading(FILE *out, char title[2][512], const char *const more[2])
+{
+    for (int i = 0; i < 2; i++) {
+        fputs(i ? "B: " : "A: ", out);
+        markdown_text(out, title[i]);
+        fprintf(out, "%s%s\n", more[i], i ? "" : "  ");
+    }
+    fputs("\n| suite | case | direction | A, ms | B, ms | A/B | interval of 95% | |\n"
+          "|---|---|---|---:|---:|---:|---|---|\n", out);
 }
 
 /* By device, and where that is the same by file. */
@@ -171,8 +202,7 @@ static void put_heading(FILE *out, const json_t *a, const json_t *b, const struc
                 title[0], more[0], title[1], more[1], "suite", "case", "direction", "A, ms", "B, ms", "ratio",
                 "interval");
     else if (format == OUTPUT_MARKDOWN)
-        fprintf(out, "A: %s%s  \nB: %s%s\n\n| suite | case | direction | A, ms | B, ms | A/B | interval of 95%% | |\n"
-                     "|---|---|---|---:|---:|---:|---|---|\n", title[0], more[0], title[1], more[1]);
+        put_markdown_heading(out, title, more);
     else if (format == OUTPUT_CSV)
         fputs("suite,case,direction,ms_a,ms_b,ratio,low,high,verdict\n", out);
 }

@@ -46,7 +46,7 @@ json_t *machine_facts(void)
     processor_name(processor, sizeof processor);
     if (uname(&u) == 0)
         snprintf(system, sizeof system, "%.64s %.64s %.64s", u.sysname, u.release, u.machine);
-    return json_pack("{so ss si sI sI}", "processor", json_text(processor), "system", system,
+    return json_pack("{so so si sI sI}", "processor", json_text(processor), "system", json_text(system),
                      "processors", (int)sysconf(_SC_NPROCESSORS_ONLN), "l2_bytes", (json_int_t)cache_bytes(2),
                      "l3_bytes", (json_int_t)cache_bytes(3));
 }

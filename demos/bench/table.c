@@ -74,7 +74,7 @@ void table_row(FILE *out, const json_t *row, const json_t *before)
 
 /* ---- Markdown ---- */
 
-static void put_markdown(FILE *out, const char *text)
+void markdown_text(FILE *out, const char *text)
 {
     for (; *text; text++) {
         if (*text == '|' || *text == '\\' || *text == '<' || *text == '*' || *text == '_')
@@ -89,11 +89,13 @@ void markdown_row(FILE *out, const json_t *row, const json_t *before)
     if (new_device(row, before)) {
         device_title(row, title, sizeof title);
         fprintf(out, "%s## ", before ? "\n" : "");
-        put_markdown(out, title);
+        markdown_text(out, title);
         fputc('\n', out);
     }
     if (new_device(row, before) || differs(row, before, "suite")) {
-        fprintf(out, "\n### %s\n\n", row_text(row, "suite"));
+        fputs("\n### ", out);
+        markdown_text(out, row_text(row, "suite"));
+        fputs("\n\n", out);
         for (int i = 0; i < column_count; i++)
             fprintf(out, "| %s ", columns[i].title);
         fputs("|\n", out);
@@ -104,7 +106,7 @@ void markdown_row(FILE *out, const json_t *row, const json_t *before)
     for (int i = 0; i < column_count; i++) {
         columns[i].write(row, cell);
         fputs("| ", out);
-        put_markdown(out, cell);
+        markdown_text(out, cell);
         fputc(' ', out);
     }
     fputs("|\n", out);
@@ -125,7 +127,7 @@ static const char *const csv_fields[] = {
     "tokens_per_second", "outside_share", "note", "file"};
 enum { CSV_FIELDS = sizeof csv_fields / sizeof *csv_fields };
 
-static void put_quoted(FILE *out, const char *text)
+void csv_text(FILE *out, const char *text)
 {
     if (!text[strcspn(text, ",\"\n\r")]) {
         fputs(text, out);
@@ -140,7 +142,7 @@ static void put_quoted(FILE *out, const char *text)
 static void put_value(FILE *out, const json_t *value)
 {
     if (json_is_string(value))
-        put_quoted(out, json_string_value(value));
+        csv_text(out, json_string_value(value));
     else if (json_is_integer(value))
         fprintf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else if (json_is_real(value))

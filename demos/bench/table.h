@@ -10,6 +10,10 @@ void table_row(FILE *out, const json_t *row, const json_t *before); /* `before`:
 void markdown_row(FILE *out, const json_t *row, const json_t *before);
 void csv_row(FILE *out, const json_t *row, const json_t *before);
 
+/* Text within those. */
+void markdown_text(FILE *out, const char *text);
+void csv_text(FILE *out, const char *text);
+
 /* Means over cases, and counts of what is not right, after all rows. */
 void table_summary(FILE *out, const json_t *rows);
 

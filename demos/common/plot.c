@@ -124,8 +124,8 @@ static int no_gnuplot(int error)
     return say_error("gnuplot could not be started: %s", strerror(error));
 }
 
-/* The environment that gnuplot runs in. What the user has set up for it, for fonts or as a language would change pictures:
- * only where programs, libraries and temporary files are is passed on, and where fontconfig keeps its list of fonts. */
+/* The environment that gnuplot runs in. What the user has set up for it, for fonts or as a language would change
+ * pictures: only where programs, libraries and temporary files are is passed on, and where fontconfig keeps its list of fonts. */
 static void make_environment(char *variables[8])
 {
     static const char *const kept[] = {"PATH=", "LD_LIBRARY_PATH=", "TMPDIR=", "XDG_CACHE_HOME="};
@@ -200,7 +200,8 @@ int plot_draw(const char *path, enum plot_format format, const char *title, cons
     }
     if (new_file_begin(&picture, path))
         goto done;
-    status = run_gnuplot((char *[]){"gnuplot", "--default-settings", "-", NULL}, fileno(script), fileno(picture.stream), fileno(messages));
+    status = run_gnuplot((char *[]){"gnuplot", "--default-settings", "-", NULL}, fileno(script),
+                         fileno(picture.stream), fileno(messages));
     if (status < 0)
         status = gnuplot_failed(path, messages);
     if (new_file_end(&picture, status == 0))

@@ -1,4 +1,5 @@
-/* A bar with the time left, on stderr: only when that is a terminal (and not $TERM=dumb), and only for work of more than two seconds.
+/* A bar with the time left, on stderr: only when that is a terminal that knows escape codes, and only for work of more
+ * than two seconds.
  *
  *   progress_begin("training", steps);
  *   progress_update(done, -1, "loss %.3f", loss);

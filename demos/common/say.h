@@ -1,5 +1,5 @@
-/* What a program says to people: on stderr, one line at a time, never through a progress bar. Names and paths in it may be
- * any bytes: what is shown is plain, as ssa_plain_text() makes it. */
+/* What a program says to people: on stderr, one line at a time, never through a progress bar. Names and paths in it may
+ * be any bytes: what is shown is plain, as ssa_plain_text() makes it. */
 #ifndef DEMO_SAY_H
 #define DEMO_SAY_H
 
@@ -26,8 +26,8 @@ bool say_on_terminal(int file);
 /* A line of a result, on stdout. */
 void say_result(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Sends the library's warnings and errors (with `all`, everything it logs) to stderr; its notes, of what it waits for, too
- * unless quiet: where there is a progress bar, in its line. */
+/* Sends the library's warnings and errors (with `all`, everything it logs) to stderr; its notes, of what it waits for,
+ * too unless quiet: where there is a progress bar, in its line. */
 void say_library_log(bool all);
 
 #endif

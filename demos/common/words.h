@@ -5,16 +5,16 @@
 
 #include <jansson.h>
 
-/* A string of any bytes: what is no UTF-8 becomes U+FFFD, control characters stay (JSON escapes them). NULL only without
- * memory, or for NULL. */
+/* A string of any bytes: what is no UTF-8 becomes U+FFFD, control characters stay (JSON escapes them). NULL only
+ * without memory, or for NULL. */
 json_t *json_text(const char *bytes);
 json_t *json_bytes(const void *bytes, size_t size);
 
 /* Every string in it becomes plain: for tables, of what was read from a file or is to be printed. */
 void json_make_plain(json_t *value);
 
-/* What files are called in tables and pictures: each by the shortest end of its path that none of the others has, without
- * `ending` ("dense/log" and "ssa/log"; a file that is there twice has a number behind it). Plain. */
+/* What files are called in tables and pictures: each by the shortest end of its path that none of the others has,
+ * without `ending` ("dense/log" and "ssa/log"; a file that is there twice has a number behind it). Plain. */
 enum { LABEL_MAX = 64 };
 void label_files(const char *const *paths, int count, const char *ending, char (*labels)[LABEL_MAX]);
 

@@ -48,13 +48,13 @@ SSA_API const char *ssa_status_name(int status);
  *  thread's next call that fails. Plain as ssa_plain_text() makes it, whatever a driver or a path has in it. */
 SSA_API const char *ssa_last_error(void);
 
-/** Makes text of any origin fit for a terminal, a table and JSON, in place: control characters and bytes that are not of
- *  well-formed UTF-8 become '?', white space of any kind becomes a space. Returns `text`; NULL is fine if `size`, in
+/** Makes text of any origin fit for a terminal, a table and JSON, in place: control characters and bytes that are not
+ *  of well-formed UTF-8 become '?', white space of any kind becomes a space. Returns `text`; NULL is fine if `size`, in
  *  bytes without the final 0, is 0. The texts of the library (errors, log lines, names of devices) are so already. */
 SSA_API char *ssa_plain_text(char *text, size_t size);
 
-/** Levels of the log. Programs show at least the first three: a note says what is being waited for, such as a driver that
- *  takes more than two seconds to build a kernel. */
+/** Levels of the log. Programs show at least the first three: a note says what is being waited for, such as a driver
+ *  that takes more than two seconds to build a kernel. */
 enum ssa_log_level { SSA_LOG_ERROR, SSA_LOG_WARNING, SSA_LOG_NOTE, SSA_LOG_INFO, SSA_LOG_DEBUG };
 
 /** Receives one line (no newline), plain as ssa_plain_text() makes it. Called from any thread; must not call the

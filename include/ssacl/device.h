@@ -45,8 +45,8 @@ SSA_API int ssa_device_list(struct ssa_device_info *list, int capacity, int *cou
  *  accelerators, 1e8 for CPUs under OpenCL, 0 for the host backend; and the memory in MiB. */
 SSA_API double ssa_device_score(const struct ssa_device_info *info);
 
-/** Which of a list ssa_device_open() would take by this name; SSA_ENODEVICE and -1 if none, or if it may be one of several.
- *  $SSACL_DEVICE is not looked at. */
+/** Which of a list ssa_device_open() would take by this name; SSA_ENODEVICE and -1 if none, or if it may be one of
+ *  several. $SSACL_DEVICE is not looked at. */
 SSA_API int ssa_device_find(const struct ssa_device_info *list, int count, const char *name, int *index);
 
 /**
@@ -57,7 +57,8 @@ SSA_API int ssa_device_find(const struct ssa_device_info *list, int count, const
  *             "cpu": the host backend. "opencl": the best OpenCL device. "opencl:<platform>:<device>": by number,
  *             as listed. Anything else: the one device whose name or platform is that or, if there is none, contains it
  *             (case-insensitive; with a letter in it, since a number is in many names).
- * @return SSA_ENODEVICE if none matches, or several (the text lists those there are, or those several), SSA_EDEVICE if its driver fails.
+ * @return SSA_ENODEVICE if none matches, or several (the text lists those there are, or those several),
+ *         SSA_EDEVICE if its driver fails.
  *
  * $SSACL_THREADS sets the number of threads of the host backend, 1 to 1024; anything else is ignored, with a warning in
  * the log. Default: the processors that the process may run on, of which a container's quota (control groups v1 and

@@ -51,7 +51,8 @@ static double next_line(const struct ocl_watch *w)
 static void tell(struct ocl_watch *w)
 {
     struct ocl_patience *p = &w->device->patience;
-    ssa_log(SSA_LOG_NOTE, "device %s: %s takes long: %.0f s so far", w->device->base.info.id, w->what, now() - w->start);
+    ssa_log(SSA_LOG_NOTE, "device %s: %s takes long: %.0f s so far", w->device->base.info.id, w->what,
+            now() - w->start);
     pthread_mutex_lock(&lines);
     p->interval = p->interval < 1 ? AGAIN : 2 * p->interval < SELDOM ? 2 * p->interval : SELDOM;
     p->next = now() + p->interval;
