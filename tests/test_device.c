@@ -83,8 +83,8 @@ END_TEST
 START_TEST(unknown)
 {
     static const char *const names[] = {"no such thing", "opencl:99:0", "opencl:0:99", "opencl:", "opencl:x", "",
-                                        "a name that is longer than any field that a device has: "
-                                        "................................................................"};
+                                        ("a name that is longer than any field that a device has: "
+                                         "................................................................")};
     struct ssa_device_info all[MAX];
     struct ssa_device *device;
     int n = 0;

@@ -71,8 +71,8 @@
 
 /* Written out below. */
 #define OTHER_FUNCTIONS(X) \
-    X(clGetPlatformInfo) X(clGetDeviceInfo) X(clCreateBuffer) X(clCreateKernel) X(clSetKernelArg) X(clEnqueueNDRangeKernel) \
-    X(clEnqueueMapBuffer)
+    X(clGetPlatformInfo, ) X(clGetDeviceInfo, ) X(clCreateBuffer, ) X(clCreateKernel, ) X(clSetKernelArg, ) \
+    X(clEnqueueNDRangeKernel, ) X(clEnqueueMapBuffer, )
 
 /* Retain and release move the count of what is alive; they are never made to fail. */
 #define COUNTED(X) \

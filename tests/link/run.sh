@@ -1,5 +1,6 @@
 #!/bin/sh
 # run.sh MESON BUILD PROGRAM.c 'CC...': installs into a folder of its own, links a program through pkg-config, runs it.
+# For another processor: $CFLAGS and $LDFLAGS of its compiler, and $SSA_RUN, what runs its programs.
 set -eu
 meson=$1 build=$2 program=$3 cc=$4
 root=$(mktemp -d)
@@ -10,7 +11,8 @@ pc=$(find "$root" -name ssacl.pc)
 export PKG_CONFIG_PATH="${pc%/*}" PKG_CONFIG_SYSROOT_DIR="$root"
 lib=$(pkg-config --variable=libdir ssacl)
 cd "$root" # nothing of the source tree is near
-# shellcheck disable=SC2046
-$cc -std=c11 -Wall -Wextra -Werror -o program "$program" $(pkg-config --cflags --libs ssacl)
+# shellcheck disable=SC2046,SC2086
+$cc -std=c11 -Wall -Wextra -Werror ${CFLAGS:-} -o program "$program" $(pkg-config --cflags --libs ssacl) ${LDFLAGS:-}
 case $lib in "$root"*) ;; *) lib=$root$lib ;; esac
-SSACL_CACHE_DIR=$root/cache LD_LIBRARY_PATH=$lib ./program
+# shellcheck disable=SC2086
+SSACL_CACHE_DIR=$root/cache LD_LIBRARY_PATH=$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} ${SSA_RUN:-} ./program
