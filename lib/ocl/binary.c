@@ -37,7 +37,7 @@ enum { UNDECIDED, USED, UNUSED };
 
 /* ---- keys ---- */
 
-void ocl_identify(struct ocl_device *d, cl_platform_id platform)
+void ssa_ocl_identify(struct ocl_device *d, cl_platform_id platform)
 {
     static const cl_device_info texts[] = {CL_DEVICE_NAME, CL_DEVICE_VENDOR, CL_DRIVER_VERSION, CL_DEVICE_VERSION};
     char *to = d->identity;
@@ -99,7 +99,7 @@ static cl_program from_binary(struct ocl_device *d, const char *options, const u
     if (program)
         clReleaseProgram(program);
     ssa_log(SSA_LOG_DEBUG, "cache: %s refuses a binary (%s); it is built from source", d->base.info.name,
-            ocl_code_name(code ? code : status));
+            ssa_ocl_code_name(code ? code : status));
     return NULL;
 }
 
@@ -138,7 +138,7 @@ static void decide(struct ocl_device *d, const char *options, const char *text, 
 {
     cl_program again;
     double start = ssa_seconds();
-    cl_int code = ocl_build(d, options, text, &again);
+    cl_int code = ssa_ocl_build(d, options, text, &again);
     double building = ssa_seconds() - start;
     if (again)
         clReleaseProgram(again);
@@ -154,7 +154,7 @@ static void decide(struct ocl_device *d, const char *options, const char *text, 
 
 /* ---- what program.c calls ---- */
 
-cl_program ocl_binary_load(struct ocl_device *d, const char *options, const char *text)
+cl_program ssa_ocl_binary_load(struct ocl_device *d, const char *options, const char *text)
 {
     size_t size = 0;
     cl_program program = NULL;
@@ -171,7 +171,7 @@ cl_program ocl_binary_load(struct ocl_device *d, const char *options, const char
     return program;
 }
 
-void ocl_binary_keep(struct ocl_device *d, const char *options, const char *text, cl_program program)
+void ssa_ocl_binary_keep(struct ocl_device *d, const char *options, const char *text, cl_program program)
 {
     size_t size = 0;
     if (!*d->identity || d->binaries == UNUSED || !ssa_store_enabled())

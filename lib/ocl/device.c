@@ -59,8 +59,8 @@ static int describe(cl_platform_id platform, cl_device_id id, struct ssa_device_
                    {CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, sizeof floats, &floats},
                    {CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof group, &group}};
     for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
-        int err = ocl_check(clGetDeviceInfo(id, queries[i].what, queries[i].size, queries[i].value, NULL),
-                            "device: clGetDeviceInfo");
+        int err = ssa_ocl_check(clGetDeviceInfo(id, queries[i].what, queries[i].size, queries[i].value, NULL),
+                                "device: clGetDeviceInfo");
         if (err)
             return err;
     }
@@ -99,7 +99,7 @@ static bool each_device(bool (*visit)(void *, int, int, cl_platform_id, cl_devic
     cl_int code = clGetPlatformIDs(MAX_PLATFORMS, platforms, &n);
     if (code != CL_SUCCESS || !n) {
         snprintf(why, why_size, "the loader finds no platform (%s): install a driver's .icd, such as pocl-opencl-icd",
-                 ocl_code_name(code));
+                 ssa_ocl_code_name(code));
         return false;
     }
     snprintf(why, why_size, "%u platform(s), none with a device", n);
@@ -147,10 +147,10 @@ int ssa_ocl_list(struct ssa_device_info *list, int capacity, int *count, char *w
 
 static int ocl_finish(struct ssa_device *device)
 {
-    struct ocl_watch *watch = ocl_watch_first_run(ocl(device));
+    struct ocl_watch *watch = ssa_ocl_watch_first_run(ocl(device));
     cl_int code = clFinish(ocl(device)->queue);
-    ocl_watch_end(watch);
-    return ocl_check(code, "finish: an earlier operator failed: clFinish");
+    ssa_ocl_watch_end(watch);
+    return ssa_ocl_check(code, "finish: an earlier operator failed: clFinish");
 }
 
 /* A buffer of a CPU device is host memory, which mapping shows. Failing to map costs speed only. The map is waited for:
@@ -179,7 +179,7 @@ static int ocl_allocate(struct ssa_device *device, struct ssa_buffer *b)
     if (code == CL_SUCCESS && device->info.kind == SSA_DEVICE_CPU && b->count >= 1 << 18)
         prefer_huge_pages(ocl(device), b->memory, b->count * 4);
     snprintf(what, sizeof what, "buffer of %zu bytes: clCreateBuffer", b->count * 4);
-    return ocl_check(code, what);
+    return ssa_ocl_check(code, what);
 }
 
 static void ocl_release(struct ssa_device *device, struct ssa_buffer *b)
@@ -191,10 +191,10 @@ static void ocl_release(struct ssa_device *device, struct ssa_buffer *b)
 static int ocl_read(struct ssa_device *device, struct ssa_tensor t, void *target, size_t count)
 {
     struct ocl_device *d = ocl(device);
-    struct ocl_watch *watch = ocl_watch_first_run(d);
+    struct ocl_watch *watch = ssa_ocl_watch_first_run(d);
     cl_int code = clEnqueueReadBuffer(d->queue, ocl_memory(t), CL_TRUE, t.offset * 4, count * 4, target, 0, NULL, NULL);
-    ocl_watch_end(watch);
-    return ocl_check(code, "tensor_read: clEnqueueReadBuffer");
+    ssa_ocl_watch_end(watch);
+    return ssa_ocl_check(code, "tensor_read: clEnqueueReadBuffer");
 }
 
 /* A queue of its own: in the order of the device's queue the next kernel would wait for the copy. */
@@ -206,14 +206,15 @@ static int ocl_fetch(struct ssa_device *device, struct ssa_tensor t, void *targe
     int err;
     if (!d->reads)
         d->reads = clCreateCommandQueue(d->context, d->id, 0, &code);
-    TRY(ocl_check(code, "tensor_fetch: clCreateCommandQueue"));
-    TRY(ocl_check(clEnqueueMarkerWithWaitList(d->queue, 0, NULL, &before), "tensor_fetch: clEnqueueMarkerWithWaitList"));
-    TRY(ocl_check(clFlush(d->queue), "tensor_fetch: clFlush"));
-    TRY(ocl_check(clEnqueueReadBuffer(d->reads, ocl_memory(t), CL_FALSE, t.offset * 4, count * 4, target, 1, &before,
-                                      &event),
-                  "tensor_fetch: clEnqueueReadBuffer"));
+    TRY(ssa_ocl_check(code, "tensor_fetch: clCreateCommandQueue"));
+    TRY(ssa_ocl_check(clEnqueueMarkerWithWaitList(d->queue, 0, NULL, &before),
+                      "tensor_fetch: clEnqueueMarkerWithWaitList"));
+    TRY(ssa_ocl_check(clFlush(d->queue), "tensor_fetch: clFlush"));
+    TRY(ssa_ocl_check(clEnqueueReadBuffer(d->reads, ocl_memory(t), CL_FALSE, t.offset * 4, count * 4, target, 1,
+                                          &before, &event),
+                      "tensor_fetch: clEnqueueReadBuffer"));
     *ticket = event;
-    TRY(ocl_check(clFlush(d->reads), "tensor_fetch: clFlush"));
+    TRY(ssa_ocl_check(clFlush(d->reads), "tensor_fetch: clFlush"));
 done:
     if (before)
         clReleaseEvent(before);
@@ -223,9 +224,9 @@ done:
 static int ocl_await(struct ssa_device *device, void *ticket)
 {
     cl_event event = ticket;
-    struct ocl_watch *watch = ocl_watch_first_run(ocl(device));
-    int err = ocl_check(clWaitForEvents(1, &event), "tensor_await: clWaitForEvents");
-    ocl_watch_end(watch);
+    struct ocl_watch *watch = ssa_ocl_watch_first_run(ocl(device));
+    int err = ssa_ocl_check(clWaitForEvents(1, &event), "tensor_await: clWaitForEvents");
+    ssa_ocl_watch_end(watch);
     clReleaseEvent(event);
     return err;
 }
@@ -233,17 +234,17 @@ static int ocl_await(struct ssa_device *device, void *ticket)
 static int ocl_fill(struct ssa_device *device, struct ssa_tensor t, float value, size_t count)
 {
     struct ocl_device *d = ocl(device);
-    return ocl_ordered(d, clEnqueueFillBuffer(d->queue, ocl_memory(t), &value, 4, t.offset * 4, count * 4, 0, NULL,
-                                              NULL),
-                       "tensor_fill: clEnqueueFillBuffer");
+    return ssa_ocl_ordered(d, clEnqueueFillBuffer(d->queue, ocl_memory(t), &value, 4, t.offset * 4, count * 4, 0, NULL,
+                                                  NULL),
+                           "tensor_fill: clEnqueueFillBuffer");
 }
 
 static int ocl_copy(struct ssa_device *device, struct ssa_tensor to, struct ssa_tensor from, size_t count)
 {
     struct ocl_device *d = ocl(device);
-    return ocl_ordered(d, clEnqueueCopyBuffer(d->queue, ocl_memory(from), ocl_memory(to), from.offset * 4,
-                                              to.offset * 4, count * 4, 0, NULL, NULL),
-                       "tensor_copy: clEnqueueCopyBuffer");
+    return ssa_ocl_ordered(d, clEnqueueCopyBuffer(d->queue, ocl_memory(from), ocl_memory(to), from.offset * 4,
+                                                  to.offset * 4, count * 4, 0, NULL, NULL),
+                           "tensor_copy: clEnqueueCopyBuffer");
 }
 
 /* ---- launches ---- */
@@ -288,12 +289,12 @@ static int ocl_launch(struct ssa_device *device, const struct ssa_launch *l)
     cl_kernel kernel;
     int err;
 
-    TRY(ocl_kernel(d, l, &kernel));
+    TRY(ssa_ocl_kernel(d, l, &kernel));
     for (int i = 0; i < SSA_MAX_ARGS && l->args[i].kind; i++) {
         cl_int code = set_argument(d, kernel, &index, &l->args[i]);
         if (code) {
             snprintf(what, sizeof what, "%s: clSetKernelArg(%u)", l->kernel, index - 1);
-            TRY(ocl_check(code, what));
+            TRY(ssa_ocl_check(code, what));
         }
     }
     for (int i = 0; i < 3; i++)
@@ -303,7 +304,7 @@ static int ocl_launch(struct ssa_device *device, const struct ssa_launch *l)
     cl_int code = clEnqueueNDRangeKernel(d->queue, kernel, 3, NULL, global, local[0] ? local : NULL, 0, NULL, NULL);
     snprintf(what, sizeof what, "%s: clEnqueueNDRangeKernel(%zu, %zu, %zu)", l->kernel, global[0], global[1],
              global[2]);
-    TRY(ocl_ordered(d, code, what));
+    TRY(ssa_ocl_ordered(d, code, what));
 done:
     return err;
 }
@@ -321,7 +322,7 @@ static int ocl_aside(struct ssa_device *device, bool on)
     }
     cl_command_queue queue = clCreateCommandQueue(d->context, d->id, 0, &code);
     if (code != CL_SUCCESS)
-        return ocl_check(code, "self-test: clCreateCommandQueue");
+        return ssa_ocl_check(code, "self-test: clCreateCommandQueue");
     d->set_aside = d->queue;
     d->set_aside_order = d->out_of_order;
     d->queue = queue;
@@ -334,9 +335,9 @@ static int ocl_aside(struct ssa_device *device, bool on)
 static void ocl_close(struct ssa_device *device)
 {
     struct ocl_device *d = ocl(device);
-    ocl_gemm_forget(d);
-    ocl_programs_release(d);
-    ocl_uploads_release(d);
+    ssa_ocl_gemm_forget(d);
+    ssa_ocl_programs_release(d);
+    ssa_ocl_uploads_release(d);
     if (d->absent)
         clReleaseMemObject(d->absent);
     if (d->reads)
@@ -354,15 +355,15 @@ static const struct ssa_backend ocl_backend = {
     .finish = ocl_finish,
     .allocate = ocl_allocate,
     .release = ocl_release,
-    .write = ocl_write,
+    .write = ssa_ocl_write,
     .read = ocl_read,
     .fill = ocl_fill,
     .copy = ocl_copy,
     .launch = ocl_launch,
     .fetch = ocl_fetch,
     .await = ocl_await,
-    .gemm = ocl_gemm,
-    .identity = ocl_identity,
+    .gemm = ssa_ocl_gemm,
+    .identity = ssa_ocl_identity,
     .aside = ocl_aside,
 };
 
@@ -427,14 +428,14 @@ static int adopt(struct ssa_device **device, const struct ssa_device_info *info,
     const char *shape = ssa_environment("SSACL_SHAPE"); /* "gpu128": for tests */
     /* A hardware thread's registers are shared by the work-items in it: 128 for each. */
     d->base.few_registers = d->sub_group > 0 || (shape && !strcmp(shape, "gpu128"));
-    TRY(ocl_check(clGetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL),
-                  "device: clGetCommandQueueInfo"));
+    TRY(ssa_ocl_check(clGetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL),
+                      "device: clGetCommandQueueInfo"));
     d->out_of_order = properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE;
-    ocl_identify(d, platform);
+    ssa_ocl_identify(d, platform);
     d->absent = clCreateBuffer(context, CL_MEM_READ_WRITE, 64, NULL, &code);
-    TRY(ocl_check(code, "device: clCreateBuffer"));
+    TRY(ssa_ocl_check(code, "device: clCreateBuffer"));
     if (info->kind == SSA_DEVICE_CPU && info->gpu_shape) /* the only kind that was seen to need it */
-        TRY(ocl_probe_loops(&d->base));
+        TRY(ssa_ocl_probe_loops(&d->base));
 done:
     if (err) {
         ocl_close(&d->base);
@@ -457,12 +458,12 @@ int ssa_ocl_open(struct ssa_device **device, const char *id)
     snprintf(what, sizeof what, "device %s: clCreateContext", id);
     cl_context context = clCreateContext(NULL, 1, &f.device, NULL, NULL, &code);
     if (code != CL_SUCCESS)
-        return ocl_check(code, what);
+        return ssa_ocl_check(code, what);
     cl_command_queue queue = clCreateCommandQueue(context, f.device, 0, &code);
     if (code != CL_SUCCESS) {
         clReleaseContext(context);
         snprintf(what, sizeof what, "device %s: clCreateCommandQueue", id);
-        return ocl_check(code, what);
+        return ssa_ocl_check(code, what);
     }
     return adopt(device, &f.info, context, f.platform, f.device, queue);
 }
@@ -479,9 +480,9 @@ static int check_queue(cl_context context, cl_device_id id, cl_command_queue que
     cl_context its_context = NULL;
     cl_device_id its_device = NULL;
     int err;
-    TRY(ocl_check(clGetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof its_context, &its_context, NULL), what));
-    TRY(ocl_check(clGetCommandQueueInfo(queue, CL_QUEUE_DEVICE, sizeof its_device, &its_device, NULL), what));
-    TRY(ocl_check(clGetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL), what));
+    TRY(ssa_ocl_check(clGetCommandQueueInfo(queue, CL_QUEUE_CONTEXT, sizeof its_context, &its_context, NULL), what));
+    TRY(ssa_ocl_check(clGetCommandQueueInfo(queue, CL_QUEUE_DEVICE, sizeof its_device, &its_device, NULL), what));
+    TRY(ssa_ocl_check(clGetCommandQueueInfo(queue, CL_QUEUE_PROPERTIES, sizeof properties, &properties, NULL), what));
     REQUIRE(its_context == context, "ocl_device_wrap: queue is of another context");
     REQUIRE(its_device == id, "ocl_device_wrap: queue is of another device than id");
     REQUIRE(!(properties & ON_DEVICE), "ocl_device_wrap: queue is one on the device, which the host cannot use");
@@ -498,16 +499,16 @@ int ssa_ocl_device_wrap(struct ssa_device **device, cl_context context, cl_devic
     *device = NULL;
     TRY(ssa_cl_load());
     REQUIRE(context && id && queue, "ocl_device_wrap: context, id and queue must not be NULL");
-    TRY(ocl_check(clGetDeviceInfo(id, CL_DEVICE_PLATFORM, sizeof platform, &platform, NULL),
-                  "ocl_device_wrap: clGetDeviceInfo"));
+    TRY(ssa_ocl_check(clGetDeviceInfo(id, CL_DEVICE_PLATFORM, sizeof platform, &platform, NULL),
+                      "ocl_device_wrap: clGetDeviceInfo"));
     TRY(describe(platform, id, &info));
     snprintf(info.id, sizeof info.id, "opencl:wrapped");
     TRY(check_queue(context, id, queue));
-    TRY(ocl_check(clRetainContext(context), "ocl_device_wrap: clRetainContext"));
+    TRY(ssa_ocl_check(clRetainContext(context), "ocl_device_wrap: clRetainContext"));
     code = clRetainCommandQueue(queue);
     if (code) {
         clReleaseContext(context);
-        TRY(ocl_check(code, "ocl_device_wrap: clRetainCommandQueue"));
+        TRY(ssa_ocl_check(code, "ocl_device_wrap: clRetainCommandQueue"));
     }
     TRY(adopt(device, &info, context, platform, id, queue));
     ssa_tuning_find(*device);
@@ -542,8 +543,8 @@ static int describe_memory(struct ssa_buffer *b, cl_context context, cl_mem memo
                    {CL_MEM_OFFSET, sizeof origin, &origin}};
     int err;
     for (size_t i = 0; i < sizeof queries / sizeof *queries; i++)
-        TRY(ocl_check(clGetMemObjectInfo(memory, queries[i].what, queries[i].size, queries[i].value, NULL),
-                      "ocl_buffer_wrap: clGetMemObjectInfo"));
+        TRY(ssa_ocl_check(clGetMemObjectInfo(memory, queries[i].what, queries[i].size, queries[i].value, NULL),
+                          "ocl_buffer_wrap: clGetMemObjectInfo"));
     REQUIRE(type == CL_MEM_OBJECT_BUFFER, "ocl_buffer_wrap: memory is an image or the like, must be a buffer");
     REQUIRE(its_context == context, "ocl_buffer_wrap: memory is of another context than the device's");
     REQUIRE(bytes >= 4, "ocl_buffer_wrap: memory has %zu bytes, an element takes 4", bytes);
@@ -565,7 +566,7 @@ int ssa_ocl_buffer_wrap(struct ssa_buffer **buffer, struct ssa_device *device, c
     TRY(require_ocl(device, "ocl_buffer_wrap"));
     REQUIRE(memory, "ocl_buffer_wrap: memory is NULL");
     TRY(describe_memory(&described, ocl(device)->context, memory));
-    TRY(ocl_check(clRetainMemObject(memory), "ocl_buffer_wrap: clRetainMemObject"));
+    TRY(ssa_ocl_check(clRetainMemObject(memory), "ocl_buffer_wrap: clRetainMemObject"));
     b = calloc(1, sizeof *b);
     if (!b) {
         clReleaseMemObject(memory);
@@ -581,17 +582,17 @@ int ssa_ocl_wait(struct ssa_device *device, cl_uint count, const cl_event *event
 {
     int err = require_ocl(device, "ocl_wait");
     return err || !count ? err
-                         : ocl_check(clEnqueueBarrierWithWaitList(ocl(device)->queue, count, events, NULL),
-                                     "ocl_wait: clEnqueueBarrierWithWaitList");
+                         : ssa_ocl_check(clEnqueueBarrierWithWaitList(ocl(device)->queue, count, events, NULL),
+                                         "ocl_wait: clEnqueueBarrierWithWaitList");
 }
 
 int ssa_ocl_event(struct ssa_device *device, cl_event *event)
 {
     int err;
     TRY(require_ocl(device, "ocl_event"));
-    TRY(ocl_check(clEnqueueMarkerWithWaitList(ocl(device)->queue, 0, NULL, event),
-                  "ocl_event: clEnqueueMarkerWithWaitList"));
-    TRY(ocl_check(clFlush(ocl(device)->queue), "ocl_event: clFlush"));
+    TRY(ssa_ocl_check(clEnqueueMarkerWithWaitList(ocl(device)->queue, 0, NULL, event),
+                      "ocl_event: clEnqueueMarkerWithWaitList"));
+    TRY(ssa_ocl_check(clFlush(ocl(device)->queue), "ocl_event: clFlush"));
 done:
     return err;
 }

@@ -1,6 +1,6 @@
 #include "ocl.h"
 
-const char *ocl_code_name(cl_int code)
+const char *ssa_ocl_code_name(cl_int code)
 {
     switch (code) {
 #define NAME(x) \
@@ -55,17 +55,17 @@ const char *ocl_code_name(cl_int code)
     }
 }
 
-int ocl_check(cl_int code, const char *what)
+int ssa_ocl_check(cl_int code, const char *what)
 {
     if (code == CL_SUCCESS)
         return SSA_OK;
     bool memory = code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_HOST_MEMORY;
-    return ssa_fail(memory ? SSA_ENOMEM : SSA_EDEVICE, "%s: %s (%d)", what, ocl_code_name(code), code);
+    return ssa_fail(memory ? SSA_ENOMEM : SSA_EDEVICE, "%s: %s (%d)", what, ssa_ocl_code_name(code), code);
 }
 
-int ocl_ordered(struct ocl_device *device, cl_int code, const char *what)
+int ssa_ocl_ordered(struct ocl_device *device, cl_int code, const char *what)
 {
     if (code == CL_SUCCESS && device->out_of_order)
         code = clEnqueueBarrierWithWaitList(device->queue, 0, NULL, NULL);
-    return ocl_check(code, what);
+    return ssa_ocl_check(code, what);
 }

@@ -37,7 +37,7 @@ static void look_up(void)
         ssa_log(SSA_LOG_INFO, "CLBlast (libclblast.so.1) not found: our own GEMM kernels serve");
 }
 
-int ocl_gemm(struct ssa_device *device, const struct ssa_gemm *g)
+int ssa_ocl_gemm(struct ssa_device *device, const struct ssa_gemm *g)
 {
     struct ocl_device *d = ocl(device);
     if (!device->info.gpu_shape || d->no_library_gemm || d->out_of_order)
@@ -48,7 +48,7 @@ int ocl_gemm(struct ssa_device *device, const struct ssa_gemm *g)
     pthread_mutex_unlock(&lock);
     if (!sgemm || !ssa_gemm_trusted(device, g, "CLBlast", identity, "our own GEMM kernel"))
         return SSA_EUNSUPPORTED;
-    struct ocl_watch *watch = d->library_called ? NULL : ocl_watch(d, "building CLBlast's kernels");
+    struct ocl_watch *watch = d->library_called ? NULL : ssa_ocl_watch(d, "building CLBlast's kernels");
     d->library_called = true;
     pthread_mutex_lock(&lock);
     CLBlastStatusCode code = sgemm(CLBlastLayoutRowMajor, g->trans_a ? CLBlastTransposeYes : CLBlastTransposeNo,
@@ -57,7 +57,7 @@ int ocl_gemm(struct ssa_device *device, const struct ssa_gemm *g)
                                    ocl_memory(g->b), g->b.offset, (size_t)g->ldb, g->accumulate ? 1.0f : 0.0f,
                                    ocl_memory(g->c), g->c.offset, (size_t)g->ldc, &d->queue, NULL);
     pthread_mutex_unlock(&lock);
-    ocl_watch_end(watch);
+    ssa_ocl_watch_end(watch);
     if (code == CLBlastSuccess) {
         if (!*device->path.way)
             snprintf(device->path.way, sizeof device->path.way, "CLBlast");
@@ -71,7 +71,7 @@ int ocl_gemm(struct ssa_device *device, const struct ssa_gemm *g)
     return SSA_EUNSUPPORTED;
 }
 
-void ocl_gemm_forget(struct ocl_device *d)
+void ssa_ocl_gemm_forget(struct ocl_device *d)
 {
     (void)d;
     pthread_mutex_lock(&lock); /* its programs hold references to our context */

@@ -53,7 +53,7 @@ done:
     return err;
 }
 
-int ocl_probe_loops(struct ssa_device *device)
+int ssa_ocl_probe_loops(struct ssa_device *device)
 {
     int32_t counted = 0;
     int err = recall(ocl(device), &counted) ? SSA_OK : find_out(device, &counted);

@@ -1,4 +1,5 @@
-/* What the files of the OpenCL backend share. */
+/* What the files of the OpenCL backend share. What is not of one file alone has the prefix ssa_: a static library hides
+ * none of its names from its callers. */
 #ifndef SSA_OCL_BACKEND_H
 #define SSA_OCL_BACKEND_H
 
@@ -56,41 +57,42 @@ static inline cl_mem ocl_memory(struct ssa_tensor t)
     return t.buffer->memory;
 }
 
-const char *ocl_code_name(cl_int code);
+const char *ssa_ocl_code_name(cl_int code);
 /* SSA_OK, or an error with the text "what: CL_NAME (code)". */
-int ocl_check(cl_int code, const char *what);
+int ssa_ocl_check(cl_int code, const char *what);
 /* After a command was enqueued: keeps the order on an out-of-order queue. */
-int ocl_ordered(struct ocl_device *device, cl_int code, const char *what);
+int ssa_ocl_ordered(struct ocl_device *device, cl_int code, const char *what);
 
 /* program.c. Creates and builds; `program` is not NULL where there is something to release. */
-cl_int ocl_build(struct ocl_device *device, const char *options, const char *text, cl_program *program);
+cl_int ssa_ocl_build(struct ocl_device *device, const char *options, const char *text, cl_program *program);
 /* The kernel of `launch`, built on first use and kept. */
-int ocl_kernel(struct ocl_device *device, const struct ssa_launch *launch, cl_kernel *kernel);
-void ocl_programs_release(struct ocl_device *device);
-int ocl_identity(struct ssa_device *device, const char *file, char **text);
+int ssa_ocl_kernel(struct ocl_device *device, const struct ssa_launch *launch, cl_kernel *kernel);
+void ssa_ocl_programs_release(struct ocl_device *device);
+int ssa_ocl_identity(struct ssa_device *device, const char *file, char **text);
 
 /* patience.c: what is called between the two is said in the log if it takes more than two seconds, while it does. NULL is
  * fine. */
 struct ocl_watch;
-struct ocl_watch *ocl_watch(struct ocl_device *device, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void ocl_watch_end(struct ocl_watch *watch);
+struct ocl_watch *ssa_ocl_watch(struct ocl_device *device, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void ssa_ocl_watch_end(struct ocl_watch *watch);
 /* Around a wait for the device: NULL where it has no kernel that is new since the last. */
-struct ocl_watch *ocl_watch_first_run(struct ocl_device *device);
+struct ocl_watch *ssa_ocl_watch_first_run(struct ocl_device *device);
 
 /* binary.c: built programs kept on disk. A program or NULL; then build it from source and let it be kept. */
-void ocl_identify(struct ocl_device *device, cl_platform_id platform); /* sets `identity` */
-cl_program ocl_binary_load(struct ocl_device *device, const char *options, const char *text);
-void ocl_binary_keep(struct ocl_device *device, const char *options, const char *text, cl_program program);
+void ssa_ocl_identify(struct ocl_device *device, cl_platform_id platform); /* sets `identity` */
+cl_program ssa_ocl_binary_load(struct ocl_device *device, const char *options, const char *text);
+void ssa_ocl_binary_keep(struct ocl_device *device, const char *options, const char *text, cl_program program);
 
 /* upload.c: the backend's `write`. */
-int ocl_write(struct ssa_device *device, struct ssa_tensor tensor, const void *source, size_t count);
-void ocl_uploads_release(struct ocl_device *device);
+int ssa_ocl_write(struct ssa_device *device, struct ssa_tensor tensor, const void *source, size_t count);
+void ssa_ocl_uploads_release(struct ocl_device *device);
 
 /* loops.c: sets the device's loop_limit. */
-int ocl_probe_loops(struct ssa_device *device);
+int ssa_ocl_probe_loops(struct ssa_device *device);
 
 /* gemm.c: CLBlast. */
-int ocl_gemm(struct ssa_device *device, const struct ssa_gemm *gemm);
-void ocl_gemm_forget(struct ocl_device *device);
+int ssa_ocl_gemm(struct ssa_device *device, const struct ssa_gemm *gemm);
+void ssa_ocl_gemm_forget(struct ocl_device *device);
 
 #endif

@@ -92,7 +92,7 @@ static void release(struct ocl_watch *w)
     free(w);
 }
 
-struct ocl_watch *ocl_watch(struct ocl_device *device, const char *format, ...)
+struct ocl_watch *ssa_ocl_watch(struct ocl_device *device, const char *format, ...)
 {
     struct ocl_watch *w = calloc(1, sizeof *w);
     pthread_condattr_t clock;
@@ -115,7 +115,7 @@ struct ocl_watch *ocl_watch(struct ocl_device *device, const char *format, ...)
     return NULL;
 }
 
-void ocl_watch_end(struct ocl_watch *w)
+void ssa_ocl_watch_end(struct ocl_watch *w)
 {
     if (!w)
         return;
@@ -127,10 +127,10 @@ void ocl_watch_end(struct ocl_watch *w)
     release(w);
 }
 
-struct ocl_watch *ocl_watch_first_run(struct ocl_device *device)
+struct ocl_watch *ssa_ocl_watch_first_run(struct ocl_device *device)
 {
     int fresh = atomic_exchange(&device->patience.fresh, 0);
-    return fresh ? ocl_watch(device, "the first run of %d kernel%s, which drivers may build only then,", fresh,
-                             fresh == 1 ? "" : "s")
+    return fresh ? ssa_ocl_watch(device, "the first run of %d kernel%s, which drivers may build only then,", fresh,
+                                 fresh == 1 ? "" : "s")
                  : NULL;
 }

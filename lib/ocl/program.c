@@ -83,12 +83,13 @@ static int build_error(struct ocl_device *d, cl_program program, const char *fil
     ssa_log(level, "cl/%s.cl (%s) on %s does not build:", file, options, d->base.info.name);
     log_words(level, words ? words : "");
     int err = ssa_fail(SSA_EBUILD, "cl/%s.cl does not build on %s: clBuildProgram: %s (%d); options %s; it says: %.1200s",
-                       file, d->base.info.name, ocl_code_name(code), code, options, words && *words ? words : "nothing");
+                       file, d->base.info.name, ssa_ocl_code_name(code), code, options,
+                       words && *words ? words : "nothing");
     free(words);
     return err;
 }
 
-cl_int ocl_build(struct ocl_device *d, const char *options, const char *text, cl_program *program)
+cl_int ssa_ocl_build(struct ocl_device *d, const char *options, const char *text, cl_program *program)
 {
     cl_int code;
     *program = clCreateProgramWithSource(d->context, 1, &text, NULL, &code);
@@ -98,10 +99,10 @@ cl_int ocl_build(struct ocl_device *d, const char *options, const char *text, cl
 static int build_source(struct ocl_device *d, const char *file, const char *text, const char *options,
                         cl_program *program)
 {
-    cl_int code = ocl_build(d, options, text, program);
+    cl_int code = ssa_ocl_build(d, options, text, program);
     int err;
     if (!*program)
-        TRY(ocl_check(code, "program: clCreateProgramWithSource"));
+        TRY(ssa_ocl_check(code, "program: clCreateProgramWithSource"));
     if (code != CL_SUCCESS)
         TRY(build_error(d, *program, file, options, code));
     ssa_log(SSA_LOG_DEBUG, "built cl/%s.cl %s", file, options);
@@ -135,7 +136,7 @@ static int build(struct ocl_device *d, struct ocl_program *p, bool anew)
     const char *text = embedded_source(p->file);
     if (!text)
         return ssa_fail(SSA_EUNSUPPORTED, "cl/%s.cl is not part of this library", p->file);
-    p->program = anew ? NULL : ocl_binary_load(d, p->options, text);
+    p->program = anew ? NULL : ssa_ocl_binary_load(d, p->options, text);
     p->cached = p->program;
     if (p->cached) {
         ssa_log(SSA_LOG_DEBUG, "cl/%s.cl %s from the cache", p->file, p->options);
@@ -143,7 +144,7 @@ static int build(struct ocl_device *d, struct ocl_program *p, bool anew)
     }
     int err = build_source(d, p->file, text, p->options, &p->program);
     if (!err)
-        ocl_binary_keep(d, p->options, text, p->program);
+        ssa_ocl_binary_keep(d, p->options, text, p->program);
     return err;
 }
 
@@ -158,9 +159,9 @@ static int find_program(struct ocl_device *d, const char *file, const char *opti
             return ssa_fail(SSA_ENOMEM, "program: out of host memory");
         snprintf(p->file, sizeof p->file, "%s", file);
         snprintf(p->options, sizeof p->options, "%s", options);
-        struct ocl_watch *watch = ocl_watch(d, "building cl/%s.cl, program %d,", file, ++d->program_count);
+        struct ocl_watch *watch = ssa_ocl_watch(d, "building cl/%s.cl, program %d,", file, ++d->program_count);
         int err = build(d, p, false);
-        ocl_watch_end(watch);
+        ssa_ocl_watch_end(watch);
         if (err) {
             free(p);
             return err;
@@ -189,10 +190,10 @@ static int create_kernel(struct ocl_device *d, struct ocl_program *p, const char
         *kernel = clCreateKernel(p->program, name, &code);
     }
     snprintf(what, sizeof what, "cl/%s.cl: clCreateKernel(%s)", p->file, name);
-    return ocl_check(code, what);
+    return ssa_ocl_check(code, what);
 }
 
-int ocl_kernel(struct ocl_device *d, const struct ssa_launch *l, cl_kernel *kernel)
+int ssa_ocl_kernel(struct ocl_device *d, const struct ssa_launch *l, cl_kernel *kernel)
 {
     char options[MAX_OPTIONS];
     struct ocl_program *p = NULL;
@@ -211,9 +212,9 @@ int ocl_kernel(struct ocl_device *d, const struct ssa_launch *l, cl_kernel *kern
     if (i == MAX_KERNELS)
         return ssa_fail(SSA_EUNSUPPORTED, "cl/%s.cl has more than %d kernels", p->file, MAX_KERNELS);
     if (!p->kernels[i].kernel) {
-        struct ocl_watch *watch = ocl_watch(d, "making kernel %s", l->kernel);
+        struct ocl_watch *watch = ssa_ocl_watch(d, "making kernel %s", l->kernel);
         err = create_kernel(d, p, l->kernel, &p->kernels[i].kernel);
-        ocl_watch_end(watch);
+        ssa_ocl_watch_end(watch);
         if (err)
             return err;
         atomic_fetch_add(&d->patience.fresh, 1);
@@ -254,7 +255,7 @@ static uint64_t hash_source(const char *file)
     return directory && *directory ? hash_directory(directory, file) : text ? hash_text(text) : 0;
 }
 
-int ocl_identity(struct ssa_device *device, const char *file, char **text)
+int ssa_ocl_identity(struct ssa_device *device, const char *file, char **text)
 {
     const struct ocl_device *d = ocl(device);
     char options[MAX_OPTIONS];
@@ -271,7 +272,7 @@ int ocl_identity(struct ssa_device *device, const char *file, char **text)
     return SSA_OK;
 }
 
-void ocl_programs_release(struct ocl_device *d)
+void ssa_ocl_programs_release(struct ocl_device *d)
 {
     while (d->programs) {
         struct ocl_program *p = d->programs;

@@ -18,7 +18,7 @@ static int await_turn(struct ocl_upload *u, size_t bytes)
 {
     int err = SSA_OK;
     if (u->done)
-        TRY(ocl_check(clWaitForEvents(1, &u->done), "tensor_write: an earlier one failed: clWaitForEvents"));
+        TRY(ssa_ocl_check(clWaitForEvents(1, &u->done), "tensor_write: an earlier one failed: clWaitForEvents"));
     if (u->room < bytes) {
         free(u->values);
         u->values = malloc(bytes);
@@ -30,7 +30,7 @@ done:
     return err;
 }
 
-int ocl_write(struct ssa_device *device, struct ssa_tensor t, const void *source, size_t count)
+int ssa_ocl_write(struct ssa_device *device, struct ssa_tensor t, const void *source, size_t count)
 {
     static const char what[] = "tensor_write: clEnqueueWriteBuffer";
     struct ocl_device *d = ocl(device);
@@ -38,13 +38,13 @@ int ocl_write(struct ssa_device *device, struct ssa_tensor t, const void *source
     cl_event event = NULL;
     int err;
     if (count * 4 > MOST_BYTES)
-        return ocl_ordered(d, clEnqueueWriteBuffer(d->queue, ocl_memory(t), CL_TRUE, t.offset * 4, count * 4, source, 0,
-                                                   NULL, NULL),
+        return ssa_ocl_ordered(d, clEnqueueWriteBuffer(d->queue, ocl_memory(t), CL_TRUE, t.offset * 4, count * 4,
+                                                       source, 0, NULL, NULL),
                            what);
     TRY(await_turn(u, count * 4));
     memcpy(u->values, source, count * 4);
-    err = ocl_ordered(d, clEnqueueWriteBuffer(d->queue, ocl_memory(t), CL_FALSE, t.offset * 4, count * 4, u->values, 0,
-                                              NULL, &event),
+    err = ssa_ocl_ordered(d, clEnqueueWriteBuffer(d->queue, ocl_memory(t), CL_FALSE, t.offset * 4, count * 4, u->values,
+                                                  0, NULL, &event),
                       what);
     if (event) { /* enqueued, even if what keeps the order then failed */
         if (u->done)
@@ -53,12 +53,12 @@ int ocl_write(struct ssa_device *device, struct ssa_tensor t, const void *source
         d->upload_count++;
     }
     TRY(err);
-    TRY(ocl_check(clFlush(d->queue), "tensor_write: clFlush"));
+    TRY(ssa_ocl_check(clFlush(d->queue), "tensor_write: clFlush"));
 done:
     return err;
 }
 
-void ocl_uploads_release(struct ocl_device *d)
+void ssa_ocl_uploads_release(struct ocl_device *d)
 {
     for (int i = 0; i < OCL_UPLOADS; i++) {
         if (d->uploads[i].done) {
