@@ -46,4 +46,7 @@ log=$build/meson-logs/testlog.json
 rm -f "$log"
 [ -f "$build/build.ninja" ] || meson setup "$build" >/dev/null || cat "$build/meson-logs/meson-log.txt" >&2
 ninja -C "$build" && { meson test -C "$build" --no-rebuild || true; } # summary.py tells what failed
+times >"$build/times"
+# shellcheck disable=SC2046
+printf 'processor time: %s of user, %s of system\n' $(tail -n 1 "$build/times")
 python3 tests/summary.py "$log"

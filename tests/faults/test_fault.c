@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TRIES = 6 };
+enum { TRIES = 4 };
 
 static struct faults faults;
 
