@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 6, WIDTH = 8, COUNT = ROWS * WIDTH, ROOM = 40 * COUNT };
+enum { ROWS = 6, WIDTH = 8, COUNT = ROWS * WIDTH, WIDE = 64, ROOM = 80 * COUNT };
 
 static struct ssa_buffer *room(struct ssa_device *dev)
 {
@@ -15,6 +15,7 @@ static struct ssa_buffer *room(struct ssa_device *dev)
 }
 
 #define AT(n) ssa_tensor_at(b, (size_t)(n) * COUNT)
+#define FAR(n) AT((n) * WIDE / WIDTH) /* operands of attention, of the width that others build too */
 #define SHIFTED(t, by) ssa_tensor_add(t, by)
 
 /* Each operator with an output one element past each operand: refused by the names of the two. */
@@ -60,7 +61,7 @@ START_TEST(elements)
         struct ssa_dropout_fwd drop = {.x = AT(0), .residual = AT(2), .out = AT(4), .count = COUNT, .p = 0.5f};
         MEETS(dropout_fwd, drop, out, x);
         REPLACES(dropout_fwd, drop, out, residual);
-        struct ssa_adamw adamw = {.w = AT(0), .g = AT(2), .m = AT(4), .v = AT(6), .count = COUNT, .step = 1, .lr = 0.1f};
+        struct ssa_adamw adamw = {.w = AT(0), .g = AT(2), .m = AT(4), .v = AT(6), .count = COUNT, .step = 1, .lr = 1};
         MEETS(adamw, adamw, m, v);
         TAKES(adamw, adamw, w, g);
         struct ssa_sum sum = {.x = AT(0), .out = AT(2), .count = COUNT};
@@ -98,8 +99,8 @@ START_TEST(rows)
         struct ssa_embedding_fwd embed = {.ids = AT(0), .table = AT(1), .out = AT(4), .rows = ROWS, .length = ROWS,
                                           .width = WIDTH, .vocabulary = 4};
         TAKES(embedding_fwd, embed, out, table);
-        struct ssa_embedding_bwd embed_back = {.ids = AT(0), .dout = AT(1), .dtable = AT(4), .rows = ROWS, .length = ROWS,
-                                               .width = WIDTH, .vocabulary = 4};
+        struct ssa_embedding_bwd embed_back = {.ids = AT(0), .dout = AT(1), .dtable = AT(4), .rows = ROWS,
+                                               .length = ROWS, .width = WIDTH, .vocabulary = 4};
         TAKES(embedding_bwd, embed_back, dtable, dout);
         struct ssa_gather_rows gather = {.x = AT(0), .rows = AT(2), .out = AT(4), .count = 2, .source_rows = ROWS,
                                          .width = WIDTH};
@@ -159,14 +160,15 @@ START_TEST(attention)
         struct ssa_tensor data = {0};
         OK(ssa_plan_draw(&plan, &(struct ssa_sample){.length = ROWS}));
         OK(ssa_plan_upload(dev, &plan, &data));
-        struct ssa_attention_fwd a = {.q = AT(0), .k = AT(1), .v = AT(2), .out = AT(3), .lse = AT(4), .plan = &plan,
-                                      .plan_data = data, .batch = 1, .length = ROWS, .heads = 1, .width = WIDTH};
+        struct ssa_attention_fwd a = {.q = FAR(0), .k = FAR(1), .v = FAR(2), .out = FAR(3), .lse = FAR(4),
+                                      .plan = &plan, .plan_data = data, .batch = 1, .length = ROWS,
+                                      .heads = 1, .width = WIDE};
         MEETS(attention_fwd, a, out, q);
         TAKES(attention_fwd, a, out, q);
         TAKES(attention_fwd, a, lse, v);
-        struct ssa_attention_bwd back = {.q = a.q, .k = a.k, .v = a.v, .out = a.out, .lse = a.lse, .dout = AT(5),
-                                         .dq = AT(6), .dk = AT(7), .dv = AT(8), .plan = &plan, .plan_data = data,
-                                         .batch = 1, .length = ROWS, .heads = 1, .width = WIDTH};
+        struct ssa_attention_bwd back = {.q = a.q, .k = a.k, .v = a.v, .out = a.out, .lse = a.lse, .dout = FAR(5),
+                                         .dq = FAR(6), .dk = FAR(7), .dv = FAR(8), .plan = &plan, .plan_data = data,
+                                         .batch = 1, .length = ROWS, .heads = 1, .width = WIDE};
         MEETS(attention_bwd, back, dq, q);
         TAKES(attention_bwd, back, dk, k);
         TAKES(attention_bwd, back, dv, dk);
@@ -189,11 +191,12 @@ START_TEST(plans)
         const struct ssa_sample how = {.kind = SSA_UNBIASED, .length = ROWS, .keys = 3, .own_key = 1, .seed = 1};
         OK(ssa_plan_draw(&plan, &how));
         OK(ssa_plan_upload(dev, &plan, &data));
-        struct ssa_attention_fwd a = {.q = AT(0), .k = AT(1), .v = AT(2), .out = AT(3), .lse = AT(4), .plan = &plan,
-                                      .plan_data = data, .batch = 1, .length = ROWS, .heads = 1, .width = WIDTH};
-        struct ssa_attention_bwd back = {.q = a.q, .k = a.k, .v = a.v, .out = a.out, .lse = a.lse, .dout = AT(5),
-                                         .dq = AT(6), .dk = AT(7), .dv = AT(8), .plan = &plan, .plan_data = data,
-                                         .batch = 1, .length = ROWS, .heads = 1, .width = WIDTH};
+        struct ssa_attention_fwd a = {.q = FAR(0), .k = FAR(1), .v = FAR(2), .out = FAR(3), .lse = FAR(4),
+                                      .plan = &plan, .plan_data = data, .batch = 1, .length = ROWS,
+                                      .heads = 1, .width = WIDE};
+        struct ssa_attention_bwd back = {.q = a.q, .k = a.k, .v = a.v, .out = a.out, .lse = a.lse, .dout = FAR(5),
+                                         .dq = FAR(6), .dk = FAR(7), .dv = FAR(8), .plan = &plan, .plan_data = data,
+                                         .batch = 1, .length = ROWS, .heads = 1, .width = WIDE};
         setenv("SSACL_CHECK", "1", 1);
         OK(ssa_attention_fwd(dev, &a));
         OK(ssa_attention_bwd(dev, &back));

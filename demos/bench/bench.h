@@ -8,6 +8,7 @@
 #include <ssacl/ssacl.h>
 
 #include <jansson.h>
+#include <pthread.h>
 #include <stdbool.h>
 
 enum { BENCH_SCHEMA = 2 }; /* of the JSON rows: raised when a field changes its name or meaning; see rows_load() */
@@ -78,6 +79,8 @@ struct timing {
     double processor_seconds;         /* of all threads, the mean of a call: others change it little */
 };
 typedef int (*bench_work)(void *context);
+/* A thread with stack enough for a driver's compiler, whatever the system's default is. */
+bool start_thread(pthread_t *thread, void *(*run)(void *), void *argument);
 /* The first call, after which the device's peak of memory counts from what is held. */
 int measure_first(struct ssa_device *device, bench_work work, void *context, struct timing *t);
 /* Calls work repeatedly, measuring in between what the device can do at most, its bandwidth over `moved` bytes. */

@@ -1,4 +1,5 @@
 /* The limits of the processor, by native code on as many threads as the host backend uses. */
+#include "bench.h"
 #include "peak.h"
 
 #include <pthread.h>
@@ -89,7 +90,7 @@ static int run_all(struct host *h, size_t count, int rounds, int *width)
     for (int i = 0; i < h->threads; i++)
         tasks[i] = (struct task){.host = h, .rounds = rounds, .first = count / (size_t)h->threads * (size_t)i,
                                  .end = count / (size_t)h->threads * (size_t)(i + 1)};
-    while (started < h->threads && !pthread_create(&tasks[started].thread, NULL, run, &tasks[started]))
+    while (started < h->threads && start_thread(&tasks[started].thread, run, &tasks[started]))
         started++;
     run(&tasks[0]);
     for (int i = 1; i < started; i++)

@@ -142,7 +142,7 @@ static int sample_at_once(struct state *c, double *rate)
     *rate = 0;
     for (; started < c->count; started++) {
         workers[started] = (struct worker){.crowd = &crowd, .side = &c->singles[started]};
-        if (pthread_create(&workers[started].thread, NULL, work_along, &workers[started])) {
+        if (!start_thread(&workers[started].thread, work_along, &workers[started])) {
             all_done(&crowd, true);
             err = SSA_ENOMEM;
             break;

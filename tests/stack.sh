@@ -1,0 +1,28 @@
+#!/bin/sh
+# The programs on the host backend with stacks of 128 KiB (`ulimit -s 128`; musl's threads get no more), the main
+# thread's too. Usage: stack.sh SSACL-TEXT SSACL-BENCH SSACL-DOCTOR
+set -u
+text=$(realpath "$1") bench=$(realpath "$2") doctor=$(realpath "$3")
+work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-stack.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+export SSACL_OPENCL_LIBRARY= SSACL_THREADS=2
+failures=0
+run() {
+    if ! (ulimit -s 128 && exec "$@") >out 2>err; then
+        failures=$((failures + 1))
+        printf 'WRONG: %s\n' "$*"
+        cat err
+    fi
+}
+i=0
+while [ $i -lt 3000 ]; do echo "$i ten or twenty words of a text that is easy to learn"; i=$((i + 1)); done >data
+run "$text" train --device cpu --data data --layers 1 --width 64 --heads 1 --length 64 --batch 2 -c run.st \
+    -l run.jsonl --eval-windows 2 --stages 'local:ratio=0.25,look-back,steps=4;dense:steps=2'
+run "$text" eval --device cpu --data data -c run.st --windows 2
+run "$text" sample --device cpu -c run.st --count 8
+run "$text" report run.jsonl
+run "$doctor" --device cpu
+run "$bench" step --device cpu --quick --seconds 0.1 --reps 1
+run "$bench" pool --help
+[ $failures = 0 ]
