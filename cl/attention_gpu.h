@@ -18,6 +18,14 @@
  *   EACH 4, padded and unswizzled, 26 KiB: sm_80 64 multiply-adds of 76 instructions in the loop over the width, 149
  *   registers. EACH 8, swizzled, 13 KiB: 128 of 150 there, 82% on gfx906 and 225 to 249 registers: a row of A and a
  *   column of B feed 32 multiply-adds with 48 bytes of local memory instead of 16 with 32. Heads past 64 take EACH 4.
+ *   Until operations were counted in what is compiled (tests/isa/source.py) it had one exponential of four: with all,
+ *   backward takes up to 58 registers more (sm_90, dq at D 64: 168, now 208).
+ *   Groups of 256 with 129 registers or more: one on a multiprocessor of NVIDIA's, 12%; with 128 two, 25%. Its
+ *   assembler spills a few bytes to come down to that, or to 168: no more where the walk over the keys keeps no pointers
+ *   to the plan's lists and no ranges, but reads them again for each tile of keys.
+ *   Short blocks of wide heads by 8 x 8 work-items, D / 2 sums each and dk beside dv: spills past D 128 (at D 256 411
+ *   registers on gfx906, 2068 bytes on sm_90), 255 registers at D 128. By 16 x 4: none, 168 to D 128, 254 at D 256; a
+ *   key that is staged serves 16 queries then, not 32.
  *   Rows addressed by 32 bits, the loop over the width by a count that compilers do not know, the causal mask without a
  *   branch: up to 58 registers fewer (gfx906, backward), where some 60 had been addresses kept through all loops.
  *   REGISTERS 128, with which the tiles above reached memory in all kernels past D 32 (up to 16 KiB a hardware thread):
@@ -416,25 +424,23 @@ GROUP_INLINE uint own_rows(__global const int *own_key, int first, int real)
 
 /* ---- the keys of a tile of queries ---- */
 
-/* Where a walk over the keys of a query tile stands; every work-item walks alike. */
+/* Where a walk over the keys of a query tile stands; every work-item walks alike. What else it needs is read from the
+ * plan for each tile of keys: kept, it would cost registers through both products. */
 struct walk {
-    __global const int *start, *source;
-    int slice, first, end; /* the slice to come next; the range of the query block */
-    int at, stop;          /* within source[] */
-    int last;              /* no key past this position is seen */
-    int latest;            /* position, of those written last */
+    __global const int *plan;
+    int slice, block; /* the slice to come next; the query block */
+    int at, stop;     /* within source[] */
+    int last;         /* no key past this position is seen */
+    int latest;       /* position, of those written last */
 };
 #define EVERYWHERE 0x7fffffff
 
 GROUP_INLINE struct walk walk_begin(__global const int *plan, int block, int last)
 {
     struct walk w;
-    __global const int *range = plan + plan[PLAN_RANGE_AT] + 2 * block;
-    w.start = plan + plan[PLAN_SLICE_AT];
-    w.source = plan + plan[PLAN_SOURCE_AT];
-    w.first = range[0];
-    w.end = range[1];
-    w.slice = plan[PLAN_COMMON] ? 0 : w.first;
+    w.plan = plan;
+    w.block = block;
+    w.slice = plan[PLAN_COMMON] ? 0 : plan[plan[PLAN_RANGE_AT] + 2 * block];
     w.at = w.stop = 0;
     w.last = last;
     w.latest = 0;
@@ -460,20 +466,22 @@ GROUP_INLINE int visible_end(__global const int *source, int at, int stop, int l
  * are left out, so that tiles stay full where causality or the ends of slices cut. */
 GROUP_INLINE int next_keys(struct walk *w, __local int *keys)
 {
+    __global const int *start = w->plan + w->plan[PLAN_SLICE_AT], *source = w->plan + w->plan[PLAN_SOURCE_AT];
+    const int range = w->plan[PLAN_RANGE_AT] + 2 * w->block, first = w->plan[range], end = w->plan[range + 1];
     int n = 0;
     w->latest = 0;
-    while (n < COLS && (w->at < w->stop || w->slice < w->end || w->slice < w->first)) {
+    while (n < COLS && (w->at < w->stop || w->slice < end || w->slice < first)) {
         if (w->at == w->stop) {
-            int next = w->slice < w->first ? w->slice + 1 : w->last == EVERYWHERE ? w->end : w->slice + 1;
-            w->at = w->start[w->slice];
-            w->stop = visible_end(w->source, w->at, w->start[next], w->last);
-            w->slice = max(next, w->first);
+            int next = w->slice < first ? w->slice + 1 : w->last == EVERYWHERE ? end : w->slice + 1;
+            w->at = start[w->slice];
+            w->stop = visible_end(source, w->at, start[next], w->last);
+            w->slice = max(next, first);
         }
         int take = min(COLS - n, w->stop - w->at);
         if (take > 0)
-            w->latest = max(w->latest, w->source[w->at + take - 1]);
+            w->latest = max(w->latest, source[w->at + take - 1]);
         if (ITEM < take)
-            keys[n + ITEM] = w->source[w->at + ITEM];
+            keys[n + ITEM] = source[w->at + ITEM];
         n += take;
         w->at += take;
     }
@@ -498,7 +506,7 @@ GROUP_INLINE int next_keys(struct walk *w, __local int *keys)
     const int real = min(plan[PLAN_LENGTH], stop); \
     struct walk w = walk_begin(plan, this_block, causal ? min(real, q0 + ROWS) - 1 : EVERYWHERE); \
     if (q0 >= real) \
-        w.slice = w.first = w.end; /* padding sees nothing */ \
+        w.slice = EVERYWHERE; /* padding sees nothing */ \
     if (ITEM < ROWS) \
         queries[ITEM] = q0 + ITEM < real ? q0 + ITEM : -1; \
     const uint own = own_rows(plan + plan[PLAN_OWN_AT], first, real)

@@ -47,13 +47,17 @@ def sources(out, files):
         f.write("    {0, 0}};\n")
 
 
-def hashes(out, files):
+def without_words(text):
     """A change of words in a comment, or of the layout, makes no other kernel."""
+    text = re.sub(r"^#line.*\n", "", text, flags=re.M)
+    return " ".join(re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.S).split())
+
+
+def hashes(out, files):
     with open(out, "w", encoding="utf-8") as f:
         f.write('#include "tuning.h"\nconst struct ssa_kernel_hash ssa_kernel_hashes[] = {\n')
         for path in files:
-            text = "".join(line for line in resolve(path, set()) if not line.startswith("#line"))
-            text = " ".join(re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.S).split())
+            text = without_words("".join(resolve(path, set())))
             f.write('    {"%s", 0x%su},\n' % (os.path.basename(path)[:-3], hashlib.sha256(text.encode()).hexdigest()[:16]))
         f.write("    {0, 0}};\n")
 

@@ -301,7 +301,8 @@ static const struct {
     int width, where;
 } head_widths[] = {{LOOK_BACK, 8, POCL_CPU | LLVMPIPE}, {LOOK_BACK, 72, POCL_GPU}, {LOOK_BACK, 128, POCL_CPU},
                    {UNBIASED_OWN, 24, 0}, {UNBIASED_OWN, 32, POCL_GPU}, {UNBIASED_OWN, 40, POCL_CPU | LLVMPIPE},
-                   {UNBIASED_OWN, 64, 0}, {UNBIASED_OWN, 256, POCL_CPU}};
+                   {UNBIASED_OWN, 64, 0}, {UNBIASED_OWN, 256, POCL_CPU},
+                   {LOOK_BACK, 192, POCL_GPU}}; /* wide heads in short blocks: a cut of their own */
 
 static bool has_turn(const struct ssa_device *dev, int where)
 {

@@ -411,7 +411,7 @@ def compile_one(tools, target, name, options, cache):
     text = "".join(embed.resolve(os.path.join(CL, name + ".cl"), set()))
     states = [state_of(tools[n]) for n in needs(target) + ["nvdisasm"]]
     own = [read(os.path.join(os.path.dirname(TABLE), f)) for f in ("isa.py", "source.py")]
-    key = hashlib.sha256(repr((text, options, target, states, own)).encode()).hexdigest()
+    key = hashlib.sha256(repr((embed.without_words(text), options, target, states, own)).encode()).hexdigest()
     kept = os.path.join(cache, key)
     if os.path.exists(kept):
         return json.loads(read(kept))

@@ -4,7 +4,7 @@ import os
 import embed
 
 SMALL = {"AMD": "D=32,SIDE=8,EACH=4", "NVIDIA": "D=32,SIDE=8,EACH=4", "Intel": "D=32,SIDE=8,EACH=4,REGISTERS=128"}
-CROWDED = {"AMD": "D=256,SIDE=8,EACH=4", "NVIDIA": "D=256,SIDE=8,EACH=4", "Intel": "D=64,SIDE=16,EACH=8"}
+CROWDED = {"AMD": "D=128,SIDE=8,EACH=8", "NVIDIA": "D=128,SIDE=8,EACH=8", "Intel": "D=64,SIDE=16,EACH=8"}
 INDEXED = """
 __kernel void indexed(TENSOR(float, x), const int n)
 {
