@@ -52,7 +52,7 @@ unpack_packages()
         opencl-c-headers libclblast-dev && for package in *.deb; do dpkg -x "$package" root; done)
 }
 
-if ! command -v "$triplet-gcc" "$qemu" >/dev/null || ! command -v "$qemu" >/dev/null; then
+if ! command -v "$triplet-gcc" >/dev/null || ! command -v "$qemu" >/dev/null; then
     [ -n "$install" ] || { echo "tests/cross.sh: no $triplet-gcc or $qemu here (--install)" >&2; exit 1; }
     install_compiler
 fi

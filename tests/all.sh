@@ -1,0 +1,125 @@
+#!/bin/bash
+# Everything, hours of it: what .ci/run has no time for, after .ci/run itself has passed.
+#
+#   bash tests/all.sh [PART...]      parts: link cross clang vendors fuzz threads gpu; all of them unless named
+#
+# Installs what it needs (as root or through sudo). A line for each thing tried, with its seconds; what it said is in
+# $BUILD-all ("build-all"). The last line is "N passed, N failed", and 1 is the exit status if any failed.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+root=${BUILD:-build}
+logs=$root-all
+passed=0 failed=0
+
+# try NAME COMMAND...
+try()
+{
+    local name=$1 begin=$SECONDS verdict=ok
+    shift
+    if "$@" >"$logs/$name.log" 2>&1; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1)) verdict="FAILED: $logs/$name.log"
+    fi
+    printf '%-28s %6d s  %s\n' "$name" $((SECONDS - begin)) "$verdict"
+}
+
+# build FOLDER COMPILER MESON_OPTION...
+build()
+{
+    local folder=$1 compiler=$2
+    shift 2
+    [ -f "$folder/build.ninja" ] || CC=$compiler meson setup "$folder" "$@" || return
+    ninja -C "$folder"
+}
+
+install()
+{
+    local asroot=()
+    [ "$(id -u)" = 0 ] || asroot=(sudo)
+    "${asroot[@]}" apt-get update -qq
+    "${asroot[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
+# A program outside the tree with the library alone.
+client()
+{
+    local compiler=$1 library=$2 folder=$root-client-$1-$2
+    build "$folder" "$compiler" -Dwerror=true -Ddefault_library="$library" -Dtests=false -Ddemos=false -Dmpi=disabled &&
+        sh tests/link/run.sh meson "$folder" "$PWD/tests/link/program.c" "$compiler"
+}
+
+link()
+{
+    for library in shared static; do
+        for compiler in gcc gcc-11 clang; do
+            try "link-$compiler-$library" client "$compiler" "$library"
+        done
+    done
+}
+
+cross()
+{
+    for arch in arm64 i386; do
+        try "link-$arch-shared" sh tests/cross.sh --install --client "$arch"
+        try "link-$arch-static" sh tests/cross.sh --install --client --static "$arch"
+        try "operators-$arch" sh tests/cross.sh --install "$arch"
+    done
+}
+
+clang_tests()
+{
+    build "$root-clang" clang -Dwerror=true && meson test -C "$root-clang" --no-rebuild
+}
+
+static_tests()
+{
+    build "$root-static" gcc -Dwerror=true -Ddefault_library=static &&
+        meson test -C "$root-static" --no-rebuild --suite package
+}
+
+# As long as 100000 mutants of each kind of input take, with sanitizers; and another seed every day.
+fuzz()
+{
+    build "$root-fuzz" gcc -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized &&
+        UBSAN_OPTIONS=halt_on_error=1 "$root-fuzz/tests/fuzz/fuzz" all "$(date +%Y%m%d)" 100000
+}
+
+# Without OpenCL, whose drivers are not instrumented.
+threads()
+{
+    build "$root-threads" gcc -Db_sanitize=thread -Db_lundef=false -Dbuildtype=debugoptimized -Dmpi=disabled &&
+        TSAN_OPTIONS=halt_on_error=1 SSACL_OPENCL_LIBRARY='' SSA_TEST_DEVICES=cpu \
+            meson test -C "$root-threads" --no-rebuild add linear store units pool train ensemble
+}
+
+# The bundle for a GPU's machine, with what OpenCL there is here.
+gpu()
+{
+    build "$root" "${CC:-cc}" && BUILD=$root sh tests/gpu.sh --pack "$root-gpu" &&
+        POCL_AFFINITY=1 SSA_TEST_MOST=300000 sh "$root-gpu/gpu.sh" --slow 6 "$logs/gpu"
+}
+
+mkdir -p "$logs"
+[ $# -gt 0 ] || set -- link cross clang vendors fuzz threads gpu
+for part; do
+    case $part in
+    link)
+        { command -v gcc-11 && command -v clang; } >/dev/null || try install-compilers install gcc-11 clang
+        link
+        try static static_tests
+        ;;
+    cross) cross ;;
+    clang)
+        command -v clang >/dev/null || try install-clang install clang
+        try clang clang_tests
+        ;;
+    vendors) try vendors sh tests/vendors.sh --install ;;
+    fuzz) try fuzz fuzz ;;
+    threads) try threads threads ;;
+    gpu) try gpu gpu ;;
+    *) sed -n 's/^# \{0,1\}//p' "$0" | sed -n 2,7p >&2 && exit 2 ;;
+    esac
+done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
