@@ -204,6 +204,28 @@ START_TEST(links_of_others_are_not_followed)
 }
 END_TEST
 
+/* That a file cannot be renamed onto another's there is known when the new one begins, not when it is written. */
+START_TEST(files_of_others_are_not_begun)
+{
+    struct ssa_new_file f;
+    if (geteuid())
+        return;
+    fresh();
+    make("file", "theirs", 0666);
+    ck_assert_int_eq(chown("file", 54321, 54321), 0);
+    ck_assert_int_eq(chmod(".", 01777), 0);
+    ck_assert_int_eq(seteuid(12345), 0);
+    int why = ssa_new_file_begin(&f, "file", SSA_FILE_KEPT), err = write_checkpoint("file");
+    int own = write_file("own");
+    ck_assert_int_eq(seteuid(0), 0);
+    ck_assert_int_eq(why, SSA_FILE_OF_ANOTHER);
+    FAILS(err, SSA_EIO, "another user's");
+    ck_assert_int_eq(own, 0);
+    ck_assert(holds("file", "theirs"));
+    ck_assert_int_eq(files_in("."), 2);
+}
+END_TEST
+
 /* ---- modes ---- */
 
 START_TEST(modes_are_kept)
@@ -348,8 +370,8 @@ int main(void)
     ssa_set_log(keep_log, NULL);
     int failed = test_run_alone("files", (const TTest *const[]){
         links_are_followed, dangling_links_are_followed, no_temporary_name_is_followed,
-        links_of_others_are_not_followed, modes_are_kept, what_is_no_file_stays, folder_that_cannot_sync, file_that_cannot_be_written, two_at_once,
-        leftovers_are_removed, NULL});
+        links_of_others_are_not_followed, files_of_others_are_not_begun, modes_are_kept, what_is_no_file_stays,
+        folder_that_cannot_sync, file_that_cannot_be_written, two_at_once, leftovers_are_removed, NULL});
     ssa_model_destroy(model);
     ssa_device_close(device);
     char command[64];

@@ -204,8 +204,10 @@ SSA_API int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t 
 
 /** Writes a safetensors file: the parameters by name; with a trainer also the optimiser's moments ("moment1.<name>",
  *  "moment2.<name>"); config, stages, seed, step, `note` (may be NULL: the program's own words) and a checksum of the
- *  data in its metadata. Written beside `path`, synced, then renamed over it: `path` is never half a file.
- *  SSA_ENUMERIC, before anything is replaced, if some of it is not finite. SSA_EIO with the system's reason. */
+ *  data in its metadata. Written beside `path`, synced, read back, then renamed over it: `path` is never half a file,
+ *  and after any error it is what it was. A symbolic link is followed, also to a file that is not there yet; the mode
+ *  of a file that is replaced is kept. A folder that cannot be synced is a warning in the log. SSA_ENUMERIC, before
+ *  anything is replaced, if some of it is not finite; SSA_ENOMEM; SSA_EIO with the system's reason. */
 SSA_API int ssa_checkpoint_save(const char *path, struct ssa_model *model, struct ssa_trainer *trainer,
                                 const char *note);
 

@@ -48,8 +48,9 @@ SSA_API int ssa_tuning_set(struct ssa_device *device, const struct ssa_setting *
 SSA_API void ssa_tuning_reset(struct ssa_device *device, const char *kernel);
 
 /** Takes the parameters of a file. SSA_EIO: cannot be read; SSA_EFORMAT: is no tuning file, or one with values that
- *  are not legal here; SSA_ENODEVICE: is of another device; SSA_ENOMEM; SSA_EUNSUPPORTED: is stale, made with another driver or
- *  other versions of all its kernels. Nothing is changed on error. Kernels that changed since keep their values, with a line in the log. */
+ *  are not legal here; SSA_ENODEVICE: is of another device; SSA_EUNSUPPORTED: is stale, made with another driver or
+ *  other versions of all its kernels; SSA_ENOMEM. Nothing is changed on error. Kernels that changed since keep their
+ *  values, with a line in the log. */
 SSA_API int ssa_tuning_load(struct ssa_device *device, const char *path);
 
 /** A speed before and after tuning, for the file: GFLOP/s. */
@@ -58,8 +59,8 @@ struct ssa_tuning_speed {
     double before, after;
 };
 
-/** Writes the parameters in use to a file that ssa_tuning_load() takes; beside it, then renamed. SSA_EIO with the
- *  system's reason. */
+/** Writes the parameters in use to a file that ssa_tuning_load() takes; beside it, then renamed, as a checkpoint is.
+ *  SSA_EIO with the system's reason. */
 SSA_API int ssa_tuning_save(const struct ssa_device *device, const char *path, const struct ssa_tuning_speed *speeds,
                             int count);
 

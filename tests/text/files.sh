@@ -165,7 +165,7 @@ check [ -c /dev/null ]
 checkpoint=$(stat -c %s a.st)
 { ulimit -S -f $((checkpoint / 1024)) && endless --every 1 -c full.st; } 2>full.err &
 run=$!
-until grep -q . full.err || ! kill -0 $run 2>/dev/null; do sleep 0.05; done
+until grep -q . full.err 2>/dev/null || ! kill -0 $run 2>/dev/null; do sleep 0.05; done
 check kill -0 $run
 prlimit --pid $run --fsize=unlimited 2>/dev/null || wrong 'no prlimit'
 wait_for full.st $run
@@ -174,6 +174,12 @@ wait $run
 check [ $? -eq 130 ]
 check grep -q 'tries again at the next --every' full.err
 check text eval --device cpu -c full.st --data text --windows 1 --passes 1
+
+limited() { ulimit -S -f $((checkpoint / 1024)) && staged "$@"; }
+out=$( (limited -c limited.st) 2>&1 ) && wrong 'a run whose checkpoint cannot be written succeeds'
+checks=$((checks + 1))
+case $out in *'goes on without this copy'*'make room'*) ;; *) wrong "of a copy that cannot be written: $out" ;; esac
+check [ "$(echo limited.st*)" = 'limited.st*' ]
 
 echo "$checks checks, $failures failures"
 [ $failures -eq 0 ]
