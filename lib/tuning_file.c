@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -296,13 +297,18 @@ static json_t *kernels_to_json(const struct ssa_device *device)
     return kernels;
 }
 
+/* JSON has no other word for what is no number. */
+static json_t *number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
 static json_t *speeds_to_json(const struct ssa_tuning_speed *speeds, int count)
 {
     json_t *list = json_array();
     for (int i = 0; i < count; i++)
-        if (json_array_append_new(list, json_pack("{ss so? so?}", "case", speeds[i].name, "before",
-                                                  json_real(speeds[i].before), "after",
-                                                  json_real(speeds[i].after)))) { /* null for what is no number */
+        if (json_array_append_new(list, json_pack("{ss so so}", "case", speeds[i].name, "before",
+                                                  number(speeds[i].before), "after", number(speeds[i].after)))) {
             json_decref(list);
             return NULL;
         }
