@@ -234,11 +234,8 @@ int ssa_check_operands(const struct ssa_device *device, const char *op, const st
 /* `data` holds the plan, where that can be seen without waiting for the device, or $SSACL_CHECK=1 asks for it. */
 int ssa_check_plan_data(struct ssa_device *device, const char *op, const struct ssa_plan *plan, struct ssa_tensor data);
 
-/* Elements that rows [rows, width], `stride` apart, reach over. */
-static inline size_t ssa_extent(size_t rows, size_t width, size_t stride)
-{
-    return rows ? (rows - 1) * stride + width : 0;
-}
+/* Elements that rows [rows, width], `stride` apart, reach over; more than any buffer has where no size_t holds them. */
+size_t ssa_extent(size_t rows, size_t width, size_t stride);
 /* Sizes must be positive; `name`d in the text. */
 int ssa_check_positive(const char *op, const char *name, int value);
 /* A work-item of `op` loops at most `loops` times, which the device must let it. */

@@ -90,6 +90,14 @@ int ssa_check_tensor(const struct ssa_device *device, const char *op, const char
     return SSA_OK;
 }
 
+size_t ssa_extent(size_t rows, size_t width, size_t stride)
+{
+    size_t all;
+    if (!rows)
+        return 0;
+    return __builtin_mul_overflow(rows - 1, stride, &all) || __builtin_add_overflow(all, width, &all) ? SIZE_MAX : all;
+}
+
 int ssa_check_positive(const char *op, const char *name, int value)
 {
     return value > 0 ? SSA_OK : ssa_fail(SSA_EINVAL, "%s: %s is %d, must be positive", op, name, value);

@@ -97,7 +97,7 @@ int ssa_attention_fwd_check(struct ssa_device *device, const struct ssa_attentio
         ROWS(k, SSA_READ, a.kv_heads, k),
         ROWS(v, SSA_READ, a.kv_heads, v),
         ROWS(out, SSA_WRITE, a.heads, out),
-        {"lse", a.lse, 1, rows * (size_t)a.heads, 0, SSA_WRITE},
+        {"lse", a.lse, rows, (size_t)a.heads, (size_t)a.heads, SSA_WRITE},
         {0}}));
     TRY(ssa_check_plan_data(device, op, a.plan, a.plan_data));
 done:
@@ -121,7 +121,7 @@ int ssa_attention_bwd_check(struct ssa_device *device, const struct ssa_attentio
         ROWS(k, SSA_READ, a.kv_heads, k),
         ROWS(v, SSA_READ, a.kv_heads, v),
         ROWS(out, SSA_READ, a.heads, out),
-        {"lse", a.lse, 1, rows * (size_t)a.heads, 0, SSA_READ},
+        {"lse", a.lse, rows, (size_t)a.heads, (size_t)a.heads, SSA_READ},
         ROWS(dout, SSA_READ, a.heads, out),
         ROWS(dq, SSA_WRITE, a.heads, dq),
         ROWS(dk, SSA_WRITE, a.kv_heads, dk),
@@ -228,13 +228,13 @@ static int backward_phase(struct ssa_device *device, const struct ssa_attention_
  * for every further range costs a launch and packs its tiles once more. */
 static int choose_parts(const struct ssa_device *device, const struct ssa_attention_bwd *a)
 {
-    int units = device->info.units, items = a->batch * a->kv_heads;
-    int most = ssa_tuned(device, "attention_bwd", "PARTS") * units;
+    long long units = device->info.units, items = (long long)a->batch * a->kv_heads;
+    long long most = ssa_tuned(device, "attention_bwd", "PARTS") * units;
     int tiles = count_tiles(a->plan, ssa_tuned(device, "attention_bwd", "TILE"));
     if (items >= most || items % units == 0)
         return 1;
-    int parts = (most + items - 1) / items;
-    return parts < tiles ? parts : tiles;
+    long long parts = (most + items - 1) / items;
+    return parts < tiles ? (int)parts : tiles;
 }
 
 int ssa_attention_bwd_run(struct ssa_device *device, const struct ssa_attention_bwd *given)
