@@ -123,6 +123,9 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
         float4 s[4][HALF], ds[4][HALF];
         scores(s, q, q_stride, queries, scale * LOG2_E, k, k_stride, keys, width, pool);
         mask_keys(s, keys, first, causal);
+        const int masked = causal && w.latest > q0;
+        if (masked)
+            find_bad(bad[0], k, k_stride, keys, n);
         scores(ds, dout, out_stride, queries, 1.0f, v, v_stride, keys, width, pool);
         UNROLL
         for (int c = 0; c < 4; c++)
@@ -130,7 +133,9 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
             for (int i = 0; i < HALF; i++)
                 ds[c][i] = s[c][i] == -INFINITY ? (float4)(0.0f) /* masked: nothing, also of NaN */
                                                 : native_exp2(s[c][i] - row_lses[i]) * (ds[c][i] - row_deltas[i]);
-        gather(sum, ds, k, k_stride, keys, n, causal && w.latest > q0, pool);
+        if (masked)
+            weigh_bad(ds, bad[0]);
+        gather(sum, ds, k, k_stride, keys, n, masked, pool);
     }
 
     UNROLL
@@ -223,6 +228,11 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
                 ((__local float *)lses)[ITEM] = t < stop ? seen(lse[rows + t]) : INFINITY; /* P = 0 */
                 ((__local float *)deltas)[ITEM] = t < stop ? delta[rows + t] : 0.0f;
             }
+            const int masked = causal && source[count - 1] > t0; /* by some query for some source */
+            if (masked) { /* each work-item has written the position that it looks at */
+                find_bad(bad[0], dout + h * D, out_stride, queries, min(COLS, stop - t0));
+                find_bad(bad[1], q + h * D, q_stride, queries, min(COLS, stop - t0));
+            }
             float4 s[4][HALF], ds[4][HALF];
             scores(s, k, k_stride, keys, scale * LOG2_E, q + h * D, q_stride, queries, width, pool);
             if (for_dk)
@@ -238,8 +248,11 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
                     if (for_dk)
                         ds[c][i] = sees ? s[c][i] * (ds[c][i] - d[c]) : (float4)(0.0f);
                 }
-            const int masked = causal && source[count - 1] > t0; /* by some query for some source */
 #if SUMS == 2
+            if (masked) {
+                weigh_bad(s, bad[0]);
+                weigh_bad(ds, bad[1]);
+            }
             gather(sum[0], s, dout + h * D, out_stride, queries, min(COLS, stop - t0), masked, pool);
             gather(sum[1], ds, q + h * D, q_stride, queries, min(COLS, stop - t0), masked, pool);
 #else
@@ -248,6 +261,8 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
                 UNROLL
                 for (int i = 0; i < HALF; i++)
                     s[c][i] = for_dk ? ds[c][i] : s[c][i];
+            if (masked)
+                weigh_bad(s, bad[for_dk]);
             gather(sum[0], s, (for_dk ? q : dout) + h * D, for_dk ? q_stride : out_stride, queries,
                    min(COLS, stop - t0), masked, pool);
 #endif

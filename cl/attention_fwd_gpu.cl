@@ -35,6 +35,9 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
     for (int n; (n = next_keys(&w, keys)) > 0;) {
         float4 s[4][HALF], next[HALF];
         scores(s, q, q_stride, queries, scale * LOG2_E, k, k_stride, keys, width, pool);
+        const int masked = causal && w.latest > q0;
+        if (masked)
+            find_bad(bad[0], v, v_stride, keys, n);
         mask_keys(s, keys, first, causal);
         UNROLL
         for (int i = 0; i < HALF; i++)
@@ -60,7 +63,9 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
                 sum[4 * i + 3][c] *= shrink.w;
             }
         }
-        gather(sum, s, v, v_stride, keys, n, causal && w.latest > q0, pool);
+        if (masked)
+            weigh_bad(s, bad[0]);
+        gather(sum, s, v, v_stride, keys, n, masked, pool);
     }
 
     reduce_rows(total, 1, pool);

@@ -34,8 +34,8 @@
  *   exp2 of a library: 36 instructions with branches, and 20 registers more than native_exp2 (one instruction in
  *   hardware, 2^-22 relative).
  *   Not unrolled loops over 4 of the width or of keys: 128 multiply-adds a turn are enough, and cost fewer registers.
- *   NaN of masked keys: tiles at the edge of the causal mask, and only they, take a gather() that leaves out weights of
- *   0; one more select a multiply-add there.
+ *   NaN of masked keys, in tiles at the edge of the causal mask: a second gather() that leaves out weights of 0 reached
+ *   memory in a third of the variants (up to 168 bytes); cleaned values and weights that are NaN instead do not.
  *   A return before the first barrier, though all items took it, corrupted PoCL 3.1's heap: tiles without work run
  *   through with empty loops instead. Slices shorter than ROWS waste the rest of a tile in dk and dv. */
 #ifndef SSA_ATTENTION_GPU_H
@@ -127,9 +127,12 @@ typedef float columns;
 #define TILE_MEMORY \
     __local float4 pool[POOL_FLOATS / 4]; \
     __local int4 keys4[LARGER(ROWS, COLS) / 4], queries4[LARGER(ROWS, COLS) / 4]; \
+    __local int bad[2][COLS]; \
     __local int *const keys = (__local int *)keys4, *const queries = (__local int *)queries4
 
 /* ---- from global to local memory, by way of registers ---- */
+
+#define FINITE(x) ((as_int4(x) & 0x7f800000) != 0x7f800000) /* by bits: some compilers make 0 of x * 0 */
 
 /* Pieces of four floats that a work-item moves of `count` in all. */
 #define PIECES(count) (((count) + ITEMS - 1) / ITEMS)
@@ -192,8 +195,11 @@ GROUP_INLINE float4 piece_of_chunk(int p, __global const float *from, int stride
     return vload4(0, from + (AT(row, stride) + (uint)c));
 }
 
-GROUP_INLINE void place_piece(int p, __local float4 *to, float4 piece)
+/* `masked`: zeros instead of what is not finite, see gather(). */
+GROUP_INLINE void place_piece(int p, __local float4 *to, float4 piece, int masked)
 {
+    if (masked)
+        piece = FINITE(piece) ? piece : (float4)(0.0f);
     if (CHUNK * PADDED / 4 % ITEMS == 0 || p * ITEMS + ITEM < CHUNK * PADDED / 4)
         to[p * ITEMS + ITEM] = piece;
 }
@@ -205,18 +211,19 @@ GROUP_INLINE void fetch_chunk(float4 *pieces, __global const float *from, int st
         pieces[p] = piece_of_chunk(p, from, stride, at);
 }
 
-GROUP_INLINE void place_chunk(__local float4 *to, const float4 *pieces)
+GROUP_INLINE void place_chunk(__local float4 *to, const float4 *pieces, int masked)
 {
     UNROLL
     for (int p = 0; p < PIECES(CHUNK * PADDED / 4); p++)
-        place_piece(p, to, pieces[p]);
+        place_piece(p, to, pieces[p], masked);
 }
 
-GROUP_INLINE void move_chunk(__local float4 *to, __global const float *from, int stride, __local const int *at)
+GROUP_INLINE void move_chunk(__local float4 *to, __global const float *from, int stride, __local const int *at,
+                             int masked)
 {
     _Pragma("unroll 1")
     for (int p = 0; p < PIECES(CHUNK * PADDED / 4); p++)
-        place_piece(p, to, piece_of_chunk(p, from, stride, at));
+        place_piece(p, to, piece_of_chunk(p, from, stride, at), masked);
 }
 
 /* ---- the two products ---- */
@@ -273,28 +280,35 @@ GROUP_INLINE void scores(float4 s[4][HALF], __global const float *a, int a_strid
     }
 }
 
-/* One step of it: a row of X for each of the work-item's rows of W. Where `masked`, a weight of 0 adds nothing, whatever
- * it would multiply: 0 times NaN would be NaN, in rows that must not see it. */
-GROUP_INLINE void gather_step(columns sum[EACH][VECS], __local const float4 *w, __local const columns *x, int masked)
+/* In a tile at the edge of the causal mask some rows do not see all of its positions: W is 0 there, and 0 times NaN
+ * would be NaN. So gather() leaves out what is not finite, and the rows that do see it have NaN as its weight. First: which of
+ * the n positions have such values; a barrier before the next. */
+GROUP_INLINE void find_bad(__local int *bad, __global const float *from, int stride, __local const int *at, int n)
+{
+    int found = 0;
+    if (ITEM >= COLS)
+        return;
+    _Pragma("unroll 1")
+    for (int d = 0; ITEM < n && d < D; d += 4)
+        found |= !all(FINITE(vload4(0, from + (AT(at[ITEM], stride) + (uint)d))));
+    bad[ITEM] = found;
+}
+
+GROUP_INLINE void weigh_bad(float4 s[4][HALF], __local const int *bad)
 {
     UNROLL
-    for (int h = 0; h < HALF; h++) {
-        const float4 weight = w[h];
+    for (int c = 0; c < 4; c++) {
+        const float4 weight = bad[4 * X + c] ? (float4)(NAN) : (float4)(1.0f);
         UNROLL
-        for (int c = 0; c < VECS; c++) {
-            const columns value = x[c * SIDE];
-            sum[4 * h][c] += weight.x * (masked && weight.x == 0.0f ? (columns)(0.0f) : value);
-            sum[4 * h + 1][c] += weight.y * (masked && weight.y == 0.0f ? (columns)(0.0f) : value);
-            sum[4 * h + 2][c] += weight.z * (masked && weight.z == 0.0f ? (columns)(0.0f) : value);
-            sum[4 * h + 3][c] += weight.w * (masked && weight.w == 0.0f ? (columns)(0.0f) : value);
-        }
+        for (int h = 0; h < HALF; h++)
+            s[c][h] = s[c][h] == 0.0f ? s[c][h] : s[c][h] * weight;
     }
 }
 
-/* sum[i] += sum over j < n of W[EACH y + i][j] * from[at[j]], where s has W as scores() leaves it. `masked`: some of W
- * are 0 because their rows do not see j. */
+/* sum[i] += sum over j < n of W[EACH y + i][j] * from[at[j]], where s has W as scores() leaves it. `masked`: what is
+ * not finite is left out. */
 GROUP_INLINE void gather(columns sum[EACH][VECS], const float4 s[4][HALF], __global const float *from, int stride,
-                       __local const int *at, int n, int masked, __local float4 *pool)
+                         __local const int *at, int n, int masked, __local float4 *pool)
 {
     float4 pieces[PIECES(CHUNK * PADDED / 4)];
     if (EARLY)
@@ -310,9 +324,9 @@ GROUP_INLINE void gather(columns sum[EACH][VECS], const float4 s[4][HALF], __glo
                     pool[(j + c) * (ROWS / 4) + (EACH * Y ^ SWIZZLE(j, ROWS)) / 4 + h] = s[c][h];
         }
         if (EARLY)
-            place_chunk(pool + CHUNK * (ROWS / 4), pieces);
+            place_chunk(pool + CHUNK * (ROWS / 4), pieces, masked);
         else
-            move_chunk(pool + CHUNK * (ROWS / 4), from, stride, at + j0);
+            move_chunk(pool + CHUNK * (ROWS / 4), from, stride, at + j0, masked);
         SYNC;
         if (EARLY && j0 + CHUNK < n)
             fetch_chunk(pieces, from, stride, at + j0 + CHUNK);
@@ -320,15 +334,20 @@ GROUP_INLINE void gather(columns sum[EACH][VECS], const float4 s[4][HALF], __glo
         for (int j = 0; j < CHUNK; j += 4) {
             __local const float4 *w = pool + j * (ROWS / 4) + (EACH * Y ^ SWIZZLE(j, ROWS)) / 4;
             __local const columns *x = (__local const columns *)(pool + CHUNK * (ROWS / 4)) + j * (PADDED / CW) + X;
-            if (masked) {
-                _Pragma("unroll 1")
-                for (int e = 0; e < 4; e++)
-                    gather_step(sum, w + e * (ROWS / 4), x + e * (PADDED / CW), 1);
-                continue;
-            }
             STEPS
             for (int e = 0; e < 4; e++)
-                gather_step(sum, w + e * (ROWS / 4), x + e * (PADDED / CW), 0);
+                UNROLL
+                for (int h = 0; h < HALF; h++) {
+                    const float4 weight = w[e * (ROWS / 4) + h];
+                    UNROLL
+                    for (int c = 0; c < VECS; c++) {
+                        const columns value = x[e * (PADDED / CW) + c * SIDE];
+                        sum[4 * h][c] += weight.x * value;
+                        sum[4 * h + 1][c] += weight.y * value;
+                        sum[4 * h + 2][c] += weight.z * value;
+                        sum[4 * h + 3][c] += weight.w * value;
+                    }
+                }
         }
     }
 }

@@ -56,8 +56,8 @@
 
 enum { REPLACE, ADD, RESCALE }; /* c = ab, c = c + ab, c[r] = c[r] factor[r] + ab */
 
-/* Of the steps [0, count) of a product, those in [begin, end) count for all its rows. In the others, at the edge of what
- * is masked, an `a` of 0 adds nothing, whatever b is: 0 times NaN would be NaN, in rows that must not see it. Where b
+/* Of the steps [0, count) of a product, those in [begin, end) count for all its rows. In the others, at the edge of
+ * what is masked, an `a` of 0 adds nothing, whatever b is: 0 times NaN would be NaN, in rows that must not see it. Where b
  * is finite, which is cheaper to know (all_finite()), all steps may count for all rows. */
 struct steps {
     int begin, end, count;
