@@ -45,7 +45,7 @@ doctor 'no such default' 1 SSACL_OPENCL_LIBRARY= SSACL_DEVICE=teapot -- --no-tes
 has 'remedy: unset $SSACL_DEVICE'
 for threads in abc 4,2 0 -1 99999; do
     doctor "SSACL_THREADS=$threads" 0 SSACL_OPENCL_LIBRARY= SSACL_THREADS=$threads -- --no-tests
-    has "\$SSACL_THREADS is \"$threads\": it is ignored"
+    has "\$SSACL_THREADS is \"$threads\", must be a number from 1 to 1024: it is ignored"
     doctor "SSACL_THREADS=$threads" 0 SSACL_OPENCL_LIBRARY= SSACL_THREADS=$threads -- --no-tests --json
     json 'any("SSACL_THREADS" in p["what"] for p in x["problems"])'
 done
