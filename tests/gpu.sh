@@ -16,7 +16,13 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 usage()
 {
-    sed -n 's/^# \{0,1\}//p' "$0" | sed -n 2,15p >&2
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0"
+}
+
+wrong()
+{
+    echo "$0: $1" >&2
+    usage >&2
     exit 2
 }
 
@@ -79,12 +85,15 @@ pack()
 # ---- run ----
 
 # part NAME SECONDS COMMAND...: its output is NAME.txt; a line of the summary, and passed and failed count.
-passed=0 failed=0
+passed=0 failed=0 child=
 part()
 {
     name=$1 limit=$(($2 * slow)) begin=$(date +%s) status=0
     shift 2
-    timeout -k 5 "$limit" "$@" >"$OUT/$name.txt" 2>&1 || status=$?
+    timeout -k 5 "$limit" "$@" >"$OUT/$name.txt" 2>&1 </dev/null &
+    child=$!
+    wait "$child" || status=$?
+    child=
     seconds=$(($(date +%s) - begin))
     case $status in
     0) passed=$((passed + 1)) verdict="ok" ;;
@@ -92,6 +101,20 @@ part()
     *) failed=$((failed + 1)) verdict="failed" ;;
     esac
     printf '%-28s exit %3d  %4d s of %4d  %s\n' "$name" "$status" "$seconds" "$limit" "$verdict" | tee -a "$OUT/summary.txt"
+}
+
+not_run()
+{
+    failed=$((failed + 1))
+    printf '%-28s not run: no time left\n' "$1" | tee -a "$OUT/summary.txt"
+}
+
+# Ends the running part too: timeout passes the signal on to all of it.
+end()
+{
+    trap '' INT TERM HUP
+    [ -z "$child" ] || { kill "$child"; wait "$child"; }
+    exit 130
 }
 
 # Drivers are found by ICD files, which bare machines and containers lack.
@@ -146,7 +169,7 @@ train()
         log=$OUT/train-$([ "$name" = cpu ] && echo host || echo device).jsonl
         # shellcheck disable=SC2086
         "$here/bin/ssacl-text" train --device "$name" $rest --attention local --ratio 0.25 --look-back \
-            --log "$log" -c "$scratch/${log##*/}.st" || return 1
+            --log "$log" --force -c "$scratch/${log##*/}.st" || return 1
     done
     losses "$OUT/train-device.jsonl" "$OUT/train-host.jsonl"
 }
@@ -154,7 +177,7 @@ train()
 pool()
 {
     "$here/bin/ssacl-text" train --device "$1,cpu" --data "$here/text" --layers 4 --width 128 --heads 4 --length 256 \
-        --batch 4 --accumulate 8 --steps 30 --seed 1 --log "$OUT/pool.jsonl" -c "$scratch/pool.st" || return 1
+        --batch 4 --accumulate 8 --steps 30 --seed 1 --log "$OUT/pool.jsonl" --force -c "$scratch/pool.st" || return 1
     "$here/bin/ssacl-bench" pool --device "$1,cpu" --quick --json --output "$OUT/pool.json"
 }
 
@@ -163,12 +186,14 @@ run()
 {
     part about 20 sh "$0" --part about
     part doctor 60 "$here/bin/ssacl-doctor" --device "$device"
+    ! grep '^error: no device' "$OUT/doctor.txt" || return
     end=$(($(date +%s) / slow + 170))
     while read -r name rest; do
         left=$((end - $(date +%s) / slow))
+        [ "$left" -gt 0 ] || { not_run "operator-$name"; continue; }
         # shellcheck disable=SC2086
-        part "operator-$name" $((left > 1 ? left : 1)) env CK_FORK=no SSA_TEST_DEVICES="$device" ${rest%test_*} \
-            "$here/bin/test_${rest##*test_}" </dev/null
+        part "operator-$name" "$left" env CK_FORK=no SSA_TEST_DEVICES="$device" ${rest%test_*} \
+            "$here/bin/test_${rest##*test_}"
     done <"$here/operators"
     part train 100 sh "$0" --part train "$device"
     part bench 180 "$here/bin/ssacl-bench" --closed --device "$device" --json --output "$OUT/bench.json"
@@ -178,20 +203,25 @@ run()
 device=opencl:0:0 slow=1
 while [ $# -gt 0 ]; do
     case $1 in
-    --pack) [ $# = 2 ] || usage; pack "$2"; exit ;;
+    -h | --help) usage; exit ;;
+    --pack) [ $# = 2 ] || wrong '--pack needs a folder, and nothing else'; pack "$2"; exit ;;
     --part) shift; "$@"; exit ;; # by run() alone
-    --device) device=${2:?--device needs a name} && shift ;;
-    --slow) slow=${2:?--slow needs a number} && shift ;;
-    -*) usage ;;
+    --device) [ $# -gt 1 ] || wrong '--device needs a name'; device=$2; shift ;;
+    --slow) [ $# -gt 1 ] || wrong '--slow needs a number'; slow=$2; shift ;;
+    -*) wrong "there is no option $1" ;;
     *) OUT=$1 ;;
     esac
     shift
 done
-[ -n "${OUT:-}" ] || usage
+case $slow in
+'' | *[!0-9]* | 0*) wrong "--slow $slow: must be a whole number from 1" ;;
+esac
+[ -n "${OUT:-}" ] || wrong 'give the folder for what comes out'
 [ -f "$here/operators" ] || { echo "$0: runs in the folder that --pack makes" >&2; exit 2; }
 mkdir -p "$OUT" && OUT=$(cd "$OUT" && pwd) || exit 1
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
+trap end INT TERM HUP
 find_driver
 libraries=$here/lib
 { ldconfig -p 2>/dev/null || /sbin/ldconfig -p 2>/dev/null; } | grep -q 'libstdc++\.so\.6' || libraries=$here/lib:$here/c++
