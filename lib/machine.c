@@ -76,6 +76,8 @@ static void read_group(struct ssa_machine *m, const char *root, const char *fold
         limit_processors(m, n[0], period[0]);
     if (read_numbers(root, folder, "memory.max", n))
         limit_memory(m, n[0], used->resident);
+    if (read_numbers(root, folder, "memory.high", n)) /* past it a process is slowed until it hardly runs */
+        limit_memory(m, n[0], used->resident);
     if (read_numbers(root, folder, "memory.limit_in_bytes", n))
         limit_memory(m, n[0], used->resident);
 }

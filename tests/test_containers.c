@@ -62,6 +62,8 @@ static const struct tree trees[] = {
       {"/sys/fs/cgroup/memory.max", "104857600\n"}}, 1, 100},
     {"v2, moved out of its namespace", {{"/proc/self/cgroup", "0::/../other\n"}, {"/proc/self/mountinfo", V2("/")},
       {"/sys/fs/cgroup/memory.max", "104857600\n"}}, 0, 100},
+    {"v2, memory that is throttled before it ends", {{"/proc/self/cgroup", "0::/\n"}, {"/proc/self/mountinfo", V2("/")},
+      {"/sys/fs/cgroup/memory.max", "314572800\n"}, {"/sys/fs/cgroup/memory.high", "104857600\n"}}, 0, 100},
     {"v2, a folder with a space", {{"/proc/self/cgroup", "0::/my job\n"},
       {"/proc/self/mountinfo", "30 22 0:26 / /sys/fs/control\\040groups rw - cgroup2 cgroup2 rw\n"},
       {"/sys/fs/control groups/my job/memory.max", "104857600\n"}}, 0, 100},

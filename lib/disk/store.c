@@ -69,7 +69,7 @@ static bool find_directory(char path[PATH_SIZE], const char **why)
     if (on && !strcmp(on, "0"))
         *why = "SSACL_CACHE=0";
     else if (!*path)
-        *why = "none of $SSACL_CACHE_DIR, $XDG_CACHE_HOME and $HOME is set";
+        *why = "none of $SSACL_CACHE_DIR, $XDG_CACHE_HOME and $HOME is set (or followed: this may be set-user-id)";
     else if (n >= PATH_SIZE)
         *why = "the directory's path is too long";
     else
