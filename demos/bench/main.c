@@ -2,6 +2,7 @@
 #include "command.h"
 
 #include "drivers.h"
+#include "files.h"
 
 #include <string.h>
 
@@ -19,6 +20,7 @@ static const struct command {
 
 int main(int argc, char **argv)
 {
+    occupy_standard_files();
     prepare_drivers();
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (!strcmp(argv[1], commands[i].name))

@@ -151,7 +151,7 @@ int output_end(struct output *o)
 {
     int status = 0, rows = (int)json_array_size(o->rows);
     if (!o->begun)
-        return 0;
+        return finish_stdout(); /* of --list */
     if (rows && o->format == OUTPUT_TABLE)
         table_summary(o->stream, o->rows);
     if (rows)

@@ -171,6 +171,12 @@ static int refuse(const char *form, const struct arg *a, const char *word)
     return EXIT_USAGE;
 }
 
+static int refuse_empty(const struct arg *a)
+{
+    say_error("--%s must not be empty: give %s, or leave it out (see --help)", a->name, a->value);
+    return EXIT_USAGE;
+}
+
 static int store_number(const struct arg *a, const char *word)
 {
     char form[128];
@@ -223,7 +229,7 @@ static int store_names(const struct arg *a, const char *word, int earlier)
 {
     char **names = a->target;
     if (!*word)
-        return refuse("a name", a, word);
+        return refuse_empty(a);
     if (!earlier) {
         *names = (char *)word;
         return 0;
@@ -249,7 +255,7 @@ static int store(const struct arg *a, const char *word, int earlier)
         return parse_u64(word, a->target) ? refuse("a whole number from 0 to 18446744073709551615", a, word) : 0;
     case ARG_KIND_TEXT:
         *(const char **)a->target = word;
-        return *word ? 0 : refuse("a name", a, word);
+        return *word ? 0 : refuse_empty(a);
     case ARG_KIND_CHOICE:
         return store_choice(a, word);
     case ARG_KIND_LIST:

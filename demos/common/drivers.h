@@ -2,7 +2,7 @@
 #ifndef DEMO_DRIVERS_H
 #define DEMO_DRIVERS_H
 
-/* Call it first thing in main(). What the user has set stays. */
+/* Call it in main(), before any device is asked for. What the user has set stays. */
 void prepare_drivers(void);
 
 #endif

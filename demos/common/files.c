@@ -448,7 +448,17 @@ int log_close(struct log_file *log)
     return file >= 0 && close(file) ? say_error("%s: the log could not be written: %s", log->path, strerror(errno)) : 0;
 }
 
-/* ---- stdout ---- */
+/* ---- stdin, stdout, stderr ---- */
+
+void occupy_standard_files(void)
+{
+    for (int file = STDIN_FILENO; file <= STDERR_FILENO; file++) {
+        /* Each opened the wrong way round: a result that nobody gets is a failure. A free number is the lowest here. */
+        int way = file == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+        if (fcntl(file, F_GETFD) < 0 && open("/dev/null", way) < 0 && open("/", O_RDONLY) < 0)
+            _exit(EXIT_FAILED); /* there is no place to say why */
+    }
+}
 
 int finish_stdout(void)
 {

@@ -82,8 +82,11 @@ int log_open(struct log_file *log, const char *path, enum log_mode mode);
 int log_write(struct log_file *log, json_t *record); /* takes the reference to the record */
 int log_close(struct log_file *log);
 
-/* ---- stdout ---- */
+/* ---- stdin, stdout, stderr ---- */
 
+/* Call it first thing in main(). Those that are closed are led to nowhere, so that no file gets their number, nor what
+ * is said or printed. Writing and reading there still fail. */
+void occupy_standard_files(void);
 /* Prints the object on stdout and flushes it, so that a full disk is seen. Takes the reference. */
 int print_json(json_t *object);
 /* Flushes stdout; says if it could not be written. */

@@ -183,6 +183,7 @@ int main(int argc, char **argv)
                  "backend, for want of OpenCL), 1 if not, 2 for a wrong command line.",
         .examples = "examples:\n  ssacl-doctor\n  ssacl-doctor --device opencl:0:0 --width 128\n"
                     "  ssacl-doctor --json > machine.json\n"};
+    occupy_standard_files();
     if (argc == 3) {
         int status = child_main(argv[1], argv[2]);
         if (status >= 0)
@@ -206,7 +207,7 @@ int main(int argc, char **argv)
     } else {
         json_make_plain(report);
         print_report(report);
-        status = fflush(stdout) ? say_error("stdout cannot be written") : 0;
+        status = finish_stdout();
         json_decref(report);
     }
     return status ? EXIT_FAILED : will_do ? 0 : EXIT_FAILED;

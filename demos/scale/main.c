@@ -192,6 +192,7 @@ static int draw(struct row rows[SCALE_MODELS][SCALE_LIST])
 int main(int argc, char **argv)
 {
     static struct row rows[SCALE_MODELS][SCALE_LIST];
+    occupy_standard_files();
     int status = scale_options_parse(&o, argc, argv);
     if (status != ARGS_GO)
         return status;

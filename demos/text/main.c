@@ -53,6 +53,7 @@ static int list_devices(void)
 
 int main(int argc, char **argv)
 {
+    occupy_standard_files();
     prepare_drivers();
     say_set_program("ssacl-text");
     signal(SIGXFSZ, SIG_IGN); /* a file past its limit is then a write that fails, and is said */

@@ -225,7 +225,8 @@ int run_read(struct run *run, const char *path)
     else if (!status && !records)
         status = say_error("%s: holds no record of a training log; give a file that --log wrote", path);
     if (!status && run->skipped)
-        say_note("%s: %d of its %d lines are no records and were passed over", path, run->skipped, lines);
+        say_note("%s: %d of its %d lines %s passed over", path, run->skipped, lines,
+                 run->skipped == 1 ? "is not a record and was" : "are not records and were");
     free(line);
     fclose(file);
     if (status)

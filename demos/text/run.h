@@ -32,7 +32,7 @@ struct run {
     struct series share[RUN_DEVICES]; /* of a step, 0..1, where there were several devices */
     char device[RUN_DEVICES][32];     /* their ids */
     int devices, lost, changes;       /* how many there were, were lost, and how often shares changed */
-    int skipped;                      /* lines that are no records */
+    int skipped;                      /* lines that are not records */
     json_t *start, *end, *profile, *test; /* the last of each, or NULL */
     double step0, tokens0, seconds0;      /* where the last start was, */
     bool started;                         /* that nothing has followed yet */
