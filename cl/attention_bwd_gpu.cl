@@ -95,7 +95,6 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
     __local const float4 *const row_lses = lses4 + HALF * Y, *const row_deltas = deltas4 + HALF * Y;
     QUERY_TILE(block, block_tiles);
     dout += b * length * out_stride + h * D;
-    dq += b * length * dq_stride + h * D;
     delta += (b * heads + h) * length;
 
     if (ITEM < ROWS) { /* read after barriers of what comes next */
@@ -122,22 +121,17 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
     for (int n; (n = next_keys(&w, keys)) > 0;) {
         float4 s[4][HALF], ds[4][HALF];
         scores(s, q, q_stride, queries, scale * LOG2_E, k, k_stride, keys, width, pool);
-        mask_keys(s, keys, first, causal);
-        const int masked = causal && w.latest > q0;
-        if (masked)
-            find_bad(bad[0], k, k_stride, keys, n);
         scores(ds, dout, out_stride, queries, 1.0f, v, v_stride, keys, width, pool);
+        mask_keys(s, ds, keys, first, causal);
         UNROLL
         for (int c = 0; c < 4; c++)
             UNROLL
             for (int i = 0; i < HALF; i++)
-                ds[c][i] = s[c][i] == -INFINITY ? (float4)(0.0f) /* masked: nothing, also of NaN */
-                                                : native_exp2(s[c][i] - row_lses[i]) * (ds[c][i] - row_deltas[i]);
-        if (masked)
-            weigh_bad(ds, bad[0]);
-        gather(sum, ds, k, k_stride, keys, n, masked, pool);
+                ds[c][i] = native_exp2(s[c][i] - row_lses[i]) * (ds[c][i] - row_deltas[i]);
+        gather(sum, ds, k, k_stride, keys, n, causal && w.latest > first - EACH * Y, pool);
     }
 
+    dq += b * length * dq_stride + h * D; /* not before: it would stay in registers */
     UNROLL
     for (int i = 0; i < EACH; i++)
         if (first + i < stop) {
@@ -165,8 +159,10 @@ GROUP_INLINE int first_block_past(__global const int *range, int side, int block
  * twice then. */
 #if REGISTERS >= 256
 #define SUMS 2
+#define SLOPES ds
 #else
 #define SUMS 1
+#define SLOPES s /* in the place of probabilities */
 #endif
 
 __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
@@ -203,10 +199,8 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
     k += b * length * k_stride + g * D;
     v += b * length * v_stride + g * D;
     dout += b * length * out_stride;
-    dk += b * length * dk_stride + g * D;
-    dv += b * length * dv_stride + g * D;
 
-    const int all = causal ? 0 : EVERYWHERE;
+    const int all = causal ? 0 : EVERYWHERE, latest = causal && count > 0 ? source[count - 1] : 0;
     if (ITEM < ROWS)
         keys[ITEM] = ITEM < count ? source[ITEM] : -1;
     columns sum[SUMS][EACH][VECS]; /* of dv and dk, or of the one of them */
@@ -228,11 +222,6 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
                 ((__local float *)lses)[ITEM] = t < stop ? seen(lse[rows + t]) : INFINITY; /* P = 0 */
                 ((__local float *)deltas)[ITEM] = t < stop ? delta[rows + t] : 0.0f;
             }
-            const int masked = causal && source[count - 1] > t0; /* by some query for some source */
-            if (masked) { /* each work-item has written the position that it looks at */
-                find_bad(bad[0], dout + h * D, out_stride, queries, min(COLS, stop - t0));
-                find_bad(bad[1], q + h * D, q_stride, queries, min(COLS, stop - t0));
-            }
             float4 s[4][HALF], ds[4][HALF];
             scores(s, k, k_stride, keys, scale * LOG2_E, q + h * D, q_stride, queries, width, pool);
             if (for_dk)
@@ -246,31 +235,24 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
                     const int4 sees = (int4)(t0 + 4 * X + c | all) >= keys4[HALF * Y + i];
                     s[c][i] = sees ? native_exp2(s[c][i] - l[c]) : (float4)(0.0f);
                     if (for_dk)
-                        ds[c][i] = sees ? s[c][i] * (ds[c][i] - d[c]) : (float4)(0.0f);
+                        SLOPES[c][i] = s[c][i] != 0.0f ? s[c][i] * (ds[c][i] - d[c]) : s[c][i]; /* of NaN nothing too */
                 }
+            const int masked = t0 < latest; /* for some query some source */
 #if SUMS == 2
-            if (masked) {
-                weigh_bad(s, bad[0]);
-                weigh_bad(ds, bad[1]);
-            }
             gather(sum[0], s, dout + h * D, out_stride, queries, min(COLS, stop - t0), masked, pool);
             gather(sum[1], ds, q + h * D, q_stride, queries, min(COLS, stop - t0), masked, pool);
 #else
-            UNROLL
-            for (int c = 0; c < 4; c++)
-                UNROLL
-                for (int i = 0; i < HALF; i++)
-                    s[c][i] = for_dk ? ds[c][i] : s[c][i];
-            if (masked)
-                weigh_bad(s, bad[for_dk]);
             gather(sum[0], s, (for_dk ? q : dout) + h * D, for_dk ? q_stride : out_stride, queries,
                    min(COLS, stop - t0), masked, pool);
 #endif
         }
 
+    SYNC; /* `keys`, where no tile was walked */
+    dk += b * length * dk_stride + g * D; /* not before: they would stay in registers */
+    dv += b * length * dv_stride + g * D;
     UNROLL
     for (int i = 0; i < EACH; i++) {
-        const int row = EACH * Y + i < count ? source[EACH * Y + i] : -1;
+        const int row = keys[EACH * Y + i];
         UNROLL
         for (int c = 0; c < VECS && row >= 0; c++) {
             __global float *dk_row = dk + AT(row, dk_stride), *dv_row = dv + AT(row, dv_stride);

@@ -16,8 +16,6 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
     BIND(float, out);
     TILE_MEMORY;
     QUERY_TILE(block, block_tiles);
-    out += b * length * out_stride + h * D;
-
     columns sum[EACH][VECS];
     float4 top[HALF], total[HALF];
     UNROLL
@@ -35,10 +33,7 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
     for (int n; (n = next_keys(&w, keys)) > 0;) {
         float4 s[4][HALF], next[HALF];
         scores(s, q, q_stride, queries, scale * LOG2_E, k, k_stride, keys, width, pool);
-        const int masked = causal && w.latest > q0;
-        if (masked)
-            find_bad(bad[0], v, v_stride, keys, n);
-        mask_keys(s, keys, first, causal);
+        mask_keys(s, NULL, keys, first, causal);
         UNROLL
         for (int i = 0; i < HALF; i++)
             next[i] = vec_max(vec_max(s[0][i], s[1][i]), vec_max(s[2][i], s[3][i]));
@@ -63,12 +58,11 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
                 sum[4 * i + 3][c] *= shrink.w;
             }
         }
-        if (masked)
-            weigh_bad(s, bad[0]);
-        gather(sum, s, v, v_stride, keys, n, masked, pool);
+        gather(sum, s, v, v_stride, keys, n, causal && w.latest > first - EACH * Y, pool);
     }
 
     reduce_rows(total, 1, pool);
+    out += b * length * out_stride + h * D; /* not before: it would stay in registers */
     UNROLL
     for (int i = 0; i < HALF; i++) {
         const int4 row = first + 4 * i + (int4)(0, 1, 2, 3);

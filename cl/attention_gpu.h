@@ -19,13 +19,13 @@
  *   registers. EACH 8, swizzled, 13 KiB: 128 of 150 there, 82% on gfx906 and 225 to 249 registers: a row of A and a
  *   column of B feed 32 multiply-adds with 48 bytes of local memory instead of 16 with 32. Heads past 64 take EACH 4.
  *   Until operations were counted in what is compiled (tests/isa/source.py) it had one exponential of four: with all,
- *   backward takes up to 58 registers more (sm_90, dq at D 64: 168, now 208).
+ *   backward takes up to 50 registers more (sm_90, dk and dv at D 64 by 8 x 8: 172, then 222).
  *   Groups of 256 with 129 registers or more: one on a multiprocessor of NVIDIA's, 12%; with 128 two, 25%. Its
- *   assembler spills a few bytes to come down to that, or to 168: no more where the walk over the keys keeps no pointers
- *   to the plan's lists and no ranges, but reads them again for each tile of keys.
- *   Short blocks of wide heads by 8 x 8 work-items, D / 2 sums each and dk beside dv: spills past D 128 (at D 256 411
- *   registers on gfx906, 2068 bytes on sm_90), 255 registers at D 128. By 16 x 4: none, 168 to D 128, 254 at D 256; a
- *   key that is staged serves 16 queries then, not 32.
+ *   assembler spills a few bytes to come down to that, or to 168 in small groups: no more where nothing is kept through
+ *   the products that can be had again: a walk's ranges and pointers to lists, results' pointers, sources' positions.
+ *   Wide heads with D / 2 sums a work-item (short blocks by 8 x 8) or D / 4, and dk beside dv: spills past D 128 (at D
+ *   256 411 registers on gfx906, 2068 bytes on sm_90), and past D 192 beside what masks. At most 32 sums, by 16 x 4 or
+ *   32 x 8: none. A key that is staged serves 16 or 32 queries then, not 32 or 64.
  *   Rows addressed by 32 bits, the loop over the width by a count that compilers do not know, the causal mask without a
  *   branch: up to 58 registers fewer (gfx906, backward), where some 60 had been addresses kept through all loops.
  *   REGISTERS 128, with which the tiles above reached memory in all kernels past D 32 (up to 16 KiB a hardware thread):
@@ -34,8 +34,10 @@
  *   exp2 of a library: 36 instructions with branches, and 20 registers more than native_exp2 (one instruction in
  *   hardware, 2^-22 relative).
  *   Not unrolled loops over 4 of the width or of keys: 128 multiply-adds a turn are enough, and cost fewer registers.
- *   NaN of masked keys, in tiles at the edge of the causal mask: a second gather() that leaves out weights of 0 reached
- *   memory in a third of the variants (up to 168 bytes); cleaned values and weights that are NaN instead do not.
+ *   NaN of masked keys, in tiles at the edge of the causal mask: a second gather() that selects for each sum reached
+ *   memory in a third of the variants. Cleaned values, and NaN as the weight of what was not clean, take no registers,
+ *   but a look at all rows of the tile by one work-item each. A branch for each row of sums takes neither: a step of
+ *   such tiles has 48 instructions for 32 multiply-adds, all others have 149 for 128 as before.
  *   A return before the first barrier, though all items took it, corrupted PoCL 3.1's heap: tiles without work run
  *   through with empty loops instead. Slices shorter than ROWS waste the rest of a tile in dk and dv. */
 #ifndef SSA_ATTENTION_GPU_H
@@ -127,12 +129,9 @@ typedef float columns;
 #define TILE_MEMORY \
     __local float4 pool[POOL_FLOATS / 4]; \
     __local int4 keys4[LARGER(ROWS, COLS) / 4], queries4[LARGER(ROWS, COLS) / 4]; \
-    __local int bad[2][COLS]; \
     __local int *const keys = (__local int *)keys4, *const queries = (__local int *)queries4
 
 /* ---- from global to local memory, by way of registers ---- */
-
-#define FINITE(x) ((as_int4(x) & 0x7f800000) != 0x7f800000) /* by bits: some compilers make 0 of x * 0 */
 
 /* Pieces of four floats that a work-item moves of `count` in all. */
 #define PIECES(count) (((count) + ITEMS - 1) / ITEMS)
@@ -195,11 +194,8 @@ GROUP_INLINE float4 piece_of_chunk(int p, __global const float *from, int stride
     return vload4(0, from + (AT(row, stride) + (uint)c));
 }
 
-/* `masked`: zeros instead of what is not finite, see gather(). */
-GROUP_INLINE void place_piece(int p, __local float4 *to, float4 piece, int masked)
+GROUP_INLINE void place_piece(int p, __local float4 *to, float4 piece)
 {
-    if (masked)
-        piece = FINITE(piece) ? piece : (float4)(0.0f);
     if (CHUNK * PADDED / 4 % ITEMS == 0 || p * ITEMS + ITEM < CHUNK * PADDED / 4)
         to[p * ITEMS + ITEM] = piece;
 }
@@ -211,19 +207,18 @@ GROUP_INLINE void fetch_chunk(float4 *pieces, __global const float *from, int st
         pieces[p] = piece_of_chunk(p, from, stride, at);
 }
 
-GROUP_INLINE void place_chunk(__local float4 *to, const float4 *pieces, int masked)
+GROUP_INLINE void place_chunk(__local float4 *to, const float4 *pieces)
 {
     UNROLL
     for (int p = 0; p < PIECES(CHUNK * PADDED / 4); p++)
-        place_piece(p, to, pieces[p], masked);
+        place_piece(p, to, pieces[p]);
 }
 
-GROUP_INLINE void move_chunk(__local float4 *to, __global const float *from, int stride, __local const int *at,
-                             int masked)
+GROUP_INLINE void move_chunk(__local float4 *to, __global const float *from, int stride, __local const int *at)
 {
     _Pragma("unroll 1")
     for (int p = 0; p < PIECES(CHUNK * PADDED / 4); p++)
-        place_piece(p, to, piece_of_chunk(p, from, stride, at), masked);
+        place_piece(p, to, piece_of_chunk(p, from, stride, at));
 }
 
 /* ---- the two products ---- */
@@ -280,35 +275,32 @@ GROUP_INLINE void scores(float4 s[4][HALF], __global const float *a, int a_strid
     }
 }
 
-/* In a tile at the edge of the causal mask some rows do not see all of its positions: W is 0 there, and 0 times NaN
- * would be NaN. So gather() leaves out what is not finite, and the rows that do see it have NaN as its weight. First: which of
- * the n positions have such values; a barrier before the next. */
-GROUP_INLINE void find_bad(__local int *bad, __global const float *from, int stride, __local const int *at, int n)
+/* One step of it: a row of X for each of the work-item's rows of W. Where `masked`, a weight of 0 adds nothing,
+ * whatever it would multiply: 0 times NaN would be NaN, in rows that must not see it. A branch for each row: with
+ * selects instead, compilers hold all their results at once. */
+GROUP_INLINE void gather_step(columns sum[EACH][VECS], __local const float4 *w, __local const columns *x, int masked)
 {
-    int found = 0;
-    if (ITEM >= COLS)
-        return;
-    _Pragma("unroll 1")
-    for (int d = 0; ITEM < n && d < D; d += 4)
-        found |= !all(FINITE(vload4(0, from + (AT(at[ITEM], stride) + (uint)d))));
-    bad[ITEM] = found;
-}
-
-GROUP_INLINE void weigh_bad(float4 s[4][HALF], __local const int *bad)
-{
+    columns values[VECS];
     UNROLL
-    for (int c = 0; c < 4; c++) {
-        const float4 weight = bad[4 * X + c] ? (float4)(NAN) : (float4)(1.0f);
+    for (int c = 0; c < VECS; c++)
+        values[c] = x[c * SIDE];
+    UNROLL
+    for (int h = 0; h < HALF; h++) {
+        const float weights[4] = {w[h].x, w[h].y, w[h].z, w[h].w};
         UNROLL
-        for (int h = 0; h < HALF; h++)
-            s[c][h] = s[c][h] == 0.0f ? s[c][h] : s[c][h] * weight;
+        for (int i = 0; i < 4; i++)
+            if (!masked || weights[i] != 0.0f) {
+                UNROLL
+                for (int c = 0; c < VECS; c++)
+                    sum[4 * h + i][c] += weights[i] * values[c];
+            }
     }
 }
 
-/* sum[i] += sum over j < n of W[EACH y + i][j] * from[at[j]], where s has W as scores() leaves it. `masked`: what is
- * not finite is left out. */
+/* sum[i] += sum over j < n of W[EACH y + i][j] * from[at[j]], where s has W as scores() leaves it. `masked`: some of W
+ * are 0 because their rows do not see j. */
 GROUP_INLINE void gather(columns sum[EACH][VECS], const float4 s[4][HALF], __global const float *from, int stride,
-                         __local const int *at, int n, int masked, __local float4 *pool)
+                       __local const int *at, int n, int masked, __local float4 *pool)
 {
     float4 pieces[PIECES(CHUNK * PADDED / 4)];
     if (EARLY)
@@ -324,9 +316,9 @@ GROUP_INLINE void gather(columns sum[EACH][VECS], const float4 s[4][HALF], __glo
                     pool[(j + c) * (ROWS / 4) + (EACH * Y ^ SWIZZLE(j, ROWS)) / 4 + h] = s[c][h];
         }
         if (EARLY)
-            place_chunk(pool + CHUNK * (ROWS / 4), pieces, masked);
+            place_chunk(pool + CHUNK * (ROWS / 4), pieces);
         else
-            move_chunk(pool + CHUNK * (ROWS / 4), from, stride, at + j0, masked);
+            move_chunk(pool + CHUNK * (ROWS / 4), from, stride, at + j0);
         SYNC;
         if (EARLY && j0 + CHUNK < n)
             fetch_chunk(pieces, from, stride, at + j0 + CHUNK);
@@ -334,20 +326,15 @@ GROUP_INLINE void gather(columns sum[EACH][VECS], const float4 s[4][HALF], __glo
         for (int j = 0; j < CHUNK; j += 4) {
             __local const float4 *w = pool + j * (ROWS / 4) + (EACH * Y ^ SWIZZLE(j, ROWS)) / 4;
             __local const columns *x = (__local const columns *)(pool + CHUNK * (ROWS / 4)) + j * (PADDED / CW) + X;
+            if (masked) {
+                _Pragma("unroll 1")
+                for (int e = 0; e < 4; e++)
+                    gather_step(sum, w + e * (ROWS / 4), x + e * (PADDED / CW), 1);
+                continue;
+            }
             STEPS
             for (int e = 0; e < 4; e++)
-                UNROLL
-                for (int h = 0; h < HALF; h++) {
-                    const float4 weight = w[e * (ROWS / 4) + h];
-                    UNROLL
-                    for (int c = 0; c < VECS; c++) {
-                        const columns value = x[e * (PADDED / CW) + c * SIDE];
-                        sum[4 * h][c] += weight.x * value;
-                        sum[4 * h + 1][c] += weight.y * value;
-                        sum[4 * h + 2][c] += weight.z * value;
-                        sum[4 * h + 3][c] += weight.w * value;
-                    }
-                }
+                gather_step(sum, w + e * (ROWS / 4), x + e * (PADDED / CW), 0);
         }
     }
 }
@@ -530,8 +517,8 @@ GROUP_INLINE int next_keys(struct walk *w, __local int *keys)
         queries[ITEM] = q0 + ITEM < real ? q0 + ITEM : -1; \
     const uint own = own_rows(plan + plan[PLAN_OWN_AT], first, real)
 
-/* -inf where the key is absent or later than the row may see. */
-GROUP_INLINE void mask_keys(float4 s[4][HALF], __local const int *keys, int first, int causal)
+/* -inf where the key is absent or later than the row may see, and 0 in `other`, which may be NaN there. */
+GROUP_INLINE void mask_keys(float4 s[4][HALF], float4 (*other)[HALF], __local const int *keys, int first, int causal)
 {
     const uint all = causal ? 0 : EVERYWHERE; /* no branch: compilers make two loops of one that has it */
     UNROLL
@@ -540,7 +527,10 @@ GROUP_INLINE void mask_keys(float4 s[4][HALF], __local const int *keys, int firs
         UNROLL
         for (int h = 0; h < HALF; h++) {
             const uint4 last = ((uint4)(0, 1, 2, 3) + (uint)(first + 4 * h)) | all;
-            s[c][h] = (uint4)(key) <= last ? s[c][h] : (float4)(-INFINITY);
+            const int4 sees = (uint4)(key) <= last;
+            s[c][h] = sees ? s[c][h] : (float4)(-INFINITY);
+            if (other)
+                other[c][h] = sees ? other[c][h] : (float4)(0.0f);
         }
     }
 }

@@ -7,18 +7,17 @@ static size_t divide_up(int a, int b)
 }
 
 /* Short blocks take the small tile. Eight rows a work-item do more arithmetic per byte of local memory, where registers
- * hold their sums. Where heads are too wide for that, more work-items share a row, as long as four rows of them are
- * left: until each has 16 sums where registers are few, else 64, or 32 in a small group, of which a unit holds more
- * then. */
+ * hold their sums. Where heads are too wide for that, more work-items share a row, until each has 32 sums, 16 where
+ * registers are few; of the widest short blocks take a whole group too. */
 struct attention_tile ssa_attention_tile(const struct ssa_device *device, const char *file, int rows, int width)
 {
     const bool few = ssa_tuned(device, file, "REGISTERS") < 256, large = rows > 2 * ATTENTION_SMALL_ROWS;
     const int side = ssa_tuned(device, file, "SIDE"), each = large ? ssa_tuned(device, file, "EACH") : 4;
+    const int sums = few ? 16 : 32;
     struct attention_tile t = {.side = large ? side : 8, .each = each};
     int items = t.side * t.side;
-    if (few && width > 64)
+    if (width > 4 * sums)
         items = side * side;
-    const int sums = few ? 16 : items > 64 ? 64 : 32;
     while (t.side < 64 && 4 * width > sums * t.side && 8 * t.side <= items)
         t.side *= 2;
     t.tall = items / t.side;
