@@ -1,6 +1,7 @@
 #!/bin/sh
 # Programs whose stdin, stdout or stderr is closed, or cannot be written: no file gets what is said or printed, and a
-# result that nobody gets is a failure. On the host backend. Usage: closed.sh SSACL-TEXT SSACL-BENCH SSACL-SCALE SSACL-DOCTOR
+# result that nobody gets is a failure. On the host backend.
+# Usage: closed.sh SSACL-TEXT SSACL-BENCH SSACL-SCALE SSACL-DOCTOR
 set -u
 text=$(realpath "$1") bench=$(realpath "$2") scale=$(realpath "$3") doctor=$(realpath "$4")
 work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-closed.XXXXXX")
@@ -28,8 +29,8 @@ lost() { # COMMAND...: prints a result, which fails into a closed stdout as into
 }
 measure() { "$bench" gemm --quick --device cpu --filter 'in 64 out 64 fwd' "$@"; }
 train() {
-    "$text" train --data text --device cpu --layers 1 --width 8 --heads 1 --length 8 --batch 1 --steps 2 --eval-windows 2 \
-        --log-every 1 -c a.st --force "$@"
+    "$text" train --data text --device cpu --layers 1 --width 8 --heads 1 --length 8 --batch 1 --steps 2 \
+        --eval-windows 2 --log-every 1 -c a.st --force "$@"
 }
 yes 'All that is gold does not glitter, not all those who wander are lost.' | head -c 3000 >text
 
