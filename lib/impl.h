@@ -215,10 +215,11 @@ int ssa_check_tensor(const struct ssa_device *device, const char *op, const char
 
 /* An operand of an operator: rows [rows, width], `stride` elements apart. */
 enum {
-    SSA_READ = 0,
-    SSA_WRITE = 1,    /* and perhaps read */
-    SSA_OPTIONAL = 2, /* may be absent */
-    SSA_PLACE = 4     /* of an input: an output that has it too may be in its place, exactly */
+    SSA_UNUSED = 0,   /* neither of the next two: whatever is given does not matter */
+    SSA_READ = 1,
+    SSA_WRITE = 2,
+    SSA_OPTIONAL = 4, /* may be absent */
+    SSA_PLACE = 8     /* of an input: an output that has it too may be in its place, exactly */
 };
 struct ssa_operand {
     const char *name;
@@ -228,8 +229,14 @@ struct ssa_operand {
 };
 /* One row, of the field of the arguments `a`. */
 #define VECTOR(field, use, count) {#field, a->field, 1, (count), 0, (use)}
-/* All operands, to the first without a name: each as ssa_check_tensor() does; outputs may be written, inputs be read
- * (wrapped memory has flags); no output shares an element with another operand, unless it takes its place. */
+/* The use of an output that some device's kernels read back, or add to, in this call. */
+static inline int ssa_output(bool read)
+{
+    return read ? SSA_WRITE | SSA_READ : SSA_WRITE;
+}
+/* All operands, to the first without a name: each that is used as ssa_check_tensor() does, and in memory that may be
+ * written or read as it is (wrapped memory has flags); no output shares an element with another that is used, unless it
+ * takes its place. */
 int ssa_check_operands(const struct ssa_device *device, const char *op, const struct ssa_operand *operands);
 /* `data` holds the plan, where that can be seen without waiting for the device, or $SSACL_CHECK=1 asks for it. */
 int ssa_check_plan_data(struct ssa_device *device, const char *op, const struct ssa_plan *plan, struct ssa_tensor data);

@@ -68,10 +68,16 @@ static bool takes_place(const struct ssa_operand *a, const struct ssa_operand *b
            x.stride == y.stride;
 }
 
+static bool used(const struct ssa_operand *o)
+{
+    return o->use & (SSA_READ | SSA_WRITE);
+}
+
 static int check_overlap(const char *op, const struct ssa_operand *out, const struct ssa_operand *other)
 {
-    if (!out->tensor.buffer || !other->tensor.buffer || out->tensor.buffer->root != other->tensor.buffer->root ||
-        !meet(region_of(out), region_of(other)) || takes_place(out, other))
+    if (!used(other) || !out->tensor.buffer || !other->tensor.buffer ||
+        out->tensor.buffer->root != other->tensor.buffer->root || !meet(region_of(out), region_of(other)) ||
+        takes_place(out, other))
         return SSA_OK;
     return ssa_fail(SSA_EINVAL, "%s: %s overlaps %s%s", op, out->name, other->name,
                     out->use & other->use & SSA_PLACE ? ": it may be in its place, but exactly" : "");
@@ -82,12 +88,15 @@ static int check_one(const struct ssa_device *device, const char *op, const stru
     const struct ssa_buffer *b = o->tensor.buffer;
     size_t stride = o->rows == 1 ? o->width : o->stride;
     int err;
+    if (!used(o))
+        return SSA_OK;
     REQUIRE(stride >= o->width, "%s: %s's stride is %zu, its rows are %zu wide", op, o->name, stride, o->width);
     TRY(ssa_check_tensor(device, op, o->name, o->tensor, ssa_extent(o->rows, o->width, stride), o->use & SSA_OPTIONAL));
     REQUIRE(!b || !b->no_write || !(o->use & SSA_WRITE),
             "%s: %s is in memory that kernels may not write (CL_MEM_READ_ONLY)", op, o->name);
-    REQUIRE(!b || !b->no_read || o->use & SSA_WRITE,
-            "%s: %s is in memory that kernels may not read (CL_MEM_WRITE_ONLY)", op, o->name);
+    REQUIRE(!b || !b->no_read || !(o->use & SSA_READ),
+            "%s: %s is in memory that kernels may not read (CL_MEM_WRITE_ONLY)%s", op, o->name,
+            o->use & SSA_WRITE ? ", and it is both read and written" : "");
 done:
     return err;
 }

@@ -147,6 +147,41 @@ START_TEST(strides)
         MEETS(linear_bwd, back, dx, dy);
         TAKES(linear_bwd, back, dw, w);
         TAKES(linear_bwd, back, dx, x);
+        back.activation = SSA_ACT_GELU;
+        back.x_pre = AT(18);
+        TAKES(linear_bwd, back, dx, x_pre);
+        ssa_buffer_destroy(b);
+    }
+}
+END_TEST
+
+/* What a call has no use for does not count, wherever it lies and however small it is. */
+START_TEST(unused)
+{
+    FOR_DEVICES (dev) {
+        struct ssa_buffer *b = room(dev);
+        const struct ssa_linear_bwd good = {.x = AT(0), .w = AT(8), .dy = AT(10), .x_pre = AT(12), .rows = ROWS,
+                                            .in = WIDTH, .out = WIDTH};
+        struct ssa_linear_bwd to_x = good, to_w = good, to_bias = good;
+        to_x.dx = AT(14);
+        REPLACES(linear_bwd, to_x, dx, x);
+        REPLACES(linear_bwd, to_x, dx, x_pre); /* no activation: its slope is not taken */
+        to_x.x = ssa_tensor_at(b, ROOM);
+        OK(ssa_linear_bwd(dev, &to_x));
+        to_w.dw = AT(14);
+        to_w.activation = SSA_ACT_GELU;
+        REPLACES(linear_bwd, to_w, dw, w);
+        REPLACES(linear_bwd, to_w, dw, x_pre);
+        TAKES(linear_bwd, to_w, dw, x);
+        to_bias.dbias = AT(14);
+        REPLACES(linear_bwd, to_bias, dbias, x);
+        REPLACES(linear_bwd, to_bias, dbias, w);
+        TAKES(linear_bwd, to_bias, dbias, dy);
+        struct ssa_embedding_bwd embed = {.ids = AT(0), .dout = AT(1), .dpositions = AT(4), .rows = ROWS,
+                                          .length = ROWS, .width = WIDTH, .vocabulary = 4};
+        REPLACES(embedding_bwd, embed, dpositions, ids);
+        embed.dtable = AT(6);
+        TAKES(embedding_bwd, embed, dpositions, ids);
         ssa_buffer_destroy(b);
     }
 }
@@ -229,5 +264,5 @@ END_TEST
 
 int main(void)
 {
-    return test_run("overlap", (const TTest *const[]){elements, rows, strides, attention, plans, NULL});
+    return test_run("overlap", (const TTest *const[]){elements, rows, strides, unused, attention, plans, NULL});
 }

@@ -78,6 +78,104 @@ static void check_memory(struct ssa_device *dev, cl_context context, cl_context 
     clReleaseMemObject(out);
 }
 
+/* `memory` is refused by the flag that forbids: reading or writing. */
+static void one_way(int code, const char *operand, struct ssa_tensor memory, struct ssa_tensor no_write)
+{
+    const bool write = memory.buffer == no_write.buffer;
+    char text[128];
+    snprintf(text, sizeof text, "%s is in memory that kernels may not %s", operand, write ? "write" : "read");
+    FAILS(code, SSA_EINVAL, text);
+}
+
+/* What operators both read and write, in memory that kernels may only do one of. */
+static void check_updated(struct ssa_device *dev, cl_context context)
+{
+    cl_mem flagged[2] = {make_memory(context, CL_MEM_READ_ONLY, N), make_memory(context, CL_MEM_WRITE_ONLY, N)};
+    struct ssa_tensor in = wrap(dev, flagged[0]), only[2] = {in, wrap(dev, flagged[1])};
+    struct ssa_plan plan = {0};
+    struct ssa_tensor data = {0};
+    struct ssa_buffer *b;
+    OK(ssa_plan_draw(&plan, &(struct ssa_sample){.length = 4}));
+    OK(ssa_plan_upload(dev, &plan, &data));
+    OK(ssa_buffer_create(&b, dev, N / 4));
+    OK(ssa_tensor_fill(ssa_tensor_at(b, 0), 0, N / 4));
+#define AT(n) ssa_tensor_at(b, 64 * (n))
+#define ONE_WAY(op, operand, ...) \
+    one_way(ssa_##op(dev, &(struct ssa_##op){.operand = only[i], __VA_ARGS__}), #op ": " #operand, only[i], in)
+    for (int i = 0; i < 2; i++) {
+        ONE_WAY(rope, x, .rows = 4, .length = 4, .heads = 1, .width = 8);
+        ONE_WAY(sum, out, .x = AT(0), .count = 8, .accumulate = 1);
+        ONE_WAY(adamw, w, .g = AT(0), .m = AT(1), .v = AT(2), .count = 8, .step = 1);
+        ONE_WAY(adamw, m, .g = AT(0), .w = AT(1), .v = AT(2), .count = 8, .step = 1);
+        ONE_WAY(adamw, v, .g = AT(0), .m = AT(1), .w = AT(2), .count = 8, .step = 1);
+        ONE_WAY(dropout_bwd, dx, .dy = AT(0), .count = 8, .p = 0.5f, .accumulate = 1);
+        ONE_WAY(scatter_rows, out, .x = AT(0), .rows = AT(1), .count = 1, .target_rows = 4, .width = 8,
+                .accumulate = 1);
+        ONE_WAY(cross_entropy, dlogits, .logits = AT(0), .targets = AT(1), .rows = 4, .vocabulary = 8);
+        ONE_WAY(embedding_bwd, dtable, .ids = AT(0), .dout = AT(1), .rows = 4, .length = 4, .width = 8,
+                .vocabulary = 8);
+        ONE_WAY(embedding_bwd, dpositions, .dout = AT(1), .rows = 4, .length = 4, .width = 8, .vocabulary = 8,
+                .accumulate = 1);
+#define NORM .x = AT(0), .stats = AT(1), .dy = AT(2), .rows = 4, .width = 8
+        ONE_WAY(norm_bwd, dx, NORM, .accumulate_dx = 1);
+        ONE_WAY(norm_bwd, dgain, NORM, .dx = AT(3), .accumulate = 1);
+        ONE_WAY(norm_bwd, dbias, NORM, .dx = AT(3), .accumulate = 1);
+#define LINEAR .rows = 8, .in = 8, .out = 8
+        ONE_WAY(linear_fwd, pre, .x = AT(0), .w = AT(1), .y = AT(2), LINEAR);
+        ONE_WAY(linear_fwd, y, .x = AT(0), .w = AT(1), .bias = AT(2), LINEAR);
+        ONE_WAY(linear_bwd, dw, .x = AT(0), .dy = AT(1), LINEAR);
+        ONE_WAY(linear_bwd, dbias, .dy = AT(1), LINEAR, .accumulate = 1);
+        ONE_WAY(linear_bwd, dx, .w = AT(0), .dy = AT(1), LINEAR, .accumulate_dx = 1);
+        ONE_WAY(linear_bwd, dx, .w = AT(0), .dy = AT(1), .x_pre = AT(2), LINEAR, .activation = SSA_ACT_GELU);
+#define ATTENTION .q = AT(0), .k = AT(1), .v = AT(2), .lse = AT(3), .plan = &plan, .plan_data = data, .batch = 1, \
+        .length = 4, .heads = 1, .width = 8
+        ONE_WAY(attention_fwd, out, ATTENTION);
+        ONE_WAY(attention_bwd, dq, ATTENTION, .out = AT(4), .dout = AT(5), .dk = AT(6), .dv = AT(7));
+        ONE_WAY(attention_bwd, dk, ATTENTION, .out = AT(4), .dout = AT(5), .dq = AT(6), .dv = AT(7));
+        ONE_WAY(attention_bwd, dv, ATTENTION, .out = AT(4), .dout = AT(5), .dq = AT(6), .dk = AT(7));
+    }
+    OK(ssa_sum(dev, &(struct ssa_sum){.x = AT(0), .out = only[1], .count = 8})); /* written only */
+    OK(ssa_norm_bwd(dev, &(struct ssa_norm_bwd){NORM, .dx = only[1]}));
+    OK(ssa_device_finish(dev));
+    ssa_buffer_destroy(data.buffer);
+    ssa_plan_finish(&plan);
+    ssa_buffer_destroy(b);
+    for (int i = 0; i < 2; i++) {
+        ssa_buffer_destroy(only[i].buffer);
+        clReleaseMemObject(flagged[i]);
+    }
+}
+
+/* Two buffers over one array of the host's, and a part of one. */
+static void check_host_memory(struct ssa_device *dev, cl_context context)
+{
+    const size_t half = N / 2, count = half / 4;
+    const cl_buffer_region second = {half, half};
+    char *array = aligned_alloc(4096, 2 * N);
+    cl_mem memory[3];
+    struct ssa_tensor t[3];
+    cl_int code;
+    memset(array, 0, 2 * N);
+    for (size_t i = 0; i < 2; i++) {
+        memory[i] = clCreateBuffer(context, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR, N, array + i * half, &code);
+        ck_assert_int_eq(code, CL_SUCCESS);
+    }
+    memory[2] = clCreateSubBuffer(memory[0], 0, CL_BUFFER_CREATE_TYPE_REGION, &second, &code);
+    ck_assert_int_eq(code, CL_SUCCESS);
+    for (int i = 0; i < 3; i++)
+        t[i] = wrap(dev, memory[i]);
+    FAILS(add(dev, t[0], t[1], count + 1), SSA_EINVAL, "add: out overlaps x");
+    FAILS(add(dev, t[2], ssa_tensor_add(t[1], 1), 8), SSA_EINVAL, "add: out overlaps x");
+    FAILS(ssa_tensor_copy(t[1], ssa_tensor_add(t[0], 1), count), SSA_EINVAL, "overlap");
+    OK(add(dev, t[0], t[1], count)); /* side by side */
+    OK(ssa_device_finish(dev));
+    for (int i = 2; i >= 0; i--) {
+        ssa_buffer_destroy(t[i].buffer);
+        clReleaseMemObject(memory[i]);
+    }
+    free(array);
+}
+
 static void check_image(struct ssa_device *dev, cl_context context)
 {
     const cl_image_format format = {CL_RGBA, CL_FLOAT};
@@ -140,6 +238,8 @@ START_TEST(wraps)
                   "ocl_device_wrap: queue is of another device than id");
         OK(ssa_ocl_device_wrap(&dev, context, ids[i], queue));
         check_memory(dev, context, foreign);
+        check_updated(dev, context);
+        check_host_memory(dev, context);
         check_image(dev, context);
         check_parts(dev, context);
         ssa_device_close(dev);

@@ -523,6 +523,28 @@ static int require_ocl(const struct ssa_device *device, const char *what)
                : ssa_check_device(device, what);
 }
 
+/* Memory that the caller allocated (CL_MEM_USE_HOST_PTR) is a part of the host's, at its address: two buffers over one
+ * array share it. */
+static int find_in_host_memory(struct ssa_buffer *b, cl_mem whole)
+{
+    static const char all_of_it;
+    cl_mem_flags flags = 0;
+    void *start = NULL;
+    int err;
+    TRY(ssa_ocl_check(clGetMemObjectInfo(whole, CL_MEM_FLAGS, sizeof flags, &flags, NULL),
+                      "ocl_buffer_wrap: clGetMemObjectInfo"));
+    if (!(flags & CL_MEM_USE_HOST_PTR))
+        return SSA_OK;
+    TRY(ssa_ocl_check(clGetMemObjectInfo(whole, CL_MEM_HOST_PTR, sizeof start, &start, NULL),
+                      "ocl_buffer_wrap: clGetMemObjectInfo"));
+    if (start) {
+        b->root = &all_of_it;
+        b->origin += (uintptr_t)start / 4;
+    }
+done:
+    return err;
+}
+
 /* What of a cl_mem its buffer remembers. A sub-buffer is a part of another, and so are its neighbours. */
 static int describe_memory(struct ssa_buffer *b, cl_context context, cl_mem memory)
 {
@@ -554,6 +576,7 @@ static int describe_memory(struct ssa_buffer *b, cl_context context, cl_mem memo
     b->no_read = flags & CL_MEM_WRITE_ONLY;
     b->root = whole ? whole : memory;
     b->origin = origin / 4;
+    TRY(find_in_host_memory(b, whole ? whole : memory));
 done:
     return err;
 }

@@ -32,10 +32,10 @@ int ssa_adamw_check(struct ssa_device *device, const struct ssa_adamw *a)
     TRY(ssa_check_positive("adamw", "step", a->step));
     TRY(check_numbers(a));
     TRY(ssa_check_operands(device, "adamw", (const struct ssa_operand[]){
-        VECTOR(w, SSA_WRITE, a->count),
+        VECTOR(w, ssa_output(true), a->count),
         VECTOR(g, SSA_READ, a->count),
-        VECTOR(m, SSA_WRITE, a->count),
-        VECTOR(v, SSA_WRITE, a->count),
+        VECTOR(m, ssa_output(true), a->count),
+        VECTOR(v, ssa_output(true), a->count),
         VECTOR(sumsq, SSA_READ | SSA_OPTIONAL, 1),
         {0}}));
 done:

@@ -96,7 +96,7 @@ int ssa_attention_fwd_check(struct ssa_device *device, const struct ssa_attentio
         ROWS(q, SSA_READ, a.heads, q),
         ROWS(k, SSA_READ, a.kv_heads, k),
         ROWS(v, SSA_READ, a.kv_heads, v),
-        ROWS(out, SSA_WRITE, a.heads, out),
+        ROWS(out, ssa_output(true), a.heads, out),
         {"lse", a.lse, rows, (size_t)a.heads, (size_t)a.heads, SSA_WRITE},
         {0}}));
     TRY(ssa_check_plan_data(device, op, a.plan, a.plan_data));
@@ -123,9 +123,9 @@ int ssa_attention_bwd_check(struct ssa_device *device, const struct ssa_attentio
         ROWS(out, SSA_READ, a.heads, out),
         {"lse", a.lse, rows, (size_t)a.heads, (size_t)a.heads, SSA_READ},
         ROWS(dout, SSA_READ, a.heads, out),
-        ROWS(dq, SSA_WRITE, a.heads, dq),
-        ROWS(dk, SSA_WRITE, a.kv_heads, dk),
-        ROWS(dv, SSA_WRITE, a.kv_heads, dv),
+        ROWS(dq, ssa_output(true), a.heads, dq),
+        ROWS(dk, ssa_output(true), a.kv_heads, dk),
+        ROWS(dv, ssa_output(true), a.kv_heads, dv),
         {0}}));
     TRY(ssa_check_plan_data(device, op, a.plan, a.plan_data));
 done:

@@ -16,7 +16,7 @@ int ssa_cross_entropy_check(struct ssa_device *device, const struct ssa_cross_en
         VECTOR(logits, SSA_READ | SSA_PLACE, count),
         VECTOR(targets, SSA_READ, rows),
         VECTOR(loss, SSA_WRITE | SSA_OPTIONAL, rows),
-        VECTOR(dlogits, SSA_WRITE | SSA_OPTIONAL | SSA_PLACE, count),
+        VECTOR(dlogits, ssa_output(true) | SSA_OPTIONAL | SSA_PLACE, count),
         {0}}));
 done:
     return err;

@@ -58,7 +58,7 @@ int ssa_dropout_bwd_check(struct ssa_device *device, const struct ssa_dropout_bw
     TRY(check("dropout_bwd", a->count, a->p, a->first));
     TRY(ssa_check_operands(device, "dropout_bwd", (const struct ssa_operand[]){
         VECTOR(dy, SSA_READ | SSA_PLACE, a->count),
-        VECTOR(dx, SSA_WRITE | SSA_PLACE, a->count),
+        VECTOR(dx, ssa_output(a->accumulate) | SSA_PLACE, a->count),
         {0}}));
 done:
     return err;

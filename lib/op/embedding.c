@@ -43,16 +43,15 @@ int ssa_embedding_fwd_run(struct ssa_device *device, const struct ssa_embedding_
 int ssa_embedding_bwd_check(struct ssa_device *device, const struct ssa_embedding_bwd *a)
 {
     const size_t rows = (size_t)a->rows, width = (size_t)a->width;
-    const bool table = ssa_present(a->dtable);
     int err;
     TRY(ssa_check_reserved("embedding_bwd", a->reserved, 4));
     TRY(check_shape("embedding_bwd", a->rows, a->length, a->width, a->vocabulary, ssa_present(a->dpositions)));
     TRY(ssa_check_loops(device, "embedding_bwd", rows + (rows + (size_t)a->vocabulary) * (width / 256 + 1)));
     TRY(ssa_check_operands(device, "embedding_bwd", (const struct ssa_operand[]){
-        VECTOR(ids, table ? SSA_READ : SSA_READ | SSA_OPTIONAL, rows),
+        VECTOR(ids, ssa_present(a->dtable) ? SSA_READ : SSA_UNUSED, rows),
         VECTOR(dout, SSA_READ, rows * width),
-        VECTOR(dtable, SSA_WRITE | SSA_OPTIONAL, (size_t)a->vocabulary * width),
-        VECTOR(dpositions, SSA_WRITE | SSA_OPTIONAL, (size_t)a->length * width),
+        VECTOR(dtable, ssa_output(true) | SSA_OPTIONAL, (size_t)a->vocabulary * width),
+        VECTOR(dpositions, ssa_output(a->accumulate) | SSA_OPTIONAL, (size_t)a->length * width),
         {0}}));
 done:
     return err;

@@ -52,9 +52,9 @@ int ssa_norm_bwd_check(struct ssa_device *device, const struct ssa_norm_bwd *a)
         VECTOR(gain, SSA_READ | SSA_OPTIONAL, width),
         VECTOR(stats, SSA_READ, 2 * rows),
         VECTOR(dy, SSA_READ | SSA_PLACE, rows * width),
-        VECTOR(dx, SSA_WRITE | SSA_PLACE, rows * width),
-        VECTOR(dgain, SSA_WRITE | SSA_OPTIONAL, width),
-        VECTOR(dbias, SSA_WRITE | SSA_OPTIONAL, width),
+        VECTOR(dx, ssa_output(a->accumulate_dx) | SSA_PLACE, rows * width),
+        VECTOR(dgain, ssa_output(a->accumulate) | SSA_OPTIONAL, width),
+        VECTOR(dbias, ssa_output(a->accumulate) | SSA_OPTIONAL, width),
         {0}}));
 done:
     return err;

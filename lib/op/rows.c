@@ -47,7 +47,7 @@ int ssa_scatter_rows_check(struct ssa_device *device, const struct ssa_scatter_r
     TRY(ssa_check_operands(device, "scatter_rows", (const struct ssa_operand[]){
         VECTOR(x, SSA_READ, count * width),
         VECTOR(rows, SSA_READ, count),
-        VECTOR(out, SSA_WRITE, (size_t)a->target_rows * width),
+        VECTOR(out, ssa_output(a->accumulate), (size_t)a->target_rows * width),
         {0}}));
 done:
     return err;

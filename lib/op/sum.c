@@ -9,7 +9,7 @@ int ssa_sum_check(struct ssa_device *device, const struct ssa_sum *a)
     REQUIRE(a->count > 0, "sum: count is 0");
     TRY(ssa_check_operands(device, "sum", (const struct ssa_operand[]){
         VECTOR(x, SSA_READ, a->count),
-        VECTOR(out, SSA_WRITE, 1),
+        VECTOR(out, ssa_output(a->accumulate), 1),
         VECTOR(before, SSA_READ | SSA_OPTIONAL, 1),
         {0}}));
     REQUIRE(a->count / SPAN < 1 << 28, "sum: count is %zu, must be below 2^42", a->count);
