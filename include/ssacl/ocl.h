@@ -31,8 +31,8 @@ SSA_API int ssa_ocl_device_wrap(struct ssa_device **device, cl_context context, 
  *  image, for memory of another context, for less than 4 bytes.
  *  An operator refuses CL_MEM_READ_ONLY memory for what it writes and CL_MEM_WRITE_ONLY memory for what it reads: its
  *  inputs, what it adds to or changes in place, and outputs that kernels may complete in steps (out and the gradients
- *  of attention, dtable, dlogits; of a linear layer dw, dbias, pre, y where anything follows the product, and dx with an
- *  activation). */
+ *  of attention, dtable, dlogits; of a linear layer dw, dbias, pre, y where anything follows the product, and dx with
+ *  an activation). */
 SSA_API int ssa_ocl_buffer_wrap(struct ssa_buffer **buffer, struct ssa_device *device, cl_mem memory);
 
 /** Whatever is called next on the device starts after these events. What waits for the device (ssa_tensor_read(), a

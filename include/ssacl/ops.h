@@ -12,8 +12,8 @@
  *   Threads  One thread at a time per device.
  * Shapes are row-major float32 unless said. B batch, N sequence length, H heads, D head width, C = H*D, V vocabulary.
  * No output may share an element with another operand: SSA_EINVAL. Where an output "may be" an input, it is that
- * exactly: the same elements in the same rows. Views of one wide row that lie beside each other are fine. An operand that
- * a call has no use for, as x of ssa_linear_bwd() without dw, does not count.
+ * exactly: the same elements in the same rows. Views of one wide row that lie beside each other are fine. An operand
+ * that a call has no use for, as x of ssa_linear_bwd() without dw, does not count.
  */
 #ifndef SSACL_OPS_H
 #define SSACL_OPS_H

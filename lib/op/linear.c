@@ -295,7 +295,7 @@ int ssa_linear_fwd_check(struct ssa_device *device, const struct ssa_linear_fwd 
     TRY(ssa_check_loops(device, op, 2 * (size_t)a->in));
     size_t rows = (size_t)a->rows, out = (size_t)a->out, in = (size_t)a->in;
     size_t x = a->x_stride ? (size_t)a->x_stride : in, y = a->y_stride ? (size_t)a->y_stride : out; /* strides */
-    bool twice = ssa_present(a->bias) || ssa_present(a->residual) || a->activation; /* y may hold the bare product first */
+    bool twice = ssa_present(a->bias) || ssa_present(a->residual) || a->activation; /* y may hold the product first */
     TRY(ssa_check_operands(device, "linear_fwd", (const struct ssa_operand[]){
         {"x", a->x, rows, in, x, SSA_READ},
         VECTOR(w, SSA_READ, out * in),
