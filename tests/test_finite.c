@@ -164,7 +164,8 @@ static void diverge(int members, bool by_hand)
     if (by_hand) {
         OK(ssa_trainer_losses(r.trainer, 1, &loss, &norm));
         ck_assert(isfinite(loss) && !isfinite(norm));
-        FAILS(ssa_checkpoint_save(path, r.model, r.trainer, NULL), SSA_ENUMERIC, "the norm of the gradient of step 3 is not finite");
+        for (int again = 0; again < 2; again++)
+            OK(ssa_checkpoint_save(path, r.model, r.trainer, NULL)); /* of the last step that was taken */
     } else {
         FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_ENUMERIC,
               "the norm of the gradient of step 3 is not finite, so that it was not taken; lower the learning rate (now ");
@@ -215,6 +216,87 @@ START_TEST(nothing_changes_after_it)
         OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
         end(r, pool, device);
     }
+}
+END_TEST
+
+/* Where steps by hand and runs take turns, the trainer is always at the step of its parameters. */
+START_TEST(runs_see_what_was_stepped)
+{
+    static struct state before, after;
+    for (int members = 0; members <= 2; members++) {
+        struct ssa_pool *pool;
+        struct ssa_device *device;
+        struct run r = start(members, &pool, &device);
+        float losses[3], norm;
+        OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
+        float gain = set_gain(r, 1e25f);
+        read_state(r, 0, &before);
+        for (int round = 0; round < 2; round++) {
+            FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_ENUMERIC, "norm of the gradient of step 3");
+            ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 2);
+            for (int i = 0; i < 3; i++)
+                OK(ssa_trainer_step(r.trainer));
+            OK(ssa_trainer_losses(r.trainer, 3, losses, &norm));
+            ck_assert(!isfinite(norm));
+        }
+        FAILS(ssa_trainer_run(r.trainer, 5, &(struct ssa_run){0}), SSA_ENUMERIC, "norm of the gradient of step 3");
+        ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 2);
+        read_state(r, 0, &after);
+        same_state(&before, &after);
+        set_gain(r, gain);
+        for (int i = 0; i < 3; i++)
+            OK(ssa_trainer_step(r.trainer));
+        OK(ssa_checkpoint_save(path, r.model, r.trainer, NULL));
+        ck_assert_int_eq(saved_step(), 5);
+        read_state(r, 0, &after);
+        ck_assert(memcmp(before.values[0], after.values[0], before.count * sizeof(float))); /* taken again */
+        end(r, pool, device);
+    }
+}
+END_TEST
+
+/* Nobody ever looks, but the step does before the last good one's norm is overwritten. */
+START_TEST(steps_do_not_go_on_for_ever)
+{
+    static struct state before, after;
+    struct ssa_stage stage = {.steps = 2000, .lr = 0.01f};
+    struct ssa_train_config config = {.stages = &stage, .stage_count = 1};
+    static const unsigned char text[300];
+    struct run r = {.model = NULL};
+    struct ssa_device *device;
+    int steps = 0;
+    OK(ssa_device_open(&device, "cpu"));
+    OK(ssa_model_create(&r.model, device, &run_config, &run_limits));
+    OK(ssa_model_initialise(r.model, 5));
+    OK(ssa_trainer_create(&r.trainer, r.model, &config, &(struct ssa_data){.items = text, .count = 300}));
+    float gain = set_gain(r, 1e25f);
+    while (steps < 1023 && ssa_trainer_step(r.trainer) == SSA_OK)
+        steps++;
+    ck_assert_int_eq(steps, 1023);
+    FAILS(ssa_trainer_step(r.trainer), SSA_ENUMERIC, "the norm of the gradient of step 1 is not finite");
+    ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 0);
+    set_gain(r, gain);
+    read_state(r, 0, &before);
+    OK(ssa_trainer_step(r.trainer));
+    read_state(r, 0, &after);
+    ck_assert(memcmp(before.values[0], after.values[0], before.count * sizeof(float)));
+    end(r, NULL, device);
+}
+END_TEST
+
+/* A norm that is not finite after a loss that is not: the norm says where the parameters are. */
+START_TEST(a_loss_hides_no_norm)
+{
+    struct ssa_pool *pool;
+    struct ssa_device *device;
+    struct run r = start(0, &pool, &device);
+    const float losses[] = {1, INFINITY, 1, 1}, squares[] = {1, 1, 1, INFINITY};
+    OK(ssa_trainer_run(r.trainer, 4, &(struct ssa_run){0}));
+    FAILS(ssa_trainer_judge(r.trainer, 3, losses, squares), SSA_ENUMERIC, "the loss of step 3 is not finite; lower");
+    ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 4);
+    FAILS(ssa_trainer_judge(r.trainer, 4, losses, squares), SSA_ENUMERIC, "the loss of step 2 is not finite; lower");
+    ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 3);
+    end(r, pool, device);
 }
 END_TEST
 
@@ -285,7 +367,8 @@ int main(void)
 {
     close(mkstemp(path));
     int failed = test_run("finite", (const TTest *const[]){a_step_that_is_not_finite_is_not_taken, a_sum_remembers,
-        the_run_stops_at_the_last_good_step, nothing_changes_after_it, no_file_has_what_is_not_finite, all_ranks_stop, NULL});
+        the_run_stops_at_the_last_good_step, nothing_changes_after_it, runs_see_what_was_stepped,
+        steps_do_not_go_on_for_ever, a_loss_hides_no_norm, no_file_has_what_is_not_finite, all_ranks_stop, NULL});
     remove(path);
     return failed;
 }

@@ -6,8 +6,10 @@
  * text of the last error of a thread is kept for it, and everything else worth knowing goes to the log callback.
  *
  * Stack: a thread that calls the library needs 64 KiB for the host backend (kernels that take more run on a thread of
- * the library's where less than 544 KiB are left, at some 20 us a launch). Drivers of OpenCL compile on the thread that
- * calls, and need what main threads have, 8 MiB. The library's own threads do not depend on the system's default.
+ * the library's where less than 544 KiB are left, at some 20 us a launch). ssa_device_list() and
+ * opening "auto", "all" or an OpenCL device load the drivers of OpenCL, which takes more (512 KiB is enough for PoCL).
+ * Drivers compile on the thread that calls, and need what main threads have, 8 MiB. The library's own threads do not
+ * depend on the system's default.
  *
  * Pointers must not be NULL unless said. In a set-user-id program no environment variable is followed.
  */

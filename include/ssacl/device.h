@@ -67,7 +67,9 @@ SSA_API int ssa_device_find(const struct ssa_device_info *list, int count, const
  *
  * Open devices after fork(). In a child the parent's host devices go on with threads of the child's own; on its OpenCL
  * devices every call returns SSA_EDEVICE at once, and OpenCL is gone, since drivers do not survive a fork.
- * Pools, trainers and plan queues have threads: what the parent made fails in the child. Closing any of it is fine.
+ * Pools and plan queues, which trainers that sample have, need threads of the parent's: what the parent made takes no
+ * step in the child, and of a pool nothing is read but what is in host memory already. On a host device losses,
+ * checkpoints, evaluation and generation work there. Closing any of it is fine.
  */
 SSA_API int ssa_device_open(struct ssa_device **device, const char *name);
 

@@ -109,7 +109,10 @@ SSA_API int ssa_trainer_get_step(const struct ssa_trainer *trainer);       /**< 
 SSA_API int ssa_trainer_total_steps(const struct ssa_trainer *trainer);    /**< of all stages */
 
 /** Enqueues one step; nothing is read back. SSA_EINVAL past the last. From the first step on whose gradient has a norm
- *  that is not finite, parameters and moments stay as they are: ssa_trainer_losses() then gives that norm. */
+ *  that is not finite, none is taken: parameters and moments stay as they are, while ssa_trainer_get_step() counts on
+ *  and ssa_trainer_losses() gives that norm. ssa_trainer_run() and ssa_checkpoint_save() first go back to the last step
+ *  that was taken, with a warning in the log; steps from there are taken again. If neither is called for 1023 steps,
+ *  this call goes back, with SSA_ENUMERIC. */
 SSA_API int ssa_trainer_step(struct ssa_trainer *trainer);
 
 /** Loss (nats a token, before the update) of each of the last `count` steps, oldest first, and the gradient's norm
@@ -139,8 +142,9 @@ struct ssa_run {
 };
 
 /** Runs until `until` steps are done (0: to the end of the last stage). SSA_ENUMERIC where a loss or the norm of a
- *  gradient is not finite: the text says at which step. If it was the norm, parameters, moments and ssa_trainer_get_step()
- *  are those of the step before. */
+ *  gradient is not finite: the text says at which step. Parameters and moments are those of ssa_trainer_get_step()
+ *  then: where a norm was not finite, of the step before; where only a loss was not, that step and those up to the
+ *  report that finds it were taken. Calling it again goes on from there. */
 SSA_API int ssa_trainer_run(struct ssa_trainer *trainer, int until, const struct ssa_run *run);
 
 /* ---- evaluation ---- */
@@ -205,9 +209,11 @@ SSA_API int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t 
 /** Writes a safetensors file: the parameters by name; with a trainer also the optimiser's moments ("moment1.<name>",
  *  "moment2.<name>"); config, stages, seed, step, `note` (may be NULL: the program's own words) and a checksum of the
  *  data in its metadata. Written beside `path`, synced, read back, then renamed over it: `path` is never half a file,
- *  and after any error it is what it was. A symbolic link is followed, also to a file that is not there yet; the mode
- *  of a file that is replaced is kept. A folder that cannot be synced is a warning in the log. SSA_ENUMERIC, before
- *  anything is replaced, if some of it is not finite; SSA_ENOMEM; SSA_EIO with the system's reason. */
+ *  and after any error it is what it was. Where steps were not taken (ssa_trainer_step()) the trainer goes back to the
+ *  last that was, which is saved; over ranks, the others do when they call ssa_trainer_run(). A symbolic link is
+ *  followed, also to a file that is not there yet; the mode of a file that is replaced is kept. A folder that cannot be
+ *  synced is a warning in the log. SSA_ENUMERIC, before anything is replaced, if some of it is not finite; SSA_ENOMEM;
+ *  SSA_EIO with the system's reason. */
 SSA_API int ssa_checkpoint_save(const char *path, struct ssa_model *model, struct ssa_trainer *trainer,
                                 const char *note);
 

@@ -128,7 +128,7 @@ int ssa_checkpoint_load(const struct ssa_checkpoint *c, struct ssa_model *model,
         err = check_trainer(c, model, trainer);
     err = err ? err : load_tensors(c, model, trainer);
     if (!err && trainer) {
-        trainer->step = c->step;
+        trainer->step = trainer->judged = c->step;
         trainer->counted = 0;
         trainer->agreed = false;
     }

@@ -243,7 +243,7 @@ int ssa_checkpoint_save(const char *path, struct ssa_model *model, struct ssa_tr
         TRY(ssa_mirror_now(trainer));
         w.state = trainer->crew->mirror.state;
     } else if (trainer) {
-        TRY(ssa_trainer_check(trainer));
+        TRY(ssa_trainer_settle(trainer));
     }
     TRY(make_header(&w, note));
     TRY(write_file(&w, note));

@@ -24,6 +24,7 @@ struct ssa_trainer {
     int layers, length, vocabulary, micro_batch, micros;
     int step;    /* done */
     int counted; /* done since create or load: as many losses are kept, at most SSA_LOSSES */
+    int judged;  /* steps up to here are known to have been taken */
     struct ssa_arena moments;
     struct ssa_place *first, *second; /* a part each */
     struct ssa_arena *partials;       /* sums that wait on the tree's stack (tree.h); laid out as the gradients */
@@ -65,11 +66,12 @@ int ssa_trainer_update(struct ssa_trainer *t);
 int ssa_trainer_forgive(struct ssa_trainer *t);
 /* Loss and the gradient's squared norm of each of the last `count` steps. */
 int ssa_trainer_history(struct ssa_trainer *t, int count, float *losses, float *squares);
-/* SSA_ENUMERIC if one of these is not finite, with the step. Then the trainer is back at the last step that was taken, if
- * gradients have not been since. */
+/* SSA_ENUMERIC if one of these is not finite, with the step. Then the trainer is back at the last that was taken. */
 int ssa_trainer_judge(struct ssa_trainer *t, int count, const float *losses, const float *squares);
-/* The same for gradients alone, of the steps done. */
+/* The same for gradients alone, of the steps that nobody has judged yet. */
 int ssa_trainer_check(struct ssa_trainer *t);
+/* The same, but steps that were not taken are a warning. */
+int ssa_trainer_settle(struct ssa_trainer *t);
 /* Elements of `scalars`, and where the squares of a step and the loss of a micro-batch lie. */
 static inline size_t ssa_trainer_scalars(int micros)
 {

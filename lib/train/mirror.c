@@ -161,6 +161,7 @@ static void rewind_to_copy(struct ssa_trainer *front)
     struct ssa_crew *c = front->crew;
     front->counted -= front->step - c->mirror.step;
     front->step = c->mirror.step;
+    front->judged = front->judged < front->step ? front->judged : front->step;
     ssa_crew_go_back(c, front->step);
 }
 
@@ -199,7 +200,9 @@ int ssa_mirror_now(struct ssa_trainer *front)
             err = ssa_mirror_rollback(front);
         else if (front->step < target || c->drained < front->step)
             err = ssa_crew_settle(front, target);
-        else if (!(err = ssa_trainer_check(front)))
+        else if (!(err = ssa_trainer_settle(front)) && front->step < target)
+            target = front->step; /* the steps after it were not taken */
+        else if (!err)
             err = ssa_mirror_take(front);
     }
     return err == SSA_EDEVICE && c->mirror.valid ? SSA_OK : err; /* as it was, then */
@@ -214,7 +217,7 @@ int ssa_mirror_set(struct ssa_trainer *front, int step, void (*fill)(const void 
     TRY(allocate(front, &c->mirror.state));
     fill(cookie, c->mirror.state);
     c->mirror.valid = true;
-    c->mirror.step = c->drained = front->step = step;
+    c->mirror.step = c->drained = front->step = front->judged = step;
     front->counted = 0;
     TRY(ssa_mirror_give(front));
     if (ssa_crew_next(c, -1) < 0)

@@ -39,12 +39,15 @@ int ssa_trainer_run(struct ssa_trainer *t, int until, const struct ssa_run *run)
 {
     int steps = ssa_trainer_total_steps(t), every = run->every > 0 ? run->every : 10, err;
     double start = ssa_seconds();
-    struct clock c = {start, start, start, t->step, t->step, ssa_trainer_stage(t, (uint64_t)t->step)};
+    struct clock c = {.start = start, .report = start, .stage_start = start};
     bool stop = false;
     t->stop = run->stop;
     TRY(ssa_check_reserved("train: run", run->reserved, 4));
     REQUIRE(until >= 0 && until <= steps, "train: until step %d, there are %d", until, steps);
     until = until ? until : steps;
+    TRY(ssa_trainer_settle(t)); /* the caller may have stepped */
+    c.reported = c.stage_step = t->step;
+    c.stage = ssa_trainer_stage(t, (uint64_t)t->step);
     every = every < SSA_LOSSES ? every : SSA_LOSSES;
     while (t->step < until && !stop) {
         int stage = ssa_trainer_stage(t, (uint64_t)t->step);

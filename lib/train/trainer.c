@@ -193,6 +193,8 @@ int ssa_trainer_step(struct ssa_trainer *t)
 {
     int err;
     REQUIRE(t->step < ssa_trainer_total_steps(t), "train: all %d steps are done", t->step);
+    if (t->step - t->judged >= SSA_LOSSES - 1) /* one more would overwrite the norm of the last step known to be good */
+        TRY(ssa_trainer_check(t));
     if (t->crew)
         return ssa_crew_step(t);
     if (t->over_ranks) {
@@ -264,41 +266,60 @@ done:
 static void go_back(struct ssa_trainer *t, int step)
 {
     t->counted -= t->step - step;
-    t->step = step;
+    t->step = t->judged = step;
     if (t->crew)
         ssa_crew_go_back(t->crew, step);
 }
 
-int ssa_trainer_judge(struct ssa_trainer *t, int count, const float *losses, const float *squares)
+static int first_not_finite(const float *x, int count)
 {
     int i = 0;
-    while (i < count && isfinite(losses[i]) && isfinite(squares[i]))
+    while (i < count && isfinite(x[i]))
         i++;
-    if (i == count)
+    return i;
+}
+
+int ssa_trainer_judge(struct ssa_trainer *t, int count, const float *losses, const float *squares)
+{
+    int loss = first_not_finite(losses, count), norm = first_not_finite(squares, count), before = t->step - count;
+    t->judged = t->step;
+    if (loss == count && norm == count)
         return SSA_OK;
-    int step = t->step - count + i + 1;
-    const char *what = isfinite(losses[i]) ? "norm of the gradient" : "loss";
+    if (norm < count)
+        go_back(t, before + norm);
+    bool is_loss = loss <= norm;
+    int step = before + (is_loss ? loss : norm) + 1;
     double lr = (double)ssa_learning_rate(&t->config, step - 1);
     if (t->over_ranks)
         t->config.ranks->together = 1;
-    if (isfinite(squares[i]))
-        return ssa_fail(SSA_ENUMERIC, "train: the %s of step %d is not finite; lower the learning rate (now %g)", what,
-                        step, lr);
-    go_back(t, step - 1);
-    return ssa_fail(SSA_ENUMERIC, "train: the %s of step %d is not finite, so that it was not taken; lower the learning "
-                    "rate (now %g)%s", what, step, lr, t->config.clip > 0 ? "" : " or clip the gradient");
+    return ssa_fail(SSA_ENUMERIC, "train: the %s of step %d is not finite%s; lower the learning rate (now %g)%s",
+                    is_loss ? "loss" : "norm of the gradient", step, t->step < step ? ", so that it was not taken" : "",
+                    lr, t->step < step && t->config.clip <= 0 ? " or clip the gradient" : "");
 }
 
 int ssa_trainer_check(struct ssa_trainer *t)
 {
     float losses[SSA_LOSSES], squares[SSA_LOSSES];
-    int count = kept(t), err;
+    int count, err;
+    if (t->crew) /* a device that is lost over this takes steps back */
+        TRY(ssa_crew_settle(t, t->step));
+    count = t->step - t->judged < kept(t) ? t->step - t->judged : kept(t);
     if (count < 1)
         return SSA_OK;
     TRY(ssa_trainer_history(t, count, losses, squares));
-    for (int i = 0; i < count; i++)
-        losses[i] = isfinite(squares[i]) ? 0 : losses[i];
+    memset(losses, 0, sizeof losses);
     TRY(ssa_trainer_judge(t, count, losses, squares));
 done:
     return err;
+}
+
+int ssa_trainer_settle(struct ssa_trainer *t)
+{
+    int done = t->step, err = ssa_trainer_check(t);
+    if (err != SSA_ENUMERIC)
+        return err;
+    ssa_log(SSA_LOG_WARNING, "%s; it is at step %d again, not %d", ssa_last_error(), t->step, done);
+    if (t->over_ranks)
+        t->config.ranks->together = 0;
+    return SSA_OK;
 }
