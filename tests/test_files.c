@@ -226,6 +226,29 @@ START_TEST(files_of_others_are_not_begun)
 }
 END_TEST
 
+/* Nor where the folder is his too; but the folder's owner may replace what others put there. */
+START_TEST(owner_of_a_folder_replaces)
+{
+    if (geteuid())
+        return;
+    fresh();
+    make("file", "theirs", 0666);
+    ck_assert_int_eq(chown("file", 54321, 54321) | chown(".", 54321, 54321) | chmod(".", 01777), 0);
+    ck_assert_int_eq(seteuid(12345), 0);
+    int why = write_file("file");
+    ck_assert_int_eq(seteuid(0), 0);
+    ck_assert_int_eq(why, SSA_FILE_OF_ANOTHER);
+    ck_assert(holds("file", "theirs"));
+    ck_assert_int_eq(files_in("."), 1);
+    ck_assert_int_eq(chown(".", 12345, 12345), 0);
+    ck_assert_int_eq(seteuid(12345), 0);
+    why = write_file("file");
+    ck_assert_int_eq(seteuid(0), 0);
+    ck_assert_int_eq(why, 0);
+    ck_assert(holds("file", "new"));
+}
+END_TEST
+
 /* ---- modes ---- */
 
 START_TEST(modes_are_kept)
@@ -370,8 +393,9 @@ int main(void)
     ssa_set_log(keep_log, NULL);
     int failed = test_run_alone("files", (const TTest *const[]){
         links_are_followed, dangling_links_are_followed, no_temporary_name_is_followed,
-        links_of_others_are_not_followed, files_of_others_are_not_begun, modes_are_kept, what_is_no_file_stays,
-        folder_that_cannot_sync, file_that_cannot_be_written, two_at_once, leftovers_are_removed, NULL});
+        links_of_others_are_not_followed, files_of_others_are_not_begun, owner_of_a_folder_replaces, modes_are_kept,
+        what_is_no_file_stays, folder_that_cannot_sync, file_that_cannot_be_written, two_at_once,
+        leftovers_are_removed, NULL});
     ssa_model_destroy(model);
     ssa_device_close(device);
     char command[64];

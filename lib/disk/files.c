@@ -105,8 +105,8 @@ static char *folder_of(const char *path)
     return folder;
 }
 
-/* Whether others decide what lies at `path`: in a folder that all may write to only the owner may replace a file (the
- * sticky bit), but anybody may have put it there. */
+/* Whether others decide where a link leads: in a folder that all may write to (one with the sticky bit) anybody may
+ * have put it there. */
 static bool is_of_another(const char *path, const struct stat *what)
 {
     struct stat s;
@@ -114,6 +114,18 @@ static bool is_of_another(const char *path, const struct stat *what)
     bool known = folder && !stat(folder, &s);
     free(folder);
     return known && s.st_mode & S_ISVTX && what->st_uid != geteuid() && what->st_uid != s.st_uid;
+}
+
+/* Whether the kernel would refuse to rename onto it: in a sticky folder that takes the owner of the file, that of the
+ * folder, or root. */
+static bool may_not_replace(const char *path, const struct stat *what)
+{
+    struct stat s;
+    uid_t user = geteuid();
+    char *folder = folder_of(path);
+    bool known = folder && !stat(folder, &s);
+    free(folder);
+    return known && s.st_mode & S_ISVTX && user && user != what->st_uid && user != s.st_uid;
 }
 
 /* One link: `*path` becomes what it names. Returns 0 with `*more` false where there is no link. */
@@ -264,7 +276,7 @@ static int begin(struct ssa_new_file *f, const char *path)
         return errno;
     if (exists && !S_ISREG(old.st_mode))
         return SSA_FILE_NOT_REGULAR;
-    if (exists && geteuid() && is_of_another(f->path, &old))
+    if (exists && may_not_replace(f->path, &old))
         return SSA_FILE_OF_ANOTHER;
     tidy(f->path);
     why = create(f, exists ? old.st_mode & 0600 : 0666);
