@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- what a path leads to ---- */
@@ -228,41 +229,103 @@ bool file_holds_something(const char *path)
 
 /* ---- several programs ---- */
 
-/* True if the lock is ours and still has its name: who held it before removed that. */
-static bool take_lock(int file, const char *path, bool *taken)
+/* What a lock holds, by which it is told from a file of somebody's. */
+static const char lock_text[] = "lock of a run of ssacl, which removes it when it ends\n";
+enum { LOCK_SIZE = sizeof lock_text - 1, LOCK_ATTEMPTS = 100 };
+enum lock_state { LOCK_OURS, LOCK_TAKEN, LOCK_AGAIN, LOCK_FOREIGN, LOCK_FAILED /* errno says why */ };
+
+char *file_lock_name(const char *path)
+{
+    char *real = NULL;
+    size_t size = ssa_file_resolve(path, &real) ? 0 : strlen(real) + sizeof ".lock";
+    char *name = size ? malloc(size) : NULL;
+    if (name)
+        snprintf(name, size, "%s.lock", real);
+    free(real);
+    return name;
+}
+
+static bool is_named(int file, const char *path)
 {
     struct stat open_one, named;
-    *taken = flock(file, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK; /* some file systems know no locks */
-    return !*taken && !fstat(file, &open_one) && !stat(path, &named) && open_one.st_dev == named.st_dev &&
+    return !fstat(file, &open_one) && !lstat(path, &named) && open_one.st_dev == named.st_dev &&
            open_one.st_ino == named.st_ino;
+}
+
+static bool is_lock(int file)
+{
+    char text[LOCK_SIZE];
+    struct stat s;
+    return !fstat(file, &s) && S_ISREG(s.st_mode) && s.st_size == LOCK_SIZE &&
+           !ssa_file_read(file, text, LOCK_SIZE, 0) && !memcmp(text, lock_text, LOCK_SIZE);
+}
+
+/* Of a file that is a lock: who held it before may have removed its name meanwhile. */
+static enum lock_state hold(struct file_lock *lock, int file)
+{
+    bool taken = flock(file, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK; /* some file systems know no locks */
+    if (!taken && is_named(file, lock->path)) {
+        lock->file = file;
+        return LOCK_OURS;
+    }
+    close(file);
+    return taken ? LOCK_TAKEN : LOCK_AGAIN;
+}
+
+/* Where there is nothing. */
+static enum lock_state make_lock(struct file_lock *lock)
+{
+    int file = open(lock->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (file < 0)
+        return errno == EEXIST ? LOCK_AGAIN : LOCK_FAILED;
+    errno = ENOSPC;
+    if (write(file, lock_text, LOCK_SIZE) == LOCK_SIZE)
+        return hold(lock, file);
+    int why = errno;
+    unlink(lock->path);
+    close(file);
+    errno = why;
+    return LOCK_FAILED;
+}
+
+/* One of a run that was killed may be used, and only that: it is looked at before anything is done to it. */
+static enum lock_state take_lock(struct file_lock *lock)
+{
+    struct stat s;
+    if (lstat(lock->path, &s))
+        return errno == ENOENT ? make_lock(lock) : LOCK_FAILED;
+    if (!S_ISREG(s.st_mode))
+        return LOCK_FOREIGN;
+    int file = open(lock->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (file < 0 && (errno == EACCES || errno == EPERM)) /* another user's */
+        file = open(lock->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (file < 0)
+        return errno == ENOENT ? LOCK_AGAIN : LOCK_FOREIGN;
+    if (is_lock(file))
+        return hold(lock, file);
+    close(file);
+    if (s.st_size)
+        return LOCK_FOREIGN;
+    nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL); /* perhaps it was made just now, and gets its text */
+    return LOCK_AGAIN;
 }
 
 int file_lock(struct file_lock *lock, const char *path)
 {
-    char *real = NULL;
-    bool taken = false;
-    int why = ssa_file_resolve(path, &real);
-    size_t size = real ? strlen(real) + sizeof ".lock" : 0;
-    *lock = (struct file_lock){.path = real ? malloc(size) : NULL, .file = -1};
-    if (lock->path)
-        snprintf(lock->path, size, "%s.lock", real);
-    free(real);
-    for (int i = 0; i < 100 && lock->path && lock->file < 0 && !taken; i++) {
-        int file = open(lock->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
-        if (file < 0 && errno == EACCES) /* another user's */
-            file = open(lock->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-        why = file < 0 ? errno : 0;
-        if (file < 0)
-            break;
-        if (take_lock(file, lock->path, &taken))
-            lock->file = file;
-        else
-            close(file);
-    }
-    if (lock->file >= 0)
+    enum lock_state state = LOCK_AGAIN;
+    *lock = (struct file_lock){.path = file_lock_name(path), .file = -1};
+    if (!lock->path)
+        return say_error("%s: cannot be written: its place cannot be found, or no memory", path);
+    for (int i = 0; i < LOCK_ATTEMPTS && state == LOCK_AGAIN; i++)
+        state = take_lock(lock);
+    if (state == LOCK_OURS)
         return 0;
-    int status = taken ? say_error("%s: another run is writing it; wait for that one, or give another name", path)
-                       : say_error("%s.lock: cannot be made: %s", path, why ? ssa_file_reason(why) : "no memory");
+    const char *name = lock->path;
+    int status =
+        state == LOCK_TAKEN ? say_error("%s: another run is writing it; wait for that one, or give another name", path)
+        : state == LOCK_FAILED ? say_error("%s: cannot be made: %s", name, strerror(errno))
+                               : say_error("%s: is where the lock of %s goes, but is no lock; move it elsewhere, or "
+                                           "give another name", name, path);
     free(lock->path);
     *lock = (struct file_lock){.file = -1};
     return status;
@@ -272,7 +335,8 @@ void file_unlock(struct file_lock *lock)
 {
     if (!lock->path)
         return;
-    unlink(lock->path);
+    if (is_named(lock->file, lock->path) && is_lock(lock->file))
+        unlink(lock->path);
     close(lock->file);
     free(lock->path);
     *lock = (struct file_lock){.file = -1};

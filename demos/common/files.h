@@ -32,11 +32,14 @@ int file_check_output(const char *path);
 bool file_holds_something(const char *path);
 
 /* Held while a file is written again and again, so that a second program does not do the same: beside it there is
- * NAME.lock meanwhile. Says who is in the way and returns non-zero. */
+ * NAME.lock meanwhile, which says what it is. Anything else that lies there stays as it is. Says who or what is in the
+ * way and returns non-zero. */
 struct file_lock {
     char *path;
     int file;
 };
+/* The name of the lock, to be compared with what else is read and written; to be freed. NULL: there can be none. */
+char *file_lock_name(const char *path);
 int file_lock(struct file_lock *lock, const char *path);
 void file_unlock(struct file_lock *lock);
 

@@ -2,6 +2,7 @@
 
 #include "run.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,6 +19,15 @@ static bool continues(const struct train_options *o)
     return o->resume && file_same(o->resume, o->checkpoint);
 }
 
+/* A file and the lock that lies beside it meanwhile. */
+static void files_write_locked(struct files *files, const char *what, const char *path)
+{
+    char *lock = file_lock_name(path);
+    files_write(files, what, path);
+    files_write(files, "the lock", lock);
+    free(lock);
+}
+
 static int check_names(const struct train_options *o, int copies)
 {
     struct files files = {0};
@@ -29,7 +39,7 @@ static int check_names(const struct train_options *o, int copies)
         files_read(&files, "--resume", o->resume);
     if (!in_place)
         files_read(&files, "--from", o->from);
-    files_write(&files, "--checkpoint", o->checkpoint);
+    files_write_locked(&files, "--checkpoint", o->checkpoint);
     files_write(&files, "--log", o->log);
     for (int i = 0; i < copies; i++) {
         stage_path(o, i, path);

@@ -107,6 +107,49 @@ refuses 'no record of a training log' text eval --device cpu -c c.st --data text
 check text eval --device cpu -c c.st --data text -l torn.jsonl --windows 1 --passes 1
 count torn.jsonl test 2
 
+# ---- what is called as a lock would be, and is none ----
+
+cp text k.st.lock
+refuses 'the lock ./k.st.lock: is the same file as --data' text train --device cpu --data k.st.lock -c ./k.st
+cp a.st q.st.lock
+refuses 'is the same file as --from' again --steps 4 --from q.st.lock -c q.st
+refuses 'is the same file as --resume' again --resume q.st.lock -c q.st
+refuses 'is the same file as' train -c n.st -l n.st.lock
+echo mine >m.st.lock
+refuses 'm.st.lock: is where the lock of m.st goes' train -c m.st
+refuses 'm.st.lock: is where the lock of m.st goes' train -c m.st --force
+: >m.st.lock
+refuses 'm.st.lock: is where the lock of m.st goes' train -c m.st
+for thing in 'mkdir' 'mkfifo' 'ln -s notes' 'ln -s nowhere' 'ln -s m.st.lock'; do
+    rm -f m.st.lock
+    $thing m.st.lock
+    checks=$((checks + 1))
+    err=$(train -c m.st 2>&1) && wrong "went on over $thing"
+    case $err in *'m.st.lock: is where the lock of m.st goes'*) ;; *) wrong "$thing m.st.lock: $err" ;; esac
+    check sh -c '[ -L m.st.lock ] || [ -e m.st.lock ]'
+    rmdir m.st.lock 2>/dev/null
+done
+rm -f m.st.lock
+check [ ! -e m.st ]
+# One of a run that was killed is used; one that somebody has put in its place stays.
+endless -c m.st -l m.jsonl &
+first=$!
+wait_for m.jsonl $first
+kill -KILL $first
+wait $first 2>/dev/null
+check [ -s m.st.lock ]
+check train -c m.st
+check [ ! -e m.st.lock ]
+endless -c m.st --force -l m2.jsonl &
+first=$!
+wait_for m2.jsonl $first
+rm m.st.lock
+echo mine >m.st.lock
+kill $first
+wait $first
+check grep -q mine m.st.lock
+rm m.st.lock
+
 # ---- two runs in one folder ----
 
 endless -c two.st -l two.jsonl --every 1 &
