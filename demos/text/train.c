@@ -496,12 +496,20 @@ static void tear_down(struct training *t)
     json_decref(t->same_text);
 }
 
+/* A log that could not be written, which was said, has ended the run. */
+static int say_kept(const struct training *t)
+{
+    int step = ssa_trainer_get_step(t->trainer);
+    const char *advice = step < ssa_trainer_total_steps(t->trainer) ? ": continue with --resume" : ", the last one";
+    return say_error("stopped after step %d for that; kept in %s%s", step, t->outputs.checkpoint, advice);
+}
+
 /* What a run that ended leaves behind; the exit status. */
 static int conclude(struct training *t, int outcome)
 {
     bool saved = outcome == SSA_OK || outcome == SSA_ESTOPPED || t->no_device;
     if (ranks_lead(t->ranks))
-        return t->said ? EXIT_FAILED : !saved ? library_failed() : t->failed ? EXIT_FAILED : finish(t, outcome);
+        return t->said ? EXIT_FAILED : !saved ? library_failed() : t->failed ? say_kept(t) : finish(t, outcome);
     if (outcome && outcome != SSA_ESTOPPED && !t->ranks->together)
         library_failed(); /* rank 0 does not know */
     return outcome == SSA_ESTOPPED ? EXIT_INTERRUPTED : outcome ? EXIT_FAILED : 0;

@@ -218,6 +218,13 @@ check [ $? -eq 130 ]
 check grep -q 'tries again at the next --every' full.err
 check text eval --device cpu -c full.st --data text --windows 1 --passes 1
 
+# Of a log that does not fit, where the checkpoint does.
+roomy() { ulimit -S -f $((checkpoint / 256)) && endless -c logless.st -l logless.jsonl --log-every 1; }
+out=$( (roomy) 2>&1 ) && wrong 'a run whose log cannot be written succeeds'
+checks=$((checks + 1))
+case $out in *'kept in logless.st: continue with --resume'*) ;; *) wrong "of a log that cannot be written: $out" ;; esac
+check again --resume logless.st --help
+
 limited() { ulimit -S -f $((checkpoint / 1024)) && staged "$@"; }
 out=$( (limited -c limited.st) 2>&1 ) && wrong 'a run whose checkpoint cannot be written succeeds'
 checks=$((checks + 1))
