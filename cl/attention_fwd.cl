@@ -149,10 +149,9 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                 pack_row(answer + r * PITCH, v + (ulong)(t.first + r) * v_stride, 1.0f, width);
         }
         int mode = any_own ? RESCALE : REPLACE; /* of the tile's first block: what it replaces need not be cleared */
-        for (int r = 0; any_own && r < t.answered; r++)
+        for (int r = 0; any_own && r < t.count; r++)
             if (l[r] == 0.0f)
                 clear_rows(answer, r, r + 1, width);
-        clear_rows(answer, t.answered, t.count, width);
         for (int r = 0; any_own && r < t.answered; r += VW) {
             vec score = dot_rows(k + (ulong)(t.first + r) * k_stride, k_stride, queries + r * PITCH, t.answered - r,
                                  width);
@@ -199,6 +198,7 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
 
         if (mode == REPLACE)
             clear_rows(answer, 0, t.answered, width);
+        clear_rows(answer, t.answered, t.count, width); /* products of whole ROWS wrote to the first of them */
         for (int r = t.answered; r < t.count; r++)
             l[r] = 0.0f;
         for (int r = 0; r < t.count; r += VW) {

@@ -66,7 +66,7 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
     UNROLL
     for (int i = 0; i < HALF; i++) {
         const int4 row = first + 4 * i + (int4)(0, 1, 2, 3);
-        const int4 answers = row < real && total[i] > 0.0f; /* neither padding nor blind */
+        const int4 answers = row < real && total[i] > 0.0f; /* neither padding, whose sums may be NaN, nor blind */
         const float4 share = answers ? 1.0f / total[i] : (float4)(0.0f);
         const float4 log_sum = answers ? top[i] + log2(total[i]) : (float4)(-INFINITY);
         const float shares[4] = {share.x, share.y, share.z, share.w};
@@ -76,7 +76,8 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
             if (first + 4 * i + j < stop) {
                 UNROLL
                 for (int c = 0; c < VECS; c++)
-                    store_columns(out + AT(first + 4 * i + j, out_stride), c, sum[4 * i + j][c] * shares[j]);
+                    store_columns(out + AT(first + 4 * i + j, out_stride), c,
+                                  first + 4 * i + j < real ? sum[4 * i + j][c] * shares[j] : (columns)(0.0f));
                 if (X == 0)
                     lse[first + 4 * i + j] = log_sums[j];
             }

@@ -1,5 +1,6 @@
-/* What the causal mask hides has no influence, whatever it is: with NaN or infinity in one position, all that does not
- * depend on it keeps its bits, forward and backward. */
+/* What is not seen has no influence, whatever it is: with NaN or infinity in positions that the causal mask hides or
+ * that are padding, all that does not depend on them keeps its bits, forward and backward; and padding answers 0,
+ * whatever others see. */
 #include "harness.h"
 
 #include <math.h>
@@ -7,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N = 139, HEADS = 1 };
+enum { N = 139, HEADS = 1, REAL = 70 }; /* REAL: a length that ends within a tile, and within a vector of rows */
 enum { Q, K, V, OUT, LSE, DOUT, DQ, DK, DV, OPERANDS };
 
 struct problem {
     struct ssa_device *dev;
     struct ssa_plan plan;
-    int width;
+    int width, causal;
     struct ssa_tensor plan_data, t[OPERANDS];
     float *clean[OPERANDS];
     char what[128];
@@ -29,13 +30,13 @@ static void run(struct problem *p, bool backward)
     if (!backward) {
         OK(ssa_attention_fwd(p->dev, &(struct ssa_attention_fwd){.q = p->t[Q], .k = p->t[K], .v = p->t[V],
             .out = p->t[OUT], .lse = p->t[LSE], .plan = &p->plan, .plan_data = p->plan_data, .batch = 1, .length = N,
-            .heads = HEADS, .width = p->width, .causal = 1}));
+            .heads = HEADS, .width = p->width, .causal = p->causal}));
         return;
     }
     OK(ssa_attention_bwd(p->dev, &(struct ssa_attention_bwd){.q = p->t[Q], .k = p->t[K], .v = p->t[V],
         .out = p->t[OUT], .lse = p->t[LSE], .dout = p->t[DOUT], .dq = p->t[DQ], .dk = p->t[DK], .dv = p->t[DV],
         .plan = &p->plan, .plan_data = p->plan_data, .batch = 1, .length = N, .heads = HEADS, .width = p->width,
-        .causal = 1}));
+        .causal = p->causal}));
 }
 
 /* Rows [first, end) of an operand are what they are without poison. */
@@ -50,16 +51,16 @@ static void unchanged(const struct problem *p, int operand, int first, int end, 
     free(now);
 }
 
-/* Row `at` of one operand, or of two, becomes `value`; -1 puts all back. */
-static void poison(const struct problem *p, int a, int b, int at, float value)
+/* Rows [first, end) of one operand, or of two, become `value`; all others are put back. */
+static void poison(const struct problem *p, int a, int b, int first, int end, float value)
 {
     const int both[] = {a, b};
     for (int n = 0; n < 2; n++) {
         const size_t count = count_of(p, both[n]), wide = count / N;
         float *x = malloc(count * sizeof *x);
         memcpy(x, p->clean[both[n]], count * sizeof *x);
-        for (size_t i = 0; at >= 0 && i < wide; i++)
-            x[(size_t)at * wide + i] = value;
+        for (size_t i = (size_t)first * wide; i < (size_t)end * wide; i++)
+            x[i] = value;
         OK(ssa_tensor_write(p->t[both[n]], x, count));
         free(x);
     }
@@ -69,33 +70,60 @@ static void check_position(struct problem *p, int at, float value)
 {
     char how[64];
     snprintf(how, sizeof how, "%g in row %d of v", (double)value, at);
-    poison(p, V, V, at, value);
+    poison(p, V, V, at, at + 1, value);
     run(p, false);
     unchanged(p, OUT, 0, at, how);
     unchanged(p, LSE, 0, at, how);
     snprintf(how, sizeof how, "%g in row %d of k and v", (double)value, at);
-    poison(p, K, V, at, value);
+    poison(p, K, V, at, at + 1, value);
     run(p, false);
     unchanged(p, OUT, 0, at, how);
     unchanged(p, LSE, 0, at, how);
-    poison(p, OUT, LSE, -1, 0);
+    poison(p, OUT, LSE, 0, 0, 0);
     run(p, true);
     unchanged(p, DQ, 0, at, how);
-    poison(p, K, V, -1, 0);
+    poison(p, K, V, 0, 0, 0);
     snprintf(how, sizeof how, "%g in row %d of q and dout", (double)value, at);
-    poison(p, Q, DOUT, at, value);
+    poison(p, Q, DOUT, at, at + 1, value);
     run(p, true);
     unchanged(p, DQ, 0, at, how);
     unchanged(p, DQ, at + 1, N, how);
     unchanged(p, DK, at + 1, N, how);
     unchanged(p, DV, at + 1, N, how);
-    poison(p, Q, DOUT, -1, 0);
+    poison(p, Q, DOUT, 0, 0, 0);
+}
+
+/* Forward and backward: rows [first, N) keep their bits. */
+static void check_rows(struct problem *p, int first, const char *how)
+{
+    static const int results[] = {OUT, LSE, DQ, DK, DV};
+    run(p, false);
+    run(p, true);
+    for (size_t i = 0; i < sizeof results / sizeof *results; i++)
+        unchanged(p, results[i], first, N, how);
+}
+
+static void check_padding(struct problem *p, float value)
+{
+    char how[64];
+    for (size_t i = (size_t)REAL * (size_t)p->width; i < count_of(p, OUT); i++)
+        ck_assert_msg(p->clean[OUT][i] == 0 && p->clean[DQ][i] == 0, "%s: padding answers", p->what);
+    snprintf(how, sizeof how, "%g in v of what is no padding", (double)value);
+    poison(p, V, V, 0, REAL, value);
+    check_rows(p, REAL, how);
+    snprintf(how, sizeof how, "%g in k and v of what is no padding", (double)value);
+    poison(p, K, V, 0, REAL, value);
+    check_rows(p, REAL, how);
+    snprintf(how, sizeof how, "%g in padding of q, k, v and dout", (double)value);
+    poison(p, K, V, REAL, N, value);
+    poison(p, Q, DOUT, REAL, N, value);
+    check_rows(p, 0, how);
 }
 
 static void check(struct ssa_device *dev, const char *name, const struct ssa_sample *how, int width)
 {
     static const int positions[] = {1, 6, 70, N - 2};
-    struct problem p = {.dev = dev, .width = width};
+    struct problem p = {.dev = dev, .width = width, .causal = !how->lengths};
     snprintf(p.what, sizeof p.what, "%s, %s, width %d", dev->info.id, name, width);
     OK(ssa_plan_draw(&p.plan, how));
     p.plan_data = test_plan(dev, &p.plan);
@@ -109,7 +137,9 @@ static void check(struct ssa_device *dev, const char *name, const struct ssa_sam
         free(p.clean[i]);
         p.clean[i] = test_read(p.t[i], count_of(&p, i));
     }
-    for (size_t i = 0; i < sizeof positions / sizeof *positions; i++)
+    if (how->lengths)
+        check_padding(&p, NAN);
+    for (size_t i = 0; !how->lengths && i < sizeof positions / sizeof *positions; i++)
         check_position(&p, positions[i], i % 2 ? INFINITY : NAN);
     for (int i = 0; i < OPERANDS; i++) {
         test_free(p.t[i], count_of(&p, i));
@@ -119,8 +149,9 @@ static void check(struct ssa_device *dev, const char *name, const struct ssa_sam
     ssa_plan_finish(&p.plan);
 }
 
-START_TEST(masked)
+static void check_plans(bool padded)
 {
+    static const int real[] = {REAL};
     static const struct {
         const char *name;
         struct ssa_sample how;
@@ -130,13 +161,27 @@ START_TEST(masked)
     FOR_DEVICES (dev) {
         const bool host = dev->info.kind == SSA_DEVICE_HOST; /* the only one that needs no minutes for a width */
         for (int width = host ? 16 : 64; width <= 64; width *= 2)
-            for (size_t i = 0; i < sizeof plans / sizeof *plans; i++)
-                check(dev, plans[i].name, &plans[i].how, width);
+            for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
+                struct ssa_sample how = plans[i].how;
+                how.lengths = padded ? real : NULL;
+                check(dev, plans[i].name, &how, width);
+            }
     }
+}
+
+START_TEST(masked)
+{
+    check_plans(false);
+}
+END_TEST
+
+START_TEST(padded)
+{
+    check_plans(true);
 }
 END_TEST
 
 int main(void)
 {
-    return test_run("masked", (const TTest *const[]){masked, NULL});
+    return test_run("masked", (const TTest *const[]){masked, padded, NULL});
 }
