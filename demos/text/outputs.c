@@ -96,6 +96,11 @@ int outputs_begin(struct outputs *out, const struct train_options *o)
     if (file_lock(&out->lock, o->checkpoint))
         return EXIT_FAILED;
     out->seen = file_look(out->checkpoint);
+    for (int i = 0; i < STAGES_MAX; i++) {
+        char path[4096];
+        stage_path(o, i, path);
+        out->seen_stages[i] = file_look(path);
+    }
     return 0;
 }
 
@@ -143,21 +148,21 @@ int outputs_open_log(const struct train_options *o, const json_t *start, int ste
 /* ---- saving ---- */
 
 /* Another program, perhaps on another machine where the lock is not seen, has put a file of its own there. */
-static void step_aside(struct outputs *out)
+static void step_aside(struct outputs *out, char path[4096], const struct file_look *seen)
 {
-    if (!file_replaced(&out->seen, out->checkpoint))
+    char asked[4096];
+    if (!file_replaced(seen, path))
         return;
-    for (int i = 2; access(out->checkpoint, F_OK) == 0; i++)
-        snprintf(out->checkpoint, sizeof out->checkpoint, "%s.%d", out->o->checkpoint, i);
-    say_error("%s: another program has written it while this run trained; this run is kept in %s", out->o->checkpoint,
-              out->checkpoint);
-    out->seen = (struct file_look){0};
+    snprintf(asked, sizeof asked, "%s", path);
+    for (int i = 2; access(path, F_OK) == 0; i++)
+        snprintf(path, 4096, "%.4080s.%d", asked, i);
+    say_error("%s: another program has written it while this run trained; this run is kept in %s", asked, path);
     out->incomplete = true;
 }
 
 int outputs_save(struct outputs *out, struct ssa_model *model, struct ssa_trainer *trainer, const char *note)
 {
-    step_aside(out);
+    step_aside(out, out->checkpoint, &out->seen);
     int status = ssa_checkpoint_save(out->checkpoint, model, trainer, note);
     if (!status)
         out->seen = file_look(out->checkpoint);
@@ -185,6 +190,7 @@ int outputs_save_stage(struct outputs *out, int stage, struct ssa_model *model, 
 {
     char path[4096];
     stage_path(out->o, stage, path);
+    step_aside(out, path, &out->seen_stages[stage]);
     int status = ssa_checkpoint_save(path, model, trainer, note);
     if (!is_of_files(status))
         return status;

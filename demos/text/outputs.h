@@ -11,6 +11,7 @@ struct outputs {
     char checkpoint[4096]; /* as asked for; another name, once another program has written there */
     struct file_lock lock;
     struct file_look seen; /* the checkpoint as this run found or left it */
+    struct file_look seen_stages[STAGES_MAX];
     bool incomplete;       /* something that was asked for is not there */
 };
 

@@ -182,6 +182,18 @@ check [ $? -ne 0 ]
 check cmp a.st own.st
 check text eval --device cpu -c own.st.2 --data text --windows 1 --passes 1
 
+# So it does at the name of a copy.
+(exec "$program" train --device cpu --data text -q $small --stages 'dense:steps=4000;dense:steps=1' --keep-stages -c kept.st -l kept.jsonl --log-every 1) &
+first=$!
+until grep -q '"step"' kept.jsonl 2>/dev/null || ! kill -0 $first; do sleep 0.02; done
+kill -STOP $first
+cp a.st kept.st.stage1
+kill -CONT $first
+wait $first
+check [ $? -ne 0 ]
+check cmp a.st kept.st.stage1
+check [ -s kept.st.stage1.2 ]
+
 # ---- links, places, disks ----
 
 ln -s folder/real.st out.st
