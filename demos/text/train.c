@@ -367,8 +367,10 @@ static void diverged(struct training *t)
 {
     library_failed();
     t->said = 1;
-    if (access(t->outputs.checkpoint, F_OK) == 0)
+    if (access(t->outputs.checkpoint, F_OK) == 0) {
+        say_note("%s is what was last written: start with its weights by --from", t->outputs.checkpoint);
         return;
+    }
     int status = save_checkpoint(t, false);
     if (status && status != SSA_ENUMERIC)
         library_failed();
@@ -433,7 +435,10 @@ static json_t *end_record(struct training *t, int outcome)
     int step = ssa_trainer_get_step(t->trainer);
     double tokens = tokens_of(t, step - t->first_step), seconds = t->seconds;
     bool finished = step == ssa_trainer_total_steps(t->trainer); /* and written; it is the evaluation that was not made */
-    const char *status = finished ? "finished" : outcome == SSA_ESTOPPED ? "interrupted" : "no device";
+    const char *status = finished                   ? "finished"
+                         : outcome == SSA_ESTOPPED ? "interrupted"
+                         : outcome == SSA_ENUMERIC ? "not finite"
+                                                   : "no device";
     return json_pack("{s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:I, s:o}", "event", "end", "status", status, "step", step,
                      "steps", ssa_trainer_total_steps(t->trainer), "tokens", tokens_of(t, step), "tokens_this_time",
                      tokens, "seconds", seconds, "peak_bytes", (json_int_t)peak_bytes(t), "checkpoint",
@@ -508,6 +513,8 @@ static int say_kept(const struct training *t)
 static int conclude(struct training *t, int outcome)
 {
     bool saved = outcome == SSA_OK || outcome == SSA_ESTOPPED || t->no_device;
+    if (ranks_lead(t->ranks) && t->said)
+        log_write(&t->log, end_record(t, outcome));
     if (ranks_lead(t->ranks))
         return t->said ? EXIT_FAILED : !saved ? library_failed() : t->failed ? say_kept(t) : finish(t, outcome);
     if (outcome && outcome != SSA_ESTOPPED && !t->ranks->together)

@@ -128,6 +128,7 @@ wild --steps "$bad" -c last.st -l last.jsonl
 check [ $? -eq 1 ]
 check has err "step $bad is not finite"
 check has last.jsonl '"event":"step"'
+check has last.jsonl '"event":"end","status":"not finite"'
 tail -c 500000 wild.st >one # past the headers, which tell of other runs
 tail -c 500000 last.st >other
 check cmp -s one other
