@@ -138,7 +138,7 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
             UNROLL
             for (int c = 0; c < VECS; c++) /* 0 for padding: its sum may be NaN, of keys times a probability of 0 */
                 store_columns(dq + AT(first + i, dq_stride), c,
-                              queries[EACH * Y + i] < 0 ? (columns)(0.0f) : scale * sum[i][c]);
+                              first + i < real ? scale * sum[i][c] : (columns)(0.0f));
         }
 }
 
