@@ -95,7 +95,7 @@ static json_t *pattern_to_json(const struct ssa_pattern *p)
 
 json_t *ssa_training_to_json(const struct ssa_train_config *config)
 {
-    json_t *o = to_json(training_fields, config), *stages = json_array();
+    json_t *o = to_json(training_fields, config), *stages = o ? json_array() : NULL;
     int err = !o || json_object_set_new(o, "stages", stages);
     for (int i = 0; !err && i < config->stage_count; i++) {
         json_t *s = to_json(stage_fields, &config->stages[i]);
