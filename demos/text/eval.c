@@ -23,7 +23,7 @@ static struct {
     struct arg_list data;
     uint64_t seed;
     double tolerance;
-    int part, mode, passes, windows, stride, batch, json, verbose;
+    int part, mode, passes, windows, stride, batch, force, json, verbose;
 } options;
 
 static const char about[] =
@@ -61,6 +61,7 @@ static const struct arg table[] = {
     ARG_INT('b', "batch", &options.batch, 1, 65536, "N", "windows in a pass"),
     ARG_U64('s', "seed", &options.seed, "N", "of the samples"),
     ARG_TEXT('l', "log", &options.log, "FILE", "add the result to the log of the run, for `report`"),
+    ARG_FLAG('f', "force", &options.force, "add it to the log of another run, too"),
     ARG_NAMES(0, "device", &options.device, "NAMES", DEVICES_HELP "; several share passes and windows"),
     ARG_FLAG('v', "verbose", &options.verbose, "what the library logs, too"),
     ARG_FLAG(0, "json", &options.json, "one object on stdout"),
@@ -191,6 +192,31 @@ static int evaluate(struct ssa_model *model, const struct ssa_data *data, const 
     return status;
 }
 
+/* What a start of the checkpoint's run says. */
+static json_t *start_of(const struct ssa_checkpoint *checkpoint)
+{
+    const struct ssa_model_config *model = ssa_checkpoint_model(checkpoint);
+    const struct ssa_train_config *training = ssa_checkpoint_training(checkpoint);
+    json_t *start = json_pack("{s:o, s:I}", "model", model_json(model), "parameters",
+                              (json_int_t)ssa_model_count(model));
+    if (training) {
+        json_object_set_new(start, "seed", u64_json(training->seed));
+        json_object_set_new(start, "batch", json_integer(training->batch));
+    }
+    return start;
+}
+
+/* The log must be of the checkpoint's run, unless --force. */
+static int check_run(const struct ssa_checkpoint *checkpoint, const struct run *log)
+{
+    json_t *start = start_of(checkpoint);
+    const char *other = options.force ? NULL : run_other_field(log->start, start);
+    json_decref(start);
+    return other ? say_error("%s: is the log of another run than %s (its \"%s\" is another); give another --log, or "
+                             "add to it with --force", options.log, options.checkpoint, other)
+                 : 0;
+}
+
 static int write_log(json_t *result)
 {
     struct log_file log;
@@ -200,12 +226,13 @@ static int write_log(json_t *result)
     return log_close(&log) || status ? EXIT_FAILED : 0;
 }
 
-static int run(struct loaded *loaded, struct text *text)
+static int run(struct loaded *loaded, struct text *text, const struct run *log)
 {
     static const char *const part_names[] = {"train", "valid", "test"};
     struct ssa_stage stages[STAGES_MAX];
     const struct ssa_pattern *pattern;
     if (load_model(loaded, options.device, options.checkpoint, options.batch) ||
+        check_run(loaded->checkpoint, log) ||
         text_load(text, &options.data, ssa_checkpoint_model(loaded->checkpoint)->length))
         return EXIT_FAILED;
     int status = choose_pattern(loaded->checkpoint, stages, &pattern);
@@ -238,19 +265,17 @@ static int run(struct loaded *loaded, struct text *text)
     return status;
 }
 
-static int check_files(void)
+/* Reads the log that the result is added to. */
+static int check_files(struct run *log)
 {
     struct files files = {0};
-    struct run log = {0};
     for (int i = 0; i < options.data.count; i++)
         files_read(&files, "--data", options.data.items[i]);
     files_read(&files, "--checkpoint", options.checkpoint);
     files_write(&files, "--log", options.log);
     if (files_check(&files))
         return EXIT_FAILED;
-    int status = options.log && file_holds_something(options.log) ? run_read(&log, options.log) : 0;
-    run_free(&log);
-    return status;
+    return options.log && file_holds_something(options.log) ? run_read(log, options.log) : 0;
 }
 
 static const struct args_page page = {.name = "ssacl-text eval", .usage = "--checkpoint FILE --data FILE [options]",
@@ -260,6 +285,7 @@ int eval_main(int argc, char **argv)
 {
     struct loaded loaded = {0};
     struct text text = {0};
+    struct run log = {0};
     options.part = TEXT_TEST;
     options.passes = 10;
     options.batch = 8;
@@ -269,11 +295,12 @@ int eval_main(int argc, char **argv)
         return status;
     if (options.log && access(options.log, W_OK) != 0)
         return say_error("%s: cannot be written: %s; --log names the log of the run", options.log, strerror(errno));
-    if (check_files())
+    if (check_files(&log))
         return EXIT_FAILED;
     say_set_quiet(options.json);
     say_library_log(options.verbose);
-    status = run(&loaded, &text);
+    status = run(&loaded, &text, &log);
+    run_free(&log);
     unload_model(&loaded);
     text_free(&text);
     return status;

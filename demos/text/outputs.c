@@ -111,18 +111,6 @@ void outputs_end(struct outputs *out)
 
 /* ---- the log ---- */
 
-/* What stays the same however a run is continued. */
-static const char *other_field(const json_t *theirs, const json_t *ours)
-{
-    static const char *const fields[] = {"seed", "batch", "parameters", "train_bytes"};
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-        const json_t *field = json_object_get(theirs, fields[i]);
-        if (field && !json_equal(field, json_object_get(ours, fields[i])))
-            return fields[i];
-    }
-    return NULL;
-}
-
 int outputs_open_log(const struct train_options *o, const json_t *start, int step, struct log_file *log,
                      double *seconds)
 {
@@ -135,7 +123,7 @@ int outputs_open_log(const struct train_options *o, const json_t *start, int ste
             return EXIT_FAILED;
         other = "event";
     } else {
-        other = other_field(before.start, start);
+        other = run_other_field(before.start, start);
         *seconds = other ? 0 : run_seconds_at(&before, step);
         run_free(&before);
     }

@@ -78,6 +78,30 @@ double run_seconds_at(const struct run *run, double step)
     return seconds;
 }
 
+/* ---- which run it is ---- */
+
+/* As they are written: a number in a log has fewer digits than in memory. */
+static bool same_in_log(const json_t *a, const json_t *b)
+{
+    const size_t flags = JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9);
+    char *text_a = json_dumps(a, flags), *text_b = json_dumps(b, flags);
+    bool same = text_a && text_b && !strcmp(text_a, text_b);
+    free(text_a);
+    free(text_b);
+    return same;
+}
+
+const char *run_other_field(const json_t *theirs, const json_t *ours)
+{
+    static const char *const fields[] = {"seed", "batch", "parameters", "train_bytes", "model"};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        const json_t *a = json_object_get(theirs, fields[i]), *b = json_object_get(ours, fields[i]);
+        if (a && b && !same_in_log(a, b))
+            return fields[i];
+    }
+    return NULL;
+}
+
 /* ---- devices ---- */
 
 /* Makes room for one that was not there before, as the host backend when it takes over. */

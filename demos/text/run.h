@@ -45,6 +45,10 @@ void run_free(struct run *run);
 /* Training seconds up to a step; 0 where the log does not say. */
 double run_seconds_at(const struct run *run, double step);
 
+/* What tells that two starts are of different runs: a field that stays the same however a run is continued, and is not
+ * the same in both. NULL: nothing does. What only one of them has is not compared; either may be NULL. */
+const char *run_other_field(const json_t *theirs, const json_t *ours);
+
 /* A number inside nested objects, "dense.bits"; NAN if it is not there. `object` may be NULL. */
 double json_number(const json_t *object, const char *path);
 

@@ -104,8 +104,31 @@ check sh -c '"$0" report torn.jsonl | grep -q "test, dense.*1.5"' "$program"
 refuses 'no record of a training log' text report text
 echo notes >notes
 refuses 'no record of a training log' text eval --device cpu -c c.st --data text -l notes
-check text eval --device cpu -c c.st --data text -l torn.jsonl --windows 1 --passes 1
+measured() { text eval --device cpu --data text --windows 1 --passes 1 "$@"; }
+check measured -c b1.st -l torn.jsonl
 count torn.jsonl test 2
+
+# ---- a result in the log of another run ----
+
+refuses 'its "seed" is another' measured -c c.st -l b.jsonl
+refuses 'or add to it with --force' measured -c c.st -l b.jsonl
+check measured -c c.st -l torn.jsonl --force
+count torn.jsonl test 3
+check measured -c b.st.stage1 -l torn.jsonl # of the same run
+count torn.jsonl test 4
+check train -c drop.st -l drop.jsonl --dropout 0.1 # which is 0.100000001 in the log
+check measured -c drop.st -l drop.jsonl
+count drop.jsonl test 1
+check again --resume drop.st --steps 6 -l drop.jsonl # made longer
+check measured -c drop.st -l drop.jsonl
+count drop.jsonl test 2
+refuses 'its "model" is another' measured -c a.st -l drop.jsonl
+check train -c batch.st --batch 1
+refuses 'its "batch" is another' measured -c batch.st -l a.jsonl
+check train -c wide.st --width 32
+refuses 'its "parameters" is another' measured -c wide.st -l a.jsonl
+printf '{"event":"test"}\n' >startless.jsonl
+check measured -c a.st -l startless.jsonl
 
 # ---- what is called as a lock would be, and is none ----
 
