@@ -3,6 +3,7 @@
 #include "say.h"
 
 #include "disk/files.h" /* the library's writer, which needs nothing else of it */
+#include "disk/hash.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -342,6 +343,18 @@ void file_unlock(struct file_lock *lock)
     *lock = (struct file_lock){.file = -1};
 }
 
+/* 0 of what is no file, or cannot be read. */
+static uint64_t hash_beginning(const char *path, const struct stat *s)
+{
+    char bytes[4096];
+    size_t size = s->st_size < (off_t)sizeof bytes ? (size_t)s->st_size : sizeof bytes;
+    int file = S_ISREG(s->st_mode) ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+    bool read = file >= 0 && !ssa_file_read(file, bytes, size, 0);
+    if (file >= 0)
+        close(file);
+    return read ? ssa_hash(SSA_HASH_START, bytes, size) : 0;
+}
+
 struct file_look file_look(const char *path)
 {
     struct stat s;
@@ -349,15 +362,18 @@ struct file_look file_look(const char *path)
         return (struct file_look){0};
     return (struct file_look){.exists = true, .device = s.st_dev, .inode = s.st_ino,
                               .size = (unsigned long long)s.st_size, .seconds = s.st_mtim.tv_sec,
-                              .nanoseconds = s.st_mtim.tv_nsec};
+                              .nanoseconds = s.st_mtim.tv_nsec, .beginning = hash_beginning(path, &s)};
 }
 
-bool file_replaced(const struct file_look *before, const char *path)
+enum file_change file_change(const struct file_look *before, const char *path)
 {
     struct file_look now = file_look(path);
-    return now.exists && (!before->exists || now.device != before->device || now.inode != before->inode ||
-                          now.size != before->size || now.seconds != before->seconds ||
-                          now.nanoseconds != before->nanoseconds);
+    if (!now.exists)
+        return FILE_STAYED;
+    if (!before->exists || now.device != before->device || now.inode != before->inode || now.size != before->size ||
+        now.beginning != before->beginning)
+        return FILE_REPLACED;
+    return now.seconds != before->seconds || now.nanoseconds != before->nanoseconds ? FILE_TOUCHED : FILE_STAYED;
 }
 
 /* ---- whole files ---- */

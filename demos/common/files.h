@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 /* ---- before the work ---- */
@@ -48,10 +49,15 @@ struct file_look {
     bool exists;
     unsigned long long device, inode, size;
     long long seconds, nanoseconds;
+    uint64_t beginning; /* a hash of its first bytes */
 };
 struct file_look file_look(const char *path);
-/* Something else lies there now. Nothing at all is fine. */
-bool file_replaced(const struct file_look *before, const char *path);
+enum file_change {
+    FILE_STAYED,  /* also where nothing lies there now */
+    FILE_TOUCHED, /* its times are others; its size and its first bytes are not, and of the rest nothing is known */
+    FILE_REPLACED /* something else lies there */
+};
+enum file_change file_change(const struct file_look *before, const char *path);
 
 /* ---- whole files ---- */
 

@@ -135,11 +135,23 @@ int outputs_open_log(const struct train_options *o, const json_t *start, int ste
 
 /* ---- saving ---- */
 
+/* Whether what lies there now was written by another program. One that was touched begins as it did, with its checksum:
+ * if that is right, the rest is the same too. */
+static bool is_of_another(const struct file_look *seen, const char *path)
+{
+    struct ssa_checkpoint *checkpoint = NULL;
+    enum file_change change = file_change(seen, path);
+    if (change == FILE_TOUCHED && ssa_checkpoint_open(&checkpoint, path) == SSA_OK)
+        change = FILE_STAYED;
+    ssa_checkpoint_close(checkpoint);
+    return change != FILE_STAYED;
+}
+
 /* Another program, perhaps on another machine where the lock is not seen, has put a file of its own there. */
 static void step_aside(struct outputs *out, char path[4096], const struct file_look *seen)
 {
     char asked[4096];
-    if (!file_replaced(seen, path))
+    if (!is_of_another(seen, path))
         return;
     snprintf(asked, sizeof asked, "%s", path);
     for (int i = 2; access(path, F_OK) == 0; i++)

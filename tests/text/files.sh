@@ -217,6 +217,53 @@ check [ $? -ne 0 ]
 check cmp a.st kept.st.stage1
 check [ -s kept.st.stage1.2 ]
 
+# One that was only touched is this run's still; one that was changed in place, of the same length, is not.
+changed() { # NAME COMMAND...: a run over a.st at NAME.st, and what the command does there meanwhile; its exit status
+    name=$1
+    shift
+    cp a.st "$name.st"
+    endless -c "$name.st" --force -l "$name.jsonl" --log-every 1 2>"$name.err" &
+    first=$!
+    until grep -q '"step"' "$name.jsonl" 2>/dev/null || ! kill -0 $first; do sleep 0.05; done
+    "$@" "$name.st"
+    cp "$name.st" "$name.then"
+    kill $first
+    wait $first
+}
+set_byte() { # OFFSET FILE: to one that is not there
+    printf '\377' | dd of="$2" bs=1 seek="$1" conv=notrunc 2>/dev/null
+}
+changed touched touch -d 2001-01-01
+check [ $? -eq 130 ]
+check [ ! -e touched.st.2 ]
+check [ ! -s touched.err ]
+check sh -c '! cmp -s touched.st touched.then'
+check measured -c touched.st
+check train -c seed1.st --seed 1
+check [ "$(stat -c %s seed1.st)" -eq "$(stat -c %s a.st)" ]
+changed whole cp seed1.st
+changed weight set_byte $(($(stat -c %s a.st) - 3)) # the last
+for name in whole weight; do
+    check grep -q 'another program has written it' $name.err
+    check cmp $name.st $name.then
+    check measured -c $name.st.2
+done
+
+# Also when it was written by this run.
+endless -c own2.st -l own2.jsonl --every 1 &
+first=$!
+wait_for own2.st $first
+for i in 1 2 3; do
+    kill -STOP $first
+    touch -d "2001-01-0$i" own2.st
+    kill -CONT $first
+done
+kill $first
+wait $first
+check [ $? -eq 130 ]
+check [ ! -e own2.st.2 ]
+check measured -c own2.st
+
 # ---- links, places, disks ----
 
 ln -s folder/real.st out.st
