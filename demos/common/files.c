@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -220,6 +221,16 @@ int file_check_output(const char *path)
     if (kind == STREAM && access(path, W_OK) != 0)
         return say_error("%s: cannot be written: %s", path, strerror(errno));
     return flags < 0 || (flags & O_ACCMODE) == O_RDONLY ? say_error("%s: is not open for writing", path) : 0;
+}
+
+bool file_room(const char *path, uint64_t *bytes)
+{
+    struct statvfs s;
+    char *real = NULL;
+    bool known = !ssa_file_resolve(path, &real) && !statvfs(dirname(real), &s) && s.f_blocks; /* some count none */
+    free(real);
+    *bytes = known ? (uint64_t)s.f_bavail * s.f_frsize : 0;
+    return known;
 }
 
 bool file_holds_something(const char *path)

@@ -29,6 +29,8 @@ bool file_same(const char *a, const char *b);
 int file_check_target(const char *path);
 /* The same of what may also be a pipe, a device or an open descriptor: /dev/stdout, /dev/fd/3. */
 int file_check_output(const char *path);
+/* The bytes that are free where a file of this path is written; false where that is not known. */
+bool file_room(const char *path, uint64_t *bytes);
 /* Whether a file with something in it is there, which would be lost. */
 bool file_holds_something(const char *path);
 

@@ -2,6 +2,7 @@
 
 #include "run.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -107,6 +108,35 @@ int outputs_begin(struct outputs *out, const struct train_options *o)
 void outputs_end(struct outputs *out)
 {
     file_unlock(&out->lock);
+}
+
+/* Of a file with the optimiser's moments: the values, and about what its header takes. */
+static uint64_t checkpoint_bytes(const struct ssa_model *model)
+{
+    enum { KINDS = 3, METADATA = 1024, ENTRY = 100 };
+    uint64_t values = ssa_model_count(ssa_model_get_config(model));
+    uint64_t tensors = (uint64_t)ssa_model_parameter_count(model);
+    return METADATA + KINDS * (ENTRY * tensors + sizeof(float) * values);
+}
+
+/* How many files more there are at most: what is written stands beside what it replaces. */
+static int count_new(const struct train_options *o, int stage, int stages)
+{
+    char path[4096];
+    int count = 1 + (o->every && access(o->checkpoint, F_OK) != 0);
+    for (int i = stage; o->keep_stages && i < stages - 1; i++) {
+        stage_path(o, i, path);
+        count += access(path, F_OK) != 0;
+    }
+    return count;
+}
+
+void outputs_check_room(const struct train_options *o, const struct ssa_model *model, int stage, int stages)
+{
+    uint64_t free_bytes, bytes = checkpoint_bytes(model) * (uint64_t)count_new(o, stage, stages);
+    if (file_room(o->checkpoint, &free_bytes) && free_bytes < bytes)
+        say_error("%s: this run writes about %" PRIu64 " bytes of checkpoints, and %" PRIu64 " are free there; make "
+                  "room before it does, or give another --checkpoint", o->checkpoint, bytes, free_bytes);
 }
 
 /* ---- the log ---- */

@@ -209,6 +209,21 @@ static int announce(struct training *t)
     return t->o->resume ? log_write(&t->log, json_pack("{s:s, s:i}", "event", "resume", "step", t->first_step)) : 0;
 }
 
+static int stage_of(const struct training *t, int step, int *first, int *end)
+{
+    int stage = 0;
+    for (*first = 0; stage < t->config.stage_count - 1 && step >= *first + t->config.stages[stage].steps; stage++)
+        *first += t->config.stages[stage].steps;
+    *end = *first + t->config.stages[stage].steps;
+    return stage;
+}
+
+static void check_room(const struct training *t)
+{
+    int first, end, stage = stage_of(t, t->first_step, &first, &end);
+    outputs_check_room(t->o, t->model, stage, t->config.stage_count);
+}
+
 static int open_log(struct training *t)
 {
     json_t *start = start_record(t);
@@ -233,7 +248,11 @@ static int set_up(struct training *t)
     t->train = text_data(&t->text, TEXT_TRAIN);
     t->valid = text_data(&t->text, TEXT_VALID);
     make_note(t);
-    return make_trainer(t) || (lead && open_log(t)) || announce(t) ? EXIT_FAILED : 0;
+    if (make_trainer(t))
+        return EXIT_FAILED;
+    if (lead)
+        check_room(t);
+    return (lead && open_log(t)) || announce(t) ? EXIT_FAILED : 0;
 }
 
 /* ---- running ---- */
@@ -247,15 +266,6 @@ static double training_seconds(const void *training)
 static double tokens_of(const struct training *t, int step)
 {
     return (double)step * t->config.batch * t->model_config.length;
-}
-
-static int stage_of(const struct training *t, int step, int *first, int *end)
-{
-    int stage = 0;
-    for (*first = 0; stage < t->config.stage_count - 1 && step >= *first + t->config.stages[stage].steps; stage++)
-        *first += t->config.stages[stage].steps;
-    *end = *first + t->config.stages[stage].steps;
-    return stage;
 }
 
 /* A log that cannot be written ends the run, but as Ctrl-C does: what was trained is kept. */

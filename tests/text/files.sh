@@ -1,8 +1,10 @@
 #!/bin/sh
 # What ssacl-text reads and writes: no output is an input, no run takes another's files, half a line costs a line, links
-# are followed, a disk that is full on the way does not end a run. On the host backend. Usage: files.sh PATH/ssacl-text
+# are followed, a disk that is full on the way does not end a run. On the host backend. Usage:
+# files.sh PATH/ssacl-text PATH/room.so
 set -u
 program=$(realpath "$1")
+room=$(realpath "$2")
 work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-text-files.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -285,6 +287,46 @@ check sh -c '"$0" "$@" -l /dev/fd/3 3>third && grep -q "\"event\":\"end\"" third
 check train -c h.st -l /dev/null
 check again --resume b.st.stage1 -c i.st -l /dev/null
 check [ -c /dev/null ]
+
+# ---- room that is missing from the start ----
+
+# in_room BYTES WORDS COMMAND...: a run for space/a.st, a folder with so many bytes free, goes well and says this.
+in_room() {
+    echo "$1" >space/room
+    words=$2
+    shift 2
+    checks=$((checks + 1))
+    err=$(export LD_PRELOAD="$room" ASAN_OPTIONS="${ASAN_OPTIONS-}:verify_asan_link_order=0"; "$@" 2>&1) ||
+        wrong "fails: $*: $err"
+    case $err in *"$words"*) ;; *) wrong "no word of '$words': $*: $err" ;; esac
+    [ -n "$words" ] || [ -z "$err" ] || wrong "not needed: $*: $err"
+    [ "$(printf '%s\n' "$err" | wc -l)" -eq 1 ] || wrong "more than one line: $*: $err"
+}
+mkdir space
+size=$(stat -c %s a.st)
+in_room $((size / 2)) "and $((size / 2)) are free there; make room" train -c space/a.st
+check [ -s space/a.st ]
+in_room $((size / 2)) 'are free there' train -c space/a.st --force
+in_room $((3 * size / 2)) '' train -c space/a.st --force
+in_room $((3 * size / 2)) '' train -c space/a.st --force --every 1 # the old one is there already
+rm space/a.st
+in_room $((3 * size / 2)) 'are free there' train -c space/a.st --every 1
+rm space/a.st
+in_room $((3 * size / 2)) 'are free there' staged -c space/a.st # a copy besides
+rm space/a.st
+in_room $((3 * size / 2)) '' staged -c space/a.st --force # in the place of another
+in_room $((3 * size / 2)) '' again --resume space/a.st.stage1 -c space/b.st --keep-stages # the copy is of a stage before
+ln -s space/c.st room.link
+in_room $((size / 2)) 'are free there' train -c room.link
+rm room.link space/*.st* space/room
+in_room 1 'writes about' train -c space/a.st --width 64 --layers 8
+said=$(printf '%s\n' "$err" | sed 's/.*about \([0-9]*\) bytes.*/\1/')
+written=$(stat -c %s space/a.st)
+check [ "$said" -gt $((written * 98 / 100)) ]
+check [ "$said" -lt $((written * 102 / 100)) ]
+# Where it is not known nothing is said.
+rm space/*
+check sh -c '[ -z "$(LD_PRELOAD=$0 ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0 "$@" 2>&1)" ]' "$room" "$program" train --device cpu --data text -q $small --steps 4 -c space/a.st
 
 # A limit on the size of files is to a run what a full disk is. It is lifted after the first saves.
 checkpoint=$(stat -c %s a.st)
