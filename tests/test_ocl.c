@@ -1,6 +1,6 @@
 /* ocl.h from the side of a program that has its own context, queues and buffers, on every OpenCL device here. */
 #include "harness.h"
-#include "ssacl/ocl.h"
+#include "ocl_devices.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -19,23 +19,6 @@ struct caller {
     cl_mem x, y;
     float *values;
 };
-
-static void find_devices(void)
-{
-    cl_platform_id platforms[MAX];
-    cl_uint n = 0;
-    if (clGetPlatformIDs(MAX, platforms, &n) != CL_SUCCESS)
-        return;
-    for (cl_uint p = 0; p < n && p < MAX; p++) {
-        char name[128] = "";
-        cl_uint m = 0;
-        clGetPlatformInfo(platforms[p], CL_PLATFORM_NAME, sizeof name, name, NULL);
-        if (strstr(name, "Oclgrind") ||
-            clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, MAX - id_count, ids + id_count, &m) != CL_SUCCESS)
-            continue;
-        id_count += m < MAX - id_count ? m : MAX - id_count;
-    }
-}
 
 /* False where the device has no queue of this kind. */
 static bool setup(struct caller *c, cl_device_id id, cl_command_queue_properties properties)
@@ -256,6 +239,6 @@ END_TEST
 int main(void)
 {
     setenv("SSACL_CACHE", "0", 1); /* no verdict from an earlier run: every device tests its variants here */
-    find_devices();
+    id_count = test_ocl_devices(ids, MAX);
     return test_run("ocl", (const TTest *const[]){in_order, out_of_order, own_device, bad_arguments, NULL});
 }

@@ -1,7 +1,7 @@
 /* What ocl.h takes of a program's own objects, and what it refuses in a sentence: queues and memory of other contexts,
  * images, memory that kernels may not write or read, parts of one memory that overlap. On every OpenCL device here. */
 #include "harness.h"
-#include "ssacl/ocl.h"
+#include "ocl_devices.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,22 +11,6 @@ enum { N = 4096, MAX = 16 };
 
 static cl_device_id ids[MAX];
 static cl_uint id_count;
-
-static void find_devices(void)
-{
-    cl_platform_id platforms[MAX];
-    cl_uint n = 0;
-    if (clGetPlatformIDs(MAX, platforms, &n) != CL_SUCCESS)
-        return;
-    for (cl_uint p = 0; p < n && p < MAX; p++) {
-        char name[128] = "";
-        cl_uint m = 0;
-        clGetPlatformInfo(platforms[p], CL_PLATFORM_NAME, sizeof name, name, NULL);
-        if (!strstr(name, "Oclgrind") &&
-            clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, MAX - id_count, ids + id_count, &m) == CL_SUCCESS)
-            id_count += m < MAX - id_count ? m : MAX - id_count;
-    }
-}
 
 static cl_context make_context(cl_device_id id)
 {
@@ -252,6 +236,6 @@ END_TEST
 
 int main(void)
 {
-    find_devices();
+    id_count = test_ocl_devices(ids, MAX);
     return test_run_alone("wrap", (const TTest *const[]){wraps, NULL});
 }
