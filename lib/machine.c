@@ -69,17 +69,16 @@ static void limit_memory(struct ssa_machine *m, unsigned long long limit, size_t
 /* The limits of one group, whichever files it has: v2, v1. */
 static void read_group(struct ssa_machine *m, const char *root, const char *folder, const struct usage *used)
 {
+    static const char *const memory[] = {
+        "memory.max", "memory.high" /* past it a process is slowed until it hardly runs */, "memory.limit_in_bytes"};
     unsigned long long n[2], period[2];
     if (read_numbers(root, folder, "cpu.max", n) == 2)
         limit_processors(m, n[0], n[1]);
     if (read_numbers(root, folder, "cpu.cfs_quota_us", n) && read_numbers(root, folder, "cpu.cfs_period_us", period))
         limit_processors(m, n[0], period[0]);
-    if (read_numbers(root, folder, "memory.max", n))
-        limit_memory(m, n[0], used->resident);
-    if (read_numbers(root, folder, "memory.high", n)) /* past it a process is slowed until it hardly runs */
-        limit_memory(m, n[0], used->resident);
-    if (read_numbers(root, folder, "memory.limit_in_bytes", n))
-        limit_memory(m, n[0], used->resident);
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++)
+        if (read_numbers(root, folder, memory[i], n))
+            limit_memory(m, n[0], used->resident);
 }
 
 /* From the group `below` the mount point up to it. */
