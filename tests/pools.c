@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* gettid() */
 #include "pools.h"
 #include "clock.h"
 
@@ -6,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 char pools_events[8192];
@@ -21,8 +22,6 @@ void pools_note(void *cookie, const struct ssa_pool_event *e)
              e->step, e->before, e->after, e->reason);
 }
 
-static const struct ssa_pool *latest_pool;
-
 struct ssa_pool *pools_hosts(int count, const struct ssa_pool_config *config)
 {
     struct ssa_pool_config c = config ? *config : (struct ssa_pool_config){0};
@@ -30,7 +29,7 @@ struct ssa_pool *pools_hosts(int count, const struct ssa_pool_config *config)
     c.changed = pools_note;
     *pools_events = 0;
     OK(ssa_pool_create(&pool, &c));
-    latest_pool = pool;
+    pools_watch(pool);
     for (int i = 0; i < count; i++) {
         struct ssa_device *device;
         OK(ssa_device_open(&device, "cpu"));
@@ -52,83 +51,121 @@ void *__wrap_malloc(size_t size)
 
 /* ---- time ---- */
 
-static pthread_mutex_t hang_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t hang_ended = PTHREAD_COND_INITIALIZER;
-static int hanging, releases;
-static double skipped, slow_until; /* by our clock; guarded by hang_lock */
+/* A thread that is slow or hangs. Its time is that of `skipped`. */
+struct sleeper {
+    pthread_t thread;
+    pid_t id;
+    double until;
+    struct sleeper *next;
+};
+
+static pthread_mutex_t sleep_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t skip = PTHREAD_COND_INITIALIZER;
+static struct sleeper *sleepers; /* guarded by sleep_lock, as is what follows */
+static double skipped;
+
+static void sleep_until(double until)
+{
+    struct sleeper s = {pthread_self(), gettid(), until, sleepers}, **at = &sleepers;
+    sleepers = &s;
+    while (s.until > skipped)
+        pthread_cond_wait(&skip, &sleep_lock);
+    while (*at != &s)
+        at = &(*at)->next;
+    *at = s.next;
+}
 
 void pools_hang(void)
 {
-    pthread_mutex_lock(&hang_lock);
-    int now = releases;
-    hanging++;
-    while (releases == now)
-        pthread_cond_wait(&hang_ended, &hang_lock);
-    pthread_mutex_unlock(&hang_lock);
+    pthread_mutex_lock(&sleep_lock);
+    sleep_until(INFINITY);
+    pthread_mutex_unlock(&sleep_lock);
 }
 
 void pools_be_slow(double seconds)
 {
-    pthread_mutex_lock(&hang_lock);
-    hanging++;
-    slow_until = skipped + seconds;
-    while (slow_until > 0)
-        pthread_cond_wait(&hang_ended, &hang_lock);
-    pthread_mutex_unlock(&hang_lock);
+    pthread_mutex_lock(&sleep_lock);
+    sleep_until(skipped + seconds);
+    pthread_mutex_unlock(&sleep_lock);
 }
 
 void pools_release(void)
 {
-    pthread_mutex_lock(&hang_lock);
-    releases++;
-    hanging = 0;
-    slow_until = 0;
-    pthread_cond_broadcast(&hang_ended);
-    pthread_mutex_unlock(&hang_lock);
-}
-
-int pools_hanging(void)
-{
-    pthread_mutex_lock(&hang_lock);
-    int count = hanging;
-    pthread_mutex_unlock(&hang_lock);
-    return count;
+    pthread_mutex_lock(&sleep_lock);
+    for (struct sleeper *s = sleepers; s; s = s->next)
+        s->until = skipped;
+    pthread_cond_broadcast(&skip);
+    pthread_mutex_unlock(&sleep_lock);
 }
 
 void pools_skip(double seconds)
 {
-    pthread_mutex_lock(&hang_lock);
+    pthread_mutex_lock(&sleep_lock);
     skipped += seconds;
-    if (slow_until > 0 && skipped >= slow_until) {
-        hanging--;
-        slow_until = 0;
-        pthread_cond_broadcast(&hang_ended);
+    pthread_cond_broadcast(&skip);
+    pthread_mutex_unlock(&sleep_lock);
+}
+
+static const struct ssa_pool *watched;
+static pid_t threads[SSA_POOL_MOST]; /* of its members, those that slept */
+
+void pools_watch(const struct ssa_pool *pool)
+{
+    watched = pool;
+    memset(threads, 0, sizeof threads);
+}
+
+/* The thread is detached: the kernel knows when it has ended. */
+void pools_join(const struct ssa_member *m)
+{
+    pools_release();
+    ck_assert(m->abandoned && threads[m->number] > 0);
+    while (!syscall(SYS_tgkill, getpid(), threads[m->number], 0))
+        usleep(1000);
+}
+
+/* How far the clock may run on: until the first that sleeps wakes; 0 while a member works, or none does anything. Under
+ * the pool's lock. */
+static double idle_seconds(double most)
+{
+    bool busy = false, working = false;
+    pthread_mutex_lock(&sleep_lock);
+    for (int i = 0; watched && i < watched->count; i++) {
+        const struct ssa_member *m = watched->members[i];
+        const struct sleeper *s = sleepers;
+        if (!ssa_member_is_busy(m))
+            continue;
+        while (s && !(pthread_equal(s->thread, m->thread) && s->until > skipped))
+            s = s->next;
+        busy = true;
+        working = working || !s;
+        threads[i] = s ? s->id : threads[i];
     }
-    pthread_mutex_unlock(&hang_lock);
+    for (const struct sleeper *s = sleepers; s; s = s->next)
+        if (s->until > skipped && s->until - skipped < most)
+            most = s->until - skipped;
+    pthread_mutex_unlock(&sleep_lock);
+    return busy && !working ? most : 0;
 }
 
 static struct ssa_clock true_clock;
 
 static double shifted_seconds(void)
 {
-    pthread_mutex_lock(&hang_lock);
+    pthread_mutex_lock(&sleep_lock);
     double now = true_clock.seconds() + skipped;
-    pthread_mutex_unlock(&hang_lock);
+    pthread_mutex_unlock(&sleep_lock);
     return now;
 }
 
-/* Under the pool's lock. An abandoned member hangs on, but nobody waits for it. */
+/* Under the pool's lock. Nobody says when a thread falls asleep: that is looked for. */
 static void skipping_wait(pthread_cond_t *condition, pthread_mutex_t *lock, double seconds)
 {
-    int busy = 0, away = 0;
-    for (int i = 0; i < latest_pool->count; i++) {
-        busy += ssa_member_is_busy(latest_pool->members[i]);
-        away += latest_pool->members[i]->abandoned;
-    }
-    if (busy && busy == pools_hanging() - away)
-        pools_skip(seconds);
+    const double look = 0.001, idle = idle_seconds(seconds);
+    if (idle > 0)
+        pools_skip(idle);
     else
-        true_clock.wait(condition, lock, seconds < 0.01 ? seconds : 0.01);
+        true_clock.wait(condition, lock, seconds < look ? seconds : look);
 }
 
 void pools_set_clock(void)
@@ -168,8 +205,8 @@ static enum pools_fault meet(struct spy *s, enum pools_call call, int *err)
         pools_hang();
     if (p->fault == POOLS_STOP)
         pools_skip(480);
-    if (p->fault == POOLS_SLOW)
-        usleep(200);
+    if (p->fault == POOLS_SLOW && n % 20 == 0)
+        pools_be_slow(5);
     if (p->fault == POOLS_FAIL)
         *err = ssa_fail(SSA_EDEVICE, "%s %d fails", pools_calls[call], n);
     if (p->fault == POOLS_MEMORY)

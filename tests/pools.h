@@ -8,7 +8,7 @@
 
 extern char pools_events[8192];
 void pools_note(void *cookie, const struct ssa_pool_event *event); /* ssa_pool_config.changed: adds to them */
-/* A pool of `count` host devices; events are forgotten, and noted from now on. */
+/* A pool of `count` host devices; events are forgotten, and noted from now on; it is watched. */
 struct ssa_pool *pools_hosts(int count, const struct ssa_pool_config *config);
 
 /* malloc() of so many bytes or more fails; 0: none does. */
@@ -23,7 +23,7 @@ enum pools_fault {
     POOLS_MEMORY, /* SSA_ENOMEM, once */
     POOLS_HANG,   /* once, until pools_release() */
     POOLS_STOP,   /* the process is stopped for eight minutes, once */
-    POOLS_SLOW,   /* takes a fifth of a millisecond more, from then on */
+    POOLS_SLOW,   /* every twentieth from then on takes five seconds of the clock below */
     POOLS_NAN,    /* what is read is NaN, once */
     POOLS_WRONG   /* what is read is off by a hundredth, from then on */
 };
@@ -37,13 +37,15 @@ void pools_spy(struct ssa_device *device);
 void pools_plan(struct ssa_device *device, struct pools_plan plan); /* starts counting anew */
 int pools_count(const struct ssa_device *device, enum pools_call call);
 
-/* A clock that runs on at once where the pool made last waits for nothing but devices that hang: their deadlines pass
- * without sleeping, and nobody else's however slow the machine is. */
+/* A clock that runs on at once where the pool that is watched waits for nothing but devices that are slow or hang: their
+ * time passes without sleeping, and nobody else's however slow the machine is. */
 void pools_set_clock(void);
-void pools_skip(double seconds); /* as if the process had been stopped for so long */
-void pools_hang(void);           /* what a device that hangs does, until pools_release() */
-void pools_be_slow(double seconds); /* and one that is only slow; one at a time */
+void pools_watch(const struct ssa_pool *pool);
+void pools_skip(double seconds);    /* as if the process had been stopped for so long */
+void pools_hang(void);              /* what a device that hangs does, until pools_release() */
+void pools_be_slow(double seconds); /* and one that is only slow, until then or for so long; only with this clock */
 void pools_release(void);
-int pools_hanging(void);
+/* Releases, and waits until the thread of a member that was given up has ended. Its pool may be closed by then. */
+void pools_join(const struct ssa_member *member);
 
 #endif

@@ -2,7 +2,7 @@
 #include "golden.h"
 #include "model/group.h"
 #include "model/internal.h"
-#include "pool.h"
+#include "pools.h"
 #include "ssacl/train.h"
 
 #include <math.h>
@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { N = 16, COUNT = 16 * 11 + 8, PASSES = 9, BATCH = 2, UNITS = PASSES * 6 };
 
@@ -30,7 +29,7 @@ static struct {
     const struct ssa_backend *real;
     struct ssa_backend bent;
     enum trouble what;
-    int at, milliseconds;
+    int at, seconds; /* by the clock of pools.h */
     _Atomic int reads; /* an abandoned thread counts on */
 } bent[SSA_POOL_MOST];
 
@@ -47,7 +46,7 @@ static int bent_write(struct ssa_device *device, struct ssa_tensor t, const void
     int i = bent_number(device);
     if (bent[i].what == SLEEPS_BEFORE && bent[i].reads == bent[i].at) {
         bent[i].what = FINE;
-        usleep((unsigned)bent[i].milliseconds * 1000);
+        pools_be_slow(bent[i].seconds);
     }
     return bent[i].real->write(device, t, values, count);
 }
@@ -60,7 +59,7 @@ static int bent_read(struct ssa_device *device, struct ssa_tensor t, void *value
     if (bent[i].what == FAILS_AT && read == bent[i].at)
         return ssa_fail(SSA_EDEVICE, "read number %d fails", read);
     if (bent[i].what == LATE || (bent[i].what == SLEEPS_AT && read == bent[i].at))
-        usleep((unsigned)bent[i].milliseconds * 1000);
+        pools_be_slow(bent[i].seconds);
     err = bent[i].real->read(device, t, values, count);
     if ((bent[i].what == NAN_AT && read == bent[i].at) || (bent[i].what == NAN_FROM && read >= bent[i].at))
         ((float *)values)[0] = NAN;
@@ -110,6 +109,7 @@ static struct ssa_pool *make_pool(int count)
         device->backend = &bent[i].bent;
         OK(ssa_pool_add(pool, device));
     }
+    pools_watch(pool);
     return pool;
 }
 
@@ -211,8 +211,8 @@ START_TEST(units_go_to_who_is_free)
         struct ssa_pool *pool = make_pool(2);
         struct ssa_model *m = pool_model(pool);
         bent[slow].what = bent[!slow].what = LATE;
-        bent[slow].milliseconds = 40;
-        bent[!slow].milliseconds = 10;
+        bent[slow].seconds = 40;
+        bent[!slow].seconds = 10;
         struct result got = evaluate(m, ensemble_of(PASSES));
         same(&got, &want, "a slow member");
         ck_assert_int_eq(reads(2), UNITS);
@@ -231,8 +231,9 @@ START_TEST(nobody_waits_for_a_very_slow_one)
     struct ssa_model *m = pool_model(pool);
     struct result want = alone(ensemble_of(PASSES));
     bent[0].what = bent[1].what = LATE;
-    bent[0].milliseconds = 600;
-    bent[1].milliseconds = 14;
+    pool->config.deadline = 100;
+    bent[0].seconds = 600;
+    bent[1].seconds = 14;
     struct result got = evaluate(m, ensemble_of(PASSES));
     same(&got, &want, "a very slow member");
     ck_assert_int_eq(bent[0].reads, 1);
@@ -252,12 +253,12 @@ static void check_lost(enum trouble what, int at, int count, int bad, int pace, 
     char event[64];
     for (int i = 0; i < count; i++) { /* so that each gets some */
         bent[i].what = LATE;
-        bent[i].milliseconds = pace;
+        bent[i].seconds = pace;
     }
-    pool->config.deadline = what == SLEEPS_AT || what == SLEEPS_BEFORE ? 0.05 : 60;
+    pool->config.deadline = 50;
     bent[bad].what = what;
     bent[bad].at = at;
-    bent[bad].milliseconds = 800;
+    bent[bad].seconds = 800;
     struct result got = evaluate(m, ensemble_of(PASSES));
     same(&got, &want, "a member lost");
     snprintf(event, sizeof event, "%d:%d ", SSA_POOL_LOST, bad);
@@ -266,7 +267,7 @@ static void check_lost(enum trouble what, int at, int count, int bad, int pace, 
     got = evaluate(m, ensemble_of(PASSES));
     same(&got, &want, "after the loss");
     if (pool->members[bad]->abandoned)
-        usleep(900000); /* its thread comes back, must find all in place, and touch none of it */
+        pools_join(pool->members[bad]); /* it must find all in place, and touch none of it */
     ck_assert_int_eq(bent[bad].reads, what == SLEEPS_BEFORE ? at : at + 1);
     ssa_model_destroy(m);
     ssa_pool_close(pool);
@@ -423,15 +424,14 @@ START_TEST(generates_on_who_is_there)
         bent[0].reads = 0;
         bent[0].what = troubles[t];
         bent[0].at = 7;
-        bent[0].milliseconds = 800;
-        pool->config.deadline = troubles[t] == SLEEPS_AT ? 0.05 : 60;
+        bent[0].seconds = 800;
         OK(ssa_generate(m, prompt, 3, TOKENS, got, &how));
         ck_assert_mem_eq(got, want, sizeof got);
         ck_assert_int_eq(ssa_pool_live(pool), t ? 1 : 2);
         FAILS(ssa_generate(m, (const int32_t[]){32}, 1, 1, got, &how), SSA_EINVAL, "is 32, vocabulary is 32");
         ck_assert_int_eq(ssa_pool_live(pool), t ? 1 : 2);
         if (troubles[t] == SLEEPS_AT)
-            usleep(900000);
+            pools_join(pool->members[0]);
         bent[1].what = FAILS_AT;
         bent[1].at = bent[1].reads;
         if (t)
@@ -519,7 +519,7 @@ START_TEST(progress_and_stop)
         how.stop = stops ? &seen.stop : NULL;
         for (int i = 0; i < 2; i++) {
             bent[i].what = LATE;
-            bent[i].milliseconds = 20;
+            bent[i].seconds = 20;
         }
         if (stops) {
             FAILS(ssa_evaluate(m, &data, &how, &scores, NULL, NULL), SSA_ESTOPPED, "stopped with");
@@ -577,6 +577,7 @@ int main(int argc, char **argv)
     platform = argc > 1 ? argv[1] : NULL;
     if (platform && !has_two())
         return 77;
+    pools_set_clock();
     return test_run_alone("evaluate", (const TTest *const[]){as_one_device, units_go_to_who_is_free,
         nobody_waits_for_a_very_slow_one, a_member_fails, a_member_hangs, a_member_gives_no_numbers,
         no_numbers_anywhere, all_are_lost, stops_when_settled, stopping_saves_work, writes_new_fields_only_if_asked,

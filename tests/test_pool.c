@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const struct ssa_model_config small = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 40, .length = 16,
                                               .dropout = 0.1f};
@@ -59,26 +58,27 @@ END_TEST
 
 struct task {
     struct ssa_member *member;
-    int milliseconds, status;
+    int seconds, status;
     atomic_int entered;
 };
 
 static int do_task(void *argument)
 {
     struct task *t = argument;
-    usleep((unsigned)t->milliseconds * 1000);
+    pools_be_slow(t->seconds);
     t->entered = ssa_member_enter(t->member);
     if (!t->entered)
         ssa_member_leave(t->member);
-    return t->status ? ssa_fail(t->status, "task of %d ms", t->milliseconds) : SSA_OK;
+    return t->status ? ssa_fail(t->status, "task of %d s", t->seconds) : SSA_OK;
 }
 
 START_TEST(jobs_end_in_their_order)
 {
     struct ssa_pool *pool = pools_hosts(3, NULL);
-    struct task tasks[3] = {{.milliseconds = 90}, {.milliseconds = 10, .status = SSA_EIO}, {.milliseconds = 50}};
+    struct task tasks[3] = {{.seconds = 50}, {.seconds = 10, .status = SSA_EIO}, {.seconds = 30}};
     struct ssa_member *m;
     int order[3] = {1, 2, 0}, status, n = 0;
+    pools_set_clock();
     ck_assert_ptr_null(ssa_pool_next(pool, &status));
     for (int i = 0; i < 3; i++) {
         tasks[i].member = pool->members[i];
@@ -88,7 +88,7 @@ START_TEST(jobs_end_in_their_order)
         ck_assert_int_eq(m->number, order[n++]);
         ck_assert_int_eq(status, tasks[m->number].status);
         if (status)
-            ck_assert_str_eq(ssa_last_error(), "task of 10 ms");
+            ck_assert_str_eq(ssa_last_error(), "task of 10 s");
         ck_assert_int_eq(tasks[m->number].entered, SSA_OK);
     }
     ck_assert_int_eq(n, 3);
@@ -103,18 +103,19 @@ START_TEST(late_jobs_are_given_up)
     struct ssa_device *device = pool->members[0]->device;
     struct ssa_member *m;
     int status;
+    pools_set_clock();
     *late = (struct task){pool->members[0], 300, SSA_OK, 1};
-    ssa_member_start(pool->members[0], do_task, late, 0.1);
+    ssa_member_start(pool->members[0], do_task, late, 100);
     OK(ssa_member_do(pool->members[1], do_task, &soon, 60));
     m = ssa_pool_next(pool, &status);
     ck_assert(m == pool->members[0] && m->abandoned && status == SSA_EDEVICE);
-    ck_assert_ptr_nonnull(strstr(ssa_last_error(), "silent for 0.1"));
+    ck_assert_ptr_nonnull(strstr(ssa_last_error(), "silent for 10"));
     ssa_member_lose(m, SSA_POOL_LOST, ssa_last_error());
     ssa_member_keep(m, late);
     ck_assert_ptr_nonnull(strstr(pools_events, "lost 0@0 0>0 (silent"));
     ck_assert(!ssa_pool_device(pool, 0) && ssa_pool_device(pool, 1) && ssa_pool_live(pool) == 1);
     ck_assert_ptr_null(ssa_pool_next(pool, &status));
-    usleep(400000);
+    pools_join(m);
     ck_assert_int_eq(late->entered, SSA_EDEVICE);
     ck_assert_ptr_null(ssa_pool_next(pool, &status));
     ssa_pool_close(pool);

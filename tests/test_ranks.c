@@ -1,6 +1,6 @@
 /* Ranks, as threads of one process: the all-reduce; then what the trainer does with them. */
 #include "golden.h"
-#include "pool.h"
+#include "pools.h"
 #include "ssacl/ranks.h"
 #include "ssacl/train.h"
 #include "team.h"
@@ -627,7 +627,7 @@ END_TEST
 /* ---- a device that is given up ---- */
 
 /* An engine of two ranks whose other one adds nothing, and the device of this one, which hangs for once. */
-static atomic_int engine_calls, hung;
+static atomic_int engine_calls, launches;
 
 static int add_nothing(struct ssa_ranks *ranks, float *values, size_t count)
 {
@@ -646,10 +646,8 @@ static int give_nothing(struct ssa_ranks *ranks, void *bytes, size_t size, int f
 static int hang_once(struct ssa_device *device, const struct ssa_launch *launch)
 {
     const struct unplugged *u = (const struct unplugged *)device->backend;
-    if (!hung) {
-        sleep(4);
-        hung = 1;
-    }
+    if (!launches++)
+        pools_hang();
     return u->good->launch(device, launch);
 }
 
@@ -661,9 +659,11 @@ START_TEST(late_sums_do_not_reach_the_engine)
     struct training t = new_training("cpu", 4); /* a micro-batch each */
     struct rank r;
     t.members[0] = 1;
+    pools_set_clock();
     begin(&r, &t, &ranks);
+    pools_watch(r.pool);
+    const struct ssa_member *late = r.pool->members[0];
     r.pool->members[0]->info.kind = SSA_DEVICE_GPU; /* the host backend would be waited for */
-    r.pool->config.deadline = 0.01;
     bad = (struct unplugged){*r.device->backend, r.device->backend};
     bad.table.launch = hang_once;
     r.device->backend = &bad.table;
@@ -671,9 +671,7 @@ START_TEST(late_sums_do_not_reach_the_engine)
     FAILS(ssa_trainer_step(r.trainer), SSA_EDEVICE, "silent for");
     end(&r);
     engine_calls = 0;
-    while (!hung)
-        usleep(10000);
-    usleep(300000);
+    pools_join(late);
     ck_assert_int_eq(engine_calls, 0);
 }
 END_TEST

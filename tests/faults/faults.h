@@ -13,6 +13,8 @@ struct faults {
     int (*set)(const char *rules);
     /* Calls of a function since then, those that failed included. */
     unsigned long (*count)(const char *function, const char *device);
+    /* Where calls hang from now on, whatever the seconds of their rule; NULL: as rules say. */
+    void (*hang_in)(void (*hang)(void));
     /* How often a rule has struck since then: calls that failed or hung, kernels slowed or spoilt, buffers refused. */
     unsigned long (*struck)(void);
     /* References to contexts, queues, buffers, programs, kernels and events, and bytes of buffers, that are alive. */
@@ -33,6 +35,7 @@ bool faults_devices(char ids[2][32]);
 /* The functions themselves, for the layer. */
 int faults_set(const char *rules);
 unsigned long faults_count(const char *function, const char *device);
+void faults_hang_in(void (*hang)(void));
 unsigned long faults_struck(void);
 long faults_alive(const char *device);
 size_t faults_bytes(const char *device);

@@ -33,6 +33,7 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static struct rule rules[RULES_MAX];
 static int rule_count;
 static unsigned long generation, struck;
+static void (*other_hang)(void);
 static unsigned long counts[FUNCTIONS_MAX][DEVICES + 1]; /* last: of no device */
 static double since, owed[DEVICES + 1];
 static char report_path[1024];
@@ -168,6 +169,13 @@ int faults_set(const char *text)
     return good ? rule_count : -1;
 }
 
+void faults_hang_in(void (*function)(void))
+{
+    pthread_mutex_lock(&lock);
+    other_hang = function;
+    pthread_mutex_unlock(&lock);
+}
+
 /* ---- at a call ---- */
 
 /* Under the lock: this is one more occasion for the rule; does it strike? */
@@ -185,7 +193,14 @@ static bool strikes(struct rule *r, int device)
 static void hang(double seconds)
 {
     unsigned long then = generation;
+    void (*other)(void) = other_hang;
     struct timespec until;
+    if (other) {
+        pthread_mutex_unlock(&lock);
+        other();
+        pthread_mutex_lock(&lock);
+        return;
+    }
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += (time_t)seconds;
     until.tv_nsec += (long)((seconds - (double)(time_t)seconds) * 1e9);

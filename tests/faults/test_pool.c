@@ -3,7 +3,7 @@
  * device, the events say what happened, and nothing is leaked.
  *
  * By default a call of each kind and phase; SSA_TEST_FAULTS=all: the first, a middle one and the last, on both devices. */
-#include "../harness.h"
+#include "../pools.h"
 #include "faults.h"
 #include "training.h"
 #include "ssacl/pool.h"
@@ -100,6 +100,7 @@ static int run(const char *names, const struct ssa_pool_config *config, const st
     training_model(&model, &limits);
     ck_assert_int_ge(faults.set(fault->phase < 0 ? fault->rules : NULL), 0);
     TRY(ssa_pool_open(&pool, names, &c));
+    pools_watch(pool);
     for (int p = CREATE; p < PHASES && !err; p++) {
         if (fault->phase == p)
             ck_assert_int_gt(faults.set(fault->rules), 0);
@@ -466,12 +467,14 @@ START_TEST(hangs)
     static const char *const functions[] = {"clEnqueueNDRangeKernel", "clEnqueueReadBuffer", "clEnqueueWriteBuffer",
                                             "clSetKernelArg", "clWaitForEvents"};
     char rule[128];
+    prepare();
+    faults.hang_in(pools_hang);
+    pools_set_clock();
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         int d = (int)i % 2, p = i ? LAST_STEP : FIRST_STEP; /* where it may build, it has ten times as long */
         snprintf(rule, sizeof rule, "hang=%s,device=%s", functions[i], ids[d]);
-        check_survived(&(struct ssa_pool_config){.deadline = 0.5}, &(struct fault){rule, p}, d, "silent");
-    prepare();
-        faults.set(NULL); /* it comes back, when all is long over, and harms nobody */
+        check_survived(&(struct ssa_pool_config){.deadline = 30}, &(struct fault){rule, p}, d, "silent");
+        pools_release(); /* it comes back, when all is long over, and harms nobody */
     }
 }
 END_TEST

@@ -122,9 +122,10 @@ refuses 'one.st: exists' sh ranks 2 --data text -c one.st
 
 # ---- stopped, killed, resumed by others ----
 
-# Ctrl-C goes to the launcher; a batch system signals ranks, of which one will do. All end after the same step.
+# Ctrl-C goes to the launcher; a batch system signals ranks, of which one will do. All end after the same step. Nice,
+# so that on a busy machine they are not done before the log is looked at.
 for signal in INT USR1; do
-    sh ranks 2 --data text --steps 400 -c stopped.st -l stopped.jsonl --log-every 1 2>err &
+    nice sh ranks 2 --data text --steps 400 -c stopped.st -l stopped.jsonl --log-every 1 2>err &
     launcher=$!
     wait_for stopped.jsonl '"event":"step"'
     [ $signal = INT ] && kill -INT $launcher || kill -USR1 "$(cat pid.1)"

@@ -207,8 +207,8 @@ check [ $? -ne 0 ]
 check cmp a.st own.st
 check text eval --device cpu -c own.st.2 --data text --windows 1 --passes 1
 
-# So it does at the name of a copy.
-(exec "$program" train --device cpu --data text -q $small --stages 'dense:steps=4000;dense:steps=1' --keep-stages -c kept.st -l kept.jsonl --log-every 1) &
+# So it does at the name of a copy. Nice, so that on a busy machine the stage is not over before its log is looked at.
+(exec nice "$program" train --device cpu --data text -q $small --stages 'dense:steps=4000;dense:steps=1' --keep-stages -c kept.st -l kept.jsonl --log-every 1) &
 first=$!
 until grep -q '"step"' kept.jsonl 2>/dev/null || ! kill -0 $first; do sleep 0.02; done
 kill -STOP $first

@@ -253,9 +253,10 @@ check cmp c c.before
 
 # The same run three times: in one go, stopped by a signal and resumed, killed and resumed.
 long='local:ratio=0.25,look-back,steps=400 dense:steps=100'
+# Nice, so that on a busy machine it is not over before its log is looked at.
 # shellcheck disable=SC2086 # a list of options; exec, so that a signal to a run in the background meets the program
 run() { # a shell starts what is in the background with Ctrl-C ignored, and ignored it stays
-    exec env --default-signal=INT "$program" train --device "$device" --data text $small --dropout 0.1 --stages "$long" --eval-every 0 \
+    exec nice env --default-signal=INT "$program" train --device "$device" --data text $small --dropout 0.1 --stages "$long" --eval-every 0 \
         --log-every 5 --quiet "$@"
 }
 

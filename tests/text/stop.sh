@@ -24,6 +24,7 @@ wait_for() { # COMMAND...: until it holds, while $child runs
         sleep 0.05
     done
 }
+uncaught() { grep -q '^SigCgt:.*[0189]$' /proc/$child/status; } # neither SIGINT nor SIGQUIT, by bits 1 and 2
 ends() { # STATUS: that of $child
     wait $child 2>/dev/null
     got=$?
@@ -60,9 +61,8 @@ for second in QUIT INT; do
         --batch 8 --accumulate 512 --steps 2 -c twice.st -l twice.jsonl 2>err) &
     child=$!
     wait_for lines twice.jsonl 1
-    sleep 0.3
     kill -s QUIT $child
-    sleep 0.3
+    wait_for uncaught # the first has been handled
     kill -s $second $child
     ends $([ $second = QUIT ] && echo 131 || echo 130)
     check [ ! -e twice.st ]
