@@ -328,7 +328,7 @@ int ssa_tuning_save(const struct ssa_device *device, const char *path, const str
 {
     struct ssa_new_file f;
     json_t *root = to_json(device, speeds, count);
-    char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(5)) : NULL;
+    char *text = root ? ssa_json_text(root, JSON_INDENT(2) | JSON_REAL_PRECISION(5)) : NULL;
     json_decref(root);
     if (!text) /* names that are no UTF-8, or no memory */
         return ssa_fail(SSA_ENOMEM, "tuning file %s: cannot be put together", path);

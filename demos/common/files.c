@@ -4,6 +4,7 @@
 
 #include "disk/files.h" /* the library's writer, which needs nothing else of it */
 #include "disk/hash.h"
+#include "disk/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -521,7 +522,7 @@ int log_open(struct log_file *log, const char *path, enum log_mode mode)
 
 int log_write(struct log_file *log, json_t *record)
 {
-    char *line = record ? json_dumps(record, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    char *line = record ? ssa_json_text(record, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     size_t size = line ? strlen(line) : 0;
     json_decref(record);
     if (!line)

@@ -3,6 +3,7 @@
 #include "over_ranks.h"
 #include "checkpoint.h"
 #include "../disk/crc32.h"
+#include "../disk/json.h"
 #include "../impl.h"
 
 #include <stdio.h>
@@ -67,7 +68,7 @@ static int write_down(const struct ssa_trainer *front, struct ssa_trainer *t, ch
         json_object_set_new(o, "step", json_integer(front->step)) || add_checksum(o, "parameters", parameters) ||
         add_checksum(o, "moments", moments) || json_object_set(o, "data", data) ||
         json_object_set_new(data, "tokens", json_integer((json_int_t)d->count)) ||
-        add_checksum(data, "checksum", ssa_crc32(0, d->items, bytes)) || !(*text = json_dumps(o, JSON_COMPACT)))
+        add_checksum(data, "checksum", ssa_crc32(0, d->items, bytes)) || !(*text = ssa_json_text(o, JSON_COMPACT)))
         err = ssa_fail(SSA_ENOMEM, "train: out of host memory");
 done:
     json_decref(data);
@@ -85,7 +86,7 @@ struct differences {
 static void add_difference(struct differences *d, const char *name, const json_t *first, const json_t *mine)
 {
     const size_t how = JSON_ENCODE_ANY | JSON_REAL_PRECISION(7);
-    char *a = json_dumps(first, how), *b = json_dumps(mine, how);
+    char *a = ssa_json_text(first, how), *b = ssa_json_text(mine, how);
     int n = snprintf(d->text + d->used, sizeof d->text - d->used, "%s%s is %s, rank 0 has %s", d->used ? "; " : "",
                      name, b ? b : "absent", a ? a : "absent");
     d->used = n > 0 && d->used + (size_t)n < sizeof d->text ? d->used + (size_t)n : sizeof d->text - 1;

@@ -3,6 +3,7 @@
 #include "crew.h"
 #include "../disk/crc32.h"
 #include "../disk/files.h"
+#include "../disk/json.h"
 #include "../impl.h"
 
 #include <errno.h>
@@ -54,7 +55,7 @@ static json_t *text(const char *format, ...)
 /* A JSON value as a string: safetensors allows nothing else in metadata. Takes the reference. */
 static json_t *as_string(json_t *value)
 {
-    char *dump = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    char *dump = value ? ssa_json_text(value, JSON_COMPACT) : NULL;
     json_t *s = dump ? json_string(dump) : NULL;
     free(dump);
     json_decref(value);
@@ -110,7 +111,7 @@ static json_t *header_object(const struct writer *w, const char *note)
 static int make_header(struct writer *w, const char *note)
 {
     json_t *o = header_object(w, note);
-    char *dump = o ? json_dumps(o, JSON_COMPACT) : NULL;
+    char *dump = o ? ssa_json_text(o, JSON_COMPACT) : NULL;
     size_t length = dump ? strlen(dump) : 0, padded = (length + 7) / 8 * 8;
     w->header_size = 8 + padded;
     w->header = dump ? malloc(w->header_size) : NULL;
