@@ -241,6 +241,15 @@ int ssa_check_operands(const struct ssa_device *device, const char *op, const st
 /* `data` holds the plan, where that can be seen without waiting for the device, or $SSACL_CHECK=1 asks for it. */
 int ssa_check_plan_data(struct ssa_device *device, const char *op, const struct ssa_plan *plan, struct ssa_tensor data);
 
+/* Sums and products of sizes; SIZE_MAX, more than any buffer has, where no size_t holds them. */
+static inline size_t ssa_plus(size_t a, size_t b)
+{
+    return __builtin_add_overflow(a, b, &a) ? SIZE_MAX : a;
+}
+static inline size_t ssa_times(size_t a, size_t b)
+{
+    return __builtin_mul_overflow(a, b, &a) ? SIZE_MAX : a;
+}
 /* Elements that rows [rows, width], `stride` apart, reach over; more than any buffer has where no size_t holds them. */
 size_t ssa_extent(size_t rows, size_t width, size_t stride);
 /* Sizes must be positive; `name`d in the text. */

@@ -92,10 +92,7 @@ int ssa_check_tensor(const struct ssa_device *device, const char *op, const char
 
 size_t ssa_extent(size_t rows, size_t width, size_t stride)
 {
-    size_t all;
-    if (!rows)
-        return 0;
-    return __builtin_mul_overflow(rows - 1, stride, &all) || __builtin_add_overflow(all, width, &all) ? SIZE_MAX : all;
+    return rows ? ssa_plus(ssa_times(rows - 1, stride), width) : 0;
 }
 
 int ssa_check_positive(const char *op, const char *name, int value)

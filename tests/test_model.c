@@ -526,7 +526,7 @@ START_TEST(refuses_what_cannot_fit)
         struct ssa_model_config c = {.layers = 12, .heads = 8, .width = 512, .vocabulary = 256, .length = 2048};
         size_t before, after, memory = dev->info.memory;
         ssa_device_memory(dev, &before, NULL);
-        dev->info.memory = before + ((size_t)4 << 30);
+        dev->info.memory = before + ((size_t)3 << 30);
         FAILS(ssa_model_create(&m, dev, &c, &(struct ssa_model_limits){.batch = 64, .training = 1}), SSA_ENOMEM,
               "(micro-)batch of");
         dev->info.memory = before + ((size_t)300 << 20);

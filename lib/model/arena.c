@@ -40,7 +40,7 @@ size_t ssa_arena_bytes(const struct ssa_arena *arena)
 {
     size_t sum = 0;
     for (int i = 0; i < arena->count; i++)
-        sum += arena->sizes[i] * 4;
+        sum = ssa_plus(sum, ssa_times(arena->sizes[i], 4));
     return sum;
 }
 

@@ -21,6 +21,7 @@ struct ssa_arena {
 size_t ssa_arena_padded(size_t count);
 /* Places a tensor of `count` elements, aligned to a cache line. `what` names it in errors. */
 int ssa_arena_place(struct ssa_arena *arena, size_t count, const char *what, struct ssa_place *place);
+/* SIZE_MAX where it is more than can be addressed. */
 size_t ssa_arena_bytes(const struct ssa_arena *arena);
 int ssa_arena_allocate(struct ssa_arena *arena, struct ssa_device *device);
 int ssa_arena_fill(const struct ssa_arena *arena, float value);

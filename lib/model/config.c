@@ -78,7 +78,7 @@ static int add(struct ssa_parameters *p, int *index, int rows, int columns, cons
     }
     struct ssa_parameter *q = &p->table[p->count];
     *q = (struct ssa_parameter){.rows = rows, .columns = columns, .decayed = columns > 0};
-    q->count = (size_t)rows * (size_t)(columns ? columns : 1);
+    q->count = ssa_times((size_t)rows, (size_t)(columns ? columns : 1));
     snprintf(q->name, sizeof q->name, format, layer);
     *index = p->count++;
     return SSA_OK;
@@ -196,7 +196,7 @@ size_t ssa_model_count(const struct ssa_model_config *c)
     size_t count = 0;
     if (ssa_model_check(c) == SSA_OK && ssa_parameters_plan(&p, c, 0) == SSA_OK)
         for (int i = 0; i < p.count; i++)
-            count += p.table[i].count;
+            count = ssa_plus(count, p.table[i].count);
     ssa_parameters_finish(&p);
     return count;
 }
@@ -221,12 +221,12 @@ done:
 static int place_layer(struct ssa_arena *arena, struct ssa_layer_activations *a, struct ssa_shape s, size_t rows,
                        int training)
 {
-    size_t width = rows * (size_t)s.width;
+    size_t width = ssa_times(rows, (size_t)s.width);
     int err = place_all(arena, (const struct request[]){
         {&a->x, width, "a layer's input"},
         {&a->stats1, rows * 2, "norm statistics"},
-        {&a->qkv, rows * (size_t)s.qkv, "queries, keys and values"},
-        {&a->lse, rows * (size_t)s.heads, "log-sum-exps"},
+        {&a->qkv, ssa_times(rows, (size_t)s.qkv), "queries, keys and values"},
+        {&a->lse, ssa_times(rows, (size_t)s.heads), "log-sum-exps"},
         {&a->att, width, "attention's output"},
         {&a->stats2, rows * 2, "norm statistics"},
         {NULL, 0, NULL}});
@@ -234,7 +234,7 @@ static int place_layer(struct ssa_arena *arena, struct ssa_layer_activations *a,
     if (!err && training)
         err = place_all(arena, (const struct request[]){
             {&a->mid, width, "the second residual"},
-            {&a->pre, rows * (size_t)s.hidden, "the MLP's pre-activation"},
+            {&a->pre, ssa_times(rows, (size_t)s.hidden), "the MLP's pre-activation"},
             {NULL, 0, NULL}});
     return err;
 }
@@ -243,7 +243,7 @@ int ssa_activations_plan(struct ssa_activations *a, const struct ssa_model_confi
                          const struct ssa_model_limits *limits, size_t limit)
 {
     struct ssa_shape s = ssa_model_shape(c);
-    size_t rows = (size_t)limits->batch * (size_t)c->length, width = rows * (size_t)s.width;
+    size_t rows = (size_t)limits->batch * (size_t)c->length, width = ssa_times(rows, (size_t)s.width);
     int wide = s.hidden > s.qkv ? s.hidden : s.qkv;
     wide = wide > s.vocabulary ? wide : s.vocabulary;
     int err;
@@ -262,7 +262,7 @@ int ssa_activations_plan(struct ssa_activations *a, const struct ssa_model_confi
         {&a->stats, rows * 2, "norm statistics"},
         {&a->loss, rows, "losses"},
         {&a->norm, width, "a norm's output"},
-        {&a->wide, rows * (size_t)wide, s.vocabulary == wide ? "logits" : "the MLP's activations"},
+        {&a->wide, ssa_times(rows, (size_t)wide), s.vocabulary == wide ? "logits" : "the MLP's activations"},
         {NULL, 0, NULL}}));
     if (limits->training)
         TRY(place_all(&a->arena, (const struct request[]){
@@ -284,7 +284,8 @@ void ssa_activations_finish(struct ssa_activations *a)
 size_t ssa_inputs_count(const struct ssa_model_config *c, const struct ssa_model_limits *limits)
 {
     size_t room = ssa_plan_room(c), rows = (size_t)limits->batch * (size_t)c->length;
-    return room + 2 * rows + (size_t)c->layers * (size_t)limits->batch * room;
+    size_t plans = ssa_times(ssa_times((size_t)c->layers, (size_t)limits->batch), room);
+    return ssa_plus(ssa_plus(room, 2 * rows), plans);
 }
 
 static int check_limits(const struct ssa_model_config *c, const struct ssa_model_limits *limits)
@@ -292,7 +293,7 @@ static int check_limits(const struct ssa_model_config *c, const struct ssa_model
     int err;
     TRY(ssa_check_reserved("model: limits", limits->reserved, 4));
     TRY(check_range("batch", limits->batch, 1, 1 << 20));
-    REQUIRE((size_t)limits->batch * (size_t)c->length < (size_t)1 << 31,
+    REQUIRE(ssa_times((size_t)limits->batch, (size_t)c->length) < (size_t)1 << 31,
             "model: batch %d of length %d is too many tokens for one pass", limits->batch, c->length);
 done:
     return err;
@@ -311,8 +312,9 @@ int ssa_model_memory(const struct ssa_model_config *c, const struct ssa_model_li
     memory->parameters = ssa_arena_bytes(&p.arena);
     memory->gradients = limits->training ? memory->parameters : 0;
     memory->activations = ssa_arena_bytes(&a.arena);
-    memory->inputs = ssa_inputs_count(c, limits) * 4;
-    memory->total = memory->parameters + memory->gradients + memory->activations + memory->inputs;
+    memory->inputs = ssa_times(ssa_inputs_count(c, limits), 4);
+    memory->total = ssa_plus(ssa_plus(memory->parameters, memory->gradients),
+                             ssa_plus(memory->activations, memory->inputs));
 done:
     ssa_parameters_finish(&p);
     ssa_activations_finish(&a);
