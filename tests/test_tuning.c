@@ -272,6 +272,8 @@ START_TEST(hostile_files)
     refused("is not a tuning file");
     ck_assert_int_eq(truncate(path, (off_t)1 << 30), 0); /* sparse; not a byte of it may be read */
     refused("has 1073741824 bytes");
+    ck_assert_int_eq(truncate(path, (off_t)1 << 32), 0); /* none, for 32 bits */
+    refused("none is larger");
     ck_assert_int_eq(unlink(path), 0);
     refused("No such file");
     ck_assert_int_eq(mkfifo(path, 0600), 0);

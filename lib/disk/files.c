@@ -52,6 +52,8 @@ static int load(int file, size_t limit, char **bytes, size_t *size)
     if (!S_ISREG(s.st_mode))
         return SSA_FILE_NOT_REGULAR;
     *size = (size_t)s.st_size;
+    if ((off_t)*size != s.st_size)
+        *size = SIZE_MAX; /* more than can be addressed */
     if (*size > limit)
         return EFBIG;
     *bytes = malloc(*size + 1);

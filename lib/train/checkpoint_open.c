@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 struct extent {
-    size_t begin, end; /* bytes from the start of the data */
+    uint64_t begin, end; /* bytes from the start of the data */
     const char *name;
 };
 
@@ -62,13 +62,11 @@ done:
     return err;
 }
 
-static int read_size(const json_t *value, size_t *size)
+static int read_size(const json_t *value, uint64_t *size)
 {
     if (!json_is_integer(value) || json_integer_value(value) < 0)
         return ssa_fail(SSA_EFORMAT, "not a size");
-    *size = (size_t)json_integer_value(value);
-    if ((json_int_t)*size != json_integer_value(value))
-        return ssa_fail(SSA_EFORMAT, "a size past what this machine can address");
+    *size = (uint64_t)json_integer_value(value);
     return SSA_OK;
 }
 
@@ -77,7 +75,7 @@ static int read_entry(const struct ssa_checkpoint *c, const char *name, const js
 {
     const json_t *shape = json_object_get(entry, "shape"), *offsets = json_object_get(entry, "data_offsets");
     const char *dtype = json_string_value(json_object_get(entry, "dtype"));
-    size_t count = 1, size = 0;
+    uint64_t count = 1, size = 0;
     int err = SSA_OK;
     if (!dtype || strcmp(dtype, "F32"))
         BROKEN("tensor \"%.60s\" is not of type F32", name);
@@ -85,15 +83,16 @@ static int read_entry(const struct ssa_checkpoint *c, const char *name, const js
         read_size(json_array_get(offsets, 0), &extent->begin) || read_size(json_array_get(offsets, 1), &extent->end))
         BROKEN("tensor \"%.60s\" lacks a good shape or good data_offsets", name);
     if (extent->begin > extent->end || extent->end > c->data_size)
-        BROKEN("tensor \"%.60s\" reaches from byte %zu to %zu of %zu bytes of data (truncated?)", name, extent->begin,
-               extent->end, c->data_size);
+        BROKEN("tensor \"%.60s\" reaches from byte %llu to %llu of %zu bytes of data (truncated?)", name,
+               (unsigned long long)extent->begin, (unsigned long long)extent->end, c->data_size);
     for (size_t i = 0; i < json_array_size(shape); i++)
         if (read_size(json_array_get(shape, i), &size) || (size && count > SIZE_MAX / 8 / size))
             BROKEN("tensor \"%.60s\" has an impossible shape", name);
         else
             count *= size;
     if (count * 4 != extent->end - extent->begin)
-        BROKEN("tensor \"%.60s\" of %zu floats has %zu bytes", name, count, extent->end - extent->begin);
+        BROKEN("tensor \"%.60s\" of %llu floats has %llu bytes", name, (unsigned long long)count,
+               (unsigned long long)(extent->end - extent->begin));
     extent->name = name;
 done:
     return err;
@@ -108,16 +107,17 @@ static int by_begin(const void *a, const void *b)
 /* The tensors' extents tile the data: no overlap, no hole, nothing behind. */
 static int check_tiling(const struct ssa_checkpoint *c, struct extent *extents, size_t count)
 {
-    size_t at = 0;
+    uint64_t at = 0;
     qsort(extents, count, sizeof *extents, by_begin);
     for (size_t i = 0; i < count; i++) {
         if (extents[i].begin != at)
-            return ssa_fail(SSA_EFORMAT, "tensor \"%.60s\" begins at byte %zu, the one before ends at %zu: %s",
-                            extents[i].name, extents[i].begin, at, extents[i].begin < at ? "they overlap" : "a hole");
+            return ssa_fail(SSA_EFORMAT, "tensor \"%.60s\" begins at byte %llu, the one before ends at %llu: %s",
+                            extents[i].name, (unsigned long long)extents[i].begin, (unsigned long long)at,
+                            extents[i].begin < at ? "they overlap" : "a hole");
         at = extents[i].end;
     }
-    return at == c->data_size ? SSA_OK : ssa_fail(SSA_EFORMAT, "%zu bytes of its data belong to no tensor",
-                                                  c->data_size - at);
+    return at == c->data_size ? SSA_OK : ssa_fail(SSA_EFORMAT, "%llu bytes of its data belong to no tensor",
+                                                  (unsigned long long)(c->data_size - at));
 }
 
 static int check_entries(const struct ssa_checkpoint *c)
@@ -324,6 +324,8 @@ static int open_file(struct ssa_checkpoint *c)
     if (!S_ISREG(s.st_mode))
         return ssa_fail(SSA_EIO, "is not a regular file");
     c->file_size = (size_t)s.st_size;
+    if ((off_t)c->file_size != s.st_size)
+        return ssa_fail(SSA_EIO, "it has %lld bytes, more than this machine can address", (long long)s.st_size);
     return SSA_OK;
 }
 
