@@ -90,7 +90,7 @@ int ssa_attention_fwd_check(struct ssa_device *device, const struct ssa_attentio
     int err;
     TRY(check_shared(device, op, given));
     a = forward_defaults(given);
-    size_t rows = (size_t)a.batch * (size_t)a.length;
+    size_t rows = ssa_times((size_t)a.batch, (size_t)a.length);
     TRY(ssa_check_operands(device, op, (const struct ssa_operand[]){
         PLAN_DATA(a.plan),
         ROWS(q, SSA_READ, a.heads, q),
@@ -114,7 +114,7 @@ int ssa_attention_bwd_check(struct ssa_device *device, const struct ssa_attentio
         .heads = a.heads, .kv_heads = a.kv_heads, .width = a.width, .scale = a.scale}));
     a = backward_defaults(&a);
     TRY(check_loops(device, op, a.length, a.width, a.heads / a.kv_heads));
-    size_t rows = (size_t)a.batch * (size_t)a.length;
+    size_t rows = ssa_times((size_t)a.batch, (size_t)a.length);
     TRY(ssa_check_operands(device, op, (const struct ssa_operand[]){
         PLAN_DATA(a.plan),
         ROWS(q, SSA_READ, a.heads, q),
