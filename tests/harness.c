@@ -109,6 +109,11 @@ bool test_fits(size_t work)
     return is_within("SSA_TEST_WORK", work) && is_within("SSA_TEST_MOST", work);
 }
 
+bool test_launches_slowly(const struct ssa_device *device)
+{
+    return !strcmp(device->info.platform, "rusticl");
+}
+
 void test_fails(int got, int status, const char *words, const char *call, const char *file, int line)
 {
     if (got != status || !strstr(ssa_last_error(), words))

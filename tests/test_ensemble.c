@@ -200,7 +200,8 @@ START_TEST(windows_overlap)
     FOR_DEVICES (dev)
         for (int s = 0; s < 5; s++)
             for (int c = 0; c < 5; c++)
-                check_stride(dev, counts[c], strides[s]);
+                if (!test_launches_slowly(dev) || (strides[s] == N / 2 && counts[c] >= N + 2))
+                    check_stride(dev, counts[c], strides[s]);
 }
 END_TEST
 

@@ -255,6 +255,8 @@ START_TEST(trains_as_one_rank_does)
 {
     FOR_DEVICES (dev) {
         check_same_bits(new_training(dev->info.id, 8), 2);
+        if (test_launches_slowly(dev))
+            continue;
         check_same_bits(new_training(dev->info.id, 16), 2);
         check_same_bits(new_training(dev->info.id, 8), 4);
     }

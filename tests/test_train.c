@@ -75,7 +75,8 @@ START_TEST(ten_losses_of_pytorch)
     json_t *g = golden_read("training.json");
     FOR_DEVICES (dev)
         for (int micro_batch = 1; micro_batch <= 4; micro_batch *= 2)
-            check_losses(dev, g, micro_batch);
+            if (micro_batch == 2 || !test_launches_slowly(dev))
+                check_losses(dev, g, micro_batch);
     json_decref(g);
 }
 END_TEST
@@ -449,7 +450,8 @@ static void check_learns(struct ssa_device *dev)
 START_TEST(learns)
 {
     FOR_DEVICES (dev)
-        check_learns(dev);
+        if (!test_launches_slowly(dev))
+            check_learns(dev);
 }
 END_TEST
 
