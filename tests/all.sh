@@ -91,7 +91,7 @@ threads()
     build "$root-threads" gcc -Db_sanitize=thread -Db_lundef=false -Dbuildtype=debugoptimized -Dmpi=disabled &&
         TSAN_OPTIONS=halt_on_error=1 SSACL_OPENCL_LIBRARY='' SSA_TEST_DEVICES=cpu \
             meson test -C "$root-threads" --no-rebuild add linear store units pool train ensemble crew lost stopped \
-            finite ranks
+            finite ranks evaluate
 }
 
 # The bundle for a GPU's machine, with what OpenCL there is here.
