@@ -1,9 +1,10 @@
 /* Gradients of attention over a plan, CPU shape. Scores are made again from lse.
  *     P = exp2(scale log2(e) q k^T - lse), 0 where not seen;  delta_i = dout_i . out_i;  dS = P o (dout v^T - delta)
  *     dq = scale dS k;  dk = scale dS^T q;  dv = P^T dout
+ * and with bias, gate, clip, dropout what ops.h has.
  *
- * Shapes   as attention_fwd.cl; dq like q; dk, dv like k, v.
- * Grid     attention_clear: (batch * length), a row of dk and dv each.
+ * Shapes   as attention_fwd.cl; dout like out; dq like q; dk, dv like k, v; strides of each.
+ * Grid     attention_clear: (batch * keys), a row of dk and dv each.
  *          attention_bwd: (parts, batch * kv_heads). The tiles of a head are cut into `parts` ranges and its sources
  *          too; a work-item owns one range of each, (part, (part + phase) mod parts), and walks the tiles in order.
  *          So the work-items of one launch touch different rows of dq and different rows of dk and dv, `parts`
@@ -11,7 +12,8 @@
  *          keys, whose rows of dk and dv lie anywhere: phase -1 is a launch of these alone. clear: tiles clear the rows
  *          of dk and dv at their own positions before anything is added there, which takes one part and causality, by
  *          which no earlier tile sees them; else attention_clear has run before.
- * Macros   D: the head width, else the parameter `width`; TILE, KEYS: below and attention_tile.h.
+ * Macros   D: the width of keys and values, else the parameters; PAIRS: attention.h; TILE, KEYS: below and
+ *          attention_tile.h.
  *
  * Lab book. As in attention_fwd.cl: PoCL, H8 D64 N2048 k512, backward, not causal / causal.
  *   five products a pair of tile and block, dk and dv added to in place                63 / 59
@@ -37,17 +39,15 @@
 #endif
 #include "attention_tile.h"
 
-__kernel void attention_clear(TENSOR(float, dk), TENSOR(float, dv), const int columns, const int dk_stride,
-                              const int dv_stride)
+__kernel void attention_clear(TENSOR(float, dk), TENSOR(float, dv), const int keys, const int kv_heads, const int width,
+                              const int value_width, STRIDES(dk), STRIDES(dv))
 {
     BIND(float, dk);
     BIND(float, dv);
-    dk += get_global_id(0) * dk_stride;
-    dv += get_global_id(0) * dv_stride;
-    for (int c = 0; c < columns; c += VW) {
-        int part = min(VW, columns - c);
-        STORE(dk + c, vec_set(0.0f), part);
-        STORE(dv + c, vec_set(0.0f), part);
+    const ulong key = get_global_id(0) % keys, example = get_global_id(0) / keys;
+    for (int g = 0; g < kv_heads; g++) {
+        clear_row(dk + (example * dk_batch + key * dk_stride + g * dk_head), width);
+        clear_row(dv + (example * dv_batch + key * dv_stride + g * dv_head), value_width);
     }
 }
 
@@ -78,14 +78,68 @@ INLINE void slopes_of(float *scores, float *slopes, int count, int certain, __gl
     }
 }
 
+#if PAIRS
+/* Of VW pairs: w = P g u, and dA = w b - P delta where the logit is not clipped. `s` is scale q.k to base 2, b dout.v. */
+struct slope {
+    vec weight, slope;
+};
+INLINE struct slope pair_slope(const struct pairs *p, vec s, vec b, vec base, vec delta, int query, int rows, int key)
+{
+    const vec limit = vec_set(p->clip), past = vec_max(s, -s);
+    const vec probable = probability(pair_logits(p, s, query, rows, key), base);
+    struct slope x;
+    x.weight = probable * pair_gates(p, query, rows, key) * pair_keeps(p, query, rows, key);
+    x.slope = vec_select(past > limit, vec_set(0.0f), x.weight * b - probable * delta);
+    return x;
+}
+
+/* The same for own keys: of VW queries from `query`, each with the key at its position. */
+INLINE void own_pairs(const struct pairs *p, vec s, vec b, const float *base, const float *delta, float *weight,
+                      float *slope, int query, int rows)
+{
+    float score[VW], product[VW], one[VW];
+    vec_store(score, s);
+    vec_store(product, b);
+    for (int i = 0; i < min(rows, VW); i++) {
+        const struct slope x = pair_slope(p, vec_set(score[i]), vec_set(product[i]), vec_set(base[i]),
+                                          vec_set(delta[i]), query + i, 1, query + i);
+        vec_store(one, x.weight);
+        weight[i] = one[0];
+        vec_store(one, x.slope);
+        slope[i] = one[0];
+    }
+}
+
+/* The same where there is more to a pair. `scores` become what values are weighed with. */
+INLINE void slopes_of_pairs(const struct pairs *p, float *scores, float *slopes, int count, int certain,
+                            __global const int *source, int first, int rows, const float *lse, const float *delta)
+{
+    UNROLL for (int v = 0; v < GROUP / VW; v++)
+    {
+        const vec base = vec_load(lse + v * VW), less = vec_load(delta + v * VW);
+        float *s = scores + v * VW, *d = slopes + v * VW;
+        const int query = first + v * VW, left = rows - v * VW;
+        for (int j = 0; j < count; j++) {
+            const vec product = vec_load(s + j * TILE);
+            const struct slope x = pair_slope(p, product, vec_load(d + j * TILE), base, less, query, left, source[j]);
+            const vec_int masked = vec_set((float)(source[j] - query)) > vec_iota();
+            vec_store(s + j * TILE, j < certain ? x.weight : vec_select(masked, vec_set(0.0f), x.weight));
+            vec_store(d + j * TILE, j < certain ? x.slope : vec_select(masked, vec_set(0.0f), x.slope));
+        }
+        for (int j = count; j < (count + STRIP - 1) / STRIP * STRIP; j++) {
+            vec_store(s + j * TILE, vec_set(0.0f));
+            vec_store(d + j * TILE, vec_set(0.0f));
+        }
+    }
+}
+#endif
+
 __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENSOR(const float, v),
                             TENSOR(const float, out), TENSOR(const float, lse), TENSOR(const float, dout),
                             TENSOR(float, dq), TENSOR(float, dk), TENSOR(float, dv), TENSOR(const int, plan),
-                            const ulong plan_stride, const int length, const int heads, const int group,
-                            const int width, const int q_stride, const int k_stride, const int v_stride,
-                            const int out_stride, const int dq_stride, const int dk_stride, const int dv_stride,
-                            const int causal, const float scale, const int parts, const int phase, const int own,
-                            const int clear)
+                            ATTENTION_SIZES, const int group, STRIDES(q), STRIDES(k), STRIDES(v), STRIDES(out),
+                            STRIDES(dout), STRIDES(dq), STRIDES(dk), STRIDES(dv), ATTENTION_PAIRS, const int parts,
+                            const int phase, const int own, const int clear)
 {
     BIND(const float, q);
     BIND(const float, k);
@@ -106,11 +160,17 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
     const int part = (int)get_global_id(0), kv_heads = heads / group;
     const int kv_head = (int)(get_global_id(1) % kv_heads), example = (int)(get_global_id(1) / kv_heads);
     plan += plan_stride * example;
-    const ulong row0 = (ulong)example * length;
-    k += row0 * k_stride + kv_head * WIDTH;
-    v += row0 * v_stride + kv_head * WIDTH;
-    dk += row0 * dk_stride + kv_head * WIDTH;
-    dv += row0 * dv_stride + kv_head * WIDTH;
+    q += example * q_batch;
+    k += example * k_batch + kv_head * k_head;
+    v += example * v_batch + kv_head * v_head;
+    out += example * out_batch;
+    dout += example * dout_batch;
+    dq += example * dq_batch;
+    dk += example * dk_batch + kv_head * dk_head;
+    dv += example * dv_batch + kv_head * dv_head;
+#if PAIRS
+    BIND_PAIRS;
+#endif
     __global const int *source_all = plan + plan[PLAN_SOURCE_AT], *own_all = plan + plan[PLAN_OWN_AT];
     const int tiles = plan[PLAN_BLOCKS] * ((plan[PLAN_BLOCK] + TILE - 1) / TILE);
     const int sources = plan[plan[PLAN_SLICE_AT] + plan[PLAN_SLICES]];
@@ -120,47 +180,55 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
     const int key_end = phase < 0 ? 0 : (int)((ulong)sources * (key_part + 1) / parts);
 
     for (int i = tile_first * group; i < tile_end * group; i++) {
-        const struct tile t = tile_of(plan, i / group, length);
-        const struct tile next = tile_of(plan, (i + 1) / group, length);
+        const struct tile t = tile_of(plan, i / group, query_begin, query_end);
+        const struct tile next = tile_of(plan, (i + 1) / group, query_begin, query_end);
         const int head = kv_head * group + i % group, next_head = kv_head * group + (i + 1) % group;
-        __global const float *q_rows = q + (row0 + t.first) * q_stride + head * WIDTH;
-        __global const float *out_rows = out + (row0 + t.first) * out_stride + head * WIDTH;
-        __global const float *dout_rows = dout + (row0 + t.first) * out_stride + head * WIDTH;
-        __global float *dq_rows = dq + (row0 + t.first) * dq_stride + head * WIDTH;
-        __global const float *lse_rows = lse + ((ulong)example * heads + head) * length + t.first;
+        const int row = t.first - query_begin; /* of the tile's first query */
+        __global const float *q_rows = q + (row * q_stride + head * q_head);
+        __global const float *out_rows = out + (row * out_stride + head * out_head);
+        __global const float *dout_rows = dout + (row * dout_stride + head * dout_head);
+        __global float *dq_rows = dq + (row * dq_stride + head * dq_head);
+        __global const float *lse_rows = lse + (((ulong)example * heads + head) * (query_end - query_begin) + row);
+#if PAIRS
+        const struct pairs pairs = PAIRS_OF(example, head);
+#endif
         __global const int *own_flags = own_all + t.first;
         for (int r = 0; clear && i % group == 0 && r < t.count; r++) {
-            clear_row(dk + (ulong)(t.first + r) * dk_stride, width);
-            clear_row(dv + (ulong)(t.first + r) * dv_stride, width);
+            clear_row(dk + (t.first + r) * dk_stride, width);
+            clear_row(dv + (t.first + r) * dv_stride, value_width);
         }
         int any_own = 0, ahead = 0, next_key = 0, next_key_end = 0;
         if (next.slice != t.slice)
             run_of(plan, next, 0, causal, &next_key, &next_key_end);
 
         pack_tile(queries, q_rows, q_stride, t.answered, scale, width);
-        pack_tile(grads, dout_rows, out_stride, t.answered, 1.0f, width);
+        pack_tile(grads, dout_rows, dout_stride, t.answered, 1.0f, value_width);
         transpose_tile(queries_t, queries, t.answered, LOG2E, width);
-        transpose_tile(grads_t, grads, t.answered, 1.0f, width);
+        transpose_tile(grads_t, grads, t.answered, 1.0f, value_width);
         for (int r = 0; r < TILE; r++) {
             /* A row that sees nothing has lse -inf: anything large keeps exp2 from overflowing. */
             base[r] = r < t.answered && lse_rows[r] > -INFINITY ? lse_rows[r] : 1e30f;
             any_own |= own && r < t.answered && own_flags[r];
         }
         for (int r = 0; r < TILE; r += VW)
-            vec_store(delta + r, dot_rows(out_rows + (ulong)r * out_stride, out_stride, grads + r * PITCH,
-                                          t.answered - r, width));
-        const int finite = !causal || (all_finite(queries, t.answered, width) && all_finite(grads, t.answered, width));
+            vec_store(delta + r, dot_rows(out_rows + r * out_stride, out_stride, grads + r * VALUE_PITCH,
+                                          t.answered - r, value_width));
+        const int finite = !causal || (all_finite(queries, t.answered, width) && all_finite(grads, t.answered, value_width));
         int mode = any_own ? ADD : REPLACE; /* of the tile's first block, as in forward */
         if (any_own) {
             clear_rows(dqueries, 0, TILE, width);
             for (int r = 0; r < t.answered; r += VW) {
-                __global const float *own_k = k + (ulong)(t.first + r) * k_stride;
-                __global const float *own_v = v + (ulong)(t.first + r) * v_stride;
+                __global const float *own_k = k + (t.first + r) * k_stride;
+                __global const float *own_v = v + (t.first + r) * v_stride;
                 vec s = dot_rows(own_k, k_stride, queries + r * PITCH, t.answered - r, width) * LOG2E;
-                vec d = dot_rows(own_v, v_stride, grads + r * PITCH, t.answered - r, width);
+                vec d = dot_rows(own_v, v_stride, grads + r * VALUE_PITCH, t.answered - r, value_width);
+#if PAIRS
+                own_pairs(&pairs, s, d, base + r, delta + r, own_score + r, own_slope + r, t.first + r, t.answered - r);
+#else
                 vec p = vec_exp2(s - vec_load(base + r));
                 vec_store(own_score + r, p);
                 vec_store(own_slope + r, p * (d - vec_load(delta + r)));
+#endif
             }
             for (int r = 0; r < t.answered; r++) {
                 const ulong at = t.first + r;
@@ -168,7 +236,7 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                     continue;
                 pack_row(dqueries + r * PITCH, k + at * k_stride, own_slope[r], width);
                 add_row(dk + at * dk_stride, queries + r * PITCH, own_slope[r], width);
-                add_row(dv + at * dv_stride, grads + r * PITCH, own_score[r], width);
+                add_row(dv + at * dv_stride, grads + r * VALUE_PITCH, own_score[r], value_width);
             }
         }
 
@@ -183,48 +251,53 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                 __global const int *source = source_all + begin;
                 const int count = min(KEYS, end - begin), masked = causal && source[count - 1] > t.first;
                 pack_keys(keys, k, k_stride, source, count, width);
-                pack_keys(values, v, v_stride, source, count, width);
+                pack_keys(values, v, v_stride, source, count, value_width);
                 const int keys_finite = !masked || all_finite(keys, count, width);
                 for (int g = 0; g < t.answered; g += GROUP) {
                     const struct edge e = edge_of(source, count, masked, t.first + g);
                     product_scores(scores + g, keys, queries_t + g, e.seen, width);
-                    product_scores(slopes + g, values, grads_t + g, e.seen, width);
+                    product_scores(slopes + g, values, grads_t + g, e.seen, value_width);
+#if PAIRS
+                    slopes_of_pairs(&pairs, scores + g, slopes + g, e.seen, e.certain, source, t.first + g,
+                                    t.answered - g, base + g, delta + g);
+#else
                     slopes_of(scores + g, slopes + g, e.seen, e.certain, source, t.first + g, base + g, delta + g);
+#endif
                 }
                 for (int j = 0; j < count; j += ROWS) {
                     for (int r = j + ROWS; r < min(j + 2 * ROWS, count); r++)
-                        prefetch_pair(dv, dv_stride, dk, dk_stride, source[r], width);
+                        prefetch_pair(dv, dv_stride, value_width, dk, dk_stride, width, source[r]);
                     for (int r = j + KEYS; r < min(j + KEYS + ROWS, end - begin); r++)
-                        prefetch_pair(k, k_stride, v, v_stride, source[r], width);
+                        prefetch_pair(k, k_stride, width, v, v_stride, value_width, source[r]);
                     for (int due = min(ahead + pace, TILE); ahead < due; ahead++) {
-                        prefetch_row(dq_rows + (ulong)min(ahead, t.count - 1) * dq_stride, width);
+                        prefetch_row(dq_rows + min(ahead, t.count - 1) * dq_stride, width);
                         if (ahead < min(next_key_end - next_key, KEYS)) {
                             const ulong at = source_all[next_key + ahead];
-                            prefetch_pair(k, k_stride, v, v_stride, at, width);
-                            prefetch_pair(dk, dk_stride, dv, dv_stride, at, width);
+                            prefetch_pair(k, k_stride, width, v, v_stride, value_width, at);
+                            prefetch_pair(dk, dk_stride, width, dv, dv_stride, value_width, at);
                         }
                         if (ahead >= next.answered)
                             continue;
-                        const ulong at = next.first + ahead;
-                        prefetch_row(q + (row0 + at) * q_stride + next_head * WIDTH, width);
-                        prefetch_row(out + (row0 + at) * out_stride + next_head * WIDTH, width);
-                        prefetch_row(dout + (row0 + at) * out_stride + next_head * WIDTH, width);
+                        const ulong at = next.first + ahead, next_row = at - query_begin;
+                        prefetch_row(q + (next_row * q_stride + next_head * q_head), width);
+                        prefetch_row(out + (next_row * out_stride + next_head * out_head), value_width);
+                        prefetch_row(dout + (next_row * dout_stride + next_head * dout_head), value_width);
                         if (own && own_all[at])
-                            prefetch_pair(k, k_stride, v, v_stride, at, width);
+                            prefetch_pair(k, k_stride, width, v, v_stride, value_width, at);
                         if (clear || (own && own_all[at]))
-                            prefetch_pair(dk, dk_stride, dv, dv_stride, at, width);
+                            prefetch_pair(dk, dk_stride, width, dv, dv_stride, value_width, at);
                     }
                     const int from = masked ? max(source[j] - t.first, 0) : 0;
                     const int all = masked && !finite ? max(source[min(j + ROWS, count) - 1] - t.first, 0) : from;
                     const struct steps left = {all - from, t.answered - from, t.answered - from};
-                    product_rows(rows, scores + j * TILE + from, TILE, 1, grads + from * PITCH, left, REPLACE, rows,
-                                 width);
+                    product_rows(rows, scores + j * TILE + from, TILE, 1, grads + from * VALUE_PITCH, left, REPLACE,
+                                 rows, value_width);
                     for (int r = 0; r < ROWS && j + r < count; r++)
-                        add_row(dv + (ulong)source[j + r] * dv_stride, rows + r * PITCH, 1.0f, width);
+                        add_row(dv + source[j + r] * dv_stride, rows + r * VALUE_PITCH, 1.0f, value_width);
                     product_rows(rows, slopes + j * TILE + from, TILE, 1, queries + from * PITCH, left, REPLACE, rows,
                                  width);
                     for (int r = 0; r < ROWS && j + r < count; r++)
-                        add_row(dk + (ulong)source[j + r] * dk_stride, rows + r * PITCH, 1.0f, width);
+                        add_row(dk + source[j + r] * dk_stride, rows + r * PITCH, 1.0f, width);
                 }
                 struct steps seen = {0, masked ? 0 : count, masked ? 0 : count};
                 for (int r = 0; r < t.answered; r += ROWS) {
@@ -239,9 +312,9 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
         clear_rows(dqueries, t.answered, t.count, width);
         for (int r = 0; r < t.count; r++) {
             if (phase != 0)
-                add_row(dq_rows + (ulong)r * dq_stride, dqueries + r * PITCH, scale, width);
+                add_row(dq_rows + r * dq_stride, dqueries + r * PITCH, scale, width);
             else
-                store_row(dq_rows + (ulong)r * dq_stride, dqueries + r * PITCH, scale, width);
+                store_row(dq_rows + r * dq_stride, dqueries + r * PITCH, scale, width);
         }
     }
 }

@@ -2,13 +2,13 @@
  *   P = exp2(scale log2(e) q.k - lse);  delta = dout.out;  dS = P o (dout v^T - delta)
  *   dq = scale dS k;  dk = scale dS^T q;  dv = P^T dout
  *
- * Shapes  as forward; delta [B,H,N] is scratch.
+ * Shapes  as forward; delta [B,H,T] is scratch. With bias, gate, clip, dropout: ops.h.
  * Grid    attention_bwd_prepare  8 to 32 work-items a row (example, position, kv head) of dk and dv: delta, and what a
  *                                query's own key gets from it (zero where it has none: so unseen rows become zero)
  *         attention_bwd_queries  work-group (tile, head, example): ROWS queries of one query block -> dq
  *         attention_bwd_sources  work-group (tile, kv head, example): ROWS sources of one slice. The query blocks
  *                                that see a slice lie side by side, since ranges never step back; adds to dk, dv
- * Macros  D, SIDE, EACH, DEPTH, CHUNK: see attention_gpu.h.
+ * Macros  D, EXACT, SIDE, EACH, DEPTH, CHUNK: see attention_gpu.h; PAIRS: attention.h.
  */
 #include "attention_gpu.h"
 
@@ -17,8 +17,8 @@
 #define SHARE ((D + LANES_OF_ROW - 1) / LANES_OF_ROW)
 
 __kernel GROUP_OF(PREPARE_ITEMS, 1) void attention_bwd_prepare(
-    OPERANDS, TENSOR(const float, out), TENSOR(const float, dout), TENSOR(float, delta), TENSOR(float, dk),
-    TENSOR(float, dv), SIZES, const int dk_stride, const int dv_stride)
+    OPERANDS, TENSOR(const float, out), STRIDES(out), TENSOR(const float, dout), STRIDES(dout), TENSOR(float, delta),
+    TENSOR(float, dk), STRIDES(dk), TENSOR(float, dv), STRIDES(dv), const int keys)
 {
     BIND_OPERANDS;
     BIND(const float, out);
@@ -28,24 +28,31 @@ __kernel GROUP_OF(PREPARE_ITEMS, 1) void attention_bwd_prepare(
     BIND(float, dv);
     __local float parts[3][PREPARE_ITEMS];
 
-    const int i = (int)(get_global_id(0) / LANES_OF_ROW), lane = ITEM % LANES_OF_ROW;
+    const int i = (int)(get_global_id(0) / LANES_OF_ROW), lane = ITEM % LANES_OF_ROW; /* the position */
     const int g = (int)get_group_id(1), group = heads / kv_heads;
-    const size_t b = get_group_id(2), row = b * length + i;
+    const size_t b = get_group_id(2), row = max(i - query_begin, 0);
     plan += b * plan_stride;
-    const int real = i < min(plan[PLAN_LENGTH], length), own = real && plan[plan[PLAN_OWN_AT] + i];
+    k += b * k_batch + i * k_stride + g * k_head;
+    v += b * v_batch + i * v_stride + g * v_head;
+    const int real = i >= query_begin && i < min(plan[PLAN_LENGTH], query_end), own = real && plan[plan[PLAN_OWN_AT] + i];
     float dk_sum[SHARE], dv_sum[SHARE];
     UNROLL
     for (int c = 0; c < SHARE; c++)
         dk_sum[c] = dv_sum[c] = 0.0f;
     for (int h = g * group; h < (g + 1) * group; h++) {
+        const size_t at = (b * heads + h) * (query_end - query_begin) + row;
+        __global const float *q_row = q + (b * q_batch + row * q_stride + h * q_head);
+        __global const float *dout_row = dout + (b * dout_batch + row * dout_stride + h * dout_head);
+        __global const float *out_row = out + (b * out_batch + row * out_stride + h * out_head);
         float sums[3] = {0.0f, 0.0f, 0.0f};
         for (int d = lane; real && d < D; d += LANES_OF_ROW) {
-            float dout_d = dout[row * out_stride + h * D + d];
-            sums[0] += dout_d * out[row * out_stride + h * D + d];
-            if (own) {
-                sums[1] += q[row * q_stride + h * D + d] * k[row * k_stride + g * D + d];
-                sums[2] += dout_d * v[row * v_stride + g * D + d];
-            }
+            const float dout_d = d < VALUE_WIDTH ? dout_row[d] : 0.0f;
+            if (d < VALUE_WIDTH)
+                sums[0] += dout_d * out_row[d];
+            if (own && d < WIDTH)
+                sums[1] += q_row[d] * k[d];
+            if (own && d < VALUE_WIDTH)
+                sums[2] += dout_d * v[d];
         }
         SYNC;
         for (int s = 0; s < 3; s++)
@@ -56,34 +63,43 @@ __kernel GROUP_OF(PREPARE_ITEMS, 1) void attention_bwd_prepare(
             for (int l = 0; l < LANES_OF_ROW; l++)
                 sums[s] += parts[s][ITEM - lane + l];
         }
-        if (lane == 0 && i < length)
-            delta[(b * heads + h) * length + i] = sums[0];
+        if (lane == 0 && i >= query_begin && i < query_end)
+            delta[at] = sums[0];
         if (own) {
-            float p = native_exp2(scale * LOG2_E * sums[1] - lse[(b * heads + h) * length + i]);
+#if PAIRS
+            const struct pairs pairs = PAIRS_OF(b, h);
+            float p = scale * LOG2E * sums[1], ds = sums[2];
+            slope_of(&p, &ds, &pairs, seen(lse[at]), sums[0], i, i);
+            ds *= scale;
+#else
+            float p = native_exp2(scale * LOG2E * sums[1] - lse[at]);
             float ds = scale * p * (sums[2] - sums[0]);
+#endif
             UNROLL
             for (int c = 0; c < SHARE; c++) {
                 const int d = lane + LANES_OF_ROW * c;
-                if (d < D) {
-                    dk_sum[c] += ds * q[row * q_stride + h * D + d];
-                    dv_sum[c] += p * dout[row * out_stride + h * D + d];
-                }
+                if (d < WIDTH)
+                    dk_sum[c] += ds * q_row[d];
+                if (d < VALUE_WIDTH)
+                    dv_sum[c] += p * dout_row[d];
             }
         }
     }
+    dk += b * dk_batch + i * dk_stride + g * dk_head;
+    dv += b * dv_batch + i * dv_stride + g * dv_head;
     UNROLL
     for (int c = 0; c < SHARE; c++) {
         const int d = lane + LANES_OF_ROW * c;
-        if (i < length && d < D) {
-            dk[row * dk_stride + g * D + d] = dk_sum[c];
-            dv[row * dv_stride + g * D + d] = dv_sum[c];
-        }
+        if (i < keys && d < WIDTH)
+            dk[d] = dk_sum[c];
+        if (i < keys && d < VALUE_WIDTH)
+            dv[d] = dv_sum[c];
     }
 }
 
 __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
-    OPERANDS, TENSOR(const float, dout), TENSOR(const float, delta), TENSOR(float, dq), SIZES, const int block,
-    const int block_tiles, const int dq_stride)
+    OPERANDS, TENSOR(const float, dout), STRIDES(dout), TENSOR(const float, delta), TENSOR(float, dq), STRIDES(dq),
+    const int block, const int block_tiles)
 {
     BIND_OPERANDS;
     BIND(const float, dout);
@@ -94,50 +110,63 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
     __local float *const lses = (__local float *)lses4, *const deltas = (__local float *)deltas4;
     __local const float4 *const row_lses = lses4 + HALF * Y, *const row_deltas = deltas4 + HALF * Y;
     QUERY_TILE(block, block_tiles);
-    dout += b * length * out_stride + h * D;
-    delta += (b * heads + h) * length;
+    dout += b * dout_batch + h * dout_head;
+    delta += (b * heads + h) * (query_end - query_begin);
 
     if (ITEM < ROWS) { /* read after barriers of what comes next */
-        lses[ITEM] = q0 + ITEM < real ? seen(lse[q0 + ITEM]) : INFINITY; /* P = 0 */
-        deltas[ITEM] = q0 + ITEM < real ? delta[q0 + ITEM] : 0.0f;
+        lses[ITEM] = q0 + ITEM < real ? seen(lse[q0 + ITEM - query_begin]) : INFINITY; /* P = 0 */
+        deltas[ITEM] = q0 + ITEM < real ? delta[q0 + ITEM - query_begin] : 0.0f;
     }
     float4 own_s[HALF], own_dp[HALF];
-    own_dot(own_s, q, q_stride, k, k_stride, first, own, pool);
-    own_dot(own_dp, dout, out_stride, v, v_stride, first, own, pool);
+    own_dot(own_s, q, q_stride, query_begin, k, k_stride, WIDTH, first, own, pool);
+    own_dot(own_dp, dout, dout_stride, query_begin, v, v_stride, VALUE_WIDTH, first, own, pool);
+#if PAIRS
+    const struct pairs pairs = PAIRS_OF(b, h);
+#endif
     columns sum[EACH][VECS];
     UNROLL
     for (int i = 0; i < HALF; i++) {
-        const float4 ds = native_exp2(scale * LOG2_E * own_s[i] - row_lses[i]) * (own_dp[i] - row_deltas[i]);
+#if PAIRS
+        float4 s = scale * LOG2E * own_s[i], ds = own_dp[i];
+        slopes_of_own(&s, &ds, &pairs, row_lses[i], row_deltas[i], first + 4 * i, own >> 4 * i);
+#else
+        const float4 ds = native_exp2(scale * LOG2E * own_s[i] - row_lses[i]) * (own_dp[i] - row_deltas[i]);
+#endif
         const float all[4] = {ds.x, ds.y, ds.z, ds.w};
         UNROLL
         for (int j = 0; j < 4; j++)
             UNROLL
             for (int c = 0; c < VECS; c++)
                 sum[4 * i + j][c] = own >> (4 * i + j) & 1
-                                        ? all[j] * load_columns(k + AT(first + 4 * i + j, k_stride), c)
+                                        ? all[j] * load_columns(k + AT(first + 4 * i + j, k_stride), c, WIDTH)
                                         : (columns)(0.0f);
     }
 
     for (int n; (n = next_keys(&w, keys)) > 0;) {
         float4 s[4][HALF], ds[4][HALF];
-        scores(s, q, q_stride, queries, scale * LOG2_E, k, k_stride, keys, width, pool);
-        scores(ds, dout, out_stride, queries, 1.0f, v, v_stride, keys, width, pool);
+        scores(s, q, q_stride, queries, scale * LOG2E, k, k_stride, keys, width, pool);
+        scores(ds, dout, dout_stride, queries, 1.0f, v, v_stride, keys, value_width, pool);
         mask_keys(s, ds, keys, first, causal);
         UNROLL
         for (int c = 0; c < 4; c++)
             UNROLL
             for (int i = 0; i < HALF; i++)
+#if PAIRS
+                slopes_of_key(&s[c][i], &ds[c][i], &pairs, row_lses[i], row_deltas[i], first + 4 * i, real,
+                              keys[4 * X + c]);
+#else
                 ds[c][i] = native_exp2(s[c][i] - row_lses[i]) * (ds[c][i] - row_deltas[i]);
-        gather(sum, ds, k, k_stride, keys, n, causal && w.latest > first - EACH * Y, pool);
+#endif
+        gather(sum, ds, k, k_stride, WIDTH, keys, n, causal && w.latest > first - EACH * Y, pool);
     }
 
-    dq += b * length * dq_stride + h * D; /* not before: it would stay in registers */
+    dq += b * dq_batch + h * dq_head; /* not before: it would stay in registers */
     UNROLL
     for (int i = 0; i < EACH; i++)
         if (first + i < stop) {
             UNROLL
             for (int c = 0; c < VECS; c++) /* 0 for padding: its sum may be NaN, of keys times a probability of 0 */
-                store_columns(dq + AT(first + i, dq_stride), c,
+                store_columns(dq + AT(first + i - query_begin, dq_stride), c, WIDTH,
                               first + i < real ? scale * sum[i][c] : (columns)(0.0f));
         }
 }
@@ -167,8 +196,8 @@ GROUP_INLINE int first_block_past(__global const int *range, int side, int block
 #endif
 
 __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
-    OPERANDS, TENSOR(const float, dout), TENSOR(const float, delta), TENSOR(float, dk), TENSOR(float, dv), SIZES,
-    const int slice_tiles, const int dk_stride, const int dv_stride)
+    OPERANDS, TENSOR(const float, dout), STRIDES(dout), TENSOR(const float, delta), TENSOR(float, dk), STRIDES(dk),
+    TENSOR(float, dv), STRIDES(dv), const int slice_tiles)
 {
     BIND_OPERANDS;
     BIND(const float, dout);
@@ -187,7 +216,7 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
     const int at = start[0] + (int)get_group_id(0) % slice_tiles * ROWS;
     const int count = slice < plan[PLAN_SLICES] ? min(ROWS, start[1] - at) : 0;
     __global const int *source = plan + plan[PLAN_SOURCE_AT] + at, *range = plan + plan[PLAN_RANGE_AT];
-    int q0 = 0, stop = min(plan[PLAN_LENGTH], length);
+    int q0 = 0, stop = min(plan[PLAN_LENGTH], query_end);
     if (!plan[PLAN_COMMON] || slice > 0) {
         q0 = first_block_past(range, 1, plan[PLAN_BLOCKS], slice) * plan[PLAN_BLOCK];
         stop = min(stop, first_block_past(range, 0, plan[PLAN_BLOCKS], slice) * plan[PLAN_BLOCK]);
@@ -196,10 +225,11 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
         stop = 0; /* past the end of a slice shorter than others: no early return, some compilers mind barriers after */
     else if (causal)
         q0 = max(q0, source[0]); /* the earliest of the tile's sources */
-    q += b * length * q_stride;
-    k += b * length * k_stride + g * D;
-    v += b * length * v_stride + g * D;
-    dout += b * length * out_stride;
+    q0 = max(q0, query_begin);
+    q += b * q_batch;
+    k += b * k_batch + g * k_head;
+    v += b * v_batch + g * v_head;
+    dout += b * dout_batch;
 
     const int all = causal ? 0 : EVERYWHERE, latest = causal && count > 0 ? source[count - 1] : 0;
     if (ITEM < ROWS)
@@ -215,18 +245,21 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
 
     for (int h = g * group; h < (g + 1) * group; h++)
         for (int t0 = q0; t0 < stop; t0 += COLS) {
-            const size_t rows = (b * heads + h) * length;
+            const size_t rows = (b * heads + h) * (query_end - query_begin);
             SYNC; /* the last tile's lists are read to its end */
             if (ITEM < COLS) {
                 const int t = t0 + ITEM;
-                queries[ITEM] = t < stop ? t : -1;
-                ((__local float *)lses)[ITEM] = t < stop ? seen(lse[rows + t]) : INFINITY; /* P = 0 */
-                ((__local float *)deltas)[ITEM] = t < stop ? delta[rows + t] : 0.0f;
+                queries[ITEM] = t < stop ? t - query_begin : -1;
+                ((__local float *)lses)[ITEM] = t < stop ? seen(lse[rows + t - query_begin]) : INFINITY; /* P = 0 */
+                ((__local float *)deltas)[ITEM] = t < stop ? delta[rows + t - query_begin] : 0.0f;
             }
             float4 s[4][HALF], ds[4][HALF];
-            scores(s, k, k_stride, keys, scale * LOG2_E, q + h * D, q_stride, queries, width, pool);
+#if PAIRS
+            const struct pairs pairs = PAIRS_OF(b, h);
+#endif
+            scores(s, k, k_stride, keys, scale * LOG2E, q + h * q_head, q_stride, queries, width, pool);
             if (for_dk)
-                scores(ds, v, v_stride, keys, 1.0f, dout + h * D, out_stride, queries, width, pool);
+                scores(ds, v, v_stride, keys, 1.0f, dout + h * dout_head, dout_stride, queries, value_width, pool);
             const float l[4] = {lses[X].x, lses[X].y, lses[X].z, lses[X].w};
             const float d[4] = {deltas[X].x, deltas[X].y, deltas[X].z, deltas[X].w};
             UNROLL
@@ -234,23 +267,31 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
                 UNROLL
                 for (int i = 0; i < HALF; i++) {
                     const int4 sees = (int4)(t0 + 4 * X + c | all) >= keys4[HALF * Y + i];
+#if PAIRS
+                    slopes_of_query(&s[c][i], &ds[c][i], &pairs, l[c], d[c], t0 + 4 * X + c, stop, keys4[HALF * Y + i],
+                                    causal);
+                    if (SUMS == 1 && for_dk)
+                        s[c][i] = ds[c][i];
+#else
                     s[c][i] = sees ? native_exp2(s[c][i] - l[c]) : (float4)(0.0f);
                     if (for_dk)
                         SLOPES[c][i] = s[c][i] != 0.0f ? s[c][i] * (ds[c][i] - d[c]) : s[c][i]; /* of NaN nothing too */
+#endif
                 }
             const int masked = t0 < latest; /* for some query some source */
 #if SUMS == 2
-            gather(sum[0], s, dout + h * D, out_stride, queries, min(COLS, stop - t0), masked, pool);
-            gather(sum[1], ds, q + h * D, q_stride, queries, min(COLS, stop - t0), masked, pool);
+            gather(sum[0], s, dout + h * dout_head, dout_stride, VALUE_WIDTH, queries, min(COLS, stop - t0), masked,
+                   pool);
+            gather(sum[1], ds, q + h * q_head, q_stride, WIDTH, queries, min(COLS, stop - t0), masked, pool);
 #else
-            gather(sum[0], s, (for_dk ? q : dout) + h * D, for_dk ? q_stride : out_stride, queries,
-                   min(COLS, stop - t0), masked, pool);
+            gather(sum[0], s, for_dk ? q + h * q_head : dout + h * dout_head, for_dk ? q_stride : dout_stride,
+                   for_dk ? WIDTH : VALUE_WIDTH, queries, min(COLS, stop - t0), masked, pool);
 #endif
         }
 
     SYNC; /* `keys`, where no tile was walked */
-    dk += b * length * dk_stride + g * D; /* not before: they would stay in registers */
-    dv += b * length * dv_stride + g * D;
+    dk += b * dk_batch + g * dk_head; /* not before: they would stay in registers */
+    dv += b * dv_batch + g * dv_head;
     UNROLL
     for (int i = 0; i < EACH; i++) {
         const int row = keys[EACH * Y + i];
@@ -258,9 +299,9 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
         for (int c = 0; c < VECS && row >= 0; c++) {
             __global float *dk_row = dk + AT(row, dk_stride), *dv_row = dv + AT(row, dv_stride);
             if (for_dv)
-                store_columns(dv_row, c, load_columns(dv_row, c) + sum[0][i][c]);
+                store_columns(dv_row, c, VALUE_WIDTH, load_columns(dv_row, c, VALUE_WIDTH) + sum[0][i][c]);
             if (for_dk)
-                store_columns(dk_row, c, load_columns(dk_row, c) + scale * sum[SUMS - 1][i][c]);
+                store_columns(dk_row, c, WIDTH, load_columns(dk_row, c, WIDTH) + scale * sum[SUMS - 1][i][c]);
         }
     }
 }

@@ -2,12 +2,16 @@
  *     out_i = sum_j p_ij v_j,  p_i = softmax_j(scale q_i . k_j),  lse_i = log2 sum_j exp(scale q_i . k_j)
  * over the j that the plan gives query i (j <= i if causal), its own key as one more where the plan says so.
  *
- * Shapes   q, out [batch, length, heads, D]; k, v [batch, length, heads / group, D], rows *_stride apart;
- *          lse [batch, heads, length]; plan: see plan.h, examples plan_stride apart (0: one for all).
+ *     a_ij = clip(scale q_i . k_j) + bias_ij instead of scale q_i . k_j, p_ij g_ij u_ij instead of p_ij, gate_sum: ops.h
+ *
+ * Shapes   q [batch, queries, heads, width]; out [batch, queries, heads, value_width]; k, v [batch, keys, heads / group,
+ *          width and value_width]; strides of each; lse, gate_sum [batch, heads, queries]; plan: see plan.h, examples
+ *          plan_stride apart (0: one for all).
  * Grid     (items, batch * heads): a work-item owns every items-th tile of TILE queries of one head, there and back so
  *          that all items of a causal head cost the same, walks each one's keys in blocks with a running maximum, and
  *          answers its rows, padding included.
- * Macros   D: the head width, else the parameter `width`; TILE, KEYS: below and attention_tile.h.
+ * Macros   D: the width of keys and values, else the parameters; PAIRS: attention.h; TILE, KEYS: below and
+ *          attention_tile.h.
  *
  * Lab book. Percent of the FMA peak (117 GFLOP/s a core), PoCL 3.1 on two cores with AVX-512, H8 D64 N2048 k512 in rows
  * of 3 * 512 floats, forward, not causal / causal. The machine was busy: processor time, best of several, +-1.5.
@@ -84,7 +88,7 @@ INLINE void soften(float *scores, int count, int certain, __global const int *so
     for (int j = 0; j < certain; j++)
         UNROLL for (int v = 0; v < GROUP / VW; v++)
         {
-            vec p = vec_exp2(vec_load(scores + j * TILE + v * VW) - top[v]);
+            vec p = probability(vec_load(scores + j * TILE + v * VW), top[v]);
             sum[v] += p;
             vec_store(scores + j * TILE + v * VW, p);
         }
@@ -92,7 +96,7 @@ INLINE void soften(float *scores, int count, int certain, __global const int *so
         vec at = vec_set((float)(source[j] - first));
         UNROLL for (int v = 0; v < GROUP / VW; v++)
         {
-            vec p = vec_exp2(vec_load(scores + j * TILE + v * VW) - top[v]);
+            vec p = probability(vec_load(scores + j * TILE + v * VW), top[v]);
             p = vec_select(at > position[v], vec_set(0.0f), p);
             sum[v] += p;
             vec_store(scores + j * TILE + v * VW, p);
@@ -101,10 +105,65 @@ INLINE void soften(float *scores, int count, int certain, __global const int *so
     UNROLL for (int v = 0; v < GROUP / VW; v++) vec_store(l + v * VW, sum[v]);
 }
 
+#if PAIRS
+/* Scores of one group become logits. */
+INLINE void logits_of(const struct pairs *p, float *scores, int count, __global const int *source, int first, int rows)
+{
+    for (int j = 0; j < count; j++)
+        UNROLL for (int v = 0; v < GROUP / VW; v++)
+            vec_store(scores + j * TILE + v * VW, pair_logits(p, vec_load(scores + j * TILE + v * VW), first + v * VW,
+                                                              rows - v * VW, source[j]));
+}
+
+/* Probabilities of one group become weights; the gates of what is seen are added to `sums`. Certain: as in soften(). */
+INLINE void weights_of(const struct pairs *p, float *scores, int count, int certain, __global const int *source,
+                       int first, int rows, float *sums)
+{
+    for (int j = 0; j < count; j++)
+        UNROLL for (int v = 0; v < GROUP / VW; v++)
+        {
+            const int query = first + v * VW;
+            vec gate = pair_gates(p, query, rows - v * VW, source[j]);
+            vec seen = gate, x = vec_load(scores + j * TILE + v * VW);
+            if (j >= certain) {
+                const vec_int hidden = vec_set((float)(source[j] - query)) > vec_iota();
+                seen = vec_select(hidden, vec_set(0.0f), seen);
+                gate = vec_select(hidden, vec_set(0.0f), gate);
+            }
+            vec_store(sums + v * VW, vec_load(sums + v * VW) + seen);
+            vec_store(scores + j * TILE + v * VW, x * gate * pair_keeps(p, query, rows - v * VW, source[j]));
+        }
+}
+#endif
+
+#if PAIRS
+/* The own keys of VW queries, those of them whose `sum` is 1: their logits; what they answer so far, their values, is
+ * weighed, and `gates` are their gates. */
+INLINE vec own_pairs(const struct pairs *p, vec score, float *sum, float *gates, float *answer, int query, int rows,
+                     int value_width)
+{
+    float logit[VW];
+    vec_store(logit, score);
+    for (int i = 0; i < min(rows, VW); i++) {
+        const int at = query + i;
+        if (sum[i] <= 0.0f)
+            continue;
+        logit[i] = pair_logit(p, logit[i], at, at);
+        gates[i] = pair_gate(p, at, at);
+        sum[i] = logit[i] < UNSEEN ? 0.0f : 1.0f;
+        const float weight = gates[i] * pair_keep(p, at, at);
+        for (int c = 0; c < VALUE_PITCH; c += VW)
+            vec_store(answer + i * VALUE_PITCH + c, vec_load(answer + i * VALUE_PITCH + c) * weight);
+        if (sum[i] <= 0.0f)
+            clear_rows(answer, i, i + 1, value_width);
+    }
+    return vec_load(logit);
+}
+#endif
+
 __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENSOR(const float, v), TENSOR(float, out),
-                            TENSOR(float, lse), TENSOR(const int, plan), const ulong plan_stride, const int length,
-                            const int heads, const int group, const int width, const int q_stride, const int k_stride,
-                            const int v_stride, const int out_stride, const int causal, const float scale,
+                            TENSOR(float, lse), TENSOR(const int, plan), ATTENTION_SIZES, const int group, STRIDES(q),
+                            STRIDES(k), STRIDES(v), STRIDES(out), ATTENTION_PAIRS, TENSOR(float, gate_sum),
                             const int tiles, const int items)
 {
     BIND(const float, q);
@@ -118,22 +177,30 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
     float m[TILE] ALIGNED, l[TILE] ALIGNED, change[TILE] ALIGNED;
 
     const int head = (int)(get_global_id(1) % heads), example = (int)(get_global_id(1) / heads);
-    const ulong row0 = (ulong)example * length;
     plan += plan_stride * example;
-    q += row0 * q_stride + head * WIDTH;
-    out += row0 * out_stride + head * WIDTH;
-    lse += ((ulong)example * heads + head) * length;
-    k += row0 * k_stride + head / group * WIDTH;
-    v += row0 * v_stride + head / group * WIDTH;
+    q += example * q_batch + head * q_head;
+    out += example * out_batch + head * out_head;
+    lse += ((ulong)example * heads + head) * (query_end - query_begin);
+    k += example * k_batch + head / group * k_head;
+    v += example * v_batch + head / group * v_head;
+#if PAIRS
+    BIND_PAIRS;
+    BIND(float, gate_sum);
+    const struct pairs pairs = PAIRS_OF(example, head);
+    float gates[TILE] ALIGNED;
+    if (gate_sum)
+        gate_sum += ((ulong)example * heads + head) * (query_end - query_begin);
+#endif
     __global const int *source_all = plan + plan[PLAN_SOURCE_AT], *own_all = plan + plan[PLAN_OWN_AT];
 
     for (int turn = 0, tile = (int)get_global_id(0); tile < tiles; turn++) {
-        const struct tile t = tile_of(plan, causal ? tiles - 1 - tile : tile, length);
-        __global const float *q_rows = q + (ulong)t.first * q_stride;
-        __global float *out_rows = out + (ulong)t.first * out_stride, *lse_rows = lse + t.first;
+        const struct tile t = tile_of(plan, causal ? tiles - 1 - tile : tile, query_begin, query_end);
+        const int row = t.first - query_begin; /* of the tile's first query */
+        __global const float *q_rows = q + row * q_stride;
+        __global float *out_rows = out + row * out_stride, *lse_rows = lse + row;
         __global const int *own = own_all + t.first;
         tile = (turn + 1) * items + (turn % 2 ? (int)get_global_id(0) : items - 1 - (int)get_global_id(0));
-        const struct tile next = tile_of(plan, causal ? tiles - 1 - tile : tile, length);
+        const struct tile next = tile_of(plan, causal ? tiles - 1 - tile : tile, query_begin, query_end);
         int ahead = 0, any_own = 0, next_key = 0, next_key_end = 0;
         if (next.slice != t.slice)
             run_of(plan, next, 0, causal, &next_key, &next_key_end);
@@ -145,16 +212,23 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
             any_own |= seen;
             m[r] = -1e30f;
             l[r] = (float)seen;
+#if PAIRS
+            gates[r] = 0.0f;
+#endif
             if (seen)
-                pack_row(answer + r * PITCH, v + (ulong)(t.first + r) * v_stride, 1.0f, width);
+                pack_row(answer + r * VALUE_PITCH, v + (t.first + r) * v_stride, 1.0f, value_width);
         }
         int mode = any_own ? RESCALE : REPLACE; /* of the tile's first block: what it replaces need not be cleared */
         for (int r = 0; any_own && r < t.count; r++)
             if (l[r] == 0.0f)
-                clear_rows(answer, r, r + 1, width);
+                clear_rows(answer, r, r + 1, value_width);
         for (int r = 0; any_own && r < t.answered; r += VW) {
-            vec score = dot_rows(k + (ulong)(t.first + r) * k_stride, k_stride, queries + r * PITCH, t.answered - r,
+            vec score = dot_rows(k + (t.first + r) * k_stride, k_stride, queries + r * PITCH, t.answered - r,
                                  width);
+#if PAIRS
+            score = own_pairs(&pairs, score, l + r, gates + r, answer + r * VALUE_PITCH, t.first + r, t.answered - r,
+                              value_width);
+#endif
             vec_store(m + r, vec_select(vec_load(l + r) > vec_set(0.0f), score, vec_set(-1e30f)));
         }
 
@@ -167,38 +241,45 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                 __global const int *source = source_all + begin;
                 const int count = min(KEYS, end - begin), masked = causal && source[count - 1] > t.first;
                 pack_keys(keys, k, k_stride, source, count, width);
-                pack_keys(values, v, v_stride, source, count, width);
-                const int finite = !masked || all_finite(values, count, width);
+                pack_keys(values, v, v_stride, source, count, value_width);
+                const int finite = !masked || all_finite(values, count, value_width);
                 for (int g = 0; g < t.answered; g += GROUP) {
                     const struct edge e = edge_of(source, count, masked, t.first + g);
                     product_scores(scores + g, keys, queries_t + g, e.seen, width);
+#if PAIRS
+                    logits_of(&pairs, scores + g, e.seen, source, t.first + g, t.answered - g);
+#endif
                     soften(scores + g, e.seen, e.certain, source, t.first + g, m + g, l + g, change + g);
+#if PAIRS
+                    weights_of(&pairs, scores + g, e.seen, e.certain, source, t.first + g, t.answered - g, gates + g);
+#endif
                 }
                 struct steps seen = {0, masked ? 0 : count, masked ? 0 : count};
                 for (int r = 0; r < t.answered; r += ROWS) {
                     seen = see_more(seen, source, count, t.first + r, finite);
                     for (int i = r + KEYS; i < min(r + KEYS + ROWS, end - begin); i++)
-                        prefetch_pair(k, k_stride, v, v_stride, source[i], width);
+                        prefetch_pair(k, k_stride, width, v, v_stride, value_width, source[i]);
                     for (int due = min(ahead + pace, TILE); ahead < due; ahead++) {
-                        prefetch_row(out_rows + (ulong)min(ahead, t.count - 1) * out_stride, width);
+                        prefetch_row(out_rows + min(ahead, t.count - 1) * out_stride, value_width);
                         if (ahead < min(next_key_end - next_key, KEYS))
-                            prefetch_pair(k, k_stride, v, v_stride, source_all[next_key + ahead], width);
+                            prefetch_pair(k, k_stride, width, v, v_stride, value_width, source_all[next_key + ahead]);
                         if (ahead >= next.answered)
                             continue;
                         const ulong at = next.first + ahead;
-                        prefetch_row(q + at * q_stride, width);
+                        prefetch_row(q + (at - query_begin) * q_stride, width);
                         if (own_all[at])
-                            prefetch_pair(k, k_stride, v, v_stride, at, width);
+                            prefetch_pair(k, k_stride, width, v, v_stride, value_width, at);
                     }
-                    product_rows(answer + r * PITCH, scores + r, 1, TILE, values, seen, mode, change + r, width);
+                    product_rows(answer + r * VALUE_PITCH, scores + r, 1, TILE, values, seen, mode, change + r,
+                                 value_width);
                 }
                 mode = RESCALE;
             }
         }
 
         if (mode == REPLACE)
-            clear_rows(answer, 0, t.answered, width);
-        clear_rows(answer, t.answered, t.count, width); /* products of whole ROWS wrote to the first of them */
+            clear_rows(answer, 0, t.answered, value_width);
+        clear_rows(answer, t.answered, t.count, value_width); /* products of whole ROWS wrote to the first of them */
         for (int r = t.answered; r < t.count; r++)
             l[r] = 0.0f;
         for (int r = 0; r < t.count; r += VW) {
@@ -209,6 +290,10 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
             STORE(lse_rows + r, sum, min(VW, t.count - r));
         }
         for (int r = 0; r < t.count; r++)
-            store_row(out_rows + (ulong)r * out_stride, answer + r * PITCH, change[r], width);
+            store_row(out_rows + r * out_stride, answer + r * VALUE_PITCH, change[r], value_width);
+#if PAIRS
+        for (int r = 0; gate_sum && r < t.count; r++)
+            gate_sum[row + r] = r < t.answered ? gates[r] : 0.0f;
+#endif
     }
 }

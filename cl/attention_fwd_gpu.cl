@@ -1,8 +1,8 @@
 /* Attention over a plan, forward, GPU shape: out = softmax(scale q k^T) v over the keys that the plan gives a query.
  *
- * Shapes  q, out [B,N,H,D], k, v [B,N,kv_heads,D], strides between positions; lse [B,H,N], base 2; plan: cl/plan.h.
+ * Shapes  q, out [B,T,H,D or E], k, v [B,N,kv_heads,D or E], strides of each; lse, gate_sum [B,H,T]; plan: cl/plan.h.
  * Grid    work-group (tile, head, example): ROWS queries of one query block.
- * Macros  D, SIDE, EACH, DEPTH, CHUNK: see attention_gpu.h.
+ * Macros  D, EXACT, SIDE, EACH, DEPTH, CHUNK: see attention_gpu.h; PAIRS: attention.h.
  *
  * Per tile of keys: scores in registers, row maxima through local memory, probabilities to local memory as values are
  * staged and summed up. Sums of exponentials stay apart by work-item and are added once, at the end.
@@ -10,10 +10,11 @@
 #include "attention_gpu.h"
 
 __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
-    OPERANDS, TENSOR(float, out), SIZES, const int block, const int block_tiles)
+    OPERANDS, TENSOR(float, out), STRIDES(out), TENSOR(float, gate_sum), const int block, const int block_tiles)
 {
     BIND_OPERANDS;
     BIND(float, out);
+    BIND(float, gate_sum);
     TILE_MEMORY;
     QUERY_TILE(block, block_tiles);
     columns sum[EACH][VECS];
@@ -22,17 +23,41 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
     for (int i = 0; i < EACH; i++)
         UNROLL
         for (int c = 0; c < VECS; c++)
-            sum[i][c] = own >> i & 1 ? load_columns(v + AT(first + i, v_stride), c) : (columns)(0.0f);
-    own_dot(top, q, q_stride, k, k_stride, first, own, pool);
+            sum[i][c] = own >> i & 1 ? load_columns(v + AT(first + i, v_stride), c, VALUE_WIDTH) : (columns)(0.0f);
+    own_dot(top, q, q_stride, query_begin, k, k_stride, WIDTH, first, own, pool);
     UNROLL
     for (int i = 0; i < HALF; i++) {
-        top[i] = OWN4(own, i) ? scale * LOG2_E * top[i] : (float4)(-INFINITY);
+        top[i] = OWN4(own, i) ? scale * LOG2E * top[i] : (float4)(-INFINITY);
         total[i] = OWN4(own, i) && X == 0 ? (float4)(1.0f) : (float4)(0.0f);
     }
+#if PAIRS
+    const struct pairs pairs = PAIRS_OF(b, h);
+    float4 gates[HALF];
+    UNROLL
+    for (int i = 0; i < HALF; i++) {
+        float x[4] = {top[i].x, top[i].y, top[i].z, top[i].w}, g[4];
+        UNROLL
+        for (int j = 0; j < 4; j++) {
+            const int at = first + 4 * i + j, mine = own >> (4 * i + j) & 1;
+            g[j] = mine ? pair_gate(&pairs, at, at) : 0.0f;
+            x[j] = mine ? pair_logit(&pairs, x[j], at, at) : x[j];
+            const float weight = mine ? g[j] * pair_keep(&pairs, at, at) : 0.0f;
+            UNROLL
+            for (int c = 0; c < VECS; c++)
+                sum[4 * i + j][c] *= weight;
+        }
+        top[i] = (float4)(x[0], x[1], x[2], x[3]);
+        total[i] = top[i] == -INFINITY ? (float4)(0.0f) : total[i];
+        gates[i] = X == 0 ? (float4)(g[0], g[1], g[2], g[3]) : (float4)(0.0f);
+    }
+#endif
 
     for (int n; (n = next_keys(&w, keys)) > 0;) {
         float4 s[4][HALF], next[HALF];
-        scores(s, q, q_stride, queries, scale * LOG2_E, k, k_stride, keys, width, pool);
+        scores(s, q, q_stride, queries, scale * LOG2E, k, k_stride, keys, width, pool);
+#if PAIRS
+        logits_of(s, &pairs, keys, first, real);
+#endif
         mask_keys(s, NULL, keys, first, causal);
         UNROLL
         for (int i = 0; i < HALF; i++)
@@ -58,11 +83,19 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
                 sum[4 * i + 3][c] *= shrink.w;
             }
         }
-        gather(sum, s, v, v_stride, keys, n, causal && w.latest > first - EACH * Y, pool);
+#if PAIRS
+        weights_of(s, gates, &pairs, keys, first, real, causal);
+#endif
+        gather(sum, s, v, v_stride, VALUE_WIDTH, keys, n, causal && w.latest > first - EACH * Y, pool);
     }
 
     reduce_rows(total, 1, pool);
-    out += b * length * out_stride + h * D; /* not before: it would stay in registers */
+#if PAIRS
+    reduce_rows(gates, 1, pool);
+    if (gate_sum)
+        gate_sum += (b * heads + h) * (query_end - query_begin);
+#endif
+    out += b * out_batch + h * out_head; /* not before: it would stay in registers */
     UNROLL
     for (int i = 0; i < HALF; i++) {
         const int4 row = first + 4 * i + (int4)(0, 1, 2, 3);
@@ -76,10 +109,17 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
             if (first + 4 * i + j < stop) {
                 UNROLL
                 for (int c = 0; c < VECS; c++)
-                    store_columns(out + AT(first + 4 * i + j, out_stride), c,
+                    store_columns(out + AT(first + 4 * i + j - query_begin, out_stride), c, VALUE_WIDTH,
                                   first + 4 * i + j < real ? sum[4 * i + j][c] * shares[j] : (columns)(0.0f));
                 if (X == 0)
-                    lse[first + 4 * i + j] = log_sums[j];
+                    lse[first + 4 * i + j - query_begin] = log_sums[j];
             }
+#if PAIRS
+        const float sums[4] = {gates[i].x, gates[i].y, gates[i].z, gates[i].w};
+        UNROLL
+        for (int j = 0; j < 4; j++)
+            if (gate_sum && X == 0 && first + 4 * i + j < stop)
+                gate_sum[first + 4 * i + j - query_begin] = sums[j];
+#endif
     }
 }

@@ -43,12 +43,24 @@
 #ifndef SSA_ATTENTION_GPU_H
 #define SSA_ATTENTION_GPU_H
 
-#include "common.h"
+#ifndef PAIRS
+#define PAIRS 0
+#endif
+#include "attention.h"
 #include "group.h"
-#include "plan.h"
 
 #ifndef D
-#define D 64 /* head width, a multiple of 8 up to 256 */
+#define D 64 /* the most that heads are wide, a multiple of 8 up to 256 */
+#endif
+#ifndef EXACT
+#define EXACT 1 /* keys and values both are D wide; else the parameters say how wide each of them is */
+#endif
+#if EXACT
+#define WIDTH D
+#define VALUE_WIDTH D
+#else
+#define WIDTH width
+#define VALUE_WIDTH value_width
 #endif
 #ifndef SIDE
 #define SIDE 16 /* work-items that share a row: 8 to 64; SIDE x TALL is 256 or 64 */
@@ -106,25 +118,22 @@ typedef float columns;
 #define ITEM ((int)get_local_id(0))
 #define X (ITEM % SIDE)
 #define Y (ITEM / SIDE)
-#define LOG2_E 1.44269504f
 #define SYNC barrier(CLK_LOCAL_MEM_FENCE)
 #define COLUMN(c) (((c)*SIDE + X) * CW) /* the first column of vector c of this work-item */
 /* Row r of a staged matrix of rows of a power of two `n` has its elements at i ^ SWIZZLE(r, n). */
 #define SWIZZLE(r, n) (((r) / 4 & 3) * 8 & ((n) - 1))
 
-/* What every kernel here takes first and last; strides are between positions. */
+/* What every kernel here takes first. */
 #define OPERANDS \
-    TENSOR(const float, q), TENSOR(const float, k), TENSOR(const float, v), TENSOR(const int, plan), TENSOR(float, lse)
-#define SIZES \
-    const ulong plan_stride, const int length, const int heads, const int kv_heads, const int q_stride, \
-        const int k_stride, const int v_stride, const int out_stride, const int width, const int causal, \
-        const float scale
+    TENSOR(const float, q), TENSOR(const float, k), TENSOR(const float, v), TENSOR(const int, plan), TENSOR(float, lse), \
+        ATTENTION_SIZES, const int kv_heads, STRIDES(q), STRIDES(k), STRIDES(v), ATTENTION_PAIRS
 #define BIND_OPERANDS \
     BIND(const float, q); \
     BIND(const float, k); \
     BIND(const float, v); \
     BIND(const int, plan); \
-    BIND(float, lse)
+    BIND(float, lse); \
+    BIND_PAIRS
 /* The local memory of a tile; positions are -1 where there is none. */
 #define TILE_MEMORY \
     __local float4 pool[POOL_FLOATS / 4]; \
@@ -139,12 +148,13 @@ typedef float columns;
 /* Where a row begins. 32 bits, which the host has checked to be enough: compilers keep 64 of them in registers. */
 #define AT(row, stride) ((uint)(row) * (uint)(stride))
 
-/* Piece p of columns [0, DEPTH) of the rows at from[at[r]]. Eight bytes and more of a row by neighbours: whole sectors.
- * Tensors are aligned to 4 bytes only: vload4 is one load where the device can, else four. */
-GROUP_INLINE float4 piece_of_rows(int p, int rows, __global const float *from, int stride, __local const int *at)
+/* Piece p of columns [0, DEPTH) of the rows at from[at[r]], which are `left` wide. Eight bytes and more of a row by
+ * neighbours: whole sectors. Tensors are aligned to 4 bytes only: vload4 is one load where the device can, else four. */
+GROUP_INLINE float4 piece_of_rows(int p, int rows, __global const float *from, ulong stride, int left,
+                                  __local const int *at)
 {
     const int i = p * ITEMS + ITEM, row = i < rows * DEPTH / 4 ? at[i / (DEPTH / 4)] : -1;
-    if (row < 0)
+    if (row < 0 || (!EXACT && i % (DEPTH / 4) * 4 >= left))
         return (float4)(0.0f);
     return vload4(0, from + (AT(row, stride) + (uint)(i % (DEPTH / 4) * 4)));
 }
@@ -161,11 +171,12 @@ GROUP_INLINE void transpose_piece(int p, __local float *to, float4 piece, int ro
     }
 }
 
-GROUP_INLINE void fetch_rows(float4 *pieces, int rows, __global const float *from, int stride, __local const int *at)
+GROUP_INLINE void fetch_rows(float4 *pieces, int rows, __global const float *from, ulong stride, int left,
+                             __local const int *at)
 {
     UNROLL
     for (int p = 0; p < PIECES(rows * DEPTH / 4); p++)
-        pieces[p] = piece_of_rows(p, rows, from, stride, at);
+        pieces[p] = piece_of_rows(p, rows, from, stride, left, at);
 }
 
 GROUP_INLINE void place_rows(__local float *to, const float4 *pieces, int rows, float factor)
@@ -176,20 +187,20 @@ GROUP_INLINE void place_rows(__local float *to, const float4 *pieces, int rows, 
 }
 
 /* Both at once, with one piece in registers at a time. */
-GROUP_INLINE void move_rows(__local float *to, int rows, float factor, __global const float *from, int stride,
-                            __local const int *at)
+GROUP_INLINE void move_rows(__local float *to, int rows, float factor, __global const float *from, ulong stride,
+                            int left, __local const int *at)
 {
     _Pragma("unroll 1")
     for (int p = 0; p < PIECES(rows * DEPTH / 4); p++)
-        transpose_piece(p, to, piece_of_rows(p, rows, from, stride, at), rows, factor);
+        transpose_piece(p, to, piece_of_rows(p, rows, from, stride, left, at), rows, factor);
 }
 
 /* The same for CHUNK whole rows, as they lie. */
-GROUP_INLINE float4 piece_of_chunk(int p, __global const float *from, int stride, __local const int *at)
+GROUP_INLINE float4 piece_of_chunk(int p, __global const float *from, ulong stride, int width, __local const int *at)
 {
     const int i = p * ITEMS + ITEM, c = i % (PADDED / 4) * 4;
     const int row = i < CHUNK * PADDED / 4 ? at[i / (PADDED / 4)] : -1;
-    if (row < 0 || c >= D)
+    if (row < 0 || c >= (EXACT ? D : width))
         return (float4)(0.0f);
     return vload4(0, from + (AT(row, stride) + (uint)c));
 }
@@ -200,11 +211,12 @@ GROUP_INLINE void place_piece(int p, __local float4 *to, float4 piece)
         to[p * ITEMS + ITEM] = piece;
 }
 
-GROUP_INLINE void fetch_chunk(float4 *pieces, __global const float *from, int stride, __local const int *at)
+GROUP_INLINE void fetch_chunk(float4 *pieces, __global const float *from, ulong stride, int width,
+                              __local const int *at)
 {
     UNROLL
     for (int p = 0; p < PIECES(CHUNK * PADDED / 4); p++)
-        pieces[p] = piece_of_chunk(p, from, stride, at);
+        pieces[p] = piece_of_chunk(p, from, stride, width, at);
 }
 
 GROUP_INLINE void place_chunk(__local float4 *to, const float4 *pieces)
@@ -214,46 +226,47 @@ GROUP_INLINE void place_chunk(__local float4 *to, const float4 *pieces)
         place_piece(p, to, pieces[p]);
 }
 
-GROUP_INLINE void move_chunk(__local float4 *to, __global const float *from, int stride, __local const int *at)
+GROUP_INLINE void move_chunk(__local float4 *to, __global const float *from, ulong stride, int width,
+                             __local const int *at)
 {
     _Pragma("unroll 1")
     for (int p = 0; p < PIECES(CHUNK * PADDED / 4); p++)
-        place_piece(p, to, piece_of_chunk(p, from, stride, at));
+        place_piece(p, to, piece_of_chunk(p, from, stride, width, at));
 }
 
 /* ---- the two products ---- */
 
 /* s[c][h]: column 4x + c, rows EACH y + 4h... Begins with a barrier: the lists may just have been written. */
-GROUP_INLINE void scores(float4 s[4][HALF], __global const float *a, int a_stride, __local const int *a_at,
-                         float factor, __global const float *b, int b_stride, __local const int *b_at, int width,
+GROUP_INLINE void scores(float4 s[4][HALF], __global const float *a, ulong a_stride, __local const int *a_at,
+                         float factor, __global const float *b, ulong b_stride, __local const int *b_at, int width,
                          __local float4 *pool)
 {
     float4 left[PIECES(ROWS * DEPTH / 4)], right[PIECES(COLS * DEPTH / 4)];
     __local float *const to = (__local float *)pool;
     SYNC;
     if (EARLY) {
-        fetch_rows(left, ROWS, a, a_stride, a_at);
-        fetch_rows(right, COLS, b, b_stride, b_at);
+        fetch_rows(left, ROWS, a, a_stride, width, a_at);
+        fetch_rows(right, COLS, b, b_stride, width, b_at);
     }
     UNROLL
     for (int c = 0; c < 4; c++)
         UNROLL
         for (int h = 0; h < HALF; h++)
             s[c][h] = (float4)(0.0f);
-    _Pragma("unroll 1") /* to `width`, which is D: some compilers unroll what they can count, whatever they are told */
+    _Pragma("unroll 1") /* to `width`, a parameter: some compilers unroll what they can count, whatever they are told */
     for (int d0 = 0; d0 < width; d0 += DEPTH) {
         SYNC;
         if (EARLY) {
             place_rows(to, left, ROWS, factor);
             place_rows(to + DEPTH * ROWS, right, COLS, 1.0f);
         } else {
-            move_rows(to, ROWS, factor, a + d0, a_stride, a_at);
-            move_rows(to + DEPTH * ROWS, COLS, 1.0f, b + d0, b_stride, b_at);
+            move_rows(to, ROWS, factor, a + d0, a_stride, width - d0, a_at);
+            move_rows(to + DEPTH * ROWS, COLS, 1.0f, b + d0, b_stride, width - d0, b_at);
         }
         SYNC;
         if (EARLY && d0 + DEPTH < width) {
-            fetch_rows(left, ROWS, a + d0 + DEPTH, a_stride, a_at);
-            fetch_rows(right, COLS, b + d0 + DEPTH, b_stride, b_at);
+            fetch_rows(left, ROWS, a + d0 + DEPTH, a_stride, width - d0 - DEPTH, a_at);
+            fetch_rows(right, COLS, b + d0 + DEPTH, b_stride, width - d0 - DEPTH, b_at);
         }
         _Pragma("unroll 1")
         for (int d = 0; d < DEPTH; d += 4) {
@@ -299,12 +312,12 @@ GROUP_INLINE void gather_step(columns sum[EACH][VECS], __local const float4 *w, 
 
 /* sum[i] += sum over j < n of W[EACH y + i][j] * from[at[j]], where s has W as scores() leaves it. `masked`: some of W
  * are 0 because their rows do not see j. */
-GROUP_INLINE void gather(columns sum[EACH][VECS], const float4 s[4][HALF], __global const float *from, int stride,
-                       __local const int *at, int n, int masked, __local float4 *pool)
+GROUP_INLINE void gather(columns sum[EACH][VECS], const float4 s[4][HALF], __global const float *from, ulong stride,
+                         int width, __local const int *at, int n, int masked, __local float4 *pool)
 {
     float4 pieces[PIECES(CHUNK * PADDED / 4)];
     if (EARLY)
-        fetch_chunk(pieces, from, stride, at);
+        fetch_chunk(pieces, from, stride, width, at);
     for (int j0 = 0; j0 < n; j0 += CHUNK) {
         SYNC;
         if (4 * X / CHUNK == j0 / CHUNK) {
@@ -318,10 +331,10 @@ GROUP_INLINE void gather(columns sum[EACH][VECS], const float4 s[4][HALF], __glo
         if (EARLY)
             place_chunk(pool + CHUNK * (ROWS / 4), pieces);
         else
-            move_chunk(pool + CHUNK * (ROWS / 4), from, stride, at + j0);
+            move_chunk(pool + CHUNK * (ROWS / 4), from, stride, width, at + j0);
         SYNC;
         if (EARLY && j0 + CHUNK < n)
-            fetch_chunk(pieces, from, stride, at + j0 + CHUNK);
+            fetch_chunk(pieces, from, stride, width, at + j0 + CHUNK);
         _Pragma("unroll 1")
         for (int j = 0; j < CHUNK; j += 4) {
             __local const float4 *w = pool + j * (ROWS / 4) + (EACH * Y ^ SWIZZLE(j, ROWS)) / 4;
@@ -371,25 +384,30 @@ GROUP_INLINE void reduce_rows(float4 x[HALF], int sum, __local float4 *pool)
     }
 }
 
-GROUP_INLINE columns load_columns(__global const float *row, int c)
+/* Vector c of this work-item in a row that is `width` wide. */
+#define INSIDE(c, width) ((EXACT && CW > 1) || COLUMN(c) < (EXACT ? D : width))
+GROUP_INLINE columns load_columns(__global const float *row, int c, int width)
 {
+    if (!INSIDE(c, width))
+        return (columns)(0.0f);
 #if CW == 4
     return vload4(0, row + COLUMN(c));
 #elif CW == 2
     return vload2(0, row + COLUMN(c));
 #else
-    return COLUMN(c) < D ? row[COLUMN(c)] : 0.0f;
+    return row[COLUMN(c)];
 #endif
 }
-GROUP_INLINE void store_columns(__global float *row, int c, columns x)
+GROUP_INLINE void store_columns(__global float *row, int c, int width, columns x)
 {
+    if (!INSIDE(c, width))
+        return;
 #if CW == 4
     vstore4(x, 0, row + COLUMN(c));
 #elif CW == 2
     vstore2(x, 0, row + COLUMN(c));
 #else
-    if (COLUMN(c) < D)
-        row[COLUMN(c)] = x;
+    row[COLUMN(c)] = x;
 #endif
 }
 
@@ -399,16 +417,17 @@ GROUP_INLINE float seen(float lse)
     return lse == -INFINITY ? INFINITY : lse;
 }
 
-/* x[h] = a[row] . b[row] of this work-item's rows from `first` whose bit is set in `own`: a row's own key. */
-GROUP_INLINE void own_dot(float4 x[HALF], __global const float *a, int a_stride, __global const float *b, int b_stride,
-                        int first, uint own, __local float4 *pool)
+/* x[h] = a[row - shift] . b[row], `width` wide, of this work-item's rows from `first` whose bit is set in `own`: a row's
+ * own key. */
+GROUP_INLINE void own_dot(float4 x[HALF], __global const float *a, ulong a_stride, int shift, __global const float *b,
+                          ulong b_stride, int width, int first, uint own, __local float4 *pool)
 {
     float sum[EACH];
     UNROLL
     for (int i = 0; i < EACH; i++) {
         sum[i] = 0.0f;
-        for (int d = X; own >> i & 1 && d < D; d += SIDE)
-            sum[i] += a[AT(first + i, a_stride) + (uint)d] * b[AT(first + i, b_stride) + (uint)d];
+        for (int d = X; own >> i & 1 && d < width; d += SIDE)
+            sum[i] += a[AT(first + i - shift, a_stride) + (uint)d] * b[AT(first + i, b_stride) + (uint)d];
     }
     UNROLL
     for (int h = 0; h < HALF; h++)
@@ -497,24 +516,24 @@ GROUP_INLINE int next_keys(struct walk *w, __local int *keys)
 }
 
 /* A tile of one query block, its operands and the walk over its keys. Tiles of later queries come first: with causality
- * they are the long ones. */
+ * they are the long ones. Queries have positions here; `queries` lists their rows. */
 #define QUERY_TILE(block, block_tiles) \
     const int tile = (int)(get_num_groups(0) - 1 - get_group_id(0)), h = (int)get_group_id(1); \
     const size_t b = get_group_id(2); \
     const int g = h / (heads / kv_heads), this_block = tile / (block_tiles); \
-    const int q0 = this_block * (block) + tile % (block_tiles) * ROWS, first = q0 + EACH * Y; \
-    const int stop = min((this_block + 1) * (block), length); \
+    const int begin = this_block * (block) + tile % (block_tiles) * ROWS, q0 = max(begin, query_begin); \
+    const int first = q0 + EACH * Y, stop = min(min((this_block + 1) * (block), query_end), begin + ROWS); \
     plan += b * plan_stride; \
-    q += b * length * q_stride + h * D; \
-    k += b * length * k_stride + g * D; \
-    v += b * length * v_stride + g * D; \
-    lse += (b * heads + h) * length; \
+    q += b * q_batch + h * q_head; \
+    k += b * k_batch + g * k_head; \
+    v += b * v_batch + g * v_head; \
+    lse += (b * heads + h) * (query_end - query_begin); \
     const int real = min(plan[PLAN_LENGTH], stop); \
     struct walk w = walk_begin(plan, this_block, causal ? min(real, q0 + ROWS) - 1 : EVERYWHERE); \
     if (q0 >= real) \
         w.slice = EVERYWHERE; /* padding sees nothing */ \
     if (ITEM < ROWS) \
-        queries[ITEM] = q0 + ITEM < real ? q0 + ITEM : -1; \
+        queries[ITEM] = q0 + ITEM < real ? q0 + ITEM - query_begin : -1; \
     const uint own = own_rows(plan + plan[PLAN_OWN_AT], first, real)
 
 /* -inf where the key is absent or later than the row may see, and 0 in `other`, which may be NaN there. */
@@ -534,5 +553,106 @@ GROUP_INLINE void mask_keys(float4 s[4][HALF], float4 (*other)[HALF], __local co
         }
     }
 }
+
+#if PAIRS
+/* Logits of the scores of a tile of queries (rows from position `first`, those at `real` and past it padding). */
+GROUP_INLINE void logits_of(float4 s[4][HALF], const struct pairs *p, __local const int *keys, int first, int real)
+{
+    UNROLL
+    for (int c = 0; c < 4; c++) {
+        const int key = keys[4 * X + c];
+        UNROLL
+        for (int h = 0; h < HALF; h++) {
+            float x[4] = {s[c][h].x, s[c][h].y, s[c][h].z, s[c][h].w};
+            UNROLL
+            for (int j = 0; j < 4; j++)
+                if (key >= 0 && first + 4 * h + j < real)
+                    x[j] = pair_logit(p, x[j], first + 4 * h + j, key);
+            s[c][h] = (float4)(x[0], x[1], x[2], x[3]);
+        }
+    }
+}
+
+/* Probabilities become weights; `gates` grows by the gates of what is seen: what mask_keys() left. */
+GROUP_INLINE void weights_of(float4 s[4][HALF], float4 gates[HALF], const struct pairs *p, __local const int *keys,
+                             int first, int real, int causal)
+{
+    UNROLL
+    for (int c = 0; c < 4; c++) {
+        const int key = keys[4 * X + c];
+        UNROLL
+        for (int h = 0; h < HALF; h++) {
+            float w[4] = {s[c][h].x, s[c][h].y, s[c][h].z, s[c][h].w}, g[4];
+            UNROLL
+            for (int j = 0; j < 4; j++) {
+                const int query = first + 4 * h + j;
+                const int sees = key >= 0 && query < real && (!causal || key <= query);
+                g[j] = sees ? pair_gate(p, query, key) : 0.0f;
+                w[j] = sees ? w[j] * g[j] * pair_keep(p, query, key) : 0.0f;
+            }
+            s[c][h] = (float4)(w[0], w[1], w[2], w[3]);
+            gates[h] += (float4)(g[0], g[1], g[2], g[3]);
+        }
+    }
+}
+
+/* The same for the gradients of one pair: `s`, scale q.k to base 2, becomes what the value is weighed with, w = P g u,
+ * and `b`, dout.v, becomes dA = w b - P delta, 0 where the logit was clipped. */
+GROUP_INLINE void slope_of(float *s, float *b, const struct pairs *p, float lse, float delta, int query, int key)
+{
+    const float probable = native_exp2(pair_logit(p, *s, query, key) - lse);
+    const float weight = probable * pair_gate(p, query, key) * pair_keep(p, query, key);
+    *b = fabs(*s) > p->clip ? 0.0f : weight * *b - probable * delta;
+    *s = weight;
+}
+
+/* Of four rows of queries from position `first` and one key; those of `real` and past it, and no key, have nothing. */
+GROUP_INLINE void slopes_of_key(float4 *s, float4 *b, const struct pairs *p, float4 lse, float4 delta, int first,
+                                int real, int key)
+{
+    float x[4] = {(*s).x, (*s).y, (*s).z, (*s).w}, y[4] = {(*b).x, (*b).y, (*b).z, (*b).w};
+    const float l[4] = {lse.x, lse.y, lse.z, lse.w}, d[4] = {delta.x, delta.y, delta.z, delta.w};
+    UNROLL
+    for (int j = 0; j < 4; j++) {
+        if (key >= 0 && first + j < real && x[j] != -INFINITY)
+            slope_of(&x[j], &y[j], p, l[j], d[j], first + j, key);
+        else
+            x[j] = y[j] = 0.0f;
+    }
+    *s = (float4)(x[0], x[1], x[2], x[3]);
+    *b = (float4)(y[0], y[1], y[2], y[3]);
+}
+
+/* Of four queries' own keys, those whose bit is set in `own`. */
+GROUP_INLINE void slopes_of_own(float4 *s, float4 *b, const struct pairs *p, float4 lse, float4 delta, int first,
+                                uint own)
+{
+    float x[4] = {(*s).x, (*s).y, (*s).z, (*s).w}, y[4] = {(*b).x, (*b).y, (*b).z, (*b).w};
+    const float l[4] = {lse.x, lse.y, lse.z, lse.w}, d[4] = {delta.x, delta.y, delta.z, delta.w};
+    UNROLL
+    for (int j = 0; j < 4; j++)
+        if (own >> j & 1)
+            slope_of(&x[j], &y[j], p, l[j], d[j], first + j, first + j);
+    *s = (float4)(x[0], x[1], x[2], x[3]);
+    *b = (float4)(y[0], y[1], y[2], y[3]);
+}
+
+/* Of one query and four keys, -1 where there is none. */
+GROUP_INLINE void slopes_of_query(float4 *s, float4 *b, const struct pairs *p, float lse, float delta, int query,
+                                  int stop, int4 keys, int causal)
+{
+    float x[4] = {(*s).x, (*s).y, (*s).z, (*s).w}, y[4] = {(*b).x, (*b).y, (*b).z, (*b).w};
+    const int k[4] = {keys.x, keys.y, keys.z, keys.w};
+    UNROLL
+    for (int j = 0; j < 4; j++) {
+        if (k[j] >= 0 && query < stop && (!causal || k[j] <= query))
+            slope_of(&x[j], &y[j], p, lse, delta, query, k[j]);
+        else
+            x[j] = y[j] = 0.0f;
+    }
+    *s = (float4)(x[0], x[1], x[2], x[3]);
+    *b = (float4)(y[0], y[1], y[2], y[3]);
+}
+#endif
 
 #endif

@@ -16,16 +16,15 @@
 #define VW 4
 #endif
 #endif
-#include "common.h"
-#include "plan.h"
+#include "attention.h"
 
 #ifndef TILE
 #define TILE 64 /* queries of a tile */
 #endif
 #define GROUP (2 * VW) /* queries whose scores are made at once; divides TILE */
-#define LOG2E 1.44269504f
 
-/* D: the head width, where the build is specialised for it. PITCH: floats of a packed row, whole vectors. */
+/* D: the head width of keys and of values, where the build is specialised for it. Else what packs and multiplies rows
+ * is told their width. PITCH: floats of a packed row, whole vectors. */
 #ifdef D
 #define WIDTH D
 #define WIDTH_MAX ((D + VW - 1) / VW * VW)
@@ -37,6 +36,11 @@
 #endif
 #define WIDE (VW == 16 ? ROWS == 4 : 0) /* 4 x 4 vectors fit the registers */
 #define PITCH ((WIDTH + VW - 1) / VW * VW)
+#ifdef D
+#define VALUE_PITCH PITCH
+#else
+#define VALUE_PITCH ((value_width + VW - 1) / VW * VW)
+#endif
 #if !defined(KEYS) || KEYS == 0
 #undef KEYS
 #if WIDTH_MAX <= 128
@@ -173,11 +177,11 @@ INLINE void prefetch_row(__global const float *row, int width)
 }
 
 /* Row `at` of two tensors: of k and v, or of their gradients. */
-INLINE void prefetch_pair(__global const float *a, int a_stride, __global const float *b, int b_stride, ulong at,
-                          int width)
+INLINE void prefetch_pair(__global const float *a, ulong a_stride, int width, __global const float *b, ulong b_stride,
+                          int value_width, ulong at)
 {
     prefetch_row(a + at * a_stride, width);
-    prefetch_row(b + at * b_stride, width);
+    prefetch_row(b + at * b_stride, value_width);
 }
 
 INLINE void clear_rows(float *to, int first, int end, int width)
@@ -187,10 +191,10 @@ INLINE void clear_rows(float *to, int first, int end, int width)
 }
 
 /* `count` consecutive rows; zeros up to a whole group. */
-INLINE void pack_tile(float *to, __global const float *from, int stride, int count, float factor, int width)
+INLINE void pack_tile(float *to, __global const float *from, ulong stride, int count, float factor, int width)
 {
     for (int r = 0; r < count; r++)
-        pack_row(to + r * PITCH, from + (ulong)r * stride, factor, width);
+        pack_row(to + r * PITCH, from + r * stride, factor, width);
     clear_rows(to, count, (count + GROUP - 1) / GROUP * GROUP, width);
 }
 
@@ -207,11 +211,11 @@ INLINE int all_finite(const float *rows, int count, int width)
 }
 
 /* The rows that `source` names; zeros up to a whole strip. */
-INLINE void pack_keys(float *to, __global const float *from, int stride, __global const int *source, int count,
+INLINE void pack_keys(float *to, __global const float *from, ulong stride, __global const int *source, int count,
                       int width)
 {
     for (int j = 0; j < count; j++)
-        pack_row(to + j * PITCH, from + (ulong)source[j] * stride, 1.0f, width);
+        pack_row(to + j * PITCH, from + source[j] * stride, 1.0f, width);
     clear_rows(to, count, (count + STRIP - 1) / STRIP * STRIP, width);
 }
 
@@ -238,7 +242,7 @@ INLINE void transpose_tile(float *to, const float *from, int count, float factor
 
 /* Lane r: row r of x times row r of y, for the first `rows` of VW. Sums across lanes are halved together: 2 VW shuffles
  * instead of a horizontal sum for each row. */
-INLINE vec dot_rows(__global const float *x, int x_stride, const float *y, int rows, int width)
+INLINE vec dot_rows(__global const float *x, ulong x_stride, const float *y, int rows, int width)
 {
     vec sum[VW];
     for (int i = 0; i < VW; i++, x += x_stride, y += PITCH) {
@@ -314,22 +318,24 @@ INLINE struct steps see_more(struct steps s, __global const int *source, int cou
     return s;
 }
 
-/* Tile `id` of a plan, empty where there is none: `count` rows from `first`, of which the first `answered` are not
- * padding; its block's slices. */
+/* Tile `id` of a plan, empty where there is none: `count` rows from position `first`, of which the first `answered` are
+ * not padding; its block's slices. */
 struct tile {
     int first, count, answered;
     int slice, slice_end;
 };
-INLINE struct tile tile_of(__global const int *plan, int id, int length)
+INLINE struct tile tile_of(__global const int *plan, int id, int query_begin, int query_end)
 {
     struct tile t;
     int block = plan[PLAN_BLOCK], tiles = (block + TILE - 1) / TILE, b = id / tiles;
     if (id < 0 || b >= plan[PLAN_BLOCKS]) {
-        t.first = t.count = t.answered = t.slice = t.slice_end = 0;
+        t.first = query_begin;
+        t.count = t.answered = t.slice = t.slice_end = 0;
         return t;
     }
-    t.first = b * block + id % tiles * TILE;
-    t.count = max(min(min(b * block + block, length) - t.first, TILE), 0);
+    const int at = b * block + id % tiles * TILE, stop = min(min(b * block + block, query_end), at + TILE);
+    t.first = max(at, query_begin);
+    t.count = max(stop - t.first, 0);
     t.answered = max(min(plan[PLAN_LENGTH] - t.first, t.count), 0);
     t.slice = plan[plan[PLAN_RANGE_AT] + 2 * b];
     t.slice_end = plan[plan[PLAN_RANGE_AT] + 2 * b + 1];
@@ -352,6 +358,56 @@ INLINE int run_of(__global const int *plan, struct tile t, int run, int sorted, 
     *begin = start[slice];
     *end = start[sorted ? slice + 1 : t.slice_end];
     return 1;
+}
+
+/* exp2(logit - base). A logit of -inf, by a bias, is of a key that is not seen; vec_exp2() alone would make it 2^-126. */
+#define UNSEEN -1e29f
+INLINE vec probability(vec logit, vec base)
+{
+    vec p = vec_exp2(logit - base);
+#if PAIRS
+    p = vec_select(logit < vec_set(UNSEEN), vec_set(0.0f), p);
+#endif
+    return p;
+}
+
+/* ---- attention.h's, of one key and the first `rows` of VW queries from `query` ---- */
+
+INLINE vec pair_load(__global const float *at, ulong stride, int rows)
+{
+    float t[VW];
+    if (stride == 1 && rows >= VW)
+        return vec_load(at);
+    for (int i = 0; i < VW; i++)
+        t[i] = i < rows ? at[i * stride] : 0.0f;
+    return vec_load(t);
+}
+
+INLINE vec pair_logits(const struct pairs *p, vec s, int query, int rows, int key)
+{
+    const vec limit = vec_set(p->clip);
+    s = vec_select(s > limit, limit, s);
+    s = vec_select(s < -limit, -limit, s);
+    if (p->bias)
+        s += pair_load(BIAS_AT(p, query, key), p->bias_query, rows) * LOG2E;
+    return s;
+}
+
+INLINE vec pair_gates(const struct pairs *p, int query, int rows, int key)
+{
+    if (!p->gate)
+        return vec_set(1.0f);
+    return 1.0f / (1.0f + vec_exp2(pair_load(GATE_AT(p, query, key), p->gate_query, rows) * -LOG2E));
+}
+
+INLINE vec pair_keeps(const struct pairs *p, int query, int rows, int key)
+{
+    float keep[VW];
+    if (p->dropout <= 0.0f)
+        return vec_set(1.0f);
+    for (int i = 0; i < VW; i++)
+        keep[i] = i < rows ? pair_keep(p, query + i, key) : 0.0f;
+    return vec_load(keep);
 }
 
 #endif

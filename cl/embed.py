@@ -78,6 +78,24 @@ def parameters(text, start):
     raise SystemExit("unbalanced parameter list")
 
 
+def macros(text):
+    """{name: (names of its arguments or None, body)} of the macros that a parameter list may be made of."""
+    text = re.sub(r"\\\n\s*", "", text)
+    found = re.findall(r"^#define (\w+)(?:\(([\w, ]*)\))? +(\S.*)$", text, re.M)
+    return {name: (arguments.replace(" ", "").split(",") if arguments else None, body) for name, arguments, body in found}
+
+
+def expanded(parameter, known):
+    """The parameters that one of a list stands for: itself, or those of a macro (STRIDES(q), ATTENTION_SIZES)."""
+    m = re.match(r"(\w+)(?:\((\w+)\))?$", parameter)
+    if not m or m.group(1) not in known or m.group(1) == "TENSOR":
+        return [parameter]
+    arguments, body = known[m.group(1)]
+    for name in arguments or []:
+        body = re.sub(r"\b%s##|\b%s\b" % (name, name), m.group(2), body)
+    return [x for p in parameters("(" + body + ")", 0) for x in expanded(p, known)]
+
+
 def argument(i, parameter):
     m = re.match(r"TENSOR\((.*),\s*\w+\)$", parameter, re.S)
     if m:
@@ -88,6 +106,7 @@ def argument(i, parameter):
 
 def host(out, isa, variant, path):
     text = re.sub(r"/\*.*?\*/|//[^\n]*", "", open(path, encoding="utf-8").read(), flags=re.S)
+    known = macros("".join(resolve(path, set())))
     file = os.path.basename(path)[:-3]
     constants = [c.split("=") for c in variant.split(",") if c]
     with open(out, "w", encoding="utf-8") as f:
@@ -98,7 +117,8 @@ def host(out, isa, variant, path):
         for m in re.finditer(r"__kernel\s+(?:[A-Z_]+\s+)?(?:__attribute__\s*\(\(.*?\)\)\)?\s*)?void\s+(\w+)\s*\(", text, re.S):
             name = m.group(1)
             names.append(name)
-            args = ", ".join(argument(i, p) for i, p in enumerate(parameters(text, m.end() - 1)))
+            taken = [x for p in parameters(text, m.end() - 1) for x in expanded(p, known)]
+            args = ", ".join(argument(i, p) for i, p in enumerate(taken))
             f.write("static void run_%s(const struct ssa_host_arg *a)\n{\n    %s(%s);\n}\n" % (name, name, args))
         f.write("const struct ssa_host_kernel %s[] = {\n" % table_name(file, variant, isa))
         for name in names:

@@ -6,61 +6,34 @@
  * attention_dkv_plain   dk = scale dS^T q, dv = P^T dout, summed over the heads of a group
  * gemm_plain            c (+)= op(a) op(b)
  *
- * Shapes  q, out, dout, dq [B,N,H,D], k, v, dk, dv [B,N,kv_heads,D], strides between positions; lse [B,H,N];
- *         matrices as in gemm_gpu.cl.
+ * With bias, gate, clip, dropout: ops.h.
+ * Shapes  q, dq [B,T,H,D], out, dout [B,T,H,E], k, dk [B,N,kv_heads,D], v, dv [B,N,kv_heads,E], strides of each; lse,
+ *         gate_sum [B,H,T]; matrices as in gemm_gpu.cl.
  * Grid    (query, head, example); for dk, dv (key, head of keys, example); an element of c each: (column, row).
  * Macros  none.
  */
-#include "common.h"
-#include "plan.h"
-
-#define LOG2_E 1.44269504f
+#include "attention.h"
 
 /* What every direction is given; what the gradients are given besides. */
+#define INPUTS \
+    TENSOR(const float, q), TENSOR(const float, k), TENSOR(const float, v), TENSOR(const int, plan), ATTENTION_SIZES, \
+        const int kv_heads, STRIDES(q), STRIDES(k), STRIDES(v), ATTENTION_PAIRS
+#define GRADIENTS \
+    INPUTS, TENSOR(const float, out), STRIDES(out), TENSOR(const float, lse), TENSOR(const float, dout), STRIDES(dout)
 #define BIND_INPUTS \
     BIND(const float, q); \
     BIND(const float, k); \
     BIND(const float, v); \
-    BIND(const int, plan)
+    BIND(const int, plan); \
+    BIND_PAIRS
 #define BIND_GRADIENTS \
     BIND_INPUTS; \
     BIND(const float, out); \
     BIND(const float, lse); \
     BIND(const float, dout)
-/* From the tensor's start to the row of a position and head. */
-#define TO_ROW(t, position, head) t += (b * length + (position)) * t##_stride + (head) * width
-
-/* The keys of one query: source[from .. from + count), source[common_from .. + common), and itself if `own`. */
-struct seen {
-    __global const int *source;
-    int common_from, common, from, count, own;
-};
-
-SSA_INLINE struct seen see(__global const int *plan, int query)
-{
-    __global const int *range = plan + plan[PLAN_RANGE_AT] + 2 * (query / plan[PLAN_BLOCK]);
-    __global const int *start = plan + plan[PLAN_SLICE_AT];
-    struct seen s = {plan + plan[PLAN_SOURCE_AT], 0, 0, 0, 0, 0};
-    if (query >= plan[PLAN_LENGTH])
-        return s;
-    if (plan[PLAN_COMMON]) {
-        s.common_from = start[0];
-        s.common = start[1] - start[0];
-    }
-    s.from = start[range[0]];
-    s.count = start[range[1]] - s.from;
-    s.own = plan[plan[PLAN_OWN_AT] + query];
-    return s;
-}
-
-/* Position of the t-th of them. */
-SSA_INLINE int key_at(const struct seen *s, int t, int query)
-{
-    if (t < s->common)
-        return s->source[s->common_from + t];
-    t -= s->common;
-    return t < s->count ? s->source[s->from + t] : query;
-}
+/* From the tensor's start to a row of a head. */
+#define TO_ROW(t, row, head) t += b * t##_batch + (row) * t##_stride + (head) * t##_head
+#define ROW_OF(i, h) ((b * heads + (h)) * (query_end - query_begin) + ((i) - query_begin)) /* in lse and gate_sum */
 
 SSA_INLINE float dot_plain(__global const float *a, __global const float *b, int n)
 {
@@ -70,76 +43,92 @@ SSA_INLINE float dot_plain(__global const float *a, __global const float *b, int
     return sum;
 }
 
-__kernel void attention_fwd_plain(
-    TENSOR(const float, q), TENSOR(const float, k), TENSOR(const float, v), TENSOR(float, out), TENSOR(float, lse),
-    TENSOR(const int, plan), const ulong plan_stride, const int length, const int heads, const int kv_heads,
-    const int width, const int q_stride, const int k_stride, const int v_stride, const int out_stride,
-    const int causal, const float scale)
+__kernel void attention_fwd_plain(INPUTS, TENSOR(float, out), STRIDES(out), TENSOR(float, lse), TENSOR(float, gate_sum))
 {
     BIND_INPUTS;
     BIND(float, out);
     BIND(float, lse);
-    const int i = (int)get_global_id(0), h = (int)get_global_id(1), g = h / (heads / kv_heads);
+    BIND(float, gate_sum);
+    const int i = query_begin + (int)get_global_id(0), h = (int)get_global_id(1), g = h / (heads / kv_heads);
     const size_t b = get_global_id(2);
     const struct seen s = see(plan + b * plan_stride, i);
+    const struct pairs pairs = PAIRS_OF(b, h);
     const int keys = s.common + s.count + s.own;
-    TO_ROW(q, i, h);
+    TO_ROW(q, i - query_begin, h);
     TO_ROW(k, 0, g);
     TO_ROW(v, 0, g);
-    TO_ROW(out, i, h);
+    TO_ROW(out, i - query_begin, h);
 
-    float top = -INFINITY, sum = 0.0f;
-    for (int d = 0; d < width; d++)
+    float top = -INFINITY, sum = 0.0f, gates = 0.0f;
+    for (int d = 0; d < value_width; d++)
         out[d] = 0.0f;
     for (int t = 0; t < keys; t++) {
         const int j = key_at(&s, t, i);
         if (causal && j > i)
             continue;
-        const float score = scale * LOG2_E * dot_plain(q, k + (size_t)j * k_stride, width);
+        const float score = pair_logit(&pairs, scale * LOG2E * dot_plain(q, k + j * k_stride, width), i, j);
+        const float gate = pair_gate(&pairs, i, j);
+        gates += gate;
+        if (score == -INFINITY)
+            continue;
         const float next = score > top ? score : top;
-        const float shrink = exp2(top - next), p = exp2(score - next);
-        for (int d = 0; d < width; d++)
-            out[d] = out[d] * shrink + p * v[(size_t)j * v_stride + d];
+        const float shrink = exp2(top - next), p = exp2(score - next), w = p * gate * pair_keep(&pairs, i, j);
+        for (int d = 0; d < value_width; d++)
+            out[d] = out[d] * shrink + w * v[j * v_stride + d];
         sum = sum * shrink + p;
         top = next;
     }
     if (sum > 0.0f)
-        for (int d = 0; d < width; d++)
+        for (int d = 0; d < value_width; d++)
             out[d] /= sum;
-    lse[(b * heads + h) * length + i] = sum > 0.0f ? top + log2(sum) : -INFINITY;
+    lse[ROW_OF(i, h)] = sum > 0.0f ? top + log2(sum) : -INFINITY;
+    if (gate_sum)
+        gate_sum[ROW_OF(i, h)] = gates;
 }
 
-__kernel void attention_dq_plain(
-    TENSOR(const float, q), TENSOR(const float, k), TENSOR(const float, v), TENSOR(const float, out),
-    TENSOR(const float, lse), TENSOR(const float, dout), TENSOR(float, dq), TENSOR(const int, plan),
-    const ulong plan_stride, const int length, const int heads, const int kv_heads, const int width,
-    const int q_stride, const int k_stride, const int v_stride, const int out_stride, const int dq_stride,
-    const int causal, const float scale)
+/* Of one pair: what its value is weighed with, and the gradient of scale q.k. */
+struct slope {
+    float weight, slope;
+};
+SSA_INLINE struct slope slope_of(const struct pairs *p, float score, float product, float log_sum, float mean, int query,
+                                 int key)
+{
+    const float logit = pair_logit(p, score, query, key);
+    const float probable = logit == -INFINITY ? 0.0f : exp2(logit - log_sum);
+    struct slope s;
+    s.weight = probable * pair_gate(p, query, key) * pair_keep(p, query, key);
+    s.slope = fabs(score) > p->clip ? 0.0f : s.weight * product - probable * mean;
+    return s;
+}
+
+__kernel void attention_dq_plain(GRADIENTS, TENSOR(float, dq), STRIDES(dq))
 {
     BIND_GRADIENTS;
     BIND(float, dq);
-    const int i = (int)get_global_id(0), h = (int)get_global_id(1), g = h / (heads / kv_heads);
+    const int i = query_begin + (int)get_global_id(0), h = (int)get_global_id(1), g = h / (heads / kv_heads);
     const size_t b = get_global_id(2);
     const struct seen s = see(plan + b * plan_stride, i);
+    const struct pairs pairs = PAIRS_OF(b, h);
     const int keys = s.common + s.count + s.own;
-    const float log_sum = lse[(b * heads + h) * length + i];
-    TO_ROW(q, i, h);
+    const float log_sum = lse[ROW_OF(i, h)];
+    TO_ROW(q, i - query_begin, h);
     TO_ROW(k, 0, g);
     TO_ROW(v, 0, g);
-    TO_ROW(out, i, h);
-    dout += (b * length + i) * out_stride + h * width;
-    TO_ROW(dq, i, h);
+    TO_ROW(out, i - query_begin, h);
+    TO_ROW(dout, i - query_begin, h);
+    TO_ROW(dq, i - query_begin, h);
 
-    const float mean = dot_plain(dout, out, width);
+    const float mean = dot_plain(dout, out, value_width);
     for (int d = 0; d < width; d++)
         dq[d] = 0.0f;
     for (int t = 0; t < keys; t++) {
         const int j = key_at(&s, t, i);
         if (causal && j > i)
             continue;
-        __global const float *kj = k + (size_t)j * k_stride;
-        const float p = exp2(scale * LOG2_E * dot_plain(q, kj, width) - log_sum);
-        const float ds = scale * p * (dot_plain(dout, v + (size_t)j * v_stride, width) - mean);
+        __global const float *kj = k + j * k_stride;
+        const float score = scale * LOG2E * dot_plain(q, kj, width);
+        const float product = dot_plain(dout, v + j * v_stride, value_width);
+        const float ds = scale * slope_of(&pairs, score, product, log_sum, mean, i, j).slope;
         for (int d = 0; d < width; d++)
             dq[d] += ds * kj[d];
     }
@@ -156,12 +145,7 @@ SSA_INLINE int find_slot(__global const int *plan, int j)
     return -1;
 }
 
-__kernel void attention_dkv_plain(
-    TENSOR(const float, q), TENSOR(const float, k), TENSOR(const float, v), TENSOR(const float, out),
-    TENSOR(const float, lse), TENSOR(const float, dout), TENSOR(float, dk), TENSOR(float, dv),
-    TENSOR(const int, plan), const ulong plan_stride, const int length, const int heads, const int kv_heads,
-    const int width, const int q_stride, const int k_stride, const int v_stride, const int out_stride,
-    const int dk_stride, const int dv_stride, const int causal, const float scale)
+__kernel void attention_dkv_plain(GRADIENTS, TENSOR(float, dk), STRIDES(dk), TENSOR(float, dv), STRIDES(dv))
 {
     BIND_GRADIENTS;
     BIND(float, dk);
@@ -175,24 +159,29 @@ __kernel void attention_dkv_plain(
     plan += b * plan_stride;
 
     for (int d = 0; d < width; d++)
-        dk[d] = dv[d] = 0.0f;
-    const int slot = find_slot(plan, j);
-    for (int i = causal ? j : 0; i < plan[PLAN_LENGTH]; i++) {
+        dk[d] = 0.0f;
+    for (int d = 0; d < value_width; d++)
+        dv[d] = 0.0f;
+    const int slot = find_slot(plan, j), first = causal && j > query_begin ? j : query_begin;
+    for (int i = first; i < min(plan[PLAN_LENGTH], query_end); i++) {
         const struct seen s = see(plan, i);
         const int common = slot >= s.common_from && slot < s.common_from + s.common;
         const int listed = slot >= s.from && slot < s.from + s.count;
         if (!common && !listed && !(s.own && i == j))
             continue;
         for (int h = g * group; h < (g + 1) * group; h++) {
-            __global const float *qi = q + (b * length + i) * q_stride + h * width;
-            __global const float *o = out + (b * length + i) * out_stride + h * width;
-            __global const float *dy = dout + (b * length + i) * out_stride + h * width;
-            const float p = exp2(scale * LOG2_E * dot_plain(qi, k, width) - lse[(b * heads + h) * length + i]);
-            const float ds = scale * p * (dot_plain(dy, v, width) - dot_plain(dy, o, width));
-            for (int d = 0; d < width; d++) {
-                dk[d] += ds * qi[d];
-                dv[d] += p * dy[d];
-            }
+            const struct pairs pairs = PAIRS_OF(b, h);
+            const size_t row = i - query_begin;
+            __global const float *qi = q + (b * q_batch + row * q_stride + h * q_head);
+            __global const float *o = out + (b * out_batch + row * out_stride + h * out_head);
+            __global const float *dy = dout + (b * dout_batch + row * dout_stride + h * dout_head);
+            const struct slope x = slope_of(&pairs, scale * LOG2E * dot_plain(qi, k, width),
+                                            dot_plain(dy, v, value_width), lse[ROW_OF(i, h)],
+                                            dot_plain(dy, o, value_width), i, j);
+            for (int d = 0; d < width; d++)
+                dk[d] += scale * x.slope * qi[d];
+            for (int d = 0; d < value_width; d++)
+                dv[d] += x.weight * dy[d];
         }
     }
 }

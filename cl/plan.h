@@ -1,7 +1,8 @@
 /* The layout of a plan: int32, one block of `stride` per example. Written by lib/sample.c, read by the kernels.
  *
  *   [PLAN_LENGTH]    real length: queries and keys at or past it are padding (queries answer 0)
- *   [PLAN_BLOCK]     queries per block: block b is [b * block, min((b + 1) * block, N))
+ *   [PLAN_BLOCK]     positions of queries per block: block b is [b * block, min((b + 1) * block, N)); fewer queries than
+ *                    keys are those at the last positions, of more queries N is their number here and for `own`
  *   [PLAN_BLOCKS]    number of query blocks
  *   [PLAN_COMMON]    1 if slice 0 is seen by every block besides its own range (positions always kept), else 0
  *   [PLAN_SLICES]    number of slices of sources

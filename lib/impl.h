@@ -80,7 +80,7 @@ struct ssa_constant {
 };
 
 /* What ssa_trusted() has said yes to: operators ask at each call, and comparing pointers is cheaper than names. */
-enum { SSA_TRUSTED_CALLS = 16, SSA_TRUSTED_CONSTANTS = 3 };
+enum { SSA_TRUSTED_CALLS = 16, SSA_TRUSTED_CONSTANTS = 6 };
 struct ssa_trusted_call {
     const char *name, *identity;
     struct ssa_constant constants[SSA_TRUSTED_CONSTANTS];
@@ -171,7 +171,7 @@ struct ssa_arg {
 #define ARG_FLOAT(x) {.kind = SSA_ARG_FLOAT, .f = (x)}
 #define ARG_ULONG(x) {.kind = SSA_ARG_ULONG, .u = (x)}
 
-enum { SSA_MAX_ARGS = 40, SSA_MAX_CONSTANTS = 10 };
+enum { SSA_MAX_ARGS = 80, SSA_MAX_CONSTANTS = 10 };
 
 struct ssa_launch {
     const char *file;   /* cl/<file>.cl; NULL: the kernel's name */
@@ -213,7 +213,7 @@ int ssa_check_device(const struct ssa_device *device, const char *op);
 int ssa_check_tensor(const struct ssa_device *device, const char *op, const char *operand, struct ssa_tensor t,
                      size_t count, bool optional);
 
-/* An operand of an operator: rows [rows, width], `stride` elements apart. */
+/* An operand of an operator: rows [rows, width], `stride` elements apart; and that so often again, as `outer` says. */
 enum {
     SSA_UNUSED = 0,   /* neither of the next two: whatever is given does not matter */
     SSA_READ = 1,
@@ -226,9 +226,14 @@ struct ssa_operand {
     struct ssa_tensor tensor;
     size_t rows, width, stride; /* one row: any stride */
     int use;
+    struct ssa_dimension {
+        size_t count, stride;
+    } outer[3]; /* the strides ascend; count 0: not there */
 };
+/* Sets them for an operand of `dims` dimensions (at most 4), in any order; a stride of 0 is one element for all. */
+void ssa_set_dimensions(struct ssa_operand *operand, const struct ssa_dimension *dimensions, int dims);
 /* One row, of the field of the arguments `a`. */
-#define VECTOR(field, use, count) {#field, a->field, 1, (count), 0, (use)}
+#define VECTOR(field, use, count) {#field, a->field, 1, (count), 0, (use), {{0}}}
 /* The use of an output that some device's kernels read back, or add to, in this call. */
 static inline int ssa_output(bool read)
 {

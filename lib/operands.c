@@ -5,11 +5,51 @@
 #include <stdlib.h>
 #include <string.h>
 
+void ssa_set_dimensions(struct ssa_operand *o, const struct ssa_dimension *dimensions, int dims)
+{
+    struct ssa_dimension level[5] = {{1, 1}}; /* the first: elements side by side */
+    int n = 1;
+    for (int i = 0; i < dims; i++) { /* by stride, the smallest first */
+        const struct ssa_dimension d = dimensions[i];
+        int at = n;
+        if (d.count <= 1 || !d.stride)
+            continue;
+        for (; at > 1 && level[at - 1].stride > d.stride; at--)
+            level[at] = level[at - 1];
+        level[at] = d;
+        n++;
+    }
+    int last = 0;
+    for (int i = 1; i < n; i++) { /* what lies side by side is one */
+        size_t end;
+        bool fits = !__builtin_mul_overflow(level[last].count, level[last].stride, &end);
+        if (fits && level[i].stride == end)
+            level[last].count *= level[i].count;
+        else
+            level[++last] = level[i];
+    }
+    o->width = level[0].count;
+    o->rows = last ? level[1].count : 1;
+    o->stride = last ? level[1].stride : level[0].count;
+    for (int i = 0; i < 3; i++)
+        o->outer[i] = i + 2 <= last ? level[i + 2] : (struct ssa_dimension){0};
+}
+
+/* Elements that an operand reaches over. */
+static size_t reach(const struct ssa_operand *o)
+{
+    size_t all = ssa_extent(o->rows, o->width, o->rows == 1 ? o->width : o->stride);
+    for (int i = 0; i < 3 && o->outer[i].count; i++)
+        all = ssa_extent(o->outer[i].count, all, o->outer[i].stride);
+    return all;
+}
+
 /* Elements of a root, rows apart; contiguous ones are one row. */
 struct region {
     size_t start, rows, width, stride;
 };
 
+/* The innermost rows of it. */
 static struct region region_of(const struct ssa_operand *o)
 {
     struct region r = {o->tensor.buffer->origin + o->tensor.offset, o->rows, o->width, o->stride};
@@ -61,11 +101,33 @@ static bool meet(struct region a, struct region b)
     return false;
 }
 
+/* The same for what lies in dimension `outer` and within of each of them. */
+static bool meet_outer(const struct ssa_operand *a, struct region at, int outer, const struct ssa_operand *b,
+                       struct region other)
+{
+    if (outer < 0)
+        return b ? meet_outer(b, other, 2, NULL, at) : meet(at, other);
+    if (!a->outer[outer].count)
+        return meet_outer(a, at, outer - 1, b, other);
+    for (size_t i = 0; i < a->outer[outer].count; i++, at.start += a->outer[outer].stride)
+        if (meet_outer(a, at, outer - 1, b, other))
+            return true;
+    return false;
+}
+
+static bool operands_meet(const struct ssa_operand *a, const struct ssa_operand *b)
+{
+    const struct region x = region_of(a), y = region_of(b);
+    if (x.start + reach(a) <= y.start || y.start + reach(b) <= x.start)
+        return false;
+    return meet_outer(a, x, 2, b, y);
+}
+
 static bool takes_place(const struct ssa_operand *a, const struct ssa_operand *b)
 {
     const struct region x = region_of(a), y = region_of(b);
     return (a->use & b->use & SSA_PLACE) && x.start == y.start && x.rows == y.rows && x.width == y.width &&
-           x.stride == y.stride;
+           x.stride == y.stride && !a->outer[0].count && !b->outer[0].count;
 }
 
 static bool used(const struct ssa_operand *o)
@@ -76,11 +138,22 @@ static bool used(const struct ssa_operand *o)
 static int check_overlap(const char *op, const struct ssa_operand *out, const struct ssa_operand *other)
 {
     if (!used(other) || !out->tensor.buffer || !other->tensor.buffer ||
-        out->tensor.buffer->root != other->tensor.buffer->root || !meet(region_of(out), region_of(other)) ||
-        takes_place(out, other))
+        out->tensor.buffer->root != other->tensor.buffer->root || !operands_meet(out, other) || takes_place(out, other))
         return SSA_OK;
     return ssa_fail(SSA_EINVAL, "%s: %s overlaps %s%s", op, out->name, other->name,
                     out->use & other->use & SSA_PLACE ? ": it may be in its place, but exactly" : "");
+}
+
+/* Of an output no element may be two. */
+static bool overlaps_itself(const struct ssa_operand *o)
+{
+    size_t inner = ssa_extent(o->rows, o->width, o->rows == 1 ? o->width : o->stride);
+    for (int i = 0; i < 3 && o->outer[i].count; i++) {
+        if (o->outer[i].stride < inner)
+            return true;
+        inner = ssa_extent(o->outer[i].count, inner, o->outer[i].stride);
+    }
+    return false;
 }
 
 static int check_one(const struct ssa_device *device, const char *op, const struct ssa_operand *o)
@@ -91,7 +164,9 @@ static int check_one(const struct ssa_device *device, const char *op, const stru
     if (!used(o))
         return SSA_OK;
     REQUIRE(stride >= o->width, "%s: %s's stride is %zu, its rows are %zu wide", op, o->name, stride, o->width);
-    TRY(ssa_check_tensor(device, op, o->name, o->tensor, ssa_extent(o->rows, o->width, stride), o->use & SSA_OPTIONAL));
+    REQUIRE(!b || !(o->use & SSA_WRITE) || !overlaps_itself(o), "%s: %s's strides make elements of it overlap", op,
+            o->name);
+    TRY(ssa_check_tensor(device, op, o->name, o->tensor, reach(o), o->use & SSA_OPTIONAL));
     REQUIRE(!b || !b->no_write || !(o->use & SSA_WRITE),
             "%s: %s is in memory that kernels may not write (CL_MEM_READ_ONLY)", op, o->name);
     REQUIRE(!b || !b->no_read || !(o->use & SSA_READ),

@@ -122,7 +122,8 @@ done:
 /* ---- the shape of a plan: all that does not depend on the draw ---- */
 
 struct shape {
-    int length, block, blocks, slices, examples;
+    int length, queries, block, blocks, slices, examples;
+    int positions;  /* of keys and queries: the more of the two */
     int back;       /* slices a block sees before its own */
     bool common;
     size_t sources; /* room for them */
@@ -131,13 +132,16 @@ struct shape {
 
 static void finish_shape(struct shape *s)
 {
-    s->blocks = (s->length - 1) / s->block + 1;
-    s->stride = PLAN_HEADER + 2 * (size_t)s->blocks + (size_t)s->slices + 1 + s->sources + (size_t)s->length;
+    s->positions = s->queries > s->length ? s->queries : s->length;
+    s->block = s->block ? s->block : s->positions;
+    s->blocks = (s->positions - 1) / s->block + 1;
+    s->stride = PLAN_HEADER + 2 * (size_t)s->blocks + (size_t)s->slices + 1 + s->sources + (size_t)s->positions;
 }
 
 static struct shape shape_of(const struct ssa_sample *h)
 {
-    struct shape s = {.length = h->length, .block = h->length, .slices = 1, .sources = (size_t)h->length};
+    struct shape s = {.length = h->length, .queries = h->queries ? h->queries : h->length, .slices = 1,
+                      .sources = (size_t)h->length};
     s.examples = (h->per_example || h->lengths) && h->batch ? h->batch : 1;
     if (h->kind == SSA_UNBIASED && h->keys < h->length - h->keep_count)
         s.sources = (size_t)h->keys + (size_t)h->keep_count;
@@ -185,6 +189,21 @@ static int check_lengths(const struct ssa_sample *h)
     return SSA_OK;
 }
 
+static int check_queries(const struct ssa_sample *h)
+{
+    int err = SSA_OK;
+    if (!h->queries || h->queries == h->length)
+        return SSA_OK;
+    TRY(check_length("plan", "queries", h->queries));
+    REQUIRE(!h->lengths, "plan: queries is %d, the length %d: lengths are of both, which must be the same then", h->queries,
+            h->length);
+    REQUIRE(h->queries < h->length || (h->kind != SSA_LOCAL && !h->own_key),
+            "plan: queries is %d, the length %d: more queries than keys have no positions among them, so that neither "
+            "SSA_LOCAL nor own_key can be", h->queries, h->length);
+done:
+    return err;
+}
+
 static int check_keep(const struct ssa_sample *h)
 {
     int err;
@@ -214,6 +233,7 @@ static int check_sample(const struct ssa_sample *h)
     TRY(check_flag("own_key", h->own_key));
     TRY(check_flag("per_example", h->per_example));
     TRY(check_lengths(h));
+    TRY(check_queries(h));
     TRY(check_keep(h));
     TRY(check_counter("plan", h->step, h->layer));
     REQUIRE(h->first_example <= UINT32_MAX - (uint32_t)h->batch, "plan: first_example is %u, with batch %d past 2^32",
@@ -310,25 +330,32 @@ static double causal_pairs(const int32_t *source, int count, int begin, int end)
     return pairs;
 }
 
+/* The position of the first query. */
+static int first_query(const struct ssa_plan *plan)
+{
+    return plan->queries < plan->length ? plan->length - plan->queries : 0;
+}
+
 /* Adds one example's block to what the plan says of its work. */
 static void add_up(struct ssa_plan *plan, const int32_t *p)
 {
-    int real = p[PLAN_LENGTH], block = p[PLAN_BLOCK], common = common_of(p);
+    int real = p[PLAN_LENGTH], block = p[PLAN_BLOCK], common = common_of(p), first = first_query(plan);
     double own = 0;
     for (int b = 0; b < p[PLAN_BLOCKS]; b++) {
         const int32_t *source;
         int count = sources_of(p, b, &source), begin = b * block, end = real - begin < block ? real : begin + block;
+        begin = begin > first ? begin : first;
         if (end <= begin)
-            break;
+            continue;
         plan->pairs += (double)(end - begin) * (count + common);
         plan->pairs_causal += causal_pairs(source, count, begin, end);
         if (count + common > plan->max_keys)
             plan->max_keys = count + common;
     }
-    for (int i = 0; i < real; i++)
+    for (int i = first; i < real; i++)
         own += p[p[PLAN_OWN_AT] + i];
     plan->pairs += own;
-    plan->pairs_causal += own + causal_pairs(p + p[PLAN_SOURCE_AT], common, 0, real);
+    plan->pairs_causal += own + causal_pairs(p + p[PLAN_SOURCE_AT], common, first, real);
 }
 
 static int prepare(struct ssa_plan *plan, const struct shape *s)
@@ -344,6 +371,7 @@ static int prepare(struct ssa_plan *plan, const struct shape *s)
     plan->stride = s->stride;
     plan->examples = s->examples;
     plan->length = s->length;
+    plan->queries = s->queries;
     plan->block = s->block;
     plan->max_keys = 0;
     plan->pairs = plan->pairs_causal = 0;
@@ -408,10 +436,10 @@ int ssa_plan_draw(struct ssa_plan *plan, const struct ssa_sample *how)
     TRY(prepare(plan, &s));
     for (int e = 0; e < s.examples; e++) {
         int32_t *p = plan->data + (size_t)e * s.stride;
-        int real = how->lengths ? how->lengths[e] : how->length;
+        int real = how->lengths ? how->lengths[e] : how->length, answered = how->lengths ? real : s.positions;
         choose(how, &s, e, real, keys, slice_of);
-        write_header(p, &s, real);
-        write_ranges(p, &s, real);
+        write_header(p, &s, answered);
+        write_ranges(p, &s, answered);
         write_sources(p, slice_of, s.length);
         if (how->own_key)
             write_own(p, slice_of);
@@ -501,7 +529,7 @@ int ssa_plan_from_layout(struct ssa_plan *plan, const struct ssa_layout *l)
     int err;
 
     TRY(check_layout(l));
-    s = (struct shape){.length = l->length, .block = l->block, .slices = l->slices, .examples = 1};
+    s = (struct shape){.length = l->length, .queries = l->length, .block = l->block, .slices = l->slices, .examples = 1};
     s.sources = (size_t)(l->slice_start[l->slices] - l->slice_start[0]);
     finish_shape(&s);
     slice_of = malloc((size_t)l->length * sizeof *slice_of);
@@ -534,10 +562,11 @@ static int compare_positions(const void *a, const void *b)
 int ssa_plan_keys(const struct ssa_plan *plan, int example, int query, int32_t *keys)
 {
     const int32_t *source;
-    if (!plan->data || example < 0 || example >= plan->examples || query < 0 || query >= plan->length)
+    if (!plan->data || example < 0 || example >= plan->examples || query < 0 || query >= plan->queries)
         return ssa_fail(SSA_EINVAL, "plan_keys: query %d of example %d: the plan has %d examples of %d", query, example,
-                        plan->examples, plan->length);
+                        plan->examples, plan->queries);
     const int32_t *p = plan->data + (size_t)example * plan->stride;
+    query += first_query(plan);
     if (query >= p[PLAN_LENGTH])
         return 0;
     int common = common_of(p), count = sources_of(p, query / p[PLAN_BLOCK], &source);

@@ -46,13 +46,13 @@ static int attend(struct ssa_device *d, const struct ssa_tensor *t)
     TRY(ssa_plan_draw(&plan, &(struct ssa_sample){.kind = SSA_LOCAL, .length = ROWS, .keys = 8, .own_key = 1}));
     REQUIRE(plan.stride <= sizes[PLAN], "the plan takes %zu elements", plan.stride);
     TRY(ssa_tensor_write(t[PLAN], plan.data, plan.stride));
-    TRY(ssa_attention_fwd(d, &(struct ssa_attention_fwd){
+    TRY(ssa_attention_fwd(d, &(struct ssa_attention_fwd){{
         .q = t[X], .k = t[X], .v = t[X], .out = t[ATTENDED], .lse = t[LSE], .plan = &plan, .plan_data = t[PLAN],
-        .batch = 1, .length = ROWS, .heads = HEADS, .width = WIDTH / HEADS, .causal = 1}));
+        .batch = 1, .keys = ROWS, .heads = HEADS, .width = WIDTH / HEADS, .causal = 1}}));
     TRY(ssa_attention_bwd(d, &(struct ssa_attention_bwd){
-        .q = t[X], .k = t[X], .v = t[X], .out = t[ATTENDED], .lse = t[LSE], .dout = t[DY], .dq = t[DQ], .dk = t[DK],
-        .dv = t[DV], .plan = &plan, .plan_data = t[PLAN], .batch = 1, .length = ROWS, .heads = HEADS,
-        .width = WIDTH / HEADS, .causal = 1}));
+        .attention = {.q = t[X], .k = t[X], .v = t[X], .out = t[ATTENDED], .lse = t[LSE], .plan = &plan,
+        .plan_data = t[PLAN], .batch = 1, .keys = ROWS, .heads = HEADS, .width = WIDTH / HEADS, .causal = 1},
+        .dout = t[DY], .dq = t[DQ], .dk = t[DK], .dv = t[DV]}));
     TRY(ssa_add(d, &(struct ssa_add){.x = t[DQ], .y = t[DK], .out = t[DQ], .count = ROWS * WIDTH}));
     TRY(ssa_add(d, &(struct ssa_add){.x = t[DQ], .y = t[DV], .out = t[DX], .count = ROWS * WIDTH}));
 done:

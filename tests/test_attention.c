@@ -205,18 +205,21 @@ static void start(struct run *r, struct ssa_device *dev, const struct problem *p
     r->lse = test_new(dev, p->lse_count);
     r->plan = test_plan(dev, &p->plan);
     int kv_heads = s.kv_heads == s.heads ? 0 : s.kv_heads; /* 0 says the same */
-    r->fwd = (struct ssa_attention_fwd){
+    r->fwd = (struct ssa_attention_fwd){{
         .q = r->in.part[0], .k = r->in.part[1], .v = r->in.part[2], .out = r->o.part[0], .lse = r->lse,
-        .plan = &p->plan, .plan_data = r->plan, .batch = s.batch, .length = s.length, .heads = s.heads,
-        .kv_heads = kv_heads, .width = s.width, .q_stride = r->in.stride[0], .k_stride = r->in.stride[1],
-        .v_stride = r->in.stride[2], .out_stride = r->o.stride[0], .causal = s.causal, .scale = s.scale};
+        .plan = &p->plan, .plan_data = r->plan, .batch = s.batch, .keys = s.length, .heads = s.heads,
+        .kv_heads = kv_heads, .width = s.width, .q_strides = {.position = (size_t)r->in.stride[0]},
+        .k_strides = {.position = (size_t)r->in.stride[1]}, .v_strides = {.position = (size_t)r->in.stride[2]},
+        .out_strides = {.position = (size_t)r->o.stride[0]}, .causal = s.causal, .scale = s.scale}};
     r->bwd = (struct ssa_attention_bwd){
-        .q = r->in.part[0], .k = r->in.part[1], .v = r->in.part[2], .out = r->o.part[0], .lse = r->lse,
+        .attention = {.q = r->in.part[0], .k = r->in.part[1], .v = r->in.part[2], .out = r->o.part[0], .lse = r->lse,
+        .plan = &p->plan, .plan_data = r->plan, .batch = s.batch, .keys = s.length, .heads = s.heads,
+        .kv_heads = kv_heads, .width = s.width, .q_strides = {.position = (size_t)r->in.stride[0]},
+        .k_strides = {.position = (size_t)r->in.stride[1]}, .v_strides = {.position = (size_t)r->in.stride[2]},
+        .out_strides = {.position = (size_t)r->o.stride[0]}, .causal = s.causal, .scale = s.scale},
         .dout = r->o.part[1], .dq = r->grad.part[0], .dk = r->grad.part[1], .dv = r->grad.part[2],
-        .plan = &p->plan, .plan_data = r->plan, .batch = s.batch, .length = s.length, .heads = s.heads,
-        .kv_heads = kv_heads, .width = s.width, .q_stride = r->in.stride[0], .k_stride = r->in.stride[1],
-        .v_stride = r->in.stride[2], .out_stride = r->o.stride[0], .dq_stride = r->grad.stride[0],
-        .dk_stride = r->grad.stride[1], .dv_stride = r->grad.stride[2], .causal = s.causal, .scale = s.scale};
+        .dq_strides = {.position = (size_t)r->grad.stride[0]}, .dk_strides = {.position = (size_t)r->grad.stride[1]},
+        .dv_strides = {.position = (size_t)r->grad.stride[2]}};
 }
 
 static void finish(struct run *r, const struct problem *p)
@@ -606,15 +609,17 @@ END_TEST
 
 #define FWD_FAILS(words, change) \
     do { \
-        struct ssa_attention_fwd a = r.fwd; \
+        struct ssa_attention a = r.fwd.attention; \
         change; \
-        FAILS(ssa_attention_fwd(dev, &a), SSA_EINVAL, words); \
+        FAILS(ssa_attention_fwd(dev, &(struct ssa_attention_fwd){a}), SSA_EINVAL, words); \
     } while (0)
 #define BWD_FAILS(words, change) \
     do { \
-        struct ssa_attention_bwd a = r.bwd; \
+        struct ssa_attention_bwd b = r.bwd; \
+        struct ssa_attention a = b.attention; \
         change; \
-        FAILS(ssa_attention_bwd(dev, &a), SSA_EINVAL, words); \
+        b.attention = a; \
+        FAILS(ssa_attention_bwd(dev, &b), SSA_EINVAL, words); \
     } while (0)
 #define BOTH_FAIL(words, change) \
     do { \
@@ -639,29 +644,31 @@ START_TEST(bad_arguments)
         BOTH_FAIL("out is absent", a.out = absent);
         BOTH_FAIL("lse is absent", a.lse = absent);
         BOTH_FAIL("plan_data is absent", a.plan_data = absent);
-        BWD_FAILS("dout is absent", a.dout = absent);
-        BWD_FAILS("dq is absent", a.dq = absent);
-        BWD_FAILS("dk is absent", a.dk = absent);
-        BWD_FAILS("dv is absent", a.dv = absent);
+        BWD_FAILS("dout is absent", b.dout = absent);
+        BWD_FAILS("dq is absent", b.dq = absent);
+        BWD_FAILS("dk is absent", b.dk = absent);
+        BWD_FAILS("dv is absent", b.dv = absent);
         BOTH_FAIL("plan", a.plan = NULL);
         BOTH_FAIL("plan", a.plan = &two); /* two examples, a batch of one */
-        BOTH_FAIL("length", a.length = 66);
+        BOTH_FAIL("length", a.keys = 66);
+        BOTH_FAIL("queries, not 64", a.queries = 64);
+        BOTH_FAIL("queries is 68", (a.queries = 68, a.causal = 1));
         BOTH_FAIL("batch", a.batch = 0);
         BOTH_FAIL("heads", a.heads = 0);
         BOTH_FAIL("kv_heads", a.kv_heads = 3);
         BOTH_FAIL("kv_heads", a.kv_heads = -1);
-        BOTH_FAIL("width", a.width = 12);
+        BOTH_FAIL("width", a.width = 10);
+        BOTH_FAIL("value_width", a.value_width = 6);
         BOTH_FAIL("width", a.width = 264);
         BOTH_FAIL("scale", a.scale = NAN);
-        BOTH_FAIL("q's stride", a.q_stride = 8);
-        BOTH_FAIL("k's stride", a.k_stride = 8);
-        BOTH_FAIL("v's stride", a.v_stride = -1);
-        BOTH_FAIL("out's stride", a.out_stride = 31);
-        BWD_FAILS("dq's stride", a.dq_stride = 8);
-        BWD_FAILS("dk's stride", a.dk_stride = 8);
-        BWD_FAILS("dv's stride", a.dv_stride = 8);
+        BOTH_FAIL("q's stride", a.q_strides.position = 8);
+        BOTH_FAIL("k's stride", a.k_strides.position = 8);
+        BOTH_FAIL("v needs", a.v_strides.position = (size_t)-1);
+        BOTH_FAIL("out's stride", a.out_strides.position = 15);
+        BWD_FAILS("dq's stride", b.dq_strides.position = 8);
+        BWD_FAILS("dk's stride", b.dk_strides.position = 8);
+        BWD_FAILS("dv's stride", b.dv_strides.position = 8);
         BOTH_FAIL("q needs", a.q.offset = r.in.buffer.offset + r.in.count);
-        BOTH_FAIL("reserved", a.reserved[0] = 1);
         finish(&r, &p);
     }
     ssa_plan_finish(&two);

@@ -31,15 +31,16 @@ static size_t count_of(const struct problem *p, int operand)
 static void run(struct problem *p, bool backward)
 {
     if (!backward) {
-        OK(ssa_attention_fwd(p->dev, &(struct ssa_attention_fwd){.q = p->t[Q], .k = p->t[K], .v = p->t[V],
-            .out = p->t[OUT], .lse = p->t[LSE], .plan = &p->plan, .plan_data = p->plan_data, .batch = 1,
-            .length = size.n, .heads = HEADS, .width = p->width, .causal = p->causal}));
+        OK(ssa_attention_fwd(p->dev, &(struct ssa_attention_fwd){{
+            .q = p->t[Q], .k = p->t[K], .v = p->t[V], .out = p->t[OUT], .lse = p->t[LSE], .plan = &p->plan,
+            .plan_data = p->plan_data, .batch = 1, .keys = size.n, .heads = HEADS, .width = p->width,
+            .causal = p->causal}}));
         return;
     }
-    OK(ssa_attention_bwd(p->dev, &(struct ssa_attention_bwd){.q = p->t[Q], .k = p->t[K], .v = p->t[V],
-        .out = p->t[OUT], .lse = p->t[LSE], .dout = p->t[DOUT], .dq = p->t[DQ], .dk = p->t[DK], .dv = p->t[DV],
-        .plan = &p->plan, .plan_data = p->plan_data, .batch = 1, .length = size.n, .heads = HEADS, .width = p->width,
-        .causal = p->causal}));
+    OK(ssa_attention_bwd(p->dev, &(struct ssa_attention_bwd){
+        .attention = {.q = p->t[Q], .k = p->t[K], .v = p->t[V], .out = p->t[OUT], .lse = p->t[LSE], .plan = &p->plan,
+        .plan_data = p->plan_data, .batch = 1, .keys = size.n, .heads = HEADS, .width = p->width,
+        .causal = p->causal}, .dout = p->t[DOUT], .dq = p->t[DQ], .dk = p->t[DK], .dv = p->t[DV]}));
 }
 
 /* Rows [first, end) of an operand are what they are without poison. */

@@ -18,14 +18,20 @@ static struct ssa_buffer *room(struct ssa_device *dev)
 #define FAR(n) AT((n) * WIDE / WIDTH) /* operands of attention, of the width that others build too */
 #define SHIFTED(t, by) ssa_tensor_add(t, by)
 
+/* "attention.q" is called q. */
+static const char *called(const char *field)
+{
+    return strrchr(field, '.') ? strrchr(field, '.') + 1 : field;
+}
+
 /* Each operator with an output one element past each operand: refused by the names of the two. */
 #define MEETS(op, good, out, other) \
     do { \
         struct ssa_##op changed_ = (good); \
         changed_.out = SHIFTED(changed_.other, 1); \
         FAILS(ssa_##op(dev, &changed_), SSA_EINVAL, #op ": "); \
-        ck_assert_msg(strstr(ssa_last_error(), "overlaps") && strstr(ssa_last_error(), #out) && \
-                      strstr(ssa_last_error(), #other), "%s", ssa_last_error()); \
+        ck_assert_msg(strstr(ssa_last_error(), "overlaps") && strstr(ssa_last_error(), called(#out)) && \
+                      strstr(ssa_last_error(), called(#other)), "%s", ssa_last_error()); \
     } while (0)
 /* The same in its place exactly. */
 #define REPLACES(op, good, out, other) \
@@ -195,17 +201,17 @@ START_TEST(attention)
         struct ssa_tensor data = {0};
         OK(ssa_plan_draw(&plan, &(struct ssa_sample){.length = ROWS}));
         OK(ssa_plan_upload(dev, &plan, &data));
-        struct ssa_attention_fwd a = {.q = FAR(0), .k = FAR(1), .v = FAR(2), .out = FAR(3), .lse = FAR(4),
-                                      .plan = &plan, .plan_data = data, .batch = 1, .length = ROWS,
-                                      .heads = 1, .width = WIDE};
-        MEETS(attention_fwd, a, out, q);
-        TAKES(attention_fwd, a, out, q);
-        TAKES(attention_fwd, a, lse, v);
-        struct ssa_attention_bwd back = {.q = a.q, .k = a.k, .v = a.v, .out = a.out, .lse = a.lse, .dout = FAR(5),
-                                         .dq = FAR(6), .dk = FAR(7), .dv = FAR(8), .plan = &plan, .plan_data = data,
-                                         .batch = 1, .length = ROWS, .heads = 1, .width = WIDE};
-        MEETS(attention_bwd, back, dq, q);
-        TAKES(attention_bwd, back, dk, k);
+        struct ssa_attention_fwd a = {{
+            .q = FAR(0), .k = FAR(1), .v = FAR(2), .out = FAR(3), .lse = FAR(4), .plan = &plan, .plan_data = data,
+            .batch = 1, .keys = ROWS, .heads = 1, .width = WIDE}};
+        MEETS(attention_fwd, a, attention.out, attention.q);
+        TAKES(attention_fwd, a, attention.out, attention.q);
+        TAKES(attention_fwd, a, attention.lse, attention.v);
+        struct ssa_attention_bwd back = {
+            .attention = a.attention, .dout = FAR(5), .dq = FAR(6), .dk = FAR(7),
+            .dv = FAR(8)};
+        MEETS(attention_bwd, back, dq, attention.q);
+        TAKES(attention_bwd, back, dk, attention.k);
         TAKES(attention_bwd, back, dv, dk);
         TAKES(attention_bwd, back, dq, dout);
         ssa_buffer_destroy(data.buffer);
@@ -226,12 +232,12 @@ START_TEST(plans)
         const struct ssa_sample how = {.kind = SSA_UNBIASED, .length = ROWS, .keys = 3, .own_key = 1, .seed = 1};
         OK(ssa_plan_draw(&plan, &how));
         OK(ssa_plan_upload(dev, &plan, &data));
-        struct ssa_attention_fwd a = {.q = FAR(0), .k = FAR(1), .v = FAR(2), .out = FAR(3), .lse = FAR(4),
-                                      .plan = &plan, .plan_data = data, .batch = 1, .length = ROWS,
-                                      .heads = 1, .width = WIDE};
-        struct ssa_attention_bwd back = {.q = a.q, .k = a.k, .v = a.v, .out = a.out, .lse = a.lse, .dout = FAR(5),
-                                         .dq = FAR(6), .dk = FAR(7), .dv = FAR(8), .plan = &plan, .plan_data = data,
-                                         .batch = 1, .length = ROWS, .heads = 1, .width = WIDE};
+        struct ssa_attention_fwd a = {{
+            .q = FAR(0), .k = FAR(1), .v = FAR(2), .out = FAR(3), .lse = FAR(4), .plan = &plan, .plan_data = data,
+            .batch = 1, .keys = ROWS, .heads = 1, .width = WIDE}};
+        struct ssa_attention_bwd back = {
+            .attention = a.attention, .dout = FAR(5), .dq = FAR(6), .dk = FAR(7),
+            .dv = FAR(8)};
         setenv("SSACL_CHECK", "1", 1);
         OK(ssa_attention_fwd(dev, &a));
         OK(ssa_attention_bwd(dev, &back));
@@ -244,7 +250,7 @@ START_TEST(plans)
                                                       .seed = 9}));
         ck_assert(memcmp(plan.data, other.data, plan.stride * 4));
         OK(ssa_plan_upload(dev, &other, &data)); /* into the same memory: of another draw */
-        ck_assert_ptr_eq(data.buffer, a.plan_data.buffer);
+        ck_assert_ptr_eq(data.buffer, a.attention.plan_data.buffer);
         FAILS(ssa_attention_fwd(dev, &a), SSA_EINVAL, "attention_fwd: plan_data does not hold the plan");
         OK(ssa_plan_upload(dev, &plan, &data));
         OK(ssa_attention_fwd(dev, &a));

@@ -25,14 +25,16 @@ START_TEST(attention)
     struct ssa_plan plan = {0};
     OK(ssa_plan_draw(&plan, &(struct ssa_sample){.kind = SSA_DENSE, .length = 128, .batch = 1}));
     struct ssa_tensor data = test_plan(dev, &plan), t = test_new(dev, 64);
-    const struct ssa_attention_fwd forward = {.q = t, .k = t, .v = t, .out = t, .lse = t, .plan = &plan,
-        .plan_data = data, .batch = 1 << 30, .length = 128, .heads = 1 << 27, .width = 8};
+    const struct ssa_attention_fwd forward = {{
+        .q = t, .k = t, .v = t, .out = t, .lse = t, .plan = &plan, .plan_data = data, .batch = 1 << 30, .keys = 128,
+        .heads = 1 << 27, .width = 8}};
     FAILS(ssa_attention_fwd(dev, &forward), SSA_EINVAL, "q needs");
-    const struct ssa_attention_bwd backward = {.q = t, .k = t, .v = t, .out = t, .lse = t, .dout = t, .dq = t, .dk = t,
-        .dv = t, .plan = &plan, .plan_data = data, .batch = 1 << 30, .length = 128, .heads = 1 << 27, .width = 8};
+    const struct ssa_attention_bwd backward = {
+        .attention = {.q = t, .k = t, .v = t, .out = t, .lse = t, .plan = &plan, .plan_data = data, .batch = 1 << 30,
+        .keys = 128, .heads = 1 << 27, .width = 8}, .dout = t, .dq = t, .dk = t, .dv = t};
     FAILS(ssa_attention_bwd(dev, &backward), SSA_EINVAL, "q needs");
-    REFUSES(attention_fwd, forward, heads, INT_MAX, "heads * width is past 2^31");
-    REFUSES(attention_fwd, forward, kv_heads, INT_MAX, "kv_heads is");
+    REFUSES(attention_fwd, forward, attention.heads, INT_MAX, "heads * width is past 2^31");
+    REFUSES(attention_fwd, forward, attention.kv_heads, INT_MAX, "kv_heads is");
     test_free(t, 64);
     test_free(data, plan.stride * (size_t)plan.examples);
     ssa_plan_finish(&plan);

@@ -34,11 +34,13 @@ static void attend(struct ssa_device *dev, int width)
     OK(ssa_plan_upload(dev, &plan, &data));
     for (int i = 0; i < 9; i++)
         t[i] = test_from(dev, x, count);
-    OK(ssa_attention_fwd(dev, &(struct ssa_attention_fwd){.q = t[0], .k = t[1], .v = t[2], .out = t[3], .lse = t[4],
-        .plan = &plan, .plan_data = data, .batch = 1, .length = N, .heads = 1, .width = width, .causal = 1}));
-    OK(ssa_attention_bwd(dev, &(struct ssa_attention_bwd){.q = t[0], .k = t[1], .v = t[2], .out = t[3], .lse = t[4],
-        .dout = t[5], .dq = t[6], .dk = t[7], .dv = t[8], .plan = &plan, .plan_data = data, .batch = 1, .length = N,
-        .heads = 1, .width = width, .causal = 1}));
+    OK(ssa_attention_fwd(dev, &(struct ssa_attention_fwd){{
+        .q = t[0], .k = t[1], .v = t[2], .out = t[3], .lse = t[4], .plan = &plan, .plan_data = data, .batch = 1,
+        .keys = N, .heads = 1, .width = width, .causal = 1}}));
+    OK(ssa_attention_bwd(dev, &(struct ssa_attention_bwd){
+        .attention = {.q = t[0], .k = t[1], .v = t[2], .out = t[3], .lse = t[4], .plan = &plan, .plan_data = data,
+        .batch = 1, .keys = N, .heads = 1, .width = width, .causal = 1}, .dout = t[5], .dq = t[6], .dk = t[7],
+        .dv = t[8]}));
     for (int i = 0; i < 9; i++)
         test_free(t[i], count);
     ssa_buffer_destroy(data.buffer);

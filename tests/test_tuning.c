@@ -392,13 +392,13 @@ static float *run_attention(struct ssa_device *dev, const struct attention *a)
         in[i] = test_from(dev, a->values[i], a->count);
         out[i] = test_new(dev, a->count);
     }
-    OK(ssa_attention_fwd(dev, &(struct ssa_attention_fwd){
+    OK(ssa_attention_fwd(dev, &(struct ssa_attention_fwd){{
         .q = in[0], .k = in[1], .v = in[2], .out = out[0], .lse = lse, .plan = &a->plan, .plan_data = plan,
-        .batch = a->batch, .length = a->length, .heads = a->heads, .width = a->width, .causal = 1}));
+        .batch = a->batch, .keys = a->length, .heads = a->heads, .width = a->width, .causal = 1}}));
     OK(ssa_attention_bwd(dev, &(struct ssa_attention_bwd){
-        .q = in[0], .k = in[1], .v = in[2], .out = out[0], .lse = lse, .dout = in[3], .dq = out[1], .dk = out[2],
-        .dv = out[3], .plan = &a->plan, .plan_data = plan, .batch = a->batch, .length = a->length, .heads = a->heads,
-        .width = a->width, .causal = 1}));
+        .attention = {.q = in[0], .k = in[1], .v = in[2], .out = out[0], .lse = lse, .plan = &a->plan,
+        .plan_data = plan, .batch = a->batch, .keys = a->length, .heads = a->heads, .width = a->width, .causal = 1},
+        .dout = in[3], .dq = out[1], .dk = out[2], .dv = out[3]}));
     for (int i = 0; i < 4; i++) {
         float *x = test_read(out[i], a->count);
         memcpy(all + (size_t)i * a->count, x, a->count * sizeof *x);

@@ -111,12 +111,14 @@ static void check_updated(struct ssa_device *dev, cl_context context)
         ONE_WAY(linear_bwd, dbias, .dy = AT(1), LINEAR, .accumulate = 1);
         ONE_WAY(linear_bwd, dx, .w = AT(0), .dy = AT(1), LINEAR, .accumulate_dx = 1);
         ONE_WAY(linear_bwd, dx, .w = AT(0), .dy = AT(1), .x_pre = AT(2), LINEAR, .activation = SSA_ACT_GELU);
-#define ATTENTION .q = AT(0), .k = AT(1), .v = AT(2), .lse = AT(3), .plan = &plan, .plan_data = data, .batch = 1, \
-        .length = 4, .heads = 1, .width = 8
-        ONE_WAY(attention_fwd, out, ATTENTION);
-        ONE_WAY(attention_bwd, dq, ATTENTION, .out = AT(4), .dout = AT(5), .dk = AT(6), .dv = AT(7));
-        ONE_WAY(attention_bwd, dk, ATTENTION, .out = AT(4), .dout = AT(5), .dq = AT(6), .dv = AT(7));
-        ONE_WAY(attention_bwd, dv, ATTENTION, .out = AT(4), .dout = AT(5), .dq = AT(6), .dk = AT(7));
+        const struct ssa_attention attention = {.q = AT(0), .k = AT(1), .v = AT(2), .out = AT(4), .lse = AT(3),
+            .plan = &plan, .plan_data = data, .batch = 1, .keys = 4, .heads = 1, .width = 8};
+        struct ssa_attention_fwd forward = {attention};
+        forward.attention.out = only[i];
+        one_way(ssa_attention_fwd(dev, &forward), "attention_fwd: out", only[i], in);
+        ONE_WAY(attention_bwd, dq, .attention = attention, .dout = AT(5), .dk = AT(6), .dv = AT(7));
+        ONE_WAY(attention_bwd, dk, .attention = attention, .dout = AT(5), .dq = AT(6), .dv = AT(7));
+        ONE_WAY(attention_bwd, dv, .attention = attention, .dout = AT(5), .dq = AT(6), .dk = AT(7));
     }
     OK(ssa_sum(dev, &(struct ssa_sum){.x = AT(0), .out = only[1], .count = 8})); /* written only */
     OK(ssa_norm_bwd(dev, &(struct ssa_norm_bwd){NORM, .dx = only[1]}));

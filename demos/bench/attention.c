@@ -52,19 +52,20 @@ struct state {
 static int forward(void *context)
 {
     struct state *c = context;
-    struct ssa_attention_fwd a = {.q = c->t[Q], .k = c->t[K], .v = c->t[V], .out = c->t[OUT], .lse = c->lse,
-                                  .plan = &c->plan, .plan_data = c->plan_data, .batch = c->batch,
-                                  .length = c->length, .heads = c->heads, .width = c->width, .causal = c->causal};
+    struct ssa_attention_fwd a = {{
+        .q = c->t[Q], .k = c->t[K], .v = c->t[V], .out = c->t[OUT], .lse = c->lse, .plan = &c->plan,
+        .plan_data = c->plan_data, .batch = c->batch, .keys = c->length, .heads = c->heads, .width = c->width,
+        .causal = c->causal}};
     return ssa_attention_fwd(c->device, &a);
 }
 
 static int backward(void *context)
 {
     struct state *c = context;
-    struct ssa_attention_bwd a = {.q = c->t[Q], .k = c->t[K], .v = c->t[V], .out = c->t[OUT], .lse = c->lse,
-                                  .dout = c->t[DOUT], .dq = c->t[DQ], .dk = c->t[DK], .dv = c->t[DV],
-                                  .plan = &c->plan, .plan_data = c->plan_data, .batch = c->batch,
-                                  .length = c->length, .heads = c->heads, .width = c->width, .causal = c->causal};
+    struct ssa_attention_bwd a = {
+        .attention = {.q = c->t[Q], .k = c->t[K], .v = c->t[V], .out = c->t[OUT], .lse = c->lse, .plan = &c->plan,
+        .plan_data = c->plan_data, .batch = c->batch, .keys = c->length, .heads = c->heads, .width = c->width,
+        .causal = c->causal}, .dout = c->t[DOUT], .dq = c->t[DQ], .dk = c->t[DK], .dv = c->t[DV]};
     return ssa_attention_bwd(c->device, &a);
 }
 

@@ -106,12 +106,10 @@ void describe_attention_fwd(struct op_case *c)
 }
 int call_attention_fwd(struct op_case *c)
 {
-    return ssa_attention_fwd(c->device, &(struct ssa_attention_fwd){.q = tensor(c, Q), .k = tensor(c, K),
-                                                                    .v = tensor(c, V), .out = tensor(c, OUT),
-                                                                    .lse = tensor(c, LSE), .plan = &c->plan,
-                                                                    .plan_data = tensor(c, PLAN), .batch = c->batch,
-                                                                    .length = c->length, .heads = c->heads,
-                                                                    .width = c->width / c->heads, .causal = 1});
+    return ssa_attention_fwd(c->device, &(struct ssa_attention_fwd){{
+        .q = tensor(c, Q), .k = tensor(c, K), .v = tensor(c, V), .out = tensor(c, OUT), .lse = tensor(c, LSE),
+        .plan = &c->plan, .plan_data = tensor(c, PLAN), .batch = c->batch, .keys = c->length, .heads = c->heads,
+        .width = c->width / c->heads, .causal = 1}});
 }
 
 /* Where a position's head begins: [batch, length, heads, head width]. */
@@ -167,14 +165,11 @@ void describe_attention_bwd(struct op_case *c)
 }
 int call_attention_bwd(struct op_case *c)
 {
-    return ssa_attention_bwd(c->device, &(struct ssa_attention_bwd){.q = tensor(c, Q), .k = tensor(c, K),
-                                                                    .v = tensor(c, V), .out = tensor(c, OUT),
-                                                                    .lse = tensor(c, LSE), .dout = tensor(c, DOUT),
-                                                                    .dq = tensor(c, DQ), .dk = tensor(c, DK),
-                                                                    .dv = tensor(c, DV), .plan = &c->plan,
-                                                                    .plan_data = tensor(c, PLAN), .batch = c->batch,
-                                                                    .length = c->length, .heads = c->heads,
-                                                                    .width = c->width / c->heads, .causal = 1});
+    return ssa_attention_bwd(c->device, &(struct ssa_attention_bwd){
+        .attention = {.q = tensor(c, Q), .k = tensor(c, K), .v = tensor(c, V), .out = tensor(c, OUT),
+        .lse = tensor(c, LSE), .plan = &c->plan, .plan_data = tensor(c, PLAN), .batch = c->batch, .keys = c->length,
+        .heads = c->heads, .width = c->width / c->heads, .causal = 1}, .dout = tensor(c, DOUT), .dq = tensor(c, DQ),
+        .dk = tensor(c, DK), .dv = tensor(c, DV)});
 }
 
 /* Probability of a pair, from lse. */

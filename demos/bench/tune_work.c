@@ -26,19 +26,19 @@ struct work_data {
 static int attention_fwd(const struct work_case *c)
 {
     const struct work_data *d = c->data;
-    return ssa_attention_fwd(c->device, &(struct ssa_attention_fwd){
+    return ssa_attention_fwd(c->device, &(struct ssa_attention_fwd){{
         .q = d->t[Q], .k = d->t[K], .v = d->t[V], .out = d->t[OUT], .lse = d->t[LSE], .plan = &d->plan,
-        .plan_data = d->t[PLAN], .batch = d->batch, .length = d->length, .heads = d->heads, .width = d->width,
-        .causal = 1});
+        .plan_data = d->t[PLAN], .batch = d->batch, .keys = d->length, .heads = d->heads, .width = d->width,
+        .causal = 1}});
 }
 
 static int attention_bwd(const struct work_case *c)
 {
     const struct work_data *d = c->data;
     return ssa_attention_bwd(c->device, &(struct ssa_attention_bwd){
-        .q = d->t[Q], .k = d->t[K], .v = d->t[V], .out = d->t[OUT], .lse = d->t[LSE], .dout = d->t[DOUT],
-        .dq = d->t[DQ], .dk = d->t[DK], .dv = d->t[DV], .plan = &d->plan, .plan_data = d->t[PLAN], .batch = d->batch,
-        .length = d->length, .heads = d->heads, .width = d->width, .causal = 1});
+        .attention = {.q = d->t[Q], .k = d->t[K], .v = d->t[V], .out = d->t[OUT], .lse = d->t[LSE], .plan = &d->plan,
+        .plan_data = d->t[PLAN], .batch = d->batch, .keys = d->length, .heads = d->heads, .width = d->width,
+        .causal = 1}, .dout = d->t[DOUT], .dq = d->t[DQ], .dk = d->t[DK], .dv = d->t[DV]});
 }
 
 static int linear_fwd(const struct work_case *c)

@@ -198,18 +198,18 @@ static void attend(struct trial *t, struct ssa_plan *plan, const char *name, int
     struct operand *sums = backward ? from_doubles(t, rows * HEADS, lse) : output(t, rows * HEADS);
     memcpy(given->exact, out, wide * sizeof *out);
     memcpy(sums->exact, lse, rows * HEADS * sizeof *lse);
-    if (!backward && run(t, ssa_attention_fwd(t->device, &(struct ssa_attention_fwd){
-            .q = q->t, .k = k->t, .v = v->t, .out = given->t, .lse = sums->t, .plan = plan, .plan_data = data->t,
-            .batch = BATCH, .length = LENGTH, .heads = HEADS, .kv_heads = 1, .width = t->width, .causal = causal}))) {
+    if (!backward && run(t, ssa_attention_fwd(t->device, &(struct ssa_attention_fwd){{
+        .q = q->t, .k = k->t, .v = v->t, .out = given->t, .lse = sums->t, .plan = plan, .plan_data = data->t,
+        .batch = BATCH, .keys = LENGTH, .heads = HEADS, .kv_heads = 1, .width = t->width, .causal = causal}}))) {
         compare(t, given, 1, name);
         compare(t, sums, 1, name);
     }
     if (backward) {
         oracle_attention_bwd(&o);
         if (run(t, ssa_attention_bwd(t->device, &(struct ssa_attention_bwd){
-                .q = q->t, .k = k->t, .v = v->t, .out = given->t, .lse = sums->t, .dout = dout->t, .dq = dq->t,
-                .dk = dk->t, .dv = dv->t, .plan = plan, .plan_data = data->t, .batch = BATCH, .length = LENGTH,
-                .heads = HEADS, .kv_heads = 1, .width = t->width, .causal = causal}))) {
+            .attention = {.q = q->t, .k = k->t, .v = v->t, .out = given->t, .lse = sums->t, .plan = plan,
+            .plan_data = data->t, .batch = BATCH, .keys = LENGTH, .heads = HEADS, .kv_heads = 1, .width = t->width,
+            .causal = causal}, .dout = dout->t, .dq = dq->t, .dk = dk->t, .dv = dv->t}))) {
             compare(t, dq, 1, name);
             compare(t, dk, 3, name); /* sums over as many queries as see the key, and over two heads */
             compare(t, dv, 3, name);

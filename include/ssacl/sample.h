@@ -28,7 +28,10 @@ enum ssa_sampling {
 /** How to draw. Zero means the default everywhere; what a kind does not use is ignored. */
 struct ssa_sample {
     int kind;               /**< enum ssa_sampling */
-    int length;             /**< N, the sequence length: queries and keys. 1..SSA_MAX_LENGTH */
+    int length;             /**< N, the sequence length, keys. 1..SSA_MAX_LENGTH */
+    int queries;            /**< T; 0 means as many as keys. Fewer are the last of the sequence: query i stands at the
+                                 position of key N - T + i. More have no positions among the keys: DENSE and UNBIASED
+                                 only, without own_key and lengths */
     int batch;              /**< examples, 0 means 1; counts only with `per_example` or `lengths` (else one block of
                                  the plan serves any batch) */
     int keys;               /**< UNBIASED: k, 1..N. LOCAL: keys each query sees, w (look-back: w = 2*slice), 1..N */
@@ -55,8 +58,9 @@ struct ssa_plan {
     int32_t *data;    /**< `examples` blocks of `stride` int32 */
     size_t stride;
     int examples;     /**< 1 when the batch shares one draw */
-    int length;       /**< N */
-    int block;        /**< queries per block: block b is [b*block, min((b+1)*block, N)) */
+    int length;       /**< N, keys */
+    int queries;      /**< T */
+    int block;        /**< positions of queries per block: block b is [b*block, min((b+1)*block, N)) */
     int max_keys;     /**< the most keys any query sees (without its own extra column) */
     size_t capacity;  /**< int32 allocated; the plan grows it as needed and keeps it for the next draw */
     double pairs;     /**< (query, key) pairs over the plan's `examples` (a shared draw counts once), own columns
@@ -73,7 +77,7 @@ SSA_API int ssa_plan_draw(struct ssa_plan *plan, const struct ssa_sample *how);
  *    struct ssa_tensor plan_data = {0};
  *    ssa_plan_draw(&plan, &how);
  *    ssa_plan_upload(device, &plan, &plan_data);
- *    ssa_attention_fwd(device, &(struct ssa_attention_fwd){..., .plan = &plan, .plan_data = plan_data});
+ *    ssa_attention_fwd(device, &(struct ssa_attention_fwd){.attention = {..., .plan = &plan, .plan_data = plan_data}});
  *    ...
  *    ssa_buffer_destroy(plan_data.buffer);
  *
@@ -108,7 +112,7 @@ struct ssa_layout {
 };
 SSA_API int ssa_plan_from_layout(struct ssa_plan *plan, const struct ssa_layout *layout);
 
-/** The keys that `query` of `example` sees, in increasing order, its own extra key included; returns how many, or
+/** The keys that `query` (0..T-1) of `example` sees, in increasing order, its own extra key included; returns how many, or
  *  SSA_EINVAL. `keys` holds at least max_keys + 1. For tests and for people who want to look. */
 SSA_API int ssa_plan_keys(const struct ssa_plan *plan, int example, int query, int32_t *keys);
 

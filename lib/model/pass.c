@@ -264,15 +264,22 @@ static int embed_fwd(const struct run *r)
     return err || r->p <= 0 ? err : dropout_fwd(r, x, (struct ssa_tensor){0}, x, 0, DROP_EMBED);
 }
 
-static int attention_fwd(const struct run *r, int l)
+/* What both directions of a layer's attention are given. */
+static struct ssa_attention attention(const struct run *r, int l)
 {
     const struct ssa_layer_activations *a = &r->m->activations.layers[l];
-    struct heads h = heads_at(r, at(r, a->qkv), sampled_keys(r, l));
-    return ssa_attention_fwd(r->device, &(struct ssa_attention_fwd){.q = h.q, .k = h.k, .v = h.v, .out = at(r, a->att),
-        .lse = at(r, a->lse), .plan = &r->m->plans[l], .plan_data = r->m->plan_data[l], .batch = r->batch,
-        .length = r->length, .heads = r->s.heads, .kv_heads = r->s.kv_heads, .width = r->s.head_width,
-        .q_stride = h.q_stride, .k_stride = h.kv_stride, .v_stride = h.kv_stride,
-        .causal = !r->m->config.bidirectional});
+    const struct heads h = heads_at(r, at(r, a->qkv), sampled_keys(r, l));
+    const struct ssa_strides kv = {.position = (size_t)h.kv_stride};
+    return (struct ssa_attention){.q = h.q, .k = h.k, .v = h.v, .out = at(r, a->att), .lse = at(r, a->lse),
+        .plan = &r->m->plans[l], .plan_data = r->m->plan_data[l], .batch = r->batch, .keys = r->length,
+        .heads = r->s.heads, .kv_heads = r->s.kv_heads, .width = r->s.head_width,
+        .q_strides = {.position = (size_t)h.q_stride}, .k_strides = kv, .v_strides = kv,
+        .causal = !r->m->config.bidirectional};
+}
+
+static int attention_fwd(const struct run *r, int l)
+{
+    return ssa_attention_fwd(r->device, &(struct ssa_attention_fwd){attention(r, l)});
 }
 
 /* x_{l+1} = mid + drop(down(gelu(up(norm2(mid))))),  mid = x_l + drop(proj(attention(norm1(x_l)))) */
@@ -396,14 +403,9 @@ done:
 /* att = attention(q, k, v): gradients of q, k, v into `wide`, laid out as qkv */
 static int attention_bwd(const struct run *r, int l, struct ssa_tensor datt)
 {
-    const struct ssa_layer_activations *a = &r->m->activations.layers[l];
-    int keys = sampled_keys(r, l);
-    struct heads h = heads_at(r, at(r, a->qkv), keys), d = heads_at(r, r->wide, keys);
-    return ssa_attention_bwd(r->device, &(struct ssa_attention_bwd){.q = h.q, .k = h.k, .v = h.v, .out = at(r, a->att),
-        .lse = at(r, a->lse), .dout = datt, .dq = d.q, .dk = d.k, .dv = d.v, .plan = &r->m->plans[l],
-        .plan_data = r->m->plan_data[l], .batch = r->batch, .length = r->length, .heads = r->s.heads,
-        .kv_heads = r->s.kv_heads, .width = r->s.head_width, .q_stride = h.q_stride, .k_stride = h.kv_stride,
-        .v_stride = h.kv_stride, .causal = !r->m->config.bidirectional});
+    const struct heads d = heads_at(r, r->wide, sampled_keys(r, l));
+    return ssa_attention_bwd(r->device, &(struct ssa_attention_bwd){.attention = attention(r, l), .dout = datt,
+        .dq = d.q, .dk = d.k, .dv = d.v});
 }
 
 /* mid = x + drop(proj(att)),  att = attention(rope(qkv)),  qkv = norm1(x) w^T + bias */

@@ -3,103 +3,197 @@
 
 #include <math.h>
 
-/* The fields that forward and backward share have the same names, so that one macro serves both. */
-#define SET_DEFAULTS(a) \
-    do { \
-        (a)->kv_heads = (a)->kv_heads ? (a)->kv_heads : (a)->heads; \
-        (a)->q_stride = (a)->q_stride ? (a)->q_stride : (a)->heads * (a)->width; \
-        (a)->k_stride = (a)->k_stride ? (a)->k_stride : (a)->kv_heads * (a)->width; \
-        (a)->v_stride = (a)->v_stride ? (a)->v_stride : (a)->kv_heads * (a)->width; \
-        (a)->out_stride = (a)->out_stride ? (a)->out_stride : (a)->heads * (a)->width; \
-        (a)->scale = (a)->scale != 0.0f ? (a)->scale : 1.0f / sqrtf((float)(a)->width); \
-    } while (0)
-
-static struct ssa_attention_fwd forward_defaults(const struct ssa_attention_fwd *given)
+static void set_strides(struct ssa_strides *s, int positions, int heads, int width)
 {
-    struct ssa_attention_fwd a = *given;
-    SET_DEFAULTS(&a);
+    s->head = s->head ? s->head : (size_t)width;
+    s->position = s->position ? s->position : ssa_times((size_t)heads, (size_t)width);
+    if (!s->batch) {
+        const size_t by_position = ssa_times((size_t)positions, s->position), by_head = ssa_times((size_t)heads, s->head);
+        s->batch = by_position > by_head ? by_position : by_head;
+    }
+}
+
+static bool none(struct ssa_strides s)
+{
+    return !s.batch && !s.position && !s.head;
+}
+
+static struct ssa_attention with_defaults(const struct ssa_attention *given)
+{
+    struct ssa_attention a = *given;
+    a.queries = a.queries ? a.queries : a.keys;
+    a.kv_heads = a.kv_heads ? a.kv_heads : a.heads;
+    a.value_width = a.value_width ? a.value_width : a.width;
+    a.causal = a.causal != 0;
+    a.scale = a.scale != 0.0f ? a.scale : 1.0f / sqrtf((float)a.width);
+    set_strides(&a.q_strides, a.queries, a.heads, a.width);
+    set_strides(&a.k_strides, a.keys, a.kv_heads, a.width);
+    set_strides(&a.v_strides, a.keys, a.kv_heads, a.value_width);
+    set_strides(&a.out_strides, a.queries, a.heads, a.value_width);
     return a;
 }
 
 static struct ssa_attention_bwd backward_defaults(const struct ssa_attention_bwd *given)
 {
-    struct ssa_attention_bwd a = *given;
-    SET_DEFAULTS(&a);
-    a.dq_stride = a.dq_stride ? a.dq_stride : a.q_stride;
-    a.dk_stride = a.dk_stride ? a.dk_stride : a.k_stride;
-    a.dv_stride = a.dv_stride ? a.dv_stride : a.v_stride;
-    return a;
+    struct ssa_attention_bwd b = *given;
+    const struct ssa_attention a = with_defaults(&given->attention);
+    b.attention = a;
+    b.dout_strides = none(b.dout_strides) ? a.out_strides : b.dout_strides;
+    b.dq_strides = none(b.dq_strides) ? a.q_strides : b.dq_strides;
+    b.dk_strides = none(b.dk_strides) ? a.k_strides : b.dk_strides;
+    b.dv_strides = none(b.dv_strides) ? a.v_strides : b.dv_strides;
+    set_strides(&b.dout_strides, a.queries, a.heads, a.value_width);
+    set_strides(&b.dq_strides, a.queries, a.heads, a.width);
+    set_strides(&b.dk_strides, a.keys, a.kv_heads, a.width);
+    set_strides(&b.dv_strides, a.keys, a.kv_heads, a.value_width);
+    return b;
 }
 
-static int check_sizes(const char *op, int batch, int length, int heads, int kv_heads, int width, float scale)
+/* ---- checks ---- */
+
+static int check_width(const char *op, const char *name, int width)
 {
     int err;
-    TRY(ssa_check_positive(op, "batch", batch));
-    TRY(ssa_check_positive(op, "length", length));
-    TRY(ssa_check_positive(op, "heads", heads));
-    TRY(ssa_check_positive(op, "width", width));
-    REQUIRE(width % 8 == 0 && width <= 256, "%s: width is %d, must be a multiple of 8 up to 256", op, width);
-    REQUIRE(kv_heads > 0 && heads % kv_heads == 0,
-            "%s: kv_heads is %d, must divide heads, %d (0 means as many as heads)", op, kv_heads, heads);
-    REQUIRE((long long)heads * width <= INT32_MAX, "%s: heads * width is past 2^31", op);
-    REQUIRE(isfinite(scale), "%s: scale is %g, must be a number (0 means 1/sqrt(width))", op, (double)scale);
+    TRY(ssa_check_positive(op, name, width));
+    REQUIRE(width % 4 == 0 && width <= 256, "%s: %s is %d, must be a multiple of 4 up to 256", op, name, width);
+done:
+    return err;
+}
+
+static int check_sizes(const char *op, const struct ssa_attention *a)
+{
+    int err;
+    TRY(ssa_check_positive(op, "batch", a->batch));
+    TRY(ssa_check_positive(op, "keys", a->keys));
+    TRY(ssa_check_positive(op, "queries", a->queries));
+    TRY(ssa_check_positive(op, "heads", a->heads));
+    TRY(check_width(op, "width", a->width));
+    TRY(check_width(op, "value_width", a->value_width));
+    REQUIRE(a->kv_heads > 0 && a->heads % a->kv_heads == 0,
+            "%s: kv_heads is %d, must divide heads, %d (0 means as many as heads)", op, a->kv_heads, a->heads);
+    REQUIRE((long long)a->heads * (a->width > a->value_width ? a->width : a->value_width) <= INT32_MAX,
+            "%s: heads * width is past 2^31", op);
+    REQUIRE(a->queries <= a->keys || !a->causal,
+            "%s: queries is %d, keys %d: where causal, the last query stands at the last key, so that there must not be "
+            "more of them", op, a->queries, a->keys);
+    REQUIRE(isfinite(a->scale), "%s: scale is %g, must be a number (0 means 1/sqrt(width))", op, (double)a->scale);
+    REQUIRE(isfinite(a->clip) && a->clip >= 0, "%s: clip is %g, must be positive (0 means none)", op, (double)a->clip);
+done:
+    return err;
+}
+
+static int check_dropout(const char *op, const struct ssa_attention *a)
+{
+    int err = SSA_OK;
+    if (a->dropout == 0)
+        return SSA_OK;
+    REQUIRE(a->dropout > 0 && a->dropout < 1, "%s: dropout is %g, must be in [0, 1)", op, (double)a->dropout);
+    REQUIRE(!(a->stream >> 63), "%s: stream must be below 2^63", op);
+    REQUIRE(((uint64_t)a->first_example + (uint64_t)a->batch) * (uint64_t)a->heads <= (uint64_t)1 << 22,
+            "%s: first_example + batch is %llu, times heads, %d, past 2^22, which the counter of dropout has no room for",
+            op, (unsigned long long)a->first_example + (unsigned long long)a->batch, a->heads);
 done:
     return err;
 }
 
 /* Some three to six times what a work-item of the GPU shape loops, over the keys or, for their gradients, the queries
  * of a head, or of as many as share it. */
-static int check_loops(const struct ssa_device *device, const char *op, int length, int width, int sharing)
+static int check_loops(const struct ssa_device *device, const char *op, const struct ssa_attention *a, int sharing)
 {
+    const int length = a->keys > a->queries ? a->keys : a->queries;
+    const int width = a->width > a->value_width ? a->width : a->value_width;
     return ssa_check_loops(device, op, (size_t)length * (size_t)(width / 8 + 8) * (size_t)sharing);
 }
 
-static int check_plan(const char *op, const struct ssa_plan *plan, int batch, int length)
+static int check_plan(const char *op, const struct ssa_attention *a)
 {
+    const struct ssa_plan *plan = a->plan;
     int err;
     REQUIRE(plan && plan->data, "%s: plan is absent or not drawn (ssa_plan_draw)", op);
-    REQUIRE(plan->length == length, "%s: plan is for length %d, not %d", op, plan->length, length);
-    REQUIRE(plan->examples == 1 || plan->examples == batch,
-            "%s: plan holds %d examples, must be 1 or the batch, %d", op, plan->examples, batch);
+    REQUIRE(plan->length == a->keys, "%s: plan is for length %d, not %d keys", op, plan->length, a->keys);
+    REQUIRE(plan->queries == a->queries, "%s: plan is for %d queries, not %d", op, plan->queries, a->queries);
+    REQUIRE(plan->examples == 1 || plan->examples == a->batch,
+            "%s: plan holds %d examples, must be 1 or the batch, %d", op, plan->examples, a->batch);
     err = SSA_OK;
 done:
     return err;
 }
 
-/* What both directions are given, but for the operands. */
-static int check_shared(struct ssa_device *device, const char *op, const struct ssa_attention_fwd *a)
+static int check_shared(struct ssa_device *device, const char *op, const struct ssa_attention *a)
 {
     int err;
-    TRY(ssa_check_reserved(op, a->reserved, 4));
-    TRY(check_sizes(op, a->batch, a->length, a->heads, a->kv_heads ? a->kv_heads : a->heads, a->width, a->scale));
-    TRY(check_plan(op, a->plan, a->batch, a->length));
-    TRY(check_loops(device, op, a->length, a->width, 1));
+    TRY(check_sizes(op, a));
+    TRY(check_dropout(op, a));
+    TRY(check_plan(op, a));
+    TRY(check_loops(device, op, a, 1));
+    REQUIRE(!ssa_present(a->gate_sum) || ssa_present(a->gate.tensor), "%s: gate_sum is of gate, which is absent", op);
 done:
     return err;
 }
 
-/* Operands [batch * length, heads * width], rows a stride apart. */
-#define ROWS(field, use, heads, step) \
-    {#field, a.field, rows, (size_t)(heads) * (size_t)a.width, a.step##_stride > 0 ? (size_t)a.step##_stride : 1, use}
-#define PLAN_DATA(p) {"plan_data", a.plan_data, 1, (p)->stride * (size_t)(p)->examples, 0, SSA_READ}
+/* Operands [batch, positions, heads, width]. */
+static struct ssa_operand heads_operand(const char *name, struct ssa_tensor t, const struct ssa_attention *a,
+                                        struct ssa_strides s, bool of_keys, int width, int use)
+{
+    struct ssa_operand o = {.name = name, .tensor = t, .use = use};
+    ssa_set_dimensions(&o, (const struct ssa_dimension[]){
+        {(size_t)width, 1}, {(size_t)(of_keys ? a->kv_heads : a->heads), s.head},
+        {(size_t)(of_keys ? a->keys : a->queries), s.position}, {(size_t)a->batch, s.batch}}, 4);
+    return o;
+}
+
+/* [batch, heads, queries, keys], of which those of stride 0 are one. */
+static struct ssa_operand pairs_operand(const char *name, const struct ssa_pairs *p, const struct ssa_attention *a,
+                                        int use)
+{
+    struct ssa_operand o = {.name = name, .tensor = p->tensor, .use = use | SSA_OPTIONAL};
+    ssa_set_dimensions(&o, (const struct ssa_dimension[]){{(size_t)a->keys, p->key}, {(size_t)a->queries, p->query},
+        {(size_t)a->heads, p->head}, {(size_t)a->batch, p->batch}}, 4);
+    return o;
+}
+
+static struct ssa_operand rows_operand(const char *name, struct ssa_tensor t, const struct ssa_attention *a, int use)
+{
+    return (struct ssa_operand){name, t, 1, ssa_times(ssa_times((size_t)a->batch, (size_t)a->heads), (size_t)a->queries), 0, use, {{0}}};
+}
+
+/* Scores are one value each: two of them in one place would say nothing. */
+static int check_scores(const char *op, const struct ssa_pairs *scores, const struct ssa_attention *a)
+{
+    const struct {
+        const char *name;
+        size_t stride;
+        int count;
+    } of[] = {{"batch", scores->batch, a->batch}, {"head", scores->head, a->heads},
+              {"query", scores->query, a->queries}, {"key", scores->key, a->keys}};
+    int err = SSA_OK;
+    for (size_t i = 0; ssa_present(scores->tensor) && i < sizeof of / sizeof *of; i++)
+        REQUIRE(of[i].stride || of[i].count == 1, "%s: scores: the stride of %s is 0, and every score has a place of its own",
+                op, of[i].name);
+done:
+    return err;
+}
 
 int ssa_attention_fwd_check(struct ssa_device *device, const struct ssa_attention_fwd *given)
 {
     static const char op[] = "attention_fwd";
-    struct ssa_attention_fwd a = *given;
+    const struct ssa_attention all = with_defaults(&given->attention), *a = &all;
     int err;
-    TRY(check_shared(device, op, given));
-    a = forward_defaults(given);
-    size_t rows = ssa_times((size_t)a.batch, (size_t)a.length);
+    TRY(check_shared(device, op, a));
+    TRY(check_scores(op, &a->scores, a));
     TRY(ssa_check_operands(device, op, (const struct ssa_operand[]){
-        PLAN_DATA(a.plan),
-        ROWS(q, SSA_READ, a.heads, q),
-        ROWS(k, SSA_READ, a.kv_heads, k),
-        ROWS(v, SSA_READ, a.kv_heads, v),
-        ROWS(out, ssa_output(true), a.heads, out),
-        {"lse", a.lse, rows, (size_t)a.heads, (size_t)a.heads, SSA_WRITE},
+        {"plan_data", a->plan_data, 1, a->plan->stride * (size_t)a->plan->examples, 0, SSA_READ, {{0}}},
+        heads_operand("q", a->q, a, a->q_strides, false, a->width, SSA_READ),
+        heads_operand("k", a->k, a, a->k_strides, true, a->width, SSA_READ),
+        heads_operand("v", a->v, a, a->v_strides, true, a->value_width, SSA_READ),
+        heads_operand("out", a->out, a, a->out_strides, false, a->value_width, ssa_output(true)),
+        rows_operand("lse", a->lse, a, SSA_WRITE),
+        pairs_operand("bias", &a->bias, a, SSA_READ),
+        pairs_operand("gate", &a->gate, a, SSA_READ),
+        pairs_operand("scores", &a->scores, a, SSA_WRITE),
+        rows_operand("gate_sum", a->gate_sum, a, SSA_WRITE | SSA_OPTIONAL),
         {0}}));
-    TRY(ssa_check_plan_data(device, op, a.plan, a.plan_data));
+    TRY(ssa_check_plan_data(device, op, a->plan, a->plan_data));
 done:
     return err;
 }
@@ -107,30 +201,70 @@ done:
 int ssa_attention_bwd_check(struct ssa_device *device, const struct ssa_attention_bwd *given)
 {
     static const char op[] = "attention_bwd";
-    struct ssa_attention_bwd a = *given;
+    const struct ssa_attention_bwd b = backward_defaults(given);
+    const struct ssa_attention *a = &b.attention;
     int err;
-    TRY(ssa_check_reserved(op, a.reserved, 4));
-    TRY(check_shared(device, op, &(struct ssa_attention_fwd){.plan = a.plan, .batch = a.batch, .length = a.length,
-        .heads = a.heads, .kv_heads = a.kv_heads, .width = a.width, .scale = a.scale}));
-    a = backward_defaults(&a);
-    TRY(check_loops(device, op, a.length, a.width, a.heads / a.kv_heads));
-    size_t rows = ssa_times((size_t)a.batch, (size_t)a.length);
+    TRY(check_shared(device, op, a));
+    TRY(check_loops(device, op, a, a->heads / a->kv_heads));
+    REQUIRE(!ssa_present(b.dbias.tensor) || ssa_present(a->bias.tensor), "%s: dbias is of bias, which is absent", op);
+    REQUIRE(!ssa_present(b.dgate.tensor) || ssa_present(a->gate.tensor), "%s: dgate is of gate, which is absent", op);
+    REQUIRE(!ssa_present(b.dgate_sum) || ssa_present(b.dgate.tensor), "%s: dgate_sum goes to dgate, which is absent", op);
     TRY(ssa_check_operands(device, op, (const struct ssa_operand[]){
-        PLAN_DATA(a.plan),
-        ROWS(q, SSA_READ, a.heads, q),
-        ROWS(k, SSA_READ, a.kv_heads, k),
-        ROWS(v, SSA_READ, a.kv_heads, v),
-        ROWS(out, SSA_READ, a.heads, out),
-        {"lse", a.lse, rows, (size_t)a.heads, (size_t)a.heads, SSA_READ},
-        ROWS(dout, SSA_READ, a.heads, out),
-        ROWS(dq, ssa_output(true), a.heads, dq),
-        ROWS(dk, ssa_output(true), a.kv_heads, dk),
-        ROWS(dv, ssa_output(true), a.kv_heads, dv),
+        {"plan_data", a->plan_data, 1, a->plan->stride * (size_t)a->plan->examples, 0, SSA_READ, {{0}}},
+        heads_operand("q", a->q, a, a->q_strides, false, a->width, SSA_READ),
+        heads_operand("k", a->k, a, a->k_strides, true, a->width, SSA_READ),
+        heads_operand("v", a->v, a, a->v_strides, true, a->value_width, SSA_READ),
+        heads_operand("out", a->out, a, a->out_strides, false, a->value_width, SSA_READ),
+        rows_operand("lse", a->lse, a, SSA_READ),
+        heads_operand("dout", b.dout, a, b.dout_strides, false, a->value_width, SSA_READ),
+        heads_operand("dq", b.dq, a, b.dq_strides, false, a->width, ssa_output(true)),
+        heads_operand("dk", b.dk, a, b.dk_strides, true, a->width, ssa_output(true)),
+        heads_operand("dv", b.dv, a, b.dv_strides, true, a->value_width, ssa_output(true)),
+        pairs_operand("bias", &a->bias, a, SSA_READ),
+        pairs_operand("gate", &a->gate, a, SSA_READ),
+        rows_operand("dgate_sum", b.dgate_sum, a, SSA_READ | SSA_OPTIONAL),
+        pairs_operand("dscores", &b.dscores, a, SSA_READ),
+        pairs_operand("dbias", &b.dbias, a, ssa_output(true)),
+        pairs_operand("dgate", &b.dgate, a, ssa_output(true)),
         {0}}));
-    TRY(ssa_check_plan_data(device, op, a.plan, a.plan_data));
+    TRY(ssa_check_plan_data(device, op, a->plan, a->plan_data));
 done:
     return err;
 }
+
+/* ---- what all shapes are launched with ---- */
+
+int ssa_attention_first(const struct ssa_attention *a)
+{
+    return a->queries < a->keys ? a->keys - a->queries : 0;
+}
+
+size_t ssa_attention_plan_stride(const struct ssa_plan *plan)
+{
+    return plan->examples > 1 ? plan->stride : 0;
+}
+
+bool ssa_attention_has_pairs(const struct ssa_attention *a)
+{
+    return ssa_present(a->bias.tensor) || ssa_present(a->gate.tensor) || a->clip > 0 || a->dropout > 0;
+}
+
+void ssa_attention_constants(struct ssa_constant *c, const struct ssa_attention *a, struct attention_tile tile)
+{
+    const bool pairs = ssa_attention_has_pairs(a), gpu = tile.rows > 0;
+    if (gpu) {
+        *c++ = (struct ssa_constant){"SIDE", tile.side};
+        *c++ = (struct ssa_constant){"EACH", tile.each};
+    }
+    if (gpu && tile.tall != tile.side)
+        *c++ = (struct ssa_constant){"TALL", tile.tall};
+    if (gpu && (a->width != a->value_width || a->width % 8))
+        *c++ = (struct ssa_constant){"EXACT", 0};
+    if (pairs == gpu) /* without, it is the other one */
+        *c++ = (struct ssa_constant){"PAIRS", pairs};
+}
+
+/* ---- the CPU shape ---- */
 
 /* Tiles of the example that has the most; see tile_of() in cl/attention_tile.h. */
 static int count_tiles(const struct ssa_plan *plan, int tile)
@@ -144,89 +278,99 @@ static int count_tiles(const struct ssa_plan *plan, int tile)
     return most;
 }
 
-static size_t plan_stride(const struct ssa_plan *plan)
+/* Builds for the width, and those without pairs, are several times faster; the former right only if the device's
+ * compiler is. */
+static void specialise(struct ssa_device *device, struct ssa_launch *l, const char *file, bool backward,
+                       const struct ssa_attention *a)
 {
-    return plan->examples > 1 ? plan->stride : 0;
-}
-
-/* Builds for the width are several times faster, and right only if the device's compiler is. */
-static struct ssa_constant specialised(struct ssa_device *device, const char *file, bool backward, int width)
-{
-    struct ssa_constant none = {0}, for_width = {"D", width};
-    return ssa_attention_trusted(device, file, backward, width, (struct attention_tile){0}) ? for_width : none;
+    const struct attention_tile none = {0};
+    int n = 0;
+    if (a->width == a->value_width && ssa_attention_trusted(device, file, backward, a, a->width, none))
+        l->constants[n++] = (struct ssa_constant){"D", a->width};
+    ssa_attention_constants(l->constants + n, a, none);
 }
 
 /* Work-items of a head in forward: tiles of one item bring each other's rows into the cache, but items must be many
  * enough to share out evenly. */
-static int forward_items(const struct ssa_device *device, const struct ssa_attention_fwd *a, int tiles)
+static int forward_items(const struct ssa_device *device, const struct ssa_attention *a, int tiles)
 {
     long long all = (long long)tiles * a->batch * a->heads, wanted = 16LL * device->info.units;
     int span = all < 2 * wanted ? 1 : all > 8 * wanted ? 8 : (int)(all / wanted);
     return (tiles + span - 1) / span;
 }
 
-int ssa_attention_fwd_run(struct ssa_device *device, const struct ssa_attention_fwd *given)
+static int forward(struct ssa_device *device, const struct ssa_attention *a)
 {
-    struct ssa_attention_fwd a = forward_defaults(given);
-    if (device->info.gpu_shape)
-        return ssa_attention_fwd_gpu(device, &a);
-    int tiles = count_tiles(a.plan, ssa_tuned(device, "attention_fwd", "TILE"));
-    int items = forward_items(device, &a, tiles);
+    int tiles = count_tiles(a->plan, ssa_tuned(device, "attention_fwd", "TILE"));
+    int items = forward_items(device, a, tiles);
     struct ssa_launch l = {
         .kernel = "attention_fwd",
-        .constants = {specialised(device, "attention_fwd", false, a.width)},
-        .args = {ARG_TENSOR(a.q), ARG_TENSOR(a.k), ARG_TENSOR(a.v), ARG_TENSOR(a.out), ARG_TENSOR(a.lse),
-                 ARG_TENSOR(a.plan_data), ARG_ULONG(plan_stride(a.plan)), ARG_INT(a.length), ARG_INT(a.heads),
-                 ARG_INT(a.heads / a.kv_heads), ARG_INT(a.width), ARG_INT(a.q_stride), ARG_INT(a.k_stride),
-                 ARG_INT(a.v_stride), ARG_INT(a.out_stride), ARG_INT(a.causal != 0), ARG_FLOAT(a.scale),
-                 ARG_INT(tiles), ARG_INT(items)},
-        .global = {(size_t)items, (size_t)a.batch * (size_t)a.heads},
+        .args = {ARG_TENSOR(a->q), ARG_TENSOR(a->k), ARG_TENSOR(a->v), ARG_TENSOR(a->out), ARG_TENSOR(a->lse),
+                 ARG_TENSOR(a->plan_data), ATTENTION_SIZES(a), ARG_INT(a->heads / a->kv_heads),
+                 ATTENTION_STRIDES(a->q_strides), ATTENTION_STRIDES(a->k_strides), ATTENTION_STRIDES(a->v_strides),
+                 ATTENTION_STRIDES(a->out_strides), ATTENTION_PAIRS(a), ARG_TENSOR(a->gate_sum), ARG_INT(tiles),
+                 ARG_INT(items)},
+        .global = {(size_t)items, (size_t)a->batch * (size_t)a->heads},
         .local = {1, 1, 1},
     };
+    specialise(device, &l, "attention_fwd", false, a);
     return ssa_launch(device, &l);
 }
 
-static int clear_keys(struct ssa_device *device, const struct ssa_attention_bwd *a)
+int ssa_attention_fwd_run(struct ssa_device *device, const struct ssa_attention_fwd *given)
 {
+    const struct ssa_attention a = with_defaults(&given->attention);
+    int err;
+    TRY(device->info.gpu_shape ? ssa_attention_fwd_gpu(device, &a) : forward(device, &a));
+    if (ssa_present(a.scores.tensor))
+        TRY(ssa_attention_scores(device, &a));
+done:
+    return err;
+}
+
+static int clear_keys(struct ssa_device *device, const struct ssa_attention_bwd *b)
+{
+    const struct ssa_attention *a = &b->attention;
     struct ssa_launch l = {
         .file = "attention_bwd",
         .kernel = "attention_clear",
-        .constants = {specialised(device, "attention_bwd", true, a->width)},
-        .args = {ARG_TENSOR(a->dk), ARG_TENSOR(a->dv), ARG_INT(a->kv_heads * a->width), ARG_INT(a->dk_stride),
-                 ARG_INT(a->dv_stride)},
-        .global = {(size_t)a->batch * (size_t)a->length},
+        .args = {ARG_TENSOR(b->dk), ARG_TENSOR(b->dv), ARG_INT(a->keys), ARG_INT(a->kv_heads), ARG_INT(a->width),
+                 ARG_INT(a->value_width), ATTENTION_STRIDES(b->dk_strides), ATTENTION_STRIDES(b->dv_strides)},
+        .global = {(size_t)a->batch * (size_t)a->keys},
     };
+    specialise(device, &l, "attention_bwd", true, a);
     return ssa_launch(device, &l);
 }
 
 /* Whether the main launch clears dk and dv by itself, see cl/attention_bwd.cl. */
-static int clears_as_it_goes(const struct ssa_attention_bwd *a, int parts)
+static int clears_as_it_goes(const struct ssa_attention *a, int parts)
 {
-    return a->causal && parts == 1;
+    return a->causal && parts == 1 && a->queries == a->keys;
 }
 
 /* One launch per phase, see cl/attention_bwd.cl; `own` where it adds the own keys. */
-static int backward_phase(struct ssa_device *device, const struct ssa_attention_bwd *a, int parts, int phase, int own)
+static int backward_phase(struct ssa_device *device, const struct ssa_attention_bwd *b, int parts, int phase, int own)
 {
+    const struct ssa_attention *a = &b->attention;
     struct ssa_launch l = {
         .kernel = "attention_bwd",
-        .constants = {specialised(device, "attention_bwd", true, a->width)},
         .args = {ARG_TENSOR(a->q), ARG_TENSOR(a->k), ARG_TENSOR(a->v), ARG_TENSOR(a->out), ARG_TENSOR(a->lse),
-                 ARG_TENSOR(a->dout), ARG_TENSOR(a->dq), ARG_TENSOR(a->dk), ARG_TENSOR(a->dv),
-                 ARG_TENSOR(a->plan_data), ARG_ULONG(plan_stride(a->plan)), ARG_INT(a->length), ARG_INT(a->heads),
-                 ARG_INT(a->heads / a->kv_heads), ARG_INT(a->width), ARG_INT(a->q_stride), ARG_INT(a->k_stride),
-                 ARG_INT(a->v_stride), ARG_INT(a->out_stride), ARG_INT(a->dq_stride), ARG_INT(a->dk_stride),
-                 ARG_INT(a->dv_stride), ARG_INT(a->causal != 0), ARG_FLOAT(a->scale), ARG_INT(parts), ARG_INT(phase),
-                 ARG_INT(own), ARG_INT(clears_as_it_goes(a, parts))},
+                 ARG_TENSOR(b->dout), ARG_TENSOR(b->dq), ARG_TENSOR(b->dk), ARG_TENSOR(b->dv), ARG_TENSOR(a->plan_data),
+                 ATTENTION_SIZES(a), ARG_INT(a->heads / a->kv_heads), ATTENTION_STRIDES(a->q_strides),
+                 ATTENTION_STRIDES(a->k_strides), ATTENTION_STRIDES(a->v_strides), ATTENTION_STRIDES(a->out_strides),
+                 ATTENTION_STRIDES(b->dout_strides), ATTENTION_STRIDES(b->dq_strides), ATTENTION_STRIDES(b->dk_strides),
+                 ATTENTION_STRIDES(b->dv_strides), ATTENTION_PAIRS(a), ARG_INT(parts), ARG_INT(phase), ARG_INT(own),
+                 ARG_INT(clears_as_it_goes(a, parts))},
         .global = {(size_t)parts, (size_t)a->batch * (size_t)a->kv_heads},
         .local = {1, 1, 1},
     };
+    specialise(device, &l, "attention_bwd", true, a);
     return ssa_launch(device, &l);
 }
 
 /* Into how many ranges a head's tiles and sources are cut: one where there are heads enough to keep the units busy,
  * for every further range costs a launch and packs its tiles once more. */
-static int choose_parts(const struct ssa_device *device, const struct ssa_attention_bwd *a)
+static int choose_parts(const struct ssa_device *device, const struct ssa_attention *a)
 {
     long long units = device->info.units, items = (long long)a->batch * a->kv_heads;
     long long most = ssa_tuned(device, "attention_bwd", "PARTS") * units;
@@ -237,19 +381,28 @@ static int choose_parts(const struct ssa_device *device, const struct ssa_attent
     return parts < tiles ? (int)parts : tiles;
 }
 
+static int backward(struct ssa_device *device, const struct ssa_attention_bwd *b)
+{
+    int parts = choose_parts(device, &b->attention), err;
+    if (!clears_as_it_goes(&b->attention, parts))
+        TRY(clear_keys(device, b));
+    for (int phase = 0; phase < parts; phase++)
+        TRY(backward_phase(device, b, parts, phase, parts == 1));
+    if (parts > 1)
+        TRY(backward_phase(device, b, parts, -1, 1));
+done:
+    return err;
+}
+
 int ssa_attention_bwd_run(struct ssa_device *device, const struct ssa_attention_bwd *given)
 {
-    struct ssa_attention_bwd a = backward_defaults(given);
+    const struct ssa_attention_bwd b = backward_defaults(given);
     int err;
-    if (device->info.gpu_shape)
-        return ssa_attention_bwd_gpu(device, &a);
-    int parts = choose_parts(device, &a);
-    if (!clears_as_it_goes(&a, parts))
-        TRY(clear_keys(device, &a));
-    for (int phase = 0; phase < parts; phase++)
-        TRY(backward_phase(device, &a, parts, phase, parts == 1));
-    if (parts > 1)
-        TRY(backward_phase(device, &a, parts, -1, 1));
+    TRY(device->info.gpu_shape ? ssa_attention_bwd_gpu(device, &b) : backward(device, &b));
+    if (ssa_present(b.dbias.tensor) || ssa_present(b.dgate.tensor))
+        TRY(ssa_attention_pairs_bwd(device, &b));
+    if (ssa_present(b.dscores.tensor))
+        TRY(ssa_attention_scores_bwd(device, &b));
 done:
     return err;
 }

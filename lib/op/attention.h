@@ -15,15 +15,43 @@ enum { ATTENTION_SMALL_ROWS = 32 };
 /* Of the kernels of cl/<file>.cl for at most `rows` rows. */
 struct attention_tile ssa_attention_tile(const struct ssa_device *device, const char *file, int rows, int width);
 
-int ssa_attention_fwd_gpu(struct ssa_device *device, const struct ssa_attention_fwd *a);
-int ssa_attention_bwd_gpu(struct ssa_device *device, const struct ssa_attention_bwd *a);
-/* cl/plain.cl, where the device's own shape failed its self-test. */
-int ssa_attention_fwd_plain(struct ssa_device *device, const struct ssa_attention_fwd *a);
-int ssa_attention_bwd_plain(struct ssa_device *device, const struct ssa_attention_bwd *a);
+/* What kernels of every shape take, in the order of cl/: ATTENTION_SIZES, ATTENTION_PAIRS and a tensor's strides. */
+#define ATTENTION_SIZES(a) \
+    ARG_ULONG(ssa_attention_plan_stride((a)->plan)), ARG_INT(ssa_attention_first(a)), \
+        ARG_INT(ssa_attention_first(a) + (a)->queries), ARG_INT((a)->heads), ARG_INT((a)->width), \
+        ARG_INT((a)->value_width), ARG_INT((a)->causal), ARG_FLOAT((a)->scale)
+#define ATTENTION_STRIDES(s) ARG_ULONG((s).batch), ARG_ULONG((s).position), ARG_ULONG((s).head)
+#define ATTENTION_PAIR_STRIDES(p) ARG_ULONG((p).batch), ARG_ULONG((p).head), ARG_ULONG((p).query), ARG_ULONG((p).key)
+#define ATTENTION_PAIRS(a) \
+    ARG_TENSOR((a)->bias.tensor), ATTENTION_PAIR_STRIDES((a)->bias), ARG_TENSOR((a)->gate.tensor), \
+        ATTENTION_PAIR_STRIDES((a)->gate), ARG_FLOAT((a)->clip), ARG_FLOAT((a)->dropout), ARG_ULONG((a)->seed), \
+        ARG_ULONG((a)->stream), ARG_INT((int)(a)->first_example)
 
-/* Whether cl/<file>.cl may be built for this width and tile: see verify.h. Where a larger tile fails,
- * ssa_tuned() gives the small one from then on. */
-bool ssa_attention_trusted(struct ssa_device *device, const char *file, bool backward, int width,
-                           struct attention_tile tile);
+/* The position of the first query in the sequence of keys, of which the queries are the last. More queries than keys
+ * have positions of their own, from 0. */
+int ssa_attention_first(const struct ssa_attention *a);
+size_t ssa_attention_plan_stride(const struct ssa_plan *plan); /* between examples; 0 where one serves all */
+/* Whether there is more to a pair than its product: PAIRS in cl/. */
+bool ssa_attention_has_pairs(const struct ssa_attention *a);
+
+/* What builds are specialised for beside the width: the tile, of the GPU shape, and what `a` has. */
+void ssa_attention_constants(struct ssa_constant *constants, const struct ssa_attention *a, struct attention_tile tile);
+
+/* `a` and `b` below have no 0 left that means a default. */
+int ssa_attention_fwd_gpu(struct ssa_device *device, const struct ssa_attention *a);
+int ssa_attention_bwd_gpu(struct ssa_device *device, const struct ssa_attention_bwd *b);
+/* cl/plain.cl, where the device's own shape failed its self-test. */
+int ssa_attention_fwd_plain(struct ssa_device *device, const struct ssa_attention *a);
+int ssa_attention_bwd_plain(struct ssa_device *device, const struct ssa_attention_bwd *b);
+
+/* cl/attention_pairs.cl, after the above: scores written out; dbias and dgate; what dscores adds to dq, dk and dbias. */
+int ssa_attention_scores(struct ssa_device *device, const struct ssa_attention *a);
+int ssa_attention_pairs_bwd(struct ssa_device *device, const struct ssa_attention_bwd *b);
+int ssa_attention_scores_bwd(struct ssa_device *device, const struct ssa_attention_bwd *b);
+
+/* Whether cl/<file>.cl may be built for what `a` is, heads this wide, and this tile: see verify.h. Where a larger tile fails, ssa_tuned()
+ * gives the small one from then on. */
+bool ssa_attention_trusted(struct ssa_device *device, const char *file, bool backward, const struct ssa_attention *a,
+                           int build_width, struct attention_tile tile);
 
 #endif

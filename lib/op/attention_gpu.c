@@ -26,69 +26,82 @@ struct attention_tile ssa_attention_tile(const struct ssa_device *device, const 
     return t;
 }
 
-static void set_grid(struct ssa_launch *l, struct attention_tile t, int width, size_t tiles, int heads, int batch)
+/* What the kernels are built for. Heads of a width that is no multiple of 8, and values of another width than keys, take
+ * a build that has room for the wider of them. */
+static int build_width(const struct ssa_attention *a)
 {
-    l->constants[0] = (struct ssa_constant){"D", width};
-    l->constants[1] = (struct ssa_constant){"SIDE", t.side};
-    l->constants[2] = (struct ssa_constant){"EACH", t.each};
-    if (t.tall != t.side)
-        l->constants[3] = (struct ssa_constant){"TALL", t.tall};
+    const int most = a->width > a->value_width ? a->width : a->value_width;
+    return (most + 7) / 8 * 8;
+}
+
+static void set_grid(struct ssa_launch *l, struct attention_tile t, const struct ssa_attention *a, size_t tiles,
+                     int heads)
+{
+    l->constants[0] = (struct ssa_constant){"D", build_width(a)};
+    ssa_attention_constants(l->constants + 1, a, t);
     l->local[0] = (size_t)(t.side * t.tall);
     l->global[0] = tiles * l->local[0];
     l->global[1] = (size_t)heads;
-    l->global[2] = (size_t)batch;
+    l->global[2] = (size_t)a->batch;
 }
 
-/* Whether 32 bits count the elements of an example, as AT() in cl/attention_gpu.h does. */
-static bool countable(int length, int stride)
+/* Whether 32 bits count the elements of a head, as AT() in cl/attention_gpu.h does. */
+static bool countable(int positions, struct ssa_strides s)
 {
-    return (uint64_t)length * (uint64_t)stride <= UINT32_MAX;
+    return s.position <= UINT32_MAX / (size_t)positions;
 }
 
-static uint64_t example_stride(const struct ssa_plan *plan)
-{
-    return plan->examples > 1 ? plan->stride : 0;
-}
-
-/* OPERANDS and SIZES of cl/attention_gpu.h, for either direction's struct. */
 #define OPERANDS(a) \
-    ARG_TENSOR((a)->q), ARG_TENSOR((a)->k), ARG_TENSOR((a)->v), ARG_TENSOR((a)->plan_data), ARG_TENSOR((a)->lse)
-#define SIZES(a) \
-    ARG_ULONG(example_stride((a)->plan)), ARG_INT((a)->length), ARG_INT((a)->heads), ARG_INT((a)->kv_heads), \
-        ARG_INT((a)->q_stride), ARG_INT((a)->k_stride), ARG_INT((a)->v_stride), ARG_INT((a)->out_stride), \
-        ARG_INT((a)->width), ARG_INT((a)->causal), ARG_FLOAT((a)->scale)
+    ARG_TENSOR((a)->q), ARG_TENSOR((a)->k), ARG_TENSOR((a)->v), ARG_TENSOR((a)->plan_data), ARG_TENSOR((a)->lse), \
+        ATTENTION_SIZES(a), ARG_INT((a)->kv_heads), ATTENTION_STRIDES((a)->q_strides), \
+        ATTENTION_STRIDES((a)->k_strides), ATTENTION_STRIDES((a)->v_strides), ATTENTION_PAIRS(a)
 
-int ssa_attention_fwd_gpu(struct ssa_device *device, const struct ssa_attention_fwd *a)
+static struct attention_tile tile_for(const struct ssa_device *device, const char *file, int rows,
+                                      const struct ssa_attention *a)
+{
+    return ssa_attention_tile(device, file, rows, build_width(a));
+}
+
+static size_t query_blocks(const struct ssa_attention *a)
+{
+    return divide_up(ssa_attention_first(a) + a->queries, a->plan->block);
+}
+
+static bool trusted_forward(struct ssa_device *device, const struct ssa_attention *a)
 {
     static const char file[] = "attention_fwd_gpu";
-    struct attention_tile tile = ssa_attention_tile(device, file, a->plan->block, a->width);
-    if (!countable(a->length, a->q_stride) || !countable(a->length, a->k_stride) ||
-        !countable(a->length, a->v_stride) || !countable(a->length, a->out_stride) ||
-        !ssa_attention_trusted(device, file, false, a->width, tile))
+    return countable(a->queries, a->q_strides) && countable(a->keys, a->k_strides) && countable(a->keys, a->v_strides) &&
+           countable(a->queries, a->out_strides) &&
+           ssa_attention_trusted(device, file, false, a, build_width(a), tile_for(device, file, a->plan->block, a));
+}
+
+int ssa_attention_fwd_gpu(struct ssa_device *device, const struct ssa_attention *a)
+{
+    if (!trusted_forward(device, a))
         return ssa_attention_fwd_plain(device, a);
-    tile = ssa_attention_tile(device, file, a->plan->block, a->width); /* the self-test may have left a smaller one */
+    struct attention_tile tile = tile_for(device, "attention_fwd_gpu", a->plan->block, a); /* after the self-test */
     int block_tiles = (int)divide_up(a->plan->block, tile.rows);
     struct ssa_launch l = {
         .kernel = "attention_fwd_gpu",
-        .args = {OPERANDS(a), ARG_TENSOR(a->out), SIZES(a), ARG_INT(a->plan->block), ARG_INT(block_tiles)},
+        .args = {OPERANDS(a), ARG_TENSOR(a->out), ATTENTION_STRIDES(a->out_strides), ARG_TENSOR(a->gate_sum),
+                 ARG_INT(a->plan->block), ARG_INT(block_tiles)},
     };
-    size_t blocks = divide_up(a->length, a->plan->block);
-    set_grid(&l, tile, a->width, blocks * (size_t)block_tiles, a->heads, a->batch);
+    set_grid(&l, tile, a, query_blocks(a) * (size_t)block_tiles, a->heads);
     return ssa_launch(device, &l);
 }
 
-static int query_gradients(struct ssa_device *device, const struct ssa_attention_bwd *a, struct ssa_tensor delta)
+static int query_gradients(struct ssa_device *device, const struct ssa_attention_bwd *b, struct ssa_tensor delta)
 {
-    struct attention_tile tile = ssa_attention_tile(device, "attention_bwd_gpu", a->plan->block, a->width);
+    const struct ssa_attention *a = &b->attention;
+    struct attention_tile tile = tile_for(device, "attention_bwd_gpu", a->plan->block, a);
     int block_tiles = (int)divide_up(a->plan->block, tile.rows);
     struct ssa_launch l = {
         .file = "attention_bwd_gpu",
         .kernel = "attention_bwd_queries",
-        .args = {OPERANDS(a), ARG_TENSOR(a->dout), ARG_TENSOR(delta), ARG_TENSOR(a->dq), SIZES(a),
-                 ARG_INT(a->plan->block), ARG_INT(block_tiles), ARG_INT(a->dq_stride)},
+        .args = {OPERANDS(a), ARG_TENSOR(b->dout), ATTENTION_STRIDES(b->dout_strides), ARG_TENSOR(delta),
+                 ARG_TENSOR(b->dq), ATTENTION_STRIDES(b->dq_strides), ARG_INT(a->plan->block), ARG_INT(block_tiles)},
     };
-    size_t blocks = divide_up(a->length, a->plan->block);
-    set_grid(&l, tile, a->width, blocks * (size_t)block_tiles, a->heads, a->batch);
+    set_grid(&l, tile, a, query_blocks(a) * (size_t)block_tiles, a->heads);
     return ssa_launch(device, &l);
 }
 
@@ -105,31 +118,36 @@ static void measure_slices(const struct ssa_plan *plan, int *slices, int *source
 }
 
 /* delta, and the gradients that keys get from their own queries; then what sources get, which is added. */
-static int source_gradients(struct ssa_device *device, const struct ssa_attention_bwd *a, struct ssa_tensor delta)
+static int source_gradients(struct ssa_device *device, const struct ssa_attention_bwd *b, struct ssa_tensor delta)
 {
+    const struct ssa_attention *a = &b->attention;
+    const int positions = a->keys > a->queries ? a->keys : a->queries;
     int slices, sources;
     measure_slices(a->plan, &slices, &sources);
-    struct attention_tile tile = ssa_attention_tile(device, "attention_bwd_gpu", sources, a->width);
-    const int slice_tiles = (int)divide_up(sources, tile.rows);
+    struct attention_tile tile = tile_for(device, "attention_bwd_gpu", sources, a);
+    const int slice_tiles = (int)divide_up(sources, tile.rows), width = build_width(a);
     const int parts = ssa_tuned(device, "attention_bwd_gpu", "REGISTERS") < 256 ? 2 : 1; /* dk, dv: SUMS there */
     struct ssa_launch prepare = {
         .file = "attention_bwd_gpu",
         .kernel = "attention_bwd_prepare",
-        .args = {OPERANDS(a), ARG_TENSOR(a->out), ARG_TENSOR(a->dout), ARG_TENSOR(delta), ARG_TENSOR(a->dk),
-                 ARG_TENSOR(a->dv), SIZES(a), ARG_INT(a->dk_stride), ARG_INT(a->dv_stride)},
+        .args = {OPERANDS(a), ARG_TENSOR(a->out), ATTENTION_STRIDES(a->out_strides), ARG_TENSOR(b->dout),
+                 ATTENTION_STRIDES(b->dout_strides), ARG_TENSOR(delta), ARG_TENSOR(b->dk),
+                 ATTENTION_STRIDES(b->dk_strides), ARG_TENSOR(b->dv), ATTENTION_STRIDES(b->dv_strides),
+                 ARG_INT(a->keys)},
     };
     struct ssa_launch each = {
         .file = "attention_bwd_gpu",
         .kernel = "attention_bwd_sources",
-        .args = {OPERANDS(a), ARG_TENSOR(a->dout), ARG_TENSOR(delta), ARG_TENSOR(a->dk), ARG_TENSOR(a->dv), SIZES(a),
-                 ARG_INT(slice_tiles), ARG_INT(a->dk_stride), ARG_INT(a->dv_stride)},
+        .args = {OPERANDS(a), ARG_TENSOR(b->dout), ATTENTION_STRIDES(b->dout_strides), ARG_TENSOR(delta),
+                 ARG_TENSOR(b->dk), ATTENTION_STRIDES(b->dk_strides), ARG_TENSOR(b->dv),
+                 ATTENTION_STRIDES(b->dv_strides), ARG_INT(slice_tiles)},
     };
     int err;
-    set_grid(&prepare, tile, a->width, 0, a->kv_heads, a->batch);
+    set_grid(&prepare, tile, a, 0, a->kv_heads);
     prepare.local[0] = 64;
-    prepare.global[0] = divide_up(a->length, a->width <= 64 ? 8 : a->width <= 128 ? 4 : 2) * 64;
+    prepare.global[0] = divide_up(positions, width <= 64 ? 8 : width <= 128 ? 4 : 2) * 64;
     TRY(ssa_launch(device, &prepare));
-    set_grid(&each, tile, a->width, (size_t)slices * (size_t)slice_tiles, a->kv_heads * parts, a->batch);
+    set_grid(&each, tile, a, (size_t)slices * (size_t)slice_tiles, a->kv_heads * parts);
     if (slices && sources)
         TRY(ssa_launch(device, &each));
 done:
@@ -137,29 +155,30 @@ done:
 }
 
 /* The tiles of both gradients: each is a build of its own. */
-static bool trusted(struct ssa_device *device, const struct ssa_attention_bwd *a)
+static bool trusted_backward(struct ssa_device *device, const struct ssa_attention_bwd *b)
 {
     static const char file[] = "attention_bwd_gpu";
-    const int strides[] = {a->q_stride, a->k_stride, a->v_stride, a->out_stride, a->dq_stride, a->dk_stride,
-                           a->dv_stride};
-    int slices, sources, w = a->width;
-    for (size_t i = 0; i < sizeof strides / sizeof *strides; i++)
-        if (!countable(a->length, strides[i]))
-            return false;
+    const struct ssa_attention *a = &b->attention;
+    const int w = build_width(a);
+    int slices, sources;
     measure_slices(a->plan, &slices, &sources);
-    return ssa_attention_trusted(device, file, true, w, ssa_attention_tile(device, file, a->plan->block, w)) &&
-           (!sources || ssa_attention_trusted(device, file, true, w, ssa_attention_tile(device, file, sources, w)));
+    return countable(a->queries, a->q_strides) && countable(a->keys, a->k_strides) && countable(a->keys, a->v_strides) &&
+           countable(a->queries, b->dout_strides) && countable(a->queries, b->dq_strides) &&
+           countable(a->keys, b->dk_strides) && countable(a->keys, b->dv_strides) &&
+           ssa_attention_trusted(device, file, true, a, w, tile_for(device, file, a->plan->block, a)) &&
+           (!sources || ssa_attention_trusted(device, file, true, a, w, tile_for(device, file, sources, a)));
 }
 
-int ssa_attention_bwd_gpu(struct ssa_device *device, const struct ssa_attention_bwd *a)
+int ssa_attention_bwd_gpu(struct ssa_device *device, const struct ssa_attention_bwd *b)
 {
+    const struct ssa_attention *a = &b->attention;
     struct ssa_tensor delta;
     int err;
-    if (!trusted(device, a))
-        return ssa_attention_bwd_plain(device, a);
-    TRY(ssa_scratch(device, 0, (size_t)a->batch * (size_t)a->heads * (size_t)a->length, &delta));
-    TRY(source_gradients(device, a, delta));
-    TRY(query_gradients(device, a, delta)); /* after: delta comes from there */
+    if (!trusted_backward(device, b))
+        return ssa_attention_bwd_plain(device, b);
+    TRY(ssa_scratch(device, 0, (size_t)a->batch * (size_t)a->heads * (size_t)a->queries, &delta));
+    TRY(source_gradients(device, b, delta));
+    TRY(query_gradients(device, b, delta)); /* after: delta comes from there */
 done:
     return err;
 }

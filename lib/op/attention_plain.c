@@ -2,47 +2,41 @@
 
 /* cl/plain.cl: a work-item a query, or a key. */
 
-static uint64_t example_stride(const struct ssa_plan *plan)
-{
-    return plan->examples > 1 ? plan->stride : 0;
-}
+#define INPUTS(a) \
+    ARG_TENSOR((a)->q), ARG_TENSOR((a)->k), ARG_TENSOR((a)->v), ARG_TENSOR((a)->plan_data), ATTENTION_SIZES(a), \
+        ARG_INT((a)->kv_heads), ATTENTION_STRIDES((a)->q_strides), ATTENTION_STRIDES((a)->k_strides), \
+        ATTENTION_STRIDES((a)->v_strides), ATTENTION_PAIRS(a)
+#define GRADIENTS(b) \
+    INPUTS(&(b)->attention), ARG_TENSOR((b)->attention.out), ATTENTION_STRIDES((b)->attention.out_strides), \
+        ARG_TENSOR((b)->attention.lse), ARG_TENSOR((b)->dout), ATTENTION_STRIDES((b)->dout_strides)
 
-int ssa_attention_fwd_plain(struct ssa_device *device, const struct ssa_attention_fwd *a)
+int ssa_attention_fwd_plain(struct ssa_device *device, const struct ssa_attention *a)
 {
     return ssa_launch(device, &(struct ssa_launch){
         .file = "plain",
         .kernel = "attention_fwd_plain",
-        .args = {ARG_TENSOR(a->q), ARG_TENSOR(a->k), ARG_TENSOR(a->v), ARG_TENSOR(a->out), ARG_TENSOR(a->lse),
-                 ARG_TENSOR(a->plan_data), ARG_ULONG(example_stride(a->plan)), ARG_INT(a->length), ARG_INT(a->heads),
-                 ARG_INT(a->kv_heads), ARG_INT(a->width), ARG_INT(a->q_stride), ARG_INT(a->k_stride),
-                 ARG_INT(a->v_stride), ARG_INT(a->out_stride), ARG_INT(a->causal != 0), ARG_FLOAT(a->scale)},
-        .global = {(size_t)a->length, (size_t)a->heads, (size_t)a->batch},
+        .args = {INPUTS(a), ARG_TENSOR(a->out), ATTENTION_STRIDES(a->out_strides), ARG_TENSOR(a->lse),
+                 ARG_TENSOR(a->gate_sum)},
+        .global = {(size_t)a->queries, (size_t)a->heads, (size_t)a->batch},
     });
 }
 
-int ssa_attention_bwd_plain(struct ssa_device *device, const struct ssa_attention_bwd *a)
+int ssa_attention_bwd_plain(struct ssa_device *device, const struct ssa_attention_bwd *b)
 {
+    const struct ssa_attention *a = &b->attention;
     int err;
     TRY(ssa_launch(device, &(struct ssa_launch){
         .file = "plain",
         .kernel = "attention_dq_plain",
-        .args = {ARG_TENSOR(a->q), ARG_TENSOR(a->k), ARG_TENSOR(a->v), ARG_TENSOR(a->out), ARG_TENSOR(a->lse),
-                 ARG_TENSOR(a->dout), ARG_TENSOR(a->dq), ARG_TENSOR(a->plan_data), ARG_ULONG(example_stride(a->plan)),
-                 ARG_INT(a->length), ARG_INT(a->heads), ARG_INT(a->kv_heads), ARG_INT(a->width), ARG_INT(a->q_stride),
-                 ARG_INT(a->k_stride), ARG_INT(a->v_stride), ARG_INT(a->out_stride), ARG_INT(a->dq_stride),
-                 ARG_INT(a->causal != 0), ARG_FLOAT(a->scale)},
-        .global = {(size_t)a->length, (size_t)a->heads, (size_t)a->batch},
+        .args = {GRADIENTS(b), ARG_TENSOR(b->dq), ATTENTION_STRIDES(b->dq_strides)},
+        .global = {(size_t)a->queries, (size_t)a->heads, (size_t)a->batch},
     }));
     TRY(ssa_launch(device, &(struct ssa_launch){
         .file = "plain",
         .kernel = "attention_dkv_plain",
-        .args = {ARG_TENSOR(a->q), ARG_TENSOR(a->k), ARG_TENSOR(a->v), ARG_TENSOR(a->out), ARG_TENSOR(a->lse),
-                 ARG_TENSOR(a->dout), ARG_TENSOR(a->dk), ARG_TENSOR(a->dv), ARG_TENSOR(a->plan_data),
-                 ARG_ULONG(example_stride(a->plan)), ARG_INT(a->length), ARG_INT(a->heads), ARG_INT(a->kv_heads),
-                 ARG_INT(a->width), ARG_INT(a->q_stride), ARG_INT(a->k_stride), ARG_INT(a->v_stride),
-                 ARG_INT(a->out_stride), ARG_INT(a->dk_stride), ARG_INT(a->dv_stride), ARG_INT(a->causal != 0),
-                 ARG_FLOAT(a->scale)},
-        .global = {(size_t)a->length, (size_t)a->kv_heads, (size_t)a->batch},
+        .args = {GRADIENTS(b), ARG_TENSOR(b->dk), ATTENTION_STRIDES(b->dk_strides), ARG_TENSOR(b->dv),
+                 ATTENTION_STRIDES(b->dv_strides)},
+        .global = {(size_t)a->keys, (size_t)a->kv_heads, (size_t)a->batch},
     }));
 done:
     return err;

@@ -9,13 +9,14 @@
 
 enum { BATCH = 2, LENGTH = 133, HEADS = 2, GAP = 3, ROWS = BATCH * LENGTH };
 
-/* Where the operands lie in the problem's memory: rows GAP wider than they need be, GAP between operands. */
+/* Where the operands lie in the problem's memory: rows GAP wider than they need be, GAP between operands. What there is
+ * of pairs, all examples share. */
 struct layout {
     struct ssa_sample sample;
-    int width, causal;
-    bool backward;
+    int width, value_width, causal;
+    bool backward, pairs;
     int q_stride, k_stride; /* of q, out and dout; of k and v */
-    size_t q, k, v, out, lse, dout, dq, dk, dv, plan, count;
+    size_t q, k, v, out, lse, dout, dq, dk, dv, bias, gate, plan, count;
 };
 
 static size_t place(size_t *at, size_t count)
@@ -25,10 +26,12 @@ static size_t place(size_t *at, size_t count)
     return here;
 }
 
-static struct layout make_layout(const struct ssa_sample *sample, int width, int causal, bool backward)
+static struct layout make_layout(const struct ssa_sample *sample, const struct layout *kind)
 {
-    struct layout l = {.sample = *sample, .width = width, .causal = causal, .backward = backward,
-                       .q_stride = HEADS * width + GAP, .k_stride = width + GAP};
+    struct layout l = *kind;
+    l.sample = *sample;
+    l.q_stride = HEADS * l.width + GAP;
+    l.k_stride = l.width + GAP;
     size_t at = GAP, wide = (size_t)ROWS * (size_t)l.q_stride, narrow = (size_t)ROWS * (size_t)l.k_stride;
     l.plan = place(&at, ssa_plan_bound(sample));
     l.q = place(&at, wide);
@@ -36,24 +39,38 @@ static struct layout make_layout(const struct ssa_sample *sample, int width, int
     l.v = place(&at, narrow);
     l.out = place(&at, wide);
     l.lse = place(&at, (size_t)ROWS * HEADS);
-    if (backward) {
+    if (l.backward) {
         l.dout = place(&at, wide);
         l.dq = place(&at, wide);
         l.dk = place(&at, narrow);
         l.dv = place(&at, narrow);
     }
+    if (l.pairs) {
+        l.bias = place(&at, HEADS * LENGTH * LENGTH);
+        l.gate = place(&at, HEADS * LENGTH * LENGTH);
+    }
     l.count = at;
     return l;
 }
 
-static int run_forward(struct ssa_device *device, struct ssa_buffer *m, const struct layout *l,
-                       const struct ssa_plan *plan)
+static struct ssa_attention attention(struct ssa_buffer *m, const struct layout *l, const struct ssa_plan *plan)
 {
-    return ssa_attention_fwd_run(device, &(struct ssa_attention_fwd){
+    const struct ssa_strides wide = {.position = (size_t)l->q_stride, .batch = (size_t)LENGTH * (size_t)l->q_stride};
+    const struct ssa_strides narrow = {.position = (size_t)l->k_stride, .batch = (size_t)LENGTH * (size_t)l->k_stride};
+    struct ssa_attention a = {
         .q = {m, l->q}, .k = {m, l->k}, .v = {m, l->v}, .out = {m, l->out}, .lse = {m, l->lse}, .plan = plan,
-        .plan_data = {m, l->plan}, .batch = BATCH, .length = LENGTH, .heads = HEADS, .kv_heads = 1, .width = l->width,
-        .q_stride = l->q_stride, .k_stride = l->k_stride, .v_stride = l->k_stride, .out_stride = l->q_stride,
-        .causal = l->causal});
+        .plan_data = {m, l->plan}, .batch = BATCH, .keys = LENGTH, .heads = HEADS, .kv_heads = 1, .width = l->width,
+        .value_width = l->value_width, .q_strides = wide, .k_strides = narrow, .v_strides = narrow,
+        .out_strides = wide, .causal = l->causal};
+    if (l->pairs) {
+        a.bias = (struct ssa_pairs){{m, l->bias}, 0, LENGTH * LENGTH, LENGTH, 1};
+        a.gate = (struct ssa_pairs){{m, l->gate}, 0, 1, HEADS, HEADS * LENGTH};
+        a.clip = 0.3f;
+        a.dropout = 0.2f;
+        a.seed = 7;
+        a.stream = 8;
+    }
+    return a;
 }
 
 static int run(struct ssa_device *device, struct ssa_buffer *m, const void *how)
@@ -62,14 +79,11 @@ static int run(struct ssa_device *device, struct ssa_buffer *m, const void *how)
     struct ssa_plan plan = {0};
     int err = ssa_plan_draw(&plan, &l->sample);
     if (!err && !l->backward)
-        err = run_forward(device, m, l, &plan);
+        err = ssa_attention_fwd_run(device, &(struct ssa_attention_fwd){attention(m, l, &plan)});
     if (!err && l->backward)
         err = ssa_attention_bwd_run(device, &(struct ssa_attention_bwd){
-            .q = {m, l->q}, .k = {m, l->k}, .v = {m, l->v}, .out = {m, l->out}, .lse = {m, l->lse},
-            .dout = {m, l->dout}, .dq = {m, l->dq}, .dk = {m, l->dk}, .dv = {m, l->dv}, .plan = &plan,
-            .plan_data = {m, l->plan}, .batch = BATCH, .length = LENGTH, .heads = HEADS, .kv_heads = 1,
-            .width = l->width, .q_stride = l->q_stride, .k_stride = l->k_stride, .v_stride = l->k_stride,
-            .out_stride = l->q_stride, .causal = l->causal});
+            .attention = attention(m, l, &plan), .dout = {m, l->dout}, .dq = {m, l->dq}, .dk = {m, l->dk},
+            .dv = {m, l->dv}});
     ssa_plan_finish(&plan);
     return err;
 }
@@ -91,14 +105,18 @@ static int fill_image(struct ssa_device *host, const struct layout *l, float *im
         image[i] = NAN;
     fill_rows(image, l->q, HEADS * l->width, l->q_stride, 1000);
     fill_rows(image, l->k, l->width, l->k_stride, 2000);
-    fill_rows(image, l->v, l->width, l->k_stride, 3000);
+    fill_rows(image, l->v, l->value_width, l->k_stride, 3000);
+    if (l->pairs) {
+        ssa_problem_fill(image + l->bias, HEADS * LENGTH * LENGTH, 5000);
+        ssa_problem_fill(image + l->gate, HEADS * LENGTH * LENGTH, 6000);
+    }
     TRY(ssa_plan_draw(&plan, &l->sample));
     memcpy(image + l->plan, plan.data, plan.stride * (size_t)plan.examples * sizeof *image);
     if (l->backward) {
-        fill_rows(image, l->dout, HEADS * l->width, l->q_stride, 4000);
+        fill_rows(image, l->dout, HEADS * l->value_width, l->q_stride, 4000);
         TRY(ssa_buffer_create(&m, host, l->count));
         TRY(ssa_tensor_write(ssa_tensor_at(m, 0), image, l->count));
-        TRY(run_forward(host, m, l, &plan));
+        TRY(ssa_attention_fwd_run(host, &(struct ssa_attention_fwd){attention(m, l, &plan)}));
         TRY(ssa_tensor_read(ssa_tensor_at(m, 0), image, l->count));
     }
 done:
@@ -107,10 +125,10 @@ done:
     return err;
 }
 
-static int try_plan(struct ssa_device *device, struct ssa_device *host, const struct ssa_sample *sample, int width,
-                    int causal, bool backward, double *error)
+static int try_plan(struct ssa_device *device, struct ssa_device *host, const struct ssa_sample *sample,
+                    const struct layout *kind, double *error)
 {
-    struct layout l = make_layout(sample, width, causal, backward);
+    struct layout l = make_layout(sample, kind);
     struct ssa_problem p = {.image = malloc(l.count * sizeof(float)), .count = l.count, .how = &l, .run = run};
     int err;
     if (!p.image)
@@ -134,11 +152,18 @@ static int test(struct ssa_device *device, struct ssa_device *host, const struct
     const int width = ssa_variant_constant(v, "D", 64), small = ATTENTION_SMALL_ROWS;
     const int tall = ssa_variant_constant(v, "TALL", ssa_variant_constant(v, "SIDE", 0));
     const int tile = tall * ssa_variant_constant(v, "EACH", 0);
+    const bool exact = ssa_variant_constant(v, "EXACT", 1);
+    struct layout kind = {.width = width, .value_width = exact ? width : width - 4, .backward = backward,
+                          .pairs = ssa_variant_constant(v, "PAIRS", !tile)};
     int err = SSA_OK;
-    if (!tile || tile > small)
-        TRY(try_plan(device, host, &whole, width, 1, backward, error));
-    if (!tile || tile <= small)
-        TRY(try_plan(device, host, &blocks, width, 0, backward, error));
+    if (!tile || tile > small) {
+        kind.causal = 1;
+        TRY(try_plan(device, host, &whole, &kind, error));
+    }
+    if (!tile || tile <= small) {
+        kind.causal = 0;
+        TRY(try_plan(device, host, &blocks, &kind, error));
+    }
 done:
     return err;
 }
@@ -154,22 +179,23 @@ static int test_backward(struct ssa_device *device, struct ssa_device *host, con
     return test(device, host, v, true, error);
 }
 
-bool ssa_attention_trusted(struct ssa_device *device, const char *file, bool backward, int width,
-                           struct attention_tile tile)
+bool ssa_attention_trusted(struct ssa_device *device, const char *file, bool backward, const struct ssa_attention *a,
+                           int width, struct attention_tile tile)
 {
     const bool large = tile.side * tile.tall > 64;
-    if (ssa_trusted(device, &(struct ssa_variant){
-            .name = file,
-            .constants = {{"D", width}, {tile.rows ? "SIDE" : NULL, tile.side}, {tile.rows ? "EACH" : NULL, tile.each},
-                          {tile.tall != tile.side ? "TALL" : NULL, tile.tall}},
-            .instead = large       ? "a smaller tile"
-                       : tile.rows ? "the plain kernel"
-                                   : "the unspecialised kernel",
-            .test = backward ? test_backward : test_forward,
-        }))
+    struct ssa_variant v = {
+        .name = file,
+        .constants = {{"D", width}},
+        .instead = large       ? "a smaller tile"
+                   : tile.rows ? "the plain kernel"
+                               : "the unspecialised kernel",
+        .test = backward ? test_backward : test_forward,
+    };
+    ssa_attention_constants(v.constants + 1, a, tile);
+    if (ssa_trusted(device, &v))
         return true;
     const struct ssa_setting settings[] = {{file, "SIDE", 8}, {file, "EACH", 4}};
     if (!large || device->trial || ssa_tuning_set(device, settings, 2))
         return false;
-    return ssa_attention_trusted(device, file, backward, width, ssa_attention_tile(device, file, 1, width));
+    return ssa_attention_trusted(device, file, backward, a, width, ssa_attention_tile(device, file, 1, width));
 }

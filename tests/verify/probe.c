@@ -46,13 +46,13 @@ static void run(struct ssa_device *d, float *results)
         DO(ssa_tensor_write(t[i], i == PLAN ? (void *)plan.data : values, i == PLAN ? plan.stride : sizes[i]));
         free(values);
     }
-    DO(ssa_attention_fwd(d, &(struct ssa_attention_fwd){.q = t[Q], .k = t[K], .v = t[V], .out = t[Y], .lse = t[LSE],
-                                                       .plan = &plan, .plan_data = t[PLAN], .batch = 1,
-                                                       .length = LENGTH, .heads = HEADS, .width = WIDTH}));
-    DO(ssa_attention_bwd(d, &(struct ssa_attention_bwd){.q = t[Q], .k = t[K], .v = t[V], .out = t[Y], .lse = t[LSE],
-                                                       .dout = t[DY], .dq = t[DQ], .dk = t[DK], .dv = t[DV],
-                                                       .plan = &plan, .plan_data = t[PLAN], .batch = 1,
-                                                       .length = LENGTH, .heads = HEADS, .width = WIDTH}));
+    DO(ssa_attention_fwd(d, &(struct ssa_attention_fwd){{
+        .q = t[Q], .k = t[K], .v = t[V], .out = t[Y], .lse = t[LSE], .plan = &plan, .plan_data = t[PLAN], .batch = 1,
+        .keys = LENGTH, .heads = HEADS, .width = WIDTH}}));
+    DO(ssa_attention_bwd(d, &(struct ssa_attention_bwd){
+        .attention = {.q = t[Q], .k = t[K], .v = t[V], .out = t[Y], .lse = t[LSE], .plan = &plan,
+        .plan_data = t[PLAN], .batch = 1, .keys = LENGTH, .heads = HEADS, .width = WIDTH}, .dout = t[DY],
+        .dq = t[DQ], .dk = t[DK], .dv = t[DV]}));
     DO(ssa_linear_fwd(d, &(struct ssa_linear_fwd){.x = t[Y], .w = t[W], .y = t[Z], .rows = LENGTH, .in = C,
                                                  .out = OUT}));
     DO(ssa_linear_bwd(d, &(struct ssa_linear_bwd){.x = t[Y], .w = t[W], .dy = t[Z], .dx = t[DX], .dw = t[DW],

@@ -1,0 +1,118 @@
+/* What the attention kernels of every shape are given, beside their operands, and what happens to a pair of query and
+ * key between the two products.
+ *
+ * Queries are named by their positions in the sequence of keys, of which they are the last: [query_begin, query_end).
+ * Macro  PAIRS: 0 where there is neither bias nor gate, clip or dropout, so that nothing is asked for each pair.
+ */
+#ifndef SSA_ATTENTION_PAIRS_H
+#define SSA_ATTENTION_PAIRS_H
+
+#include "common.h"
+#include "plan.h"
+#include "rng.h"
+
+#ifndef PAIRS
+#define PAIRS 1
+#endif
+#define LOG2E 1.44269504f
+#ifndef __OPENCL_C_VERSION__
+#define EXP2 exp2f
+#elif SSA_GPU
+#define EXP2 native_exp2
+#else
+#define EXP2 exp2
+#endif
+
+/* Elements between neighbours, of [batch, position, head, width] and of [batch, head, query, key]. */
+#define STRIDES(x) const ulong x##_batch, const ulong x##_stride, const ulong x##_head
+#define PAIR_STRIDES(x) const ulong x##_batch, const ulong x##_head, const ulong x##_query, const ulong x##_key
+#define ATTENTION_SIZES \
+    const ulong plan_stride, const int query_begin, const int query_end, const int heads, const int width, \
+        const int value_width, const int causal, const float scale
+#define ATTENTION_PAIRS \
+    TENSOR(const float, bias), PAIR_STRIDES(bias), TENSOR(const float, gate), PAIR_STRIDES(gate), const float clip, \
+        const float dropout, const ulong seed, const ulong stream, const int first_example
+#define BIND_PAIRS \
+    BIND(const float, bias); \
+    BIND(const float, gate)
+
+/* Of one head of one example: where its values begin, and what its draws are numbered by. */
+struct pairs {
+    __global const float *bias, *gate; /* of the first query and key; or none */
+    ulong bias_query, bias_key, gate_query, gate_key;
+    float clip, dropout; /* clip: to base 2, infinity where there is none */
+    ulong seed, stream, number;
+    int query_begin;
+};
+#define PAIRS_OF(b, h) \
+    { \
+        bias ? bias + ((b) * bias_batch + (h) * bias_head) : bias, \
+            gate ? gate + ((b) * gate_batch + (h) * gate_head) : gate, bias_query, bias_key, gate_query, gate_key, \
+            clip > 0.0f ? clip * LOG2E : INFINITY, dropout, seed, stream, ((ulong)(uint)first_example + (b)) * heads + (h), \
+            query_begin \
+    }
+
+/* Where the values of a query at a position, and of a key, are. */
+#define BIAS_AT(p, query, key) ((p)->bias + ((query - (p)->query_begin) * (p)->bias_query + (key) * (p)->bias_key))
+#define GATE_AT(p, query, key) ((p)->gate + ((query - (p)->query_begin) * (p)->gate_query + (key) * (p)->gate_key))
+
+/* The logit of scale q.k, both to base 2. */
+SSA_INLINE float pair_logit(const struct pairs *p, float s, int query, int key)
+{
+    s = s > p->clip ? p->clip : s; /* NaN stays NaN */
+    s = s < -p->clip ? -p->clip : s;
+    return p->bias ? s + LOG2E * *BIAS_AT(p, query, key) : s;
+}
+
+/* sigmoid(gate), 1 where there is none. */
+SSA_INLINE float pair_gate(const struct pairs *p, int query, int key)
+{
+    return p->gate ? 1.0f / (1.0f + EXP2(-LOG2E * *GATE_AT(p, query, key))) : 1.0f;
+}
+
+/* What a probability is multiplied by for dropout: 0 or 1/(1 - dropout). */
+SSA_INLINE float pair_keep(const struct pairs *p, int query, int key)
+{
+    if (p->dropout <= 0.0f)
+        return 1.0f;
+    const struct ssa_philox r =
+        ssa_philox(p->seed, p->number << 42 | (ulong)query << 20 | (ulong)(key / 4), p->stream);
+    const uint word = key % 4 == 0 ? r.v[0] : key % 4 == 1 ? r.v[1] : key % 4 == 2 ? r.v[2] : r.v[3];
+    return ssa_uniform(word) < p->dropout ? 0.0f : 1.0f / (1.0f - p->dropout);
+}
+
+/* ---- the keys of one query, for kernels that take them one by one ---- */
+
+/* The keys of one query: source[from .. from + count), source[common_from .. + common), and itself if `own`. */
+struct seen {
+    __global const int *source;
+    int common_from, common, from, count, own;
+};
+
+SSA_INLINE struct seen see(__global const int *plan, int query)
+{
+    __global const int *range = plan + plan[PLAN_RANGE_AT] + 2 * (query / plan[PLAN_BLOCK]);
+    __global const int *start = plan + plan[PLAN_SLICE_AT];
+    struct seen s = {plan + plan[PLAN_SOURCE_AT], 0, 0, 0, 0, 0};
+    if (query >= plan[PLAN_LENGTH])
+        return s;
+    if (plan[PLAN_COMMON]) {
+        s.common_from = start[0];
+        s.common = start[1] - start[0];
+    }
+    s.from = start[range[0]];
+    s.count = start[range[1]] - s.from;
+    s.own = plan[plan[PLAN_OWN_AT] + query];
+    return s;
+}
+
+/* Position of the t-th of them. */
+SSA_INLINE int key_at(const struct seen *s, int t, int query)
+{
+    if (t < s->common)
+        return s->source[s->common_from + t];
+    t -= s->common;
+    return t < s->count ? s->source[s->from + t] : query;
+}
+
+#endif

@@ -1,0 +1,78 @@
+#include "attention.h"
+
+/* cl/attention_pairs.cl, in both shapes. */
+
+enum { LANES = 32 }; /* that share the keys of a query, on GPUs */
+
+#define OPERANDS(a) \
+    ARG_TENSOR((a)->q), ARG_TENSOR((a)->k), ARG_TENSOR((a)->plan_data), ATTENTION_SIZES(a), ARG_INT((a)->keys), \
+        ARG_INT((a)->kv_heads), ATTENTION_STRIDES((a)->q_strides), ATTENTION_STRIDES((a)->k_strides), ATTENTION_PAIRS(a)
+#define PAIRS_OF(p) ARG_TENSOR((p).tensor), ATTENTION_PAIR_STRIDES(p)
+
+static int lanes_of(const struct ssa_device *device)
+{
+    return device->info.gpu_shape ? LANES : 1;
+}
+
+int ssa_attention_scores(struct ssa_device *device, const struct ssa_attention *a)
+{
+    return ssa_launch(device, &(struct ssa_launch){
+        .file = "attention_pairs",
+        .kernel = "attention_scores",
+        .args = {OPERANDS(a), PAIRS_OF(a->scores), ARG_INT(lanes_of(device))},
+        .global = {(size_t)lanes_of(device), (size_t)a->queries, (size_t)a->batch * (size_t)a->heads},
+        .local = {(size_t)lanes_of(device), 1, 1},
+    });
+}
+
+/* One of them: the bias's gradient, or the gate's. */
+static int pairs_gradient(struct ssa_device *device, const struct ssa_attention_bwd *b, const struct ssa_pairs *to,
+                          bool of_gate)
+{
+    const struct ssa_attention *a = &b->attention;
+    const int lanes = to->key ? lanes_of(device) : 1; /* values that keys share are added up by one */
+    return ssa_launch(device, &(struct ssa_launch){
+        .file = "attention_pairs",
+        .kernel = "attention_pairs_bwd",
+        .args = {OPERANDS(a), ARG_TENSOR(a->v), ATTENTION_STRIDES(a->v_strides), ARG_TENSOR(a->out),
+                 ATTENTION_STRIDES(a->out_strides), ARG_TENSOR(a->lse), ARG_TENSOR(b->dout),
+                 ATTENTION_STRIDES(b->dout_strides), PAIRS_OF(b->dscores), ARG_TENSOR(b->dgate_sum), PAIRS_OF(*to),
+                 ARG_INT(of_gate), ARG_INT(a->batch), ARG_INT(lanes)},
+        .global = {(size_t)lanes * (to->query ? (size_t)a->queries : 1), to->head ? (size_t)a->heads : 1,
+                   to->batch ? (size_t)a->batch : 1},
+        .local = {(size_t)lanes, 1, 1},
+    });
+}
+
+int ssa_attention_pairs_bwd(struct ssa_device *device, const struct ssa_attention_bwd *b)
+{
+    int err = SSA_OK;
+    if (ssa_present(b->dbias.tensor))
+        TRY(pairs_gradient(device, b, &b->dbias, false));
+    if (ssa_present(b->dgate.tensor))
+        TRY(pairs_gradient(device, b, &b->dgate, true));
+done:
+    return err;
+}
+
+int ssa_attention_scores_bwd(struct ssa_device *device, const struct ssa_attention_bwd *b)
+{
+    const struct ssa_attention *a = &b->attention;
+    int err;
+    TRY(ssa_launch(device, &(struct ssa_launch){
+        .file = "attention_pairs",
+        .kernel = "attention_scores_dq",
+        .args = {OPERANDS(a), PAIRS_OF(b->dscores), ARG_TENSOR(b->dq), ATTENTION_STRIDES(b->dq_strides)},
+        .global = {(size_t)a->queries, (size_t)a->heads, (size_t)a->batch},
+        .local = {1, 1, 1},
+    }));
+    TRY(ssa_launch(device, &(struct ssa_launch){
+        .file = "attention_pairs",
+        .kernel = "attention_scores_dk",
+        .args = {OPERANDS(a), PAIRS_OF(b->dscores), ARG_TENSOR(b->dk), ATTENTION_STRIDES(b->dk_strides)},
+        .global = {(size_t)a->keys, (size_t)a->kv_heads, (size_t)a->batch},
+        .local = {1, 1, 1},
+    }));
+done:
+    return err;
+}
