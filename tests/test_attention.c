@@ -1,61 +1,10 @@
-#include "harness.h"
 #include "oracle/attention.h"
+#include "plans.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* llvmpipe takes minutes to compile a kernel of CPU shape: there the GPU shape alone is tested. The host has one shape,
- * which a run for the other need not repeat. */
-static bool left_out(const struct ssa_device *dev)
-{
-    const char *shape = getenv("SSACL_SHAPE");
-    bool host = dev->info.kind == SSA_DEVICE_HOST;
-    return (!strcmp(dev->info.platform, "rusticl") && !dev->info.gpu_shape) ||
-           (host && shape && !strncmp(shape, "gpu", 3));
-}
-#define FOR_TESTED(dev) \
-    FOR_DEVICES (dev) \
-        if (!left_out(dev))
-
-/* ---- the plans ---- */
-
-enum plan_kind { DENSE, UNBIASED, UNBIASED_OWN, LOCAL, LOCAL_OWN, LOOK_BACK, WINDOWS, KEEP, LOCAL_KEEP, PER_EXAMPLE,
-                 PER_EXAMPLE_LOCAL, LENGTHS, LENGTHS_LOCAL, PLAN_KINDS };
-static const char *const plan_names[] = {
-    "dense", "unbiased", "unbiased, own key", "local", "local, own key", "look-back", "fixed windows", "keep",
-    "local, keep", "per example", "per example, local", "lengths", "lengths, local"};
-
-static void draw(struct ssa_plan *plan, enum plan_kind kind, int batch, int n)
-{
-    int lengths[4] = {n, n / 2, 0, n - 1}; /* an example may be all padding */
-    int keep[3] = {0, n / 3, n / 2}, keep_count = n >= 8 ? 3 : 1;
-    struct ssa_sample s = {.kind = SSA_UNBIASED, .length = n, .batch = batch, .keys = (n + 2) / 3, .seed = 7,
-                           .step = 11};
-    if (kind == DENSE)
-        s.kind = SSA_DENSE;
-    if (kind == LOCAL || kind == LOCAL_OWN || kind == LOOK_BACK || kind == WINDOWS || kind == LOCAL_KEEP ||
-        kind == PER_EXAMPLE_LOCAL || kind == LENGTHS_LOCAL)
-        s.kind = SSA_LOCAL;
-    s.own_key = kind != DENSE && kind != UNBIASED && kind != LOCAL && kind != WINDOWS && kind != KEEP;
-    s.look_back = (kind == LOOK_BACK || kind == LENGTHS_LOCAL) && s.keys >= 2;
-    if (s.look_back)
-        s.keys -= s.keys % 2;
-    s.fixed_windows = kind == WINDOWS;
-    s.per_example = kind == PER_EXAMPLE || kind == PER_EXAMPLE_LOCAL;
-    if (kind == LENGTHS || kind == LENGTHS_LOCAL)
-        s.lengths = lengths;
-    if (kind == KEEP || kind == LOCAL_KEEP) {
-        s.keep = keep;
-        s.keep_count = keep_count;
-        if (s.keys > n - keep_count)
-            s.keys = n - keep_count;
-        if (s.keys < 1)
-            s = (struct ssa_sample){.length = n};
-    }
-    OK(ssa_plan_draw(plan, &s));
-}
 
 /* ---- operands: several in one buffer, side by side or as views of one wide row ---- */
 
@@ -161,7 +110,7 @@ static void solve(struct problem *p)
     double *v = test_doubles(p->v, p->k_count), *dout = test_doubles(p->dout, p->q_count);
     struct oracle_attention o = {
         .q = q, .k = k, .v = v, .dout = dout, .out = p->out, .lse = p->lse, .dq = p->dq, .dk = p->dk, .dv = p->dv,
-        .plan = &p->plan, .batch = p->s.batch, .length = p->s.length, .heads = p->s.heads,
+        .plan = &p->plan, .batch = p->s.batch, .keys = p->s.length, .heads = p->s.heads,
         .kv_heads = p->s.kv_heads, .width = p->s.width, .causal = p->s.causal, .scale = (double)p->s.scale};
     oracle_attention_fwd(&o);
     oracle_attention_bwd(&o);
@@ -267,11 +216,11 @@ static bool fits(struct shape s)
 
 static void check(enum plan_kind kind, struct shape s)
 {
-    struct problem p = {.name = plan_names[kind]};
+    struct problem p = {.name = test_plan_names[kind]};
     if (!fits(s))
         return;
     fill_problem(&p, s, -2, 2);
-    draw(&p.plan, kind, s.batch, s.length);
+    test_draw(&p.plan, kind, s.batch, s.length, 0);
     solve(&p);
     FOR_TESTED (dev)
         check_on(dev, &p, 1e-5);
@@ -295,11 +244,8 @@ START_TEST(plans_match_oracle)
 }
 END_TEST
 
-/* Each head width is a program to compile, in the GPU shape one more for short blocks and one for long ones, and takes
- * PoCL and llvmpipe up to half a minute. So the host has all of them, as has every device with a driver of its own, and
- * these two share the rest: PoCL has the CPU shape, its turn in the GPU shape is when that is asked for. There 64 has
- * the tile of 32, and is what test_masked.c needs too. */
-enum { POCL_CPU = 1, POCL_GPU = 2, LLVMPIPE = 4 };
+/* Each head width is a program to compile, in the GPU shape one more for short blocks and one for long ones. Where 64 has the tile of 32:
+ * it is what test_masked.c needs too. */
 static const struct {
     enum plan_kind kind; /* look-back: short blocks */
     int width, where;
@@ -308,18 +254,11 @@ static const struct {
                    {UNBIASED_OWN, 24, 0}, {UNBIASED_OWN, 32, 0}, {UNBIASED_OWN, 40, POCL_CPU},
                    {UNBIASED_OWN, 64, POCL_GPU}, {UNBIASED_OWN, 256, POCL_CPU | LLVMPIPE}};
 
-static bool has_turn(const struct ssa_device *dev, int where)
-{
-    if (!strcmp(dev->info.platform, "Portable Computing Language") && !getenv("SSACL_PORTABLE"))
-        return where & (dev->info.gpu_shape ? POCL_GPU : POCL_CPU);
-    return strcmp(dev->info.platform, "rusticl") || where & LLVMPIPE;
-}
-
 START_TEST(widths_match_oracle)
 {
     for (size_t i = 0; i < sizeof head_widths / sizeof *head_widths; i++) {
         int width = head_widths[i].width;
-        struct problem p = {.name = plan_names[head_widths[i].kind]};
+        struct problem p = {.name = test_plan_names[head_widths[i].kind]};
         struct shape s = {.batch = 1, .length = 131, .heads = 3, .kv_heads = 3, .width = width, .scale = 0.1f};
         if (head_widths[i].kind == LOOK_BACK)
             s = (struct shape){.batch = 2, .length = 65, .heads = 4, .kv_heads = 2, .width = width, .causal = 1,
@@ -327,10 +266,10 @@ START_TEST(widths_match_oracle)
         if (!fits(s))
             continue;
         fill_problem(&p, s, -2, 2);
-        draw(&p.plan, head_widths[i].kind, s.batch, s.length);
+        test_draw(&p.plan, head_widths[i].kind, s.batch, s.length, 0);
         solve(&p);
         FOR_TESTED (dev)
-            if (has_turn(dev, head_widths[i].where))
+            if (test_has_turn(dev, head_widths[i].where))
                 check_on(dev, &p, 1e-5);
         free_problem(&p);
     }
@@ -401,13 +340,13 @@ START_TEST(finite_differences)
 {
     static const enum plan_kind kinds[] = {DENSE, LOOK_BACK};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        struct problem p = {.name = plan_names[kinds[i]]};
+        struct problem p = {.name = test_plan_names[kinds[i]]};
         fill_problem(&p, tiny, -1, 1);
-        draw(&p.plan, kinds[i], tiny.batch, tiny.length);
+        test_draw(&p.plan, kinds[i], tiny.batch, tiny.length, 0);
         solve(&p);
         for (int d = -1; d < test_device_count(); d++) { /* device gradients are held to the oracle's elsewhere */
             struct ssa_device *dev = d < 0 ? NULL : test_device(d);
-            if (dev && left_out(dev))
+            if (dev && test_left_out(dev))
                 continue;
             check_differences(&p, dev, "dq", p.q, p.dq, p.q_count);
             check_differences(&p, dev, "dk", p.k, p.dk, p.k_count);
@@ -443,7 +382,7 @@ START_TEST(all_keys_are_dense)
             fill_problem(&p, small, -2, 2);
             fill_problem(&dense, small, -2, 2);
             OK(ssa_plan_draw(&p.plan, &all[i]));
-            draw(&dense.plan, DENSE, 1, small.length);
+            test_draw(&dense.plan, DENSE, 1, small.length, 0);
             float *x = forward(dev, &p), *want = forward(dev, &dense);
             double *y = test_doubles(want, p.q_count);
             compare("out", x, y, p.q_count, 1e-6, 1e-6, dev, &p); /* the same sums */
@@ -472,9 +411,9 @@ START_TEST(causal_never_looks_ahead)
     FOR_TESTED (dev)
         for (int kind = 0; kind < PLAN_KINDS; kind++)
             for (int t = 1; t < s.length; t += 22) {
-                struct problem p = {.name = plan_names[kind]};
+                struct problem p = {.name = test_plan_names[kind]};
                 fill_problem(&p, s, -2, 2);
-                draw(&p.plan, kind, 1, s.length);
+                test_draw(&p.plan, kind, 1, s.length, 0);
                 float *before = forward(dev, &p);
                 change_token(&p, t);
                 float *after = forward(dev, &p);
@@ -550,13 +489,13 @@ START_TEST(backward_repeats_bit_for_bit)
 {
     FOR_TESTED (dev)
         for (int kind = 0; kind < PLAN_KINDS; kind++) {
-            struct problem p = {.name = plan_names[kind]};
+            struct problem p = {.name = test_plan_names[kind]};
             struct shape s = {.batch = 2, .length = 131, .heads = 4, .kv_heads = 2, .width = 16, .causal = 1};
             struct run r;
             if (!fits(s))
                 return;
             fill_problem(&p, s, -2, 2);
-            draw(&p.plan, kind, s.batch, s.length);
+            test_draw(&p.plan, kind, s.batch, s.length, 0);
             start(&r, dev, &p);
             OK(ssa_attention_fwd(dev, &r.fwd));
             OK(ssa_attention_bwd(dev, &r.bwd));
@@ -587,7 +526,7 @@ START_TEST(large_logits_do_not_overflow)
         p.k[i] = rintf(p.k[i]);
     for (int d = 0; d < s.width; d++)
         p.q[d] = p.k[d] = 9; /* the first token: 8 * 16 * 81 = 10368 */
-    draw(&p.plan, UNBIASED_OWN, 1, s.length);
+    test_draw(&p.plan, UNBIASED_OWN, 1, s.length, 0);
     solve(&p);
     FOR_TESTED (dev) {
         struct run r;
@@ -632,8 +571,8 @@ START_TEST(bad_arguments)
     struct problem p = {.name = "bad"};
     struct ssa_plan two = {0};
     fill_problem(&p, small, -2, 2);
-    draw(&p.plan, DENSE, 1, small.length);
-    draw(&two, PER_EXAMPLE, 2, small.length);
+    test_draw(&p.plan, DENSE, 1, small.length, 0);
+    test_draw(&two, PER_EXAMPLE, 2, small.length, 0);
     FOR_TESTED (dev) {
         struct run r;
         const struct ssa_tensor absent = {0};

@@ -189,7 +189,7 @@ static void attend(struct trial *t, struct ssa_plan *plan, const char *name, int
     double *out = calloc(wide, sizeof *out), *lse = calloc(rows * HEADS, sizeof *lse);
     struct oracle_attention o = {.q = q->exact, .k = k->exact, .v = v->exact, .dout = dout->exact, .out = out,
                                  .lse = lse, .dq = dq->exact, .dk = dk->exact, .dv = dv->exact, .plan = plan,
-                                 .batch = BATCH, .length = LENGTH, .heads = HEADS, .kv_heads = 1, .width = t->width,
+                                 .batch = BATCH, .keys = LENGTH, .heads = HEADS, .kv_heads = 1, .width = t->width,
                                  .causal = causal};
     if (!out || !lse)
         abort();

@@ -1,0 +1,54 @@
+#include "plans.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *const test_plan_names[PLAN_KINDS] = {
+    "dense", "unbiased", "unbiased, own key", "local", "local, own key", "look-back", "fixed windows", "keep",
+    "local, keep", "per example", "per example, local", "lengths", "lengths, local"};
+
+void test_draw(struct ssa_plan *plan, enum plan_kind kind, int batch, int keys, int queries)
+{
+    const int n = keys;
+    int lengths[4] = {n, n / 2, 0, n - 1}; /* an example may be all padding */
+    int keep[3] = {0, n / 3, n / 2}, keep_count = n >= 8 ? 3 : 1;
+    struct ssa_sample s = {.kind = SSA_UNBIASED, .length = n, .queries = queries, .batch = batch, .keys = (n + 2) / 3,
+                           .seed = 7, .step = 11};
+    if (kind == DENSE)
+        s.kind = SSA_DENSE;
+    if (kind == LOCAL || kind == LOCAL_OWN || kind == LOOK_BACK || kind == WINDOWS || kind == LOCAL_KEEP ||
+        kind == PER_EXAMPLE_LOCAL || kind == LENGTHS_LOCAL)
+        s.kind = SSA_LOCAL;
+    s.own_key = kind != DENSE && kind != UNBIASED && kind != LOCAL && kind != WINDOWS && kind != KEEP;
+    s.look_back = (kind == LOOK_BACK || kind == LENGTHS_LOCAL) && s.keys >= 2;
+    if (s.look_back)
+        s.keys -= s.keys % 2;
+    s.fixed_windows = kind == WINDOWS;
+    s.per_example = kind == PER_EXAMPLE || kind == PER_EXAMPLE_LOCAL;
+    if (kind == LENGTHS || kind == LENGTHS_LOCAL)
+        s.lengths = lengths;
+    if (kind == KEEP || kind == LOCAL_KEEP) {
+        s.keep = keep;
+        s.keep_count = keep_count;
+        if (s.keys > n - keep_count)
+            s.keys = n - keep_count;
+        if (s.keys < 1)
+            s = (struct ssa_sample){.length = n, .queries = queries};
+    }
+    OK(ssa_plan_draw(plan, &s));
+}
+
+bool test_left_out(const struct ssa_device *dev)
+{
+    const char *shape = getenv("SSACL_SHAPE");
+    bool host = dev->info.kind == SSA_DEVICE_HOST;
+    return (!strcmp(dev->info.platform, "rusticl") && !dev->info.gpu_shape) ||
+           (host && shape && !strncmp(shape, "gpu", 3));
+}
+
+bool test_has_turn(const struct ssa_device *dev, int where)
+{
+    if (!strcmp(dev->info.platform, "Portable Computing Language") && !getenv("SSACL_PORTABLE"))
+        return where & (dev->info.gpu_shape ? POCL_GPU : POCL_CPU);
+    return strcmp(dev->info.platform, "rusticl") || where & LLVMPIPE;
+}
