@@ -176,18 +176,20 @@ static bool kept(const struct ssa_sample *h, int key)
 static void check_layout(const struct ssa_plan *plan, const int32_t *p, const char *name)
 {
     const int32_t *start = p + p[PLAN_SLICE_AT], *source = p + p[PLAN_SOURCE_AT], *range = p + p[PLAN_RANGE_AT];
+    const int positions = plan->queries > plan->length ? plan->queries : plan->length;
     char *listed = calloc((size_t)plan->length, 1);
     ck_assert_int_eq(p[PLAN_BLOCK], plan->block);
-    ck_assert_int_eq(p[PLAN_BLOCKS], (plan->length + plan->block - 1) / plan->block);
+    ck_assert_int_eq(p[PLAN_BLOCKS], (positions + plan->block - 1) / plan->block);
     ck_assert_int_eq(p[PLAN_RANGE_AT], PLAN_HEADER);
     ck_assert_int_eq(p[PLAN_SLICE_AT], p[PLAN_RANGE_AT] + 2 * p[PLAN_BLOCKS]);
     ck_assert_int_eq(p[PLAN_SOURCE_AT], p[PLAN_SLICE_AT] + p[PLAN_SLICES] + 1);
     ck_assert_int_ge(p[PLAN_OWN_AT], p[PLAN_SOURCE_AT] + start[p[PLAN_SLICES]]);
-    ck_assert_uint_eq((size_t)p[PLAN_OWN_AT] + (size_t)plan->length, plan->stride);
+    ck_assert_uint_eq((size_t)p[PLAN_OWN_AT] + (size_t)positions, plan->stride);
     ck_assert_int_eq(start[0], 0);
     for (int s = 0; s < p[PLAN_SLICES]; s++)
         for (int i = start[s]; i < start[s + 1]; i++) {
-            ck_assert_msg(source[i] >= 0 && source[i] < p[PLAN_LENGTH], "%s: source %d", name, source[i]);
+            ck_assert_msg(source[i] >= 0 && source[i] < p[PLAN_LENGTH] && source[i] < plan->length, "%s: source %d", name,
+                          source[i]);
             ck_assert_msg(i == start[s] || source[i] > source[i - 1], "%s: slice %d is not sorted", name, s);
             ck_assert_msg(!listed[source[i]]++, "%s: %d is listed twice", name, source[i]);
         }
@@ -242,23 +244,26 @@ static void check_plan(const struct grid *g, const struct ssa_plan *plan)
 {
     int32_t *keys = malloc((size_t)(plan->max_keys + 1) * sizeof *keys);
     double pairs = 0, causal = 0;
+    const int queries = g->how.queries ? g->how.queries : g->how.length;
+    const int first = queries < plan->length ? plan->length - queries : 0; /* the last of the sequence */
     int most = 0;
+    ck_assert_int_eq(plan->queries, queries);
     for (int e = 0; e < plan->examples; e++) {
         const int32_t *p = plan->data + (size_t)e * plan->stride;
         int real = g->how.lengths ? g->how.lengths[e] : g->how.length;
-        ck_assert_int_eq(p[PLAN_LENGTH], real);
+        ck_assert_int_eq(p[PLAN_LENGTH], queries > real && !g->how.lengths ? queries : real);
         check_layout(plan, p, g->name);
-        for (int i = 0; i < plan->length; i++) {
-            int own = p[p[PLAN_OWN_AT] + i], count = ssa_plan_keys(plan, e, i, keys);
-            ck_assert(own == 0 || (own == 1 && g->how.own_key && i < real));
-            if (i >= real) {
+        for (int i = 0; i < queries; i++) {
+            int at = first + i, own = p[p[PLAN_OWN_AT] + at], count = ssa_plan_keys(plan, e, i, keys);
+            ck_assert(own == 0 || (own == 1 && g->how.own_key && at < real));
+            if (g->how.lengths && at >= real) {
                 ck_assert_int_eq(count, 0);
                 continue;
             }
-            check_query(g, keys, count, i, real, own);
+            check_query(g, keys, count, at, real, own);
             pairs += count;
             for (int j = 0; j < count; j++)
-                causal += keys[j] <= i;
+                causal += keys[j] <= at;
             most = count - own > most ? count - own : most;
         }
     }
@@ -298,6 +303,15 @@ static const struct grid grids[] = {
       .keep = some_keep, .keep_count = 3}, "look-back, lengths and keep"},
     {{.kind = SSA_LOCAL, .length = 100, .keys = 25, .fixed_windows = 1, .own_key = 1, .batch = 5,
       .lengths = some_lengths, .per_example = 1}, "windows, lengths"},
+    {{.kind = SSA_DENSE, .length = 100, .queries = 1}, "dense, the last query"},
+    {{.kind = SSA_DENSE, .length = 100, .queries = 100}, "dense, as many queries"},
+    {{.kind = SSA_DENSE, .length = 100, .queries = 130}, "dense, more queries than keys"},
+    {{.kind = SSA_UNBIASED, .length = 100, .queries = 37, .keys = 25, .own_key = 1}, "unbiased, the last queries"},
+    {{.kind = SSA_UNBIASED, .length = 100, .queries = 101, .keys = 25, .batch = 3, .per_example = 1,
+      .keep = some_keep, .keep_count = 3}, "unbiased, more queries than keys"},
+    {{.kind = SSA_LOCAL, .length = 100, .queries = 37, .keys = 24, .own_key = 1}, "local, the last queries"},
+    {{.kind = SSA_LOCAL, .length = 100, .queries = 1, .keys = 24, .look_back = 1, .own_key = 1, .keep = some_keep,
+      .keep_count = 3}, "look-back, keep, the last query"},
 };
 
 START_TEST(follows_the_definition)
@@ -331,6 +345,30 @@ START_TEST(all_keys_is_dense)
     ck_assert_mem_eq(dense.data, all.data, dense.stride * sizeof *dense.data);
     ssa_plan_finish(&dense);
     ssa_plan_finish(&all);
+}
+END_TEST
+
+/* Whoever asks for the last queries alone sees what they see among all. */
+START_TEST(fewer_queries_are_the_last)
+{
+    struct ssa_plan all = {0}, last = {0};
+    int32_t want[102], got[102]; /* of the longest, and an own key */
+    for (size_t g = 0; g < sizeof grids / sizeof *grids; g++) {
+        struct ssa_sample how = grids[g].how;
+        if (how.queries || how.lengths)
+            continue;
+        OK(ssa_plan_draw(&all, &how));
+        how.queries = (how.length + 2) / 3;
+        OK(ssa_plan_draw(&last, &how));
+        for (int i = 0; i < how.queries; i++) {
+            const int count = ssa_plan_keys(&all, 0, how.length - how.queries + i, want);
+            ck_assert_int_eq(ssa_plan_keys(&last, 0, i, got), count);
+            ck_assert_mem_eq(got, want, (size_t)count * sizeof *want);
+        }
+        ck_assert_int_lt(ssa_plan_keys(&last, 0, how.queries, got), 0);
+    }
+    ssa_plan_finish(&all);
+    ssa_plan_finish(&last);
 }
 END_TEST
 
@@ -530,6 +568,12 @@ START_TEST(bad_samples)
     BAD("per_example is 2", s.per_example = 2);
     BAD("lengths[1] is 33", s.batch = 2, s.lengths = (int[]){32, 33});
     BAD("lengths[0] is -1", s.lengths = (int[]){-1});
+    BAD("queries is -1", s.queries = -1);
+    BAD("queries is 4194305", s.queries = SSA_MAX_LENGTH + 1);
+    BAD("queries is 16, the length 32: lengths", s.queries = 16, s.lengths = (int[]){32});
+    BAD("queries is 33, the length 32: lengths", s.kind = SSA_DENSE, s.queries = 33, s.lengths = (int[]){32});
+    BAD("queries is 33, the length 32: more queries than keys", s.queries = 33);
+    BAD("queries is 33, the length 32: more queries than keys", s.kind = SSA_UNBIASED, s.queries = 33, s.own_key = 1);
     BAD("keep_count is -1", s.keep_count = -1);
     BAD("keep_count is 33", s.keep_count = 33, s.keep = (int[]){0});
     BAD("keep is NULL", s.keep_count = 1);
@@ -681,7 +725,8 @@ int main(void)
     return test_run("sample", (const TTest *const[]){
                                   golden, layout_of_ones_own, philox, known_draws, plans_are_cut_shuffles,
                                   no_two_draws_collide, follows_the_definition, all_keys_is_dense,
-                                  windows_are_block_local, unbiased_frequencies, every_permutation_alike,
+                                  fewer_queries_are_the_last, windows_are_block_local, unbiased_frequencies,
+                                  every_permutation_alike,
                                   local_displacement, causal_statistics, examples_are_numbered, bad_samples,
                                   bad_layouts, bad_shuffles_and_looks, queue_draws_the_same, queue_reports_errors,
                                   NULL});
