@@ -32,9 +32,13 @@
 #define ATTENTION_PAIRS \
     TENSOR(const float, bias), PAIR_STRIDES(bias), TENSOR(const float, gate), PAIR_STRIDES(gate), const float clip, \
         const float dropout, const ulong seed, const ulong stream, const int first_example
+#if PAIRS
 #define BIND_PAIRS \
     BIND(const float, bias); \
     BIND(const float, gate)
+#else
+#define BIND_PAIRS
+#endif
 
 /* Of one head of one example: where its values begin, and what its draws are numbered by. */
 struct pairs {

@@ -14,7 +14,9 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
 {
     BIND_OPERANDS;
     BIND(float, out);
+#if PAIRS
     BIND(float, gate_sum);
+#endif
     TILE_MEMORY;
     QUERY_TILE(block, block_tiles);
     columns sum[EACH][VECS];

@@ -154,9 +154,10 @@ GROUP_INLINE float4 piece_of_rows(int p, int rows, __global const float *from, u
                                   __local const int *at)
 {
     const int i = p * ITEMS + ITEM, row = i < rows * DEPTH / 4 ? at[i / (DEPTH / 4)] : -1;
-    if (row < 0 || (!EXACT && i % (DEPTH / 4) * 4 >= left))
+    const int column = i % (DEPTH / 4) * 4;
+    if (row < 0 || column >= (EXACT ? D : left))
         return (float4)(0.0f);
-    return vload4(0, from + (AT(row, stride) + (uint)(i % (DEPTH / 4) * 4)));
+    return vload4(0, from + (AT(row, stride) + (uint)column));
 }
 
 /* to[d][r] = factor * from[at[r]][d]. */

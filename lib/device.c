@@ -239,10 +239,10 @@ int ssa_scratch(struct ssa_device *device, int slot, size_t count, struct ssa_te
 {
     struct ssa_buffer **s = &device->scratch[slot];
     int err = SSA_OK;
-    if (!*s || (*s)->count < count) {
+    if (!*s || (*s)->bytes < count * sizeof(float)) {
         ssa_buffer_destroy(*s); /* enqueued work that uses it keeps it alive */
         *s = NULL;
-        err = ssa_buffer_create(s, device, count);
+        err = ssa_buffer_create(s, device, count * sizeof(float));
     }
     *scratch = ssa_tensor_at(*s, 0);
     return err;

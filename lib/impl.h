@@ -46,13 +46,32 @@ struct ssa_gemm;
 
 struct ssa_buffer {
     struct ssa_device *device;
-    size_t count;  /* elements */
-    void *memory;  /* host: float *; OpenCL: cl_mem */
+    size_t bytes;
+    void *memory;  /* host: its address; OpenCL: cl_mem */
     bool counted;  /* in the device's count of held bytes: not for wrapped memory */
+    bool borrowed; /* the caller's, who frees it */
     bool no_write, no_read; /* by kernels: flags of wrapped memory */
     const void *root;       /* what this is a part of: buffers with one root may overlap; */
-    size_t origin;          /* where in it this begins, in elements */
+    size_t origin;          /* where in it this begins, in bytes */
 };
+
+/* "float32" and so on. */
+const char *ssa_type_name(int type);
+/* Bytes that `count` elements of t take; where its first one is in the buffer, and in the buffer's root. */
+static inline size_t ssa_bytes(struct ssa_tensor t, size_t count)
+{
+    return count * ssa_type_size(t.type);
+}
+static inline size_t ssa_first_byte(struct ssa_tensor t)
+{
+    return t.offset * ssa_type_size(t.type);
+}
+static inline size_t ssa_place_of(struct ssa_tensor t)
+{
+    return t.buffer->origin + ssa_first_byte(t);
+}
+/* Elements of its type from t to the end of its buffer. */
+size_t ssa_tensor_room(struct ssa_tensor t);
 
 /* Of all kernels and shapes together; see tuning.c. */
 enum { SSA_TUNED_MAX = 48 };
@@ -116,15 +135,16 @@ struct ssa_backend {
     int (*finish)(struct ssa_device *);
     int (*allocate)(struct ssa_device *, struct ssa_buffer *); /* sets memory; limits were checked */
     void (*release)(struct ssa_device *, struct ssa_buffer *);
-    int (*write)(struct ssa_device *, struct ssa_tensor, const void *, size_t count);
-    int (*read)(struct ssa_device *, struct ssa_tensor, void *, size_t count);
+    void (*wrap)(struct ssa_buffer *); /* completes a buffer of host memory; NULL: cannot work in it */
+    int (*write)(struct ssa_device *, struct ssa_tensor, const void *, size_t bytes);
+    int (*read)(struct ssa_device *, struct ssa_tensor, void *, size_t bytes);
     int (*fill)(struct ssa_device *, struct ssa_tensor, float, size_t count);
-    int (*copy)(struct ssa_device *, struct ssa_tensor to, struct ssa_tensor from, size_t count);
+    int (*copy)(struct ssa_device *, struct ssa_tensor to, struct ssa_tensor from, size_t bytes);
     int (*launch)(struct ssa_device *, const struct ssa_launch *);
     /* Both slots or neither: a read that waits for what was called so far, and not what is called next for it. The
      * wait, which frees the ticket, may be another thread's. */
-    int (*fetch)(struct ssa_device *, struct ssa_tensor, void *, size_t count, void **ticket);
-    int (*await)(struct ssa_device *, void *ticket);
+    int (*fetch)(struct ssa_device *, struct ssa_tensor, void *, size_t bytes, struct ssa_ticket **ticket);
+    int (*await)(struct ssa_device *, struct ssa_ticket *);
     /* A library's GEMM where it beats ours (CLBlast on GPUs); NULL slot or SSA_EUNSUPPORTED: use our kernels. */
     int (*gemm)(struct ssa_device *, const struct ssa_gemm *);
     /* For self-tests, both slots or neither; NULL: the backend's kernels are trusted. Text (to be freed) of all that a
@@ -149,11 +169,6 @@ int ssa_scratch(struct ssa_device *device, int slot, size_t count, struct ssa_te
 /* Asks the system for huge pages under memory that the host's processors will work in: rows of a head lie a page or
  * more apart, and the translations of 4 KiB pages cost attention 4 to 7% of peak. Only a hint. */
 void ssa_prefer_huge_pages(void *memory, size_t bytes);
-
-/* ssa_tensor_read() in two halves: `target` has the elements when the second returns. A ticket may be NULL: there is
- * nothing to wait for. */
-int ssa_tensor_fetch(struct ssa_tensor t, void *target, size_t count, void **ticket);
-int ssa_tensor_await(struct ssa_device *device, void *ticket);
 
 /* ---- launching a kernel ---- */
 
@@ -209,8 +224,8 @@ static inline bool ssa_present(struct ssa_tensor t)
 bool ssa_left_behind(const struct ssa_device *device);
 /* A device must be there, and not left behind. */
 int ssa_check_device(const struct ssa_device *device, const char *op);
-/* `operand` of `op` must be present (unless `optional`), on this device, and hold `count` elements. */
-int ssa_check_tensor(const struct ssa_device *device, const char *op, const char *operand, struct ssa_tensor t,
+/* `operand` of `op` must be present (unless `optional`), on this device, of this type, and hold `count` elements. */
+int ssa_check_tensor(const struct ssa_device *device, const char *op, const char *operand, struct ssa_tensor t, int type,
                      size_t count, bool optional);
 
 /* An operand of an operator: rows [rows, width], `stride` elements apart; and that so often again, as `outer` says. */
@@ -219,7 +234,8 @@ enum {
     SSA_READ = 1,
     SSA_WRITE = 2,
     SSA_OPTIONAL = 4, /* may be absent */
-    SSA_PLACE = 8     /* of an input: an output that has it too may be in its place, exactly */
+    SSA_PLACE = 8,    /* of an input: an output that has it too may be in its place, exactly */
+    SSA_INTS = 16     /* int32; else float32 */
 };
 struct ssa_operand {
     const char *name;
@@ -233,7 +249,7 @@ struct ssa_operand {
 /* Sets them for an operand of `dims` dimensions (at most 4), in any order; a stride of 0 is one element for all. */
 void ssa_set_dimensions(struct ssa_operand *operand, const struct ssa_dimension *dimensions, int dims);
 /* One row, of the field of the arguments `a`. */
-#define VECTOR(field, use, count) {#field, a->field, 1, (count), 0, (use), {{0}}}
+#define VECTOR(field, use, count) {#field, a->field, 1, (count), 0, (use)}
 /* The use of an output that some device's kernels read back, or add to, in this call. */
 static inline int ssa_output(bool read)
 {

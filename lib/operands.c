@@ -21,10 +21,11 @@ void ssa_set_dimensions(struct ssa_operand *o, const struct ssa_dimension *dimen
     }
     int last = 0;
     for (int i = 1; i < n; i++) { /* what lies side by side is one */
-        size_t end;
-        bool fits = !__builtin_mul_overflow(level[last].count, level[last].stride, &end);
+        size_t end, all;
+        bool fits = !__builtin_mul_overflow(level[last].count, level[last].stride, &end) &&
+                    !__builtin_mul_overflow(level[last].count, level[i].count, &all);
         if (fits && level[i].stride == end)
-            level[last].count *= level[i].count;
+            level[last].count = all;
         else
             level[++last] = level[i];
     }
@@ -44,7 +45,7 @@ static size_t reach(const struct ssa_operand *o)
     return all;
 }
 
-/* Elements of a root, rows apart; contiguous ones are one row. */
+/* Bytes of a root, rows apart; contiguous ones are one row. */
 struct region {
     size_t start, rows, width, stride;
 };
@@ -52,7 +53,8 @@ struct region {
 /* The innermost rows of it. */
 static struct region region_of(const struct ssa_operand *o)
 {
-    struct region r = {o->tensor.buffer->origin + o->tensor.offset, o->rows, o->width, o->stride};
+    const size_t size = ssa_type_size(o->tensor.type);
+    struct region r = {ssa_place_of(o->tensor), o->rows, o->width * size, o->stride * size};
     if (r.rows == 1 || r.stride == r.width)
         r = (struct region){r.start, 1, r.rows * r.width, r.rows * r.width};
     return r;
@@ -109,7 +111,8 @@ static bool meet_outer(const struct ssa_operand *a, struct region at, int outer,
         return b ? meet_outer(b, other, 2, NULL, at) : meet(at, other);
     if (!a->outer[outer].count)
         return meet_outer(a, at, outer - 1, b, other);
-    for (size_t i = 0; i < a->outer[outer].count; i++, at.start += a->outer[outer].stride)
+    const size_t step = a->outer[outer].stride * ssa_type_size(a->tensor.type);
+    for (size_t i = 0; i < a->outer[outer].count; i++, at.start += step)
         if (meet_outer(a, at, outer - 1, b, other))
             return true;
     return false;
@@ -118,7 +121,7 @@ static bool meet_outer(const struct ssa_operand *a, struct region at, int outer,
 static bool operands_meet(const struct ssa_operand *a, const struct ssa_operand *b)
 {
     const struct region x = region_of(a), y = region_of(b);
-    if (x.start + reach(a) <= y.start || y.start + reach(b) <= x.start)
+    if (x.start + ssa_bytes(a->tensor, reach(a)) <= y.start || y.start + ssa_bytes(b->tensor, reach(b)) <= x.start)
         return false;
     return meet_outer(a, x, 2, b, y);
 }
@@ -166,7 +169,8 @@ static int check_one(const struct ssa_device *device, const char *op, const stru
     REQUIRE(stride >= o->width, "%s: %s's stride is %zu, its rows are %zu wide", op, o->name, stride, o->width);
     REQUIRE(!b || !(o->use & SSA_WRITE) || !overlaps_itself(o), "%s: %s's strides make elements of it overlap", op,
             o->name);
-    TRY(ssa_check_tensor(device, op, o->name, o->tensor, reach(o), o->use & SSA_OPTIONAL));
+    TRY(ssa_check_tensor(device, op, o->name, o->tensor, o->use & SSA_INTS ? SSA_I32 : SSA_F32, reach(o),
+                         o->use & SSA_OPTIONAL));
     REQUIRE(!b || !b->no_write || !(o->use & SSA_WRITE),
             "%s: %s is in memory that kernels may not write (CL_MEM_READ_ONLY)", op, o->name);
     REQUIRE(!b || !b->no_read || !(o->use & SSA_READ),
@@ -201,7 +205,7 @@ int ssa_check_plan_data(struct ssa_device *device, const char *op, const struct 
     bool same;
     int err;
     if (device->backend->at_once) {
-        same = !memcmp((const int32_t *)data.buffer->memory + data.offset, plan->data, count * sizeof *plan->data);
+        same = !memcmp((const char *)data.buffer->memory + ssa_first_byte(data), plan->data, count * sizeof *plan->data);
         return same ? SSA_OK : ssa_fail(SSA_EINVAL, "%s: plan_data %s", op, never_uploaded);
     }
     if (!asked || strcmp(asked, "1"))

@@ -77,17 +77,20 @@ int ssa_check_device(const struct ssa_device *device, const char *op)
                     "before OpenCL is used, or run another program in the child", op, device->info.id);
 }
 
-int ssa_check_tensor(const struct ssa_device *device, const char *op, const char *operand, struct ssa_tensor t,
+int ssa_check_tensor(const struct ssa_device *device, const char *op, const char *operand, struct ssa_tensor t, int type,
                      size_t count, bool optional)
 {
-    if (!t.buffer)
-        return optional ? SSA_OK : ssa_fail(SSA_EINVAL, "%s: %s is absent", op, operand);
-    if (t.buffer->device != device)
-        return ssa_fail(SSA_EINVAL, "%s: %s is on another device (%s)", op, operand, t.buffer->device->info.id);
-    if (t.offset > t.buffer->count || count > t.buffer->count - t.offset)
-        return ssa_fail(SSA_EINVAL, "%s: %s needs %zu elements at offset %zu, its buffer holds %zu", op, operand,
-                        count, t.offset, t.buffer->count);
-    return SSA_OK;
+    int err = SSA_OK;
+    if (!t.buffer && optional)
+        return SSA_OK;
+    REQUIRE(t.buffer, "%s: %s is absent", op, operand);
+    REQUIRE(t.buffer->device == device, "%s: %s is on another device (%s)", op, operand, t.buffer->device->info.id);
+    REQUIRE(t.type == type, "%s: %s is %s, must be %s%s", op, operand, ssa_type_name(t.type), ssa_type_name(type),
+            t.type == SSA_BF16 || t.type == SSA_F16 ? " (no operator takes half precision yet)" : "");
+    REQUIRE(count <= ssa_tensor_room(t), "%s: %s needs %zu elements at offset %zu, its buffer holds %zu", op, operand,
+            count, t.offset, t.buffer->bytes / ssa_type_size(type));
+done:
+    return err;
 }
 
 size_t ssa_extent(size_t rows, size_t width, size_t stride)

@@ -459,10 +459,12 @@ int ssa_plan_upload(struct ssa_device *device, const struct ssa_plan *plan, stru
     REQUIRE(data, "plan_upload: data is NULL");
     const size_t count = plan->stride * (size_t)plan->examples;
     if (!data->buffer) {
-        TRY(ssa_buffer_create(&data->buffer, device, plan->capacity > count ? plan->capacity : count));
+        const size_t room = plan->capacity > count ? plan->capacity : count;
+        TRY(ssa_buffer_create(&data->buffer, device, room * sizeof *plan->data));
         data->offset = 0;
+        data->type = SSA_I32;
     }
-    TRY(ssa_check_tensor(device, "plan_upload", "data", *data, count, false));
+    TRY(ssa_check_tensor(device, "plan_upload", "data", *data, SSA_I32, count, false));
     TRY(ssa_tensor_write(*data, plan->data, count));
 done:
     return err;

@@ -64,7 +64,7 @@ static int run_on(struct ssa_device *device, const struct ssa_problem *p, float 
 {
     struct ssa_buffer *memory;
     int err;
-    TRY(ssa_buffer_create(&memory, device, p->count));
+    TRY(ssa_buffer_create(&memory, device, p->count * sizeof *p->image));
     TRY(ssa_tensor_write(ssa_tensor_at(memory, 0), p->image, p->count));
     TRY(p->run(device, memory, p->how));
     TRY(ssa_tensor_read(ssa_tensor_at(memory, 0), result, p->count));

@@ -78,7 +78,7 @@ int test_run(const char *name, const TTest *const *tests)
         size_t held = 0;
         ssa_device_finish(devices[i]);
         for (int s = 0; s < 2; s++) /* what a device keeps for itself is no leak */
-            held += devices[i]->scratch[s] ? devices[i]->scratch[s]->count * 4 : 0;
+            held += devices[i]->scratch[s] ? devices[i]->scratch[s]->bytes : 0;
         if (!failed && devices[i]->held != held) {
             fprintf(stderr, "%s: %zu bytes leaked\n", devices[i]->info.id, devices[i]->held - held);
             failed = EXIT_FAILURE;
@@ -128,7 +128,7 @@ static struct ssa_tensor make(struct ssa_device *dev, const void *values, size_t
     struct ssa_buffer *b;
     size_t total = count + 2 * GUARD;
     float *all = malloc(total * 4);
-    OK(ssa_buffer_create(&b, dev, total));
+    OK(ssa_buffer_create(&b, dev, total * sizeof *all));
     for (size_t i = 0; i < total; i++)
         all[i] = i < GUARD || i >= GUARD + count ? guard_value : NAN;
     if (values)
@@ -150,31 +150,35 @@ struct ssa_tensor test_from(struct ssa_device *dev, const float *values, size_t 
 
 struct ssa_tensor test_from_ints(struct ssa_device *dev, const int32_t *values, size_t count)
 {
-    return make(dev, values, count);
+    struct ssa_tensor t = make(dev, values, count);
+    t.type = SSA_I32;
+    return t;
 }
 
 struct ssa_tensor test_too_small(struct ssa_tensor t)
 {
-    return ssa_tensor_at(t.buffer, t.buffer->count - 3);
+    t.offset = t.buffer->bytes / 4 - 3;
+    return t;
 }
 
 struct ssa_tensor test_plan(struct ssa_device *dev, const struct ssa_plan *plan)
 {
-    return make(dev, plan->data, plan->stride * (size_t)plan->examples);
+    return test_from_ints(dev, plan->data, plan->stride * (size_t)plan->examples);
 }
 
 void test_free(struct ssa_tensor t, size_t count)
 {
     if (!t.buffer)
         return;
-    ck_assert_uint_eq(t.buffer->count, count + 2 * GUARD);
-    float *all = malloc(t.buffer->count * 4);
-    OK(ssa_tensor_read(ssa_tensor_at(t.buffer, 0), all, t.buffer->count));
+    const size_t all_count = ssa_buffer_bytes(t.buffer) / 4;
+    ck_assert_uint_eq(all_count, count + 2 * GUARD);
+    float *all = malloc(all_count * 4);
+    OK(ssa_tensor_read(ssa_tensor_at(t.buffer, 0), all, all_count));
     size_t i = 0;
-    while (i < t.buffer->count && ((i >= GUARD && i < GUARD + count) || all[i] == guard_value))
+    while (i < all_count && ((i >= GUARD && i < GUARD + count) || all[i] == guard_value))
         i++;
     free(all);
-    if (i < t.buffer->count)
+    if (i < all_count)
         ck_abort_msg("guard overwritten: element %td of a tensor of %zu", (ptrdiff_t)i - GUARD, count);
     ssa_buffer_destroy(t.buffer);
 }

@@ -22,8 +22,9 @@ static int make_tensors(struct ssa_device *d, struct ssa_tensor *t)
     float *values = NULL;
     int err;
     for (int i = 0; i < TENSORS; i++) {
-        TRY(ssa_buffer_create(&t[i].buffer, d, sizes[i]));
+        TRY(ssa_buffer_create(&t[i].buffer, d, sizes[i] * sizeof(float)));
         TRY(ssa_tensor_fill(t[i], 0, sizes[i]));
+        t[i].type = i == PLAN || i == TARGETS ? SSA_I32 : SSA_F32;
     }
     for (int i = X; i <= GAIN; i++) {
         values = test_values(sizes[i], (uint64_t)i, -1, 1);

@@ -244,8 +244,8 @@ START_TEST(plans_match_oracle)
 }
 END_TEST
 
-/* Each head width is a program to compile, in the GPU shape one more for short blocks and one for long ones. Where 64 has the tile of 32:
- * it is what test_masked.c needs too. */
+/* Each head width is a program to compile, in the GPU shape one more for short blocks and one for long ones. 64 has the
+ * tile of 32 there, and is what test_masked.c needs too. */
 static const struct {
     enum plan_kind kind; /* look-back: short blocks */
     int width, where;

@@ -42,7 +42,7 @@ static void use(const char *id, char *identity)
     float x[3] = {1, 2, 3};
     *log_text = 0;
     OK(ssa_device_open(&d, id));
-    OK(ssa_buffer_create(&b, d, 3));
+    OK(ssa_buffer_create(&b, d, 12));
     struct ssa_tensor t = ssa_tensor_at(b, 0);
     OK(ssa_tensor_write(t, x, 3));
     OK(ssa_add(d, &(struct ssa_add){.x = t, .y = t, .out = t, .count = 3}));

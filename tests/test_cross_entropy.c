@@ -166,7 +166,7 @@ START_TEST(bad_arguments)
 {
     FOR_DEVICES (dev) {
         struct ssa_tensor t = test_new(dev, 64);
-        struct ssa_cross_entropy good = {.logits = t, .targets = t, .loss = t, .dlogits = t, .rows = 4,
+        struct ssa_cross_entropy good = {.logits = t, .targets = ssa_tensor_as(t, SSA_I32), .loss = t, .dlogits = t, .rows = 4,
                                          .vocabulary = 8};
         REFUSES(cross_entropy, good, rows, 0, "rows is 0");
         REFUSES(cross_entropy, good, vocabulary, 0, "vocabulary is 0");

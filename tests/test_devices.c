@@ -28,7 +28,7 @@ static int work(struct job *j, struct ssa_device *device)
 {
     struct ssa_buffer *own = NULL;
     int err;
-    TRY(ssa_buffer_create(&own, device, j->number * OWN));
+    TRY(ssa_buffer_create(&own, device, j->number * OWN * sizeof(float)));
     for (int round = 1; round <= ROUNDS && !j->differs; round++) {
         TRY(piece_run(device, j->results));
         if (memcmp(j->results, j->expected, sizeof j->expected))

@@ -133,8 +133,8 @@ START_TEST(many_rows)
     enum { ROWS = 70000 };
     const double want = ROWS;
     FOR_DEVICES (dev) {
-        struct ssa_tensor ids = test_new(dev, ROWS), dout = test_new(dev, ROWS), table = test_new(dev, 1);
-        OK(ssa_tensor_fill(ids, 0, ROWS)); /* the same bits as the id 0 */
+        struct ssa_tensor ids = ssa_tensor_as(test_new(dev, ROWS), SSA_I32), dout = test_new(dev, ROWS), table = test_new(dev, 1);
+        OK(ssa_tensor_fill(ssa_tensor_as(ids, SSA_F32), 0, ROWS)); /* the same bits as the id 0 */
         OK(ssa_tensor_fill(dout, 1, ROWS));
         struct ssa_embedding_bwd a = {.ids = ids, .dout = dout, .dtable = table, .rows = ROWS, .width = 1,
                                       .vocabulary = 1};
@@ -170,7 +170,7 @@ START_TEST(bad_arguments)
 {
     FOR_DEVICES (dev) {
         struct ssa_tensor t = test_new(dev, 64);
-        struct ssa_embedding_fwd good = {.ids = t, .table = t, .positions = t, .out = t, .rows = 4, .length = 2,
+        struct ssa_embedding_fwd good = {.ids = ssa_tensor_as(t, SSA_I32), .table = t, .positions = t, .out = t, .rows = 4, .length = 2,
                                          .width = 8, .vocabulary = 5};
         REFUSES(embedding_fwd, good, rows, 0, "rows is 0");
         REFUSES(embedding_fwd, good, width, -8, "width is -8");
@@ -184,7 +184,7 @@ START_TEST(bad_arguments)
         REFUSES_SMALL(embedding_fwd, good, positions, 16);
         REFUSES_SMALL(embedding_fwd, good, out, 32);
         REFUSES(embedding_fwd, good, reserved[1], 1, "reserved");
-        struct ssa_embedding_bwd good_bwd = {.ids = t, .dout = t, .dtable = t, .dpositions = t, .rows = 4,
+        struct ssa_embedding_bwd good_bwd = {.ids = ssa_tensor_as(t, SSA_I32), .dout = t, .dtable = t, .dpositions = t, .rows = 4,
                                              .length = 2, .width = 8, .vocabulary = 5};
         REFUSES(embedding_bwd, good_bwd, rows, -1, "rows is -1");
         REFUSES(embedding_bwd, good_bwd, width, 0, "width is 0");

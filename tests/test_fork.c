@@ -63,7 +63,7 @@ static struct sum_of make_sum(struct ssa_device *device)
     float x[N];
     for (int i = 0; i < N; i++)
         x[i] = (float)i;
-    OK(ssa_buffer_create(&b, device, 2 * N));
+    OK(ssa_buffer_create(&b, device, 8 * N));
     s.x = ssa_tensor_at(b, 0);
     s.out = ssa_tensor_at(b, N);
     OK(ssa_tensor_write(s.x, x, N));
@@ -166,7 +166,7 @@ static const char *driver_is_left(void *argument)
     if (!refused(add_twice(s, out)) || !refused(ssa_tensor_read(s->x, out, N)) ||
         !refused(ssa_tensor_write(s->x, out, N)) || !refused(ssa_tensor_fill(s->x, 0, N)) ||
         !refused(ssa_tensor_copy(s->out, s->x, N)) || !refused(ssa_device_finish(s->device)) ||
-        !refused(ssa_buffer_create(&b, s->device, N)))
+        !refused(ssa_buffer_create(&b, s->device, 4 * N)))
         return "a call did not fail by fork()";
     ssa_buffer_destroy(s->x.buffer);
     ssa_device_close(s->device);

@@ -9,13 +9,14 @@ enum { ROWS = 6, WIDTH = 8, COUNT = ROWS * WIDTH, WIDE = 64, ROOM = 80 * COUNT }
 static struct ssa_buffer *room(struct ssa_device *dev)
 {
     struct ssa_buffer *b;
-    OK(ssa_buffer_create(&b, dev, ROOM));
+    OK(ssa_buffer_create(&b, dev, ROOM * sizeof(float)));
     OK(ssa_tensor_fill(ssa_tensor_at(b, 0), 0.5f, ROOM));
     return b;
 }
 
 #define AT(n) ssa_tensor_at(b, (size_t)(n) * COUNT)
 #define FAR(n) AT((n) * WIDE / WIDTH) /* operands of attention, of the width that others build too */
+#define INTS(n) ssa_tensor_as(AT(n), SSA_I32)
 #define SHIFTED(t, by) ssa_tensor_add(t, by)
 
 /* "attention.q" is called q. */
@@ -28,7 +29,7 @@ static const char *called(const char *field)
 #define MEETS(op, good, out, other) \
     do { \
         struct ssa_##op changed_ = (good); \
-        changed_.out = SHIFTED(changed_.other, 1); \
+        changed_.out = SHIFTED(ssa_tensor_as(changed_.other, SSA_F32), 1); \
         FAILS(ssa_##op(dev, &changed_), SSA_EINVAL, #op ": "); \
         ck_assert_msg(strstr(ssa_last_error(), "overlaps") && strstr(ssa_last_error(), called(#out)) && \
                       strstr(ssa_last_error(), called(#other)), "%s", ssa_last_error()); \
@@ -37,13 +38,13 @@ static const char *called(const char *field)
 #define REPLACES(op, good, out, other) \
     do { \
         struct ssa_##op changed_ = (good); \
-        changed_.out = changed_.other; \
+        changed_.out = ssa_tensor_as(changed_.other, SSA_F32); \
         OK(ssa_##op(dev, &changed_)); \
     } while (0)
 #define TAKES(op, good, out, other) \
     do { \
         struct ssa_##op changed_ = (good); \
-        changed_.out = changed_.other; \
+        changed_.out = ssa_tensor_as(changed_.other, SSA_F32); \
         FAILS(ssa_##op(dev, &changed_), SSA_EINVAL, "overlaps"); \
     } while (0)
 
@@ -97,21 +98,21 @@ START_TEST(rows)
         TAKES(norm_bwd, back, dx, x);
         TAKES(norm_bwd, back, dgain, dbias);
         REPLACES(norm_bwd, back, dx, dy);
-        struct ssa_cross_entropy ce = {.logits = AT(0), .targets = AT(2), .loss = AT(3), .dlogits = AT(4), .rows = ROWS,
+        struct ssa_cross_entropy ce = {.logits = AT(0), .targets = INTS(2), .loss = AT(3), .dlogits = AT(4), .rows = ROWS,
                                        .vocabulary = WIDTH};
         MEETS(cross_entropy, ce, dlogits, logits);
         TAKES(cross_entropy, ce, loss, targets);
         REPLACES(cross_entropy, ce, dlogits, logits);
-        struct ssa_embedding_fwd embed = {.ids = AT(0), .table = AT(1), .out = AT(4), .rows = ROWS, .length = ROWS,
+        struct ssa_embedding_fwd embed = {.ids = INTS(0), .table = AT(1), .out = AT(4), .rows = ROWS, .length = ROWS,
                                           .width = WIDTH, .vocabulary = 4};
         TAKES(embedding_fwd, embed, out, table);
-        struct ssa_embedding_bwd embed_back = {.ids = AT(0), .dout = AT(1), .dtable = AT(4), .rows = ROWS,
+        struct ssa_embedding_bwd embed_back = {.ids = INTS(0), .dout = AT(1), .dtable = AT(4), .rows = ROWS,
                                                .length = ROWS, .width = WIDTH, .vocabulary = 4};
         TAKES(embedding_bwd, embed_back, dtable, dout);
-        struct ssa_gather_rows gather = {.x = AT(0), .rows = AT(2), .out = AT(4), .count = 2, .source_rows = ROWS,
+        struct ssa_gather_rows gather = {.x = AT(0), .rows = INTS(2), .out = AT(4), .count = 2, .source_rows = ROWS,
                                          .width = WIDTH};
         MEETS(gather_rows, gather, out, x);
-        struct ssa_scatter_rows scatter = {.x = AT(0), .rows = AT(2), .out = AT(4), .count = 2, .target_rows = ROWS,
+        struct ssa_scatter_rows scatter = {.x = AT(0), .rows = INTS(2), .out = AT(4), .count = 2, .target_rows = ROWS,
                                            .width = WIDTH};
         MEETS(scatter_rows, scatter, out, x);
         ssa_buffer_destroy(b);
@@ -183,7 +184,7 @@ START_TEST(unused)
         REPLACES(linear_bwd, to_bias, dbias, x);
         REPLACES(linear_bwd, to_bias, dbias, w);
         TAKES(linear_bwd, to_bias, dbias, dy);
-        struct ssa_embedding_bwd embed = {.ids = AT(0), .dout = AT(1), .dpositions = AT(4), .rows = ROWS,
+        struct ssa_embedding_bwd embed = {.ids = INTS(0), .dout = AT(1), .dpositions = AT(4), .rows = ROWS,
                                           .length = ROWS, .width = WIDTH, .vocabulary = 4};
         REPLACES(embedding_bwd, embed, dpositions, ids);
         embed.dtable = AT(6);
@@ -241,10 +242,10 @@ START_TEST(plans)
         setenv("SSACL_CHECK", "1", 1);
         OK(ssa_attention_fwd(dev, &a));
         OK(ssa_attention_bwd(dev, &back));
-        OK(ssa_tensor_fill(data, 0, plan.stride)); /* as memory is that nobody wrote */
+        OK(ssa_tensor_fill(ssa_tensor_as(data, SSA_F32), 0, plan.stride)); /* as memory is that nobody wrote */
         FAILS(ssa_attention_fwd(dev, &a), SSA_EINVAL, "attention_fwd: plan_data does not hold the plan");
         FAILS(ssa_attention_bwd(dev, &back), SSA_EINVAL, "attention_bwd: plan_data does not hold the plan");
-        OK(ssa_tensor_fill(data, -7e11f, plan.stride));
+        OK(ssa_tensor_fill(ssa_tensor_as(data, SSA_F32), -7e11f, plan.stride));
         FAILS(ssa_attention_fwd(dev, &a), SSA_EINVAL, "attention_fwd: plan_data does not hold the plan");
         OK(ssa_plan_draw(&other, &(struct ssa_sample){.kind = SSA_UNBIASED, .length = ROWS, .keys = 3, .own_key = 1,
                                                       .seed = 9}));

@@ -86,7 +86,7 @@ START_TEST(bad_arguments)
 {
     FOR_DEVICES (dev) {
         struct ssa_tensor t = test_new(dev, 64);
-        struct ssa_gather_rows good = {.x = t, .rows = t, .out = t, .count = 4, .source_rows = 5, .width = 8};
+        struct ssa_gather_rows good = {.x = t, .rows = ssa_tensor_as(t, SSA_I32), .out = t, .count = 4, .source_rows = 5, .width = 8};
         REFUSES(gather_rows, good, count, 0, "count is 0");
         REFUSES(gather_rows, good, source_rows, -1, "source_rows is -1");
         REFUSES(gather_rows, good, width, INT32_MAX, "width is 2147483647");
@@ -94,7 +94,7 @@ START_TEST(bad_arguments)
         REFUSES_ABSENT(gather_rows, good, rows);
         REFUSES_SMALL(gather_rows, good, out, 32);
         REFUSES(gather_rows, good, reserved[0], 1, "reserved");
-        struct ssa_scatter_rows good_scatter = {.x = t, .rows = t, .out = t, .count = 4, .target_rows = 5,
+        struct ssa_scatter_rows good_scatter = {.x = t, .rows = ssa_tensor_as(t, SSA_I32), .out = t, .count = 4, .target_rows = 5,
                                                 .width = 8};
         REFUSES(scatter_rows, good_scatter, count, -1, "count is -1");
         REFUSES(scatter_rows, good_scatter, target_rows, 0, "target_rows is 0");

@@ -341,7 +341,7 @@ static size_t scratch_of(const struct ssa_device *dev)
 {
     size_t sum = 0;
     for (size_t i = 0; i < sizeof dev->scratch / sizeof *dev->scratch; i++)
-        sum += dev->scratch[i] ? dev->scratch[i]->count * 4 : 0;
+        sum += dev->scratch[i] ? dev->scratch[i]->bytes : 0;
     return sum;
 }
 

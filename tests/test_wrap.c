@@ -81,9 +81,10 @@ static void check_updated(struct ssa_device *dev, cl_context context)
     struct ssa_buffer *b;
     OK(ssa_plan_draw(&plan, &(struct ssa_sample){.length = 4}));
     OK(ssa_plan_upload(dev, &plan, &data));
-    OK(ssa_buffer_create(&b, dev, N / 4));
+    OK(ssa_buffer_create(&b, dev, N));
     OK(ssa_tensor_fill(ssa_tensor_at(b, 0), 0, N / 4));
 #define AT(n) ssa_tensor_at(b, 64 * (n))
+#define INTS(n) ssa_tensor_as(AT(n), SSA_I32)
 #define ONE_WAY(op, operand, ...) \
     one_way(ssa_##op(dev, &(struct ssa_##op){.operand = only[i], __VA_ARGS__}), #op ": " #operand, only[i], in)
     for (int i = 0; i < 2; i++) {
@@ -93,10 +94,10 @@ static void check_updated(struct ssa_device *dev, cl_context context)
         ONE_WAY(adamw, m, .g = AT(0), .w = AT(1), .v = AT(2), .count = 8, .step = 1);
         ONE_WAY(adamw, v, .g = AT(0), .m = AT(1), .w = AT(2), .count = 8, .step = 1);
         ONE_WAY(dropout_bwd, dx, .dy = AT(0), .count = 8, .p = 0.5f, .accumulate = 1);
-        ONE_WAY(scatter_rows, out, .x = AT(0), .rows = AT(1), .count = 1, .target_rows = 4, .width = 8,
+        ONE_WAY(scatter_rows, out, .x = AT(0), .rows = INTS(1), .count = 1, .target_rows = 4, .width = 8,
                 .accumulate = 1);
-        ONE_WAY(cross_entropy, dlogits, .logits = AT(0), .targets = AT(1), .rows = 4, .vocabulary = 8);
-        ONE_WAY(embedding_bwd, dtable, .ids = AT(0), .dout = AT(1), .rows = 4, .length = 4, .width = 8,
+        ONE_WAY(cross_entropy, dlogits, .logits = AT(0), .targets = INTS(1), .rows = 4, .vocabulary = 8);
+        ONE_WAY(embedding_bwd, dtable, .ids = INTS(0), .dout = AT(1), .rows = 4, .length = 4, .width = 8,
                 .vocabulary = 8);
         ONE_WAY(embedding_bwd, dpositions, .dout = AT(1), .rows = 4, .length = 4, .width = 8, .vocabulary = 8,
                 .accumulate = 1);

@@ -88,7 +88,7 @@ static int draw(struct state *c)
 static int make_inputs(struct state *c)
 {
     int err = draw(c);
-    if (err || (err = bench_tensor(&c->plan_data, c->device, c->plan.stride * (size_t)c->plan.examples, c->plan.data)))
+    if (err || (err = ssa_plan_upload(c->device, &c->plan, &c->plan_data)))
         return err;
     for (int i = Q; i <= DOUT; i++) {
         c->host[i] = bench_values(c->count, (uint64_t)i + 1);

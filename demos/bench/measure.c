@@ -99,7 +99,7 @@ int measure(const struct bench *b, struct ssa_device *device, bench_work work, v
 int bench_tensor(struct ssa_tensor *t, struct ssa_device *device, size_t count, const void *values)
 {
     struct ssa_buffer *buffer;
-    int err = ssa_buffer_create(&buffer, device, count);
+    int err = ssa_buffer_create(&buffer, device, count * sizeof(float));
     if (err)
         return err;
     *t = ssa_tensor_at(buffer, 0);

@@ -61,7 +61,9 @@ static int make_operand(struct op_case *c, int i)
     o->after = malloc(o->count * sizeof *o->after);
     if (!o->before || !o->after)
         return bench_out_of_memory();
-    return bench_tensor(&o->tensor, c->device, o->count, o->role == WRITTEN ? NULL : o->before);
+    int err = bench_tensor(&o->tensor, c->device, o->count, o->role == WRITTEN ? NULL : o->before);
+    o->tensor.type = numbers ? SSA_I32 : SSA_F32;
+    return err;
 }
 
 /* Operands that `prepare` changed are taken back, to be what the reference starts from. */

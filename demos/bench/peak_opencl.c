@@ -117,7 +117,7 @@ static int opencl_open(void **state, const struct ssa_device_info *info, size_t 
     if ((err = opencl_load(&o->cl)) || (err = ssa_device_open(&o->device, info->id)))
         return err;
     for (int i = 0; i < 3; i++) {
-        if ((err = ssa_buffer_create(&o->buffers[i], o->device, triad_count)) ||
+        if ((err = ssa_buffer_create(&o->buffers[i], o->device, triad_count * sizeof(float))) ||
             (err = ssa_tensor_fill(ssa_tensor_at(o->buffers[i], 0), 1, triad_count)) ||
             (err = ssa_ocl_buffer_get(o->buffers[i], &o->memory[i])))
             return err;

@@ -161,7 +161,7 @@ static int make_attention(struct work_data *d, int length, int keys, const struc
     int err = ssa_plan_draw(&d->plan, &how);
     if (err || (err = fill(d, input)))
         return err;
-    return bench_tensor(&d->t[PLAN], d->device, d->plan.stride * (size_t)d->plan.examples, d->plan.data);
+    return ssa_plan_upload(d->device, &d->plan, &d->t[PLAN]);
 }
 
 static int make_linear(struct work_data *d, const struct work_options *o)

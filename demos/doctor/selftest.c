@@ -70,10 +70,17 @@ static struct operand *add_operand(struct trial *t, size_t count, const void *va
     if (values)
         memcpy(o->values + GUARD, values, count * sizeof *o->values);
     struct ssa_buffer *b;
-    if (!t->status && !(t->status = ssa_buffer_create(&b, t->device, total))) {
+    if (!t->status && !(t->status = ssa_buffer_create(&b, t->device, total * sizeof(float)))) {
         o->t = ssa_tensor_at(b, GUARD);
         t->status = ssa_tensor_write(ssa_tensor_at(b, 0), o->values, total);
     }
+    return o;
+}
+
+static struct operand *add_integers(struct trial *t, size_t count, const int32_t *values)
+{
+    struct operand *o = add_operand(t, count, values);
+    o->t.type = SSA_I32;
     return o;
 }
 
@@ -184,7 +191,7 @@ static void attend(struct trial *t, struct ssa_plan *plan, const char *name, int
 {
     const size_t rows = BATCH * LENGTH, wide = rows * HEADS * (size_t)t->width, narrow = rows * (size_t)t->width;
     struct operand *q = random_operand(t, wide), *k = random_operand(t, narrow), *v = random_operand(t, narrow);
-    struct operand *data = add_operand(t, plan->stride * (size_t)plan->examples, plan->data);
+    struct operand *data = add_integers(t, plan->stride * (size_t)plan->examples, plan->data);
     struct operand *dout = random_operand(t, wide), *dq = output(t, wide), *dk = output(t, narrow), *dv = output(t, narrow);
     double *out = calloc(wide, sizeof *out), *lse = calloc(rows * HEADS, sizeof *lse);
     struct oracle_attention o = {.q = q->exact, .k = k->exact, .v = v->exact, .dout = dout->exact, .out = out,
@@ -416,7 +423,7 @@ static struct operand *indices(struct trial *t, int32_t *values, int count, int 
 {
     for (int i = 0; i < count; i++)
         values[i] = (int32_t)((double)(draw() + 1) * 0.5 * (below + 1)) - 1;
-    return add_operand(t, (size_t)count, values);
+    return add_integers(t, (size_t)count, values);
 }
 
 static void try_embedding(struct trial *t, bool backward)
@@ -534,7 +541,7 @@ static void try_scatter_rows(struct trial *t)
     int32_t ids[ROWS];
     for (int i = 0; i < ROWS; i++) /* distinct; one out of range */
         ids[i] = i ? (i * 5) % TARGET : TARGET;
-    struct operand *x = random_operand(t, COUNT), *rows = add_operand(t, ROWS, ids);
+    struct operand *x = random_operand(t, COUNT), *rows = add_integers(t, ROWS, ids);
     struct operand *out = random_operand(t, TARGET * WIDTH_OF_ROWS);
     oracle_scatter_rows(x->exact, ids, ROWS, TARGET, WIDTH_OF_ROWS, 1, out->exact);
     if (run(t, ssa_scatter_rows(t->device, &(struct ssa_scatter_rows){.x = x->t, .rows = rows->t, .out = out->t,

@@ -81,8 +81,8 @@ SSA_API int ssa_plan_draw(struct ssa_plan *plan, const struct ssa_sample *how);
  *    ...
  *    ssa_buffer_destroy(plan_data.buffer);
  *
- *  @param data int32, examples * stride. Zeroed: a buffer is made, which the caller destroys; else it must hold the plan
- *              (SSA_EINVAL): ssa_plan_bound() says what any draw takes.
+ *  @param data int32, examples * stride. Zeroed: a buffer is made, which the caller destroys, and its type set; else it must hold the
+ *              plan (SSA_EINVAL): ssa_plan_bound() says what any draw takes.
  *  Enqueued, as ssa_tensor_write(). */
 SSA_API int ssa_plan_upload(struct ssa_device *device, const struct ssa_plan *plan, struct ssa_tensor *data);
 

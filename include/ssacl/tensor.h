@@ -1,7 +1,7 @@
 /**
  * @file tensor.h
- * Device memory. A tensor is a buffer and an element offset; its shape is said by the operator that uses it.
- * All elements are 4 bytes: float32, or int32 where an operator says so. Row-major, contiguous unless said.
+ * Device memory. A buffer is bytes; a tensor is a buffer, where in it, and of what type its elements are; its shape is
+ * said by the operator that uses it. Row-major, contiguous unless said.
  */
 #ifndef SSACL_TENSOR_H
 #define SSACL_TENSOR_H
@@ -14,25 +14,40 @@ extern "C" {
 
 struct ssa_buffer;
 
-/** `offset` counts elements of 4 bytes. A zeroed tensor is "absent" where an operator allows it. */
+/** The type of an element. Operators take float32, and int32 where they say so. SSA_BF16 and SSA_F16 are names for what
+ *  is to come: memory may hold them, no operator takes them yet. */
+enum ssa_type { SSA_F32, SSA_I32, SSA_BF16, SSA_F16 };
+
+/** Bytes of an element: 4, 4, 2, 2; 0 of what is no type. */
+SSA_API size_t ssa_type_size(int type);
+
+/** `offset` counts elements of the tensor's own type, so that {buffer, offset} is float32. A zeroed tensor is "absent"
+ *  where an operator allows it. */
 struct ssa_tensor {
     struct ssa_buffer *buffer;
     size_t offset;
+    int type; /**< enum ssa_type */
 };
 
-/** Allocates `count` elements (uninitialised). SSA_ENOMEM past the device's limits, with the numbers in the text. */
-SSA_API int ssa_buffer_create(struct ssa_buffer **buffer, struct ssa_device *device, size_t count);
+/** Allocates (uninitialised). SSA_ENOMEM past the device's limits, with the numbers in the text. */
+SSA_API int ssa_buffer_create(struct ssa_buffer **buffer, struct ssa_device *device, size_t bytes);
+
+/** Memory of the caller's as a buffer, without a copy, on the host backend (SSA_EUNSUPPORTED on others: ocl.h wraps a
+ *  cl_mem). It must stay until the buffer is destroyed, which leaves it alone; aligned to 4 bytes, else SSA_EINVAL. What
+ *  the caller reads of it is what the last call left: that backend is done when a call returns. Outputs that share memory
+ *  with other operands are found whatever buffers it was wrapped in. */
+SSA_API int ssa_buffer_wrap(struct ssa_buffer **buffer, struct ssa_device *device, void *memory, size_t bytes);
 
 /** Frees it once the device no longer uses it. NULL is fine. */
 SSA_API void ssa_buffer_destroy(struct ssa_buffer *buffer);
 
-/** Elements it holds. */
-SSA_API size_t ssa_buffer_count(const struct ssa_buffer *buffer);
+/** Bytes it holds. */
+SSA_API size_t ssa_buffer_bytes(const struct ssa_buffer *buffer);
 
-/** The tensor that starts `offset` elements into the buffer. */
+/** The float32 tensor that starts `offset` elements into the buffer. */
 static inline struct ssa_tensor ssa_tensor_at(struct ssa_buffer *buffer, size_t offset)
 {
-    struct ssa_tensor t = {buffer, offset};
+    struct ssa_tensor t = {buffer, offset, SSA_F32};
     return t;
 }
 
@@ -43,16 +58,32 @@ static inline struct ssa_tensor ssa_tensor_add(struct ssa_tensor t, size_t offse
     return t;
 }
 
+/** The same memory as elements of another type. Its offset in bytes must be a multiple of what one takes. */
+static inline struct ssa_tensor ssa_tensor_as(struct ssa_tensor t, int type)
+{
+    t.offset = t.offset * ssa_type_size(t.type) / ssa_type_size(type);
+    t.type = type;
+    return t;
+}
+
 /** Copies `count` elements from host memory; `source` may be reused when the call returns. */
 SSA_API int ssa_tensor_write(struct ssa_tensor t, const void *source, size_t count);
 
 /** Copies `count` elements to host memory; waits for everything enqueued before. */
 SSA_API int ssa_tensor_read(struct ssa_tensor t, void *target, size_t count);
 
-/** Sets `count` float elements. Enqueued. */
+struct ssa_ticket;
+
+/** ssa_tensor_read() in two halves, so that the device and the caller go on in between: `target` has the elements when
+ *  the second returns. What is enqueued after the first does not delay it, and must not write to `t` before the second.
+ *  Each ticket must be awaited once, on any thread, before the device is closed; NULL is one that has nothing to wait for. */
+SSA_API int ssa_tensor_fetch(struct ssa_tensor t, void *target, size_t count, struct ssa_ticket **ticket);
+SSA_API int ssa_tensor_await(struct ssa_device *device, struct ssa_ticket *ticket);
+
+/** Sets `count` elements of float32. Enqueued. */
 SSA_API int ssa_tensor_fill(struct ssa_tensor t, float value, size_t count);
 
-/** Copies between tensors of one device; they must not overlap. Enqueued. */
+/** Copies between tensors of one device and type; they must not overlap. Enqueued. */
 SSA_API int ssa_tensor_copy(struct ssa_tensor target, struct ssa_tensor source, size_t count);
 
 #ifdef __cplusplus

@@ -96,14 +96,23 @@ void ssa_prefer_huge_pages(void *memory, size_t bytes)
 #endif
 }
 
+/* All of the host's memory is one root, so that a buffer and memory that was wrapped may be found to overlap. */
+static void host_wrap(struct ssa_buffer *b)
+{
+    static const char host_memory;
+    b->root = &host_memory;
+    b->origin = (uintptr_t)b->memory;
+}
+
 static int host_allocate(struct ssa_device *device, struct ssa_buffer *b)
 {
     (void)device;
-    size_t align = b->count * 4 < ALIGNMENT ? SMALL : ALIGNMENT;
-    size_t bytes = (b->count * 4 + align - 1) / align * align;
+    size_t align = b->bytes < ALIGNMENT ? SMALL : ALIGNMENT;
+    size_t bytes = (b->bytes + align - 1) / align * align;
     b->memory = aligned_alloc(align, bytes);
     if (b->memory)
         ssa_prefer_huge_pages(b->memory, bytes);
+    host_wrap(b);
     return b->memory ? SSA_OK : ssa_fail(SSA_ENOMEM, "buffer: the host has no %zu bytes left", bytes);
 }
 
@@ -113,38 +122,38 @@ static void host_release(struct ssa_device *device, struct ssa_buffer *b)
     free(b->memory);
 }
 
-static float *at(struct ssa_tensor t)
+static char *at(struct ssa_tensor t)
 {
-    return (float *)t.buffer->memory + t.offset;
+    return (char *)t.buffer->memory + ssa_first_byte(t);
 }
 
-static int host_write(struct ssa_device *device, struct ssa_tensor t, const void *source, size_t count)
+static int host_write(struct ssa_device *device, struct ssa_tensor t, const void *source, size_t bytes)
 {
     (void)device;
-    memcpy(at(t), source, count * 4);
+    memcpy(at(t), source, bytes);
     return SSA_OK;
 }
 
-static int host_read(struct ssa_device *device, struct ssa_tensor t, void *target, size_t count)
+static int host_read(struct ssa_device *device, struct ssa_tensor t, void *target, size_t bytes)
 {
     (void)device;
-    memcpy(target, at(t), count * 4);
+    memcpy(target, at(t), bytes);
     return SSA_OK;
 }
 
 static int host_fill(struct ssa_device *device, struct ssa_tensor t, float value, size_t count)
 {
     (void)device;
-    float *x = at(t);
+    float *x = (float *)at(t);
     for (size_t i = 0; i < count; i++)
         x[i] = value;
     return SSA_OK;
 }
 
-static int host_copy(struct ssa_device *device, struct ssa_tensor to, struct ssa_tensor from, size_t count)
+static int host_copy(struct ssa_device *device, struct ssa_tensor to, struct ssa_tensor from, size_t bytes)
 {
     (void)device;
-    memcpy(at(to), at(from), count * 4);
+    memcpy(at(to), at(from), bytes);
     return SSA_OK;
 }
 
@@ -245,6 +254,7 @@ static const struct ssa_backend host_backend = {
     .finish = host_finish,
     .allocate = host_allocate,
     .release = host_release,
+    .wrap = host_wrap,
     .write = host_write,
     .read = host_read,
     .fill = host_fill,

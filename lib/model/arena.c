@@ -51,7 +51,7 @@ int ssa_arena_allocate(struct ssa_arena *arena, struct ssa_device *device)
     if (!arena->buffers)
         return ssa_fail(SSA_ENOMEM, "model: out of host memory");
     for (int i = 0; i < arena->count; i++)
-        TRY(ssa_buffer_create(&arena->buffers[i], device, arena->sizes[i]));
+        TRY(ssa_buffer_create(&arena->buffers[i], device, arena->sizes[i] * sizeof(float)));
 done:
     return err;
 }

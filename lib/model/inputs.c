@@ -8,6 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static struct ssa_tensor inputs_at(const struct ssa_model *m, size_t offset)
+{
+    return (struct ssa_tensor){m->inputs, offset, SSA_I32};
+}
+
 int ssa_inputs_create(struct ssa_model *m)
 {
     size_t layers = (size_t)m->config.layers, count = ssa_inputs_count(&m->config, &m->limits);
@@ -18,7 +23,7 @@ int ssa_inputs_create(struct ssa_model *m)
     m->plan_data = calloc(layers, sizeof *m->plan_data);
     if (!m->staging || !m->plans || !m->plan_data)
         return ssa_fail(SSA_ENOMEM, "model: out of host memory");
-    return ssa_buffer_create(&m->inputs, m->device, count);
+    return ssa_buffer_create(&m->inputs, m->device, count * sizeof(int32_t));
 }
 
 void ssa_inputs_destroy(struct ssa_model *m)
@@ -40,7 +45,7 @@ static int write_dense(struct ssa_model *m, int length)
     if (count > m->dense_room)
         return ssa_fail(SSA_EINVAL, "model: a dense plan of %zu int32 is larger than foreseen (%zu)", count,
                         m->dense_room);
-    TRY(ssa_tensor_write(ssa_tensor_at(m->inputs, 0), m->dense.data, count));
+    TRY(ssa_tensor_write(inputs_at(m, 0), m->dense.data, count));
 done:
     if (err)
         m->dense.length = 0; /* what the device holds is unknown: write it again next time */
@@ -76,7 +81,7 @@ static int stage_plan(struct ssa_model *m, const struct ssa_pass *p, int layer, 
     int err = SSA_OK;
     if (!plan) {
         m->plans[layer] = m->dense;
-        m->plan_data[layer] = ssa_tensor_at(m->inputs, 0);
+        m->plan_data[layer] = inputs_at(m, 0);
         return SSA_OK;
     }
     REQUIRE(plan->data && plan->length == p->length, "model: the plan of layer %d is of length %d, the pass of %d",
@@ -95,7 +100,7 @@ static int stage_plan(struct ssa_model *m, const struct ssa_pass *p, int layer, 
     memcpy(m->staging + *used, plan->data, count * sizeof *plan->data);
     m->plans[layer] = *plan;
     m->plans[layer].data = m->staging + *used; /* the caller's is not ours past this call */
-    m->plan_data[layer] = ssa_tensor_at(m->inputs, m->dense_room + *used);
+    m->plan_data[layer] = inputs_at(m, m->dense_room + *used);
     *used += count;
 done:
     return err;
@@ -111,7 +116,7 @@ int ssa_inputs_write(struct ssa_model *m, const struct ssa_pass *pass)
     TRY(check_pass(m, &p));
     TRY(write_dense(m, p.length));
     size_t rows = (size_t)p.batch * (size_t)p.length;
-    m->tokens = ssa_tensor_at(m->inputs, m->dense_room);
+    m->tokens = inputs_at(m, m->dense_room);
     memcpy(m->staging, p.tokens, rows * sizeof *p.tokens);
     used = rows;
     if (p.targets) {

@@ -175,10 +175,10 @@ static int ocl_allocate(struct ssa_device *device, struct ssa_buffer *b)
 {
     char what[96];
     cl_int code;
-    b->memory = clCreateBuffer(ocl(device)->context, CL_MEM_READ_WRITE, b->count * 4, NULL, &code);
-    if (code == CL_SUCCESS && device->info.kind == SSA_DEVICE_CPU && b->count >= 1 << 18)
-        prefer_huge_pages(ocl(device), b->memory, b->count * 4);
-    snprintf(what, sizeof what, "buffer of %zu bytes: clCreateBuffer", b->count * 4);
+    b->memory = clCreateBuffer(ocl(device)->context, CL_MEM_READ_WRITE, b->bytes, NULL, &code);
+    if (code == CL_SUCCESS && device->info.kind == SSA_DEVICE_CPU && b->bytes >= 1 << 20)
+        prefer_huge_pages(ocl(device), b->memory, b->bytes);
+    snprintf(what, sizeof what, "buffer of %zu bytes: clCreateBuffer", b->bytes);
     return ssa_ocl_check(code, what);
 }
 
@@ -188,17 +188,18 @@ static void ocl_release(struct ssa_device *device, struct ssa_buffer *b)
     clReleaseMemObject(b->memory);
 }
 
-static int ocl_read(struct ssa_device *device, struct ssa_tensor t, void *target, size_t count)
+static int ocl_read(struct ssa_device *device, struct ssa_tensor t, void *target, size_t bytes)
 {
     struct ocl_device *d = ocl(device);
     struct ocl_watch *watch = ssa_ocl_watch_first_run(d);
-    cl_int code = clEnqueueReadBuffer(d->queue, ocl_memory(t), CL_TRUE, t.offset * 4, count * 4, target, 0, NULL, NULL);
+    cl_int code = clEnqueueReadBuffer(d->queue, ocl_memory(t), CL_TRUE, ssa_first_byte(t), bytes, target, 0, NULL, NULL);
     ssa_ocl_watch_end(watch);
     return ssa_ocl_check(code, "tensor_read: clEnqueueReadBuffer");
 }
 
 /* A queue of its own: in the order of the device's queue the next kernel would wait for the copy. */
-static int ocl_fetch(struct ssa_device *device, struct ssa_tensor t, void *target, size_t count, void **ticket)
+static int ocl_fetch(struct ssa_device *device, struct ssa_tensor t, void *target, size_t bytes,
+                     struct ssa_ticket **ticket)
 {
     struct ocl_device *d = ocl(device);
     cl_event before = NULL, event = NULL;
@@ -210,10 +211,10 @@ static int ocl_fetch(struct ssa_device *device, struct ssa_tensor t, void *targe
     TRY(ssa_ocl_check(clEnqueueMarkerWithWaitList(d->queue, 0, NULL, &before),
                       "tensor_fetch: clEnqueueMarkerWithWaitList"));
     TRY(ssa_ocl_check(clFlush(d->queue), "tensor_fetch: clFlush"));
-    TRY(ssa_ocl_check(clEnqueueReadBuffer(d->reads, ocl_memory(t), CL_FALSE, t.offset * 4, count * 4, target, 1,
+    TRY(ssa_ocl_check(clEnqueueReadBuffer(d->reads, ocl_memory(t), CL_FALSE, ssa_first_byte(t), bytes, target, 1,
                                           &before, &event),
                       "tensor_fetch: clEnqueueReadBuffer"));
-    *ticket = event;
+    *ticket = (struct ssa_ticket *)event;
     TRY(ssa_ocl_check(clFlush(d->reads), "tensor_fetch: clFlush"));
 done:
     if (before)
@@ -221,9 +222,9 @@ done:
     return err;
 }
 
-static int ocl_await(struct ssa_device *device, void *ticket)
+static int ocl_await(struct ssa_device *device, struct ssa_ticket *ticket)
 {
-    cl_event event = ticket;
+    cl_event event = (cl_event)ticket;
     struct ocl_watch *watch = ssa_ocl_watch_first_run(ocl(device));
     int err = ssa_ocl_check(clWaitForEvents(1, &event), "tensor_await: clWaitForEvents");
     ssa_ocl_watch_end(watch);
@@ -234,16 +235,16 @@ static int ocl_await(struct ssa_device *device, void *ticket)
 static int ocl_fill(struct ssa_device *device, struct ssa_tensor t, float value, size_t count)
 {
     struct ocl_device *d = ocl(device);
-    return ssa_ocl_ordered(d, clEnqueueFillBuffer(d->queue, ocl_memory(t), &value, 4, t.offset * 4, count * 4, 0, NULL,
+    return ssa_ocl_ordered(d, clEnqueueFillBuffer(d->queue, ocl_memory(t), &value, 4, ssa_first_byte(t), ssa_bytes(t, count), 0, NULL,
                                                   NULL),
                            "tensor_fill: clEnqueueFillBuffer");
 }
 
-static int ocl_copy(struct ssa_device *device, struct ssa_tensor to, struct ssa_tensor from, size_t count)
+static int ocl_copy(struct ssa_device *device, struct ssa_tensor to, struct ssa_tensor from, size_t bytes)
 {
     struct ocl_device *d = ocl(device);
-    return ssa_ocl_ordered(d, clEnqueueCopyBuffer(d->queue, ocl_memory(from), ocl_memory(to), from.offset * 4,
-                                                  to.offset * 4, count * 4, 0, NULL, NULL),
+    return ssa_ocl_ordered(d, clEnqueueCopyBuffer(d->queue, ocl_memory(from), ocl_memory(to), ssa_first_byte(from),
+                                                  ssa_first_byte(to), bytes, 0, NULL, NULL),
                            "tensor_copy: clEnqueueCopyBuffer");
 }
 
@@ -539,7 +540,7 @@ static int find_in_host_memory(struct ssa_buffer *b, cl_mem whole)
                       "ocl_buffer_wrap: clGetMemObjectInfo"));
     if (start) {
         b->root = &all_of_it;
-        b->origin += (uintptr_t)start / 4;
+        b->origin += (uintptr_t)start;
     }
 done:
     return err;
@@ -571,11 +572,11 @@ static int describe_memory(struct ssa_buffer *b, cl_context context, cl_mem memo
     REQUIRE(its_context == context, "ocl_buffer_wrap: memory is of another context than the device's");
     REQUIRE(bytes >= 4, "ocl_buffer_wrap: memory has %zu bytes, an element takes 4", bytes);
     REQUIRE(origin % 4 == 0, "ocl_buffer_wrap: memory begins %zu bytes into its buffer, must be a multiple of 4", origin);
-    b->count = bytes / 4;
+    b->bytes = bytes;
     b->no_write = flags & CL_MEM_READ_ONLY;
     b->no_read = flags & CL_MEM_WRITE_ONLY;
     b->root = whole ? whole : memory;
-    b->origin = origin / 4;
+    b->origin = origin;
     TRY(find_in_host_memory(b, whole ? whole : memory));
 done:
     return err;

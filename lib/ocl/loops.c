@@ -41,7 +41,7 @@ static int find_out(struct ssa_device *device, int32_t *counted)
 {
     struct ssa_buffer *b = NULL;
     int err;
-    TRY(ssa_buffer_create(&b, device, 3));
+    TRY(ssa_buffer_create(&b, device, 3 * sizeof(int32_t)));
     TRY(device->backend->aside(device, true));
     err = count(device, b, counted);
     device->backend->aside(device, false);

@@ -85,7 +85,7 @@ cl_program ssa_ocl_binary_load(struct ocl_device *device, const char *options, c
 void ssa_ocl_binary_keep(struct ocl_device *device, const char *options, const char *text, cl_program program);
 
 /* upload.c: the backend's `write`. */
-int ssa_ocl_write(struct ssa_device *device, struct ssa_tensor tensor, const void *source, size_t count);
+int ssa_ocl_write(struct ssa_device *device, struct ssa_tensor tensor, const void *source, size_t bytes);
 void ssa_ocl_uploads_release(struct ocl_device *device);
 
 /* loops.c: sets the device's loop_limit. */

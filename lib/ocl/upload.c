@@ -30,20 +30,20 @@ done:
     return err;
 }
 
-int ssa_ocl_write(struct ssa_device *device, struct ssa_tensor t, const void *source, size_t count)
+int ssa_ocl_write(struct ssa_device *device, struct ssa_tensor t, const void *source, size_t bytes)
 {
     static const char what[] = "tensor_write: clEnqueueWriteBuffer";
     struct ocl_device *d = ocl(device);
     struct ocl_upload *u = &d->uploads[d->upload_count % OCL_UPLOADS];
     cl_event event = NULL;
     int err;
-    if (count * 4 > MOST_BYTES)
-        return ssa_ocl_ordered(d, clEnqueueWriteBuffer(d->queue, ocl_memory(t), CL_TRUE, t.offset * 4, count * 4,
+    if (bytes > MOST_BYTES)
+        return ssa_ocl_ordered(d, clEnqueueWriteBuffer(d->queue, ocl_memory(t), CL_TRUE, ssa_first_byte(t), bytes,
                                                        source, 0, NULL, NULL),
                            what);
-    TRY(await_turn(u, count * 4));
-    memcpy(u->values, source, count * 4);
-    err = ssa_ocl_ordered(d, clEnqueueWriteBuffer(d->queue, ocl_memory(t), CL_FALSE, t.offset * 4, count * 4, u->values,
+    TRY(await_turn(u, bytes));
+    memcpy(u->values, source, bytes);
+    err = ssa_ocl_ordered(d, clEnqueueWriteBuffer(d->queue, ocl_memory(t), CL_FALSE, ssa_first_byte(t), bytes, u->values,
                                                   0, NULL, &event),
                       what);
     if (event) { /* enqueued, even if what keeps the order then failed */

@@ -154,7 +154,8 @@ static struct ssa_operand pairs_operand(const char *name, const struct ssa_pairs
 
 static struct ssa_operand rows_operand(const char *name, struct ssa_tensor t, const struct ssa_attention *a, int use)
 {
-    return (struct ssa_operand){name, t, 1, ssa_times(ssa_times((size_t)a->batch, (size_t)a->heads), (size_t)a->queries), 0, use, {{0}}};
+    const size_t rows = ssa_times(ssa_times((size_t)a->batch, (size_t)a->heads), (size_t)a->queries);
+    return (struct ssa_operand){name, t, 1, rows, 0, use};
 }
 
 /* Scores are one value each: two of them in one place would say nothing. */
@@ -182,7 +183,7 @@ int ssa_attention_fwd_check(struct ssa_device *device, const struct ssa_attentio
     TRY(check_shared(device, op, a));
     TRY(check_scores(op, &a->scores, a));
     TRY(ssa_check_operands(device, op, (const struct ssa_operand[]){
-        {"plan_data", a->plan_data, 1, a->plan->stride * (size_t)a->plan->examples, 0, SSA_READ, {{0}}},
+        {"plan_data", a->plan_data, 1, a->plan->stride * (size_t)a->plan->examples, 0, SSA_READ | SSA_INTS},
         heads_operand("q", a->q, a, a->q_strides, false, a->width, SSA_READ),
         heads_operand("k", a->k, a, a->k_strides, true, a->width, SSA_READ),
         heads_operand("v", a->v, a, a->v_strides, true, a->value_width, SSA_READ),
@@ -210,7 +211,7 @@ int ssa_attention_bwd_check(struct ssa_device *device, const struct ssa_attentio
     REQUIRE(!ssa_present(b.dgate.tensor) || ssa_present(a->gate.tensor), "%s: dgate is of gate, which is absent", op);
     REQUIRE(!ssa_present(b.dgate_sum) || ssa_present(b.dgate.tensor), "%s: dgate_sum goes to dgate, which is absent", op);
     TRY(ssa_check_operands(device, op, (const struct ssa_operand[]){
-        {"plan_data", a->plan_data, 1, a->plan->stride * (size_t)a->plan->examples, 0, SSA_READ, {{0}}},
+        {"plan_data", a->plan_data, 1, a->plan->stride * (size_t)a->plan->examples, 0, SSA_READ | SSA_INTS},
         heads_operand("q", a->q, a, a->q_strides, false, a->width, SSA_READ),
         heads_operand("k", a->k, a, a->k_strides, true, a->width, SSA_READ),
         heads_operand("v", a->v, a, a->v_strides, true, a->value_width, SSA_READ),

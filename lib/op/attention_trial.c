@@ -59,7 +59,7 @@ static struct ssa_attention attention(struct ssa_buffer *m, const struct layout 
     const struct ssa_strides narrow = {.position = (size_t)l->k_stride, .batch = (size_t)LENGTH * (size_t)l->k_stride};
     struct ssa_attention a = {
         .q = {m, l->q}, .k = {m, l->k}, .v = {m, l->v}, .out = {m, l->out}, .lse = {m, l->lse}, .plan = plan,
-        .plan_data = {m, l->plan}, .batch = BATCH, .keys = LENGTH, .heads = HEADS, .kv_heads = 1, .width = l->width,
+        .plan_data = {m, l->plan, SSA_I32}, .batch = BATCH, .keys = LENGTH, .heads = HEADS, .kv_heads = 1, .width = l->width,
         .value_width = l->value_width, .q_strides = wide, .k_strides = narrow, .v_strides = narrow,
         .out_strides = wide, .causal = l->causal};
     if (l->pairs) {
@@ -114,7 +114,7 @@ static int fill_image(struct ssa_device *host, const struct layout *l, float *im
     memcpy(image + l->plan, plan.data, plan.stride * (size_t)plan.examples * sizeof *image);
     if (l->backward) {
         fill_rows(image, l->dout, HEADS * l->value_width, l->q_stride, 4000);
-        TRY(ssa_buffer_create(&m, host, l->count));
+        TRY(ssa_buffer_create(&m, host, l->count * sizeof *image));
         TRY(ssa_tensor_write(ssa_tensor_at(m, 0), image, l->count));
         TRY(ssa_attention_fwd_run(host, &(struct ssa_attention_fwd){attention(m, l, &plan)}));
         TRY(ssa_tensor_read(ssa_tensor_at(m, 0), image, l->count));

@@ -14,7 +14,7 @@ int ssa_cross_entropy_check(struct ssa_device *device, const struct ssa_cross_en
             (double)a->grad_scale);
     TRY(ssa_check_operands(device, "cross_entropy", (const struct ssa_operand[]){
         VECTOR(logits, SSA_READ | SSA_PLACE, count),
-        VECTOR(targets, SSA_READ, rows),
+        VECTOR(targets, SSA_READ | SSA_INTS, rows),
         VECTOR(loss, SSA_WRITE | SSA_OPTIONAL, rows),
         VECTOR(dlogits, ssa_output(true) | SSA_OPTIONAL | SSA_PLACE, count),
         {0}}));

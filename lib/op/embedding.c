@@ -20,7 +20,7 @@ int ssa_embedding_fwd_check(struct ssa_device *device, const struct ssa_embeddin
     TRY(ssa_check_reserved("embedding_fwd", a->reserved, 4));
     TRY(check_shape("embedding_fwd", a->rows, a->length, a->width, a->vocabulary, ssa_present(a->positions)));
     TRY(ssa_check_operands(device, "embedding_fwd", (const struct ssa_operand[]){
-        VECTOR(ids, SSA_READ, rows),
+        VECTOR(ids, SSA_READ | SSA_INTS, rows),
         VECTOR(table, SSA_READ, (size_t)a->vocabulary * width),
         VECTOR(positions, SSA_READ | SSA_OPTIONAL, (size_t)a->length * width),
         VECTOR(out, SSA_WRITE, rows * width),
@@ -48,7 +48,7 @@ int ssa_embedding_bwd_check(struct ssa_device *device, const struct ssa_embeddin
     TRY(check_shape("embedding_bwd", a->rows, a->length, a->width, a->vocabulary, ssa_present(a->dpositions)));
     TRY(ssa_check_loops(device, "embedding_bwd", rows + (rows + (size_t)a->vocabulary) * (width / 256 + 1)));
     TRY(ssa_check_operands(device, "embedding_bwd", (const struct ssa_operand[]){
-        VECTOR(ids, ssa_present(a->dtable) ? SSA_READ : SSA_UNUSED, rows),
+        VECTOR(ids, ssa_present(a->dtable) ? SSA_READ | SSA_INTS : SSA_UNUSED, rows),
         VECTOR(dout, SSA_READ, rows * width),
         VECTOR(dtable, ssa_output(true) | SSA_OPTIONAL, (size_t)a->vocabulary * width),
         VECTOR(dpositions, ssa_output(a->accumulate) | SSA_OPTIONAL, (size_t)a->length * width),

@@ -297,12 +297,12 @@ int ssa_linear_fwd_check(struct ssa_device *device, const struct ssa_linear_fwd 
     size_t x = a->x_stride ? (size_t)a->x_stride : in, y = a->y_stride ? (size_t)a->y_stride : out; /* strides */
     bool twice = ssa_present(a->bias) || ssa_present(a->residual) || a->activation; /* y may hold the product first */
     TRY(ssa_check_operands(device, "linear_fwd", (const struct ssa_operand[]){
-        {"x", a->x, rows, in, x, SSA_READ, {{0}}},
+        {"x", a->x, rows, in, x, SSA_READ},
         VECTOR(w, SSA_READ, out * in),
         VECTOR(bias, SSA_READ | SSA_OPTIONAL, out),
-        {"pre", a->pre, rows, out, y, ssa_output(true) | SSA_OPTIONAL, {{0}}},
-        {"residual", a->residual, rows, out, y, SSA_READ | SSA_OPTIONAL | SSA_PLACE, {{0}}},
-        {"y", a->y, rows, out, y, ssa_output(twice) | SSA_PLACE, {{0}}},
+        {"pre", a->pre, rows, out, y, ssa_output(true) | SSA_OPTIONAL},
+        {"residual", a->residual, rows, out, y, SSA_READ | SSA_OPTIONAL | SSA_PLACE},
+        {"y", a->y, rows, out, y, ssa_output(twice) | SSA_PLACE},
         {0}}));
 done:
     return err;
@@ -331,11 +331,11 @@ int ssa_linear_bwd_check(struct ssa_device *device, const struct ssa_linear_bwd 
     size_t rows = (size_t)a->rows, out = (size_t)a->out, in = (size_t)a->in;
     size_t x = a->x_stride ? (size_t)a->x_stride : in, dy = a->dy_stride ? (size_t)a->dy_stride : out; /* strides */
     TRY(ssa_check_operands(device, "linear_bwd", (const struct ssa_operand[]){
-        {"x", a->x, rows, in, x, ssa_present(a->dw) ? SSA_READ : SSA_UNUSED, {{0}}},
+        {"x", a->x, rows, in, x, ssa_present(a->dw) ? SSA_READ : SSA_UNUSED},
         VECTOR(w, ssa_present(a->dx) ? SSA_READ : SSA_UNUSED, out * in),
-        {"dy", a->dy, rows, out, dy, SSA_READ, {{0}}},
-        {"x_pre", a->x_pre, rows, in, x, ssa_present(a->dx) && a->activation ? SSA_READ : SSA_UNUSED, {{0}}},
-        {"dx", a->dx, rows, in, x, ssa_output(a->accumulate_dx || a->activation) | SSA_OPTIONAL, {{0}}},
+        {"dy", a->dy, rows, out, dy, SSA_READ},
+        {"x_pre", a->x_pre, rows, in, x, ssa_present(a->dx) && a->activation ? SSA_READ : SSA_UNUSED},
+        {"dx", a->dx, rows, in, x, ssa_output(a->accumulate_dx || a->activation) | SSA_OPTIONAL},
         VECTOR(dw, ssa_output(true) | SSA_OPTIONAL, out * in),
         VECTOR(dbias, ssa_output(true) | SSA_OPTIONAL, out),
         {0}}));

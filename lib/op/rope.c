@@ -26,7 +26,7 @@ int ssa_rope_check(struct ssa_device *device, const struct ssa_rope *a)
     REQUIRE(a->base == 0 || (a->base > 1 && isfinite(a->base)), "rope: base is %g, must be finite and above 1",
             (double)a->base);
     TRY(ssa_check_operands(device, "rope", (const struct ssa_operand[]){
-        {"x", a->x, (size_t)a->rows, used, stride(a), ssa_output(true), {{0}}},
+        {"x", a->x, (size_t)a->rows, used, stride(a), ssa_output(true)},
         {0}}));
 done:
     return err;

@@ -19,7 +19,7 @@ int ssa_gather_rows_check(struct ssa_device *device, const struct ssa_gather_row
     TRY(ssa_check_positive("gather_rows", "source_rows", a->source_rows));
     TRY(ssa_check_operands(device, "gather_rows", (const struct ssa_operand[]){
         VECTOR(x, SSA_READ, (size_t)a->source_rows * width),
-        VECTOR(rows, SSA_READ, count),
+        VECTOR(rows, SSA_READ | SSA_INTS, count),
         VECTOR(out, SSA_WRITE, count * width),
         {0}}));
 done:
@@ -46,7 +46,7 @@ int ssa_scatter_rows_check(struct ssa_device *device, const struct ssa_scatter_r
     TRY(ssa_check_positive("scatter_rows", "target_rows", a->target_rows));
     TRY(ssa_check_operands(device, "scatter_rows", (const struct ssa_operand[]){
         VECTOR(x, SSA_READ, count * width),
-        VECTOR(rows, SSA_READ, count),
+        VECTOR(rows, SSA_READ | SSA_INTS, count),
         VECTOR(out, ssa_output(a->accumulate), (size_t)a->target_rows * width),
         {0}}));
 done:

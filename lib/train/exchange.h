@@ -24,7 +24,7 @@ struct ssa_seat {
     /* What was done: */
     struct ssa_gradients *sums; /* of this step, by whatever run; their memory serves again in the next */
     int count, capacity;
-    void **tickets;    /* of transfers under way: a range of a bucket each */
+    struct ssa_ticket **tickets; /* of transfers under way: a range of a bucket each */
     int ticket_count;
     bool holds_root;   /* the last sum is the whole step's, and still in the model's gradients */
     float *losses;     /* a micro-batch each; those it computed are set */

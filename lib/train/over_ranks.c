@@ -12,7 +12,7 @@ enum { TEXT = 512 };
 struct bucket {
     struct ssa_bucket b;
     size_t at; /* in `sum` */
-    void *tickets[SSA_BUCKET_RANGES];
+    struct ssa_ticket *tickets[SSA_BUCKET_RANGES];
 };
 
 struct ssa_over_ranks {

@@ -84,7 +84,7 @@ int ssa_trainer_allocate(struct ssa_trainer *t)
         return ssa_fail(SSA_ENOMEM, "train: out of host memory");
     TRY(create_moments(t));
     TRY(create_partials(t));
-    TRY(ssa_buffer_create(&t->scalars, t->device, ssa_trainer_scalars(t->micros)));
+    TRY(ssa_buffer_create(&t->scalars, t->device, ssa_trainer_scalars(t->micros) * sizeof(float)));
     TRY(ssa_trainer_forgive(t));
     TRY(create_queue(t));
 done:

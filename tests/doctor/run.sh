@@ -140,9 +140,9 @@ doctor miscomputes 1 OCL_ICD_VENDORS="$pocl" SSACL_CL_DIR="$work/kernels" -- --d
 has 'error: device opencl:0:0 miscomputes add (out, by opencl cpu-shape): error'
 has 'remedy: update its driver; until then use another device: SSACL_DEVICE=cpu'
 has 'This machine cannot train with it.'
-has 'attention_fwd D=16: wrong, largest error'
+has 'attention_fwd D=16 PAIRS=0: wrong, largest error'
 has 'attention_fwd  right  error'
-has 'portable: opencl cpu-shape (quarantined: attention_fwd D=16'
+has 'portable: opencl cpu-shape PAIRS=0 (quarantined: attention_fwd D=16'
 cp "$cl/add.cl" kernels
 doctor 'right by quarantine' 0 OCL_ICD_VENDORS="$pocl" SSACL_CL_DIR="$work/kernels" -- --device opencl --width 16 --json --timeout 1000
 json 'x["can_train"] and len(x["devices"][0]["tests"]) == 19 and all(t["right"] for t in x["devices"][0]["tests"])'

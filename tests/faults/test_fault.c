@@ -242,7 +242,7 @@ START_TEST(barriers)
     queue = clCreateCommandQueue(context, id, CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE, &code);
     if (code == CL_SUCCESS) {
         OK(ssa_ocl_device_wrap(&device, context, id, queue));
-        OK(ssa_buffer_create(&b, device, 64));
+        OK(ssa_buffer_create(&b, device, 256));
         struct ssa_tensor x = ssa_tensor_at(b, 0), y = ssa_tensor_at(b, 32);
         arm(NULL, 0, false, 0);
         OK(ssa_tensor_fill(x, 1, 64));
@@ -277,7 +277,7 @@ START_TEST(huge_pages)
         float x = 0;
         arm(functions[i], 1, true, CL_MAP_FAILURE);
         OK(ssa_device_open(&device, "opencl:0:0"));
-        OK(ssa_buffer_create(&b, device, 1 << 18));
+        OK(ssa_buffer_create(&b, device, 1 << 20));
         OK(ssa_tensor_fill(ssa_tensor_at(b, 0), 3, 1 << 18));
         OK(ssa_tensor_read(ssa_tensor_at(b, 77), &x, 1));
         ck_assert(x == 3);

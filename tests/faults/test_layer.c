@@ -44,7 +44,7 @@ static void open_both(void)
     faults.set(NULL);
     for (int d = 0; d < 2; d++) {
         OK(ssa_device_open(&devices[d], ids[d]));
-        OK(ssa_buffer_create(&buffers[d], devices[d], COUNT));
+        OK(ssa_buffer_create(&buffers[d], devices[d], 4 * COUNT));
         OK(ssa_tensor_fill(ssa_tensor_at(buffers[d], 0), 1, COUNT));
         OK(work(d, 1)); /* built */
     }
@@ -151,13 +151,13 @@ START_TEST(little_memory)
     OK(ssa_device_open(&d, ids[1]));
     OK(ssa_device_get_info(d, &info));
     ck_assert(info.memory == 1000000 && info.max_allocation == 1000000);
-    FAILS(ssa_buffer_create(&b, d, 250001), SSA_ENOMEM, "needs");
+    FAILS(ssa_buffer_create(&b, d, 1000004), SSA_ENOMEM, "needs");
     ssa_device_close(d);
     OK(ssa_device_open(&d, ids[0]));
     OK(ssa_device_get_info(d, &info));
     ck_assert_uint_gt(info.memory, 1000000);
     set("room=1000000", 0);
-    FAILS(ssa_buffer_create(&b, d, 250001), SSA_ENOMEM, "CL_MEM_OBJECT_ALLOCATION_FAILURE");
+    FAILS(ssa_buffer_create(&b, d, 1000004), SSA_ENOMEM, "CL_MEM_OBJECT_ALLOCATION_FAILURE");
     ck_assert_uint_eq(faults.struck(), 1);
     ssa_device_close(d);
 }

@@ -32,7 +32,7 @@ static const char *notes_of(const char *rules)
     *notes = 0;
     OK(ssa_device_open(&device, "opencl"));
     ck_assert_int_ge(faults.set(rules), 0);
-    OK(ssa_buffer_create(&b, device, 4));
+    OK(ssa_buffer_create(&b, device, 16));
     struct ssa_tensor x = ssa_tensor_at(b, 0);
     OK(ssa_tensor_fill(x, 1, 4));
     OK(ssa_add(device, &(struct ssa_add){.x = x, .y = x, .out = x, .count = 4}));

@@ -74,7 +74,7 @@ static void check_nothing_left(struct ssa_device *device, const char *rule, cons
     size_t held, scratch = 0;
     ssa_device_memory(device, &held, NULL);
     for (int s = 0; s < 2; s++)
-        scratch += device->scratch[s] ? device->scratch[s]->count * 4 : 0;
+        scratch += device->scratch[s] ? device->scratch[s]->bytes : 0;
     ck_assert_msg(held == scratch, "%s, %s: %zu bytes leaked", rule, phase, held - scratch);
 }
 

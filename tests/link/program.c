@@ -8,7 +8,7 @@ int main(void)
     struct ssa_buffer *b = NULL;
     struct ssa_plan plan = {0};
     float x[8] = {1, 2, 3, 4, 5, 6, 7, 8};
-    int ok = !ssa_device_open(&device, "cpu") && !ssa_buffer_create(&b, device, 8);
+    int ok = !ssa_device_open(&device, "cpu") && !ssa_buffer_create(&b, device, 8 * sizeof(float));
     struct ssa_tensor t = ssa_tensor_at(b, 0);
     ok = ok && !ssa_tensor_write(t, x, 8) &&
          !ssa_add(device, &(struct ssa_add){.x = t, .y = t, .out = t, .count = 8}) && !ssa_tensor_read(t, x, 8) &&

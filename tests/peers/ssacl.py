@@ -16,6 +16,7 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 SCALARS = {"int": C.c_int, "float": C.c_float, "double": C.c_double, "size_t": C.c_size_t, "char": C.c_char,
            "int32_t": C.c_int32, "uint32_t": C.c_uint32, "uint64_t": C.c_uint64}
 DENSE, UNBIASED, LOCAL = 0, 1, 2
+I32 = 1
 
 
 def declarators(text):
@@ -79,6 +80,13 @@ class Library:
         """struct ssa_<struct> with these fields; objects are passed by address and kept alive."""
         s = self.structs["ssa_" + struct]()
         s.kept_alive = []
+        if "attention" in dict(s._fields_):  # what both directions are given is a struct in theirs
+            shared = dict(s._fields_)["attention"]._fields_
+            inner = {("keys" if n == "length" else n): v for n, v in fields.items() if n not in dict(s._fields_)}
+            fields = {n: v for n, v in fields.items() if n in dict(s._fields_)}
+            assert set(inner) <= set(dict(shared)), inner
+            fields["attention"] = self.make("attention", **inner)
+            s.kept_alive.append(fields["attention"])
         for name, value in fields.items():
             if isinstance(value, (C.Structure, C.Array)) and dict(s._fields_)[name] is C.c_void_p:
                 s.kept_alive.append(value)
@@ -99,6 +107,8 @@ class Library:
 class Device:
     def __init__(self, lib, name):
         self.lib, self.handle, self.buffers = lib, C.c_void_p(), []
+        self.typed = "type" in dict(lib.structs["ssa_tensor"]._fields_)
+        self.unit = 4 if self.typed else 1  # of a buffer's size: 0.1 counts elements
         lib.check(lib.c.ssa_device_open(C.byref(self.handle), name.encode()))
         self.info = lib.structs["ssa_device_info"]()
         lib.c.ssa_device_get_info(self.handle, C.byref(self.info))
@@ -106,7 +116,7 @@ class Device:
 
     def empty(self, elements):
         buffer = C.c_void_p()
-        self.lib.check(self.lib.c.ssa_buffer_create(C.byref(buffer), self.handle, C.c_size_t(elements)))
+        self.lib.check(self.lib.c.ssa_buffer_create(C.byref(buffer), self.handle, C.c_size_t(elements * self.unit)))
         self.buffers.append(buffer)
         return self.lib.make("tensor", buffer=buffer.value, offset=0)
 
@@ -119,6 +129,8 @@ class Device:
     def plan_tensor(self, plan):
         elements = plan.stride * plan.examples
         t = self.empty(elements)
+        if self.typed:
+            t.type = I32
         self.lib.check(self.lib.c.ssa_tensor_write(t, C.c_void_p(plan.data), C.c_size_t(elements)))
         return t
 

@@ -41,8 +41,8 @@ static void run(struct ssa_device *d, float *results)
     DO(ssa_plan_draw(&plan, &(struct ssa_sample){.kind = SSA_UNBIASED, .length = LENGTH, .keys = 40, .own_key = 1}));
     for (int i = 0; i < TENSORS; i++) {
         float *values = test_values(sizes[i], (uint64_t)i, -1, 1);
-        DO(ssa_buffer_create(&t[i].buffer, d, sizes[i]));
-        t[i].offset = 0;
+        DO(ssa_buffer_create(&t[i].buffer, d, sizes[i] * sizeof(float)));
+        t[i] = (struct ssa_tensor){t[i].buffer, 0, i == PLAN ? SSA_I32 : SSA_F32};
         DO(ssa_tensor_write(t[i], i == PLAN ? (void *)plan.data : values, i == PLAN ? plan.stride : sizes[i]));
         free(values);
     }
@@ -65,7 +65,7 @@ static void run(struct ssa_device *d, float *results)
     for (int i = 0; i < TENSORS; i++)
         tensors += 4 * sizes[i];
     for (int i = 0; i < 2; i++)
-        scratch += d->scratch[i] ? 4 * d->scratch[i]->count : 0;
+        scratch += d->scratch[i] ? d->scratch[i]->bytes : 0;
     ssa_device_memory(d, &held, &peak);
     if (held != tensors + scratch || peak > held + scratch)
         printf("a trace is left: %zu bytes held, not %zu; peak %zu\n", held, tensors + scratch, peak);

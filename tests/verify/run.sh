@@ -36,12 +36,12 @@ cpu_shape()
 {
     # ---- all is well ----
     begin good 0 0
-    has 'attention_fwd by opencl cpu-shape D=16'
-    has 'attention_bwd by opencl cpu-shape D=16'
+    has 'attention_fwd by opencl cpu-shape D=16 PAIRS=0'
+    has 'attention_bwd by opencl cpu-shape D=16 PAIRS=0'
     has 'linear_fwd by opencl cpu-shape'
-    has 'self-test: attention_fwd D=16 is right'
+    has 'self-test: attention_fwd D=16 PAIRS=0 is right'
     begin 'good, again' 0 0
-    has 'self-test: attention_bwd D=16 is right'
+    has 'self-test: attention_bwd D=16 PAIRS=0 is right'
     has '(kept verdict)'
     driver='a newer driver'
     begin 'another driver' 0 0
@@ -56,21 +56,21 @@ cpu_shape()
     #define vec_exp2(x) (0.5f * vec_exp2(x))
     #endif'
     begin wrong 0 1 SSACL_CL_DIR=kernels
-    has 'warning: attention_fwd D=16: wrong, largest error'
+    has 'warning: attention_fwd D=16 PAIRS=0: wrong, largest error'
     has 'is quarantined after its self-test; the unspecialised kernel serves'
-    has 'attention_fwd by portable: opencl cpu-shape (quarantined: attention_fwd D=16: wrong, largest error'
-    has 'attention_bwd by opencl cpu-shape D=16'
+    has 'attention_fwd by portable: opencl cpu-shape PAIRS=0 (quarantined: attention_fwd D=16 PAIRS=0: wrong, largest error'
+    has 'attention_bwd by opencl cpu-shape D=16 PAIRS=0'
     begin 'wrong, next process' 0 1 SSACL_CL_DIR=kernels
     has 'is quarantined after its self-test in an earlier run; the unspecialised kernel serves'
     begin 'wrong, untested' 1 0 SSACL_CL_DIR=kernels SSACL_SELFTEST=0
-    has 'attention_fwd by opencl cpu-shape D=16'
+    has 'attention_fwd by opencl cpu-shape D=16 PAIRS=0'
     begin 'wrong, nothing kept' 0 1 SSACL_CL_DIR=kernels SSACL_CACHE=0
     has 'after its self-test; the'
     begin 'portable by wish' 0 0 SSACL_CL_DIR=kernels SSACL_PORTABLE=1
-    has 'attention_fwd by portable: opencl cpu-shape (quarantined: everything but portable kernels'
+    has 'attention_fwd by portable: opencl cpu-shape PAIRS=0 (quarantined: everything but portable kernels'
     cp "$cl/attention_fwd.cl" kernels
     begin 'wrong, mended' 0 0 SSACL_CL_DIR=kernels
-    has 'attention_fwd by opencl cpu-shape D=16'
+    has 'attention_fwd by opencl cpu-shape D=16 PAIRS=0'
     printf '\n' >>kernels/plan.h
     begin 'a header changed' 0 0 SSACL_CL_DIR=kernels
     checks=$((checks + 1))
@@ -82,23 +82,23 @@ cpu_shape()
     #error no such thing
     #endif'
     begin 'does not build' 0 1 SSACL_CL_DIR=kernels
-    has 'warning: attention_bwd D=16: does not build on '
-    has 'attention_bwd by portable: opencl cpu-shape (quarantined: attention_bwd D=16: does not build)'
+    has 'warning: attention_bwd D=16 PAIRS=0: does not build on '
+    has 'attention_bwd by portable: opencl cpu-shape PAIRS=0 (quarantined: attention_bwd D=16 PAIRS=0: does not build)'
     begin 'does not build, next process' 0 1 SSACL_CL_DIR=kernels
     has 'in an earlier run'
 
     # ---- tuned parameters ----
     begin 'tuned' 0 0 PROBE_TILE=64
-    has 'attention_fwd by opencl cpu-shape D=16 TILE=64'
+    has 'attention_fwd by opencl cpu-shape D=16 PAIRS=0 TILE=64'
     fresh_kernels
     break_kernel attention_fwd '#if defined(TILE) && TILE == 64
     #include "vector.h"
     #define vec_exp2(x) (0.5f * vec_exp2(x))
     #endif'
     begin 'tuned, wrong' 0 1 SSACL_CL_DIR=kernels PROBE_TILE=64
-    has 'warning: attention_fwd D=16 TILE=64: wrong'
+    has 'warning: attention_fwd D=16 PAIRS=0 TILE=64: wrong'
     has 'the kernel with standard parameters serves'
-    has 'attention_fwd by portable: opencl cpu-shape D=16 (quarantined: attention_fwd D=16 TILE=64'
+    has 'attention_fwd by portable: opencl cpu-shape D=16 PAIRS=0 (quarantined: attention_fwd D=16 PAIRS=0 TILE=64'
 }
 
 # The CPU shape where a device takes it of itself: rusticl's compiler needs minutes for it.
