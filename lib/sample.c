@@ -354,6 +354,10 @@ static void add_up(struct ssa_plan *plan, const int32_t *p)
     }
     for (int i = first; i < real; i++)
         own += p[p[PLAN_OWN_AT] + i];
+    for (int s = 0; s < p[PLAN_SLICES]; s++) {
+        const int32_t *start = p + p[PLAN_SLICE_AT] + s;
+        plan->max_slice = start[1] - start[0] > plan->max_slice ? start[1] - start[0] : plan->max_slice;
+    }
     plan->pairs += own;
     plan->pairs_causal += own + causal_pairs(p + p[PLAN_SOURCE_AT], common, first, real);
 }
@@ -373,6 +377,9 @@ static int prepare(struct ssa_plan *plan, const struct shape *s)
     plan->length = s->length;
     plan->queries = s->queries;
     plan->block = s->block;
+    plan->blocks = s->blocks;
+    plan->slices = s->slices;
+    plan->max_slice = 0;
     plan->max_keys = 0;
     plan->pairs = plan->pairs_causal = 0;
     return SSA_OK;

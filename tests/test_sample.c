@@ -246,13 +246,18 @@ static void check_plan(const struct grid *g, const struct ssa_plan *plan)
     double pairs = 0, causal = 0;
     const int queries = g->how.queries ? g->how.queries : g->how.length;
     const int first = queries < plan->length ? plan->length - queries : 0; /* the last of the sequence */
-    int most = 0;
+    int most = 0, largest = 0;
     ck_assert_int_eq(plan->queries, queries);
     for (int e = 0; e < plan->examples; e++) {
         const int32_t *p = plan->data + (size_t)e * plan->stride;
         int real = g->how.lengths ? g->how.lengths[e] : g->how.length;
         ck_assert_int_eq(p[PLAN_LENGTH], queries > real && !g->how.lengths ? queries : real);
         check_layout(plan, p, g->name);
+        ck_assert(p[PLAN_BLOCKS] == plan->blocks && p[PLAN_SLICES] == plan->slices);
+        for (int s = 0; s < plan->slices; s++) {
+            int size = p[p[PLAN_SLICE_AT] + s + 1] - p[p[PLAN_SLICE_AT] + s];
+            largest = size > largest ? size : largest;
+        }
         for (int i = 0; i < queries; i++) {
             int at = first + i, own = p[p[PLAN_OWN_AT] + at], count = ssa_plan_keys(plan, e, i, keys);
             ck_assert(own == 0 || (own == 1 && g->how.own_key && at < real));
@@ -270,6 +275,7 @@ static void check_plan(const struct grid *g, const struct ssa_plan *plan)
     ck_assert_double_eq(plan->pairs, pairs);
     ck_assert_double_eq(plan->pairs_causal, causal);
     ck_assert_int_eq(plan->max_keys, most);
+    ck_assert_int_eq(plan->max_slice, largest);
     ck_assert_uint_eq(plan->stride * (size_t)plan->examples, ssa_plan_bound(&g->how));
     free(keys);
 }

@@ -61,6 +61,9 @@ struct ssa_plan {
     int length;       /**< N, keys */
     int queries;      /**< T */
     int block;        /**< positions of queries per block: block b is [b*block, min((b+1)*block, N)) */
+    int blocks;       /**< of queries, in an example */
+    int slices;       /**< of keys, in an example */
+    int max_slice;    /**< the most keys of a slice */
     int max_keys;     /**< the most keys any query sees (without its own extra column) */
     size_t capacity;  /**< int32 allocated; the plan grows it as needed and keeps it for the next draw */
     double pairs;     /**< (query, key) pairs over the plan's `examples` (a shared draw counts once), own columns

@@ -1,5 +1,4 @@
 #include "attention.h"
-#include "plan.h"
 
 #include <math.h>
 
@@ -267,16 +266,10 @@ void ssa_attention_constants(struct ssa_constant *c, const struct ssa_attention 
 
 /* ---- the CPU shape ---- */
 
-/* Tiles of the example that has the most; see tile_of() in cl/attention_tile.h. */
+/* Tiles of an example; see tile_of() in cl/attention_tile.h. */
 static int count_tiles(const struct ssa_plan *plan, int tile)
 {
-    int most = 0;
-    for (int e = 0; e < plan->examples; e++) {
-        const int32_t *data = plan->data + plan->stride * (size_t)e;
-        int tiles = data[PLAN_BLOCKS] * ((data[PLAN_BLOCK] + tile - 1) / tile);
-        most = tiles > most ? tiles : most;
-    }
-    return most;
+    return plan->blocks * ((plan->block + tile - 1) / tile);
 }
 
 /* Builds for the width, and those without pairs, are several times faster; the former right only if the device's

@@ -1,5 +1,4 @@
 #include "attention.h"
-#include "plan.h"
 
 static size_t divide_up(int a, int b)
 {
@@ -105,25 +104,12 @@ static int query_gradients(struct ssa_device *device, const struct ssa_attention
     return ssa_launch(device, &l);
 }
 
-/* The most slices of an example, and the most sources in a slice. */
-static void measure_slices(const struct ssa_plan *plan, int *slices, int *sources)
-{
-    *slices = *sources = 0;
-    for (int e = 0; e < plan->examples; e++) {
-        const int32_t *p = plan->data + plan->stride * (size_t)e, *start = p + p[PLAN_SLICE_AT];
-        *slices = p[PLAN_SLICES] > *slices ? p[PLAN_SLICES] : *slices;
-        for (int s = 0; s < p[PLAN_SLICES]; s++)
-            *sources = start[s + 1] - start[s] > *sources ? start[s + 1] - start[s] : *sources;
-    }
-}
-
 /* delta, and the gradients that keys get from their own queries; then what sources get, which is added. */
 static int source_gradients(struct ssa_device *device, const struct ssa_attention_bwd *b, struct ssa_tensor delta)
 {
     const struct ssa_attention *a = &b->attention;
     const int positions = a->keys > a->queries ? a->keys : a->queries;
-    int slices, sources;
-    measure_slices(a->plan, &slices, &sources);
+    const int slices = a->plan->slices, sources = a->plan->max_slice;
     struct attention_tile tile = tile_for(device, "attention_bwd_gpu", sources, a);
     const int slice_tiles = (int)divide_up(sources, tile.rows), width = build_width(a);
     const int parts = ssa_tuned(device, "attention_bwd_gpu", "REGISTERS") < 256 ? 2 : 1; /* dk, dv: SUMS there */
@@ -159,9 +145,7 @@ static bool trusted_backward(struct ssa_device *device, const struct ssa_attenti
 {
     static const char file[] = "attention_bwd_gpu";
     const struct ssa_attention *a = &b->attention;
-    const int w = build_width(a);
-    int slices, sources;
-    measure_slices(a->plan, &slices, &sources);
+    const int w = build_width(a), sources = a->plan->max_slice;
     return countable(a->queries, a->q_strides) && countable(a->keys, a->k_strides) && countable(a->keys, a->v_strides) &&
            countable(a->queries, b->dout_strides) && countable(a->queries, b->dq_strides) &&
            countable(a->keys, b->dk_strides) && countable(a->keys, b->dv_strides) &&
