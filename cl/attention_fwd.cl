@@ -161,6 +161,52 @@ INLINE vec own_pairs(const struct pairs *p, vec score, float *sum, float *gates,
 }
 #endif
 
+#if !PAIRS
+/* One query, and at most KEYS keys that it sees: their values, weighed, are added to `answer`. Keys and values are read
+ * where they lie, and lanes are columns: a tile would pack each row for one use, and make GROUP times the scores. m, l:
+ * running maximum and sum. */
+INLINE void meet_one(const float *query, float *answer, float *weights, __global const float *k, ulong k_stride,
+                     __global const float *v, ulong v_stride, __global const int *source, int count, float *m, float *l,
+                     int width, int value_width)
+{
+    float top = *m;
+    for (int j = 0; j < count; j += VW) {
+        vec sum[VW];
+        UNROLL for (int i = 0; i < VW; i++)
+        {
+            __global const float *row = k + source[min(j + i, count - 1)] * k_stride;
+            vec product = vec_set(0.0f);
+            for (int c = 0; c < PITCH; c += VW)
+                product += row_load(row, c, width) * vec_load(query + c);
+            sum[i] = product;
+        }
+        vec score = vec_sums(sum);
+        score = vec_select(vec_iota() < vec_set((float)(count - j)), score, vec_set(-1e30f));
+        vec_store(weights + j, score);
+        const float most = vec_top(score);
+        top = most > top ? most : top;
+    }
+    const vec change = vec_exp2(vec_set(*m - top));
+    vec sum = vec_set(0.0f);
+    for (int j = 0; j < count; j += VW) {
+        vec p = probability(vec_load(weights + j), vec_set(top));
+        p = vec_select(vec_iota() < vec_set((float)(count - j)), p, vec_set(0.0f));
+        sum += p;
+        vec_store(weights + j, p);
+    }
+    for (int c = 0; c < VALUE_PITCH; c += VW) {
+        vec x = vec_load(answer + c) * change;
+        for (int j = 0; j < count; j++)
+            x += row_load(v + source[j] * v_stride, c, value_width) * weights[j];
+        vec_store(answer + c, x);
+    }
+    float first[VW];
+    vec_store(first, change);
+    *l = *l * first[0] + vec_sum(sum);
+    *m = top;
+}
+#endif
+
 __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENSOR(const float, v), TENSOR(float, out),
                             TENSOR(float, lse), TENSOR(const int, plan), ATTENTION_SIZES, const int group, STRIDES(q),
                             STRIDES(k), STRIDES(v), STRIDES(out), ATTENTION_PAIRS, TENSOR(float, gate_sum),
@@ -202,6 +248,8 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
         tile = (turn + 1) * items + (turn % 2 ? (int)get_global_id(0) : items - 1 - (int)get_global_id(0));
         const struct tile next = tile_of(plan, causal ? tiles - 1 - tile : tile, query_begin, query_end);
         int ahead = 0, any_own = 0, next_key = 0, next_key_end = 0;
+        if (!t.count)
+            continue; /* before the first query, or past the last */
         if (next.slice != t.slice)
             run_of(plan, next, 0, causal, &next_key, &next_key_end);
 
@@ -219,6 +267,13 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                 pack_row(answer + r * VALUE_PITCH, v + (t.first + r) * v_stride, 1.0f, value_width);
         }
         int mode = any_own ? RESCALE : REPLACE; /* of the tile's first block: what it replaces need not be cleared */
+#if !PAIRS
+        const int alone = query_end - query_begin == 1 && t.answered; /* the only query of all */
+        if (alone && !any_own) {
+            clear_rows(answer, 0, 1, value_width);
+            mode = RESCALE;
+        }
+#endif
         for (int r = 0; any_own && r < t.count; r++)
             if (l[r] == 0.0f)
                 clear_rows(answer, r, r + 1, value_width);
@@ -235,6 +290,14 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
         for (int run = 0, begin, end; run_of(plan, t, run, causal, &begin, &end); run++) {
             if (causal)
                 end = begin + visible(source_all + begin, end - begin, t.first + t.answered - 1);
+#if !PAIRS
+            if (alone) {
+                for (; begin < end; begin += KEYS)
+                    meet_one(queries, answer, scores, k, k_stride, v, v_stride, source_all + begin,
+                             min(KEYS, end - begin), m, l, width, value_width);
+                continue;
+            }
+#endif
             /* Rows to prefetch with each product: the tile's own of out, and what the next tile starts from. */
             const int pace = (KEYS * ROWS + end - begin) / max(end - begin, 1);
             for (; begin < end; begin += KEYS) {

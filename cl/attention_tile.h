@@ -240,8 +240,7 @@ INLINE void transpose_tile(float *to, const float *from, int count, float factor
         }
 }
 
-/* Lane r: row r of x times row r of y, for the first `rows` of VW. Sums across lanes are halved together: 2 VW shuffles
- * instead of a horizontal sum for each row. */
+/* Lane r: row r of x times row r of y, for the first `rows` of VW. */
 INLINE vec dot_rows(__global const float *x, ulong x_stride, const float *y, int rows, int width)
 {
     vec sum[VW];
@@ -252,12 +251,7 @@ INLINE vec dot_rows(__global const float *x, ulong x_stride, const float *y, int
         for (int c = 0; c < PITCH; c += VW)
             sum[i] += row_load(x, c, width) * vec_load(y + c);
     }
-    UNROLL for (int left = VW / 2; left; left /= 2)
-    {
-        UNROLL for (int i = 0; i < left; i++)
-            sum[i] = vec_zip_low(sum[i], sum[i + left]) + vec_zip_high(sum[i], sum[i + left]);
-    }
-    return sum[0];
+    return vec_sums(sum);
 }
 
 /* to[:] += from[:] factor */

@@ -82,6 +82,18 @@ SSA_INLINE vec vec_first(vec v, int n) /* zero past the first n */
     return vec_select(vec_iota() < vec_set((float)n), v, vec_set(0.0f));
 }
 
+/* Lane i: the sum of x[i], of VW vecs, which are used up. Halved together: 2 VW shuffles instead of VW sums. */
+SSA_INLINE vec vec_sums(vec *x)
+{
+    UNROLL
+    for (int left = VW / 2; left; left /= 2) {
+        UNROLL
+        for (int i = 0; i < left; i++)
+            x[i] = vec_zip_low(x[i], x[i + left]) + vec_zip_high(x[i], x[i + left]);
+    }
+    return x[0];
+}
+
 #if SSA_GPU
 #ifndef LANES
 #define LANES 64 /* work-items that share a row: the work-group's size, a power of two */

@@ -284,6 +284,12 @@ static void specialise(struct ssa_device *device, struct ssa_launch *l, const ch
     ssa_attention_constants(l->constants + n, a, none);
 }
 
+/* How many of a head's tiles have queries, about: those before the first one are passed by. */
+static int busy_tiles(const struct ssa_attention *a, int tiles)
+{
+    return a->queries < a->keys ? (int)(((long long)tiles * a->queries + a->keys - 1) / a->keys) : tiles;
+}
+
 /* Work-items of a head in forward: tiles of one item bring each other's rows into the cache, but items must be many
  * enough to share out evenly. */
 static int forward_items(const struct ssa_device *device, const struct ssa_attention *a, int tiles)
@@ -296,7 +302,7 @@ static int forward_items(const struct ssa_device *device, const struct ssa_atten
 static int forward(struct ssa_device *device, const struct ssa_attention *a)
 {
     int tiles = count_tiles(a->plan, ssa_tuned(device, "attention_fwd", "TILE"));
-    int items = forward_items(device, a, tiles);
+    int items = forward_items(device, a, busy_tiles(a, tiles));
     struct ssa_launch l = {
         .kernel = "attention_fwd",
         .args = {ARG_TENSOR(a->q), ARG_TENSOR(a->k), ARG_TENSOR(a->v), ARG_TENSOR(a->out), ARG_TENSOR(a->lse),
