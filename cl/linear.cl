@@ -1,5 +1,9 @@
-/* What surrounds a GEMM in a linear layer where it is not fused.
+/* What surrounds a GEMM in a linear layer where it is not fused, and what serves instead of one for few rows.
  *
+ * linear_few: c = the epilogue of a w^T + bias (cl/epilogue.h), for a few rows of a, whose product takes as long as w
+ *   takes to be read: once, where it lies, and nothing is packed.
+ *   Shapes: a [rows, k], rows lda apart; w [n, k]; bias [n]; c and what the epilogue names [rows, n],
+ *   rows ldc apart. Grid: a row each of w, which the lanes of a group share; CPU: COLUMNS rows of w each.
  * linear_epilogue: c = the epilogue of `product` (cl/epilogue.h), which may be c or pre.
  *   Shapes: rows x width, rows `product_stride` and `stride` apart. Grid: a row each.
  * column_sum: out[s, j] = sum of x[i, j] over rows [s*span, (s+1)*span).
@@ -9,6 +13,64 @@
  */
 #include "common.h"
 #include "epilogue.h"
+
+#define COLUMNS 16 /* of linear_few: as lib/op/linear.c has it, a multiple of VW */
+
+#if !SSA_GPU
+/* Lane i: row i of w times x, for the first `rows` of VW; the last row again in the others. */
+SSA_INLINE vec dot_rows(__global const float *x, __global const float *w, int k, int rows)
+{
+    vec sum[VW];
+    int q = 0;
+    UNROLL for (int i = 0; i < VW; i++) sum[i] = vec_set(0.0f);
+    for (; q + VW <= k; q += VW) {
+        const vec a = vec_load(x + q);
+        UNROLL for (int i = 0; i < VW; i++) sum[i] += a * vec_load(w + (size_t)min(i, rows - 1) * k + q);
+    }
+    if (q < k) {
+        const vec a = vec_load_part(x + q, k - q);
+        for (int i = 0; i < rows; i++)
+            sum[i] += a * vec_load_part(w + (size_t)i * k + q, k - q);
+    }
+    return vec_sums(sum);
+}
+#endif
+
+__kernel ROW_GROUP void linear_few(TENSOR(const float, a), TENSOR(const float, w), TENSOR(float, c),
+                                   TENSOR(const float, bias), TENSOR(float, pre), TENSOR(const float, slope_of),
+                                   TENSOR(const float, addend), const int lda, const int ldc, const int rows,
+                                   const int n, const int k, const int activation)
+{
+    BIND(const float, a);
+    BIND(const float, w);
+    BIND_SHARED(float, c);
+    BIND(const float, bias);
+    BIND(float, pre);
+    BIND(const float, slope_of);
+    BIND_SHARED(const float, addend);
+#if SSA_GPU
+    GROUP_SCRATCH;
+    const int j = (int)ROW;
+    for (int r = 0; r < rows; r++) { /* from the second on w's row is in a cache */
+        vec sum = vec_set(0.0f);
+        FOR_ROW (q, part, k)
+            sum += LOAD(w + j * (size_t)k + q, part) * LOAD(a + r * (size_t)lda + q, part);
+        const float product = group_sum(vec_sum(sum));
+        if (LANE == 0)
+            EPILOGUE(c, vec_set(bias ? product + bias[j] : product), r * (size_t)ldc + j, 1, activation);
+    }
+#else
+    const int first = (int)ROW * COLUMNS, end = min(first + COLUMNS, n);
+    for (int r = 0; r < rows; r++)
+        for (int j = first; j < end; j += VW) {
+            const int part = min(VW, end - j);
+            vec g = dot_rows(a + r * (size_t)lda, w + j * (size_t)k, k, part);
+            if (bias)
+                g += LOAD(bias + j, part);
+            EPILOGUE(c, g, r * (size_t)ldc + j, part, activation);
+        }
+#endif
+}
 
 __kernel void linear_epilogue(TENSOR(const float, product), TENSOR(float, c), TENSOR(const float, bias),
                    TENSOR(float, pre), TENSOR(const float, slope_of), TENSOR(const float, addend), const int width,

@@ -161,6 +161,7 @@ static const int shapes[][3] = {
     {1, 1, 1},   {1, 7, 1},     {2, 3, 5},     {5, 1, 33},     {7, 16, 31},   {8, 32, 32},   {9, 33, 63},
     {6, 8, 16},  {13, 17, 97},  {64, 64, 64},  {65, 63, 65},   {127, 40, 96}, {129, 96, 40}, {257, 129, 64},
     {300, 5, 9}, {513, 31, 72}, {70, 257, 12}, {9, 520, 260},  {1031, 24, 8}, {129, 130, 131},
+    {1, 257, 33}, {2, 63, 130}, {3, 520, 15}, {4, 64, 48}, {4, 3, 257}, /* few rows have a kernel of their own */
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -179,7 +180,37 @@ START_TEST(forward_operands)
 {
     FOR_DEVICES (dev)
         for (int i = 0; i < 36; i++) /* every combination, on a shape with an edge both ways */
-            check_fwd(dev, (struct fwd_case){37, 19, 45, i & 1, i >> 1 & 1, i / 4 % 3, i / 12, i % 2, i % 5});
+            for (int few = 0; few < 2; few++)
+                check_fwd(dev, (struct fwd_case){few ? 3 : 37, 19, 45, i & 1, i >> 1 & 1, i / 4 % 3, i / 12, i % 2,
+                                                 i % 5});
+}
+END_TEST
+
+static size_t scratch_of(const struct ssa_device *dev)
+{
+    return (dev->scratch[0] ? dev->scratch[0]->count : 0) + (dev->scratch[1] ? dev->scratch[1]->count : 0);
+}
+
+/* What takes as long as its weights take to be read must not write them anywhere. */
+START_TEST(few_rows_pack_nothing)
+{
+    enum { ROWS = 4, IN = 1100, OUT = 1000 };
+    if (!test_fits((size_t)ROWS * IN * OUT))
+        return;
+    FOR_DEVICES (dev) {
+        struct matrix x = random_matrix(dev, ROWS, IN, 0, 1), w = random_matrix(dev, OUT, IN, 0, 2);
+        struct matrix y = empty_matrix(dev, ROWS, OUT, 0);
+        const size_t before = scratch_of(dev);
+        oracle_linear_fwd(x.exact, w.exact, NULL, NULL, y.exact, y.exact, ROWS, IN, OUT, SSA_ACT_NONE);
+        for (int rows = 1; rows <= ROWS; rows++)
+            OK(ssa_linear_fwd(dev, &(struct ssa_linear_fwd){.x = x.t, .w = w.t, .y = y.t, .rows = rows, .in = IN,
+                                                            .out = OUT}));
+        ck_assert_uint_eq(scratch_of(dev), before);
+        compare("y", &y, IN, "few rows");
+        struct matrix *all[] = {&x, &w, &y};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            free_matrix(all[i]);
+    }
 }
 END_TEST
 
@@ -334,7 +365,7 @@ END_TEST
 
 int main(void)
 {
-    return test_run("linear", (const TTest *const[]){forward, forward_operands, backward, backward_operands,
+    return test_run("linear", (const TTest *const[]){forward, forward_operands, few_rows_pack_nothing, backward, backward_operands,
                                                      finite_differences, repeats_bit_for_bit, internal_gemm,
                                                      bad_arguments, NULL});
 }

@@ -1,5 +1,6 @@
 /* The linear layer and the matrix multiplication under it, in two shapes: on CPUs our own kernels with everything
- * fused, on GPUs a library's GEMM (else cl/gemm_gpu.cl) and an element-wise kernel after it. */
+ * fused, on GPUs a library's GEMM (else cl/gemm_gpu.cl) and an element-wise kernel after it. A few rows, as of a token
+ * that is generated, have a kernel of their own in both. */
 #include "../verify.h"
 
 /* What follows the product; see cl/epilogue.h. Absent tensors and no activation: nothing. */
@@ -8,7 +9,7 @@ struct epilogue {
     int activation;
 };
 
-enum { TILES = 24, COLUMNS = 32, PACK_K = 64, DEPTH = 128 };
+enum { TILES = 24, COLUMNS = 32, PACK_K = 64, DEPTH = 128, FEW = 4, FEW_COLUMNS = 16 };
 
 static size_t ceil_div(size_t a, size_t b)
 {
@@ -72,6 +73,20 @@ static int multiply_rows(struct ssa_device *device, const struct ssa_gemm *g, co
     }));
 done:
     return err;
+}
+
+/* ---- few rows, on every device: w is read once, as it lies ---- */
+
+static int multiply_few(struct ssa_device *device, const struct ssa_gemm *g, const struct epilogue *e)
+{
+    struct ssa_launch l = {
+        .file = "linear",
+        .kernel = "linear_few",
+        .args = {ARG_TENSOR(g->a), ARG_TENSOR(g->b), ARG_TENSOR(g->c), ARG_TENSOR(e->bias), ARG_TENSOR(e->pre),
+                 ARG_TENSOR(e->slope_of), ARG_TENSOR(e->addend), ARG_INT(g->lda), ARG_INT(g->ldc), ARG_INT(g->m),
+                 ARG_INT(g->n), ARG_INT(g->k), ARG_INT(e->activation)},
+    };
+    return ssa_launch_rows(device, &l, device->info.gpu_shape ? (size_t)g->n : ceil_div((size_t)g->n, FEW_COLUMNS));
 }
 
 /* ---- CPUs: c (+)= a^T op(b), and the column sums of a ---- */
@@ -314,6 +329,8 @@ int ssa_linear_fwd_run(struct ssa_device *device, const struct ssa_linear_fwd *a
                          .lda = a->x_stride ? a->x_stride : a->in, .ldc = a->y_stride ? a->y_stride : a->out,
                          .trans_b = true};
     struct epilogue e = {.bias = a->bias, .pre = a->pre, .addend = a->residual, .activation = a->activation};
+    if (a->rows <= FEW)
+        return multiply_few(device, &g, &e);
     return device->info.gpu_shape ? gpu_fused(device, &g, &e) : multiply_rows(device, &g, &e);
 }
 
