@@ -442,6 +442,27 @@ START_TEST(generates_on_who_is_there)
 }
 END_TEST
 
+/* Past N the successor of a lost device begins with the last N tokens, as if they were the prompt. */
+START_TEST(a_successor_begins_with_the_last_tokens)
+{
+    enum { TOKENS = 40, LOST_AT = 20, PROMPT = 3 };
+    int32_t want[PROMPT + TOKENS] = {1, 2, 3}, got[PROMPT + TOKENS] = {1, 2, 3};
+    const struct ssa_generation how = {.temperature = -1};
+    struct ssa_pool *pool = make_pool(2);
+    struct ssa_model *m = pool_model(pool);
+    OK(ssa_generate(m, want, PROMPT, LOST_AT, want + PROMPT, &how));
+    OK(ssa_generate(m, want + PROMPT + LOST_AT - N, N, TOKENS - LOST_AT, want + PROMPT + LOST_AT, &how));
+    bent[0].reads = 0;
+    bent[0].what = FAILS_AT;
+    bent[0].at = LOST_AT;
+    OK(ssa_generate(m, got, PROMPT, TOKENS, got + PROMPT, &how));
+    ck_assert_int_eq(ssa_pool_live(pool), 1);
+    ck_assert_mem_eq(got, want, sizeof got);
+    ssa_model_destroy(m);
+    ssa_pool_close(pool);
+}
+END_TEST
+
 /* ---- in the middle of training ---- */
 
 /* Training goes on as if nobody had evaluated; and where the last device is lost over an evaluation, on the host
@@ -581,5 +602,5 @@ int main(int argc, char **argv)
     return test_run_alone("evaluate", (const TTest *const[]){as_one_device, units_go_to_who_is_free,
         nobody_waits_for_a_very_slow_one, a_member_fails, a_member_hangs, a_member_gives_no_numbers,
         no_numbers_anywhere, all_are_lost, stops_when_settled, stopping_saves_work, writes_new_fields_only_if_asked,
-        generates_on_who_is_there, between_steps, progress_and_stop, bad_input, NULL});
+        generates_on_who_is_there, a_successor_begins_with_the_last_tokens, between_steps, progress_and_stop, bad_input, NULL});
 }

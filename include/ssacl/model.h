@@ -56,10 +56,11 @@ struct ssa_model_limits {
     size_t reserved[4];
 };
 
-/** Bytes of device memory. `total` is the sum. Beside it operators keep scratch of their own (packed matrices, split
- *  sums), which grows at the first steps to a few per cent of the activations. */
+/** Bytes of device memory. `total` is the sum of those before it. Beside it operators keep scratch of their own (packed
+ *  matrices, split sums), which grows at the first steps to a few per cent of the activations; and `cache`, keys and
+ *  values of one sequence, is allocated by the first ssa_generate() and stays as long as the model. */
 struct ssa_memory {
-    size_t parameters, gradients, moments, activations, inputs, total;
+    size_t parameters, gradients, moments, activations, inputs, total, cache;
 };
 
 /** What a model will take, before anything is allocated. moments is 0: they are the trainer's, with the sums of

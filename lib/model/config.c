@@ -281,6 +281,28 @@ void ssa_activations_finish(struct ssa_activations *a)
     a->layers = NULL;
 }
 
+int ssa_cache_plan(struct ssa_cache *cache, const struct ssa_model_config *c, size_t limit)
+{
+    struct ssa_shape s = ssa_model_shape(c);
+    size_t count = (size_t)c->length * 2 * (size_t)s.kv_heads * (size_t)s.head_width;
+    int err = SSA_OK;
+    *cache = (struct ssa_cache){.arena.limit = limit};
+    cache->layers = calloc((size_t)s.layers, sizeof *cache->layers);
+    if (!cache->layers)
+        return ssa_fail(SSA_ENOMEM, "model: out of host memory");
+    for (int l = 0; l < s.layers; l++)
+        TRY(ssa_arena_place(&cache->arena, count, "a layer's cache of keys and values", &cache->layers[l]));
+done:
+    return err;
+}
+
+void ssa_cache_finish(struct ssa_cache *cache)
+{
+    ssa_arena_finish(&cache->arena);
+    free(cache->layers);
+    *cache = (struct ssa_cache){0};
+}
+
 size_t ssa_inputs_count(const struct ssa_model_config *c, const struct ssa_model_limits *limits)
 {
     size_t room = ssa_plan_room(c), rows = (size_t)limits->batch * (size_t)c->length;
@@ -303,20 +325,24 @@ int ssa_model_memory(const struct ssa_model_config *c, const struct ssa_model_li
 {
     struct ssa_parameters p = {0};
     struct ssa_activations a = {0};
+    struct ssa_cache cache = {0};
     int err;
     *memory = (struct ssa_memory){0};
     TRY(ssa_model_check(c));
     TRY(check_limits(c, limits));
     TRY(ssa_parameters_plan(&p, c, limits->max_buffer));
     TRY(ssa_activations_plan(&a, c, limits, limits->max_buffer));
+    TRY(ssa_cache_plan(&cache, c, limits->max_buffer));
     memory->parameters = ssa_arena_bytes(&p.arena);
     memory->gradients = limits->training ? memory->parameters : 0;
     memory->activations = ssa_arena_bytes(&a.arena);
     memory->inputs = ssa_times(ssa_inputs_count(c, limits), 4);
+    memory->cache = ssa_arena_bytes(&cache.arena);
     memory->total = ssa_plus(ssa_plus(memory->parameters, memory->gradients),
                              ssa_plus(memory->activations, memory->inputs));
 done:
     ssa_parameters_finish(&p);
     ssa_activations_finish(&a);
+    ssa_cache_finish(&cache);
     return err;
 }

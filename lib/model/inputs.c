@@ -1,7 +1,7 @@
 /* What a pass is given: tokens, targets and plans, copied to the device in one write.
  *
  * The buffer holds [dense plan | tokens | targets | plans of layers that are not dense]. The dense plan changes with
- * the length only, so it is written apart. */
+ * the lengths only, so it is written apart. */
 #include "internal.h"
 #include "../impl.h"
 
@@ -35,12 +35,12 @@ void ssa_inputs_destroy(struct ssa_model *m)
     free(m->plan_data);
 }
 
-static int write_dense(struct ssa_model *m, int length)
+static int write_dense(struct ssa_model *m, int keys, int queries)
 {
     int err = SSA_OK;
-    if (m->dense.length == length)
+    if (m->dense.length == keys && m->dense.queries == queries)
         return SSA_OK;
-    TRY(ssa_plan_draw(&m->dense, &(struct ssa_sample){.kind = SSA_DENSE, .length = length}));
+    TRY(ssa_plan_draw(&m->dense, &(struct ssa_sample){.kind = SSA_DENSE, .length = keys, .queries = queries}));
     size_t count = m->dense.stride;
     if (count > m->dense_room)
         return ssa_fail(SSA_EINVAL, "model: a dense plan of %zu int32 is larger than foreseen (%zu)", count,
@@ -106,7 +106,7 @@ done:
     return err;
 }
 
-int ssa_inputs_write(struct ssa_model *m, const struct ssa_pass *pass)
+int ssa_inputs_write(struct ssa_model *m, const struct ssa_pass *pass, int keys)
 {
     struct ssa_pass p = *pass;
     size_t used = 0;
@@ -114,7 +114,7 @@ int ssa_inputs_write(struct ssa_model *m, const struct ssa_pass *pass)
     p.batch = p.batch ? p.batch : m->limits.batch;
     p.length = p.length ? p.length : m->config.length;
     TRY(check_pass(m, &p));
-    TRY(write_dense(m, p.length));
+    TRY(write_dense(m, keys ? keys : p.length, p.length));
     size_t rows = (size_t)p.batch * (size_t)p.length;
     m->tokens = inputs_at(m, m->dense_room);
     memcpy(m->staging, p.tokens, rows * sizeof *p.tokens);

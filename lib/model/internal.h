@@ -61,6 +61,15 @@ int ssa_activations_plan(struct ssa_activations *a, const struct ssa_model_confi
                          const struct ssa_model_limits *limits, size_t limit);
 void ssa_activations_finish(struct ssa_activations *a);
 
+/* Keys and values of the tokens of one sequence that have passed, for generation: a ring of N rows a layer. */
+struct ssa_cache {
+    struct ssa_place *layers; /* [N, 2 kv_heads D], keys turned by their positions; NULL: not allocated yet */
+    struct ssa_arena arena;
+    int position; /* of the next token */
+};
+int ssa_cache_plan(struct ssa_cache *cache, const struct ssa_model_config *config, size_t limit);
+void ssa_cache_finish(struct ssa_cache *cache);
+
 /* Most int32 that the plans of one layer take for one sequence: five arrays of at most N, and the header. */
 static inline size_t ssa_plan_room(const struct ssa_model_config *config)
 {
@@ -80,12 +89,13 @@ struct ssa_model {
     struct ssa_parameters parameters;
     struct ssa_arena gradients; /* the parameters' layout again */
     struct ssa_activations activations;
+    struct ssa_cache cache;
 
     /* Inputs: [dense plan | tokens | targets | plans], written to the device at once. */
     struct ssa_buffer *inputs;
     int32_t *staging;
     size_t staging_count, dense_room;
-    struct ssa_plan dense; /* of dense.length */
+    struct ssa_plan dense; /* of dense.length and dense.queries */
     struct ssa_tensor tokens, targets;
     struct ssa_plan *plans;        /* L, of the last forward; their data is in `staging` and `dense`, */
     struct ssa_tensor *plan_data;  /* and here on the device */
@@ -135,10 +145,17 @@ struct ssa_bucket ssa_model_bucket(const struct ssa_model *m, int bucket);
 typedef int (*ssa_bucket_complete)(void *cookie, int bucket);
 int ssa_model_backward_in_buckets(struct ssa_model *m, int accumulate, ssa_bucket_complete complete, void *cookie);
 
+/* Generation's passes, over one sequence; dense. Both leave what ssa_model_read_logits() takes, as a forward pass does.
+ * Begin: `count` tokens, at most N, whose keys and values the cache then holds, and no others. Continue: the token after
+ * them, which sees those of the cache and itself; past N it takes the oldest one's place. That is for rotary positions:
+ * learned ones end at N. */
+int ssa_model_begin(struct ssa_model *m, const int32_t *tokens, int count);
+int ssa_model_continue(struct ssa_model *m, int32_t token);
+
 /* inputs.c: allocates and frees what passes are given. Checks a pass, copies tokens and plans to the device, and
- * remembers them. */
+ * remembers them. Dense layers see `keys` positions, of which those of the pass are the last; 0: no others. */
 int ssa_inputs_create(struct ssa_model *m);
 void ssa_inputs_destroy(struct ssa_model *m);
-int ssa_inputs_write(struct ssa_model *m, const struct ssa_pass *pass);
+int ssa_inputs_write(struct ssa_model *m, const struct ssa_pass *pass, int keys);
 
 #endif

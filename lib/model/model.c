@@ -183,6 +183,7 @@ void ssa_model_destroy(struct ssa_model *m)
     }
     ssa_device_finish(m->device);
     ssa_inputs_destroy(m);
+    ssa_cache_finish(&m->cache);
     ssa_activations_finish(&m->activations);
     ssa_arena_finish(&m->gradients);
     ssa_parameters_finish(&m->parameters);

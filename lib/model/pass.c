@@ -16,6 +16,8 @@ struct run {
     struct ssa_shape s;
     int rows, length, batch, activation;
     bool keep; /* backward may follow */
+    bool cached;     /* keys and values are the cache's: of `keys` rows, to which the pass adds its own */
+    int first, keys; /* position of the first token */
     float p;   /* dropout; 0 when off */
     struct ssa_tensor norm, wide, dx, dt;
     int accumulate;
@@ -36,6 +38,7 @@ static struct run begin(struct ssa_model *m)
     const struct ssa_pass *p = &m->pass;
     struct run r = {.m = m, .device = m->device, .s = m->shape, .length = p->length, .batch = p->batch};
     r.rows = p->batch * p->length;
+    r.keys = p->length;
     r.activation = m->config.activation ? m->config.activation : SSA_ACT_GELU;
     r.keep = p->training;
     r.p = p->training ? m->config.dropout : 0;
@@ -119,7 +122,8 @@ static int branch_begin_bwd(const struct run *r, int layer, int place, struct ss
  * Side by side, [R, (H + 2 kv_heads) D], from one product. Where all queries see the same few keys and none its own
  * besides, keys and values are projected for those rows alone, (x[S])W = (xW)[S]: at a quarter of the keys an eighth of
  * a layer's GEMM work less. Then queries [R, H D] come first, keys and values [R, 2 kv_heads D] after them, each at
- * its position; rows that were not sampled hold anything, and attention does not read them. */
+ * its position; rows that were not sampled hold anything, and attention does not read them. In generation they are
+ * apart as well: keys and values have their places in the cache. */
 struct heads {
     struct ssa_tensor q, k, v;
     int q_width, kv_width, q_stride, kv_stride;
@@ -132,6 +136,13 @@ static struct heads heads_at(const struct run *r, struct ssa_tensor base, int ke
     h.k = ssa_tensor_add(base, (size_t)q * (size_t)(keys ? r->rows : 1));
     h.v = ssa_tensor_add(h.k, (size_t)kv / 2);
     return h;
+}
+
+/* The cache's rows of a layer, from the slot of position `first` on. */
+static struct ssa_tensor cached(const struct run *r, int l, int first)
+{
+    const size_t slot = (size_t)(first % r->m->config.length), width = 2 * (size_t)r->s.kv_heads * (size_t)r->s.head_width;
+    return ssa_tensor_add(ssa_arena_at(&r->m->cache.arena, r->m->cache.layers[l]), slot * width);
 }
 
 /* The one set of keys that all queries of an example see, or 0. */
@@ -184,7 +195,7 @@ static int rope(const struct run *r, struct heads h, int inverse)
 {
     struct ssa_rope a = {.x = h.q, .rows = r->rows, .length = r->length, .heads = r->s.heads,
                          .width = r->s.head_width, .stride = h.q_stride, .inverse = inverse,
-                         .base = r->m->config.rope_base};
+                         .first_position = r->first, .base = r->m->config.rope_base};
     bool apart = h.q_stride == h.q_width;
     if (r->m->config.positions != SSA_POSITIONS_ROTARY)
         return SSA_OK;
@@ -202,18 +213,21 @@ static int rope(const struct run *r, struct heads h, int inverse)
 static int project_fwd(const struct run *r, int l)
 {
     const struct ssa_layer_parameters *p = &r->m->parameters.layers[l];
-    int keys = sampled_keys(r, l), err;
-    struct heads h = heads_at(r, at(r, r->m->activations.layers[l].qkv), keys);
+    int keys = sampled_keys(r, l), apart = keys || r->cached, err;
+    struct heads h = heads_at(r, at(r, r->m->activations.layers[l].qkv), apart);
     struct ssa_linear_fwd f = {.x = r->norm, .w = VALUE(p->qkv), .bias = VALUE(p->qkv_bias), .y = h.q,
-                               .rows = r->rows, .in = r->s.width, .out = keys ? h.q_width : r->s.qkv};
+                               .rows = r->rows, .in = r->s.width, .out = apart ? h.q_width : r->s.qkv};
     TRY(ssa_linear_fwd(r->device, &f));
-    if (keys) {
+    f.w = ssa_tensor_add(f.w, (size_t)h.q_width * (size_t)r->s.width);
+    f.bias = ssa_tensor_add(f.bias, (size_t)h.q_width);
+    f.out = h.kv_width;
+    if (r->cached) {
+        f.y = h.k = cached(r, l, r->first);
+        TRY(ssa_linear_fwd(r->device, &f));
+    } else if (keys) {
         f.rows = r->batch * keys;
         f.x = r->wide;
-        f.w = ssa_tensor_add(f.w, (size_t)h.q_width * (size_t)r->s.width);
-        f.bias = ssa_tensor_add(f.bias, (size_t)h.q_width);
         f.y = ssa_tensor_add(f.x, (size_t)f.rows * (size_t)r->s.width);
-        f.out = h.kv_width;
         TRY(move_sampled(r, l, GATHER, r->norm, f.x, keys, r->s.width));
         TRY(ssa_linear_fwd(r->device, &f));
         TRY(move_sampled(r, l, SCATTER, h.k, f.y, keys, h.kv_width));
@@ -259,7 +273,7 @@ static int embed_fwd(const struct run *r)
     const struct ssa_parameters *p = &r->m->parameters;
     struct ssa_tensor x = at(r, r->m->activations.layers[0].x);
     int err = ssa_embedding_fwd(r->device, &(struct ssa_embedding_fwd){.ids = r->m->tokens, .table = VALUE(p->embed),
-        .positions = VALUE(p->position), .out = x, .rows = r->rows, .length = r->length, .width = r->s.width,
+        .positions = ssa_tensor_add(VALUE(p->position), (size_t)r->first * (size_t)r->s.width), .out = x, .rows = r->rows, .length = r->length, .width = r->s.width,
         .vocabulary = r->s.vocabulary});
     return err || r->p <= 0 ? err : dropout_fwd(r, x, (struct ssa_tensor){0}, x, 0, DROP_EMBED);
 }
@@ -268,11 +282,15 @@ static int embed_fwd(const struct run *r)
 static struct ssa_attention attention(const struct run *r, int l)
 {
     const struct ssa_layer_activations *a = &r->m->activations.layers[l];
-    const struct heads h = heads_at(r, at(r, a->qkv), sampled_keys(r, l));
+    struct heads h = heads_at(r, at(r, a->qkv), r->cached || sampled_keys(r, l));
     const struct ssa_strides kv = {.position = (size_t)h.kv_stride};
+    if (r->cached) {
+        h.k = cached(r, l, 0);
+        h.v = ssa_tensor_add(h.k, (size_t)h.kv_width / 2);
+    }
     return (struct ssa_attention){.q = h.q, .k = h.k, .v = h.v, .out = at(r, a->att), .lse = at(r, a->lse),
-        .plan = &r->m->plans[l], .plan_data = r->m->plan_data[l], .batch = r->batch, .keys = r->length,
-        .heads = r->s.heads, .kv_heads = r->s.kv_heads, .width = r->s.head_width,
+        .plan = &r->m->plans[l], .plan_data = r->m->plan_data[l], .batch = r->batch, .keys = r->keys,
+        .queries = r->length, .heads = r->s.heads, .kv_heads = r->s.kv_heads, .width = r->s.head_width,
         .q_strides = {.position = (size_t)h.q_stride}, .k_strides = kv, .v_strides = kv,
         .causal = !r->m->config.bidirectional};
 }
@@ -316,23 +334,83 @@ done:
     return err;
 }
 
+/* From tokens to what the head takes. */
+static int body_fwd(const struct run *r)
+{
+    const struct ssa_activations *a = &r->m->activations;
+    const struct ssa_parameters *p = &r->m->parameters;
+    int err;
+    TRY(embed_fwd(r));
+    for (int l = 0; l < r->s.layers; l++)
+        TRY(layer_fwd(r, l, at(r, l + 1 < r->s.layers ? a->layers[l + 1].x : a->out)));
+    TRY(norm_fwd(r, at(r, a->out), p->norm_gain, p->norm_bias, at_if(r, r->keep, a->stats)));
+done:
+    return err;
+}
+
 int ssa_model_forward(struct ssa_model *m, const struct ssa_pass *pass)
 {
     int err;
     m = ssa_model_serving(m);
     m->state = SSA_MODEL_EMPTY;
-    TRY(ssa_inputs_write(m, pass));
+    TRY(ssa_inputs_write(m, pass, 0));
     struct run run = begin(m), *r = &run;
-    const struct ssa_activations *a = &m->activations;
-    TRY(embed_fwd(r));
-    for (int l = 0; l < r->s.layers; l++)
-        TRY(layer_fwd(r, l, at(r, l + 1 < r->s.layers ? a->layers[l + 1].x : a->out)));
-    TRY(norm_fwd(r, at(r, a->out), m->parameters.norm_gain, m->parameters.norm_bias, at_if(r, r->keep, a->stats)));
+    TRY(body_fwd(r));
     if (pass->targets)
         TRY(head_fwd(r));
     m->state = pass->targets && pass->training ? SSA_MODEL_BACKWARD_READY : SSA_MODEL_FORWARD;
 done:
     return err;
+}
+
+/* ---- forward, from a cache of keys ---- */
+
+static int open_cache(struct ssa_model *m)
+{
+    struct ssa_cache *cache = &m->cache;
+    int err;
+    if (cache->layers)
+        return SSA_OK;
+    err = ssa_cache_plan(cache, &m->config, m->parameters.arena.limit);
+    err = err ? err : ssa_arena_allocate(&cache->arena, m->device);
+    if (err == SSA_ENOMEM)
+        ssa_fail(err, "generate: keys and values of %d positions take %.1f MiB: %s; make the model for a smaller batch",
+                 m->config.length, (double)ssa_arena_bytes(&cache->arena) / 1048576.0, ssa_last_error());
+    if (err)
+        ssa_cache_finish(cache);
+    return err;
+}
+
+/* Slots are in no order once the ring has turned, which does not matter to the one query that sees them all. */
+static int pass_cached(struct ssa_model *m, const int32_t *tokens, int count)
+{
+    const int length = m->config.length, first = m->cache.position;
+    int err;
+    m->state = SSA_MODEL_EMPTY;
+    struct ssa_pass pass = {.tokens = tokens, .batch = 1, .length = count};
+    const int keys = first < length - count ? first + count : length;
+    TRY(ssa_inputs_write(m, &pass, keys));
+    struct run run = begin(m);
+    run.cached = true;
+    run.first = first;
+    run.keys = keys;
+    TRY(body_fwd(&run));
+    m->cache.position = first + count;
+    m->state = SSA_MODEL_FORWARD;
+done:
+    return err;
+}
+
+int ssa_model_begin(struct ssa_model *m, const int32_t *tokens, int count)
+{
+    int err = open_cache(m);
+    m->cache.position = 0;
+    return err ? err : pass_cached(m, tokens, count);
+}
+
+int ssa_model_continue(struct ssa_model *m, int32_t token)
+{
+    return pass_cached(m, &token, 1);
 }
 
 struct ssa_tensor ssa_model_losses(const struct ssa_model *m)

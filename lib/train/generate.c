@@ -1,15 +1,14 @@
-/* Generation: one token after another, each from a dense pass over all before it. */
+/* Generation: one token after another. The prompt is one pass, each token then a row of it: see ssa_model_continue(). */
 #include "ssacl/train.h"
 #include "../../cl/rng.h"
 #include "../impl.h"
 #include "../model/group.h"
 #include "../model/internal.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { ROUND = 32 }; /* lengths are rounded up to this, so that few shapes are run */
 
 static int by_size(const void *a, const void *b)
 {
@@ -57,10 +56,11 @@ static int32_t draw(const float *logits, float *sorted, int count, const struct 
     return last;
 }
 
-/* A token's work: runs the `count` tokens of the window and reads the logits after the last of them. */
+/* What a token is drawn from: the logits after the last token of the window. */
 struct asking {
     struct ssa_model *model;
-    const int32_t *window;
+    const struct ssa_model *cached; /* whose cache holds all of the window but its last token; NULL: none's */
+    int32_t *window;                /* [N] the tokens that are seen, at most */
     int count;
     float *logits;
 };
@@ -68,10 +68,13 @@ struct asking {
 static int ask(void *argument)
 {
     const struct asking *a = argument;
-    int rounded = (a->count + ROUND - 1) / ROUND * ROUND, length = ssa_model_get_config(a->model)->length, err;
-    TRY(ssa_model_forward(a->model, &(struct ssa_pass){.tokens = a->window, .batch = 1,
-        .length = rounded < length ? rounded : length}));
-    TRY(ssa_model_read_logits(a->model, 0, a->count - 1, a->logits));
+    struct ssa_model *m = a->model;
+    int err;
+    if (m == a->cached && m->cache.position < INT_MAX)
+        TRY(ssa_model_continue(m, a->window[a->count - 1]));
+    else
+        TRY(ssa_model_begin(m, a->window, a->count));
+    TRY(ssa_model_read_logits(m, 0, m->pass.length - 1, a->logits));
 done:
     return err;
 }
@@ -90,8 +93,8 @@ static struct asking *copy_asking(const struct asking *a)
     return copy;
 }
 
-/* The first device of the pool that can. Who cannot is lost. */
-static int ask_pool(const struct asking *a)
+/* The first device of the pool that can. Who cannot is lost, and its successor, which has cached nothing, begins. */
+static int ask_pool(struct asking *a)
 {
     struct ssa_group *g = a->model->group;
     int status = SSA_EDEVICE, err = SSA_OK;
@@ -103,8 +106,10 @@ static int ask_pool(const struct asking *a)
         job->model = ssa_model_serving(a->model);
         struct ssa_member *m = g->pool->members[g->serving];
         status = ssa_member_do(m, ask, job, ssa_pool_first_patience(g->pool));
-        if (!status)
+        if (!status) {
             memcpy(a->logits, job->logits, (size_t)a->model->config.vocabulary * sizeof *a->logits);
+            a->cached = job->model;
+        }
         if (m->abandoned)
             ssa_member_keep(m, job);
         else
@@ -118,6 +123,17 @@ done:
     return err;
 }
 
+static int ask_any(struct asking *a)
+{
+    int err;
+    if (a->model->group)
+        return ask_pool(a);
+    TRY(ask(a));
+    a->cached = a->model;
+done:
+    return err;
+}
+
 static bool all_finite(const float *values, int count)
 {
     for (int i = 0; i < count; i++)
@@ -126,21 +142,29 @@ static bool all_finite(const float *values, int count)
     return true;
 }
 
-static int append(int32_t *window, int count, int length, int32_t token)
+/* One more token. In a full window rotary positions, which are relative, go on without the oldest one; learned ones
+ * end, and the later half of the window begins anew. */
+static void append(struct asking *a, int32_t token)
 {
-    if (count == length)
-        memmove(window, window + 1, (size_t)--count * sizeof *window);
-    window[count] = token;
-    return count + 1;
+    const struct ssa_model_config *c = ssa_model_get_config(a->model);
+    const bool rotary = c->positions == SSA_POSITIONS_ROTARY;
+    if (a->count == c->length) {
+        const int left = rotary ? a->count - 1 : a->count / 2;
+        memmove(a->window, a->window + a->count - left, (size_t)left * sizeof *a->window);
+        a->count = left;
+        a->cached = rotary ? a->cached : NULL;
+    }
+    a->window[a->count++] = token;
 }
 
 int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t prompt_count, size_t count, int32_t *out,
                  const struct ssa_generation *how)
 {
     const struct ssa_model_config *c = ssa_model_get_config(model);
-    int32_t *window = calloc((size_t)c->length, sizeof *window); /* zeros past the last token: causal, never seen */
+    int32_t *window = calloc((size_t)c->length, sizeof *window);
     float *logits = malloc(2 * (size_t)c->vocabulary * sizeof *logits);
-    int used = 0, err;
+    struct asking asking = {.model = model, .window = window, .logits = logits};
+    int err;
     if (!window || !logits)
         TRY(ssa_fail(SSA_ENOMEM, "generate: out of host memory"));
     TRY(ssa_check_reserved("generate", how->reserved, 4));
@@ -148,17 +172,15 @@ int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t prompt_c
     REQUIRE(prompt && prompt_count > 0, "generate: the prompt is empty, give at least one token");
     REQUIRE(how->top_k >= 0, "generate: top_k is %d, must not be negative", how->top_k);
     REQUIRE(isfinite(how->temperature), "generate: temperature must be a number");
-    size_t skip = prompt_count > (size_t)c->length ? prompt_count - (size_t)c->length : 0;
-    for (size_t i = skip; i < prompt_count; i++)
-        used = append(window, used, c->length, prompt[i]);
+    asking.count = prompt_count < (size_t)c->length ? (int)prompt_count : c->length;
+    memcpy(window, prompt + prompt_count - (size_t)asking.count, (size_t)asking.count * sizeof *window);
     for (size_t i = 0; i < count; i++) {
-        struct asking asking = {model, window, used, logits};
-        TRY(model->group ? ask_pool(&asking) : ask(&asking));
+        TRY(ask_any(&asking));
         if (!all_finite(logits, c->vocabulary))
             TRY(ssa_fail(SSA_EINVAL, "generate: the model's logits are not numbers: weights of it are not, or far too "
                          "large"));
         int32_t token = draw(logits, logits + c->vocabulary, c->vocabulary, how, i);
-        used = append(window, used, c->length, token);
+        append(&asking, token);
         if (out)
             out[i] = token;
         if (how->token && how->token(how->cookie, token))

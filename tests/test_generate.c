@@ -1,0 +1,361 @@
+/* Generation from a cache of keys: at every token the logits of a pass over all that it may see. */
+#include "golden.h"
+#include "model/internal.h"
+#include "ssacl/train.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N = 24, STEPS = 2 * N + 7, ALL = 2 * N + STEPS, VOCABULARY = 19 };
+
+static const struct ssa_model_config rotary = {.layers = 3, .heads = 4, .kv_heads = 2, .width = 64,
+                                               .vocabulary = VOCABULARY, .length = N};
+static const struct ssa_model_config learned = {.layers = 2, .heads = 2, .width = 48, .vocabulary = VOCABULARY,
+                                                .length = N, .positions = SSA_POSITIONS_LEARNED,
+                                                .norm = SSA_NORM_RMS, .no_bias = 1};
+
+static struct ssa_model *make(struct ssa_device *dev, const struct ssa_model_config *config, int length)
+{
+    struct ssa_model_config c = *config;
+    struct ssa_model *m;
+    c.length = length;
+    OK(ssa_model_create(&m, dev, &c, &(struct ssa_model_limits){.batch = 1}));
+    golden_parameters(m, 0.25);
+    return m;
+}
+
+/* ---- what the logits should be ---- */
+
+struct watch {
+    const struct ssa_model_config *config;
+    struct ssa_model *model;
+    int32_t tokens[ALL]; /* that count: of the prompt its end */
+    int count, calls, stop;
+    float logits[STEPS][VOCABULARY];
+    const char *where;
+};
+
+static int look(void *cookie, int32_t token)
+{
+    struct watch *w = cookie;
+    OK(ssa_model_read_logits(w->model, 0, w->model->pass.length - 1, w->logits[w->calls]));
+    w->tokens[w->count++] = token;
+    return ++w->calls == w->stop;
+}
+
+/* Query i sees the last N positions up to its own. */
+static void draw_window(struct ssa_plan *plan, int length)
+{
+    int32_t order[ALL], start[ALL + 1], first[ALL], end[ALL];
+    for (int i = 0; i < length; i++) {
+        order[i] = start[i] = i;
+        first[i] = i < N ? 0 : i - N + 1;
+        end[i] = i + 1;
+    }
+    start[length] = length;
+    OK(ssa_plan_from_layout(plan, &(struct ssa_layout){.length = length, .block = 1, .slices = length, .order = order,
+                                                       .slice_start = start, .first = first, .end = end}));
+}
+
+/* One pass over tokens [first, end): the logits after each from number `from` on are those that were seen. */
+static void check_pass(const struct watch *w, struct ssa_model *reference, int first, int from, int end)
+{
+    const int length = end - first, prompt = w->count - w->calls;
+    struct ssa_plan window = {0};
+    const struct ssa_plan *plans[8] = {NULL};
+    draw_window(&window, length);
+    for (int l = 0; length > N && l < w->config->layers; l++)
+        plans[l] = &window;
+    OK(ssa_model_forward(reference, &(struct ssa_pass){.tokens = w->tokens + first, .batch = 1, .length = length,
+                                                       .plans = plans}));
+    for (int i = from; i < end; i++) {
+        float want[VOCABULARY];
+        double exact[VOCABULARY];
+        char message[512];
+        OK(ssa_model_read_logits(reference, 0, i - first, want));
+        for (int v = 0; v < VOCABULARY; v++)
+            exact[v] = (double)want[v];
+        ck_assert_msg(test_close_to("logits", w->logits[i + 1 - prompt], exact, VOCABULARY, 1e-5, 1e-5, message,
+                                    sizeof message),
+                      "%s, token %d, %s: %s", w->where, i + 1 - prompt, w->model->device->info.id, message);
+    }
+    ssa_plan_finish(&window);
+}
+
+/* Rotary: all tokens, each seeing N, in a model that is long enough. Learned: windows of N, the later half again. */
+static void check_all(const struct watch *w, struct ssa_model *reference)
+{
+    const int last = w->count - 1, begin = w->count - w->calls - 1; /* the last token is drawn, and never seen */
+    if (w->config->positions == SSA_POSITIONS_ROTARY) {
+        check_pass(w, reference, 0, begin, last);
+        return;
+    }
+    for (int first = 0, from = begin; from < last; first += N - N / 2, from = first + N / 2) {
+        const int end = first + N < last ? first + N : last;
+        check_pass(w, reference, first, from, end);
+    }
+}
+
+static void check_logits(struct ssa_device *dev, const struct ssa_model_config *config, int prompt_count, int stop)
+{
+    int32_t prompt[2 * N], out[STEPS];
+    char where[96];
+    const int seen = prompt_count < N ? prompt_count : N;
+    struct watch w = {.config = config, .stop = stop, .where = where, .count = seen};
+    snprintf(where, sizeof where, "%s positions, prompt of %d",
+             config->positions == SSA_POSITIONS_ROTARY ? "rotary" : "learned", prompt_count);
+    for (int i = 0; i < prompt_count; i++)
+        prompt[i] = (int32_t)((golden_value(2000, (uint32_t)i) + 1) / 2 * VOCABULARY);
+    memcpy(w.tokens, prompt + prompt_count - seen, (size_t)seen * sizeof *prompt);
+    struct ssa_model *reference = make(dev, config, config->positions == SSA_POSITIONS_ROTARY ? ALL : N);
+    w.model = make(dev, config, N);
+    OK(ssa_generate(w.model, prompt, (size_t)prompt_count, STEPS, out,
+                    &(struct ssa_generation){.seed = 7, .token = look, .cookie = &w}));
+    ck_assert_int_eq(w.calls, stop ? stop : STEPS);
+    ck_assert_mem_eq(out, w.tokens + seen, (size_t)w.calls * sizeof *out);
+    check_all(&w, reference);
+    ssa_model_destroy(reference);
+    ssa_model_destroy(w.model);
+}
+
+START_TEST(logits_are_those_of_a_pass)
+{
+    FOR_DEVICES (dev)
+        for (int i = 0; i < 4; i++) {
+            const int prompt[] = {1, N - 1, N, N + 5};
+            check_logits(dev, &rotary, prompt[i], 0);
+            check_logits(dev, &learned, prompt[i], 0);
+        }
+}
+END_TEST
+
+/* A window of one token, and of two: where a half is nothing. */
+START_TEST(shortest_windows)
+{
+    FOR_DEVICES (dev)
+        for (int positions = SSA_POSITIONS_ROTARY; positions <= SSA_POSITIONS_LEARNED; positions++)
+            for (int length = 1; length <= 2; length++) {
+                const int32_t prompt[] = {4, 5, 6};
+                struct ssa_model_config c = rotary;
+                int32_t got[6], want;
+                c.positions = positions;
+                c.layers = 1; /* so that a pass over the window has the same answer */
+                struct ssa_model *m = make(dev, &c, length);
+                const struct ssa_generation how = {.temperature = -1};
+                OK(ssa_generate(m, prompt, 3, 6, got, &how));
+                for (int i = 0; i < 6 && (length == 1 || positions == SSA_POSITIONS_ROTARY); i++) {
+                    int32_t window[2];
+                    for (int j = 0; j < length; j++)
+                        window[length - 1 - j] = i - 1 - j >= 0 ? got[i - 1 - j] : prompt[3 + i - 1 - j];
+                    OK(ssa_generate(m, window, (size_t)length, 1, &want, &how));
+                    ck_assert_int_eq(got[i], want);
+                }
+                ssa_model_destroy(m);
+            }
+}
+END_TEST
+
+/* ---- attention of one query ---- */
+
+/* It answers as the last of all does. */
+static void check_one_query(struct ssa_device *dev, struct ssa_sample how, int causal, int width)
+{
+    enum { BATCH = 2, HEADS = 4, KV_HEADS = 2 };
+    const size_t n = (size_t)how.length, q_row = HEADS * (size_t)width;
+    struct ssa_plan all = {0}, one = {0};
+    char shape[96], message[512];
+    snprintf(shape, sizeof shape, "kind %d, %d keys of width %d, own %d, causal %d", how.kind, how.length, width,
+             how.own_key, causal);
+    OK(ssa_plan_draw(&all, &how));
+    how.queries = 1;
+    OK(ssa_plan_draw(&one, &how));
+    float *values[3];
+    struct ssa_tensor in[3];
+    for (int i = 0; i < 3; i++) {
+        values[i] = test_values(BATCH * n * q_row, (uint64_t)i, -2, 2);
+        in[i] = test_from(dev, values[i], BATCH * n * q_row);
+    }
+    struct ssa_tensor out[2], lse[2], plan[2] = {test_plan(dev, &all), test_plan(dev, &one)};
+    for (int i = 0; i < 2; i++) {
+        out[i] = test_new(dev, BATCH * (i ? 1 : n) * q_row);
+        lse[i] = test_new(dev, BATCH * HEADS * (i ? 1 : n));
+        struct ssa_attention a = {.q = in[0], .k = in[1], .v = in[2], .out = out[i], .lse = lse[i],
+            .plan = i ? &one : &all, .plan_data = plan[i], .batch = BATCH, .keys = how.length, .heads = HEADS,
+            .kv_heads = KV_HEADS, .width = width, .causal = causal};
+        if (i) {
+            a.queries = 1;
+            a.q = ssa_tensor_add(a.q, (n - 1) * q_row);
+            a.q_strides.batch = n * q_row;
+        }
+        OK(ssa_attention_fwd(dev, &(struct ssa_attention_fwd){a}));
+    }
+    float *want = test_read(out[0], BATCH * n * q_row), *got = test_read(out[1], BATCH * q_row);
+    float *want_lse = test_read(lse[0], BATCH * HEADS * n), *got_lse = test_read(lse[1], BATCH * HEADS);
+    for (size_t b = 0; b < BATCH; b++) {
+        double *exact = test_doubles(want + (b * n + n - 1) * q_row, q_row);
+        ck_assert_msg(test_close_to("out", got + b * q_row, exact, q_row, 2e-6, 2e-6, message, sizeof message),
+                      "%s (%s on %s)", message, shape, dev->info.id);
+        free(exact);
+        for (size_t h = 0; h < HEADS; h++) {
+            const float x = got_lse[b * HEADS + h], y = want_lse[(b * HEADS + h) * n + n - 1];
+            ck_assert_msg(x == y || fabsf(x - y) < 1e-5f, "lse is %g, not %g (%s)", (double)x, (double)y, shape);
+        }
+    }
+    free(want);
+    free(got);
+    free(want_lse);
+    free(got_lse);
+    for (int i = 0; i < 3; i++) {
+        test_free(in[i], BATCH * n * q_row);
+        free(values[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        test_free(out[i], BATCH * (i ? 1 : n) * q_row);
+        test_free(lse[i], BATCH * HEADS * (i ? 1 : n));
+    }
+    test_free(plan[0], all.stride * (size_t)all.examples);
+    test_free(plan[1], one.stride * (size_t)one.examples);
+    ssa_plan_finish(&all);
+    ssa_plan_finish(&one);
+}
+
+START_TEST(one_query_answers_as_the_last)
+{
+    const int lengths[] = {1, 2, 63, 129, 300}, widths[] = {4, 20, 64};
+    FOR_DEVICES (dev)
+        for (int i = 0; i < 5; i++)
+            for (int causal = 0; causal < 2; causal++) {
+                const int n = lengths[i], few = n / 3 + 1;
+                check_one_query(dev, (struct ssa_sample){.length = n}, causal, 16);
+                check_one_query(dev, (struct ssa_sample){.kind = SSA_UNBIASED, .length = n, .keys = few, .own_key = 1},
+                                causal, 16);
+                check_one_query(dev, (struct ssa_sample){.kind = SSA_UNBIASED, .length = n, .keys = few}, causal, 16);
+                check_one_query(dev, (struct ssa_sample){.kind = SSA_LOCAL, .length = n, .keys = n > 2 ? few + few % 2 : 1,
+                                                         .look_back = n > 2, .own_key = 1}, causal, 16);
+                if (dev->info.kind == SSA_DEVICE_HOST)
+                    for (int w = 0; w < 3; w++)
+                        check_one_query(dev, (struct ssa_sample){.length = n}, causal, widths[w]);
+            }
+}
+END_TEST
+
+/* ---- stopping, and going on ---- */
+
+static int count_down(void *cookie, int32_t token)
+{
+    (void)token;
+    return !--*(int *)cookie;
+}
+
+/* What was generated is a prompt that gives the rest. */
+START_TEST(stops_and_goes_on)
+{
+    FOR_DEVICES (dev) {
+        struct ssa_model *m = make(dev, &rotary, N);
+        int32_t all[30] = {3, 1, 4}, parts[30] = {3, 1, 4};
+        struct ssa_generation how = {.temperature = -1};
+        int left = 10;
+        check_logits(dev, &rotary, 3, 5);
+        OK(ssa_generate(m, all, 3, 27, all + 3, &how));
+        how.token = count_down;
+        how.cookie = &left;
+        OK(ssa_generate(m, parts, 3, 27, parts + 3, &how));
+        ck_assert_int_eq(left, 0);
+        how.token = NULL;
+        OK(ssa_generate(m, parts, 13, 17, parts + 13, &how));
+        ck_assert_mem_eq(parts, all, sizeof all);
+        ssa_model_destroy(m);
+    }
+}
+END_TEST
+
+struct other_pass {
+    struct ssa_model *model;
+    const int32_t *tokens;
+};
+static int pass_between(void *cookie, int32_t token)
+{
+    const struct other_pass *p = cookie;
+    (void)token;
+    OK(ssa_model_forward(p->model, &(struct ssa_pass){.tokens = p->tokens, .batch = 1, .length = N}));
+    return 0;
+}
+
+/* Other passes between two tokens take nothing from the cache; new parameters begin a new one. */
+START_TEST(the_cache_is_its_own)
+{
+    FOR_DEVICES (dev) {
+        struct ssa_model *m = make(dev, &rotary, N);
+        const int32_t other[N] = {7, 7, 7}, prompt[] = {1, 2, 3};
+        int32_t want[60], got[60], changed[60];
+        struct ssa_generation how = {.temperature = -1};
+        struct other_pass pass = {m, other};
+        OK(ssa_generate(m, prompt, 3, 60, want, &how));
+        how.token = pass_between;
+        how.cookie = &pass;
+        OK(ssa_generate(m, prompt, 3, 60, got, &how));
+        ck_assert_mem_eq(got, want, sizeof got);
+        how.token = NULL;
+        golden_parameters(m, 0.5);
+        OK(ssa_generate(m, prompt, 3, 60, changed, &how));
+        struct ssa_model *fresh = make(dev, &rotary, N);
+        golden_parameters(fresh, 0.5);
+        OK(ssa_generate(fresh, prompt, 3, 60, got, &how));
+        ck_assert_mem_eq(got, changed, sizeof got);
+        ssa_model_destroy(fresh);
+        ssa_model_destroy(m);
+    }
+}
+END_TEST
+
+/* ---- memory ---- */
+
+static size_t held(const struct ssa_device *dev)
+{
+    size_t bytes;
+    ssa_device_memory(dev, &bytes, NULL);
+    for (int i = 0; i < 2; i++)
+        bytes -= dev->scratch[i] ? dev->scratch[i]->count * 4 : 0;
+    return bytes;
+}
+
+START_TEST(memory_is_as_foreseen)
+{
+    FOR_DEVICES (dev)
+        for (int part = 0; part < 2; part++) {
+            const struct ssa_model_limits limits = {.batch = 2, .max_buffer = part ? 18000 : 0};
+            const int32_t prompt = 1;
+            const size_t before = held(dev), memory_of_device = dev->info.memory;
+            struct ssa_model_config deep = rotary;
+            deep.layers = 16; /* so that it is more than one buffer may be */
+            struct ssa_memory memory;
+            struct ssa_model *m;
+            int32_t out[3];
+            OK(ssa_model_memory(&deep, &limits, &memory));
+            ck_assert_uint_eq(memory.cache, (size_t)deep.layers * N * 2 * 32 * 4); /* kv_heads D is 32 */
+            OK(ssa_model_create(&m, dev, &deep, &limits));
+            ck_assert_uint_eq(held(dev) - before, memory.total);
+            ssa_device_memory(dev, &dev->info.memory, NULL);
+            dev->info.memory += memory.cache - 4;
+            FAILS(ssa_generate(m, &prompt, 1, 3, out, &(struct ssa_generation){0}), SSA_ENOMEM,
+                  "generate: keys and values of 24 positions take");
+            dev->info.memory = memory_of_device;
+            ck_assert_uint_eq(held(dev) - before, memory.total);
+            for (int i = 0; i < 2; i++) {
+                OK(ssa_generate(m, &prompt, 1, 3, out, &(struct ssa_generation){0}));
+                ck_assert_uint_eq(held(dev) - before, memory.total + memory.cache);
+            }
+            ssa_model_destroy(m);
+            ck_assert_uint_eq(held(dev), before);
+        }
+}
+END_TEST
+
+int main(void)
+{
+    return test_run("generate", (const TTest *const[]){logits_are_those_of_a_pass, shortest_windows,
+                                                       one_query_answers_as_the_last, stops_and_goes_on,
+                                                       the_cache_is_its_own, memory_is_as_foreseen, NULL});
+}
