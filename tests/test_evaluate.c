@@ -602,5 +602,6 @@ int main(int argc, char **argv)
     return test_run_alone("evaluate", (const TTest *const[]){as_one_device, units_go_to_who_is_free,
         nobody_waits_for_a_very_slow_one, a_member_fails, a_member_hangs, a_member_gives_no_numbers,
         no_numbers_anywhere, all_are_lost, stops_when_settled, stopping_saves_work, writes_new_fields_only_if_asked,
-        generates_on_who_is_there, a_successor_begins_with_the_last_tokens, between_steps, progress_and_stop, bad_input, NULL});
+        generates_on_who_is_there, a_successor_begins_with_the_last_tokens, between_steps, progress_and_stop,
+        bad_input, NULL});
 }

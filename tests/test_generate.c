@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N = 24, STEPS = 2 * N + 7, ALL = 2 * N + STEPS, VOCABULARY = 19 };
+enum { N = 12, STEPS = 2 * N + 7, ALL = 2 * N + STEPS, VOCABULARY = 19 };
 
 static const struct ssa_model_config rotary = {.layers = 3, .heads = 4, .kv_heads = 2, .width = 64,
                                                .vocabulary = VOCABULARY, .length = N};
-static const struct ssa_model_config learned = {.layers = 2, .heads = 2, .width = 48, .vocabulary = VOCABULARY,
+static const struct ssa_model_config learned = {.layers = 2, .heads = 2, .width = 32, .vocabulary = VOCABULARY,
                                                 .length = N, .positions = SSA_POSITIONS_LEARNED,
                                                 .norm = SSA_NORM_RMS, .no_bias = 1};
 
@@ -123,7 +123,7 @@ static void check_logits(struct ssa_device *dev, const struct ssa_model_config *
 START_TEST(logits_are_those_of_a_pass)
 {
     FOR_DEVICES (dev)
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 4; i += strcmp(dev->info.platform, "rusticl") ? 1 : 3) { /* llvmpipe takes its time */
             const int prompt[] = {1, N - 1, N, N + 5};
             check_logits(dev, &rotary, prompt[i], 0);
             check_logits(dev, &learned, prompt[i], 0);
@@ -232,8 +232,8 @@ START_TEST(one_query_answers_as_the_last)
                 check_one_query(dev, (struct ssa_sample){.kind = SSA_UNBIASED, .length = n, .keys = few, .own_key = 1},
                                 causal, 16);
                 check_one_query(dev, (struct ssa_sample){.kind = SSA_UNBIASED, .length = n, .keys = few}, causal, 16);
-                check_one_query(dev, (struct ssa_sample){.kind = SSA_LOCAL, .length = n, .keys = n > 2 ? few + few % 2 : 1,
-                                                         .look_back = n > 2, .own_key = 1}, causal, 16);
+                check_one_query(dev, (struct ssa_sample){.kind = SSA_LOCAL, .length = n, .look_back = n > 2,
+                                                         .keys = n > 2 ? few + few % 2 : 1, .own_key = 1}, causal, 16);
                 if (dev->info.kind == SSA_DEVICE_HOST)
                     for (int w = 0; w < 3; w++)
                         check_one_query(dev, (struct ssa_sample){.length = n}, causal, widths[w]);
@@ -249,22 +249,22 @@ static int count_down(void *cookie, int32_t token)
     return !--*(int *)cookie;
 }
 
-/* What was generated is a prompt that gives the rest. */
+/* What was generated is a prompt that gives the rest, up to N. */
 START_TEST(stops_and_goes_on)
 {
     FOR_DEVICES (dev) {
         struct ssa_model *m = make(dev, &rotary, N);
-        int32_t all[30] = {3, 1, 4}, parts[30] = {3, 1, 4};
+        int32_t all[N] = {3, 1, 4}, parts[N] = {3, 1, 4};
         struct ssa_generation how = {.temperature = -1};
-        int left = 10;
+        int left = 4;
         check_logits(dev, &rotary, 3, 5);
-        OK(ssa_generate(m, all, 3, 27, all + 3, &how));
+        OK(ssa_generate(m, all, 3, N - 3, all + 3, &how));
         how.token = count_down;
         how.cookie = &left;
-        OK(ssa_generate(m, parts, 3, 27, parts + 3, &how));
+        OK(ssa_generate(m, parts, 3, N - 3, parts + 3, &how));
         ck_assert_int_eq(left, 0);
         how.token = NULL;
-        OK(ssa_generate(m, parts, 13, 17, parts + 13, &how));
+        OK(ssa_generate(m, parts, 7, N - 7, parts + 7, &how));
         ck_assert_mem_eq(parts, all, sizeof all);
         ssa_model_destroy(m);
     }
@@ -289,20 +289,20 @@ START_TEST(the_cache_is_its_own)
     FOR_DEVICES (dev) {
         struct ssa_model *m = make(dev, &rotary, N);
         const int32_t other[N] = {7, 7, 7}, prompt[] = {1, 2, 3};
-        int32_t want[60], got[60], changed[60];
+        int32_t want[N + 5], got[N + 5], changed[N + 5];
         struct ssa_generation how = {.temperature = -1};
         struct other_pass pass = {m, other};
-        OK(ssa_generate(m, prompt, 3, 60, want, &how));
+        OK(ssa_generate(m, prompt, 3, N + 5, want, &how));
         how.token = pass_between;
         how.cookie = &pass;
-        OK(ssa_generate(m, prompt, 3, 60, got, &how));
+        OK(ssa_generate(m, prompt, 3, N + 5, got, &how));
         ck_assert_mem_eq(got, want, sizeof got);
         how.token = NULL;
         golden_parameters(m, 0.5);
-        OK(ssa_generate(m, prompt, 3, 60, changed, &how));
+        OK(ssa_generate(m, prompt, 3, N + 5, changed, &how));
         struct ssa_model *fresh = make(dev, &rotary, N);
         golden_parameters(fresh, 0.5);
-        OK(ssa_generate(fresh, prompt, 3, 60, got, &how));
+        OK(ssa_generate(fresh, prompt, 3, N + 5, got, &how));
         ck_assert_mem_eq(got, changed, sizeof got);
         ssa_model_destroy(fresh);
         ssa_model_destroy(m);
@@ -329,7 +329,7 @@ START_TEST(memory_is_as_foreseen)
             const int32_t prompt = 1;
             const size_t before = held(dev), memory_of_device = dev->info.memory;
             struct ssa_model_config deep = rotary;
-            deep.layers = 16; /* so that it is more than one buffer may be */
+            deep.layers = 24; /* so that it is more than one buffer may be */
             struct ssa_memory memory;
             struct ssa_model *m;
             int32_t out[3];
@@ -340,7 +340,7 @@ START_TEST(memory_is_as_foreseen)
             ssa_device_memory(dev, &dev->info.memory, NULL);
             dev->info.memory += memory.cache - 4;
             FAILS(ssa_generate(m, &prompt, 1, 3, out, &(struct ssa_generation){0}), SSA_ENOMEM,
-                  "generate: keys and values of 24 positions take");
+                  "generate: keys and values of 12 positions take");
             dev->info.memory = memory_of_device;
             ck_assert_uint_eq(held(dev) - before, memory.total);
             for (int i = 0; i < 2; i++) {

@@ -365,7 +365,7 @@ END_TEST
 
 int main(void)
 {
-    return test_run("linear", (const TTest *const[]){forward, forward_operands, few_rows_pack_nothing, backward, backward_operands,
-                                                     finite_differences, repeats_bit_for_bit, internal_gemm,
-                                                     bad_arguments, NULL});
+    return test_run("linear", (const TTest *const[]){forward, forward_operands, few_rows_pack_nothing, backward,
+                                                     backward_operands, finite_differences, repeats_bit_for_bit,
+                                                     internal_gemm, bad_arguments, NULL});
 }

@@ -201,14 +201,15 @@ struct ssa_generation {
 
 /** Continues `prompt` (at least one token; its end counts where it is longer than the model) by `count` tokens, with
  *  dense attention over the last N at most. `out` may be NULL. SSA_EINVAL also where logits are not finite.
- *    Cost     the prompt is one pass; then a token costs one row of it: each weight is read once, and the keys and values
- *             of the tokens before it, which stay on the device (ssa_memory.cache).
- *    Past N   rotary: the oldest token's keys and values are dropped, and the others stay as they were computed, by
- *             tokens that themselves saw N before them: through L layers, up to L N tokens count. Learned positions: the
- *             last N/2 tokens begin anew at position 0, in one pass for every N/2 tokens.
- *    Pools    where a device is lost the next begins with one pass over the last N tokens: for rotary positions past N
- *             another answer than its, which nothing before those counts for.
- *  `how->token` may run other passes of the model, but not change its parameters. SSA_ENOMEM if the cache does not fit. */
+ *    Cost     the prompt is one pass, each token then one row of it, which reads every weight once, and the keys and
+ *             values of the tokens before it: they stay on the device (ssa_memory.cache; SSA_ENOMEM if they do not fit).
+ *    Past N   rotary: each token sees itself and the N - 1 before it, whose keys and values stay as they were computed
+ *             when they were new. So tokens before the last N still count through the layers, up to L (N - 1) of them:
+ *             another answer than that of one pass over the last N. Learned positions: the last N/2 tokens begin anew
+ *             at position 0, in one pass for every N/2 tokens.
+ *    Pools    where a device is lost, the next one begins with a pass over the last N tokens (learned positions: those
+ *             that the lost one held), as if they were the prompt.
+ *  `how->token` may run other passes of the model, but must not change its parameters. */
 SSA_API int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t prompt_count, size_t count,
                          int32_t *out, const struct ssa_generation *how);
 

@@ -146,9 +146,9 @@ typedef int (*ssa_bucket_complete)(void *cookie, int bucket);
 int ssa_model_backward_in_buckets(struct ssa_model *m, int accumulate, ssa_bucket_complete complete, void *cookie);
 
 /* Generation's passes, over one sequence; dense. Both leave what ssa_model_read_logits() takes, as a forward pass does.
- * Begin: `count` tokens, at most N, whose keys and values the cache then holds, and no others. Continue: the token after
- * them, which sees those of the cache and itself; past N it takes the oldest one's place. That is for rotary positions:
- * learned ones end at N. */
+ * Begin: `count` tokens, at most N, whose keys and values the cache then holds, and no others. Continue: the token
+ * after them, which sees those of the cache and itself; past N it takes the oldest one's place. That is for rotary
+ * positions: learned ones end at N. */
 int ssa_model_begin(struct ssa_model *m, const int32_t *tokens, int count);
 int ssa_model_continue(struct ssa_model *m, int32_t token);
 

@@ -16,8 +16,8 @@ struct run {
     struct ssa_shape s;
     int rows, length, batch, activation;
     bool keep; /* backward may follow */
-    bool cached;     /* keys and values are the cache's: of `keys` rows, to which the pass adds its own */
-    int first, keys; /* position of the first token */
+    bool cached;     /* keys and values are rows of the cache, to which the pass adds its own */
+    int first, keys; /* position of the first token; keys that attention sees */
     float p;   /* dropout; 0 when off */
     struct ssa_tensor norm, wide, dx, dt;
     int accumulate;
@@ -141,7 +141,8 @@ static struct heads heads_at(const struct run *r, struct ssa_tensor base, int ke
 /* The cache's rows of a layer, from the slot of position `first` on. */
 static struct ssa_tensor cached(const struct run *r, int l, int first)
 {
-    const size_t slot = (size_t)(first % r->m->config.length), width = 2 * (size_t)r->s.kv_heads * (size_t)r->s.head_width;
+    const size_t width = 2 * (size_t)r->s.kv_heads * (size_t)r->s.head_width;
+    const size_t slot = (size_t)(first % r->m->config.length);
     return ssa_tensor_add(ssa_arena_at(&r->m->cache.arena, r->m->cache.layers[l]), slot * width);
 }
 
@@ -272,8 +273,9 @@ static int embed_fwd(const struct run *r)
 {
     const struct ssa_parameters *p = &r->m->parameters;
     struct ssa_tensor x = at(r, r->m->activations.layers[0].x);
+    struct ssa_tensor positions = ssa_tensor_add(VALUE(p->position), (size_t)r->first * (size_t)r->s.width);
     int err = ssa_embedding_fwd(r->device, &(struct ssa_embedding_fwd){.ids = r->m->tokens, .table = VALUE(p->embed),
-        .positions = ssa_tensor_add(VALUE(p->position), (size_t)r->first * (size_t)r->s.width), .out = x, .rows = r->rows, .length = r->length, .width = r->s.width,
+        .positions = positions, .out = x, .rows = r->rows, .length = r->length, .width = r->s.width,
         .vocabulary = r->s.vocabulary});
     return err || r->p <= 0 ? err : dropout_fwd(r, x, (struct ssa_tensor){0}, x, 0, DROP_EMBED);
 }

@@ -1,4 +1,4 @@
-/* Generation: one token after another. The prompt is one pass, each token then a row of it: see ssa_model_continue(). */
+/* Generation: one token after another. The prompt is one pass, each token then one row: ssa_model_continue(). */
 #include "ssacl/train.h"
 #include "../../cl/rng.h"
 #include "../impl.h"
