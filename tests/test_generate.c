@@ -317,7 +317,7 @@ static size_t held(const struct ssa_device *dev)
     size_t bytes;
     ssa_device_memory(dev, &bytes, NULL);
     for (int i = 0; i < 2; i++)
-        bytes -= dev->scratch[i] ? dev->scratch[i]->count * 4 : 0;
+        bytes -= dev->scratch[i] ? dev->scratch[i]->bytes : 0;
     return bytes;
 }
 

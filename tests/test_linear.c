@@ -188,7 +188,7 @@ END_TEST
 
 static size_t scratch_of(const struct ssa_device *dev)
 {
-    return (dev->scratch[0] ? dev->scratch[0]->count : 0) + (dev->scratch[1] ? dev->scratch[1]->count : 0);
+    return (dev->scratch[0] ? dev->scratch[0]->bytes : 0) + (dev->scratch[1] ? dev->scratch[1]->bytes : 0);
 }
 
 /* What takes as long as its weights take to be read must not write them anywhere. */
