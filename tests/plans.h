@@ -20,7 +20,7 @@ bool test_left_out(const struct ssa_device *dev);
 
 /* PoCL and llvmpipe take up to half a minute to compile for one head width. So the host has all of them, as has every
  * device with a driver of its own, and these two share the rest: PoCL has the CPU shape, its turn in the GPU shape is
- * when that is asked for. */
+ * when that is asked for. $SSA_TEST_TURNS=all: every turn is everybody's. */
 enum { POCL_CPU = 1, POCL_GPU = 2, LLVMPIPE = 4 };
 bool test_has_turn(const struct ssa_device *dev, int where);
 

@@ -188,8 +188,8 @@ static void check_layout(const struct ssa_plan *plan, const int32_t *p, const ch
     ck_assert_int_eq(start[0], 0);
     for (int s = 0; s < p[PLAN_SLICES]; s++)
         for (int i = start[s]; i < start[s + 1]; i++) {
-            ck_assert_msg(source[i] >= 0 && source[i] < p[PLAN_LENGTH] && source[i] < plan->length, "%s: source %d", name,
-                          source[i]);
+            ck_assert_msg(source[i] >= 0 && source[i] < p[PLAN_LENGTH] && source[i] < plan->length,
+                          "%s: source %d", name, source[i]);
             ck_assert_msg(i == start[s] || source[i] > source[i - 1], "%s: slice %d is not sorted", name, s);
             ck_assert_msg(!listed[source[i]]++, "%s: %d is listed twice", name, source[i]);
         }

@@ -4,8 +4,8 @@
 
 #include "ssacl/sample.h"
 
-/* Contiguous tensors: q, dq [B,T,H,D]; out, dout [B,T,H,E]; k, dk [B,N,kv_heads,D]; v, dv [B,N,kv_heads,E]; lse, to base
- * 2, gate_sum, dgate_sum [B,H,T]; what there is of pairs [B,H,T,N]. Of pairs, and gate_sum, NULL means none. */
+/* Contiguous tensors: q, dq [B,T,H,D]; out, dout [B,T,H,E]; k, dk [B,N,kv_heads,D]; v, dv [B,N,kv_heads,E]; lse, to
+ * base 2, gate_sum, dgate_sum [B,H,T]; what there is of pairs [B,H,T,N]. Of pairs, and gate_sum, NULL means none. */
 struct oracle_attention {
     const double *q, *k, *v, *dout; /* dout: backward only */
     double *out, *lse;              /* forward writes them */
