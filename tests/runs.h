@@ -3,7 +3,8 @@
 #define SSA_TEST_RUNS_H
 
 #include "pools.h"
-#include "ssacl/train.h"
+#include "ssacl/checkpoint.h"
+#include "ssacl/evaluate.h"
 
 enum { RUN_STEPS = 12, RUN_MICROS = 7 };
 

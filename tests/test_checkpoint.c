@@ -1,6 +1,6 @@
 /* Checkpoints: resume bit for bit, every kind of broken file, no space left, nothing half-written. */
 #include "harness.h"
-#include "ssacl/train.h"
+#include "ssacl/checkpoint.h"
 #include "disk/crc32.h"
 
 #include <dirent.h>

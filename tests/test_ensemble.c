@@ -1,6 +1,6 @@
 /* Evaluation and self-ensemble, held against the same thing done by hand. */
 #include "golden.h"
-#include "ssacl/train.h"
+#include "ssacl/evaluate.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #include "model/group.h"
 #include "model/internal.h"
 #include "pools.h"
-#include "ssacl/train.h"
+#include "ssacl/evaluate.h"
 
 #include <math.h>
 #include <pthread.h>

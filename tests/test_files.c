@@ -2,7 +2,7 @@
  * system that cannot sync; through the writer itself, a checkpoint and a tuning file. */
 #include "harness.h"
 #include "disk/files.h"
-#include "ssacl/train.h"
+#include "ssacl/checkpoint.h"
 #include "ssacl/tuning.h"
 
 #include <dirent.h>

@@ -1,7 +1,7 @@
 /* Every allocation of a save and a load fails once, ours and the JSON library's: the old file stays whole, or the new
  * one is what was meant; nothing is left behind; and a model is loaded altogether or not at all. */
 #include "harness.h"
-#include "ssacl/train.h"
+#include "ssacl/checkpoint.h"
 #include "ssacl/tuning.h"
 
 #include <dirent.h>

@@ -1,8 +1,8 @@
 /* Ranks, as threads of one process: the all-reduce; then what the trainer does with them. */
 #include "golden.h"
 #include "pools.h"
+#include "ssacl/checkpoint.h"
 #include "ssacl/ranks.h"
-#include "ssacl/train.h"
 #include "team.h"
 
 #include <math.h>

@@ -1,6 +1,7 @@
 /* The store of blobs on disk: whatever happens to its files, a blob comes back whole or not at all. */
 #include "harness.h"
 #include "disk/store.h"
+#include "ssacl/cache.h"
 
 #include <dirent.h>
 #include <pthread.h>

@@ -1,5 +1,6 @@
 /* The trainer: PyTorch's ten losses, the schedule, patterns, what it refuses, and that it learns. */
 #include "golden.h"
+#include "ssacl/evaluate.h"
 #include "train/internal.h"
 
 #include <math.h>

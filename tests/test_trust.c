@@ -2,6 +2,7 @@
  * program. secure_getenv() is wrapped. */
 #include "harness.h"
 #include "disk/store.h"
+#include "ssacl/cache.h"
 #include "tuning.h"
 
 #include <dirent.h>

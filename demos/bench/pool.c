@@ -7,6 +7,7 @@
 #include "progress.h"
 #include "say.h"
 
+#include <ssacl/evaluate.h>
 #include <ssacl/pool.h>
 
 #include <math.h>

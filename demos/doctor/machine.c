@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "doctor.h"
 
+#include <ssacl/cache.h>
 #include <ssacl/device.h>
 
 #include <dirent.h>

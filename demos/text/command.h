@@ -9,7 +9,6 @@
 
 #include <jansson.h>
 #include <ssacl/ssacl.h>
-#include <ssacl/train.h>
 
 #include <stdbool.h>
 

@@ -2,7 +2,10 @@
 #ifndef SSACL_H
 #define SSACL_H
 #include "base.h"
+#include "cache.h"
+#include "checkpoint.h"
 #include "device.h"
+#include "evaluate.h"
 #include "model.h"
 #include "ops.h"
 #include "pool.h"

@@ -1,6 +1,6 @@
 /**
  * @file train.h
- * Training: stages of sampling, the trainer, evaluation and self-ensemble, generation, checkpoints.
+ * Training: stages of sampling, and the trainer. What a model learnt is asked by evaluate.h and kept by checkpoint.h.
  *
  *   ssa_model_create(&model, device, &config, &limits);            // limits.batch: the micro-batch
  *   ssa_trainer_create(&trainer, model, &training, &data);
@@ -146,106 +146,6 @@ struct ssa_run {
  *  then: where a norm was not finite, of the step before; where only a loss was not, that step and those up to the
  *  report that finds it were taken. Calling it again goes on from there. */
 SSA_API int ssa_trainer_run(struct ssa_trainer *trainer, int until, const struct ssa_run *run);
-
-/* ---- evaluation ---- */
-
-/** Zero means the default. */
-struct ssa_evaluation {
-    const struct ssa_pattern *pattern; /**< NULL: dense */
-    int passes;              /**< M of the self-ensemble, 1..1000; 0 means 1. Dense: 1 */
-    size_t windows;          /**< at most so many windows, spread evenly over the data; 0: all */
-    size_t stride;           /**< tokens from one window's start to the next's, up to the model's length N; 0: N. Where
-                                  windows overlap, a token is predicted by the first that holds it, so all but the
-                                  first N see at least N - stride before them; costs N/stride times as much */
-    uint64_t seed;           /**< of the samples */
-    const volatile int *stop;
-    void (*progress)(void *cookie, double done); /**< share done, 0..1 */
-    void *cookie;
-    double tolerance;        /**< nats a token: after 4 passes, no more once ssa_scores.unsettled is at most that; 0:
-                                  all. An ensemble takes 8 bytes of host memory a token, and 16 a pass and batch */
-    size_t reserved[2];
-};
-
-/** Losses in nats a token. For bytes, bits per byte are loss/ln 2. */
-struct ssa_scores {
-    double loss;          /**< of the ensemble of all passes */
-    double single;        /**< mean over the single passes */
-    double single_spread; /**< their standard deviation; 0 for one pass */
-    size_t tokens;        /**< predicted */
-    double seconds;
-    /* Set only where a tolerance was given: */
-    int passes;           /**< that were run */
-    double unsettled;     /**< how far `loss` may be from that of infinitely many passes: what the last doubling of the
-                               passes gained, scaled to what is to come as 1/M, plus the standard error of `single`.
-                               Infinite for fewer than 4 passes, 0 for dense */
-};
-
-/** Mean loss over windows of the model's length (the tail, shorter, included), each token predicted once. With M
- *  passes: the passes' probabilities of each token are averaged in log space, log(1/M sum_m p_m).
- *  @param ensemble NULL, or M values: ensemble[m-1] is the loss of the first m passes' ensemble
- *  @param singles  NULL, or M values: the loss of each pass alone. Passes that were not run (dense; tolerance) repeat
- *                  the last
- *  SSA_ESTOPPED if stopped. Any model of the device serves, made for training or not. */
-SSA_API int ssa_evaluate(struct ssa_model *model, const struct ssa_data *data, const struct ssa_evaluation *how,
-                         struct ssa_scores *scores, double *ensemble, double *singles);
-
-/** Zero means the default. */
-struct ssa_generation {
-    float temperature;  /**< 0 means 1; negative: the likeliest token */
-    int top_k;          /**< 0: all */
-    uint64_t seed;
-    int (*token)(void *cookie, int32_t token); /**< called with each new one; non-zero stops */
-    void *cookie;
-    size_t reserved[4];
-};
-
-/** Continues `prompt` (at least one token; its end counts where it is longer than the model) by `count` tokens, with
- *  dense attention over the last N at most. `out` may be NULL. SSA_EINVAL also where logits are not finite.
- *    Cost     the prompt is one pass, each token then one row of it, which reads every weight once, and the keys and
- *             values of the tokens before it: they stay on the device (ssa_memory.cache; SSA_ENOMEM if they do not fit).
- *    Past N   rotary: each token sees itself and the N - 1 before it, whose keys and values stay as they were computed
- *             when they were new. So tokens before the last N still count through the layers, up to L (N - 1) of them:
- *             another answer than that of one pass over the last N. Learned positions: the last N/2 tokens begin anew
- *             at position 0, in one pass for every N/2 tokens.
- *    Pools    where a device is lost, the next one begins with a pass over the last N tokens (learned positions: those
- *             that the lost one held), as if they were the prompt.
- *  `how->token` may run other passes of the model, but must not change its parameters. */
-SSA_API int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t prompt_count, size_t count,
-                         int32_t *out, const struct ssa_generation *how);
-
-/* ---- checkpoints ---- */
-
-/** Writes a safetensors file: the parameters by name; with a trainer also the optimiser's moments ("moment1.<name>",
- *  "moment2.<name>"); config, stages, seed, step, `note` (may be NULL: the program's own words) and a checksum of the
- *  data in its metadata. Written beside `path`, synced, read back, then renamed over it: `path` is never half a file,
- *  and after any error it is what it was. Where steps were not taken (ssa_trainer_step()) the trainer goes back to the
- *  last that was, which is saved; over ranks, the others do when they call ssa_trainer_run(). A symbolic link is
- *  followed, also to a file that is not there yet; the mode of a file that is replaced is kept. A folder that cannot be
- *  synced is a warning in the log. SSA_ENUMERIC, before anything is replaced, if some of it is not finite; SSA_ENOMEM;
- *  SSA_EIO with the system's reason. */
-SSA_API int ssa_checkpoint_save(const char *path, struct ssa_model *model, struct ssa_trainer *trainer,
-                                const char *note);
-
-struct ssa_checkpoint;
-
-/** Opens and checks a whole checkpoint (structure and checksum). SSA_EIO: cannot be read. SSA_EFORMAT: one sentence
- *  says what is wrong with it. What another program saved again from one of ours, with its metadata (Python's
- *  safetensors: save_file(tensors, path, metadata)), is a checkpoint too, of changed values or without the moments;
- *  its structure is checked as strictly, and the checksum, which is of the file before, is not. */
-SSA_API int ssa_checkpoint_open(struct ssa_checkpoint **checkpoint, const char *path);
-SSA_API void ssa_checkpoint_close(struct ssa_checkpoint *checkpoint);
-
-SSA_API const struct ssa_model_config *ssa_checkpoint_model(const struct ssa_checkpoint *checkpoint);
-/** NULL if it was saved without a trainer. Its stages belong to the checkpoint. `batch` is the step's. */
-SSA_API const struct ssa_train_config *ssa_checkpoint_training(const struct ssa_checkpoint *checkpoint);
-SSA_API int ssa_checkpoint_step(const struct ssa_checkpoint *checkpoint);
-SSA_API const char *ssa_checkpoint_note(const struct ssa_checkpoint *checkpoint); /**< "" if none */
-
-/** Puts its parameters into `model`, and its optimiser state and step into `trainer` (may be NULL), which continues
- *  as if never stopped. SSA_EFORMAT names what differs if it is of another model, SSA_EINVAL if it has no moments
- *  or the trainer's seed or batch differ. Nothing is changed on error. */
-SSA_API int ssa_checkpoint_load(const struct ssa_checkpoint *checkpoint, struct ssa_model *model,
-                                struct ssa_trainer *trainer);
 
 #ifdef __cplusplus
 }

@@ -3,6 +3,7 @@
 #include "files.h"
 #include "hash.h"
 #include "../impl.h"
+#include "ssacl/cache.h"
 
 #include <dirent.h>
 #include <errno.h>

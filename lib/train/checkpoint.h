@@ -12,6 +12,7 @@
 #define SSA_TRAIN_CHECKPOINT_H
 
 #include "internal.h"
+#include "ssacl/checkpoint.h"
 
 #include <jansson.h>
 

@@ -7,6 +7,7 @@
 #include "internal.h"
 #include "units.h"
 #include "../pool.h"
+#include "ssacl/evaluate.h"
 
 /* A unit is a pass over a batch of windows: number pass * batches + batch. */
 struct ssa_evaluator {

@@ -1,5 +1,5 @@
 /* Generation: one token after another. The prompt is one pass, each token then one row: ssa_model_continue(). */
-#include "ssacl/train.h"
+#include "ssacl/evaluate.h"
 #include "../../cl/rng.h"
 #include "../impl.h"
 #include "../model/group.h"

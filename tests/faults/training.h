@@ -2,7 +2,8 @@
 #ifndef SSA_TEST_FAULTS_TRAINING_H
 #define SSA_TEST_FAULTS_TRAINING_H
 
-#include "ssacl/train.h"
+#include "ssacl/checkpoint.h"
+#include "ssacl/evaluate.h"
 
 enum { TRAINING_STEPS = 4 };
 

@@ -5,7 +5,6 @@
 #include "disk/crc32.h"
 
 #include <ssacl/ssacl.h>
-#include <ssacl/train.h>
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -30,8 +30,10 @@ def declarators(text):
 
 def read_structs(folder):
     structs = {}
-    for name in ["device", "tensor", "sample", "ops", "model", "train"]:
+    for name in ["device", "cache", "tensor", "sample", "ops", "model", "train", "evaluate", "checkpoint"]:
         path = os.path.join(folder, name + ".h")
+        if not os.path.exists(path):  # 0.1 has fewer headers, with the same structs
+            continue
         text = re.sub(r"/\*.*?\*/", "", open(path, encoding="utf-8").read(), flags=re.S)
         for m in re.finditer(r"struct\s+(ssa_\w+)\s*\{([^}]*)\}\s*;", text):
             fields = []

@@ -1,0 +1,81 @@
+/**
+ * @file evaluate.h
+ * What a model makes of data: its loss, in one pass or as a self-ensemble of sampled passes, and what it writes.
+ */
+#ifndef SSACL_EVALUATE_H
+#define SSACL_EVALUATE_H
+
+#include "train.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Zero means the default. */
+struct ssa_evaluation {
+    const struct ssa_pattern *pattern; /**< NULL: dense */
+    int passes;              /**< M of the self-ensemble, 1..1000; 0 means 1. Dense: 1 */
+    size_t windows;          /**< at most so many windows, spread evenly over the data; 0: all */
+    size_t stride;           /**< tokens from one window's start to the next's, up to the model's length N; 0: N. Where
+                                  windows overlap, a token is predicted by the first that holds it, so all but the
+                                  first N see at least N - stride before them; costs N/stride times as much */
+    uint64_t seed;           /**< of the samples */
+    const volatile int *stop;
+    void (*progress)(void *cookie, double done); /**< share done, 0..1 */
+    void *cookie;
+    double tolerance;        /**< nats a token: after 4 passes, no more once ssa_scores.unsettled is at most that; 0:
+                                  all. An ensemble takes 8 bytes of host memory a token, and 16 a pass and batch */
+    size_t reserved[2];
+};
+
+/** Losses in nats a token. For bytes, bits per byte are loss/ln 2. */
+struct ssa_scores {
+    double loss;          /**< of the ensemble of all passes */
+    double single;        /**< mean over the single passes */
+    double single_spread; /**< their standard deviation; 0 for one pass */
+    size_t tokens;        /**< predicted */
+    double seconds;
+    /* Set only where a tolerance was given: */
+    int passes;           /**< that were run */
+    double unsettled;     /**< how far `loss` may be from that of infinitely many passes: what the last doubling of the
+                               passes gained, scaled to what is to come as 1/M, plus the standard error of `single`.
+                               Infinite for fewer than 4 passes, 0 for dense */
+};
+
+/** Mean loss over windows of the model's length (the tail, shorter, included), each token predicted once. With M
+ *  passes: the passes' probabilities of each token are averaged in log space, log(1/M sum_m p_m).
+ *  @param ensemble NULL, or M values: ensemble[m-1] is the loss of the first m passes' ensemble
+ *  @param singles  NULL, or M values: the loss of each pass alone. Passes that were not run (dense; tolerance) repeat
+ *                  the last
+ *  SSA_ESTOPPED if stopped. Any model of the device serves, made for training or not. */
+SSA_API int ssa_evaluate(struct ssa_model *model, const struct ssa_data *data, const struct ssa_evaluation *how,
+                         struct ssa_scores *scores, double *ensemble, double *singles);
+
+/** Zero means the default. */
+struct ssa_generation {
+    float temperature;  /**< 0 means 1; negative: the likeliest token */
+    int top_k;          /**< 0: all */
+    uint64_t seed;
+    int (*token)(void *cookie, int32_t token); /**< called with each new one; non-zero stops */
+    void *cookie;
+    size_t reserved[4];
+};
+
+/** Continues `prompt` (at least one token; its end counts where it is longer than the model) by `count` tokens, with
+ *  dense attention over the last N at most. `out` may be NULL. SSA_EINVAL also where logits are not finite.
+ *    Cost     the prompt is one pass, each token then one row of it, which reads every weight once, and the keys and
+ *             values of the tokens before it: they stay on the device (ssa_memory.cache; SSA_ENOMEM if they do not fit).
+ *    Past N   rotary: each token sees itself and the N - 1 before it, whose keys and values stay as they were computed
+ *             when they were new. So tokens before the last N still count through the layers, up to L (N - 1) of them:
+ *             another answer than that of one pass over the last N. Learned positions: the last N/2 tokens begin anew
+ *             at position 0, in one pass for every N/2 tokens.
+ *    Pools    where a device is lost, the next one begins with a pass over the last N tokens (learned positions: those
+ *             that the lost one held), as if they were the prompt.
+ *  `how->token` may run other passes of the model, but must not change its parameters. */
+SSA_API int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t prompt_count, size_t count,
+                         int32_t *out, const struct ssa_generation *how);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
