@@ -35,7 +35,9 @@ data='' device=auto out='' install=yes
 while [ $# -gt 0 ]; do
     case $1 in
     --help|-h) usage; exit 0 ;;
-    --version) sed -n "s/^  version: '\(.*\)',$/quickstart \1/p" "$(dirname "$0")/../meson.build"; exit 0 ;;
+    --version) version=$(sed -n 's/^#define SSA_VERSION_[MP][A-Z]* //p' "$(dirname "$0")/../include/ssacl/base.h")
+        echo "quickstart $(echo "$version" | paste -sd.)"
+        exit 0 ;;
     --no-install) install=no; shift; continue ;;
     --data|--device|--steps|--out) [ $# -gt 1 ] || fail "$1 needs a value (see --help)" ;;
     *) fail "unknown option $1 (see --help)" ;;

@@ -31,6 +31,11 @@ const char *ssa_version(void)
     return STRING(SSA_VERSION_MAJOR) "." STRING(SSA_VERSION_MINOR) "." STRING(SSA_VERSION_PATCH);
 }
 
+int ssa_version_number(void)
+{
+    return SSA_VERSION;
+}
+
 const char *ssa_environment(const char *name)
 {
     return secure_getenv(name);

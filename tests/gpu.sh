@@ -67,7 +67,8 @@ pack()
         cp "$build/tests/$program" "$1/bin/" || exit 1
     done
     cp "$build"/demos/*/ssacl-text "$build"/demos/*/ssacl-bench "$build"/demos/*/ssacl-doctor "$1/bin/" || exit 1
-    cp "$build/lib/libssacl.so.0" "$1/lib/" || exit 1
+    soname=$(readelf -d "$build/lib/libssacl.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
+    cp "$build/lib/$soname" "$1/lib/" || exit 1
     for library in $(needed "$1"/bin/*); do # that of C++ is used only where the machine has none: drivers want their own
         case $library in
         */libssacl.so*) ;;

@@ -15,5 +15,11 @@ EOF
 #include <ssacl/$header>
 EOF
 done
+# What is deprecated says what to use.
+$cc -x c -std=c11 -Wall -Werror -fsyntax-only -I"$include" - <<EOF 2>&1 | grep -q 'use ssa_new()' || failed=1
+#include <ssacl/base.h>
+SSA_DEPRECATED("use ssa_new()") void ssa_old(void);
+int main(void) { ssa_old(); }
+EOF
 [ -n "$cxx" ] || echo "no C++ compiler: only C was tried" >&2
 exit $failed

@@ -19,14 +19,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The one place that says which version this is: the build reads these three lines. */
 #define SSA_VERSION_MAJOR 0
-#define SSA_VERSION_MINOR 1
+#define SSA_VERSION_MINOR 2
 #define SSA_VERSION_PATCH 0
+
+/** A version as a number that compares: `#if SSA_VERSION >= SSA_VERSION_NUMBER(0, 2, 0)`. */
+#define SSA_VERSION_NUMBER(major, minor, patch) ((major) * 1000000 + (minor) * 1000 + (patch))
+/** That of the header compiled against; ssa_version_number() has that of the library that runs. */
+#define SSA_VERSION SSA_VERSION_NUMBER(SSA_VERSION_MAJOR, SSA_VERSION_MINOR, SSA_VERSION_PATCH)
 
 #if defined(__GNUC__)
 #define SSA_API __attribute__((visibility("default")))
+/** What will go, and a word on what to use in its place, which the compiler says. */
+#define SSA_DEPRECATED(instead) __attribute__((deprecated(instead)))
 #else
 #define SSA_API
+#define SSA_DEPRECATED(instead)
 #endif
 
 #ifdef __cplusplus
@@ -71,8 +80,16 @@ typedef void (*ssa_log_function)(void *cookie, int level, const char *line);
 /** Sets the log callback of the process; NULL, the default, discards. Set it before any device is opened. */
 SSA_API void ssa_set_log(ssa_log_function function, void *cookie);
 
-/** "0.1.0", of the library that runs (not of the header compiled against). */
+/** "0.2.0", of the library that runs (not of the header compiled against). */
 SSA_API const char *ssa_version(void);
+
+/** The same to compare with SSA_VERSION. Until 1.0 the soname changes with the minor version: what was built against
+ *  another one does not load this library. */
+SSA_API int ssa_version_number(void);
+
+/** Bytes that the library takes the public struct of this tag to have, as "ssa_tensor"; 0 if there is none, NULL
+ *  included. For bindings that declare the structs once more: compare each with one's own before the first call. */
+SSA_API size_t ssa_sizeof(const char *tag);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,26 @@
+/* What the library takes its public structs to measure, for bindings: ssa_sizeof(). */
+#include "ssacl/ssacl.h"
+
+#include <string.h>
+
+/* Operators' arguments, and all the rest by tag. A test compares this with the headers. */
+#define STRUCTS(X) \
+    SSA_OPS(X) \
+    X(device_info) X(cache_info) X(tensor) X(sample) X(plan) X(layout) X(strides) X(pairs) X(attention) \
+    X(model_config) X(model_limits) X(memory) X(parameter) X(model_part) X(pass) X(pattern) X(data) X(stage) \
+    X(train_config) X(progress) X(run) X(evaluation) X(scores) X(generation) X(pool_event) X(pool_config) \
+    X(pool_member) X(ranks) X(tunable) X(setting) X(tuning_speed)
+
+size_t ssa_sizeof(const char *tag)
+{
+#define SIZE(name) {"ssa_" #name, sizeof(struct ssa_##name)},
+    static const struct {
+        const char *tag;
+        size_t size;
+    } structs[] = {STRUCTS(SIZE)};
+#undef SIZE
+    for (size_t i = 0; tag && i < sizeof structs / sizeof *structs; i++)
+        if (!strcmp(structs[i].tag, tag))
+            return structs[i].size;
+    return 0;
+}
