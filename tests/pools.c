@@ -228,19 +228,19 @@ static int spy_launch(struct ssa_device *device, const struct ssa_launch *l)
     return s->real->launch(device, l);
 }
 
-static int spy_write(struct ssa_device *device, struct ssa_tensor t, const void *from, size_t count)
+static int spy_write(struct ssa_device *device, struct ssa_tensor t, const void *from, size_t bytes)
 {
     MEET(POOLS_WRITE);
-    return s->real->write(device, t, from, count);
+    return s->real->write(device, t, from, bytes);
 }
 
-static int spy_read(struct ssa_device *device, struct ssa_tensor t, void *to, size_t count)
+static int spy_read(struct ssa_device *device, struct ssa_tensor t, void *to, size_t bytes)
 {
     MEET(POOLS_READ);
-    err = s->real->read(device, t, to, count);
-    for (size_t i = 0; i < count && fault == POOLS_WRONG; i++)
+    err = s->real->read(device, t, to, bytes);
+    for (size_t i = 0; i < bytes / sizeof(float) && fault == POOLS_WRONG; i++)
         ((float *)to)[i] *= 1.01f;
-    for (size_t i = 0; i < count && fault == POOLS_NAN; i++)
+    for (size_t i = 0; i < bytes / sizeof(float) && fault == POOLS_NAN; i++)
         ((float *)to)[i] = NAN;
     return err;
 }
@@ -251,10 +251,10 @@ static int spy_fill(struct ssa_device *device, struct ssa_tensor t, float value,
     return s->real->fill(device, t, value, count);
 }
 
-static int spy_copy(struct ssa_device *device, struct ssa_tensor to, struct ssa_tensor from, size_t count)
+static int spy_copy(struct ssa_device *device, struct ssa_tensor to, struct ssa_tensor from, size_t bytes)
 {
     MEET(POOLS_COPY);
-    return s->real->copy(device, to, from, count);
+    return s->real->copy(device, to, from, bytes);
 }
 
 static int spy_finish(struct ssa_device *device)
