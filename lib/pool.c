@@ -56,7 +56,12 @@ int ssa_pool_create(struct ssa_pool **pool, const struct ssa_pool_config *config
         TRY(ssa_check_reserved("pool", config->reserved, 8));
         REQUIRE(config->last == SSA_POOL_HOST || config->last == SSA_POOL_STOP,
                 "pool: last is %d, not one of enum ssa_pool_last", config->last);
-        REQUIRE(config->check_every >= 0, "pool: check_every is %d, must not be negative", config->check_every);
+        REQUIRE(config->deadline >= 0 || config->deadline == SSA_NONE, "pool: deadline is %g, must not be negative, or "
+                "SSA_NONE", config->deadline);
+        REQUIRE(config->copy_every >= SSA_NONE, "pool: copy_every is %d, must not be negative, or SSA_NONE",
+                config->copy_every);
+        REQUIRE(config->check_every >= SSA_NONE, "pool: check_every is %d, must not be negative, or SSA_NONE",
+                config->check_every);
     }
     p = calloc(1, sizeof *p);
     if (!p)

@@ -166,8 +166,8 @@ static int check_kind(const struct ssa_sample *h)
         int slice = h->look_back ? h->keys / 2 : h->keys;
         REQUIRE(!h->look_back || h->keys % 2 == 0, "plan: keys is %d, must be even with look_back (two slices)",
                 h->keys);
-        REQUIRE(h->sigma >= 0 && (double)h->sigma * slice <= (double)MAX_SIGMA * h->length,
-                "plan: sigma is %g, must be 0 to %g (%d sequence lengths, in slices of %d)", (double)h->sigma,
+        REQUIRE((h->sigma >= 0 || h->sigma == SSA_NONE) && (double)h->sigma * slice <= (double)MAX_SIGMA * h->length,
+                "plan: sigma is %g, must be SSA_NONE or 0 to %g (%d sequence lengths, in slices of %d)", (double)h->sigma,
                 (double)MAX_SIGMA * h->length / slice, MAX_SIGMA, slice);
     }
     err = SSA_OK;
@@ -415,7 +415,7 @@ static void choose(const struct ssa_sample *h, const struct shape *s, int exampl
 {
     struct stream stream =
         make_stream(h->seed, h->step, h->layer, h->per_example ? h->first_example + (uint32_t)example : 0);
-    double sigma = h->fixed_windows ? 0 : (h->sigma > 0 ? (double)h->sigma : 1.0) * s->block;
+    double sigma = h->fixed_windows || h->sigma < 0 ? 0 : (h->sigma > 0 ? (double)h->sigma : 1.0) * s->block;
     for (int i = 0; i < h->length; i++)
         slice_of[i] = h->kind == SSA_DENSE && i < real ? 0 : -1;
     if (h->kind == SSA_DENSE)

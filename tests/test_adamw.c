@@ -73,7 +73,7 @@ START_TEST(options)
         check_steps(dev, 65, a, o);
         o.sumsq = 0;
         check_steps(dev, 65, a, o);
-        a.beta1 = a.beta2 = -1; /* 0: sign descent */
+        a.beta1 = a.beta2 = SSA_NONE; /* 0: sign descent */
         a.clip = 0;
         o.beta1 = o.beta2 = o.clip = 0;
         check_steps(dev, 65, a, o);
@@ -91,6 +91,7 @@ START_TEST(bad_arguments)
         REFUSES(adamw, good, lr, NAN, "lr is nan");
         REFUSES(adamw, good, lr, -1, "lr is -1");
         REFUSES(adamw, good, beta1, 1, "beta1 is 1");
+        REFUSES(adamw, good, beta1, -0.5f, "beta1 is -0.5");
         REFUSES(adamw, good, beta2, NAN, "beta2 is nan");
         REFUSES(adamw, good, eps, -1, "eps is -1");
         REFUSES(adamw, good, decay, INFINITY, "decay is inf");

@@ -3,6 +3,7 @@
 #include "model/internal.h"
 #include "pools.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +50,11 @@ START_TEST(refuses)
     BAD_POOL("cpu,", SSA_EINVAL, "empty name");
     BAD_POOL("cpu,all", SSA_EINVAL, "\"all\" is every device");
     FAILS(ssa_pool_open(&pool, "cpu", &(struct ssa_pool_config){.last = 2}), SSA_EINVAL, "last is 2");
-    FAILS(ssa_pool_open(&pool, "cpu", &(struct ssa_pool_config){.check_every = -1}), SSA_EINVAL, "check_every is -1");
+#define BAD_CONFIG(words, ...) FAILS(ssa_pool_open(&pool, "cpu", &(struct ssa_pool_config){__VA_ARGS__}), SSA_EINVAL, words)
+    BAD_CONFIG("check_every is -2", .check_every = -2);
+    BAD_CONFIG("copy_every is -2", .copy_every = -2);
+    BAD_CONFIG("deadline is -0.5", .deadline = -0.5);
+    BAD_CONFIG("deadline is nan", .deadline = (double)NAN);
     FAILS(ssa_pool_open(&pool, "cpu", &(struct ssa_pool_config){.reserved = {1}}), SSA_EINVAL, "reserved");
 }
 END_TEST

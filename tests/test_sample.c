@@ -383,8 +383,8 @@ START_TEST(windows_are_block_local)
     int32_t keys[32];
     struct ssa_plan plan = {0};
     for (int back = 0; back < 2; back++) {
-        struct ssa_sample how = {.kind = SSA_LOCAL, .length = 50, .keys = 12 << back, .fixed_windows = 1,
-                                 .look_back = back, .keep = (int[]){5}, .keep_count = 1, .seed = 3};
+        struct ssa_sample how = {.kind = SSA_LOCAL, .length = 50, .keys = 12 << back, .fixed_windows = !back,
+                                 .sigma = back ? SSA_NONE : 0, .look_back = back, .keep = (int[]){5}, .keep_count = 1, .seed = 3};
         OK(ssa_plan_draw(&plan, &how));
         for (int i = 0; i < 50; i++) {
             int n = 0, begin = i / 12 * 12, first = back && begin ? begin - 12 : begin;
@@ -564,10 +564,10 @@ START_TEST(bad_samples)
     BAD("keys is 33", s.keys = 33);
     BAD("keys is 33", s.kind = SSA_UNBIASED, s.keys = 33);
     BAD("keys is 7, must be even", s.keys = 7, s.look_back = 1);
-    BAD("sigma is -1", s.sigma = -1);
+    BAD("sigma is -2", s.sigma = -2);
     BAD("sigma is nan", s.sigma = NAN);
     BAD("sigma is inf", s.sigma = INFINITY);
-    BAD("sigma is 65, must be 0 to 64", s.sigma = 65);
+    BAD("sigma is 65, must be SSA_NONE or 0 to 64", s.sigma = 65);
     BAD("fixed_windows is 2", s.fixed_windows = 2);
     BAD("look_back is -1", s.look_back = -1);
     BAD("own_key is 2", s.own_key = 2);

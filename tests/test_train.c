@@ -215,6 +215,8 @@ START_TEST(learning_rates)
     for (int i = 0; i < 13; i++)
         ck_assert_msg(fabs((double)ssa_learning_rate(&t, i) - want[i]) < 1e-5, "step %d: %g", i,
                       (double)ssa_learning_rate(&t, i));
+    stages[1].lr_end = SSA_NONE;
+    ck_assert(ssa_learning_rate(&t, 12) == 0);
     stages[1].steps = 1;
     ck_assert(fabs((double)ssa_learning_rate(&t, 10) - 0.5) < 1e-6);
 }
@@ -291,7 +293,9 @@ START_TEST(bad_configs)
     BAD_TRAIN("beta1 is 1", .beta1 = 1, .stages = one_stage, .stage_count = 1);
     BAD_TRAIN("beta2 is -0.5", .beta2 = -0.5f, .stages = one_stage, .stage_count = 1);
     BAD_TRAIN("smoothing is 2", .smoothing = 2, .stages = one_stage, .stage_count = 1);
-    BAD_TRAIN("must be numbers", .clip = NAN, .stages = one_stage, .stage_count = 1);
+    BAD_TRAIN("clip is nan", .clip = NAN, .stages = one_stage, .stage_count = 1);
+    BAD_TRAIN("clip is -0.5", .clip = -0.5f, .stages = one_stage, .stage_count = 1);
+    BAD_TRAIN("decay is -2", .decay = -2, .stages = one_stage, .stage_count = 1);
     bad[1].steps = 0;
     BAD_TRAIN("stage 2 has 0 steps", .stages = bad, .stage_count = 2);
     bad[1].steps = 5;
@@ -427,18 +431,21 @@ static void check_learns(struct ssa_device *dev)
     OK(ssa_trainer_create(&t, m, &config, &data));
     struct ssa_run run = {.progress = see, .cookie = &seen, .every = 7, .stop = &seen.stop};
     FAILS(ssa_trainer_run(t, 61, &run), SSA_EINVAL, "until step 61, there are 60");
+    FAILS(ssa_trainer_run(t, 0, &(struct ssa_run){.every = -2}), SSA_EINVAL, "every is -2");
     OK(ssa_trainer_run(t, 10, &run));
     ck_assert(seen.calls == 2 && seen.last_step == 10 && seen.loss > 0.5);
     FAILS(ssa_trainer_run(t, 0, &run), SSA_ESTOPPED, "stopped after step 25 of 60"); /* reported 17, 24; stop seen at 25 */
-    seen.stop = seen.stop_at = 0;
+    seen.stop = seen.stop_at = seen.calls = 0;
+    run.every = SSA_NONE;
     OK(ssa_trainer_run(t, 0, &run));
+    ck_assert_int_eq(seen.calls, 2); /* where a stage ends */
     ck_assert(seen.last_step == 60 && seen.stages == 3 && ssa_trainer_get_step(t) == 60);
     OK(ssa_evaluate(m, &data, &(struct ssa_evaluation){0}, &scores, NULL, NULL));
     ck_assert_msg(scores.loss < 0.2, "loss %g", scores.loss);
     for (int i = 0; i < 20; i++)
         prompt[i] = i % 7;
     for (int prompt_count = 5; prompt_count <= 20; prompt_count += 15) {
-        OK(ssa_generate(m, prompt, (size_t)prompt_count, 40, out, &(struct ssa_generation){.temperature = -1}));
+        OK(ssa_generate(m, prompt, (size_t)prompt_count, 40, out, &(struct ssa_generation){.temperature = SSA_NONE}));
         for (int i = 0; i < 40; i++)
             ck_assert_int_eq(out[i], (prompt_count + i) % 7);
     }
@@ -489,6 +496,7 @@ START_TEST(draws_as_probabilities_say)
     }
     ck_assert_int_eq(never, 2);
     FAILS(ssa_generate(m, &zero, 0, 1, &token, &(struct ssa_generation){0}), SSA_EINVAL, "prompt is empty");
+    FAILS(ssa_generate(m, &zero, 1, 1, &token, &(struct ssa_generation){.temperature = -2}), SSA_EINVAL, "temperature is -2");
     zero = 4;
     FAILS(ssa_generate(m, &zero, 1, 1, &token, &(struct ssa_generation){0}), SSA_EINVAL, "token 0 is 4");
     ssa_model_destroy(m);

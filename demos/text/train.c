@@ -129,7 +129,7 @@ static int open_devices(struct training *t)
     char names[512];
     if (t->ranks) {
         config.last = SSA_POOL_STOP;
-        config.copy_every = ranks_lead(t->ranks) ? config.copy_every : -1;
+        config.copy_every = ranks_lead(t->ranks) ? config.copy_every : SSA_NONE;
     }
     return devices_open(&t->devices, ranks_devices(t->ranks, t->o->device, names, sizeof names), &config);
 }

@@ -89,7 +89,7 @@ static const struct arg table[] = {
     ARG_FLOAT(0, "lr-end", &raw.preset.lr_end, 0, 100, "X", "where its cosine ends; 0: a tenth"),
     ARG_INT(0, "warm-up", &raw.preset.warmup, 0, INT_MAX, "N",
             "steps of linear warm-up; if not said, a twentieth of the stage"),
-    ARG_FLOAT(0, "decay", &options.training.decay, 0, 10, "X", "weight decay, of matrices only"),
+    ARG_FLOAT(0, "decay", &options.training.decay, 0, 10, "X", "weight decay, of matrices only; 0: none"),
     ARG_FLOAT(0, "clip", &options.training.clip, 0, 1e6, "X", "largest norm of the gradient; 0: none"),
     ARG_FLOAT(0, "smoothing", &options.training.smoothing, 0, 0.9, "X", "label smoothing"),
     ARG_U64('s', "seed", &options.training.seed, "N", "of initial weights, data, samples and dropout"),
@@ -120,10 +120,10 @@ static const struct arg table[] = {
     ARG_HEADING("devices that fail (are taken out; the others go on)"),
     ARG_CHOICE(0, "last-device", &options.pool.last, "host|stop",
                "when the last one is lost: go on on the cpu, or write the checkpoint and stop"),
-    ARG_REAL(0, "deadline", &options.pool.deadline, -1, 1e6, "S",
-             "seconds beyond four times the expected that a device may be silent; 0: 60, -1: for ever"),
-    ARG_INT(0, "copy-every", &options.pool.copy_every, -1, INT_MAX, "N",
-            "steps between copies of the run to host memory, to go on from if the last one is lost; 0: 50, -1: none"),
+    ARG_REAL(0, "deadline", &options.pool.deadline, 0, 1e6, "S",
+             "seconds beyond four times the expected that a device may be silent; 0: for ever"),
+    ARG_INT(0, "copy-every", &options.pool.copy_every, 0, INT_MAX, "N",
+            "steps between copies of the run to host memory, to go on from if the last one is lost; 0: none"),
     ARG_INT(0, "check-every", &options.pool.check_every, 0, INT_MAX, "N",
             "every N steps two devices compute the same, and who is wrong is taken out; 0: never"),
     ARG_HEADING("output"),
@@ -159,22 +159,28 @@ static void default_options(struct train_options *o, struct raw *r)
 {
     *o = (struct train_options){.model = {.layers = 4, .width = 128, .heads = 4, .length = 256, .vocabulary = 256},
                                 .training = {.decay = 0.1f, .clip = 1},
+                                .pool = {.deadline = 60, .copy_every = 50},
                                 .micro_batch = 16, .device = "auto",
                                 .log_every = 10, .eval_every = 200, .eval_windows = 32};
     *r = (struct raw){.preset = {.pattern = {.ratio = 0.25f}, .lr = 2e-3f, .warmup = -1},
                       .steps = 1000, .accumulate = 1};
 }
 
-/* The library reads 0 as "the default" where people mean "none". */
+/* Where the library reads 0 as its default, people who say 0 mean none. */
+static float none_if_zero(float said)
+{
+    return said > 0 ? said : SSA_NONE;
+}
+
 static void settle_defaults(struct train_options *o)
 {
     for (int i = 0; i < o->training.stage_count; i++)
         if (o->stages[i].warmup < 0)
             o->stages[i].warmup = o->stages[i].steps / 20;
-    if (o->training.decay <= 0)
-        o->training.decay = -1;
-    if (o->training.clip <= 0)
-        o->training.clip = -1;
+    o->training.decay = none_if_zero(o->training.decay);
+    o->training.clip = none_if_zero(o->training.clip);
+    o->pool.deadline = o->pool.deadline > 0 ? o->pool.deadline : SSA_NONE;
+    o->pool.copy_every = o->pool.copy_every > 0 ? o->pool.copy_every : SSA_NONE;
     o->model.activation = o->model.activation ? SSA_ACT_GELU_TANH : SSA_ACT_GELU;
 }
 

@@ -42,6 +42,11 @@
 extern "C" {
 #endif
 
+/** "None" in a field whose zero means a default that is more than nothing: no decay, no clipping, no deadline. For int,
+ *  float and double alike. A field that takes it says what it means there; other negative numbers are refused, as it is
+ *  by fields that say nothing of it. Where nothing is the default, as of smoothing, 0 says so. */
+#define SSA_NONE (-1)
+
 /** What a call returns. */
 enum ssa_status {
     SSA_OK = 0,

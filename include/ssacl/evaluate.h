@@ -53,7 +53,7 @@ SSA_API int ssa_evaluate(struct ssa_model *model, const struct ssa_data *data, c
 
 /** Zero means the default. */
 struct ssa_generation {
-    float temperature;  /**< 0 means 1; negative: the likeliest token */
+    float temperature;  /**< 0 means 1; SSA_NONE: no chance, always the likeliest token */
     int top_k;          /**< 0: all */
     uint64_t seed;
     int (*token)(void *cookie, int32_t token); /**< called with each new one; non-zero stops */

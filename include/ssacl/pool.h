@@ -66,17 +66,17 @@ struct ssa_pool_event {
 /** Zero means the default. */
 struct ssa_pool_config {
     int last;               /**< enum ssa_pool_last */
-    double deadline;        /**< seconds beyond four times the expected that a device may be silent; 0: 60, negative:
+    double deadline;        /**< seconds beyond four times the expected that a device may be silent; 0: 60, SSA_NONE:
                                  for ever. Ten times as many where nothing is known to expect (kernels may have to be
                                  built), and once more for each micro-batch. The only device that is left has ten times
                                  all that, the host backend as the only one for ever. Time in which the process was
                                  stopped or its machine paused does not count. A device that passes its deadline is
                                  never waited for again: its thread and memory are given up */
     int copy_every;         /**< steps between copies of the run (parameters, moments) to host memory, from which it
-                                 goes on if every device is lost; 0: 50; negative: none */
+                                 goes on if every device is lost; 0: 50; SSA_NONE: none */
     int check_every;        /**< spot check: every so many steps one micro-batch is computed by two devices; a
                                  difference beyond rounding is put to the host backend, and who is wrong is taken out.
-                                 Costs those two a micro-batch and a transfer. 0: never */
+                                 Costs those two a micro-batch and a transfer. 0 or SSA_NONE: never */
     void (*changed)(void *cookie, const struct ssa_pool_event *event); /**< called from the caller's thread */
     void *cookie;
     size_t reserved[8];

@@ -36,7 +36,7 @@ struct ssa_sample {
                                  the plan serves any batch) */
     int keys;               /**< UNBIASED: k, 1..N. LOCAL: keys each query sees, w (look-back: w = 2*slice), 1..N */
     float sigma;            /**< LOCAL: standard deviation of the jitter in units of the slice, at most 16*N/slice;
-                                 0 means 1. Use `fixed_windows` for none */
+                                 0 means 1; SSA_NONE: none, as `fixed_windows` */
     int fixed_windows;      /**< LOCAL: 1: no shuffle at all (plain block-local attention) */
     int look_back;          /**< LOCAL: 1: slices of w/2; block b (of w/2 queries) sees slices b-1 and b */
     int own_key;            /**< 1: a query whose own key is not in its set sees it as one more column */

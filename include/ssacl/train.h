@@ -28,7 +28,7 @@ struct ssa_pattern {
     float ratio;        /**< keys a query sees / N, in (0, 1]; ratio*N must be whole, and for SSA_LOCAL its slices
                              (ratio*N, with look_back half of it) must divide N */
     int look_back;      /**< SSA_LOCAL: a query sees its own slice and the one before, each of half the keys */
-    float sigma;        /**< SSA_LOCAL: jitter in slices; 0 means 1 */
+    float sigma;        /**< SSA_LOCAL: jitter in slices; 0 means 1; SSA_NONE: none, as fixed_windows */
     int fixed_windows;  /**< SSA_LOCAL: no shuffle */
     int no_own_key;     /**< 1: a query whose own key was not drawn does not see it. SSA_UNBIASED up to half of the
                              keys then projects K and V for the drawn rows only: an eighth of the linear layers' work
@@ -65,7 +65,7 @@ struct ssa_stage {
     struct ssa_pattern pattern;
     int steps;
     float lr;       /**< peak learning rate */
-    float lr_end;   /**< where the cosine ends; 0 means lr/10 */
+    float lr_end;   /**< where the cosine ends; 0 means lr/10, SSA_NONE at 0 */
     int warmup;     /**< steps of linear warm-up */
     size_t reserved[4];
 };
@@ -73,10 +73,10 @@ struct ssa_stage {
 /** Zero means the default. */
 struct ssa_train_config {
     int batch;          /**< sequences a step; 0 means the model's limits.batch, of which it must be a multiple */
-    float beta1, beta2; /**< 0 means 0.9, 0.95 */
+    float beta1, beta2; /**< 0 means 0.9, 0.95; SSA_NONE: no memory of the steps before */
     float eps;          /**< 0 means 1e-8 */
-    float decay;        /**< 0 means 0.1, negative none; never on gains and biases */
-    float clip;         /**< of the gradient's norm; 0 means 1, negative none */
+    float decay;        /**< 0 means 0.1; SSA_NONE: none. Never on gains and biases */
+    float clip;         /**< of the gradient's norm; 0 means 1; SSA_NONE: it is not clipped */
     float smoothing;    /**< of the labels */
     uint64_t seed;
     const struct ssa_stage *stages; /**< copied */
@@ -136,7 +136,8 @@ struct ssa_progress {
 struct ssa_run {
     void (*progress)(void *cookie, const struct ssa_progress *progress);
     void *cookie;
-    int every;               /**< steps between reports; 0 means 10. The last step always reports */
+    int every;               /**< steps between reports; 0 means 10; SSA_NONE: none in between. The last step of a stage
+                                  always reports, and every 1024th */
     const volatile int *stop; /**< non-zero: return SSA_ESTOPPED after the step at hand (set it in a signal handler) */
     size_t reserved[4];
 };

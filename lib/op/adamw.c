@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-/* 0 stands for the default, a negative value for 0. */
+/* 0 stands for the default, SSA_NONE for 0. */
 static double beta(float given, double standard)
 {
     return given > 0 ? (double)given : given < 0 ? 0 : standard;
@@ -12,8 +12,10 @@ static int check_numbers(const struct ssa_adamw *a)
 {
     int err = SSA_OK;
     REQUIRE(isfinite(a->lr) && a->lr >= 0, "adamw: lr is %g, must be finite and not negative", (double)a->lr);
-    REQUIRE(a->beta1 < 1, "adamw: beta1 is %g, must be below 1", (double)a->beta1);
-    REQUIRE(a->beta2 < 1, "adamw: beta2 is %g, must be below 1", (double)a->beta2);
+    REQUIRE((a->beta1 >= 0 && a->beta1 < 1) || a->beta1 == SSA_NONE, "adamw: beta1 is %g, must be in [0, 1) or SSA_NONE",
+            (double)a->beta1);
+    REQUIRE((a->beta2 >= 0 && a->beta2 < 1) || a->beta2 == SSA_NONE, "adamw: beta2 is %g, must be in [0, 1) or SSA_NONE",
+            (double)a->beta2);
     REQUIRE(a->eps >= 0, "adamw: eps is %g, must not be negative", (double)a->eps);
     REQUIRE(isfinite(a->decay) && a->decay >= 0, "adamw: decay is %g, must be finite and not negative",
             (double)a->decay);

@@ -77,6 +77,12 @@ bool ssa_pattern_per_example(const struct ssa_pattern *p, int layers, int length
 
 /* ---- checking ---- */
 
+/* A number that may be SSA_NONE. */
+static bool at_least_none(float value)
+{
+    return isfinite(value) && (value >= 0 || value == SSA_NONE);
+}
+
 static int check_stage(const struct ssa_stage *s, int number, const struct ssa_model_config *m, int batch)
 {
     struct ssa_sample sample;
@@ -87,8 +93,8 @@ static int check_stage(const struct ssa_stage *s, int number, const struct ssa_m
             s->warmup, s->steps);
     REQUIRE(s->lr > 0 && s->lr < 100, "train: stage %d: learning rate is %g, must be above 0 and below 100",
             number, (double)s->lr);
-    REQUIRE(s->lr_end >= 0 && s->lr_end < 100, "train: stage %d: lr_end is %g, must be in [0, 100)", number,
-            (double)s->lr_end);
+    REQUIRE(at_least_none(s->lr_end) && s->lr_end < 100, "train: stage %d: lr_end is %g, must be in [0, 100) or SSA_NONE",
+            number, (double)s->lr_end);
     for (int l = 0; l < m->layers; l++) {
         TRY(ssa_pattern_sample(&s->pattern, l, m->layers, m->length, batch, &sample));
         REQUIRE(ssa_plan_bound(&sample) > 0, "train: stage %d, layer %d: %s", number, l, ssa_last_error());
@@ -101,10 +107,13 @@ static int check_numbers(const struct ssa_train_config *t)
 {
     int err;
     TRY(ssa_check_reserved("train", t->reserved, 3));
-    REQUIRE(t->beta1 >= 0 && t->beta1 < 1, "train: beta1 is %g, must be in [0, 1)", (double)t->beta1);
-    REQUIRE(t->beta2 >= 0 && t->beta2 < 1, "train: beta2 is %g, must be in [0, 1)", (double)t->beta2);
+    REQUIRE(at_least_none(t->beta1) && t->beta1 < 1, "train: beta1 is %g, must be in [0, 1) or SSA_NONE",
+            (double)t->beta1);
+    REQUIRE(at_least_none(t->beta2) && t->beta2 < 1, "train: beta2 is %g, must be in [0, 1) or SSA_NONE",
+            (double)t->beta2);
     REQUIRE(t->eps >= 0 && isfinite(t->eps), "train: eps is %g, must not be negative", (double)t->eps);
-    REQUIRE(isfinite(t->decay) && isfinite(t->clip), "train: decay and clip must be numbers");
+    REQUIRE(at_least_none(t->decay), "train: decay is %g, must not be negative, or SSA_NONE", (double)t->decay);
+    REQUIRE(at_least_none(t->clip), "train: clip is %g, must not be negative, or SSA_NONE", (double)t->clip);
     REQUIRE(t->smoothing >= 0 && t->smoothing < 1, "train: smoothing is %g, must be in [0, 1)", (double)t->smoothing);
 done:
     return err;
@@ -220,7 +229,7 @@ float ssa_learning_rate(const struct ssa_train_config *t, int step)
     const struct ssa_stage *s = &t->stages[i];
     if (step < s->warmup)
         return s->lr * (float)(step + 1) / (float)s->warmup;
-    float end = or_default(s->lr_end, s->lr / 10);
+    float end = s->lr_end < 0 ? 0 : or_default(s->lr_end, s->lr / 10);
     int last = s->steps - 1 - s->warmup; /* steps of the cosine, after its first */
     double done = last > 0 ? (double)(step - s->warmup) / last : 0;
     done = done < 1 ? done : 1;

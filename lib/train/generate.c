@@ -171,7 +171,8 @@ int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t prompt_c
     REQUIRE(!c->bidirectional, "generate: the next token is predicted, which needs a causal model");
     REQUIRE(prompt && prompt_count > 0, "generate: the prompt is empty, give at least one token");
     REQUIRE(how->top_k >= 0, "generate: top_k is %d, must not be negative", how->top_k);
-    REQUIRE(isfinite(how->temperature), "generate: temperature must be a number");
+    REQUIRE(isfinite(how->temperature) && (how->temperature >= 0 || how->temperature == SSA_NONE),
+            "generate: temperature is %g, must not be negative, or SSA_NONE", (double)how->temperature);
     asking.count = prompt_count < (size_t)c->length ? (int)prompt_count : c->length;
     memcpy(window, prompt + prompt_count - (size_t)asking.count, (size_t)asking.count * sizeof *window);
     for (size_t i = 0; i < count; i++) {

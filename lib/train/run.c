@@ -37,18 +37,19 @@ done:
 
 int ssa_trainer_run(struct ssa_trainer *t, int until, const struct ssa_run *run)
 {
-    int steps = ssa_trainer_total_steps(t), every = run->every > 0 ? run->every : 10, err;
+    int steps = ssa_trainer_total_steps(t), every = run->every ? run->every : 10, err;
     double start = ssa_seconds();
     struct clock c = {.start = start, .report = start, .stage_start = start};
     bool stop = false;
     t->stop = run->stop;
     TRY(ssa_check_reserved("train: run", run->reserved, 4));
     REQUIRE(until >= 0 && until <= steps, "train: until step %d, there are %d", until, steps);
+    REQUIRE(every >= SSA_NONE, "train: run: every is %d, must not be negative, or SSA_NONE", every);
     until = until ? until : steps;
     TRY(ssa_trainer_settle(t)); /* the caller may have stepped */
     c.reported = c.stage_step = t->step;
     c.stage = ssa_trainer_stage(t, (uint64_t)t->step);
-    every = every < SSA_LOSSES ? every : SSA_LOSSES;
+    every = every > 0 && every < SSA_LOSSES ? every : SSA_LOSSES; /* as many as there are kept */
     while (t->step < until && !stop) {
         int stage = ssa_trainer_stage(t, (uint64_t)t->step);
         if (stage != c.stage) { /* its speed is another */

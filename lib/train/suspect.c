@@ -228,7 +228,7 @@ int ssa_suspect_check(struct ssa_trainer *front)
     int every = c->pool->config.check_every, a = -1, b, micro, err = SSA_OK;
     bool finite[2];
     const char *where;
-    if (!every || front->step % every)
+    if (every <= 0 || front->step % every)
         return SSA_OK;
     for (int turn = front->step / every % ssa_pool_live(c->pool); turn >= 0; turn--)
         a = ssa_crew_next(c, a);

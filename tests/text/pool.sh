@@ -78,6 +78,8 @@ check [ "$(grep -c '^ssacl-text train: train:' err)" -eq 1 ]
 log stop 'of("end")[0]["status"] == "no device" and 0 < of("end")[0]["step"] < 30'
 check "$program" train --device all --data text --resume stop --log stop.jsonl --eval-windows 4
 check cmp one stop
+run 1 nocopy 'fail=clEnqueueNDRangeKernel,nth=3000,onwards' --device all --copy-every 0 --last-device stop
+check grep -q 'there is no copy of the run' err
 
 # The only one lost over the last checkpoint: that is of the copy before, and no run's end.
 run 0 reads 'report=calls' --device opencl:0:0 --copy-every 4

@@ -96,6 +96,8 @@ refuses 1 'cpu is listed twice' text train --data text --device cpu --device cpu
 refuses 1 'an empty name' text train --data text --device cpu,
 refuses 2 'one of host|stop' text train --data text --last-device wait
 refuses 2 'not a number' text train --data text --deadline soon
+refuses 2 "'-1'" text train --data text --deadline -1
+refuses 2 "'-1'" text train --data text --copy-every -1
 refuses 1 'no device "teapot"' env ASAN_OPTIONS=detect_leaks=0 "$program" train --data text --device teapot # drivers leak
 refuses 2 'no kind of attention' train --stages 'lokal:steps=5'
 refuses 2 'no steps' train --stages 'dense:lr=1e-3'
