@@ -67,7 +67,9 @@ static void check_ensemble(struct ssa_device *dev)
     struct ssa_evaluation how = {.pattern = &sampled, .passes = PASSES, .seed = 11};
     struct ssa_scores scores;
     double ensemble[PASSES], singles[PASSES], want_ensemble[PASSES] = {0}, want_singles[PASSES] = {0}, mean = 0, spread = 0;
+    memset(&scores, 0xff, sizeof scores);
     OK(ssa_evaluate(m, &data, &how, &scores, ensemble, singles));
+    ck_assert(scores.passes == PASSES && scores.unsettled >= 0);
     for (size_t w = 0; w < 6; w++) {
         double p[N] = {0};
         for (int pass = 0; pass < PASSES; pass++) {
@@ -150,7 +152,9 @@ static void check_dense(struct ssa_device *dev)
     ssa_model_destroy(one);
     for (int batch = 1; batch <= 8; batch += 3) {
         struct ssa_model *m = make(dev, batch, 0);
+        memset(&scores, 0xff, sizeof scores);
         OK(ssa_evaluate(m, &data, &(struct ssa_evaluation){.passes = 3}, &scores, ensemble, singles));
+        ck_assert(scores.passes == 1 && scores.unsettled <= 0);
         near(scores.loss, want, "dense");
         near(ensemble[2], want, "dense, third pass");
         near(singles[2], want, "dense, third single");
@@ -221,7 +225,9 @@ START_TEST(bad_input)
     const struct ssa_data empty = {.items = text, .count = 1};
 #define BAD(status, words, d, ...) \
     FAILS(ssa_evaluate(m, d, &(struct ssa_evaluation){__VA_ARGS__}, &scores, NULL, NULL), status, words)
+    memset(&scores, 0xff, sizeof scores);
     BAD(SSA_EINVAL, "passes is 1001", &data, .passes = 1001);
+    ck_assert(scores.loss == 0 && scores.tokens == 0 && scores.passes == 0 && scores.unsettled == 0);
     BAD(SSA_EINVAL, "passes is -1", &data, .passes = -1);
     BAD(SSA_EINVAL, "pattern: ratio 0.3", &data, .pattern = &wrong);
     BAD(SSA_EINVAL, "stride is 17, must be at most the model's length, 16", &data, .stride = N + 1);

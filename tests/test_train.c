@@ -248,7 +248,7 @@ START_TEST(patterns_of_layers)
     p.layers = layers;
     p.layer_count = 6;
     layers[2] = (struct ssa_pattern){.kind = SSA_LOCAL, .ratio = 0.5f, .look_back = 1, .sigma = 2, .keep_first = 3,
-                                     .per_example = 1, .no_own_key = 1};
+                                     .per_example = 1, .own_key = SSA_NONE};
     ck_assert_int_eq(keys_of_layer(p, 1), 0);
     OK(ssa_pattern_sample(&p, 2, 6, 64, 2, &s));
     ck_assert(s.kind == SSA_LOCAL && s.keys == 32 && s.look_back && s.sigma == 2 && s.keep_count == 3 &&
@@ -269,6 +269,7 @@ START_TEST(bad_patterns)
     BAD("(two slices)", .kind = SSA_LOCAL, .ratio = 0.3125f, .look_back = 1);
     BAD("kind is 4", .kind = 4);
     BAD("5 dense first", .kind = SSA_UNBIASED, .ratio = 0.5f, .dense_first = 5);
+    BAD("own_key is -2", .kind = SSA_UNBIASED, .ratio = 0.5f, .own_key = -2);
     BAD("keep_first is 65", .kind = SSA_UNBIASED, .ratio = 0.5f, .keep_first = 65);
     BAD("ratio_last is -1", .kind = SSA_UNBIASED, .ratio = 0.5f, .ratio_last = -1);
     BAD("3 layers are given", .layers = &(struct ssa_pattern){0}, .layer_count = 3);

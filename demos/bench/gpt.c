@@ -5,8 +5,8 @@
 const struct gpt_kind gpt_kinds[GPT_KINDS] = {
     {"dense", {.kind = SSA_DENSE}},
     /* Position 0 is always kept, so that no query needs its own key: what the programs compared with do. */
-    {"unbiased", {.kind = SSA_UNBIASED, .ratio = 0.25f, .no_own_key = 1, .keep_first = 1}},
-    {"unbiased", {.kind = SSA_UNBIASED, .ratio = 0.125f, .no_own_key = 1, .keep_first = 1}},
+    {"unbiased", {.kind = SSA_UNBIASED, .ratio = 0.25f, .own_key = SSA_NONE, .keep_first = 1}},
+    {"unbiased", {.kind = SSA_UNBIASED, .ratio = 0.125f, .own_key = SSA_NONE, .keep_first = 1}},
     {"local look-back", {.kind = SSA_LOCAL, .ratio = 0.25f, .look_back = 1}},
 };
 

@@ -12,7 +12,7 @@ static const char *const kind_names[] = {"dense", "unbiased", "local"};
 
 /* ---- keys ---- */
 
-enum key_kind { KEY_FLAG, KEY_INT, KEY_FLOAT, KEY_RATIO };
+enum key_kind { KEY_FLAG, KEY_NONE /* a flag that sets SSA_NONE */, KEY_INT, KEY_FLOAT, KEY_RATIO };
 
 static const struct key {
     const char *name;
@@ -31,7 +31,7 @@ static const struct key {
     {"last-dense", KEY_INT, FIELD(pattern.dense_last), 0, 1000, ""},
     {"keep-first", KEY_INT, FIELD(pattern.keep_first), 0, 64, ""},
     {"per-example", KEY_FLAG, FIELD(pattern.per_example), 0, 1, ""},
-    {"no-own-key", KEY_FLAG, FIELD(pattern.no_own_key), 0, 1, ""},
+    {"no-own-key", KEY_NONE, FIELD(pattern.own_key), 0, 1, ""},
     {"steps", KEY_INT, FIELD(steps), 1, INT_MAX, NULL},
     {"lr", KEY_FLOAT, FIELD(lr), 1e-12, 100, NULL},
     {"lr-end", KEY_FLOAT, FIELD(lr_end), 0, 100, NULL},
@@ -65,7 +65,8 @@ static int set_key(const struct key *key, const char *value, struct ssa_stage *s
     long whole;
     switch (key->kind) {
     case KEY_FLAG:
-        *(int *)field = 1;
+    case KEY_NONE:
+        *(int *)field = key->kind == KEY_NONE ? SSA_NONE : 1;
         return value == NULL ? 0 : -1;
     case KEY_INT:
         if (!value || parse_int(value, (long)key->low, (long)key->high, &whole))
@@ -84,6 +85,7 @@ static void describe_key(const struct key *key, char *text, size_t size)
 {
     switch (key->kind) {
     case KEY_FLAG:
+    case KEY_NONE:
         snprintf(text, size, "'%s' takes no value", key->name);
         break;
     case KEY_INT:
@@ -155,7 +157,7 @@ int stages_parse(const char *text, const struct ssa_stage *preset, struct ssa_st
 static void print_key(const struct key *key, const struct ssa_stage *stage, FILE *out, const char *comma)
 {
     const void *field = (const char *)stage + key->offset;
-    if (key->kind == KEY_FLAG)
+    if (key->kind == KEY_FLAG || key->kind == KEY_NONE)
         fprintf(out, "%s%s", comma, key->name);
     else if (key->kind == KEY_INT)
         fprintf(out, "%s%s=%d", comma, key->name, *(const int *)field);
@@ -169,6 +171,8 @@ static int is_said(const struct key *key, const struct ssa_stage *stage, int pat
     int kind = stage->pattern.kind;
     if (!key->pattern_of ? pattern_only : kind == SSA_DENSE || (*key->pattern_of && kind != SSA_LOCAL))
         return 0;
+    if (key->kind == KEY_NONE)
+        return *(const int *)field == SSA_NONE;
     return key->kind == KEY_FLAG || key->kind == KEY_INT ? *(const int *)field != 0 : *(const float *)field != 0;
 }
 

@@ -28,15 +28,15 @@ struct ssa_evaluation {
     size_t reserved[2];
 };
 
-/** Losses in nats a token. For bytes, bits per byte are loss/ln 2. */
+/** Losses in nats a token. For bytes, bits per byte are loss/ln 2. All of it is set by every call; to zeroes where the
+ *  call fails. */
 struct ssa_scores {
     double loss;          /**< of the ensemble of all passes */
     double single;        /**< mean over the single passes */
     double single_spread; /**< their standard deviation; 0 for one pass */
     size_t tokens;        /**< predicted */
     double seconds;
-    /* Set only where a tolerance was given: */
-    int passes;           /**< that were run */
+    int passes;           /**< that were run: 1 for dense */
     double unsettled;     /**< how far `loss` may be from that of infinitely many passes: what the last doubling of the
                                passes gained, scaled to what is to come as 1/M, plus the standard error of `single`.
                                Infinite for fewer than 4 passes, 0 for dense */

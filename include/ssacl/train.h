@@ -30,8 +30,8 @@ struct ssa_pattern {
     int look_back;      /**< SSA_LOCAL: a query sees its own slice and the one before, each of half the keys */
     float sigma;        /**< SSA_LOCAL: jitter in slices; 0 means 1; SSA_NONE: none, as fixed_windows */
     int fixed_windows;  /**< SSA_LOCAL: no shuffle */
-    int no_own_key;     /**< 1: a query whose own key was not drawn does not see it. SSA_UNBIASED up to half of the
-                             keys then projects K and V for the drawn rows only: an eighth of the linear layers' work
+    int own_key;        /**< 1 (also 0): a query whose own key was not drawn sees it too, as in struct ssa_sample;
+                             SSA_NONE: it does not. SSA_UNBIASED up to half of the keys then projects K and V for the drawn rows only: an eighth of the linear layers' work
                              less at ratio 0.25. Causal: with keep_first 1, or early queries see nothing */
     int per_example;    /**< 1: each sequence has its own draw */
     int keep_first;     /**< the first positions that every query sees besides, 0..64 */

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum field_kind { FIELD_INT, FIELD_FLOAT, FIELD_U64 };
+enum field_kind { FIELD_INT, FIELD_FLOAT, FIELD_U64, FIELD_NONE /* an int, 1 for SSA_NONE and 0 for the rest */ };
 
 struct field {
     const char *name;
@@ -40,7 +40,8 @@ static const struct field stage_fields[] = {INT(ssa_stage, steps), FLOAT(ssa_sta
 
 static const struct field pattern_fields[] = {
     INT(ssa_pattern, kind), FLOAT(ssa_pattern, ratio), INT(ssa_pattern, look_back), FLOAT(ssa_pattern, sigma),
-    INT(ssa_pattern, fixed_windows), INT(ssa_pattern, no_own_key), INT(ssa_pattern, per_example),
+    INT(ssa_pattern, fixed_windows), {"no_own_key", FIELD_NONE, offsetof(struct ssa_pattern, own_key)},
+    INT(ssa_pattern, per_example),
     INT(ssa_pattern, keep_first), INT(ssa_pattern, dense_first), INT(ssa_pattern, dense_last),
     FLOAT(ssa_pattern, ratio_last), {NULL, 0, 0}};
 
@@ -53,6 +54,8 @@ static json_t *field_to_json(const struct field *f, const void *from)
     switch (f->kind) {
     case FIELD_INT:
         return json_integer(*(const int *)at);
+    case FIELD_NONE:
+        return json_integer(*(const int *)at == SSA_NONE);
     case FIELD_FLOAT:
         return json_real((double)*(const float *)at);
     default: /* JSON's integers are signed: a string */
@@ -139,10 +142,19 @@ static bool u64_from_json(const json_t *value, uint64_t *to)
     return !*end && !errno;
 }
 
+static bool none_from_json(const json_t *value, int *to)
+{
+    if (!int_from_json(value, to))
+        return false;
+    *to = *to ? SSA_NONE : 0;
+    return true;
+}
+
 static int field_from_json(const struct field *f, const json_t *value, void *to)
 {
     void *at = (char *)to + f->at;
     bool good = f->kind == FIELD_INT     ? int_from_json(value, at)
+                : f->kind == FIELD_NONE  ? none_from_json(value, at)
                 : f->kind == FIELD_FLOAT ? float_from_json(value, at)
                                          : u64_from_json(value, at);
     return good ? SSA_OK : ssa_fail(SSA_EFORMAT, "its config lacks a good \"%s\"", f->name);
@@ -207,6 +219,8 @@ int ssa_training_from_json(const json_t *json, struct ssa_train_config *config)
     if (!all)
         return ssa_fail(SSA_ENOMEM, "out of host memory");
     TRY(from_json(training_fields, json, config));
+    config->decay = config->decay < 0 ? SSA_NONE : config->decay; /* to 0.1 any negative number was none */
+    config->clip = config->clip < 0 ? SSA_NONE : config->clip;
     if (!count)
         TRY(ssa_fail(SSA_EFORMAT, "its config has no stages"));
     for (size_t i = 0; i < count; i++) {

@@ -334,10 +334,8 @@ static void tell(const struct ssa_evaluator *e, int asked, struct ssa_scores *sc
     scores->single = r.single;
     scores->single_spread = r.spread;
     scores->tokens = e->counted;
-    if (e->how.tolerance > 0) {
-        scores->passes = r.passes;
-        scores->unsettled = e->sampled ? r.unsettled : 0;
-    }
+    scores->passes = r.passes;
+    scores->unsettled = e->sampled ? r.unsettled : 0;
     for (int m = 0; m < asked; m++) {
         int from = m < r.passes ? m : r.passes - 1;
         if (ensemble)
@@ -361,8 +359,7 @@ int ssa_evaluate(struct ssa_model *model, const struct ssa_data *data, const str
     double start = ssa_seconds();
     int asked = how->passes ? how->passes : 1, err;
     bool abandoned = false;
-    scores->loss = scores->single = scores->single_spread = scores->seconds = 0;
-    scores->tokens = 0;
+    *scores = (struct ssa_scores){0};
     if (!e)
         return ssa_fail(SSA_ENOMEM, "evaluate: out of host memory");
     e->config = *ssa_model_get_config(model);

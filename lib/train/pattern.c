@@ -69,6 +69,8 @@ static int check(const struct ssa_pattern *p, int layer, int layers, int length)
     REQUIRE(p->kind >= SSA_DENSE && p->kind <= SSA_LOCAL, "pattern: kind is %d, not one of enum ssa_sampling", p->kind);
     REQUIRE(isfinite(p->ratio) && isfinite(p->ratio_last) && isfinite(p->sigma), "pattern: ratio is %g, ratio_last %g "
             "and sigma %g; they must be numbers", (double)p->ratio, (double)p->ratio_last, (double)p->sigma);
+    REQUIRE(p->own_key == 0 || p->own_key == 1 || p->own_key == SSA_NONE, "pattern: own_key is %d, must be 0, 1 or "
+            "SSA_NONE", p->own_key);
     REQUIRE(!p->layers || p->layer_count == layers, "pattern: %d layers are given, the model has %d", p->layer_count,
             layers);
     REQUIRE(p->dense_first >= 0 && p->dense_last >= 0 && p->dense_first <= layers - p->dense_last,
@@ -108,7 +110,7 @@ int ssa_pattern_sample(const struct ssa_pattern *pattern, int layer, int layers,
     sample->sigma = p->sigma;
     sample->fixed_windows = p->fixed_windows;
     sample->look_back = p->look_back;
-    sample->own_key = !p->no_own_key;
+    sample->own_key = p->own_key != SSA_NONE;
     sample->per_example = p->per_example;
     sample->keep = p->keep_first ? first_positions() : NULL;
     sample->keep_count = p->keep_first;

@@ -24,7 +24,7 @@ static int create(struct training *t, struct ssa_device *device, int batch)
 {
     const struct ssa_stage stages[] = {
         {.pattern = {.kind = SSA_LOCAL, .ratio = 0.5f, .look_back = 1, .per_example = 1}, .steps = 2, .lr = 1e-2f},
-        {.pattern = {.kind = SSA_UNBIASED, .ratio = 0.25f, .no_own_key = 1, .keep_first = 1}, .steps = TRAINING_STEPS - 2,
+        {.pattern = {.kind = SSA_UNBIASED, .ratio = 0.25f, .own_key = SSA_NONE, .keep_first = 1}, .steps = TRAINING_STEPS - 2,
          .lr = 1e-2f}};
     struct ssa_model_config config;
     struct ssa_model_limits limits;

@@ -31,7 +31,7 @@ def run_ours(sizes, ratio, library, device_name):
     device = ssacl.Library(library).open(device_name)
     length, batch = sizes[3:]
     tokens = np.random.default_rng(0).integers(0, 256, 64 * batch * length, np.uint8)
-    pattern = dict(kind=ssacl.DENSE) if ratio == 1 else dict(kind=ssacl.UNBIASED, ratio=1.0 / ratio, no_own_key=1,
+    pattern = dict(kind=ssacl.DENSE) if ratio == 1 else dict(kind=ssacl.UNBIASED, ratio=1.0 / ratio, own_key=ssacl.NONE,
                                                              keep_first=1)
     base = resident("VmRSS")
     trainer = ssacl.Trainer(device, *sizes, pattern, tokens)

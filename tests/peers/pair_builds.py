@@ -21,7 +21,7 @@ import time
 import pairing
 import ssacl
 
-SAMPLED = {"dense": dict(kind=ssacl.DENSE), "k=N/4": dict(kind=ssacl.UNBIASED, ratio=0.25, keep_first=1, no_own_key=1),
+SAMPLED = {"dense": dict(kind=ssacl.DENSE), "k=N/4": dict(kind=ssacl.UNBIASED, ratio=0.25, keep_first=1, own_key=ssacl.NONE),
            "local w=N/4": dict(kind=ssacl.LOCAL, ratio=0.25)}
 
 

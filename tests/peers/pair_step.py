@@ -12,7 +12,7 @@ def pattern(ratio):
     """What gpt.py samples: position 0 always, and a uniform subset."""
     if ratio == 1:
         return dict(kind=ssacl.DENSE)
-    return dict(kind=ssacl.UNBIASED, ratio=1.0 / ratio, no_own_key=1, keep_first=1)
+    return dict(kind=ssacl.UNBIASED, ratio=1.0 / ratio, own_key=ssacl.NONE, keep_first=1)
 
 
 def our_step(device, trainer):

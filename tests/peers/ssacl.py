@@ -17,6 +17,7 @@ SCALARS = {"int": C.c_int, "float": C.c_float, "double": C.c_double, "size_t": C
            "int32_t": C.c_int32, "uint32_t": C.c_uint32, "uint64_t": C.c_uint64}
 DENSE, UNBIASED, LOCAL = 0, 1, 2
 I32 = 1
+NONE = -1
 
 
 def declarators(text):
@@ -83,6 +84,8 @@ class Library:
         """struct ssa_<struct> with these fields; objects are passed by address and kept alive."""
         s = self.structs["ssa_" + struct]()
         s.kept_alive = []
+        if "no_own_key" in dict(s._fields_) and "own_key" in fields:  # 0.1
+            fields["no_own_key"] = int(fields.pop("own_key") == NONE)
         if "attention" in dict(s._fields_):  # what both directions are given is a struct in theirs
             shared = dict(s._fields_)["attention"]._fields_
             inner = {("keys" if n == "length" else n): v for n, v in fields.items() if n not in dict(s._fields_)}
