@@ -28,6 +28,7 @@ extern "C" {
 SSA_API int ssa_checkpoint_save(const char *path, struct ssa_model *model, struct ssa_trainer *trainer,
                                 const char *note);
 
+/** Threads: it does not change: any number may read it at once. */
 struct ssa_checkpoint;
 
 /** Opens and checks a whole checkpoint (structure and checksum). SSA_EIO: cannot be read. SSA_EFORMAT: one sentence

@@ -14,6 +14,8 @@
 extern "C" {
 #endif
 
+/** Threads: calls on one device, and on its buffers, come from one thread at a time, which need not be the same one;
+ *  different devices may be used from different threads at once. */
 struct ssa_device;
 
 enum ssa_device_kind { SSA_DEVICE_HOST, SSA_DEVICE_CPU, SSA_DEVICE_GPU, SSA_DEVICE_ACCELERATOR };

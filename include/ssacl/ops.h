@@ -135,7 +135,6 @@ struct ssa_linear_fwd {
     int rows, in, out;
     int x_stride, y_stride; /**< y_stride serves y, pre and residual */
     int activation;         /**< enum ssa_activation */
-    size_t reserved[4];
 };
 
 /** Gradients of y = x w^T + bias. Absent outputs are not computed.
@@ -150,7 +149,6 @@ struct ssa_linear_bwd {
     int x_stride, dy_stride; /**< x_stride serves x, x_pre and dx */
     int activation;          /**< of x_pre */
     int accumulate, accumulate_dx;
-    size_t reserved[4];
 };
 
 enum ssa_norm_kind { SSA_NORM_LAYER, SSA_NORM_RMS };
@@ -163,7 +161,6 @@ struct ssa_norm_fwd {
     struct ssa_tensor x, gain, bias, y, stats;
     int rows, width, kind;
     float eps;
-    size_t reserved[4];
 };
 
 /** Its gradients, with n = (x - mean)/deviation and g = dy o gain:
@@ -176,7 +173,6 @@ struct ssa_norm_bwd {
     struct ssa_tensor x, gain, stats, dy, dx, dgain, dbias;
     int rows, width, kind;
     int accumulate, accumulate_dx;
-    size_t reserved[4];
 };
 
 /** y = gelu(x + bias): exact (x/2)(1 + erf(x/sqrt 2)), or its tanh form.
@@ -184,21 +180,18 @@ struct ssa_norm_bwd {
 struct ssa_gelu_fwd {
     struct ssa_tensor x, bias, y;
     int rows, width, activation;
-    size_t reserved[4];
 };
 
 /** dx = dy o gelu'(x + bias); dx may be dy. The gradient of the bias is the column sum of dx (ssa_linear_bwd). */
 struct ssa_gelu_bwd {
     struct ssa_tensor x, bias, dy, dx;
     int rows, width, activation;
-    size_t reserved[4];
 };
 
 /** out = x + y, element-wise; out may be x or y. */
 struct ssa_add {
     struct ssa_tensor x, y, out;
     size_t count;
-    size_t reserved[4];
 };
 
 /** out[i] = residual[i] + (keep_i ? x[i]/(1-p) : 0). keep_i comes from the counter (seed, stream, i) alone: nothing
@@ -212,7 +205,6 @@ struct ssa_dropout_fwd {
     uint64_t seed, stream; /**< stream: a number of one's own for (step, layer, place), below 2^63: the rest is used by
                                 ssa_plan_draw() */
     size_t first;          /**< index of the first element in the stream (micro-batches) */
-    size_t reserved[4];
 };
 
 /** dx[i] (+)= keep_i ? dy[i]/(1-p) : 0, the same keep_i. dx may be dy. */
@@ -223,7 +215,6 @@ struct ssa_dropout_bwd {
     uint64_t seed, stream;
     size_t first;
     int accumulate;
-    size_t reserved[4];
 };
 
 /** out[t,:] = table[ids[t],:] + positions[t mod length,:].
@@ -232,7 +223,6 @@ struct ssa_dropout_bwd {
 struct ssa_embedding_fwd {
     struct ssa_tensor ids, table, positions, out;
     int rows, length, width, vocabulary;
-    size_t reserved[4];
 };
 
 /** dtable[v,:] (+)= sum of dout[t,:] over ids[t] = v; dpositions[n,:] (+)= sum over n = t mod length. In a fixed
@@ -241,7 +231,6 @@ struct ssa_embedding_bwd {
     struct ssa_tensor ids, dout, dtable, dpositions;
     int rows, length, width, vocabulary;
     int accumulate;
-    size_t reserved[4];
 };
 
 /** Rotary positions (RoFormer): each pair (x[j], x[j + D/2]) of a head turns by position * base^(-2j/D). In place.
@@ -253,7 +242,6 @@ struct ssa_rope {
     struct ssa_tensor x;
     int rows, length, heads, width, stride, first_position, inverse;
     float base;
-    size_t reserved[4];
 };
 
 /** Softmax cross-entropy by row, and its gradient in the same pass; probabilities are never a second tensor.
@@ -267,7 +255,6 @@ struct ssa_cross_entropy {
     struct ssa_tensor logits, targets, loss, dlogits;
     int rows, vocabulary;
     float smoothing, grad_scale;
-    size_t reserved[4];
 };
 
 /** out[0] (+)= sum of x[i], or of x[i]^2 if `squares`. Fixed order; partial sums of 16384 in float. Where `before` [1]
@@ -277,7 +264,6 @@ struct ssa_sum {
     size_t count;
     int squares, accumulate;
     struct ssa_tensor before;
-    size_t reserved[2];
 };
 
 /** AdamW (Loshchilov & Hutter) with decoupled decay:
@@ -292,7 +278,6 @@ struct ssa_adamw {
     size_t count;
     float lr, beta1, beta2, eps, decay, clip, grad_scale;
     int step;
-    size_t reserved[4];
 };
 
 /** out[r,:] = x[rows[r],:].  Shapes: x [source_rows, width]; rows int32 [count]; out [count, width]. An index outside
@@ -300,7 +285,6 @@ struct ssa_adamw {
 struct ssa_gather_rows {
     struct ssa_tensor x, rows, out;
     int count, source_rows, width;
-    size_t reserved[4];
 };
 
 /** out[rows[r],:] (+)= x[r,:], the adjoint; rows without repeats. Rows not named stay as they are; an index outside
@@ -309,7 +293,6 @@ struct ssa_scatter_rows {
     struct ssa_tensor x, rows, out;
     int count, target_rows, width;
     int accumulate;
-    size_t reserved[4];
 };
 
 #define SSA_DECLARE(op) SSA_API int ssa_##op(struct ssa_device *device, const struct ssa_##op *arguments);

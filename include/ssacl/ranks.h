@@ -26,7 +26,7 @@
 extern "C" {
 #endif
 
-/** An engine: a table that anybody can fill. Calls come from one thread at a time, though not always the same one, in
+/** An engine: a table that anybody can fill. Threads: calls come from one thread at a time, though not always the same one, in
  *  the same order on every rank, on host memory. Each returns SSA_OK, or a negative status by ssa_ranks_fail(). */
 struct ssa_ranks {
     int rank, count;

@@ -53,7 +53,8 @@ struct ssa_sample {
     size_t reserved[4];
 };
 
-/** A drawn plan, on the host. See cl/plan.h for its layout. */
+/** A drawn plan, on the host; its layout is the library's. Threads: draws change it, one at a time; while none does, any
+ *  number may read it, operators of several devices included. */
 struct ssa_plan {
     int32_t *data;    /**< `examples` blocks of `stride` int32 */
     size_t stride;
@@ -119,7 +120,8 @@ SSA_API int ssa_plan_from_layout(struct ssa_plan *plan, const struct ssa_layout 
  *  SSA_EINVAL. `keys` holds at least max_keys + 1. For tests and for people who want to look. */
 SSA_API int ssa_plan_keys(const struct ssa_plan *plan, int example, int query, int32_t *keys);
 
-/** Plans drawn ahead: a thread draws the plans of step s + 1 while step s runs. */
+/** Plans drawn ahead: a thread draws the plans of step s + 1 while step s runs. Threads: calls on a queue come from one at
+ *  a time. */
 struct ssa_plan_queue;
 
 /** Says how plan `index` of `step` is drawn: fills the zeroed `how`, `how->step` being set already, and returns SSA_OK

@@ -12,6 +12,7 @@
 extern "C" {
 #endif
 
+/** Threads: as its device, whose calls they are: one at a time. */
 struct ssa_buffer;
 
 /** The type of an element. Operators take float32, and int32 where they say so. SSA_BF16 and SSA_F16 are names for what
@@ -72,6 +73,7 @@ SSA_API int ssa_tensor_write(struct ssa_tensor t, const void *source, size_t cou
 /** Copies `count` elements to host memory; waits for everything enqueued before. */
 SSA_API int ssa_tensor_read(struct ssa_tensor t, void *target, size_t count);
 
+/** A read that was begun. Threads: ssa_tensor_await() may be called on any, beside calls on the device. */
 struct ssa_ticket;
 
 /** ssa_tensor_read() in two halves, so that the device and the caller go on in between: `target` has the elements when

@@ -96,6 +96,7 @@ SSA_API int ssa_train_check(struct ssa_device *device, const struct ssa_model_co
 /** Learning rate of a step (from 0) within the stages. */
 SSA_API float ssa_learning_rate(const struct ssa_train_config *training, int step);
 
+/** Threads: as its model: one at a time. With plans to draw it has a thread of its own for them. */
 struct ssa_trainer;
 
 /** `model` (made with limits.training) and the data's items must outlive the trainer. The model's parameters are

@@ -29,7 +29,6 @@ done:
 int ssa_adamw_check(struct ssa_device *device, const struct ssa_adamw *a)
 {
     int err;
-    TRY(ssa_check_reserved("adamw", a->reserved, 4));
     REQUIRE(a->count > 0, "adamw: count is 0");
     TRY(ssa_check_positive("adamw", "step", a->step));
     TRY(check_numbers(a));

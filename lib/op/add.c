@@ -3,7 +3,6 @@
 int ssa_add_check(struct ssa_device *device, const struct ssa_add *a)
 {
     int err;
-    TRY(ssa_check_reserved("add", a->reserved, 4));
     REQUIRE(a->count > 0, "add: count is 0");
     TRY(ssa_check_operands(device, "add", (const struct ssa_operand[]){
         VECTOR(x, SSA_READ | SSA_PLACE, a->count),

@@ -4,7 +4,6 @@ int ssa_cross_entropy_check(struct ssa_device *device, const struct ssa_cross_en
 {
     const size_t rows = (size_t)a->rows, count = rows * (size_t)a->vocabulary;
     int err;
-    TRY(ssa_check_reserved("cross_entropy", a->reserved, 4));
     TRY(ssa_check_positive("cross_entropy", "rows", a->rows));
     TRY(ssa_check_positive("cross_entropy", "vocabulary", a->vocabulary));
     REQUIRE(a->vocabulary <= 1 << 28, "cross_entropy: vocabulary is %d, must be at most 2^28", a->vocabulary);

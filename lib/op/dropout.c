@@ -15,7 +15,6 @@ done:
 int ssa_dropout_fwd_check(struct ssa_device *device, const struct ssa_dropout_fwd *a)
 {
     int err;
-    TRY(ssa_check_reserved("dropout_fwd", a->reserved, 4));
     TRY(check("dropout_fwd", a->count, a->p, a->first));
     TRY(ssa_check_operands(device, "dropout_fwd", (const struct ssa_operand[]){
         VECTOR(x, SSA_READ | SSA_PLACE, a->count),
@@ -54,7 +53,6 @@ int ssa_dropout_fwd_run(struct ssa_device *device, const struct ssa_dropout_fwd 
 int ssa_dropout_bwd_check(struct ssa_device *device, const struct ssa_dropout_bwd *a)
 {
     int err;
-    TRY(ssa_check_reserved("dropout_bwd", a->reserved, 4));
     TRY(check("dropout_bwd", a->count, a->p, a->first));
     TRY(ssa_check_operands(device, "dropout_bwd", (const struct ssa_operand[]){
         VECTOR(dy, SSA_READ | SSA_PLACE, a->count),

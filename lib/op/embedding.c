@@ -17,7 +17,6 @@ int ssa_embedding_fwd_check(struct ssa_device *device, const struct ssa_embeddin
 {
     const size_t rows = (size_t)a->rows, width = (size_t)a->width;
     int err;
-    TRY(ssa_check_reserved("embedding_fwd", a->reserved, 4));
     TRY(check_shape("embedding_fwd", a->rows, a->length, a->width, a->vocabulary, ssa_present(a->positions)));
     TRY(ssa_check_operands(device, "embedding_fwd", (const struct ssa_operand[]){
         VECTOR(ids, SSA_READ | SSA_INTS, rows),
@@ -44,7 +43,6 @@ int ssa_embedding_bwd_check(struct ssa_device *device, const struct ssa_embeddin
 {
     const size_t rows = (size_t)a->rows, width = (size_t)a->width;
     int err;
-    TRY(ssa_check_reserved("embedding_bwd", a->reserved, 4));
     TRY(check_shape("embedding_bwd", a->rows, a->length, a->width, a->vocabulary, ssa_present(a->dpositions)));
     TRY(ssa_check_loops(device, "embedding_bwd", rows + (rows + (size_t)a->vocabulary) * (width / 256 + 1)));
     TRY(ssa_check_operands(device, "embedding_bwd", (const struct ssa_operand[]){

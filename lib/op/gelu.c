@@ -16,7 +16,6 @@ int ssa_gelu_fwd_check(struct ssa_device *device, const struct ssa_gelu_fwd *a)
 {
     const size_t width = (size_t)a->width, count = (size_t)a->rows * width;
     int err;
-    TRY(ssa_check_reserved("gelu_fwd", a->reserved, 4));
     TRY(check_shape("gelu_fwd", a->rows, a->width, a->activation));
     TRY(ssa_check_operands(device, "gelu_fwd", (const struct ssa_operand[]){
         VECTOR(x, SSA_READ | SSA_PLACE, count),
@@ -42,7 +41,6 @@ int ssa_gelu_bwd_check(struct ssa_device *device, const struct ssa_gelu_bwd *a)
 {
     const size_t width = (size_t)a->width, count = (size_t)a->rows * width;
     int err;
-    TRY(ssa_check_reserved("gelu_bwd", a->reserved, 4));
     TRY(check_shape("gelu_bwd", a->rows, a->width, a->activation));
     TRY(ssa_check_operands(device, "gelu_bwd", (const struct ssa_operand[]){
         VECTOR(x, SSA_READ, count),

@@ -303,7 +303,6 @@ int ssa_linear_fwd_check(struct ssa_device *device, const struct ssa_linear_fwd 
 {
     const char *op = "linear_fwd";
     int err;
-    TRY(ssa_check_reserved(op, a->reserved, 4));
     TRY(check_shape(op, a->rows, a->in, a->out, a->activation));
     TRY(check_stride(op, "x_stride", a->x_stride, a->in));
     TRY(check_stride(op, "y_stride", a->y_stride, a->out));
@@ -338,7 +337,6 @@ int ssa_linear_bwd_check(struct ssa_device *device, const struct ssa_linear_bwd 
 {
     const char *op = "linear_bwd";
     int err;
-    TRY(ssa_check_reserved(op, a->reserved, 4));
     TRY(check_shape(op, a->rows, a->in, a->out, a->activation));
     TRY(check_stride(op, "x_stride", a->x_stride, a->in));
     TRY(check_stride(op, "dy_stride", a->dy_stride, a->out));

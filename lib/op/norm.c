@@ -16,7 +16,6 @@ int ssa_norm_fwd_check(struct ssa_device *device, const struct ssa_norm_fwd *a)
 {
     const size_t rows = (size_t)a->rows, width = (size_t)a->width;
     int err;
-    TRY(ssa_check_reserved("norm_fwd", a->reserved, 4));
     TRY(check_shape("norm_fwd", a->rows, a->width, a->kind));
     REQUIRE(a->eps >= 0, "norm_fwd: eps is %g, must not be negative", (double)a->eps);
     TRY(ssa_check_operands(device, "norm_fwd", (const struct ssa_operand[]){
@@ -45,7 +44,6 @@ int ssa_norm_bwd_check(struct ssa_device *device, const struct ssa_norm_bwd *a)
 {
     const size_t rows = (size_t)a->rows, width = (size_t)a->width;
     int err;
-    TRY(ssa_check_reserved("norm_bwd", a->reserved, 4));
     TRY(check_shape("norm_bwd", a->rows, a->width, a->kind));
     TRY(ssa_check_operands(device, "norm_bwd", (const struct ssa_operand[]){
         VECTOR(x, SSA_READ, rows * width),

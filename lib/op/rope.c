@@ -13,7 +13,6 @@ int ssa_rope_check(struct ssa_device *device, const struct ssa_rope *a)
 {
     const size_t used = (size_t)a->heads * (size_t)a->width;
     int err;
-    TRY(ssa_check_reserved("rope", a->reserved, 4));
     TRY(ssa_check_positive("rope", "rows", a->rows));
     TRY(ssa_check_positive("rope", "length", a->length));
     TRY(ssa_check_positive("rope", "heads", a->heads));

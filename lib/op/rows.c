@@ -14,7 +14,6 @@ int ssa_gather_rows_check(struct ssa_device *device, const struct ssa_gather_row
 {
     const size_t count = (size_t)a->count, width = (size_t)a->width;
     int err;
-    TRY(ssa_check_reserved("gather_rows", a->reserved, 4));
     TRY(check_shape("gather_rows", a->count, a->width));
     TRY(ssa_check_positive("gather_rows", "source_rows", a->source_rows));
     TRY(ssa_check_operands(device, "gather_rows", (const struct ssa_operand[]){
@@ -41,7 +40,6 @@ int ssa_scatter_rows_check(struct ssa_device *device, const struct ssa_scatter_r
 {
     const size_t count = (size_t)a->count, width = (size_t)a->width;
     int err;
-    TRY(ssa_check_reserved("scatter_rows", a->reserved, 4));
     TRY(check_shape("scatter_rows", a->count, a->width));
     TRY(ssa_check_positive("scatter_rows", "target_rows", a->target_rows));
     TRY(ssa_check_operands(device, "scatter_rows", (const struct ssa_operand[]){

@@ -5,7 +5,6 @@ enum { SPAN = 16384 }; /* as in cl/sum.cl */
 int ssa_sum_check(struct ssa_device *device, const struct ssa_sum *a)
 {
     int err;
-    TRY(ssa_check_reserved("sum", a->reserved, 2));
     REQUIRE(a->count > 0, "sum: count is 0");
     TRY(ssa_check_operands(device, "sum", (const struct ssa_operand[]){
         VECTOR(x, SSA_READ, a->count),
