@@ -275,6 +275,8 @@ static inline size_t ssa_times(size_t a, size_t b)
 size_t ssa_extent(size_t rows, size_t width, size_t stride);
 /* Sizes must be positive; `name`d in the text. */
 int ssa_check_positive(const char *op, const char *name, int value);
+/* Positive, and at most 2^30: kernels count such a size in an int, in blocks, the last of which may end past it. */
+int ssa_check_countable(const char *op, const char *name, int value);
 /* A work-item of `op` loops at most `loops` times, which the device must let it. */
 int ssa_check_loops(const struct ssa_device *device, const char *op, size_t loops);
 int ssa_check_reserved(const char *op, const size_t *reserved, int count);

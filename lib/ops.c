@@ -103,6 +103,13 @@ int ssa_check_positive(const char *op, const char *name, int value)
     return value > 0 ? SSA_OK : ssa_fail(SSA_EINVAL, "%s: %s is %d, must be positive", op, name, value);
 }
 
+int ssa_check_countable(const char *op, const char *name, int value)
+{
+    if (value > 1 << 30)
+        return ssa_fail(SSA_EINVAL, "%s: %s is %d, must be at most 2^30", op, name, value);
+    return ssa_check_positive(op, name, value);
+}
+
 int ssa_check_loops(const struct ssa_device *device, const char *op, size_t loops)
 {
     if (!device->loop_limit || loops <= device->loop_limit)

@@ -10,6 +10,8 @@
  *            SSA_EDEVICE, SSA_EBUILD. After an error, outputs are undefined.
  *   Repeat   The same bits for the same inputs on the same device: no float atomics.
  *   Threads  One thread at a time per device.
+ *   Sizes    Offsets and counts of elements are of any size that memory has, past 2^32 too. rows, in and out of linear
+ *            layers, and rows of norms and rope, are at most 2^30; other limits are said in the text of the error.
  * Shapes are row-major float32 unless said. B batch, N sequence length, H heads, D head width, C = H*D, V vocabulary.
  * No output may share an element with another operand: SSA_EINVAL. Where an output "may be" an input, it is that
  * exactly: the same elements in the same rows. Views of one wide row that lie beside each other are fine. An operand

@@ -283,9 +283,9 @@ int ssa_gemm_run(struct ssa_device *device, const struct ssa_gemm *g)
 static int check_shape(const char *op, int rows, int in, int out, int activation)
 {
     int err;
-    TRY(ssa_check_positive(op, "rows", rows));
-    TRY(ssa_check_positive(op, "in", in));
-    TRY(ssa_check_positive(op, "out", out));
+    TRY(ssa_check_countable(op, "rows", rows));
+    TRY(ssa_check_countable(op, "in", in));
+    TRY(ssa_check_countable(op, "out", out));
     REQUIRE(activation >= SSA_ACT_NONE && activation <= SSA_ACT_GELU_TANH,
             "%s: activation is %d, must be one of enum ssa_activation", op, activation);
 done:

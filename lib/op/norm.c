@@ -3,7 +3,7 @@
 static int check_shape(const char *op, int rows, int width, int kind)
 {
     int err;
-    TRY(ssa_check_positive(op, "rows", rows));
+    TRY(ssa_check_countable(op, "rows", rows));
     TRY(ssa_check_positive(op, "width", width));
     REQUIRE(width <= 1 << 28, "%s: width is %d, must be at most 2^28", op, width);
     REQUIRE(kind == SSA_NORM_LAYER || kind == SSA_NORM_RMS, "%s: kind is %d, must be SSA_NORM_LAYER or SSA_NORM_RMS",

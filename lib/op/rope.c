@@ -13,7 +13,7 @@ int ssa_rope_check(struct ssa_device *device, const struct ssa_rope *a)
 {
     const size_t used = (size_t)a->heads * (size_t)a->width;
     int err;
-    TRY(ssa_check_positive("rope", "rows", a->rows));
+    TRY(ssa_check_countable("rope", "rows", a->rows));
     TRY(ssa_check_positive("rope", "length", a->length));
     TRY(ssa_check_positive("rope", "heads", a->heads));
     TRY(ssa_check_positive("rope", "width", a->width));
