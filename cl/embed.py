@@ -2,6 +2,7 @@
 
 embed.py sources OUT FILE...      the files as byte arrays, includes resolved, for the OpenCL backend
 embed.py hashes OUT FILE...       a checksum of each, includes resolved, comments left out: what tuning files are for
+embed.py parameters OUT FILE...   the names and kinds of every kernel's parameters, for the tests
 embed.py host OUT NAME [VARIANTS] FILE   one kernel file compiled natively, with a table of its kernels; VARIANTS is
                                   "D=64" or "D=64,M=2": constants that this native build is specialised for
 """
@@ -104,9 +105,26 @@ def argument(i, parameter):
     return "a[%d].%s" % (i, kind)
 
 
-def host(out, isa, variant, path):
+def kernels(path):
+    """(name, parameters) of each kernel of a file."""
     text = re.sub(r"/\*.*?\*/|//[^\n]*", "", open(path, encoding="utf-8").read(), flags=re.S)
     known = macros("".join(resolve(path, set())))
+    for m in re.finditer(r"__kernel\s+(?:[A-Z_]+(?:\([^)]*\))?\s+)?(?:__attribute__\s*\(\(.*?\)\)\)?\s*)?void\s+(\w+)\s*\(",
+                         text, re.S):
+        yield m.group(1), [x for p in parameters(text, m.end() - 1) for x in expanded(p, known)]
+
+
+def parameter_names(out, files):
+    """{"adamw", "tensor w, tensor g, ..., ulong count, float beta1"}"""
+    with open(out, "w", encoding="utf-8") as f:
+        f.write('#include "arguments.h"\nconst struct kernel_parameters kernel_parameters[] = {\n')
+        for name, taken in (k for path in files for k in kernels(path)):
+            words = [re.sub(r"TENSOR\(.*,\s*(\w+)\)$", r"tensor \1", re.sub(r"\bconst\s+", "", p), flags=re.S) for p in taken]
+            f.write('    {"%s", "%s"},\n' % (name, ", ".join(words)))
+        f.write("    {0, 0}};\n")
+
+
+def host(out, isa, variant, path):
     file = os.path.basename(path)[:-3]
     constants = [c.split("=") for c in variant.split(",") if c]
     with open(out, "w", encoding="utf-8") as f:
@@ -114,10 +132,8 @@ def host(out, isa, variant, path):
             f.write("#define %s %s\n" % (name, value))
         f.write('#include "%s.cl"\n#include "host/kernel.h"\n' % file)
         names = []
-        for m in re.finditer(r"__kernel\s+(?:[A-Z_]+\s+)?(?:__attribute__\s*\(\(.*?\)\)\)?\s*)?void\s+(\w+)\s*\(", text, re.S):
-            name = m.group(1)
+        for name, taken in kernels(path):
             names.append(name)
-            taken = [x for p in parameters(text, m.end() - 1) for x in expanded(p, known)]
             args = ", ".join(argument(i, p) for i, p in enumerate(taken))
             f.write("static void run_%s(const struct ssa_host_arg *a)\n{\n    %s(%s);\n}\n" % (name, name, args))
         f.write("const struct ssa_host_kernel %s[] = {\n" % table_name(file, variant, isa))
@@ -153,6 +169,8 @@ if __name__ == "__main__":
         hashes(args[0], args[1:])
     elif command == "host":
         host(*args)
+    elif command == "parameters":
+        parameter_names(args[0], args[1:])
     elif command == "tables":
         tables(args[0], args[1].split(","), args[2:])
     else:

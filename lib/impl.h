@@ -176,15 +176,21 @@ enum { SSA_ARG_NONE, SSA_ARG_TENSOR, SSA_ARG_INT, SSA_ARG_FLOAT, SSA_ARG_ULONG }
 
 struct ssa_arg {
     int kind;
+    const char *name; /* the expression, or what it is the kernel's: tests compare it with the parameter's name */
     struct ssa_tensor tensor; /* becomes two parameters, TENSOR(type, name) in cl/common.h; absent is fine */
     int32_t i;
     float f;
     uint64_t u;
 };
-#define ARG_TENSOR(t) {.kind = SSA_ARG_TENSOR, .tensor = (t)}
-#define ARG_INT(x) {.kind = SSA_ARG_INT, .i = (x)}
-#define ARG_FLOAT(x) {.kind = SSA_ARG_FLOAT, .f = (x)}
-#define ARG_ULONG(x) {.kind = SSA_ARG_ULONG, .u = (x)}
+/* An argument whose expression has the name of the kernel's parameter in it, and one that is given it. */
+#define ARG_TENSOR(t) ARG_TENSOR_AS(t, t)
+#define ARG_INT(x) ARG_INT_AS(x, x)
+#define ARG_FLOAT(x) ARG_FLOAT_AS(x, x)
+#define ARG_ULONG(x) ARG_ULONG_AS(x, x)
+#define ARG_TENSOR_AS(parameter, t) {.kind = SSA_ARG_TENSOR, .name = #parameter, .tensor = (t)}
+#define ARG_INT_AS(parameter, x) {.kind = SSA_ARG_INT, .name = #parameter, .i = (x)}
+#define ARG_FLOAT_AS(parameter, x) {.kind = SSA_ARG_FLOAT, .name = #parameter, .f = (x)}
+#define ARG_ULONG_AS(parameter, x) {.kind = SSA_ARG_ULONG, .name = #parameter, .u = (x)}
 
 enum { SSA_MAX_ARGS = 80, SSA_MAX_CONSTANTS = 10 };
 
@@ -207,6 +213,8 @@ bool ssa_is_tuned(const struct ssa_device *device, const char *kernel);
 int ssa_tuned_constants(const struct ssa_device *device, const char *file, struct ssa_constant *constants, int capacity);
 
 int ssa_launch(struct ssa_device *device, const struct ssa_launch *launch);
+/* Tests set it, and see every launch: whether its arguments are the kernel's. NULL in programs. */
+extern void (*ssa_launch_witness)(const struct ssa_launch *launch);
 /* Grids for the two idioms of cl/common.h: a row each (FOR_ROW), a chunk each (FOR_CHUNK). */
 int ssa_launch_rows(struct ssa_device *device, struct ssa_launch *launch, size_t rows);
 int ssa_launch_chunks(struct ssa_device *device, struct ssa_launch *launch, size_t count);

@@ -127,11 +127,15 @@ int ssa_check_reserved(const char *op, const size_t *reserved, int count)
     return SSA_OK;
 }
 
+void (*ssa_launch_witness)(const struct ssa_launch *launch);
+
 /* With the parameters that the device's build of the file is tuned to. */
 int ssa_launch(struct ssa_device *device, const struct ssa_launch *launch)
 {
     struct ssa_constant tuned[SSA_MAX_CONSTANTS];
     int n = ssa_tuned_constants(device, launch->file ? launch->file : launch->kernel, tuned, SSA_MAX_CONSTANTS), at = 0;
+    if (ssa_launch_witness)
+        ssa_launch_witness(launch);
     if (!n)
         return device->backend->launch(device, launch);
     struct ssa_launch l = *launch;

@@ -1,4 +1,5 @@
 #include "harness.h"
+#include "arguments.h"
 #include "rng.h"
 
 #include <math.h>
@@ -70,6 +71,7 @@ int test_run_alone(const char *name, const TTest *const *tests)
 int test_run(const char *name, const TTest *const *tests)
 {
     ssa_set_log(print_log, NULL);
+    arguments_watch();
     setenv("SSACL_CACHE_DIR", SSA_TEST_CACHE, 0);
     setenv("SSACL_TUNING", "", 0);
     open_devices();

@@ -1,6 +1,7 @@
 /* The harness itself: what must be caught is caught. Bad tests run in a Check runner of their own, and each of them has
  * to fail with the right words. "leak" as argument: a test that leaks, which must make the program fail. */
 #include "harness.h"
+#include "arguments.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -188,6 +189,34 @@ static int missed_failures(void)
     return missed;
 }
 
+/* Two of one kind that change places, one of another kind, one too few, one too many. */
+START_TEST(arguments)
+{
+    const struct ssa_launch good = {.kernel = "add", .args = {{SSA_ARG_TENSOR, "a->x"}, {SSA_ARG_TENSOR, "(a)->y"},
+        {SSA_ARG_TENSOR, "out"}, {SSA_ARG_ULONG, "a->count > 0 ? a->count : 1"}}};
+    struct ssa_launch l = good;
+    char why[256];
+    ck_assert(arguments_fit(&l, why, sizeof why));
+    l.args[0] = good.args[1];
+    l.args[1] = good.args[0];
+    ck_assert(!arguments_fit(&l, why, sizeof why));
+    ck_assert_str_eq(why, "add: argument 0, tensor (a)->y, is given to parameter tensor x");
+    l = good;
+    l.args[3].kind = SSA_ARG_INT;
+    ck_assert(!arguments_fit(&l, why, sizeof why));
+    ck_assert_ptr_nonnull(strstr(why, "is given to parameter ulong count"));
+    l.args[3].kind = SSA_ARG_NONE;
+    ck_assert(!arguments_fit(&l, why, sizeof why));
+    ck_assert_str_eq(why, "add: no argument for parameter ulong count");
+    l = good;
+    l.args[4] = good.args[3];
+    ck_assert(!arguments_fit(&l, why, sizeof why));
+    ck_assert_str_eq(why, "add: more arguments than parameters");
+    l = (struct ssa_launch){.kernel = "loops_gpu", .args = {{SSA_ARG_TENSOR, "out->x"}, {SSA_ARG_INT, "n"}}};
+    ck_assert(!arguments_fit(&l, why, sizeof why)); /* the name of a struct is not its member's */
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
     setenv("SSA_TEST_DEVICES", "cpu", 1);
@@ -197,5 +226,5 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     int missed = missed_failures();
     ssa_device_close(device);
-    return test_run("harness", (const TTest *const[]){comparator, NULL}) || missed;
+    return test_run("harness", (const TTest *const[]){comparator, arguments, NULL}) || missed;
 }

@@ -14,7 +14,7 @@ static int count(struct ssa_device *device, struct ssa_buffer *b, int32_t *count
     TRY(ssa_tensor_write(ssa_tensor_at(b, 0), (int32_t[]){0, 1, 1}, 3));
     TRY(ssa_launch(device, &(struct ssa_launch){
         .kernel = "loops_gpu",
-        .args = {ARG_TENSOR(ssa_tensor_at(b, 0)), ARG_INT(ENOUGH)},
+        .args = {ARG_TENSOR_AS(out, ssa_tensor_at(b, 0)), ARG_INT_AS(n, ENOUGH)},
         .global = {1},
         .local = {1, 1, 1},
     }));

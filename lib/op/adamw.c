@@ -51,8 +51,8 @@ int ssa_adamw_run(struct ssa_device *device, const struct ssa_adamw *a)
     struct ssa_launch l = {
         .kernel = "adamw",
         .args = {ARG_TENSOR(a->w), ARG_TENSOR(a->g), ARG_TENSOR(a->m), ARG_TENSOR(a->v), ARG_TENSOR(a->sumsq),
-                 ARG_ULONG(a->count), ARG_FLOAT((float)beta1), ARG_FLOAT((float)(1 - beta1)), ARG_FLOAT((float)beta2),
-                 ARG_FLOAT((float)(1 - beta2)), ARG_FLOAT((float)rate), ARG_FLOAT((float)correct2),
+                 ARG_ULONG(a->count), ARG_FLOAT((float)beta1), ARG_FLOAT_AS(rest1, (float)(1 - beta1)), ARG_FLOAT((float)beta2),
+                 ARG_FLOAT_AS(rest2, (float)(1 - beta2)), ARG_FLOAT((float)rate), ARG_FLOAT((float)correct2),
                  ARG_FLOAT(a->eps > 0 ? a->eps : 1e-8f), ARG_FLOAT((float)keep), ARG_FLOAT(a->clip),
                  ARG_FLOAT(a->grad_scale > 0 ? a->grad_scale : 1)},
     };

@@ -306,7 +306,7 @@ static int forward(struct ssa_device *device, const struct ssa_attention *a)
     struct ssa_launch l = {
         .kernel = "attention_fwd",
         .args = {ARG_TENSOR(a->q), ARG_TENSOR(a->k), ARG_TENSOR(a->v), ARG_TENSOR(a->out), ARG_TENSOR(a->lse),
-                 ARG_TENSOR(a->plan_data), ATTENTION_SIZES(a), ARG_INT(a->heads / a->kv_heads),
+                 ARG_TENSOR(a->plan_data), ATTENTION_SIZES(a), ARG_INT_AS(group, a->heads / a->kv_heads),
                  ATTENTION_STRIDES(a->q_strides), ATTENTION_STRIDES(a->k_strides), ATTENTION_STRIDES(a->v_strides),
                  ATTENTION_STRIDES(a->out_strides), ATTENTION_PAIRS(a), ARG_TENSOR(a->gate_sum), ARG_INT(tiles),
                  ARG_INT(items)},
@@ -356,11 +356,11 @@ static int backward_phase(struct ssa_device *device, const struct ssa_attention_
         .kernel = "attention_bwd",
         .args = {ARG_TENSOR(a->q), ARG_TENSOR(a->k), ARG_TENSOR(a->v), ARG_TENSOR(a->out), ARG_TENSOR(a->lse),
                  ARG_TENSOR(b->dout), ARG_TENSOR(b->dq), ARG_TENSOR(b->dk), ARG_TENSOR(b->dv), ARG_TENSOR(a->plan_data),
-                 ATTENTION_SIZES(a), ARG_INT(a->heads / a->kv_heads), ATTENTION_STRIDES(a->q_strides),
+                 ATTENTION_SIZES(a), ARG_INT_AS(group, a->heads / a->kv_heads), ATTENTION_STRIDES(a->q_strides),
                  ATTENTION_STRIDES(a->k_strides), ATTENTION_STRIDES(a->v_strides), ATTENTION_STRIDES(a->out_strides),
                  ATTENTION_STRIDES(b->dout_strides), ATTENTION_STRIDES(b->dq_strides), ATTENTION_STRIDES(b->dk_strides),
                  ATTENTION_STRIDES(b->dv_strides), ATTENTION_PAIRS(a), ARG_INT(parts), ARG_INT(phase), ARG_INT(own),
-                 ARG_INT(clears_as_it_goes(a, parts))},
+                 ARG_INT_AS(clear, clears_as_it_goes(a, parts))},
         .global = {(size_t)parts, (size_t)a->batch * (size_t)a->kv_heads},
         .local = {1, 1, 1},
     };

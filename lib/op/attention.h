@@ -17,10 +17,11 @@ struct attention_tile ssa_attention_tile(const struct ssa_device *device, const 
 
 /* What kernels of every shape take, in the order of cl/: ATTENTION_SIZES, ATTENTION_PAIRS and a tensor's strides. */
 #define ATTENTION_SIZES(a) \
-    ARG_ULONG(ssa_attention_plan_stride((a)->plan)), ARG_INT(ssa_attention_first(a)), \
-        ARG_INT(ssa_attention_first(a) + (a)->queries), ARG_INT((a)->heads), ARG_INT((a)->width), \
+    ARG_ULONG(ssa_attention_plan_stride((a)->plan)), ARG_INT_AS(query_begin, ssa_attention_first(a)), \
+        ARG_INT_AS(query_end, ssa_attention_first(a) + (a)->queries), ARG_INT((a)->heads), ARG_INT((a)->width), \
         ARG_INT((a)->value_width), ARG_INT((a)->causal), ARG_FLOAT((a)->scale)
-#define ATTENTION_STRIDES(s) ARG_ULONG((s).batch), ARG_ULONG((s).position), ARG_ULONG((s).head)
+#define ATTENTION_STRIDES(s) \
+    ARG_ULONG((s).batch), ARG_ULONG_AS(stride of s, (s).position), ARG_ULONG((s).head)
 #define ATTENTION_PAIR_STRIDES(p) ARG_ULONG((p).batch), ARG_ULONG((p).head), ARG_ULONG((p).query), ARG_ULONG((p).key)
 #define ATTENTION_PAIRS(a) \
     ARG_TENSOR((a)->bias.tensor), ATTENTION_PAIR_STRIDES((a)->bias), ARG_TENSOR((a)->gate.tensor), \

@@ -44,8 +44,9 @@ int ssa_dropout_fwd_run(struct ssa_device *device, const struct ssa_dropout_fwd 
     struct ssa_launch l = {
         .kernel = "dropout",
         .args = {ARG_TENSOR(a->x), ARG_TENSOR(a->residual), ARG_TENSOR(a->out), ARG_ULONG(a->count),
-                 ARG_INT((int)lead), ARG_ULONG(a->seed), ARG_ULONG(a->stream), ARG_ULONG(a->first / 4),
-                 ARG_INT((int)ceil((double)a->p * 16777216.0)), ARG_FLOAT((float)(1 / (1 - (double)a->p)))},
+                 ARG_INT((int)lead), ARG_ULONG(a->seed), ARG_ULONG(a->stream), ARG_ULONG_AS(counter, a->first / 4),
+                 ARG_INT_AS(threshold, (int)ceil((double)a->p * 16777216.0)),
+                 ARG_FLOAT_AS(scale, (float)(1 / (1 - (double)a->p)))},
     };
     return a->p > 0 ? ssa_launch_chunks(device, &l, lead + a->count) : keep_all(device, a);
 }

@@ -129,7 +129,7 @@ static int multiply_ta(struct ssa_device *device, const struct ssa_gemm *g, stru
         .kernel = "gemm_ta",
         .args = {ARG_TENSOR(g->a), ARG_TENSOR(g->b), ARG_TENSOR(c), ARG_TENSOR(sums_to), ARG_INT(g->lda),
                  ARG_INT(g->ldb), ARG_INT(g->ldc), ARG_INT(g->trans_b), ARG_INT(g->m), ARG_INT(g->n), ARG_INT(g->k),
-                 ARG_INT(smaller((int)span, g->k)), ARG_ULONG(plane), ARG_INT(accumulate && !split)},
+                 ARG_INT_AS(ks, smaller((int)span, g->k)), ARG_ULONG(plane), ARG_INT(accumulate && !split)},
         .global = {row_blocks, column_blocks, splits},
         .local = {1, 1, 1},
     }));
@@ -238,9 +238,9 @@ static int gpu_fused(struct ssa_device *device, const struct ssa_gemm *gemm, con
         struct ssa_launch l = {
             .file = "linear",
             .kernel = "linear_epilogue",
-            .args = {ARG_TENSOR(g.c), ARG_TENSOR(gemm->c), ARG_TENSOR(e.bias), ARG_TENSOR(e.pre),
-                     ARG_TENSOR(e.slope_of), ARG_TENSOR(e.addend), ARG_INT(g.n), ARG_INT(g.ldc), ARG_INT(gemm->ldc),
-                     ARG_INT(e.activation)},
+            .args = {ARG_TENSOR_AS(product, g.c), ARG_TENSOR(gemm->c), ARG_TENSOR(e.bias), ARG_TENSOR(e.pre),
+                     ARG_TENSOR(e.slope_of), ARG_TENSOR(e.addend), ARG_INT_AS(width, g.n),
+                     ARG_INT_AS(product_stride, g.ldc), ARG_INT_AS(stride, gemm->ldc), ARG_INT(e.activation)},
         };
         TRY(ssa_launch_rows(device, &l, (size_t)g.m));
     }
@@ -257,8 +257,8 @@ static int column_sum(struct ssa_device *device, const struct ssa_linear_bwd *a,
     TRY(ssa_launch(device, &(struct ssa_launch){
         .file = "linear",
         .kernel = "column_sum",
-        .args = {ARG_TENSOR(a->dy), ARG_TENSOR(planes), ARG_INT(a->rows), ARG_INT(a->out), ARG_INT(stride),
-                 ARG_INT(DEPTH)},
+        .args = {ARG_TENSOR_AS(x, a->dy), ARG_TENSOR_AS(out, planes), ARG_INT(a->rows), ARG_INT_AS(width, a->out),
+                 ARG_INT(stride), ARG_INT_AS(span, DEPTH)},
         .global = {ceil_div(width, 4), splits},
     }));
     TRY(sum_planes(device, planes, width, (int)splits, a->dbias, width, a->accumulate));

@@ -35,7 +35,7 @@ int ssa_norm_fwd_run(struct ssa_device *device, const struct ssa_norm_fwd *a)
         .file = "norm",
         .kernel = "norm_fwd",
         .args = {ARG_TENSOR(a->x), ARG_TENSOR(a->gain), ARG_TENSOR(a->bias), ARG_TENSOR(a->y), ARG_TENSOR(a->stats),
-                 ARG_INT(a->width), ARG_INT(a->kind == SSA_NORM_RMS), ARG_FLOAT(a->eps > 0 ? a->eps : 1e-5f)},
+                 ARG_INT(a->width), ARG_INT_AS(rms, a->kind == SSA_NORM_RMS), ARG_FLOAT(a->eps > 0 ? a->eps : 1e-5f)},
     };
     return ssa_launch_rows(device, &l, (size_t)a->rows);
 }
@@ -93,7 +93,7 @@ int ssa_norm_bwd_run(struct ssa_device *device, const struct ssa_norm_bwd *a)
         .kernel = "norm_bwd",
         .args = {ARG_TENSOR(a->x), ARG_TENSOR(a->gain), ARG_TENSOR(a->stats), ARG_TENSOR(a->dy), ARG_TENSOR(a->dx),
                  ARG_TENSOR(partial), ARG_INT(a->rows), ARG_INT(a->width), ARG_INT(padded), ARG_INT(span),
-                 ARG_INT(a->kind == SSA_NORM_RMS), ARG_INT(a->accumulate_dx != 0)},
+                 ARG_INT_AS(rms, a->kind == SSA_NORM_RMS), ARG_INT(a->accumulate_dx != 0)},
     };
     TRY(ssa_launch_rows(device, &l, (size_t)parts));
     if (columns)

@@ -46,9 +46,10 @@ int ssa_rope_run(struct ssa_device *device, const struct ssa_rope *a)
         .kernel = "rope",
         .args = {ARG_TENSOR(a->x), ARG_INT(a->rows), ARG_INT(a->length), ARG_INT(a->heads), ARG_INT(a->width),
                  ARG_INT((int)stride(a)), ARG_INT(a->first_position), ARG_INT(a->inverse != 0), ARG_INT(span),
-                 ARG_ULONG((uint64_t)(turns * 18446744073709551616.0)), ARG_ULONG(power(a, 1)),
-                 ARG_ULONG(power(a, 2)), ARG_ULONG(power(a, 4)), ARG_ULONG(power(a, 8)), ARG_ULONG(power(a, 16)),
-                 ARG_ULONG(power(a, 32)), ARG_ULONG(power(a, 64)), ARG_ULONG(power(a, 128))},
+                 ARG_ULONG_AS(first, (uint64_t)(turns * 18446744073709551616.0)), ARG_ULONG_AS(p0, power(a, 1)),
+                 ARG_ULONG_AS(p1, power(a, 2)), ARG_ULONG_AS(p2, power(a, 4)), ARG_ULONG_AS(p3, power(a, 8)),
+                 ARG_ULONG_AS(p4, power(a, 16)), ARG_ULONG_AS(p5, power(a, 32)), ARG_ULONG_AS(p6, power(a, 64)),
+                 ARG_ULONG_AS(p7, power(a, 128))},
     };
     return ssa_launch_rows(device, &l, ((size_t)a->rows + (size_t)span - 1) / (size_t)span);
 }
