@@ -76,6 +76,10 @@ class Library:
         self.c.ssa_last_error.restype = C.c_char_p
         self.c.ssa_device_seconds.restype = C.c_double
 
+    def function(self, name, before):
+        """The function of this name; or of the one that it had in 0.1."""
+        return getattr(self.c, name if hasattr(self.c, name) else before)
+
     def check(self, status):
         if status:
             raise RuntimeError(self.c.ssa_last_error().decode())
@@ -117,7 +121,7 @@ class Device:
         self.unit = 4 if self.typed else 1  # of a buffer's size: 0.1 counts elements
         lib.check(lib.c.ssa_device_open(C.byref(self.handle), name.encode()))
         self.info = lib.structs["ssa_device_info"]()
-        lib.c.ssa_device_get_info(self.handle, C.byref(self.info))
+        lib.function("ssa_device_info", "ssa_device_get_info")(self.handle, C.byref(self.info))
         self.name = self.info.id.decode()
 
     def empty(self, elements):
