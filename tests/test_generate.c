@@ -1,6 +1,7 @@
 /* Generation from a cache of keys: at every token the logits of a pass over all that it may see. */
 #include "golden.h"
 #include "model/internal.h"
+#include "ssacl/evaluate.h"
 #include "ssacl/train.h"
 
 #include <math.h>
