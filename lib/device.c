@@ -216,7 +216,7 @@ int ssa_device_finish(struct ssa_device *device)
     return err ? err : device->backend->finish(device);
 }
 
-int ssa_device_get_info(const struct ssa_device *device, struct ssa_device_info *info)
+int ssa_device_info(const struct ssa_device *device, struct ssa_device_info *info)
 {
     *info = device->info;
     return SSA_OK;

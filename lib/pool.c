@@ -275,7 +275,7 @@ int ssa_pool_count(const struct ssa_pool *pool)
     return pool->count;
 }
 
-int ssa_pool_get_member(const struct ssa_pool *pool, int i, struct ssa_pool_member *member)
+int ssa_pool_member(const struct ssa_pool *pool, int i, struct ssa_pool_member *member)
 {
     int err = SSA_OK;
     *member = (struct ssa_pool_member){0};

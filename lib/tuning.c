@@ -198,7 +198,7 @@ done:
     return err;
 }
 
-static int check_setting(const struct ssa_device *device, const struct ssa_setting *s, int *index)
+static int check_setting(const struct ssa_device *device, const struct ssa_tuning_setting *s, int *index)
 {
     char list[96] = "";
     int i = find(s->kernel, s->name);
@@ -216,7 +216,7 @@ static int check_setting(const struct ssa_device *device, const struct ssa_setti
 
 /* ---- the public calls ---- */
 
-int ssa_tuning_set(struct ssa_device *device, const struct ssa_setting *settings, int count)
+int ssa_tuning_set(struct ssa_device *device, const struct ssa_tuning_setting *settings, int count)
 {
     int tuned[SSA_TUNED_MAX], i = 0, err = SSA_OK;
     memcpy(tuned, device->tuned, sizeof tuned);

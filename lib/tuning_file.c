@@ -75,7 +75,7 @@ static int check_kernel(const struct ssa_device *device, const char *path, const
 
 /* The settings of the kernels whose source is ours; `all` counts the kernels, `stale` lists the others. */
 struct harvest {
-    struct ssa_setting settings[SSA_TUNED_MAX];
+    struct ssa_tuning_setting settings[SSA_TUNED_MAX];
     int count, kernels, stale_kernels;
     char stale[256];
 };
@@ -99,7 +99,7 @@ static int take_kernel(const char *path, const char *kernel, const json_t *entry
         if (!json_is_integer(value) || v < 0 || v > INT32_MAX || h->count == SSA_TUNED_MAX)
             return ssa_fail(SSA_EFORMAT, "tuning file %s: %.40s of %s is not a whole number that could serve", path, name,
                             kernel);
-        h->settings[h->count++] = (struct ssa_setting){kernel, name, (int)v};
+        h->settings[h->count++] = (struct ssa_tuning_setting){kernel, name, (int)v};
     }
     return SSA_OK;
 }

@@ -47,7 +47,7 @@ void golden_config(const json_t *o, struct ssa_model_config *c)
 
 void golden_parameters(struct ssa_model *model, double scale)
 {
-    for (int i = 0; i < ssa_model_parameter_count(model); i++) {
+    for (int i = 0; i < ssa_model_tensors(model); i++) {
         const struct ssa_parameter *p = ssa_model_parameter(model, i);
         bool gain = strstr(p->name, "gain");
         double base = gain ? 1 : 0, s = p->decayed ? scale : gain ? 0.2 : 0.1;

@@ -39,7 +39,7 @@ void run_read(struct run r, struct result *result)
 {
     OK(ssa_trainer_losses(r.trainer, RUN_STEPS, result->losses, &result->norm));
     result->count = 0;
-    for (int i = 0; i < ssa_model_parameter_count(r.model); i++) {
+    for (int i = 0; i < ssa_model_tensors(r.model); i++) {
         const struct ssa_parameter *p = ssa_model_parameter(r.model, i);
         ck_assert_uint_le(result->count + p->count, sizeof result->values / sizeof *result->values);
         OK(ssa_tensor_read(p->value, result->values + result->count, p->count));
@@ -54,7 +54,7 @@ void run_bare(const char *name, struct result *result)
     OK(ssa_device_open(&device, name));
     OK(ssa_model_create(&r.model, device, &run_config, &run_limits));
     run_trainer(&r, RUN_MICROS);
-    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
     run_read(r, result);
     run_end(r);
     ssa_device_close(device);
@@ -63,7 +63,7 @@ void run_bare(const char *name, struct result *result)
 void run_pool(struct ssa_pool *pool, struct result *result)
 {
     struct run r = run_start(pool);
-    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
     run_read(r, result);
     run_end(r);
 }

@@ -54,7 +54,7 @@ static void end(struct job j)
 
 static void same_parameters(const struct ssa_model *a, const struct ssa_model *b)
 {
-    for (int i = 0; i < ssa_model_parameter_count(a); i++) {
+    for (int i = 0; i < ssa_model_tensors(a); i++) {
         const struct ssa_parameter *p = ssa_model_parameter(a, i), *q = ssa_model_parameter(b, i);
         test_same_bits(p->name, p->value, q->value, p->count);
     }
@@ -109,10 +109,10 @@ static void check_resume(struct ssa_device *dev, int stop_at)
     struct job whole = start(dev, &small, 5), first = start(dev, &small, 5);
     struct ssa_checkpoint *c;
     float want[6], got[6];
-    OK(ssa_trainer_run(whole.trainer, 6, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(whole.trainer, 6, &(struct ssa_trainer_run){0}));
     OK(ssa_trainer_losses(whole.trainer, 6, want, NULL));
     if (stop_at)
-        OK(ssa_trainer_run(first.trainer, stop_at, &(struct ssa_run){0}));
+        OK(ssa_trainer_run(first.trainer, stop_at, &(struct ssa_trainer_run){0}));
     OK(ssa_checkpoint_save(path, first.model, first.trainer, "a \"note\"\n{}"));
     end(first);
     struct job second = start(dev, &small, 5);
@@ -122,8 +122,8 @@ static void check_resume(struct ssa_device *dev, int stop_at)
     ck_assert_str_eq(ssa_checkpoint_note(c), "a \"note\"\n{}");
     OK(ssa_checkpoint_load(c, second.model, second.trainer));
     ssa_checkpoint_close(c);
-    ck_assert_int_eq(ssa_trainer_get_step(second.trainer), stop_at);
-    OK(ssa_trainer_run(second.trainer, 6, &(struct ssa_run){0}));
+    ck_assert_int_eq(ssa_trainer_steps_done(second.trainer), stop_at);
+    OK(ssa_trainer_run(second.trainer, 6, &(struct ssa_trainer_run){0}));
     OK(ssa_trainer_losses(second.trainer, 6 - stop_at, got, NULL));
     ck_assert_mem_eq(got, want + stop_at, (size_t)(6 - stop_at) * sizeof *got);
     same_parameters(whole.model, second.model);
@@ -146,7 +146,7 @@ START_TEST(says_what_it_holds)
     OK(ssa_checkpoint_save(path, j.model, j.trainer, NULL));
     OK(ssa_checkpoint_open(&c, path));
     ck_assert_mem_eq(ssa_checkpoint_model(c), &small, sizeof small);
-    const struct ssa_train_config *t = ssa_checkpoint_training(c), *ours = ssa_trainer_get_config(j.trainer);
+    const struct ssa_train_config *t = ssa_checkpoint_training(c), *ours = ssa_trainer_config(j.trainer);
     ck_assert(t->batch == 4 && t->clip == 0.5f && t->seed == 0xfedcba9876543210ull && t->stage_count == 3);
     ck_assert(t->beta2 == ours->beta2 && t->decay == ours->decay && t->smoothing == ours->smoothing);
     ck_assert(t->stages[1].lr_end == 0.001f && t->stages[1].warmup == 1 && t->stages[2].lr_end == ours->stages[2].lr_end);

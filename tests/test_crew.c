@@ -42,9 +42,9 @@ START_TEST(one_lost_in_the_middle)
         struct ssa_pool *pool = pools_hosts(2, NULL);
         pools_spy(pool->members[which]->device);
         struct run j = run_start(pool);
-        OK(ssa_trainer_run(j.trainer, 5, &(struct ssa_run){0}));
+        OK(ssa_trainer_run(j.trainer, 5, &(struct ssa_trainer_run){0}));
         pools_plan(pool->members[which]->device, (struct pools_plan){POOLS_LAUNCH, POOLS_FAIL, 150});
-        OK(ssa_trainer_run(j.trainer, 0, &(struct ssa_run){0}));
+        OK(ssa_trainer_run(j.trainer, 0, &(struct ssa_trainer_run){0}));
         run_read(j, &got);
         run_end(j);
         ck_assert_msg(strstr(pools_events, which ? "lost 1@" : "lost 0@"), "%s", pools_events);
@@ -83,10 +83,10 @@ START_TEST(resumed_by_others)
             OK(ssa_checkpoint_load(c, j.model, j.trainer));
             ssa_checkpoint_close(c);
         }
-        OK(ssa_trainer_run(j.trainer, 2 + 3 * members, &(struct ssa_run){0}));
+        OK(ssa_trainer_run(j.trainer, 2 + 3 * members, &(struct ssa_trainer_run){0}));
         OK(ssa_checkpoint_save(path, j.model, j.trainer, NULL));
         if (members == 3) {
-            OK(ssa_trainer_run(j.trainer, 0, &(struct ssa_run){0}));
+            OK(ssa_trainer_run(j.trainer, 0, &(struct ssa_trainer_run){0}));
             OK(ssa_trainer_losses(j.trainer, 4, got.losses, NULL));
             ck_assert(!memcmp(got.losses, bare.losses + RUN_STEPS - 4, 4 * sizeof *got.losses));
         }
@@ -99,7 +99,7 @@ START_TEST(resumed_by_others)
     OK(ssa_pool_model_create(&j.model, pool, &run_config, &run_limits));
     OK(ssa_checkpoint_open(&c, path));
     OK(ssa_checkpoint_load(c, j.model, NULL));
-    for (int i = 0; i < ssa_model_parameter_count(j.model); i++)
+    for (int i = 0; i < ssa_model_tensors(j.model); i++)
         test_same_bits("loaded", ssa_model_parameter(j.model->group->replicas[0], i)->value,
                        ssa_model_parameter(j.model->group->replicas[1], i)->value,
                        ssa_model_parameter(j.model, i)->count);
@@ -128,9 +128,9 @@ START_TEST(every_device_is_measured)
         struct ssa_pool *pool = pools_hosts(3, NULL);
         struct run r = start_with(pool, micros);
         struct ssa_pool_member m;
-        OK(ssa_trainer_run(r.trainer, RUN_STEPS, &(struct ssa_run){0}));
+        OK(ssa_trainer_run(r.trainer, RUN_STEPS, &(struct ssa_trainer_run){0}));
         for (int i = 0; i < 3; i++) {
-            OK(ssa_pool_get_member(pool, i, &m));
+            OK(ssa_pool_member(pool, i, &m));
             ck_assert_msg(m.rate > 0, "of %d micro-batches device %d was not tried: %s", micros, i, pools_events);
         }
         run_end(r);

@@ -45,7 +45,7 @@ START_TEST(list)
         ck_assert(all[i].units > 0 && all[i].memory && all[i].max_allocation && *all[i].name && *all[i].platform);
         ck_assert_int_eq(all[i].kind == SSA_DEVICE_HOST, i == n - 1);
         OK(ssa_device_open(&device, all[i].id));
-        OK(ssa_device_get_info(device, &open));
+        OK(ssa_device_info(device, &open));
         ck_assert_str_eq(open.id, all[i].id);
         ck_assert_str_eq(open.name, all[i].name);
         ssa_device_memory(device, &held, &peak);

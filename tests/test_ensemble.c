@@ -64,7 +64,7 @@ static void near(double got, double want, const char *what)
 static void check_ensemble(struct ssa_device *dev)
 {
     struct ssa_model *m = make(dev, 1, 0);
-    struct ssa_evaluation how = {.pattern = &sampled, .passes = PASSES, .seed = 11};
+    struct ssa_evaluate how = {.pattern = &sampled, .passes = PASSES, .seed = 11};
     struct ssa_scores scores;
     double ensemble[PASSES], singles[PASSES], want_ensemble[PASSES] = {0}, want_singles[PASSES] = {0}, mean = 0, spread = 0;
     memset(&scores, 0xff, sizeof scores);
@@ -111,7 +111,7 @@ END_TEST
 static void check_prefix(struct ssa_device *dev)
 {
     struct ssa_model *m = make(dev, 4, 0), *training = make(dev, 4, 1);
-    struct ssa_evaluation how = {.pattern = &sampled, .passes = PASSES, .seed = 3};
+    struct ssa_evaluate how = {.pattern = &sampled, .passes = PASSES, .seed = 3};
     struct ssa_scores scores;
     double five[PASSES], three[PASSES], again[PASSES];
     OK(ssa_evaluate(m, &data, &how, &scores, five, NULL));
@@ -153,13 +153,13 @@ static void check_dense(struct ssa_device *dev)
     for (int batch = 1; batch <= 8; batch += 3) {
         struct ssa_model *m = make(dev, batch, 0);
         memset(&scores, 0xff, sizeof scores);
-        OK(ssa_evaluate(m, &data, &(struct ssa_evaluation){.passes = 3}, &scores, ensemble, singles));
+        OK(ssa_evaluate(m, &data, &(struct ssa_evaluate){.passes = 3}, &scores, ensemble, singles));
         ck_assert(scores.passes == 1 && scores.unsettled <= 0);
         near(scores.loss, want, "dense");
         near(ensemble[2], want, "dense, third pass");
         near(singles[2], want, "dense, third single");
         ck_assert(scores.single_spread <= 0);
-        OK(ssa_evaluate(m, &data, &(struct ssa_evaluation){.windows = 2}, &scores, NULL, NULL));
+        OK(ssa_evaluate(m, &data, &(struct ssa_evaluate){.windows = 2}, &scores, NULL, NULL));
         near(scores.loss, some, "two windows");
         ck_assert_uint_eq(scores.tokens, 2 * N);
         ssa_model_destroy(m);
@@ -178,7 +178,7 @@ static void check_stride(struct ssa_device *dev, size_t count, size_t stride)
 {
     const struct ssa_data some = {.items = text, .count = count};
     struct ssa_model *m = make(dev, 1, 0);
-    struct ssa_evaluation how = {.pattern = &sampled, .passes = 2, .seed = 11, .stride = stride};
+    struct ssa_evaluate how = {.pattern = &sampled, .passes = 2, .seed = 11, .stride = stride};
     struct ssa_scores scores;
     double singles[2], want[2] = {0};
     size_t seen = 0;
@@ -224,7 +224,7 @@ START_TEST(bad_input)
     struct ssa_pattern wrong = {.kind = SSA_LOCAL, .ratio = 0.3f};
     const struct ssa_data empty = {.items = text, .count = 1};
 #define BAD(status, words, d, ...) \
-    FAILS(ssa_evaluate(m, d, &(struct ssa_evaluation){__VA_ARGS__}, &scores, NULL, NULL), status, words)
+    FAILS(ssa_evaluate(m, d, &(struct ssa_evaluate){__VA_ARGS__}, &scores, NULL, NULL), status, words)
     memset(&scores, 0xff, sizeof scores);
     BAD(SSA_EINVAL, "passes is 1001", &data, .passes = 1001);
     ck_assert(scores.loss == 0 && scores.tokens == 0 && scores.passes == 0 && scores.unsettled == 0);
@@ -233,7 +233,7 @@ START_TEST(bad_input)
     BAD(SSA_EINVAL, "stride is 17, must be at most the model's length, 16", &data, .stride = N + 1);
     BAD(SSA_EINVAL, "1 tokens", &empty, .passes = 1);
     BAD(SSA_ESTOPPED, "stopped", &data, .stop = &stop);
-    OK(ssa_evaluate(m, &data, &(struct ssa_evaluation){.progress = count_calls, .cookie = &done}, &scores, NULL, NULL));
+    OK(ssa_evaluate(m, &data, &(struct ssa_evaluate){.progress = count_calls, .cookie = &done}, &scores, NULL, NULL));
     ck_assert(done >= 1);
     ssa_model_destroy(m);
 }

@@ -124,7 +124,7 @@ static struct ssa_model *pool_model(struct ssa_pool *pool)
 {
     struct ssa_model *m;
     struct ssa_scores scores;
-    struct ssa_evaluation how = {.pattern = &sampled, .passes = 4};
+    struct ssa_evaluate how = {.pattern = &sampled, .passes = 4};
     OK(ssa_pool_model_create(&m, pool, &config, &(struct ssa_model_limits){.batch = BATCH}));
     for (int i = 0; i < pool->count; i++)
         fill(m->group->replicas[i]);
@@ -141,12 +141,12 @@ struct result {
     double ensemble[PASSES], singles[PASSES];
 };
 
-static struct ssa_evaluation ensemble_of(int passes)
+static struct ssa_evaluate ensemble_of(int passes)
 {
-    return (struct ssa_evaluation){.pattern = &sampled, .passes = passes, .seed = 11};
+    return (struct ssa_evaluate){.pattern = &sampled, .passes = passes, .seed = 11};
 }
 
-static struct result evaluate(struct ssa_model *m, struct ssa_evaluation how)
+static struct result evaluate(struct ssa_model *m, struct ssa_evaluate how)
 {
     struct result r = {0};
     OK(ssa_evaluate(m, &data, &how, &r.scores, r.ensemble, r.singles));
@@ -154,7 +154,7 @@ static struct result evaluate(struct ssa_model *m, struct ssa_evaluation how)
     return r;
 }
 
-static struct result alone(struct ssa_evaluation how)
+static struct result alone(struct ssa_evaluate how)
 {
     struct ssa_device *device = open_one(0);
     struct ssa_model *m;
@@ -184,7 +184,7 @@ static int reads(int count)
 
 START_TEST(as_one_device)
 {
-    const struct ssa_evaluation ways[] = {ensemble_of(PASSES), ensemble_of(1), {.passes = 3},
+    const struct ssa_evaluate ways[] = {ensemble_of(PASSES), ensemble_of(1), {.passes = 3},
         {.pattern = &sampled, .passes = 5, .windows = 3}, {.pattern = &sampled, .passes = 2, .stride = 5}};
     struct result want[5];
     for (int w = 0; w < 5; w++)
@@ -324,7 +324,7 @@ START_TEST(all_are_lost)
     struct ssa_pool *pool = make_pool(2);
     struct ssa_model *m = pool_model(pool);
     struct ssa_scores scores;
-    struct ssa_evaluation how = ensemble_of(PASSES);
+    struct ssa_evaluate how = ensemble_of(PASSES);
     bent[0].what = bent[1].what = FAILS_AT;
     bent[0].at = 2;
     bent[1].at = 4;
@@ -340,7 +340,7 @@ END_TEST
 
 START_TEST(stops_when_settled)
 {
-    struct ssa_evaluation how = ensemble_of(PASSES);
+    struct ssa_evaluate how = ensemble_of(PASSES);
     struct result all = alone(how), want;
     struct ssa_pool *pool = make_pool(2);
     struct ssa_model *model = pool_model(pool);
@@ -376,7 +376,7 @@ START_TEST(stopping_saves_work)
 {
     struct ssa_pool *pool = make_pool(1);
     struct ssa_model *m = pool_model(pool);
-    struct ssa_evaluation how = ensemble_of(PASSES);
+    struct ssa_evaluate how = ensemble_of(PASSES);
     how.tolerance = 1;
     int passes = evaluate(m, how).scores.passes;
     ck_assert_msg(reads(1) >= 6 * passes && reads(1) <= 6 * passes + 1 && passes < PASSES, "%d units for %d passes",
@@ -392,7 +392,7 @@ START_TEST(sets_all_scores)
     struct ssa_device *device = open_one(0);
     struct ssa_model *m;
     struct ssa_scores scores = {.passes = 77, .unsettled = 88};
-    struct ssa_evaluation how = ensemble_of(5);
+    struct ssa_evaluate how = ensemble_of(5);
     OK(ssa_model_create(&m, device, &config, &(struct ssa_model_limits){.batch = BATCH}));
     OK(ssa_evaluate(m, &data, &how, &scores, NULL, NULL));
     ck_assert(scores.passes == 5 && scores.unsettled >= 0 && scores.unsettled < 88);
@@ -407,7 +407,7 @@ START_TEST(generates_on_who_is_there)
 {
     enum { TOKENS = 20 };
     const int32_t prompt[3] = {1, 2, 3};
-    const struct ssa_generation how = {.seed = 5};
+    const struct ssa_generate how = {.seed = 5};
     const enum trouble troubles[] = {FINE, FAILS_AT, SLEEPS_AT};
     struct ssa_device *device = open_one(0);
     struct ssa_model *m;
@@ -447,7 +447,7 @@ START_TEST(a_successor_begins_with_the_last_tokens)
 {
     enum { TOKENS = 40, LOST_AT = 20, PROMPT = 3 };
     int32_t want[PROMPT + TOKENS] = {1, 2, 3}, got[PROMPT + TOKENS] = {1, 2, 3};
-    const struct ssa_generation how = {.temperature = -1};
+    const struct ssa_generate how = {.temperature = -1};
     struct ssa_pool *pool = make_pool(2);
     struct ssa_model *m = pool_model(pool);
     OK(ssa_generate(m, want, PROMPT, LOST_AT, want + PROMPT, &how));
@@ -496,7 +496,7 @@ START_TEST(between_steps)
             ck_assert_double_eq_tol(first.scores.loss, second.scores.loss, 1e-4);
         }
         OK(ssa_trainer_losses(trainer, 4, losses[kind], NULL));
-        ck_assert_int_eq(ssa_trainer_get_step(trainer), 4);
+        ck_assert_int_eq(ssa_trainer_steps_done(trainer), 4);
         if (kind == 2)
             ck_assert(bent[0].what == FAILS_AT && ssa_pool_live(pool) == 1 &&
                       (strstr(events, "no other device is left") != NULL) == (to_lose == 2));
@@ -532,7 +532,7 @@ START_TEST(progress_and_stop)
     for (int stops = 0; stops < 2; stops++) {
         struct ssa_pool *pool = make_pool(2);
         struct ssa_model *m = pool_model(pool);
-        struct ssa_evaluation how = ensemble_of(PASSES);
+        struct ssa_evaluate how = ensemble_of(PASSES);
         struct ssa_scores scores;
         memset(&seen, 0, sizeof seen);
         seen.thread = pthread_self();
@@ -566,7 +566,7 @@ START_TEST(bad_input)
     const struct ssa_data wrong = {.items = outside, .count = COUNT};
     outside[COUNT - 3] = 32;
 #define BAD(words, d, ...) \
-    FAILS(ssa_evaluate(m, d, &(struct ssa_evaluation){__VA_ARGS__}, &scores, NULL, NULL), SSA_EINVAL, words)
+    FAILS(ssa_evaluate(m, d, &(struct ssa_evaluate){__VA_ARGS__}, &scores, NULL, NULL), SSA_EINVAL, words)
     BAD("tolerance is -1, must be 0 or a positive number", &data, .tolerance = -1);
     BAD("tolerance is nan", &data, .tolerance = NAN);
     BAD("tolerance is inf", &data, .tolerance = INFINITY);

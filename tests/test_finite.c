@@ -85,7 +85,7 @@ static void read_state(struct run r, int i, struct state *s)
 {
     const struct ssa_model *m = replica(r, i);
     s->count = 0;
-    for (int p = 0; p < ssa_model_parameter_count(m); p++) {
+    for (int p = 0; p < ssa_model_tensors(m); p++) {
         const struct ssa_parameter *q = ssa_model_parameter(m, p);
         ck_assert_uint_le(s->count + q->count, 16384);
         for (int kind = 0; kind < 3; kind++)
@@ -155,7 +155,7 @@ static void diverge(int members, bool by_hand)
     struct ssa_device *device;
     struct run r = start(members, &pool, &device);
     float loss, norm;
-    OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_trainer_run){0}));
     OK(ssa_checkpoint_save(path, r.model, r.trainer, NULL));
     float gain = set_gain(r, 1e25f);
     read_state(r, 0, &before);
@@ -167,17 +167,17 @@ static void diverge(int members, bool by_hand)
         for (int again = 0; again < 2; again++)
             OK(ssa_checkpoint_save(path, r.model, r.trainer, NULL)); /* of the last step that was taken */
     } else {
-        FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_ENUMERIC,
+        FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), SSA_ENUMERIC,
               "the norm of the gradient of step 3 is not finite, so that it was not taken; lower the learning rate (now ");
     }
-    ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 2);
+    ck_assert_int_eq(ssa_trainer_steps_done(r.trainer), 2);
     for (int i = 0; i < replicas(r); i++) {
         read_state(r, i, &after);
         same_state(&before, &after);
     }
     ck_assert_int_eq(saved_step(), 2);
     set_gain(r, gain);
-    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0})); /* what was wrong is gone */
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0})); /* what was wrong is gone */
     OK(ssa_checkpoint_save(path, r.model, r.trainer, NULL));
     ck_assert_int_eq(saved_step(), RUN_STEPS);
     end(r, pool, device);
@@ -200,7 +200,7 @@ START_TEST(nothing_changes_after_it)
         struct ssa_device *device;
         struct ssa_checkpoint *c;
         struct run r = start(members, &pool, &device);
-        OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
+        OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_trainer_run){0}));
         OK(ssa_checkpoint_save(path, r.model, r.trainer, NULL));
         read_state(r, 0, &before);
         float gain = set_gain(r, 1e25f);
@@ -213,7 +213,7 @@ START_TEST(nothing_changes_after_it)
         OK(ssa_checkpoint_open(&c, path)); /* that is forgiven then */
         OK(ssa_checkpoint_load(c, r.model, r.trainer));
         ssa_checkpoint_close(c);
-        OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+        OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
         end(r, pool, device);
     }
 }
@@ -228,19 +228,19 @@ START_TEST(runs_see_what_was_stepped)
         struct ssa_device *device;
         struct run r = start(members, &pool, &device);
         float losses[3], norm;
-        OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
+        OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_trainer_run){0}));
         float gain = set_gain(r, 1e25f);
         read_state(r, 0, &before);
         for (int round = 0; round < 2; round++) {
-            FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_ENUMERIC, "norm of the gradient of step 3");
-            ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 2);
+            FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), SSA_ENUMERIC, "norm of the gradient of step 3");
+            ck_assert_int_eq(ssa_trainer_steps_done(r.trainer), 2);
             for (int i = 0; i < 3; i++)
                 OK(ssa_trainer_step(r.trainer));
             OK(ssa_trainer_losses(r.trainer, 3, losses, &norm));
             ck_assert(!isfinite(norm));
         }
-        FAILS(ssa_trainer_run(r.trainer, 5, &(struct ssa_run){0}), SSA_ENUMERIC, "norm of the gradient of step 3");
-        ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 2);
+        FAILS(ssa_trainer_run(r.trainer, 5, &(struct ssa_trainer_run){0}), SSA_ENUMERIC, "norm of the gradient of step 3");
+        ck_assert_int_eq(ssa_trainer_steps_done(r.trainer), 2);
         read_state(r, 0, &after);
         same_state(&before, &after);
         set_gain(r, gain);
@@ -274,7 +274,7 @@ START_TEST(steps_do_not_go_on_for_ever)
         steps++;
     ck_assert_int_eq(steps, 1023);
     FAILS(ssa_trainer_step(r.trainer), SSA_ENUMERIC, "the norm of the gradient of step 1 is not finite");
-    ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 0);
+    ck_assert_int_eq(ssa_trainer_steps_done(r.trainer), 0);
     set_gain(r, gain);
     read_state(r, 0, &before);
     OK(ssa_trainer_step(r.trainer));
@@ -291,11 +291,11 @@ START_TEST(a_loss_hides_no_norm)
     struct ssa_device *device;
     struct run r = start(0, &pool, &device);
     const float losses[] = {1, INFINITY, 1, 1}, squares[] = {1, 1, 1, INFINITY};
-    OK(ssa_trainer_run(r.trainer, 4, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 4, &(struct ssa_trainer_run){0}));
     FAILS(ssa_trainer_judge(r.trainer, 3, losses, squares), SSA_ENUMERIC, "the loss of step 3 is not finite; lower");
-    ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 4);
+    ck_assert_int_eq(ssa_trainer_steps_done(r.trainer), 4);
     FAILS(ssa_trainer_judge(r.trainer, 4, losses, squares), SSA_ENUMERIC, "the loss of step 2 is not finite; lower");
-    ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 3);
+    ck_assert_int_eq(ssa_trainer_steps_done(r.trainer), 3);
     end(r, pool, device);
 }
 END_TEST
@@ -309,9 +309,9 @@ START_TEST(no_file_has_what_is_not_finite)
         struct ssa_device *device;
         struct run r = start(members, &pool, &device);
         float inf = INFINITY;
-        OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
+        OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_trainer_run){0}));
         OK(ssa_checkpoint_save(path, r.model, r.trainer, NULL));
-        OK(ssa_trainer_run(r.trainer, 5, &(struct ssa_run){0}));
+        OK(ssa_trainer_run(r.trainer, 5, &(struct ssa_trainer_run){0}));
         float gain = set_gain(r, NAN);
         FAILS(ssa_checkpoint_save(path, r.model, r.trainer, NULL), SSA_ENUMERIC, "norm.gain is not finite, so it was not written");
         FAILS(ssa_checkpoint_save(path, r.model, NULL, NULL), SSA_ENUMERIC, "norm.gain is not finite");
@@ -348,11 +348,11 @@ static void one_rank(struct ssa_ranks *ranks, void *members)
     }
     OK(ssa_model_initialise(r.model, 5));
     OK(ssa_trainer_create(&r.trainer, r.model, &config, &(struct ssa_data){.items = text, .count = 300}));
-    OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_trainer_run){0}));
     set_gain(r, 1e25f);
-    FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_ENUMERIC, "the norm of the gradient of step 3 is not finite");
+    FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), SSA_ENUMERIC, "the norm of the gradient of step 3 is not finite");
     ck_assert_int_eq(ranks->together, 1);
-    ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 2);
+    ck_assert_int_eq(ssa_trainer_steps_done(r.trainer), 2);
     end(r, pool, device);
 }
 

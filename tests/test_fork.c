@@ -108,7 +108,7 @@ END_TEST
 static const char *trains(void *argument)
 {
     struct run *r = argument;
-    if (!refused(ssa_trainer_run(r->trainer, 0, &(struct ssa_run){0})))
+    if (!refused(ssa_trainer_run(r->trainer, 0, &(struct ssa_trainer_run){0})))
         return "it trained, or says nothing of fork()";
     run_end(*r);
     return NULL;
@@ -122,9 +122,9 @@ START_TEST(trainer)
     OK(ssa_device_open(&device, "cpu"));
     OK(ssa_model_create(&r.model, device, &run_config, &run_limits));
     run_trainer(&r, RUN_MICROS);
-    OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_trainer_run){0}));
     in_child(trains, &r);
-    OK(ssa_trainer_run(r.trainer, 3, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 3, &(struct ssa_trainer_run){0}));
     run_end(r);
     ssa_device_close(device);
 }
@@ -147,9 +147,9 @@ START_TEST(pool)
 {
     struct pooled p = {.pool = pools_hosts(2, &(struct ssa_pool_config){.last = SSA_POOL_HOST})};
     p.run = run_start(p.pool);
-    OK(ssa_trainer_run(p.run.trainer, 2, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(p.run.trainer, 2, &(struct ssa_trainer_run){0}));
     in_child(trains_pool, &p);
-    OK(ssa_trainer_run(p.run.trainer, 3, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(p.run.trainer, 3, &(struct ssa_trainer_run){0}));
     run_end(p.run);
     ssa_pool_close(p.pool);
 }

@@ -113,7 +113,7 @@ static void check_logits(struct ssa_device *dev, const struct ssa_model_config *
     struct ssa_model *reference = make(dev, config, config->positions == SSA_POSITIONS_ROTARY ? ALL : N);
     w.model = make(dev, config, N);
     OK(ssa_generate(w.model, prompt, (size_t)prompt_count, STEPS, out,
-                    &(struct ssa_generation){.seed = 7, .token = look, .cookie = &w}));
+                    &(struct ssa_generate){.seed = 7, .token = look, .cookie = &w}));
     ck_assert_int_eq(w.calls, stop ? stop : STEPS);
     ck_assert_mem_eq(out, w.tokens + seen, (size_t)w.calls * sizeof *out);
     check_all(&w, reference);
@@ -144,7 +144,7 @@ START_TEST(shortest_windows)
                 c.positions = positions;
                 c.layers = 1; /* so that a pass over the window has the same answer */
                 struct ssa_model *m = make(dev, &c, length);
-                const struct ssa_generation how = {.temperature = -1};
+                const struct ssa_generate how = {.temperature = -1};
                 OK(ssa_generate(m, prompt, 3, 6, got, &how));
                 for (int i = 0; i < 6 && (length == 1 || positions == SSA_POSITIONS_ROTARY); i++) {
                     int32_t window[2];
@@ -256,7 +256,7 @@ START_TEST(stops_and_goes_on)
     FOR_DEVICES (dev) {
         struct ssa_model *m = make(dev, &rotary, N);
         int32_t all[N] = {3, 1, 4}, parts[N] = {3, 1, 4};
-        struct ssa_generation how = {.temperature = -1};
+        struct ssa_generate how = {.temperature = -1};
         int left = 4;
         check_logits(dev, &rotary, 3, 5);
         OK(ssa_generate(m, all, 3, N - 3, all + 3, &how));
@@ -291,7 +291,7 @@ START_TEST(the_cache_is_its_own)
         struct ssa_model *m = make(dev, &rotary, N);
         const int32_t other[N] = {7, 7, 7}, prompt[] = {1, 2, 3};
         int32_t want[N + 5], got[N + 5], changed[N + 5];
-        struct ssa_generation how = {.temperature = -1};
+        struct ssa_generate how = {.temperature = -1};
         struct other_pass pass = {m, other};
         OK(ssa_generate(m, prompt, 3, N + 5, want, &how));
         how.token = pass_between;
@@ -340,12 +340,12 @@ START_TEST(memory_is_as_foreseen)
             ck_assert_uint_eq(held(dev) - before, memory.total);
             ssa_device_memory(dev, &dev->info.memory, NULL);
             dev->info.memory += memory.cache - 4;
-            FAILS(ssa_generate(m, &prompt, 1, 3, out, &(struct ssa_generation){0}), SSA_ENOMEM,
+            FAILS(ssa_generate(m, &prompt, 1, 3, out, &(struct ssa_generate){0}), SSA_ENOMEM,
                   "generate: keys and values of 12 positions take");
             dev->info.memory = memory_of_device;
             ck_assert_uint_eq(held(dev) - before, memory.total);
             for (int i = 0; i < 2; i++) {
-                OK(ssa_generate(m, &prompt, 1, 3, out, &(struct ssa_generation){0}));
+                OK(ssa_generate(m, &prompt, 1, 3, out, &(struct ssa_generate){0}));
                 ck_assert_uint_eq(held(dev) - before, memory.total + memory.cache);
             }
             ssa_model_destroy(m);

@@ -37,9 +37,9 @@ static void meets(struct ssa_pool *pool, int member, int until, struct pools_pla
 {
     struct run r = run_start(pool);
     if (until)
-        OK(ssa_trainer_run(r.trainer, until, &(struct ssa_run){0}));
+        OK(ssa_trainer_run(r.trainer, until, &(struct ssa_trainer_run){0}));
     pools_plan(pool->members[member]->device, plan);
-    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
     if (!pool->members[member]->lost)
         pools_plan(pool->members[member]->device, (struct pools_plan){0});
     run_read(r, &got);
@@ -143,12 +143,12 @@ START_TEST(divergence_is_nobodys_fault)
     struct ssa_pool *pool = others(2, NULL);
     struct run r = run_start(pool);
     float nan = NAN;
-    OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_trainer_run){0}));
     for (int i = 0; i < 2; i++) {
         struct ssa_trainer *t = r.trainer->crew->seats[i]->trainer;
         OK(ssa_tensor_write(ssa_model_find(t->model, "norm.gain")->value, &nan, 1));
     }
-    FAILS(ssa_trainer_run(r.trainer, 4, &(struct ssa_run){0}), SSA_ENUMERIC, "loss of step 3 is not finite");
+    FAILS(ssa_trainer_run(r.trainer, 4, &(struct ssa_trainer_run){0}), SSA_ENUMERIC, "loss of step 3 is not finite");
     ck_assert_int_eq(ssa_pool_live(pool), 2);
     close_all(pool, r);
 }
@@ -173,9 +173,9 @@ START_TEST(spot_checks)
         if (turn > 1)
             pool->members[!bad]->info.kind = SSA_DEVICE_HOST;
         r = run_start(pool);
-        OK(ssa_trainer_run(r.trainer, 4, &(struct ssa_run){0}));
+        OK(ssa_trainer_run(r.trainer, 4, &(struct ssa_trainer_run){0}));
         pools_plan(pool->members[bad]->device, (struct pools_plan){POOLS_READ, POOLS_WRONG, 1});
-        OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+        OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
         run_read(r, &got);
         ck_assert_msg(strstr(pools_events, "(spot check: its "), "%s", pools_events);
         ck_assert(pool->members[bad]->lost && !pool->members[!bad]->lost);
@@ -192,10 +192,10 @@ START_TEST(none_is_left_of_a_spot_check)
     struct ssa_pool *pool = others(2, &config);
     struct run r = run_start(pool);
     run_bare("cpu", &bare);
-    OK(ssa_trainer_run(r.trainer, 4, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 4, &(struct ssa_trainer_run){0}));
     for (int i = 0; i < 2; i++)
         pools_plan(pool->members[i]->device, (struct pools_plan){POOLS_LAUNCH, POOLS_FAIL, 1});
-    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
     run_read(r, &got);
     ck_assert_ptr_nonnull(strstr(pools_events, "rollback 2@0"));
     run_same_bits(&bare, &got);
@@ -223,14 +223,14 @@ static void check_stop(int copy_every)
     struct ssa_checkpoint *c;
     char path[64];
     snprintf(path, sizeof path, "/tmp/ssacl-lost-%d.st", (int)getpid());
-    OK(ssa_trainer_run(r.trainer, 5, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 5, &(struct ssa_trainer_run){0}));
     for (int i = 0; i < 2; i++)
         pools_plan(pool->members[i]->device, (struct pools_plan){POOLS_LAUNCH, POOLS_FAIL, 50 + 100 * i});
     if (copy_every < 0) {
-        FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_EDEVICE, "there is no copy of the run");
+        FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), SSA_EDEVICE, "there is no copy of the run");
         FAILS(ssa_checkpoint_save(path, r.model, r.trainer, NULL), SSA_EDEVICE, "there is no copy of the run");
     } else {
-        FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_EDEVICE, "a checkpoint that is saved now is of step 3");
+        FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), SSA_EDEVICE, "a checkpoint that is saved now is of step 3");
         FAILS(ssa_trainer_step(r.trainer), SSA_EDEVICE, "no device of the pool is left (cpu: launch ");
         OK(ssa_checkpoint_save(path, r.model, r.trainer, NULL));
     }
@@ -241,9 +241,9 @@ static void check_stop(int copy_every)
     r = run_start(pool);
     OK(ssa_checkpoint_open(&c, path));
     OK(ssa_checkpoint_load(c, r.model, r.trainer));
-    ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 3);
+    ck_assert_int_eq(ssa_trainer_steps_done(r.trainer), 3);
     ssa_checkpoint_close(c);
-    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
     OK(ssa_trainer_losses(r.trainer, RUN_STEPS - 3, got.losses, NULL));
     ck_assert(!memcmp(got.losses, bare.losses + 3, (RUN_STEPS - 3) * sizeof *got.losses));
     run_end(r);
@@ -261,7 +261,7 @@ START_TEST(no_room_for_a_copy)
     pools_no_room = 12 * ssa_mirror_size(ssa_model_serving(r.model));
     FAILS(ssa_trainer_step(r.trainer), SSA_ENOMEM, "out of host memory for a copy of the run");
     pools_no_room = 0;
-    OK(ssa_trainer_run(r.trainer, 3, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 3, &(struct ssa_trainer_run){0}));
     before = mirror->state;
     pools_no_room = 12 * ssa_mirror_size(ssa_model_serving(r.model));
     OK(ssa_mirror_now(r.trainer));
@@ -278,7 +278,7 @@ START_TEST(nothing_to_go_back_to)
     struct ssa_pool *pool = others(1, NULL);
     struct run r = run_start(pool);
     pools_plan(pool->members[0]->device, (struct pools_plan){POOLS_READ, POOLS_FAIL, 1});
-    FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_EDEVICE, "there is no copy of the run to go on from");
+    FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), SSA_EDEVICE, "there is no copy of the run to go on from");
     close_all(pool, r);
     run_bare("cpu", &bare); /* it may fail once */
     meets(others(1, NULL), 0, 0, (struct pools_plan){POOLS_READ, POOLS_MEMORY, 1}, NULL);
@@ -325,14 +325,14 @@ START_TEST(more_devices_than_micro_batches)
     float two[RUN_STEPS], one[RUN_STEPS];
     OK(ssa_pool_model_create(&r.model, pool, &run_config, &run_limits));
     run_trainer(&r, 2);
-    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
     OK(ssa_trainer_losses(r.trainer, RUN_STEPS, two, NULL));
     run_end(r);
     ssa_pool_close(pool);
     pool = pools_hosts(1, NULL);
     OK(ssa_pool_model_create(&r.model, pool, &run_config, &run_limits));
     run_trainer(&r, 2);
-    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
     OK(ssa_trainer_losses(r.trainer, RUN_STEPS, one, NULL));
     ck_assert(!memcmp(one, two, sizeof one));
     run_end(r);

@@ -186,7 +186,7 @@ START_TEST(loading)
     start();
     OK(save_checkpoint(other, 0));
     read_whole(other, &fresh);
-    OK(ssa_trainer_run(trainer, 2, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(trainer, 2, &(struct ssa_trainer_run){0}));
     OK(save_checkpoint(path, 0));
     read_whole(path, &trained);
     ck_assert(!is(other, &trained));
@@ -223,7 +223,7 @@ START_TEST(loading_tuning)
     start();
     OK(ssa_tuning_list(device, list, 64, &n));
     set = list[0].values[list[0].values[0] == list[0].standard];
-    OK(ssa_tuning_set(device, &(struct ssa_setting){list[0].kernel, list[0].name, set}, 1));
+    OK(ssa_tuning_set(device, &(struct ssa_tuning_setting){list[0].kernel, list[0].name, set}, 1));
     OK(save_tuning(path, 0));
     bool more = true;
     for (long i = 0; more; i++) {

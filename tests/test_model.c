@@ -55,8 +55,8 @@ static void close_fixture(struct fixture *f)
 
 static void check_gradients(struct fixture *f, const json_t *gradients, const char *name)
 {
-    ck_assert_uint_eq(json_object_size(gradients), (size_t)ssa_model_parameter_count(f->model));
-    for (int i = 0; i < ssa_model_parameter_count(f->model); i++) {
+    ck_assert_uint_eq(json_object_size(gradients), (size_t)ssa_model_tensors(f->model));
+    for (int i = 0; i < ssa_model_tensors(f->model); i++) {
         const struct ssa_parameter *p = ssa_model_parameter(f->model, i);
         double *want = golden_doubles(json_object_get(gradients, p->name), p->count);
         test_compare(p->name, p->grad, want, p->count, 1e-5, 1e-4, "%s", name);
@@ -158,7 +158,7 @@ static void check_differences(struct ssa_device *dev, const char *name, struct s
                             .step = 5, .first_example = 2};
     objective(&f, &pass);
     OK(ssa_model_backward(f.model, 0));
-    for (int i = 0; i < ssa_model_parameter_count(f.model); i++)
+    for (int i = 0; i < ssa_model_tensors(f.model); i++)
         check_direction(&f, &pass, i, name);
     close_fixture(&f);
 }
@@ -193,7 +193,7 @@ static void check_accumulation(struct ssa_device *dev)
     struct fixture f;
     open_fixture(&f, dev, &c, 2, 0);
     struct ssa_pass pass = {.tokens = f.tokens, .targets = f.targets, .training = 1, .seed = 9, .step = 4};
-    int count = ssa_model_parameter_count(f.model);
+    int count = ssa_model_tensors(f.model);
     double **want = calloc((size_t)count, sizeof *want);
     objective(&f, &pass);
     OK(ssa_model_backward(f.model, 0));
@@ -324,7 +324,7 @@ static void cut_in_two(struct ssa_plan *cut, const struct ssa_plan *plan, int le
 
 static double **gradients_of(struct fixture *f, const struct ssa_pass *pass, double *loss)
 {
-    int count = ssa_model_parameter_count(f->model);
+    int count = ssa_model_tensors(f->model);
     double **all = calloc((size_t)count, sizeof *all);
     *loss = objective(f, pass);
     OK(ssa_model_backward(f->model, 0));
@@ -357,7 +357,7 @@ static void check_sampled_rows(struct ssa_device *dev, const char *name, const s
     f.plans[1] = &f.plan;
     objective(&f, &pass);
     OK(ssa_model_backward(f.model, 0));
-    for (int i = 0; i < ssa_model_parameter_count(f.model); i++) {
+    for (int i = 0; i < ssa_model_tensors(f.model); i++) {
         const struct ssa_parameter *p = ssa_model_parameter(f.model, i);
         test_compare(p->name, p->grad, all[i], p->count, 1e-5, 1e-4, "%s, sampled rows", name);
         for (size_t e = 0; e < p->count; e++)
@@ -474,7 +474,7 @@ static void check_parts(struct ssa_device *dev)
     OK(ssa_model_backward(cut, 0));
     ck_assert_int_eq(ssa_model_part_count(f.model), 2);
     ck_assert_int_gt(ssa_model_part_count(cut), 3);
-    for (int i = 0; i < ssa_model_parameter_count(cut); i++) {
+    for (int i = 0; i < ssa_model_tensors(cut); i++) {
         const struct ssa_parameter *p = ssa_model_parameter(f.model, i), *q = ssa_model_parameter(cut, i);
         struct ssa_model_part part = ssa_model_part(cut, q->part);
         test_same_bits(p->name, p->grad, q->grad, p->count);
@@ -501,7 +501,7 @@ START_TEST(bad_configs)
 #define BAD(words, ...) \
     c = (struct ssa_model_config){.layers = 2, .heads = 2, .width = 16, .vocabulary = 11, .length = 8, __VA_ARGS__}; \
     FAILS(ssa_model_check(&c), SSA_EINVAL, words); \
-    ck_assert_uint_eq(ssa_model_count(&c), 0)
+    ck_assert_uint_eq(ssa_model_elements(&c), 0)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Woverride-init"
     BAD("layers is 0", .layers = 0);

@@ -119,7 +119,7 @@ static void check_events(struct caller *c, struct ssa_device *device, struct ssa
     OK(ssa_ocl_wait(device, 0, NULL));
     OK(ssa_ocl_wait(device, 1, &gate));
     multiply(device);
-    OK(ssa_ocl_get(device, NULL, &id, NULL));
+    OK(ssa_ocl_objects(device, NULL, &id, NULL));
     OK(ssa_ocl_device_wrap(&second, c->context, id, c->queue));
     write_again(c, y);
     add_up(device, x, y);
@@ -150,9 +150,9 @@ static void check_wrapped(struct caller *c, cl_device_id id)
     ck_assert_uint_eq(ssa_buffer_bytes(x), 4 * N);
     ssa_device_memory(device, &held, NULL);
     ck_assert_uint_eq(held, 0); /* the caller's memory is not counted */
-    OK(ssa_ocl_get(device, &context, &same, &queue));
-    OK(ssa_ocl_get(device, NULL, NULL, NULL));
-    OK(ssa_ocl_buffer_get(x, &memory));
+    OK(ssa_ocl_objects(device, &context, &same, &queue));
+    OK(ssa_ocl_objects(device, NULL, NULL, NULL));
+    OK(ssa_ocl_buffer_memory(x, &memory));
     ck_assert(context == c->context && queue == c->queue && same == id && memory == c->x);
     check_events(c, device, ssa_tensor_at(x, 1), ssa_tensor_at(y, 1));
     ssa_buffer_destroy(x);
@@ -199,13 +199,13 @@ START_TEST(own_device)
         float x[4];
         OK(ssa_buffer_create(&b, device, 16));
         if (device->info.kind == SSA_DEVICE_HOST) {
-            FAILS(ssa_ocl_get(device, &context, NULL, &queue), SSA_EUNSUPPORTED, "cpu is no OpenCL device");
-            FAILS(ssa_ocl_buffer_get(b, &memory), SSA_EUNSUPPORTED, "ocl_buffer_get");
+            FAILS(ssa_ocl_objects(device, &context, NULL, &queue), SSA_EUNSUPPORTED, "cpu is no OpenCL device");
+            FAILS(ssa_ocl_buffer_memory(b, &memory), SSA_EUNSUPPORTED, "ocl_buffer_get");
             FAILS(ssa_ocl_event(device, &event), SSA_EUNSUPPORTED, "ocl_event");
             FAILS(ssa_ocl_wait(device, 0, NULL), SSA_EUNSUPPORTED, "ocl_wait");
         } else {
-            OK(ssa_ocl_get(device, &context, NULL, &queue));
-            OK(ssa_ocl_buffer_get(b, &memory));
+            OK(ssa_ocl_objects(device, &context, NULL, &queue));
+            OK(ssa_ocl_buffer_memory(b, &memory));
             OK(ssa_tensor_fill(ssa_tensor_at(b, 0), 1, 4));
             ck_assert_int_eq(clEnqueueWriteBuffer(queue, memory, CL_TRUE, 4, 4, (float[]){7}, 0, NULL, NULL), CL_SUCCESS);
             OK(ssa_tensor_read(ssa_tensor_at(b, 0), x, 4));

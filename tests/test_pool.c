@@ -22,9 +22,9 @@ START_TEST(opens)
     int n, cpus = 0;
     OK(ssa_pool_open(&pool, "cpu", NULL));
     ck_assert_int_eq(ssa_pool_count(pool), 1);
-    OK(ssa_pool_get_member(pool, 0, &member));
+    OK(ssa_pool_member(pool, 0, &member));
     ck_assert(!strcmp(member.info.id, "cpu") && !member.lost && ssa_pool_device(pool, 0) && !ssa_pool_device(pool, 1));
-    FAILS(ssa_pool_get_member(pool, 1, &member), SSA_EINVAL, "no member 1 of 1");
+    FAILS(ssa_pool_member(pool, 1, &member), SSA_EINVAL, "no member 1 of 1");
     ssa_pool_close(pool);
     OK(ssa_pool_open(&pool, NULL, NULL));
     ck_assert_int_eq(ssa_pool_count(pool), 1);
@@ -141,17 +141,17 @@ START_TEST(model_on_each)
     OK(ssa_pool_model_create(&m, pool, &small, &limits));
     FAILS(ssa_pool_model_create(&second, pool, &small, &limits), SSA_EINVAL, "there is a model on it already");
     OK(ssa_model_initialise(m, 7));
-    ck_assert_int_eq(ssa_model_get_config(m)->layers, 2);
+    ck_assert_int_eq(ssa_model_config(m)->layers, 2);
     for (int i = 0; i < 2; i++) {
         const struct ssa_model *r = m->group->replicas[i];
-        ck_assert_ptr_eq(ssa_model_get_device(r), pool->members[i]->device);
-        for (int p = 0; p < ssa_model_parameter_count(m); p++)
+        ck_assert_ptr_eq(ssa_model_device(r), pool->members[i]->device);
+        for (int p = 0; p < ssa_model_tensors(m); p++)
             test_same_bits("initialised", ssa_model_parameter(m, p)->value, ssa_model_parameter(r, p)->value,
                            ssa_model_parameter(m, p)->count);
     }
-    ck_assert_ptr_eq(ssa_model_get_device(m), pool->members[0]->device);
+    ck_assert_ptr_eq(ssa_model_device(m), pool->members[0]->device);
     ssa_member_lose(pool->members[0], SSA_POOL_LOST, "for the test");
-    ck_assert_ptr_eq(ssa_model_get_device(m), pool->members[1]->device);
+    ck_assert_ptr_eq(ssa_model_device(m), pool->members[1]->device);
     ck_assert_ptr_eq(ssa_model_find(m, "norm.gain")->value.buffer->device, pool->members[1]->device);
     OK(ssa_model_forward(m, &(struct ssa_pass){.tokens = tokens, .targets = tokens}));
     OK(ssa_tensor_read(ssa_model_losses(m), &loss, 1));
@@ -178,13 +178,13 @@ START_TEST(model_that_does_not_fit)
     *memory[0] = 1000;
     OK(ssa_pool_model_create(&m, pool, &small, &limits));
     ck_assert_ptr_nonnull(strstr(pools_events, "left_out 0@0 0>0 (model: needs"));
-    ck_assert_ptr_eq(ssa_model_get_device(m), pool->members[1]->device);
-    OK(ssa_pool_get_member(pool, 0, &member));
+    ck_assert_ptr_eq(ssa_model_device(m), pool->members[1]->device);
+    OK(ssa_pool_member(pool, 0, &member));
     ck_assert(member.lost && strstr(member.reason, "cpu has 0.0 MiB free"));
     ssa_model_destroy(m);
     OK(ssa_pool_model_create(&m, pool, &small, &limits));
     ssa_member_lose(pool->members[1], SSA_POOL_LOST, "on purpose"); /* the model is still that of the lost one */
-    ck_assert_int_gt(ssa_model_parameter_count(m), 0);
+    ck_assert_int_gt(ssa_model_tensors(m), 0);
     ssa_model_destroy(m);
     pool->members[1]->lost = false;
     *memory[1] = 1000;

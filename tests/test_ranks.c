@@ -204,9 +204,9 @@ static void end(struct rank *r)
 
 static float *read_parameters(const struct ssa_model *model, size_t *count)
 {
-    float *all = malloc(ssa_model_count(ssa_model_get_config(model)) * sizeof *all);
+    float *all = malloc(ssa_model_elements(ssa_model_config(model)) * sizeof *all);
     *count = 0;
-    for (int i = 0; i < ssa_model_parameter_count(model); i++) {
+    for (int i = 0; i < ssa_model_tensors(model); i++) {
         const struct ssa_parameter *p = ssa_model_parameter(model, i);
         OK(ssa_tensor_read(p->value, all + *count, p->count));
         *count += p->count;
@@ -218,7 +218,7 @@ static void train_alone(struct training *t)
 {
     struct rank r;
     begin(&r, t, NULL);
-    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
     OK(ssa_trainer_losses(r.trainer, STEPS, t->losses, &t->norm));
     t->parameters = read_parameters(r.model, &t->parameter_count);
     end(&r);
@@ -231,7 +231,7 @@ static void train_as_one(struct ssa_ranks *ranks, void *cookie)
     float losses[STEPS], norm, *parameters;
     size_t count;
     begin(&r, t, ranks);
-    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){.every = 1}));
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){.every = 1}));
     OK(ssa_trainer_losses(r.trainer, STEPS, losses, &norm));
     parameters = read_parameters(r.model, &count);
     ck_assert_msg(!memcmp(losses, t->losses, sizeof losses), "%d ranks: losses %.9g ... %.9g, alone %.9g ... %.9g",
@@ -300,7 +300,7 @@ static void train_nearly(struct ssa_ranks *ranks, void *cookie)
     float losses[STEPS];
     size_t count;
     begin(&r, t, ranks);
-    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
     OK(ssa_trainer_losses(r.trainer, STEPS, losses, NULL));
     float *parameters = read_parameters(r.model, &count), *first = malloc(count * sizeof *first);
     for (int i = 0; i < STEPS; i++)
@@ -332,7 +332,7 @@ static void begin_and_save(struct ssa_ranks *ranks, void *cookie)
 {
     struct rank r;
     begin(&r, cookie, ranks);
-    OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_trainer_run){0}));
     if (!ranks->rank)
         OK(ssa_checkpoint_save(checkpoint, r.model, r.trainer, NULL));
     end(&r);
@@ -350,9 +350,9 @@ static void resume(struct ssa_ranks *ranks, void *cookie)
     OK(ssa_checkpoint_load(c, r.model, ranks->rank == t->odd ? NULL : r.trainer));
     ssa_checkpoint_close(c);
     if (t->odd >= 0) {
-        FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_EINVAL, "rank 1: step is 0, rank 0 has 2; moments");
+        FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), SSA_EINVAL, "rank 1: step is 0, rank 0 has 2; moments");
     } else {
-        OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+        OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
         OK(ssa_trainer_losses(r.trainer, 2, losses, NULL));
         float *parameters = read_parameters(r.model, &count);
         ck_assert(!memcmp(losses, t->losses + 2, sizeof losses));
@@ -386,9 +386,9 @@ static void be_refused(struct ssa_ranks *ranks, void *cookie)
     const struct training *t = cookie;
     struct rank r;
     begin(&r, t, ranks);
-    FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_EINVAL, "the ranks do not agree, rank 1: ");
+    FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), SSA_EINVAL, "the ranks do not agree, rank 1: ");
     FAILS(ssa_trainer_step(r.trainer), SSA_EINVAL, t->refusal);
-    ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 0);
+    ck_assert_int_eq(ssa_trainer_steps_done(r.trainer), 0);
     end(&r);
 }
 
@@ -486,9 +486,9 @@ static void be_stopped(struct ssa_ranks *ranks, void *cookie)
     volatile int stop = 0;
     struct rank r;
     begin(&r, t, ranks);
-    FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){.every = 1, .stop = &stop, .cookie = (void *)&stop,
+    FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){.every = 1, .stop = &stop, .cookie = (void *)&stop,
           .progress = ranks->rank == t->odd ? see : NULL}), SSA_ESTOPPED, "stopped after step 3 of 4");
-    ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 3);
+    ck_assert_int_eq(ssa_trainer_steps_done(r.trainer), 3);
     end(&r);
 }
 
@@ -536,10 +536,10 @@ static void be_ended(struct ssa_ranks *ranks, void *cookie)
 {
     struct rank r;
     begin(&r, cookie, ranks);
-    OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_trainer_run){0}));
     unplug(&r, ranks);
-    FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_EDEVICE, "rank 2 failed: the plug was pulled");
-    ck_assert_int_eq(ssa_trainer_get_step(r.trainer), 2);
+    FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), SSA_EDEVICE, "rank 2 failed: the plug was pulled");
+    ck_assert_int_eq(ssa_trainer_steps_done(r.trainer), 2);
     end(&r);
 }
 
@@ -559,9 +559,9 @@ static void lose_it_at_the_end(struct ssa_ranks *ranks, void *cookie)
     float losses[STEPS];
     struct rank r;
     begin(&r, t, ranks);
-    OK(ssa_trainer_run(r.trainer, STEPS - 1, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, STEPS - 1, &(struct ssa_trainer_run){0}));
     unplug(&r, ranks);
-    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
     ck_assert_int_eq(ssa_pool_live(r.pool), ranks->rank != t->odd);
     OK(ssa_trainer_losses(r.trainer, STEPS, losses, NULL));
     ck_assert(!memcmp(losses, t->losses, sizeof losses));
@@ -591,17 +591,17 @@ static void lose_a_device(struct ssa_ranks *ranks, void *cookie)
     begin(&r, t, ranks);
     if (t->unlike && ranks->rank)
         snprintf(r.device->info.driver, sizeof r.device->info.driver, "another");
-    OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_trainer_run){0}));
     unplug(&r, ranks);
     if (others) {
-        OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+        OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
         OK(ssa_trainer_losses(r.trainer, STEPS, losses, NULL));
         float *parameters = read_parameters(r.model, &count);
         ck_assert(!memcmp(losses, t->losses, sizeof losses));
         ck_assert(!memcmp(parameters, t->parameters, count * sizeof *parameters));
         free(parameters);
     } else {
-        FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}), SSA_EDEVICE, t->odd ? "train: rank 1 failed: "
+        FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), SSA_EDEVICE, t->odd ? "train: rank 1 failed: "
                                                                                               : "train: rank 0 failed: ");
         ck_assert(strstr(ssa_last_error(), "the plug was pulled") && ranks->together);
     }

@@ -190,7 +190,7 @@ START_TEST(models)
         struct ssa_model_config c = good;
         *(int *)((char *)&c + fields[i]) = INT_MAX;
         FAILS(ssa_model_check(&c), SSA_EINVAL, "is 2147483647, must be in");
-        ck_assert_uint_eq(ssa_model_count(&c), 0);
+        ck_assert_uint_eq(ssa_model_elements(&c), 0);
     }
     FAILS(ssa_model_memory(&good, &(struct ssa_model_limits){.batch = INT_MAX}, &memory), SSA_EINVAL, "batch");
     struct ssa_model_config largest = {.layers = 1024, .heads = 128, .width = 32768, .hidden = 1 << 18,

@@ -107,7 +107,7 @@ static void *train_alone(void *none)
     OK(ssa_device_open(&dev, "cpu"));
     OK(ssa_model_create(&r.model, dev, &run_config, &run_limits));
     run_trainer(&r, RUN_MICROS);
-    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
     OK(ssa_checkpoint_save(path, r.model, r.trainer, "{}"));
     run_end(r);
     ssa_device_close(dev);
@@ -119,7 +119,7 @@ static void *train_together(void *none)
 {
     struct ssa_pool *pool = pools_hosts(2, NULL);
     struct run r = run_start(pool);
-    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
     run_end(r);
     ssa_pool_close(pool);
     return none;

@@ -243,7 +243,7 @@ START_TEST(not_writable)
         setenv("SSACL_CACHE_DIR", places[i], 1);
         ck_assert(!ssa_store_put("kind", "a key", "payload", 7));
         ck_assert(absent("kind", "a key"));
-        OK(ssa_cache_get_info(&info));
+        OK(ssa_cache_info(&info));
         ck_assert(info.enabled && !info.writable && !info.entries && !info.bytes);
         ck_assert_str_eq(info.directory, places[i]);
         ck_assert_msg(strstr(info.why, "cannot be written: ") != NULL, "it says \"%s\"", info.why);
@@ -272,7 +272,7 @@ START_TEST(disk_full)
     setrlimit(RLIMIT_FSIZE, &before);
     ck_assert(!stored);
     ck_assert(holds("kind", "a key", "payload", 7));
-    OK(ssa_cache_get_info(&info));
+    OK(ssa_cache_info(&info));
     ck_assert(info.writable && info.entries == 1);
     char path[2 * PATH];
     only_file(path); /* nothing half written lies about */
@@ -288,7 +288,7 @@ START_TEST(off)
     ck_assert(!ssa_store_enabled());
     ck_assert(absent("kind", "a key"));
     ck_assert(!ssa_store_put("kind", "another", "payload", 7));
-    OK(ssa_cache_get_info(&info));
+    OK(ssa_cache_info(&info));
     ck_assert(!info.enabled);
     ck_assert_str_eq(info.why, "SSACL_CACHE=0");
     ck_assert_str_eq(info.directory, folder);
@@ -306,21 +306,21 @@ START_TEST(where)
     fresh("home");
     unsetenv("SSACL_CACHE_DIR");
     setenv("XDG_CACHE_HOME", folder, 1);
-    OK(ssa_cache_get_info(&info));
+    OK(ssa_cache_info(&info));
     snprintf(wanted, sizeof wanted, "%s/ssacl", folder);
     ck_assert_str_eq(info.directory, wanted);
     ck_assert(info.writable);
     setenv("XDG_CACHE_HOME", "relative", 1); /* to be ignored, says the XDG specification */
     setenv("HOME", folder, 1);
     ck_assert(ssa_store_put("kind", "a key", "payload", 7));
-    OK(ssa_cache_get_info(&info));
+    OK(ssa_cache_info(&info));
     snprintf(wanted, sizeof wanted, "%s/.cache/ssacl", folder);
     ck_assert_str_eq(info.directory, wanted);
     ck_assert_uint_eq(info.entries, 1);
     ck_assert_uint_eq(info.bytes, 4096);
     ck_assert_str_eq(info.why, "");
     unsetenv("HOME");
-    OK(ssa_cache_get_info(&info));
+    OK(ssa_cache_info(&info));
     ck_assert(!info.enabled && strstr(info.why, "$HOME"));
     ck_assert(!ssa_store_put("kind", "a key", "payload", 7));
     char *endless = malloc(3000);
@@ -328,7 +328,7 @@ START_TEST(where)
     endless[2999] = 0;
     setenv("SSACL_CACHE_DIR", endless, 1);
     ck_assert(!ssa_store_put("kind", "a key", "payload", 7));
-    OK(ssa_cache_get_info(&info));
+    OK(ssa_cache_info(&info));
     ck_assert(!info.enabled && strstr(info.why, "too long"));
     free(endless);
     if (xdg)
@@ -373,7 +373,7 @@ START_TEST(size_cap)
         snprintf(name, sizeof name, "key %d", i);
         put_aged(name, 10 + i);
     }
-    OK(ssa_cache_get_info(&info));
+    OK(ssa_cache_info(&info));
     ck_assert_uint_eq(info.entries, 8);
     ck_assert_uint_eq(info.bytes, 8 * 8192);
     ck_assert_uint_eq(info.limit, SSA_STORE_LIMIT);
@@ -384,7 +384,7 @@ START_TEST(size_cap)
         ck_assert_msg(absent("kind", name) == (i != 0 && i != 1 && i != 6), "%s", name);
     }
     ssa_store_trim(0);
-    OK(ssa_cache_get_info(&info));
+    OK(ssa_cache_info(&info));
     ck_assert_uint_eq(info.entries, 0);
 }
 END_TEST
@@ -404,7 +404,7 @@ START_TEST(other_files)
     test_save_file(young, "half", 4);
     set_age(other, 1000 * 86400);
     set_age(old, 2 * 3600);
-    OK(ssa_cache_get_info(&info));
+    OK(ssa_cache_info(&info));
     ck_assert_uint_eq(info.entries, 0);
     ssa_store_trim(0);
     ck_assert_int_eq(access(other, F_OK), 0);

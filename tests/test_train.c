@@ -430,9 +430,9 @@ static void check_learns(struct ssa_device *dev)
     OK(ssa_model_create(&m, dev, &small, &(struct ssa_model_limits){.batch = 2, .training = 1}));
     OK(ssa_model_initialise(m, 1));
     OK(ssa_trainer_create(&t, m, &config, &data));
-    struct ssa_run run = {.progress = see, .cookie = &seen, .every = 7, .stop = &seen.stop};
+    struct ssa_trainer_run run = {.progress = see, .cookie = &seen, .every = 7, .stop = &seen.stop};
     FAILS(ssa_trainer_run(t, 61, &run), SSA_EINVAL, "until step 61, there are 60");
-    FAILS(ssa_trainer_run(t, 0, &(struct ssa_run){.every = -2}), SSA_EINVAL, "every is -2");
+    FAILS(ssa_trainer_run(t, 0, &(struct ssa_trainer_run){.every = -2}), SSA_EINVAL, "every is -2");
     OK(ssa_trainer_run(t, 10, &run));
     ck_assert(seen.calls == 2 && seen.last_step == 10 && seen.loss > 0.5);
     FAILS(ssa_trainer_run(t, 0, &run), SSA_ESTOPPED, "stopped after step 25 of 60"); /* reported 17, 24; stop seen at 25 */
@@ -440,17 +440,17 @@ static void check_learns(struct ssa_device *dev)
     run.every = SSA_NONE;
     OK(ssa_trainer_run(t, 0, &run));
     ck_assert_int_eq(seen.calls, 2); /* where a stage ends */
-    ck_assert(seen.last_step == 60 && seen.stages == 3 && ssa_trainer_get_step(t) == 60);
-    OK(ssa_evaluate(m, &data, &(struct ssa_evaluation){0}, &scores, NULL, NULL));
+    ck_assert(seen.last_step == 60 && seen.stages == 3 && ssa_trainer_steps_done(t) == 60);
+    OK(ssa_evaluate(m, &data, &(struct ssa_evaluate){0}, &scores, NULL, NULL));
     ck_assert_msg(scores.loss < 0.2, "loss %g", scores.loss);
     for (int i = 0; i < 20; i++)
         prompt[i] = i % 7;
     for (int prompt_count = 5; prompt_count <= 20; prompt_count += 15) {
-        OK(ssa_generate(m, prompt, (size_t)prompt_count, 40, out, &(struct ssa_generation){.temperature = SSA_NONE}));
+        OK(ssa_generate(m, prompt, (size_t)prompt_count, 40, out, &(struct ssa_generate){.temperature = SSA_NONE}));
         for (int i = 0; i < 40; i++)
             ck_assert_int_eq(out[i], (prompt_count + i) % 7);
     }
-    OK(ssa_generate(m, prompt, 4, 40, NULL, &(struct ssa_generation){.top_k = 1, .token = collect, .cookie = &called}));
+    OK(ssa_generate(m, prompt, 4, 40, NULL, &(struct ssa_generate){.top_k = 1, .token = collect, .cookie = &called}));
     ck_assert_int_eq(called, 3);
     ssa_trainer_destroy(t);
     ssa_model_destroy(m);
@@ -480,7 +480,7 @@ START_TEST(draws_as_probabilities_say)
     for (int v = 0; v < 4; v++)
         sum += exp((double)logits[v] / 0.7);
     for (uint64_t seed = 0; seed < 2000; seed++) {
-        struct ssa_generation how = {.temperature = 0.7f, .seed = seed};
+        struct ssa_generate how = {.temperature = 0.7f, .seed = seed};
         OK(ssa_generate(m, &zero, 1, 1, &token, &how));
         OK(ssa_generate(m, &zero, 1, 1, &again, &how));
         ck_assert_int_eq(token, again);
@@ -496,10 +496,10 @@ START_TEST(draws_as_probabilities_say)
         never += top[v] == 0;
     }
     ck_assert_int_eq(never, 2);
-    FAILS(ssa_generate(m, &zero, 0, 1, &token, &(struct ssa_generation){0}), SSA_EINVAL, "prompt is empty");
-    FAILS(ssa_generate(m, &zero, 1, 1, &token, &(struct ssa_generation){.temperature = -2}), SSA_EINVAL, "temperature is -2");
+    FAILS(ssa_generate(m, &zero, 0, 1, &token, &(struct ssa_generate){0}), SSA_EINVAL, "prompt is empty");
+    FAILS(ssa_generate(m, &zero, 1, 1, &token, &(struct ssa_generate){.temperature = -2}), SSA_EINVAL, "temperature is -2");
     zero = 4;
-    FAILS(ssa_generate(m, &zero, 1, 1, &token, &(struct ssa_generation){0}), SSA_EINVAL, "token 0 is 4");
+    FAILS(ssa_generate(m, &zero, 1, 1, &token, &(struct ssa_generate){0}), SSA_EINVAL, "token 0 is 4");
     ssa_model_destroy(m);
 }
 END_TEST
@@ -514,9 +514,9 @@ START_TEST(says_when_it_diverges)
     float nan = NAN;
     OK(ssa_model_create(&m, dev, &small, &(struct ssa_model_limits){.batch = 1, .training = 1}));
     OK(ssa_trainer_create(&t, m, &config, &(struct ssa_data){.items = text, .count = 64}));
-    OK(ssa_trainer_run(t, 2, &(struct ssa_run){0}));
+    OK(ssa_trainer_run(t, 2, &(struct ssa_trainer_run){0}));
     OK(ssa_tensor_write(ssa_model_find(m, "norm.gain")->value, &nan, 1));
-    FAILS(ssa_trainer_run(t, 4, &(struct ssa_run){0}), SSA_ENUMERIC, "loss of step 3 is not finite");
+    FAILS(ssa_trainer_run(t, 4, &(struct ssa_trainer_run){0}), SSA_ENUMERIC, "loss of step 3 is not finite");
     ssa_trainer_destroy(t);
     ssa_model_destroy(m);
 }

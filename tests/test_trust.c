@@ -93,7 +93,7 @@ static void folder_refused(const char *words)
     ck_assert(!holds());
     ck_assert(!ssa_store_put("kind", "a key", "another", 7));
     ck_assert(!ssa_store_enabled());
-    OK(ssa_cache_get_info(&info));
+    OK(ssa_cache_info(&info));
     ck_assert_msg(!info.enabled && strstr(info.why, words), "%s", info.why);
 }
 
@@ -175,10 +175,10 @@ START_TEST(environment)
     FAILS(ssa_device_open(&dev, "auto"), SSA_ENODEVICE, "no such device");
     privileged = true;
     OK(ssa_device_open(&dev, "auto"));
-    OK(ssa_device_get_info(dev, &info));
+    OK(ssa_device_info(dev, &info));
     ssa_device_close(dev);
     ck_assert_int_eq(info.kind, SSA_DEVICE_HOST);
-    OK(ssa_cache_get_info(&cache));
+    OK(ssa_cache_info(&cache));
     ck_assert(!cache.enabled);
     privileged = false;
     unsetenv("SSACL_DEVICE");

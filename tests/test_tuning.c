@@ -62,7 +62,7 @@ static void dump(const json_t *root, const char *to)
 static json_t *good_file(void)
 {
     struct ssa_device *dev = open_host("");
-    const struct ssa_setting other[] = {{"gemm", "ROWS", 96}, {"attention_bwd", "PARTS", 2}};
+    const struct ssa_tuning_setting other[] = {{"gemm", "ROWS", 96}, {"attention_bwd", "PARTS", 2}};
     OK(ssa_tuning_set(dev, other, 2));
     OK(ssa_tuning_save(dev, path, &(struct ssa_tuning_speed){"a case", 1.5, 2.5}, 1));
     ssa_device_close(dev);
@@ -459,7 +459,7 @@ START_TEST(values_reach_the_launch)
             continue;
         const struct ssa_backend *real = watch(dev, "attention_fwd");
         if (!gpu && !host) {
-            OK(ssa_tuning_set(dev, &(struct ssa_setting){"attention_fwd", "TILE", 32}, 1));
+            OK(ssa_tuning_set(dev, &(struct ssa_tuning_setting){"attention_fwd", "TILE", 32}, 1));
             free(run_attention(dev, &a));
             ck_assert_int_eq(seen_constant("TILE"), 32);
             ck_assert_int_eq(seen_constant("D"), 64);
@@ -467,8 +467,8 @@ START_TEST(values_reach_the_launch)
         }
         if (gpu && getenv("SSACL_CLBLAST_LIBRARY")) {
             watched = "gemm_gpu";
-            OK(ssa_tuning_set(dev, &(struct ssa_setting){"gemm_gpu", "SIDE", 8}, 1));
-            OK(ssa_tuning_set(dev, &(struct ssa_setting){"gemm_gpu", "TILE", 32}, 1));
+            OK(ssa_tuning_set(dev, &(struct ssa_tuning_setting){"gemm_gpu", "SIDE", 8}, 1));
+            OK(ssa_tuning_set(dev, &(struct ssa_tuning_setting){"gemm_gpu", "TILE", 32}, 1));
             run_narrow(dev, 100);
             ck_assert_int_eq(seen_constant("SIDE"), 8);
             ck_assert_int_eq(seen_constant("TILE"), 32);
@@ -477,7 +477,7 @@ START_TEST(values_reach_the_launch)
         }
         if (!gpu) {
             watched = "gemm";
-            OK(ssa_tuning_set(dev, &(struct ssa_setting){"gemm", "ROWS", 48}, 1));
+            OK(ssa_tuning_set(dev, &(struct ssa_tuning_setting){"gemm", "ROWS", 48}, 1));
             int rows = 200 * 32 * dev->info.units; /* more than the work-items of 144 rows that it starts with */
             run_narrow(dev, rows);
             ck_assert_int_eq(seen.args[12].i, 48);
@@ -493,11 +493,11 @@ END_TEST
 START_TEST(all_or_none)
 {
     struct ssa_device *dev = open_host("");
-    const struct ssa_setting some[] = {{"gemm", "ROWS", 48}, {"gemm", "ITEMS", 3}};
+    const struct ssa_tuning_setting some[] = {{"gemm", "ROWS", 48}, {"gemm", "ITEMS", 3}};
     FAILS(ssa_tuning_set(dev, some, 2), SSA_EINVAL, "ITEMS of gemm is 3, must be one of 2, 4, 8");
     ck_assert_int_eq(ssa_tuned(dev, "gemm", "ROWS"), 144);
-    FAILS(ssa_tuning_set(dev, &(struct ssa_setting){"gemm_gpu", "TILE", 64}, 1), SSA_EINVAL, "no parameter");
-    FAILS(ssa_tuning_set(dev, &(struct ssa_setting){"gemm", "TILE", 64}, 1), SSA_EINVAL, "no parameter \"TILE\"");
+    FAILS(ssa_tuning_set(dev, &(struct ssa_tuning_setting){"gemm_gpu", "TILE", 64}, 1), SSA_EINVAL, "no parameter");
+    FAILS(ssa_tuning_set(dev, &(struct ssa_tuning_setting){"gemm", "TILE", 64}, 1), SSA_EINVAL, "no parameter \"TILE\"");
     ssa_device_close(dev);
 
     /* Limits of devices, without the devices. */
@@ -505,14 +505,14 @@ START_TEST(all_or_none)
                                         .local_memory = 32768, .name = "small"}};
     ck_assert_int_eq(ssa_tuned(&small, "gemm_gpu", "SIDE"), 8);
     OK(ssa_tuning_set(&small, NULL, 0)); /* the defaults fit */
-    FAILS(ssa_tuning_set(&small, &(struct ssa_setting){"gemm_gpu", "SIDE", 16}, 1), SSA_EINVAL,
+    FAILS(ssa_tuning_set(&small, &(struct ssa_tuning_setting){"gemm_gpu", "SIDE", 16}, 1), SSA_EINVAL,
           "work-groups of 256, small has at most 64");
     struct ssa_device cramped = {.info = {.kind = SSA_DEVICE_GPU, .gpu_shape = 1, .units = 4, .max_group = 1024,
                                           .local_memory = 16384, .name = "cramped"}};
-    const struct ssa_setting large[] = {{"gemm_gpu", "TILE", 128}, {"gemm_gpu", "DEPTH", 32}};
+    const struct ssa_tuning_setting large[] = {{"gemm_gpu", "TILE", 128}, {"gemm_gpu", "DEPTH", 32}};
     FAILS(ssa_tuning_set(&cramped, large, 2), SSA_EINVAL, "local memory, cramped has 16384");
     struct ssa_device processor = {.info = {.kind = SSA_DEVICE_CPU, .units = 4, .name = "processor"}};
-    FAILS(ssa_tuning_set(&processor, &(struct ssa_setting){"gemm", "NV", 4}, 1), SSA_EINVAL, "NV x VW is 4 x 16");
+    FAILS(ssa_tuning_set(&processor, &(struct ssa_tuning_setting){"gemm", "NV", 4}, 1), SSA_EINVAL, "NV x VW is 4 x 16");
 }
 END_TEST
 
@@ -557,7 +557,7 @@ END_TEST
 static bool take_turn(struct ssa_device *dev, const char *kernel, int turn, char *text, size_t size)
 {
     struct ssa_tunable list[SSA_TUNED_MAX];
-    struct ssa_setting settings[SSA_TUNED_MAX];
+    struct ssa_tuning_setting settings[SSA_TUNED_MAX];
     int n, count = 0, most = 0;
     ssa_tuning_reset(dev, NULL);
     ssa_tuning_list(dev, list, SSA_TUNED_MAX, &n);
@@ -567,7 +567,7 @@ static bool take_turn(struct ssa_device *dev, const char *kernel, int turn, char
             continue;
         int which = turn < 0 ? list[i].count - 1 : turn % list[i].count;
         most = list[i].count > most ? list[i].count : most;
-        settings[count++] = (struct ssa_setting){kernel, list[i].name, list[i].values[which]};
+        settings[count++] = (struct ssa_tuning_setting){kernel, list[i].name, list[i].values[which]};
         snprintf(text + strlen(text), size - strlen(text), " %s=%d", list[i].name, list[i].values[which]);
     }
     return turn < most && count && !ssa_tuning_set(dev, settings, count);

@@ -33,7 +33,7 @@ static void ask(const struct opencl *cl, const struct ssa_device *device, struct
     cl_device_id id;
     cl_command_queue queue;
     cl_platform_id platform;
-    if (ssa_ocl_get(device, &context, &id, &queue))
+    if (ssa_ocl_objects(device, &context, &id, &queue))
         return;
     cl->clGetDeviceInfo(id, CL_DEVICE_VERSION, sizeof v->device, v->device, NULL);
     if (!cl->clGetDeviceInfo(id, CL_DEVICE_PLATFORM, sizeof platform, &platform, NULL))

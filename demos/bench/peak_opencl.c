@@ -55,7 +55,7 @@ static int build(struct loops *o)
     cl_device_id id;
     const char *text = source;
     char options[64];
-    int err = ssa_ocl_get(o->device, &context, &id, &o->queue);
+    int err = ssa_ocl_objects(o->device, &context, &id, &o->queue);
     if (err)
         return err;
     snprintf(options, sizeof options, "-cl-std=CL1.2 -DV=float%d", o->width);
@@ -119,7 +119,7 @@ static int opencl_open(void **state, const struct ssa_device_info *info, size_t 
     for (int i = 0; i < 3; i++) {
         if ((err = ssa_buffer_create(&o->buffers[i], o->device, triad_count * sizeof(float))) ||
             (err = ssa_tensor_fill(ssa_tensor_at(o->buffers[i], 0), 1, triad_count)) ||
-            (err = ssa_ocl_buffer_get(o->buffers[i], &o->memory[i])))
+            (err = ssa_ocl_buffer_memory(o->buffers[i], &o->memory[i])))
             return err;
     }
     return (err = build(o)) ? err : set_arguments(o);

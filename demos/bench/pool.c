@@ -61,7 +61,7 @@ static int train(struct side *s, double *loss)
 
 static int evaluate(const struct state *c, struct side *s, double *loss)
 {
-    struct ssa_evaluation how = {.pattern = &gpt_kinds[GPT_UNBIASED].pattern, .passes = c->o->passes,
+    struct ssa_evaluate how = {.pattern = &gpt_kinds[GPT_UNBIASED].pattern, .passes = c->o->passes,
                                  .windows = (size_t)c->o->windows, .seed = 1};
     struct ssa_scores scores = {0};
     int err = ssa_evaluate(s->model, &c->data, &how, &scores, NULL, NULL);
@@ -194,7 +194,7 @@ static int open_sides(struct state *c)
     struct ssa_pool_member m;
     int err = open_pool(c, &c->pool, c->o->devices), units = 0;
     for (int i = 0; i < (err ? 0 : ssa_pool_count(c->pool.pool)) && !err; i++) {
-        if ((err = ssa_pool_get_member(c->pool.pool, i, &m)))
+        if ((err = ssa_pool_member(c->pool.pool, i, &m)))
             return err;
         if (m.lost)
             say_note("%s is left out: %s", m.info.id, m.reason);
@@ -330,7 +330,7 @@ static json_t *members_json(const struct state *c)
     json_t *list = json_array();
     struct ssa_pool_member m;
     for (int i = 0; i < ssa_pool_count(c->pool.pool); i++)
-        if (ssa_pool_get_member(c->pool.pool, i, &m) == SSA_OK)
+        if (ssa_pool_member(c->pool.pool, i, &m) == SSA_OK)
             json_array_append_new(list, json_pack("{ss ss si so sb}", "id", m.info.id, "name", m.info.name, "share",
                                                   m.share, "rate", number_json(m.rate), "lost", m.lost));
     return list;
@@ -343,7 +343,7 @@ static double processor_overhead(const struct state *c)
     double alone = 0, all = 0;
     for (int i = 0; i < c->count; i++)
         for (int j = 0; j < ssa_pool_count(c->pool.pool); j++)
-            if (ssa_pool_get_member(c->pool.pool, j, &m) == SSA_OK && !strcmp(m.info.id, c->singles[i].info.id)) {
+            if (ssa_pool_member(c->pool.pool, j, &m) == SSA_OK && !strcmp(m.info.id, c->singles[i].info.id)) {
                 alone += m.share * c->singles[i].time.processor_seconds;
                 all += m.share;
             }

@@ -233,8 +233,8 @@ static void finish(struct network *n)
 
 int check_model(struct ssa_model *model, const struct ssa_plan *const *plans, int positions, double *error)
 {
-    struct network n = {.model = model, .config = ssa_model_get_config(model), .plans = plans,
-                        .count = ssa_model_parameter_count(model), .positions = positions};
+    struct network n = {.model = model, .config = ssa_model_config(model), .plans = plans,
+                        .count = ssa_model_tensors(model), .positions = positions};
     double got = 0;
     int err = allocate(&n);
     for (int t = 0; !err && t < n.config->length; t++) {

@@ -49,7 +49,7 @@ static void add_device(struct run *r, const char *name)
     struct ssa_device *device;
     int err = ssa_device_open(&device, name);
     if (!err) {
-        ssa_device_get_info(device, &t->info);
+        ssa_device_info(device, &t->info);
         ssa_device_close(device);
         if (r->count == MAX_DEVICES || has(r, t->info.id))
             return;

@@ -113,7 +113,7 @@ static int search(struct command *c)
     bool resumed;
     int err = search_begin(s, c->fresh, &resumed);
     struct ssa_device_info info;
-    ssa_device_get_info(s->work.device, &info);
+    ssa_device_info(s->work.device, &info);
     s->units = info.units;
     if (next_kernel(s, -1) >= s->count)
         return say_error("nothing to tune: no kernel of %s that is ours starts with \"%.40s\"", info.name,

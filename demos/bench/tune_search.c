@@ -45,9 +45,9 @@ static void write_configuration(const struct search *s, const struct configurati
 
 static int set(struct search *s, const struct configuration *c)
 {
-    struct ssa_setting settings[MAX_TUNABLES];
+    struct ssa_tuning_setting settings[MAX_TUNABLES];
     for (int i = 0; i < c->count; i++)
-        settings[i] = (struct ssa_setting){c->kernel, s->list[c->at + i].name, c->value[i]};
+        settings[i] = (struct ssa_tuning_setting){c->kernel, s->list[c->at + i].name, c->value[i]};
     return ssa_tuning_set(s->work.device, settings, c->count);
 }
 

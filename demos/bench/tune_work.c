@@ -261,7 +261,7 @@ int work_open(struct work *w, const struct work_options *o)
     int err = ssa_device_open(&w->device, o->device);
     if (err)
         return err;
-    ssa_device_get_info(w->device, &info);
+    ssa_device_info(w->device, &info);
     ssa_tuning_list(w->device, w->found, MAX_TUNABLES, &w->found_count);
     ssa_tuning_reset(w->device, NULL);
     if (strncmp(o->kernel, "gemm", 4) &&

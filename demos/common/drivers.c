@@ -18,7 +18,7 @@ static int processors(void)
     int bound = sched_getaffinity(0, sizeof set, &set) ? 0 : CPU_COUNT(&set);
     if (getenv("SSACL_THREADS") || ssa_device_open(&device, "cpu"))
         return bound;
-    ssa_device_get_info(device, &host);
+    ssa_device_info(device, &host);
     ssa_device_close(device);
     return host.units;
 }

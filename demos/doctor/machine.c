@@ -104,7 +104,7 @@ static void check_access(json_t *report)
 static void look_at_cache(json_t *report)
 {
     struct ssa_cache_info c = {0};
-    ssa_cache_get_info(&c);
+    ssa_cache_info(&c);
     json_object_set_new(report, "cache",
                         json_pack("{sb sb sI sI sI so so}", "enabled", c.enabled, "writable", c.writable, "entries",
                                   (json_int_t)c.entries, "bytes", (json_int_t)c.bytes, "limit", (json_int_t)c.limit,

@@ -22,9 +22,9 @@ static void count(const struct ssa_model_config *m, double *layer, double *head,
 {
     struct ssa_model_config more = *m;
     more.layers++;
-    *layer = (double)(ssa_model_count(&more) - ssa_model_count(m));
+    *layer = (double)(ssa_model_elements(&more) - ssa_model_elements(m));
     *head = 2.0 * m->width + (m->untied ? (double)m->vocabulary * m->width : 0);
-    *rest = (double)ssa_model_count(m) - m->layers * *layer - *head;
+    *rest = (double)ssa_model_elements(m) - m->layers * *layer - *head;
 }
 
 /* The library's own buckets: the last layer with the head and the last norm, the other layers, the embeddings; then the
@@ -59,7 +59,7 @@ double scale_make_job(const struct scale_options *o, const struct ssa_model_conf
     if (all < ranks)
         return 0;
     job->micro_batches = (int)micro_batches;
-    job->update = o->memory > 0 ? crowd * 32 * (double)ssa_model_count(m) / o->memory : 0;
+    job->update = o->memory > 0 ? crowd * 32 * (double)ssa_model_elements(m) / o->memory : 0;
     fill_buckets(m, o->ratio, crowd * o->batch * m->length / o->rate, job);
     return o->global_batch ? o->global_batch : all * o->batch;
 }

@@ -69,9 +69,9 @@ static void print_heading(const struct ssa_model_config *m)
     scale_simulate(&job, &o->link, 1, &step);
     for (int i = 0; i < job.buckets; i++)
         backward += job.backward[i];
-    bytes_text(4.0 * (double)ssa_model_count(m), bytes);
+    bytes_text(4.0 * (double)ssa_model_elements(m), bytes);
     printf("%.1f million parameters (L%d C%d N%d, %.0f%% of the keys), %s of gradients\n",
-           1e-6 * (double)ssa_model_count(m), m->layers, m->width, m->length, 100 * o->ratio, bytes);
+           1e-6 * (double)ssa_model_elements(m), m->layers, m->width, m->length, 100 * o->ratio, bytes);
     double tokens = (double)job.micro_batches * o->batch * m->length;
     int places = step.seconds < 1 ? 4 : step.seconds < 100 ? 1 : 0;
     printf("one rank: %.0f tokens/s; a step of %.0f tokens takes %.*f s, the last backward %.*f s of it\n",
@@ -148,7 +148,7 @@ static json_t *model_json(const struct ssa_model_config *m, const struct row *ro
     }
     for (int i = 0; i < o->ranks.count; i++)
         json_array_append_new(list, row_json(&rows[i]));
-    return json_pack("{sI si si si so so si so so so}", "parameters", (json_int_t)ssa_model_count(m), "layers",
+    return json_pack("{sI si si si so so si so so so}", "parameters", (json_int_t)ssa_model_elements(m), "layers",
                      m->layers, "width", m->width, "length", m->length, "forward", number_json(job.forward), "update",
                      number_json(job.update), "micro_batches", job.micro_batches, "bytes", buckets, "backward", backward, "rows", list);
 }
@@ -181,7 +181,7 @@ static int draw(struct row rows[SCALE_MODELS][SCALE_LIST])
                                              .count = (size_t)o->ranks.count};
         }
         snprintf(titles[m], sizeof titles[m], "ranks, %.0f million parameters",
-                 1e-6 * (double)ssa_model_count(&o->models[m]));
+                 1e-6 * (double)ssa_model_elements(&o->models[m]));
         panels[m] = (struct plot_panel){.x_label = titles[m], .y_label = "efficiency", .x_binary = true,
                                         .key_below = true, .y_high = 1.05, .lines = lines[m],
                                         .count = o->bandwidths.count};

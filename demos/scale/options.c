@@ -169,7 +169,7 @@ static int take_row(const json_t *row)
     struct ssa_model_config m = {.layers = size_of(shape, "layers"), .width = size_of(shape, "width"),
                                  .heads = size_of(shape, "heads"), .length = size_of(shape, "length"),
                                  .vocabulary = 256, .positions = SSA_POSITIONS_LEARNED, .untied = 1};
-    double parameters = (double)ssa_model_count(&m);
+    double parameters = (double)ssa_model_elements(&m);
     update = update > 0 && update < seconds ? update : 0;
     if (!(flops > 0 && seconds > 0))
         return -1;

@@ -63,7 +63,7 @@ int devices_live(const struct ssa_pool *pool)
     struct ssa_pool_member m;
     int live = 0;
     for (int i = 0; i < ssa_pool_count(pool); i++)
-        live += ssa_pool_get_member(pool, i, &m) == SSA_OK && !m.lost;
+        live += ssa_pool_member(pool, i, &m) == SSA_OK && !m.lost;
     return live;
 }
 
@@ -72,7 +72,7 @@ json_t *devices_json(const struct ssa_pool *pool)
     json_t *list = json_array();
     struct ssa_pool_member m;
     for (int i = 0; i < ssa_pool_count(pool); i++)
-        if (ssa_pool_get_member(pool, i, &m) == SSA_OK)
+        if (ssa_pool_member(pool, i, &m) == SSA_OK)
             json_array_append_new(list, json_pack("{ss ss ss ss si sb}", "id", m.info.id, "name", m.info.name,
                                                   "platform", m.info.platform, "driver", m.info.driver, "units",
                                                   m.info.units, "lost", m.lost));
@@ -84,7 +84,7 @@ void devices_add_shares(const struct ssa_pool *pool, json_t *record)
     json_t *shares = json_array(), *rates = json_array();
     struct ssa_pool_member m;
     for (int i = 0; i < ssa_pool_count(pool); i++)
-        if (ssa_pool_get_member(pool, i, &m) == SSA_OK) {
+        if (ssa_pool_member(pool, i, &m) == SSA_OK) {
             json_array_append_new(shares, json_integer(m.share));
             json_array_append_new(rates, number_json(m.rate));
         }
@@ -99,9 +99,9 @@ const char *devices_text(const struct ssa_pool *pool, char *text, size_t size)
     size_t used = 0;
     *text = 0;
     for (int i = 0; i < count; i++)
-        all += ssa_pool_get_member(pool, i, &m) == SSA_OK ? m.share : 0;
+        all += ssa_pool_member(pool, i, &m) == SSA_OK ? m.share : 0;
     for (int i = 0; i < count && count > 1 && used < size; i++)
-        if (ssa_pool_get_member(pool, i, &m) == SSA_OK && !m.lost)
+        if (ssa_pool_member(pool, i, &m) == SSA_OK && !m.lost)
             used += (size_t)snprintf(text + used, size - used, "%s%s %d/%d %.0f/s", used ? " + " : " = ", m.info.id,
                                      m.share, all, m.rate);
     return text;

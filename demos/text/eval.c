@@ -75,7 +75,7 @@ static void on_progress(void *cookie, double done)
 static int measure(struct ssa_model *model, const struct ssa_data *data, const struct ssa_pattern *pattern, int passes,
                    struct ssa_scores *scores, double *ensemble)
 {
-    struct ssa_evaluation how = {.pattern = pattern, .passes = passes,
+    struct ssa_evaluate how = {.pattern = pattern, .passes = passes,
                                  .windows = (size_t)options.windows, .stride = (size_t)options.stride,
                                  .seed = options.seed, .stop = &interrupted, .progress = on_progress,
                                  .cookie = pattern ? "self-ensemble" : "dense",
@@ -198,7 +198,7 @@ static json_t *start_of(const struct ssa_checkpoint *checkpoint)
     const struct ssa_model_config *model = ssa_checkpoint_model(checkpoint);
     const struct ssa_train_config *training = ssa_checkpoint_training(checkpoint);
     json_t *start = json_pack("{s:o, s:I}", "model", model_json(model), "parameters",
-                              (json_int_t)ssa_model_count(model));
+                              (json_int_t)ssa_model_elements(model));
     if (training) {
         json_object_set_new(start, "seed", u64_json(training->seed));
         json_object_set_new(start, "batch", json_integer(training->batch));
@@ -246,7 +246,7 @@ static int run(struct loaded *loaded, struct text *text, const struct run *log)
     json_t *result = json_pack("{s:o, s:s, s:i, s:i, s:i, s:o}", "checkpoint", json_text(options.checkpoint), "part",
                                part_names[options.part], "step", ssa_checkpoint_step(loaded->checkpoint), "length",
                                length, "stride", options.stride, "device",
-                               device_json(ssa_model_get_device(loaded->model)));
+                               device_json(ssa_model_device(loaded->model)));
     if (!options.json)
         say_result("%s after step %d, on the %s part (%zu bytes)", options.checkpoint,
                    ssa_checkpoint_step(loaded->checkpoint), part_names[options.part], data.count);

@@ -114,8 +114,8 @@ void outputs_end(struct outputs *out)
 static uint64_t checkpoint_bytes(const struct ssa_model *model)
 {
     enum { KINDS = 3, METADATA = 1024, ENTRY = 100 };
-    uint64_t values = ssa_model_count(ssa_model_get_config(model));
-    uint64_t tensors = (uint64_t)ssa_model_parameter_count(model);
+    uint64_t values = ssa_model_elements(ssa_model_config(model));
+    uint64_t tensors = (uint64_t)ssa_model_tensors(model);
     return METADATA + KINDS * (ENTRY * tensors + sizeof(float) * values);
 }
 

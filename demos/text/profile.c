@@ -54,12 +54,12 @@ static int one_pass(struct profile *p, const struct ssa_pattern *pattern, uint64
     p->pass.step = step;
     status = status ? status : ssa_model_forward(p->model, &p->pass);
     status = status ? status : ssa_model_backward(p->model, 0);
-    return status ? status : ssa_device_finish(ssa_model_get_device(p->model));
+    return status ? status : ssa_device_finish(ssa_model_device(p->model));
 }
 
 static int profile_stage(struct profile *p, const struct ssa_stage *stage, json_t *list)
 {
-    struct ssa_device *device = ssa_model_get_device(p->model);
+    struct ssa_device *device = ssa_model_device(p->model);
     char pattern[256];
     double pairs;
     int status = one_pass(p, &stage->pattern, 0, &pairs); /* kernels are built now, not while timed */
@@ -74,7 +74,7 @@ static int profile_stage(struct profile *p, const struct ssa_stage *stage, json_
     p->seconds += stage->steps * all;
     p->attention_seconds += stage->steps * attention;
     stage_format(stage, 1, pattern, sizeof pattern);
-    double score_bytes = 4 * pairs / p->layers * ssa_model_get_config(p->model)->heads;
+    double score_bytes = 4 * pairs / p->layers * ssa_model_config(p->model)->heads;
     json_array_append_new(list, json_pack("{s:s, s:i, s:o, s:o, s:o}", "pattern", pattern, "steps", stage->steps,
                                           "seconds", number_json(all), "attention_seconds", number_json(attention),
                                           "score_bytes", number_json(score_bytes)));
@@ -84,8 +84,8 @@ static int profile_stage(struct profile *p, const struct ssa_stage *stage, json_
 int profile_run(struct ssa_model *model, const struct ssa_train_config *training, const struct ssa_data *data,
                 int passes, json_t **profile)
 {
-    const struct ssa_model_config *config = ssa_model_get_config(model);
-    int batch = ssa_model_get_limits(model)->batch, layers = config->layers;
+    const struct ssa_model_config *config = ssa_model_config(model);
+    int batch = ssa_model_limits(model)->batch, layers = config->layers;
     struct profile p = {.model = model, .layers = layers, .passes = passes,
                         .micro_batches = training->batch ? training->batch / batch : 1,
                         .pass = {.batch = batch, .length = config->length, .training = 1}};

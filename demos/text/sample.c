@@ -93,10 +93,10 @@ static int read_prompt(const unsigned char **prompt, size_t *size, unsigned char
 
 static int generate(struct ssa_model *model, const unsigned char *prompt, size_t prompt_size)
 {
-    size_t seen = (size_t)ssa_model_get_config(model)->length; /* the model sees no more than the prompt's end */
+    size_t seen = (size_t)ssa_model_config(model)->length; /* the model sees no more than the prompt's end */
     seen = seen < prompt_size ? seen : prompt_size;
     int32_t *input = malloc(seen * sizeof *input), *output = calloc((size_t)options.count, sizeof *output);
-    struct ssa_generation how = {.temperature = options.temperature > 0 ? options.temperature : SSA_NONE,
+    struct ssa_generate how = {.temperature = options.temperature > 0 ? options.temperature : SSA_NONE,
                                  .top_k = options.top_k, .seed = options.seed, .token = on_token};
     int status = input && output ? 0 : say_error("no memory for %d bytes of text", options.count);
     for (size_t i = 0; i < seen && !status; i++)

@@ -87,7 +87,7 @@ void unload_model(struct loaded *loaded)
 json_t *device_json(const struct ssa_device *device)
 {
     struct ssa_device_info info = {0};
-    ssa_device_get_info(device, &info);
+    ssa_device_info(device, &info);
     return json_pack("{s:s, s:s, s:s, s:s, s:i}", "id", info.id, "name", info.name, "platform", info.platform, "driver",
                      info.driver, "units", info.units);
 }

@@ -108,7 +108,7 @@ static int check_run(struct training *t, const struct ssa_model_limits *limits)
     char why[512] = "no device can be used";
     for (int i = 0; i < ssa_pool_count(t->devices.pool); i++) {
         struct ssa_device *device = ssa_pool_device(t->devices.pool, i);
-        if (!device || ssa_pool_get_member(t->devices.pool, i, &m) != SSA_OK)
+        if (!device || ssa_pool_member(t->devices.pool, i, &m) != SSA_OK)
             continue;
         if (ssa_train_check(device, &t->model_config, limits, &t->config, t->train.count, &t->memory) == SSA_OK)
             return 0;
@@ -148,7 +148,7 @@ static int make_trainer(struct training *t)
         return library_failed();
     if (t->source && ssa_checkpoint_load(t->source, t->model, t->o->resume ? t->trainer : NULL) != SSA_OK)
         return library_failed();
-    t->first_step = ssa_trainer_get_step(t->trainer);
+    t->first_step = ssa_trainer_steps_done(t->trainer);
     if (t->first_step >= ssa_trainer_total_steps(t->trainer))
         return say_error("%s: has done all of its %d steps; make it longer with --steps or --stages, or start a new "
                          "run with --from", t->o->resume, t->first_step);
@@ -169,13 +169,13 @@ static json_t *stages_json(const struct ssa_train_config *config)
 static json_t *start_record(struct training *t)
 {
     const struct ssa_train_config *c = &t->config;
-    json_t *device = device_json(ssa_model_get_device(t->model));
+    json_t *device = device_json(ssa_model_device(t->model));
     json_t *line = json_pack("{s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:i, s:i, s:f, s:o, s:I, s:I, s:I}", "event", "start",
                              "version", ssa_version(), "ranks", t->ranks ? t->ranks->count : 1, "device", device,
                              "devices", devices_json(t->devices.pool), "model", model_json(&t->model_config), "stages",
                              stages_json(c), "batch", c->batch, "micro_batch", t->micro_batch, "tokens_per_step",
                              (double)c->batch * t->model_config.length, "seed", u64_json(c->seed), "parameters",
-                             (json_int_t)ssa_model_count(&t->model_config), "train_bytes", (json_int_t)t->train.count,
+                             (json_int_t)ssa_model_elements(&t->model_config), "train_bytes", (json_int_t)t->train.count,
                              "memory_bytes", (json_int_t)t->memory.total);
     if (t->same_text)
         json_object_set(line, "same_text", t->same_text);
@@ -189,11 +189,11 @@ static int announce(struct training *t)
     if (t->ranks)
         say_note("%d ranks, %d on this machine; of the first:", t->ranks->count, t->ranks->local_count);
     for (int i = 0; i < ssa_pool_count(t->devices.pool); i++)
-        if (ssa_pool_get_member(t->devices.pool, i, &m) == SSA_OK && !m.lost)
+        if (ssa_pool_member(t->devices.pool, i, &m) == SSA_OK && !m.lost)
             say_note("device %s: %s (%s), %.0f MiB", m.info.id, m.info.name, m.info.platform,
                      (double)m.info.memory / 1048576);
     say_note("model of %.2f million parameters, %zu bytes to train on; needs %.0f MiB of each device",
-             1e-6 * (double)ssa_model_count(&t->model_config), t->train.count, (double)t->memory.total / 1048576);
+             1e-6 * (double)ssa_model_elements(&t->model_config), t->train.count, (double)t->memory.total / 1048576);
     int passes = (t->config.batch ? t->config.batch : t->micro_batch) / t->micro_batch;
     if (passes < devices_live(t->devices.pool))
         say_note("steps of %d pass%s keep %d of %d devices busy: give a smaller --batch and a larger --accumulate",
@@ -304,7 +304,7 @@ static void on_progress(void *cookie, const struct ssa_progress *p)
 
 static int evaluate(struct training *t, const struct ssa_pattern *pattern, double *bits)
 {
-    struct ssa_evaluation how = {.pattern = pattern, .windows = (size_t)t->o->eval_windows, .seed = t->config.seed,
+    struct ssa_evaluate how = {.pattern = pattern, .windows = (size_t)t->o->eval_windows, .seed = t->config.seed,
                                  .stop = t->ranks ? NULL : &interrupted}; /* ranks stop after the same step */
     struct ssa_scores scores = {0};
     int status = ssa_evaluate(t->model, &t->valid, &how, &scores, NULL, NULL);
@@ -340,7 +340,7 @@ static int save_checkpoint(struct training *t, bool on_the_way)
     int status = on_the_way ? outputs_save_on_the_way(&t->outputs, t->model, t->trainer, t->note)
                             : outputs_save(&t->outputs, t->model, t->trainer, t->note);
     if (!status && !on_the_way)
-        t->saved_step = ssa_trainer_get_step(t->trainer);
+        t->saved_step = ssa_trainer_steps_done(t->trainer);
     return status;
 }
 
@@ -350,9 +350,9 @@ static int next_multiple(int step, int every, int limit)
 }
 
 /* Runs to the next step at which something else is due, and does it. */
-static int stretch(struct training *t, const struct ssa_run *run)
+static int stretch(struct training *t, const struct ssa_trainer_run *run)
 {
-    int step = ssa_trainer_get_step(t->trainer), total = ssa_trainer_total_steps(t->trainer), first, end;
+    int step = ssa_trainer_steps_done(t->trainer), total = ssa_trainer_total_steps(t->trainer), first, end;
     int stage = stage_of(t, step, &first, &end);
     const struct ssa_pattern *pattern = &t->config.stages[stage].pattern;
     int until = next_multiple(step, t->o->eval_every, next_multiple(step, t->o->every, end));
@@ -392,7 +392,7 @@ static void diverged(struct training *t)
  * the checkpoint is written in these cases. */
 static int train(struct training *t)
 {
-    struct ssa_run run = {.progress = on_progress, .cookie = t, .every = t->o->log_every, .stop = &interrupted};
+    struct ssa_trainer_run run = {.progress = on_progress, .cookie = t, .every = t->o->log_every, .stop = &interrupted};
     int total = ssa_trainer_total_steps(t->trainer), status = SSA_OK;
     bool lead = ranks_lead(t->ranks);
     if (t->ranks)
@@ -402,7 +402,7 @@ static int train(struct training *t)
     if (lead)
         progress_begin("training", total);
     /* Of several ranks the others learn of a failure here by the next step, where all stop. */
-    while (!status && (t->ranks || !t->failed) && ssa_trainer_get_step(t->trainer) < total)
+    while (!status && (t->ranks || !t->failed) && ssa_trainer_steps_done(t->trainer) < total)
         status = stretch(t, &run);
     if (!lead)
         return status;
@@ -414,9 +414,9 @@ static int train(struct training *t)
         t->no_device = 1;
     }
     if (status == SSA_OK || status == SSA_ESTOPPED || t->no_device) {
-        int saved = t->saved_step == ssa_trainer_get_step(t->trainer) ? SSA_OK : save_checkpoint(t, false);
+        int saved = t->saved_step == ssa_trainer_steps_done(t->trainer) ? SSA_OK : save_checkpoint(t, false);
         status = saved ? saved : status;
-        if (!status && ssa_trainer_get_step(t->trainer) < total) { /* lost over it: what was saved is the latest copy */
+        if (!status && ssa_trainer_steps_done(t->trainer) < total) { /* lost over it: what was saved is the latest copy */
             status = SSA_EDEVICE;
             t->no_device = 1;
         }
@@ -442,7 +442,7 @@ static size_t peak_bytes(const struct training *t)
 
 static json_t *end_record(struct training *t, int outcome)
 {
-    int step = ssa_trainer_get_step(t->trainer);
+    int step = ssa_trainer_steps_done(t->trainer);
     double tokens = tokens_of(t, step - t->first_step), seconds = t->seconds;
     bool finished = step == ssa_trainer_total_steps(t->trainer); /* and written; it is the evaluation that was not made */
     const char *status = finished                   ? "finished"
@@ -475,7 +475,7 @@ static void set_bits(json_t *object, const char *key, double bits)
 /* Returns the exit status. */
 static int finish(struct training *t, int outcome)
 {
-    int step = ssa_trainer_get_step(t->trainer), total = ssa_trainer_total_steps(t->trainer);
+    int step = ssa_trainer_steps_done(t->trainer), total = ssa_trainer_total_steps(t->trainer);
     json_t *end = end_record(t, outcome), *start = start_record(t);
     int status = log_write(&t->log, json_incref(end));
     if (!status && outcome == SSA_OK && t->o->profile)
@@ -514,7 +514,7 @@ static void tear_down(struct training *t)
 /* A log that could not be written, which was said, has ended the run. */
 static int say_kept(const struct training *t)
 {
-    int step = ssa_trainer_get_step(t->trainer);
+    int step = ssa_trainer_steps_done(t->trainer);
     const char *advice = step < ssa_trainer_total_steps(t->trainer) ? ": continue with --resume" : ", the last one";
     return say_error("stopped after step %d for that; kept in %s%s", step, t->outputs.checkpoint, advice);
 }

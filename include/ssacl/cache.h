@@ -27,7 +27,7 @@ struct ssa_cache_info {
 };
 
 /** What is cached now. Makes the directory where it is missing. */
-SSA_API int ssa_cache_get_info(struct ssa_cache_info *info);
+SSA_API int ssa_cache_info(struct ssa_cache_info *info);
 
 #ifdef __cplusplus
 }

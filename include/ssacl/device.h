@@ -81,7 +81,7 @@ SSA_API void ssa_device_close(struct ssa_device *device);
 /** Waits until everything enqueued is done. Errors of earlier, asynchronous work surface here. */
 SSA_API int ssa_device_finish(struct ssa_device *device);
 
-SSA_API int ssa_device_get_info(const struct ssa_device *device, struct ssa_device_info *info);
+SSA_API int ssa_device_info(const struct ssa_device *device, struct ssa_device_info *info);
 
 /** Bytes of device memory held now and the most held so far (buffers and scratch of the library; wrapped `cl_mem`
  *  do not count). Either pointer may be NULL. */

@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /** Zero means the default. */
-struct ssa_evaluation {
+struct ssa_evaluate {
     const struct ssa_pattern *pattern; /**< NULL: dense */
     int passes;              /**< M of the self-ensemble, 1..1000; 0 means 1. Dense: 1 */
     size_t windows;          /**< at most so many windows, spread evenly over the data; 0: all */
@@ -48,11 +48,11 @@ struct ssa_scores {
  *  @param singles  NULL, or M values: the loss of each pass alone. Passes that were not run (dense; tolerance) repeat
  *                  the last
  *  SSA_ESTOPPED if stopped. Any model of the device serves, made for training or not. */
-SSA_API int ssa_evaluate(struct ssa_model *model, const struct ssa_data *data, const struct ssa_evaluation *how,
+SSA_API int ssa_evaluate(struct ssa_model *model, const struct ssa_data *data, const struct ssa_evaluate *how,
                          struct ssa_scores *scores, double *ensemble, double *singles);
 
 /** Zero means the default. */
-struct ssa_generation {
+struct ssa_generate {
     float temperature;  /**< 0 means 1; SSA_NONE: no chance, always the likeliest token */
     int top_k;          /**< 0: all */
     uint64_t seed;
@@ -73,7 +73,7 @@ struct ssa_generation {
  *             that the lost one held), as if they were the prompt.
  *  `how->token` may run other passes of the model, but must not change its parameters. */
 SSA_API int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t prompt_count, size_t count,
-                         int32_t *out, const struct ssa_generation *how);
+                         int32_t *out, const struct ssa_generate *how);
 
 #ifdef __cplusplus
 }

@@ -46,7 +46,7 @@ struct ssa_model_config {
 SSA_API int ssa_model_check(const struct ssa_model_config *config);
 
 /** Parameters (floats) of such a model; 0 if the config is wrong. */
-SSA_API size_t ssa_model_count(const struct ssa_model_config *config);
+SSA_API size_t ssa_model_elements(const struct ssa_model_config *config);
 
 /** What a model is made for. */
 struct ssa_model_limits {
@@ -78,9 +78,9 @@ SSA_API int ssa_model_create(struct ssa_model **model, struct ssa_device *device
                              const struct ssa_model_config *config, const struct ssa_model_limits *limits);
 SSA_API void ssa_model_destroy(struct ssa_model *model);
 
-SSA_API const struct ssa_model_config *ssa_model_get_config(const struct ssa_model *model);
-SSA_API const struct ssa_model_limits *ssa_model_get_limits(const struct ssa_model *model);
-SSA_API struct ssa_device *ssa_model_get_device(const struct ssa_model *model);
+SSA_API const struct ssa_model_config *ssa_model_config(const struct ssa_model *model);
+SSA_API const struct ssa_model_limits *ssa_model_limits(const struct ssa_model *model);
+SSA_API struct ssa_device *ssa_model_device(const struct ssa_model *model);
 
 /** As GPT-2: matrices and embeddings from N(0, 0.02^2), those that end a residual branch divided by sqrt(2L), gains 1,
  *  biases 0. From a counter-based generator: the same bits on every machine. */
@@ -102,7 +102,7 @@ struct ssa_parameter {
     size_t offset;                 /**< and where in it */
 };
 
-SSA_API int ssa_model_parameter_count(const struct ssa_model *model);
+SSA_API int ssa_model_tensors(const struct ssa_model *model);
 SSA_API const struct ssa_parameter *ssa_model_parameter(const struct ssa_model *model, int i);
 /** By name; NULL if there is none. */
 SSA_API const struct ssa_parameter *ssa_model_find(const struct ssa_model *model, const char *name);

@@ -44,9 +44,9 @@ SSA_API int ssa_ocl_event(struct ssa_device *device, cl_event *event);
 
 /** The device's own context, queue and the buffer's memory (not retained), for mixing with one's own kernels.
  *  SSA_EUNSUPPORTED on the host backend. */
-SSA_API int ssa_ocl_get(const struct ssa_device *device, cl_context *context, cl_device_id *id,
+SSA_API int ssa_ocl_objects(const struct ssa_device *device, cl_context *context, cl_device_id *id,
                         cl_command_queue *queue);
-SSA_API int ssa_ocl_buffer_get(const struct ssa_buffer *buffer, cl_mem *memory);
+SSA_API int ssa_ocl_buffer_memory(const struct ssa_buffer *buffer, cl_mem *memory);
 
 #ifdef __cplusplus
 }

@@ -109,7 +109,7 @@ SSA_API void ssa_pool_close(struct ssa_pool *pool);
 
 /** Members, lost ones included. */
 SSA_API int ssa_pool_count(const struct ssa_pool *pool);
-SSA_API int ssa_pool_get_member(const struct ssa_pool *pool, int i, struct ssa_pool_member *member);
+SSA_API int ssa_pool_member(const struct ssa_pool *pool, int i, struct ssa_pool_member *member);
 
 /** The device of a member; NULL if it is lost. */
 SSA_API struct ssa_device *ssa_pool_device(const struct ssa_pool *pool, int i);

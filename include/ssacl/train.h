@@ -4,7 +4,7 @@
  *
  *   ssa_model_create(&model, device, &config, &limits);            // limits.batch: the micro-batch
  *   ssa_trainer_create(&trainer, model, &training, &data);
- *   ssa_trainer_run(trainer, 0, &(struct ssa_run){.progress = print, .stop = &interrupted});
+ *   ssa_trainer_run(trainer, 0, &(struct ssa_trainer_run){.progress = print, .stop = &interrupted});
  *   ssa_checkpoint_save("run.safetensors", model, trainer, note);
  *
  * Everything a step does follows from (seed, step): the positions of its sequences in the data, its samples, its
@@ -105,12 +105,12 @@ SSA_API int ssa_trainer_create(struct ssa_trainer **trainer, struct ssa_model *m
                                const struct ssa_train_config *training, const struct ssa_data *data);
 SSA_API void ssa_trainer_destroy(struct ssa_trainer *trainer);
 
-SSA_API const struct ssa_train_config *ssa_trainer_get_config(const struct ssa_trainer *trainer);
-SSA_API int ssa_trainer_get_step(const struct ssa_trainer *trainer);       /**< steps done */
+SSA_API const struct ssa_train_config *ssa_trainer_config(const struct ssa_trainer *trainer);
+SSA_API int ssa_trainer_steps_done(const struct ssa_trainer *trainer);       /**< steps done */
 SSA_API int ssa_trainer_total_steps(const struct ssa_trainer *trainer);    /**< of all stages */
 
 /** Enqueues one step; nothing is read back. SSA_EINVAL past the last. From the first step on whose gradient has a norm
- *  that is not finite, none is taken: parameters and moments stay as they are, while ssa_trainer_get_step() counts on
+ *  that is not finite, none is taken: parameters and moments stay as they are, while ssa_trainer_steps_done() counts on
  *  and ssa_trainer_losses() gives that norm. ssa_trainer_run() and ssa_checkpoint_save() first go back to the last step
  *  that was taken, with a warning in the log; steps from there are taken again. If neither is called for 1023 steps,
  *  this call goes back, with SSA_ENUMERIC. */
@@ -134,7 +134,7 @@ struct ssa_progress {
 };
 
 /** Zero means the default. */
-struct ssa_run {
+struct ssa_trainer_run {
     void (*progress)(void *cookie, const struct ssa_progress *progress);
     void *cookie;
     int every;               /**< steps between reports; 0 means 10; SSA_NONE: none in between. The last step of a stage
@@ -144,10 +144,10 @@ struct ssa_run {
 };
 
 /** Runs until `until` steps are done (0: to the end of the last stage). SSA_ENUMERIC where a loss or the norm of a
- *  gradient is not finite: the text says at which step. Parameters and moments are those of ssa_trainer_get_step()
+ *  gradient is not finite: the text says at which step. Parameters and moments are those of ssa_trainer_steps_done()
  *  then: where a norm was not finite, of the step before; where only a loss was not, that step and those up to the
  *  report that finds it were taken. Calling it again goes on from there. */
-SSA_API int ssa_trainer_run(struct ssa_trainer *trainer, int until, const struct ssa_run *run);
+SSA_API int ssa_trainer_run(struct ssa_trainer *trainer, int until, const struct ssa_trainer_run *run);
 
 #ifdef __cplusplus
 }

@@ -35,14 +35,14 @@ struct ssa_tunable {
  *  are to `count`. */
 SSA_API int ssa_tuning_list(const struct ssa_device *device, struct ssa_tunable *list, int capacity, int *count);
 
-struct ssa_setting {
+struct ssa_tuning_setting {
     const char *kernel, *name;
     int value;
 };
 
 /** Sets parameters, all or none. SSA_EINVAL names a parameter the device does not have, a value that is not legal, or
  *  the limit that kernels built so would exceed. Counts from the next operator on. */
-SSA_API int ssa_tuning_set(struct ssa_device *device, const struct ssa_setting *settings, int count);
+SSA_API int ssa_tuning_set(struct ssa_device *device, const struct ssa_tuning_setting *settings, int count);
 
 /** Back to the defaults: of one kernel, or of all where it is NULL. */
 SSA_API void ssa_tuning_reset(struct ssa_device *device, const char *kernel);

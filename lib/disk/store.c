@@ -327,7 +327,7 @@ void ssa_store_trim(size_t limit)
     free(l.entries);
 }
 
-int ssa_cache_get_info(struct ssa_cache_info *info)
+int ssa_cache_info(struct ssa_cache_info *info)
 {
     char name[FILE_SIZE];
     struct ssa_new_file trial;

@@ -190,7 +190,7 @@ void ssa_parameters_finish(struct ssa_parameters *p)
     *p = (struct ssa_parameters){0};
 }
 
-size_t ssa_model_count(const struct ssa_model_config *c)
+size_t ssa_model_elements(const struct ssa_model_config *c)
 {
     struct ssa_parameters p = {0};
     size_t count = 0;

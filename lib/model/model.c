@@ -15,7 +15,7 @@
 static size_t device_limit(const struct ssa_device *device, const struct ssa_model_limits *limits)
 {
     struct ssa_device_info info;
-    ssa_device_get_info(device, &info);
+    ssa_device_info(device, &info);
     size_t most = info.max_allocation / 4;
     return limits->max_buffer && limits->max_buffer < most ? limits->max_buffer : most;
 }
@@ -24,7 +24,7 @@ static size_t device_free(const struct ssa_device *device)
 {
     struct ssa_device_info info;
     size_t held;
-    ssa_device_get_info(device, &info);
+    ssa_device_info(device, &info);
     ssa_device_memory(device, &held, NULL);
     return info.memory > held ? info.memory - held : 0;
 }
@@ -57,7 +57,7 @@ static int refuse(const struct ssa_device *device, const struct ssa_model_config
     struct ssa_model_config c = *config;
     struct ssa_model_limits l = *limits;
     struct ssa_memory m;
-    ssa_device_get_info(device, &info);
+    ssa_device_info(device, &info);
     for (l.batch = limits->batch - 1; l.batch >= 1; l.batch = l.batch > 16 ? l.batch / 2 : l.batch - 1)
         if (would_fit(&c, &l, extra, room, &m))
             return ssa_fail(SSA_ENOMEM, "model: needs %.1f MiB, %s has %.1f MiB free; a (micro-)batch of %d instead of "
@@ -190,24 +190,24 @@ void ssa_model_destroy(struct ssa_model *m)
     free(m);
 }
 
-const struct ssa_model_config *ssa_model_get_config(const struct ssa_model *m)
+const struct ssa_model_config *ssa_model_config(const struct ssa_model *m)
 {
     return &m->config;
 }
 
-const struct ssa_model_limits *ssa_model_get_limits(const struct ssa_model *m)
+const struct ssa_model_limits *ssa_model_limits(const struct ssa_model *m)
 {
     return &m->limits;
 }
 
-struct ssa_device *ssa_model_get_device(const struct ssa_model *m)
+struct ssa_device *ssa_model_device(const struct ssa_model *m)
 {
     return ssa_model_serving(m)->device;
 }
 
 /* ---- parameters ---- */
 
-int ssa_model_parameter_count(const struct ssa_model *m)
+int ssa_model_tensors(const struct ssa_model *m)
 {
     return ssa_model_serving(m)->parameters.count;
 }

@@ -621,7 +621,7 @@ done:
     return err;
 }
 
-int ssa_ocl_get(const struct ssa_device *device, cl_context *context, cl_device_id *id, cl_command_queue *queue)
+int ssa_ocl_objects(const struct ssa_device *device, cl_context *context, cl_device_id *id, cl_command_queue *queue)
 {
     int err = require_ocl(device, "ocl_get");
     if (err)
@@ -635,7 +635,7 @@ int ssa_ocl_get(const struct ssa_device *device, cl_context *context, cl_device_
     return SSA_OK;
 }
 
-int ssa_ocl_buffer_get(const struct ssa_buffer *buffer, cl_mem *memory)
+int ssa_ocl_buffer_memory(const struct ssa_buffer *buffer, cl_mem *memory)
 {
     int err = require_ocl(buffer->device, "ocl_buffer_get");
     if (!err)

@@ -194,7 +194,7 @@ bool ssa_attention_trusted(struct ssa_device *device, const char *file, bool bac
     ssa_attention_constants(v.constants + 1, a, tile);
     if (ssa_trusted(device, &v))
         return true;
-    const struct ssa_setting settings[] = {{file, "SIDE", 8}, {file, "EACH", 4}};
+    const struct ssa_tuning_setting settings[] = {{file, "SIDE", 8}, {file, "EACH", 4}};
     if (!large || device->trial || ssa_tuning_set(device, settings, 2))
         return false;
     return ssa_attention_trusted(device, file, backward, a, width, ssa_attention_tile(device, file, 1, width));

@@ -38,7 +38,7 @@ static int sum_tensor(struct ssa_tensor t, size_t count, uint32_t *crc)
 /* Parameters, and once there are some the optimiser's moments. */
 static int sum_state(struct ssa_trainer *t, int step, uint32_t *parameters, uint32_t *moments)
 {
-    int count = ssa_model_parameter_count(t->model), err = SSA_OK;
+    int count = ssa_model_tensors(t->model), err = SSA_OK;
     *parameters = *moments = 0;
     for (int i = 0; i < count; i++) {
         const struct ssa_parameter *p = ssa_model_parameter(t->model, i);
@@ -62,7 +62,7 @@ static int write_down(const struct ssa_trainer *front, struct ssa_trainer *t, ch
         TRY(ssa_fail(SSA_EDEVICE, "no device is left"));
     TRY(sum_state(t, front->step, &parameters, &moments));
     if (json_object_set_new(o, "version", json_string(ssa_version())) ||
-        json_object_set_new(o, "model", ssa_model_to_json(ssa_model_get_config(front->model))) ||
+        json_object_set_new(o, "model", ssa_model_to_json(ssa_model_config(front->model))) ||
         json_object_set_new(o, "training", ssa_training_to_json(&front->config)) ||
         json_object_set_new(o, "micro_batch", json_integer(front->micro_batch)) ||
         json_object_set_new(o, "step", json_integer(front->step)) || add_checksum(o, "parameters", parameters) ||

@@ -74,7 +74,7 @@ static void fill_state(const void *cookie, float *state)
 {
     const struct loaded *l = cookie;
     for (int kind = SSA_KIND_VALUE; kind <= SSA_KIND_SECOND; kind++)
-        for (int i = 0; i < ssa_model_parameter_count(l->model); i++) {
+        for (int i = 0; i < ssa_model_tensors(l->model); i++) {
             const struct ssa_parameter *p = ssa_model_parameter(l->model, i);
             memcpy(state, values_of(l, kind, p), p->count * sizeof *state);
             state += p->count;
@@ -83,7 +83,7 @@ static void fill_state(const void *cookie, float *state)
 
 static int write_tensors(const struct loaded *l, const struct ssa_model *model, const struct ssa_trainer *trainer)
 {
-    int kinds = trainer ? 3 : 1, count = ssa_model_parameter_count(model), err = SSA_OK;
+    int kinds = trainer ? 3 : 1, count = ssa_model_tensors(model), err = SSA_OK;
     for (int kind = 0; kind < kinds; kind++)
         for (int i = 0; i < count; i++) {
             const struct ssa_parameter *p = ssa_model_parameter(model, i);
@@ -123,7 +123,7 @@ done:
 
 int ssa_checkpoint_load(const struct ssa_checkpoint *c, struct ssa_model *model, struct ssa_trainer *trainer)
 {
-    int err = check_model(&c->model, ssa_model_get_config(model));
+    int err = check_model(&c->model, ssa_model_config(model));
     if (!err && trainer)
         err = check_trainer(c, model, trainer);
     err = err ? err : load_tensors(c, model, trainer);

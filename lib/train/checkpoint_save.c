@@ -68,7 +68,7 @@ static json_t *metadata(const struct writer *w, const char *note)
     int err = json_object_set_new(m, "crc32", json_string(SSA_CRC_ZEROS)) ||
               json_object_set_new(m, "format", json_string(SSA_CHECKPOINT_FORMAT)) ||
               json_object_set_new(m, "version", json_string(SSA_CHECKPOINT_VERSION)) ||
-              json_object_set_new(m, "model", as_string(ssa_model_to_json(ssa_model_get_config(w->model)))) ||
+              json_object_set_new(m, "model", as_string(ssa_model_to_json(ssa_model_config(w->model)))) ||
               json_object_set_new(m, "note", json_string(note ? note : ""));
     if (!err && w->trainer)
         err = json_object_set_new(m, "training", as_string(ssa_training_to_json(&w->trainer->config))) ||
@@ -89,7 +89,7 @@ static json_t *entry(const struct ssa_parameter *p, size_t begin)
 
 static json_t *header_object(const struct writer *w, const char *note)
 {
-    int kinds = w->trainer ? 3 : 1, count = ssa_model_parameter_count(w->model);
+    int kinds = w->trainer ? 3 : 1, count = ssa_model_tensors(w->model);
     json_t *o = json_object();
     size_t begin = 0;
     int err = json_object_set_new(o, "__metadata__", metadata(w, note));
@@ -150,7 +150,7 @@ static int read_tensor(struct writer *w, int kind, const struct ssa_parameter *p
 
 static int write_tensors(struct writer *w)
 {
-    int kinds = w->trainer ? 3 : 1, count = ssa_model_parameter_count(w->model), err = SSA_OK;
+    int kinds = w->trainer ? 3 : 1, count = ssa_model_tensors(w->model), err = SSA_OK;
     size_t most = 0;
     for (int i = 0; i < count; i++)
         most = ssa_model_parameter(w->model, i)->count > most ? ssa_model_parameter(w->model, i)->count : most;
@@ -199,7 +199,7 @@ static bool is_meant(const struct writer *w, const struct ssa_checkpoint *c, con
 {
     const struct ssa_trainer *t = w->trainer;
     return c->ours && !strcmp(c->note, note ? note : "") && c->has_training == (t != NULL) && (!t || c->step == t->step) &&
-           equal(ssa_model_to_json(&c->model), ssa_model_to_json(ssa_model_get_config(w->model))) &&
+           equal(ssa_model_to_json(&c->model), ssa_model_to_json(ssa_model_config(w->model))) &&
            (!t || equal(ssa_training_to_json(&c->training), ssa_training_to_json(&t->config)));
 }
 

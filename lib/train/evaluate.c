@@ -262,7 +262,7 @@ void ssa_worker_destroy(struct ssa_worker *w)
 
 static int check(const struct ssa_evaluator *e)
 {
-    const struct ssa_evaluation *how = &e->how;
+    const struct ssa_evaluate *how = &e->how;
     struct ssa_sample sample;
     int err;
     TRY(ssa_check_reserved("evaluate", how->reserved, 2));
@@ -352,7 +352,7 @@ static void finish(struct ssa_evaluator *e)
     free(e);
 }
 
-int ssa_evaluate(struct ssa_model *model, const struct ssa_data *data, const struct ssa_evaluation *how,
+int ssa_evaluate(struct ssa_model *model, const struct ssa_data *data, const struct ssa_evaluate *how,
                  struct ssa_scores *scores, double *ensemble, double *singles)
 {
     struct ssa_evaluator *e = calloc(1, sizeof *e);
@@ -362,10 +362,10 @@ int ssa_evaluate(struct ssa_model *model, const struct ssa_data *data, const str
     *scores = (struct ssa_scores){0};
     if (!e)
         return ssa_fail(SSA_ENOMEM, "evaluate: out of host memory");
-    e->config = *ssa_model_get_config(model);
+    e->config = *ssa_model_config(model);
     e->data = *data;
     e->how = *how;
-    e->batch = ssa_model_get_limits(model)->batch;
+    e->batch = ssa_model_limits(model)->batch;
     e->passes = asked;
     TRY(evaluate(e, model, &abandoned));
     tell(e, asked, scores, ensemble, singles);

@@ -13,7 +13,7 @@
 struct ssa_evaluator {
     struct ssa_model_config config;
     struct ssa_data data;
-    struct ssa_evaluation how;
+    struct ssa_evaluate how;
     int batch, passes;
     bool sampled;
     size_t stride;          /* from a window's start to the next's */

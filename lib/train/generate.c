@@ -34,7 +34,7 @@ static float threshold(const float *logits, float *sorted, int count, int top_k)
     return sorted[top_k - 1];
 }
 
-static int32_t draw(const float *logits, float *sorted, int count, const struct ssa_generation *how, uint64_t number)
+static int32_t draw(const float *logits, float *sorted, int count, const struct ssa_generate *how, uint64_t number)
 {
     int32_t best = likeliest(logits, count), last = best;
     if (how->temperature < 0)
@@ -82,7 +82,7 @@ done:
 /* The same for a job, with memory of its own behind it. */
 static struct asking *copy_asking(const struct asking *a)
 {
-    const struct ssa_model_config *c = ssa_model_get_config(a->model);
+    const struct ssa_model_config *c = ssa_model_config(a->model);
     size_t window = (size_t)c->length * sizeof *a->window, logits = (size_t)c->vocabulary * sizeof *a->logits;
     struct asking *copy = malloc(sizeof *copy + window + logits);
     if (!copy)
@@ -146,7 +146,7 @@ static bool all_finite(const float *values, int count)
  * end, and the later half of the window begins anew. */
 static void append(struct asking *a, int32_t token)
 {
-    const struct ssa_model_config *c = ssa_model_get_config(a->model);
+    const struct ssa_model_config *c = ssa_model_config(a->model);
     const bool rotary = c->positions == SSA_POSITIONS_ROTARY;
     if (a->count == c->length) {
         const int left = rotary ? a->count - 1 : a->count / 2;
@@ -158,9 +158,9 @@ static void append(struct asking *a, int32_t token)
 }
 
 int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t prompt_count, size_t count, int32_t *out,
-                 const struct ssa_generation *how)
+                 const struct ssa_generate *how)
 {
-    const struct ssa_model_config *c = ssa_model_get_config(model);
+    const struct ssa_model_config *c = ssa_model_config(model);
     int32_t *window = calloc((size_t)c->length, sizeof *window);
     float *logits = malloc(2 * (size_t)c->vocabulary * sizeof *logits);
     struct asking asking = {.model = model, .window = window, .logits = logits};

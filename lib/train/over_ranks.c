@@ -348,7 +348,7 @@ int ssa_over_ranks_share_parameters(struct ssa_over_ranks *o, struct ssa_trainer
     if (o->alike)
         return SSA_OK;
     TRY(o->ranks->all_reduce(o->ranks, &lost, 1));
-    for (int i = 0; lost == 0 && i < ssa_model_parameter_count(t->model); i++) {
+    for (int i = 0; lost == 0 && i < ssa_model_tensors(t->model); i++) {
         const struct ssa_parameter *p = ssa_model_parameter(t->model, i);
         if (!o->ranks->rank)
             TRY(ssa_tensor_read(p->value, o->sum, p->count));

@@ -11,7 +11,7 @@ struct clock {
 };
 
 /* Reads the losses since the last report, checks them, and tells the program. */
-static int report(struct ssa_trainer *t, struct clock *c, const struct ssa_run *run)
+static int report(struct ssa_trainer *t, struct clock *c, const struct ssa_trainer_run *run)
 {
     float losses[SSA_LOSSES], squares[SSA_LOSSES];
     int count = t->step - c->reported, err;
@@ -35,7 +35,7 @@ done:
     return err;
 }
 
-int ssa_trainer_run(struct ssa_trainer *t, int until, const struct ssa_run *run)
+int ssa_trainer_run(struct ssa_trainer *t, int until, const struct ssa_trainer_run *run)
 {
     int steps = ssa_trainer_total_steps(t), every = run->every ? run->every : 10, err;
     double start = ssa_seconds();

@@ -42,9 +42,9 @@ static int create_queue(struct ssa_trainer *t)
 static int create_moments(struct ssa_trainer *t)
 {
     struct ssa_device_info info;
-    size_t limit = ssa_model_get_limits(t->model)->max_buffer;
+    size_t limit = ssa_model_limits(t->model)->max_buffer;
     int parts = ssa_model_part_count(t->model), err;
-    TRY(ssa_device_get_info(t->device, &info));
+    TRY(ssa_device_info(t->device, &info));
     t->moments.limit = limit && limit < info.max_allocation / 4 ? limit : info.max_allocation / 4;
     t->first = calloc((size_t)parts, sizeof *t->first);
     t->second = calloc((size_t)parts, sizeof *t->second);
@@ -94,8 +94,8 @@ done:
 int ssa_trainer_prepare(struct ssa_trainer **trainer, struct ssa_model *model, const struct ssa_train_config *training,
                         const struct ssa_data *data)
 {
-    const struct ssa_model_config *m = ssa_model_get_config(model);
-    const struct ssa_model_limits *limits = ssa_model_get_limits(model);
+    const struct ssa_model_config *m = ssa_model_config(model);
+    const struct ssa_model_limits *limits = ssa_model_limits(model);
     struct ssa_trainer *t = calloc(1, sizeof *t);
     int err;
     *trainer = NULL;
@@ -123,8 +123,8 @@ done:
 int ssa_trainer_create(struct ssa_trainer **trainer, struct ssa_model *model, const struct ssa_train_config *training,
                        const struct ssa_data *data)
 {
-    const struct ssa_model_config *m = ssa_model_get_config(model);
-    const struct ssa_model_limits *limits = ssa_model_get_limits(model);
+    const struct ssa_model_config *m = ssa_model_config(model);
+    const struct ssa_model_limits *limits = ssa_model_limits(model);
     struct ssa_trainer *t = NULL;
     int err;
     *trainer = NULL;
@@ -165,12 +165,12 @@ void ssa_trainer_destroy(struct ssa_trainer *t)
     free(t);
 }
 
-const struct ssa_train_config *ssa_trainer_get_config(const struct ssa_trainer *t)
+const struct ssa_train_config *ssa_trainer_config(const struct ssa_trainer *t)
 {
     return &t->config;
 }
 
-int ssa_trainer_get_step(const struct ssa_trainer *t)
+int ssa_trainer_steps_done(const struct ssa_trainer *t)
 {
     return t->step;
 }

@@ -238,7 +238,7 @@ START_TEST(barriers)
     cl_int code;
     arm(NULL, 0, false, 0);
     OK(ssa_device_open(&own, "opencl:0:0"));
-    OK(ssa_ocl_get(own, &context, &id, NULL));
+    OK(ssa_ocl_objects(own, &context, &id, NULL));
     queue = clCreateCommandQueue(context, id, CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE, &code);
     if (code == CL_SUCCESS) {
         OK(ssa_ocl_device_wrap(&device, context, id, queue));

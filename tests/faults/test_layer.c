@@ -149,12 +149,12 @@ START_TEST(little_memory)
     struct ssa_device_info info;
     set("memory=1000000", 1);
     OK(ssa_device_open(&d, ids[1]));
-    OK(ssa_device_get_info(d, &info));
+    OK(ssa_device_info(d, &info));
     ck_assert(info.memory == 1000000 && info.max_allocation == 1000000);
     FAILS(ssa_buffer_create(&b, d, 1000004), SSA_ENOMEM, "needs");
     ssa_device_close(d);
     OK(ssa_device_open(&d, ids[0]));
-    OK(ssa_device_get_info(d, &info));
+    OK(ssa_device_info(d, &info));
     ck_assert_uint_gt(info.memory, 1000000);
     set("room=1000000", 0);
     FAILS(ssa_buffer_create(&b, d, 1000004), SSA_ENOMEM, "CL_MEM_OBJECT_ALLOCATION_FAILURE");

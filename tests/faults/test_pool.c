@@ -408,7 +408,7 @@ static void resume(const char *path)
     OK(ssa_device_open(&device, ids[0]));
     OK(training_do(&t, CREATE, device, BATCH));
     OK(ssa_checkpoint_load(c, t.model, t.trainer));
-    const int step = t.resumed = ssa_trainer_get_step(t.trainer);
+    const int step = t.resumed = ssa_trainer_steps_done(t.trainer);
     memcpy(t.losses, expected.losses, sizeof t.losses); /* those before it */
     for (int p = FIRST_STEP + step; p <= FINISH; p++)
         OK(training_do(&t, (enum training_phase)p, device, BATCH));

@@ -87,7 +87,7 @@ static bool is_right(const struct ssa_pool *pool, double right)
 {
     struct ssa_pool_member m[2];
     for (int d = 0; d < 2; d++) {
-        OK(ssa_pool_get_member(pool, d, &m[d]));
+        OK(ssa_pool_member(pool, d, &m[d]));
         double want = d ? MICROS - right : right;
         if (m[d].lost || fabs(m[d].share - want) > 0.1 * want + 0.5)
             return false;
@@ -126,7 +126,7 @@ static bool attempt(double factor)
     int slower = settle(pool, t, right.slow);
     double efficiency = 1 / seconds_a_step(t, 8) / rates;
     for (int d = 0; d < 2; d++)
-        OK(ssa_pool_get_member(pool, d, &m[d]));
+        OK(ssa_pool_member(pool, d, &m[d]));
     faults.set(NULL);
     int faster = settle(pool, t, right.fast);
     fprintf(stderr, "one device slowed %g times: shares %d and %d of %d (right: %.1f and %.1f) after %d steps, efficiency"

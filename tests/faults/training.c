@@ -51,11 +51,11 @@ static int read_parameters(struct training *t)
 {
     size_t at = 0;
     int err = SSA_OK;
-    t->parameter_count = ssa_model_count(ssa_model_get_config(t->model));
+    t->parameter_count = ssa_model_elements(ssa_model_config(t->model));
     t->parameters = malloc(t->parameter_count * sizeof *t->parameters);
     if (!t->parameters)
         return ssa_fail(SSA_ENOMEM, "out of host memory");
-    for (int i = 0; i < ssa_model_parameter_count(t->model); i++) {
+    for (int i = 0; i < ssa_model_tensors(t->model); i++) {
         const struct ssa_parameter *p = ssa_model_parameter(t->model, i);
         TRY(ssa_tensor_read(p->value, t->parameters + at, p->count));
         at += p->count;
@@ -72,7 +72,7 @@ static int finish(struct training *t)
     int err;
     snprintf(path, sizeof path, "/tmp/ssacl-faults-%ld.safetensors", (long)getpid());
     TRY(ssa_trainer_losses(t->trainer, TRAINING_STEPS - t->resumed, t->losses + t->resumed, NULL));
-    TRY(ssa_evaluate(t->model, &data, &(struct ssa_evaluation){.pattern = &pattern, .passes = 10, .windows = 8}, &scores,
+    TRY(ssa_evaluate(t->model, &data, &(struct ssa_evaluate){.pattern = &pattern, .passes = 10, .windows = 8}, &scores,
         NULL, NULL));
     t->score = scores.loss;
     TRY(ssa_checkpoint_save(path, t->model, t->trainer, NULL));

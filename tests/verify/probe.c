@@ -91,7 +91,7 @@ int main(int argc, char **argv)
         strcat(ocl(device)->identity, argv[2]);
     const char *tile = getenv("PROBE_TILE"); /* tuned parameters */
     if (tile)
-        DO(ssa_tuning_set(device, &(struct ssa_setting){"attention_fwd", "TILE", atoi(tile)}, 1));
+        DO(ssa_tuning_set(device, &(struct ssa_tuning_setting){"attention_fwd", "TILE", atoi(tile)}, 1));
     run(host, want);
     timespec_get(&start, TIME_UTC);
     run(device, got);
