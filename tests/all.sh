@@ -1,7 +1,7 @@
 #!/bin/bash
 # Everything, hours of it: what .ci/run has no time for, after .ci/run itself has passed.
 #
-#   bash tests/all.sh [PART...]      parts: link cross clang vendors fuzz threads gpu; all of them unless named
+#   bash tests/all.sh [PART...]      parts: link cross clang vendors fuzz threads gpu abi; all of them unless named
 #
 # Installs what it needs (as root or through sudo). A line for each thing tried, with its seconds; what it said is in
 # $BUILD-all ("build-all"). The last line is "N passed, N failed", and 1 is the exit status if any failed.
@@ -101,8 +101,27 @@ gpu()
         POCL_AFFINITY=1 SSA_TEST_MOST=300000 sh "$root-gpu/gpu.sh" --slow 6 "$logs/gpu"
 }
 
+soname()
+{
+    readelf -d "$1" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p'
+}
+
+# abi RELEASE: what the library exports against that of a tag. Under one soname it may grow by functions, and no struct
+# may change; under another this only says what did.
+abi()
+{
+    local release=$1 source=$PWD/$logs/$1 status=0
+    local before=$root-abi-$release/lib/libssacl.so after=$root-abi/lib/libssacl.so
+    mkdir -p "$source" && git archive "$release" | tar -x -C "$source" &&
+        build "$root-abi-$release" gcc "$source" -Dbuildtype=debugoptimized -Dtests=false -Ddemos=false -Dmpi=disabled &&
+        build "$root-abi" gcc -Dbuildtype=debugoptimized -Dtests=false -Ddemos=false -Dmpi=disabled || return
+    abidiff --no-added-syms "$before" "$after" || status=$?
+    [ $((status & 3)) = 0 ] || return # abidiff itself failed
+    [ "$(soname "$before")" != "$(soname "$after")" ] || [ "$status" = 0 ]
+}
+
 mkdir -p "$logs"
-[ $# -gt 0 ] || set -- link cross clang vendors fuzz threads gpu
+[ $# -gt 0 ] || set -- link cross clang vendors fuzz threads gpu abi
 for part; do
     case $part in
     link)
@@ -119,6 +138,16 @@ for part; do
     fuzz) try fuzz fuzz ;;
     threads) try threads threads ;;
     gpu) try gpu gpu ;;
+    abi)
+        release=$(git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null)
+        if [ -z "$release" ]; then
+            echo "abi: skipped, no release is tagged here (v0.2.0, ...)"
+        elif ! command -v abidiff >/dev/null; then
+            echo "abi: skipped, no abidiff here (apt-get install abigail-tools)"
+        else
+            try "abi-$release" abi "$release"
+        fi
+        ;;
     *) sed -n 's/^# \{0,1\}//p' "$0" | sed -n 2,7p >&2 && exit 2 ;;
     esac
 done
