@@ -4,11 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+void golden_path(const char *name, char *path, size_t size)
+{
+    snprintf(path, size, "%s/%s", SSA_TEST_GOLDEN, name);
+}
+
 json_t *golden_read(const char *name)
 {
     char path[512];
     json_error_t error;
-    snprintf(path, sizeof path, "%s/%s", SSA_TEST_GOLDEN, name);
+    golden_path(name, path, sizeof path);
     json_t *j = json_load_file(path, 0, &error);
     ck_assert_msg(j != NULL, "%s: %s", path, error.text);
     return j;

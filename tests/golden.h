@@ -17,6 +17,7 @@ static inline double golden_value(uint32_t parameter, uint32_t element)
     return u / 2147483648.0 - 1;
 }
 
+void golden_path(const char *name, char *path, size_t size); /* of a file of tests/golden */
 json_t *golden_read(const char *name); /* from tests/golden; json_decref() it */
 double *golden_doubles(const json_t *array, size_t count); /* free() it; the array must have `count` */
 int golden_int(const json_t *object, const char *key);     /* 0 where absent */

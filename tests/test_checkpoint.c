@@ -1,5 +1,5 @@
 /* Checkpoints: resume bit for bit, every kind of broken file, no space left, nothing half-written. */
-#include "harness.h"
+#include "golden.h"
 #include "ssacl/checkpoint.h"
 #include "disk/crc32.h"
 
@@ -402,6 +402,40 @@ START_TEST(no_space_left)
 }
 END_TEST
 
+/* golden/make_checkpoint.c wrote it, with 0.1, and says what the steps after it lose. */
+START_TEST(goes_on_from_0_1)
+{
+    static const float want[] = {1.4065706f, 1.3710417f, 1.3453941f, 1.3085458f, 1.3032074f};
+    struct ssa_device *dev = test_device(0);
+    struct ssa_checkpoint *c;
+    struct ssa_model *m;
+    struct ssa_trainer *t;
+    char old[512];
+    float losses[5];
+    for (int i = 0; i < 100; i++)
+        text[i] = (unsigned char)(i * i % 5);
+    golden_path("checkpoint-0.1.st", old, sizeof old);
+    OK(ssa_checkpoint_open(&c, old));
+    ck_assert_str_eq(ssa_checkpoint_note(c), "of 0.1");
+    ck_assert_int_eq(ssa_checkpoint_step(c), 3);
+    const struct ssa_train_config *training = ssa_checkpoint_training(c);
+    ck_assert(training->decay == SSA_NONE && training->clip == SSA_NONE); /* -3 and -0.5 there */
+    ck_assert(training->stages[0].pattern.own_key == SSA_NONE && training->stages[1].pattern.own_key == 0);
+    OK(ssa_model_create(&m, dev, ssa_checkpoint_model(c), &(struct ssa_model_limits){.batch = 4, .training = 1}));
+    OK(ssa_trainer_create(&t, m, training, &(struct ssa_data){.items = text, .count = 100}));
+    OK(ssa_checkpoint_load(c, m, t));
+    for (int i = 0; i < 5; i++)
+        OK(ssa_trainer_step(t));
+    OK(ssa_trainer_losses(t, 5, losses, NULL));
+    for (int i = 0; i < 5; i++)
+        ck_assert_msg(losses[i] > want[i] - 1e-5f && losses[i] < want[i] + 1e-5f, "step %d: %.7f, not %.7f", 3 + i,
+                      (double)losses[i], (double)want[i]);
+    ssa_trainer_destroy(t);
+    ssa_model_destroy(m);
+    ssa_checkpoint_close(c);
+}
+END_TEST
+
 START_TEST(checksum_is_crc32)
 {
     ck_assert_uint_eq(ssa_crc32(0, "123456789", 9), 0xcbf43926u);
@@ -419,7 +453,7 @@ int main(void)
     snprintf(broken, sizeof broken, "%s/broken", folder);
     int status = test_run("checkpoint", (const TTest *const[]){resumes_bit_for_bit, says_what_it_holds,
         refuses_another_model, finds_damage, survives_hostile_headers, believes_no_config, bad_places, no_space_left,
-        checksum_is_crc32, NULL});
+        goes_on_from_0_1, checksum_is_crc32, NULL});
     unlink(path);
     rmdir(folder);
     return status;
