@@ -120,8 +120,8 @@ has 'CLBlastSgemm(70, 67, 53) fails with -2048'
 has 'our own GEMM kernel serves'
 fresh_kernels
 break_kernel attention_fwd_gpu '#include "attention_gpu.h"
-#undef LOG2_E
-#define LOG2_E 0.7f'
+#undef LOG2E
+#define LOG2E 0.7f'
 break_kernel gemm_gpu '#define get_group_id(i) 0'
 begin 'GPU shape, wrong kernels' 0 5 SSACL_SHAPE=gpu SSACL_CLBLAST_LIBRARY= SSACL_CL_DIR=kernels
 has 'a smaller tile serves'
