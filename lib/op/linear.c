@@ -82,8 +82,8 @@ static int multiply_few(struct ssa_device *device, const struct ssa_gemm *g, con
     struct ssa_launch l = {
         .file = "linear",
         .kernel = "linear_few",
-        .args = {ARG_TENSOR(g->a), ARG_TENSOR(g->b), ARG_TENSOR(g->c), ARG_TENSOR(e->bias), ARG_TENSOR(e->pre),
-                 ARG_TENSOR(e->slope_of), ARG_TENSOR(e->addend), ARG_INT(g->lda), ARG_INT(g->ldc), ARG_INT(g->m),
+        .args = {ARG_TENSOR(g->a), ARG_TENSOR_AS(w, g->b), ARG_TENSOR(g->c), ARG_TENSOR(e->bias), ARG_TENSOR(e->pre),
+                 ARG_TENSOR(e->slope_of), ARG_TENSOR(e->addend), ARG_INT(g->lda), ARG_INT(g->ldc), ARG_INT_AS(rows, g->m),
                  ARG_INT(g->n), ARG_INT(g->k), ARG_INT(e->activation)},
     };
     return ssa_launch_rows(device, &l, device->info.gpu_shape ? (size_t)g->n : ceil_div((size_t)g->n, FEW_COLUMNS));
