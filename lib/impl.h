@@ -209,7 +209,8 @@ struct ssa_launch {
 int ssa_tuned(const struct ssa_device *device, const char *kernel, const char *name);
 /* Whether any parameter of it was set. */
 bool ssa_is_tuned(const struct ssa_device *device, const char *kernel);
-/* Those that builds of cl/<file>.cl take beside what the operator says; returns how many. The launches below add them. */
+/* Those that builds of cl/<file>.cl take beside what the operator says; returns how many. The launches below add
+ * them. */
 int ssa_tuned_constants(const struct ssa_device *device, const char *file, struct ssa_constant *constants, int capacity);
 
 int ssa_launch(struct ssa_device *device, const struct ssa_launch *launch);

@@ -13,8 +13,8 @@ extern "C" {
 
 /** The directory in which the library keeps built programs and verdicts of self-tests between runs:
  *  $SSACL_CACHE_DIR, else $XDG_CACHE_HOME/ssacl, else ~/.cache/ssacl; SSACL_CACHE=0 turns it off. It may be deleted at
- *  any time; an entry that is stale, damaged or unreadable is made again. What it keeps is loaded into drivers: it is not
- *  used where it, or an entry, belongs to another user or can be written by others, and no entry that is a link. */
+ *  any time; an entry that is stale, damaged or unreadable is made again. What it keeps is loaded into drivers: it is
+ *  not used where it, or an entry, belongs to another user or can be written by others, and no entry that is a link. */
 struct ssa_cache_info {
     int enabled;          /**< 0: nothing is kept; `why` says why */
     int writable;         /**< 0: what is there is used, nothing is added; `why` says why */

@@ -4,8 +4,8 @@
  *
  *   ssa_checkpoint_save("run.safetensors", model, trainer, note);
  *   ...
- *   ssa_checkpoint_open(&checkpoint, "run.safetensors");   // then a model of ssa_checkpoint_model(), a trainer of _training()
- *   ssa_checkpoint_load(checkpoint, model, trainer);
+ *   ssa_checkpoint_open(&checkpoint, "run.safetensors");   // then a model of ssa_checkpoint_model(), a trainer of
+ *   _training() ssa_checkpoint_load(checkpoint, model, trainer);
  *   ssa_checkpoint_close(checkpoint);
  */
 #ifndef SSACL_CHECKPOINT_H

@@ -102,8 +102,8 @@ SSA_API double ssa_device_seconds(const struct ssa_device *device, const char *p
  *  "portable: opencl gpu-shape (quarantined: CLBlast trans_b=1: wrong, largest error 0.31)". "" before its first run.
  *
  *  Every variant of an operator that is not the portable one (a specialised build, tuned parameters, a library) is
- *  tested on a small problem before its first use on a device. The verdict is kept with the cached programs, per device,
- *  driver and kernel source. What fails is quarantined: one warning in the log, and portable kernels serve.
+ *  tested on a small problem before its first use on a device. The verdict is kept with the cached programs, per
+ *  device, driver and kernel source. What fails is quarantined: one warning in the log, and portable kernels serve.
  *  $SSACL_SELFTEST=0 trusts everything unseen, $SSACL_PORTABLE=1 runs portable kernels only. */
 SSA_API int ssa_device_path(const struct ssa_device *device, const char *op, char *text, size_t size);
 

@@ -64,11 +64,11 @@ struct ssa_generate {
 /** Continues `prompt` (at least one token; its end counts where it is longer than the model) by `count` tokens, with
  *  dense attention over the last N at most. `out` may be NULL. SSA_EINVAL also where logits are not finite.
  *    Cost     the prompt is one pass, each token then one row of it, which reads every weight once, and the keys and
- *             values of the tokens before it: they stay on the device (ssa_memory.cache; SSA_ENOMEM if they do not fit).
- *    Past N   rotary: each token sees itself and the N - 1 before it, whose keys and values stay as they were computed
- *             when they were new. So tokens before the last N still count through the layers, up to L (N - 1) of them:
- *             another answer than that of one pass over the last N. Learned positions: the last N/2 tokens begin anew
- *             at position 0, in one pass for every N/2 tokens.
+ *             values of the tokens before it: they stay on the device (ssa_memory.cache; SSA_ENOMEM if they do not
+ *    fit). Past N   rotary: each token sees itself and the N - 1 before it, whose keys and values stay as they were
+ *             computed when they were new. So tokens before the last N still count through the layers, up to L (N - 1)
+ *             of them: another answer than that of one pass over the last N. Learned positions: the last N/2 tokens
+ *             begin anew at position 0, in one pass for every N/2 tokens.
  *    Pools    where a device is lost, the next one begins with a pass over the last N tokens (learned positions: those
  *             that the lost one held), as if they were the prompt.
  *  `how->token` may run other passes of the model, but must not change its parameters. */

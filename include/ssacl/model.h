@@ -68,7 +68,8 @@ struct ssa_memory {
 SSA_API int ssa_model_memory(const struct ssa_model_config *config, const struct ssa_model_limits *limits,
                              struct ssa_memory *memory);
 
-/** Threads: as its device, or pool: one at a time. What only reads its config, limits and tables may be called on any. */
+/** Threads: as its device, or pool: one at a time. What only reads its config, limits and tables may be called on
+ *  any. */
 struct ssa_model;
 
 /** Allocates a model; its parameters are ssa_model_initialise()d with seed 0.

@@ -49,17 +49,17 @@ extern "C" {
     X(gather_rows) \
     X(scatter_rows)
 
-/** Elements between neighbours of a tensor of heads: (b, i, h, d) lies b*batch + i*position + h*head + d elements from its
- *  first one. 0 is the default: of heads their width, of positions heads times width, of the batch what its positions or
- *  its heads take, whichever is more. So [B,N,H,D] is {0}, [B,H,N,D] is {.position = D, .head = N*D}, and views of rows
- *  that are wider, such as q, k and v side by side, have .position alone. */
+/** Elements between neighbours of a tensor of heads: (b, i, h, d) lies b*batch + i*position + h*head + d elements from
+ *  its first one. 0 is the default: of heads their width, of positions heads times width, of the batch what its
+ *  positions or its heads take, whichever is more. So [B,N,H,D] is {0}, [B,H,N,D] is {.position = D, .head = N*D}, and
+ *  views of rows that are wider, such as q, k and v side by side, have .position alone. */
 struct ssa_strides {
     size_t batch, position, head;
 };
 
 /** A value for each (query, key) pair of a head: that of (b, h, i, j) lies b*batch + h*head + i*query + j*key elements
- *  from the tensor's first. A stride of 0 broadcasts: one value for all; the gradient of such a one is the sum over them.
- *  No tensor: no values. */
+ *  from the tensor's first. A stride of 0 broadcasts: one value for all; the gradient of such a one is the sum over
+ *  them. No tensor: no values. */
 struct ssa_pairs {
     struct ssa_tensor tensor;
     size_t batch, head, query, key;
@@ -68,17 +68,18 @@ struct ssa_pairs {
 /** Attention of every query over the keys its plan gives it: what forward and backward are both given.
  *    a_ij = clip(scale q_i . k_j) + bias_ij;   p_i = softmax_j(a_ij);   g_ij = sigmoid(gate_ij)
  *    out_i = sum_j p_ij g_ij u_ij v_j;   lse_i = log2 sum_j exp(a_ij);   gate_sum_i = sum_j g_ij;   scores_ij = a_ij
- *  for head h and kv head h / (heads/kv_heads), over the j that the plan gives query i, and of them, if causal, those at
- *  or before its position, keys - queries + i. u_ij is 0 with probability `dropout`, else 1/(1 - dropout). Without clip,
- *  bias, gate and dropout that is plain attention. A query that sees nothing, as padding does, answers 0 (lse -inf).
- *  `scores` alone are of every pair, whether the plan and causality give it or not; those of padding are 0.
- *  Shapes   q [B,T,H,D]; k [B,N,kv_heads,D]; v [B,N,kv_heads,E]; out [B,T,H,E]: E is value_width; lse, gate_sum [B,H,T];
- *           plan_data int32, the plan's blocks. D and E multiples of 4, at most 256.
+ *  for head h and kv head h / (heads/kv_heads), over the j that the plan gives query i, and of them, if causal, those
+ *  at or before its position, keys - queries + i. u_ij is 0 with probability `dropout`, else 1/(1 - dropout). Without
+ *  clip, bias, gate and dropout that is plain attention. A query that sees nothing, as padding does, answers 0 (lse
+ *  -inf). `scores` alone are of every pair, whether the plan and causality give it or not; those of padding are 0.
+ *  Shapes   q [B,T,H,D]; k [B,N,kv_heads,D]; v [B,N,kv_heads,E]; out [B,T,H,E]: E is value_width; lse, gate_sum
+ *           [B,H,T]; plan_data int32, the plan's blocks. D and E multiples of 4, at most 256.
  *  Units    scale multiplies the logits, 0 means 1/sqrt(D); clip bounds their absolute value, 0 means none. bias and
- *           gate are of natural logarithms. u comes from the counter of (batch, head, query, key) alone, in positions of
- *           the sequence, so that whatever is sampled drops alike: word j mod 4 of Philox4x32-10 (key seed; low half of
- *           the counter ((first_example + b)*H + h) 2^42 + i 2^20 + j/4, i the position of the query; high half stream), as
- *           a uniform number of 24 bits in [0, 1), is not below `dropout`. (first_example + B) H is at most 2^22.
+ *           gate are of natural logarithms. u comes from the counter of (batch, head, query, key) alone, in positions
+ *           of the sequence, so that whatever is sampled drops alike: word j mod 4 of Philox4x32-10 (key seed; low half
+ *           of the counter ((first_example + b)*H + h) 2^42 + i 2^20 + j/4, i the position of the query; high half
+ *           stream), as a uniform number of 24 bits in [0, 1), is not below `dropout`. (first_example + B) H is at most
+ *           2^22.
  *  Cost     2*H*(D + E) flop per (query, key) pair of the plan. Causal tiles that see nothing are skipped. Scores never
  *           reach memory, unless `scores` is given: 2*H*D flop for each of B T N pairs more.
  *  Source   section 3 of the paper (softmax over the sampled set, no rescaling). Clip, bias, gate, gate_sum and scores:
@@ -109,12 +110,14 @@ struct ssa_attention_fwd {
 
 /** Its gradients. Scores are made again from lse; nothing of size T*N is stored.
  *    P = exp(a - lse);  w = P g u;  delta_i = dout_i . out_i;  b_ij = dout_i . v_j
- *    dA = w b - P delta + dscores;  dbias = dA;  dgate = (P u b + dgate_sum) g (1 - g);  dS = scale dA where |scale q.k| <= clip
- *    dq = dS k;  dk = dS^T q;  dv = w^T dout       (dk, dv summed over the heads of a group)
- *  where pairs that are not seen have w = P = dgate = 0, and dA = dscores still. Absent outputs of pairs are not computed.
+ *    dA = w b - P delta + dscores;  dbias = dA;  dgate = (P u b + dgate_sum) g (1 - g)
+ *    dS = scale dA where |scale q.k| <= clip;  dq = dS k;  dk = dS^T q;  dv = w^T dout
+ *                                                                    (dk, dv summed over the heads of a group)
+ *  where pairs that are not seen have w = P = dgate = 0, and dA = dscores still. Absent outputs of pairs are not
+ *  computed.
  *  Shapes   as forward; dout [B,T,H,E]; dq [B,T,H,D]; dk [B,N,kv_heads,D]; dv [B,N,kv_heads,E]: rows that nobody sees
- *           become 0; dgate_sum, the gradient of gate_sum, [B,H,T], or absent. dbias, dgate: of every pair, 0 where none
- *           sees it; where a stride is 0, summed over what shares the value, in a fixed order.
+ *           become 0; dgate_sum, the gradient of gate_sum, [B,H,T], or absent. dbias, dgate: of every pair, 0 where
+ *           none sees it; where a stride is 0, summed over what shares the value, in a fixed order.
  *  Units    dq, dk, dv and dout have the strides of q, k, v and out where all of their own are 0.
  *  Cost     2*H*(3 D + 2 E) flop per pair; dbias and dgate 2*H*(D + E) more, dscores 6*H*D for each of B T N pairs.
  *           Scratch at most a small share of the gradients. */
@@ -260,7 +263,8 @@ struct ssa_cross_entropy {
 };
 
 /** out[0] (+)= sum of x[i], or of x[i]^2 if `squares`. Fixed order; partial sums of 16384 in float. Where `before` [1]
- *  is given and not finite, out is not a number: what must be known of each of a row of sums can be read off the last. */
+ *  is given and not finite, out is not a number: what must be known of each of a row of sums can be read off the
+ *  last. */
 struct ssa_sum {
     struct ssa_tensor x, out;
     size_t count;

@@ -36,7 +36,8 @@
 extern "C" {
 #endif
 
-/** Threads: one at a time, for it and all that is made on it; its devices have threads of their own, and belong to it. */
+/** Threads: one at a time, for it and all that is made on it; its devices have threads of their own, and belong to
+ *  it. */
 struct ssa_pool;
 
 /** What to do when the last device is lost. */

@@ -26,8 +26,9 @@
 extern "C" {
 #endif
 
-/** An engine: a table that anybody can fill. Threads: calls come from one thread at a time, though not always the same one, in
- *  the same order on every rank, on host memory. Each returns SSA_OK, or a negative status by ssa_ranks_fail(). */
+/** An engine: a table that anybody can fill. Threads: calls come from one thread at a time, though not always the same
+ *  one, in the same order on every rank, on host memory. Each returns SSA_OK, or a negative status by
+ *  ssa_ranks_fail(). */
 struct ssa_ranks {
     int rank, count;
     int local_rank, local_count; /**< among those on this machine, which share its devices; 0, 0: not known */

@@ -53,8 +53,8 @@ struct ssa_sample {
     size_t reserved[4];
 };
 
-/** A drawn plan, on the host; its layout is the library's. Threads: draws change it, one at a time; while none does, any
- *  number may read it, operators of several devices included. */
+/** A drawn plan, on the host; its layout is the library's. Threads: draws change it, one at a time; while none does,
+ *  any number may read it, operators of several devices included. */
 struct ssa_plan {
     int32_t *data;    /**< `examples` blocks of `stride` int32 */
     size_t stride;
@@ -85,8 +85,8 @@ SSA_API int ssa_plan_draw(struct ssa_plan *plan, const struct ssa_sample *how);
  *    ...
  *    ssa_buffer_destroy(plan_data.buffer);
  *
- *  @param data int32, examples * stride. Zeroed: a buffer is made, which the caller destroys, and its type set; else it must hold the
- *              plan (SSA_EINVAL): ssa_plan_bound() says what any draw takes.
+ *  @param data int32, examples * stride. Zeroed: a buffer is made, which the caller destroys, and its type set; else it
+ *              must hold the plan (SSA_EINVAL): ssa_plan_bound() says what any draw takes.
  *  Enqueued, as ssa_tensor_write(). */
 SSA_API int ssa_plan_upload(struct ssa_device *device, const struct ssa_plan *plan, struct ssa_tensor *data);
 
@@ -116,12 +116,12 @@ struct ssa_layout {
 };
 SSA_API int ssa_plan_from_layout(struct ssa_plan *plan, const struct ssa_layout *layout);
 
-/** The keys that `query` (0..T-1) of `example` sees, in increasing order, its own extra key included; returns how many, or
- *  SSA_EINVAL. `keys` holds at least max_keys + 1. For tests and for people who want to look. */
+/** The keys that `query` (0..T-1) of `example` sees, in increasing order, its own extra key included; returns how many,
+ *  or SSA_EINVAL. `keys` holds at least max_keys + 1. For tests and for people who want to look. */
 SSA_API int ssa_plan_keys(const struct ssa_plan *plan, int example, int query, int32_t *keys);
 
-/** Plans drawn ahead: a thread draws the plans of step s + 1 while step s runs. Threads: calls on a queue come from one at
- *  a time. */
+/** Plans drawn ahead: a thread draws the plans of step s + 1 while step s runs. Threads: calls on a queue come from one
+ *  at a time. */
 struct ssa_plan_queue;
 
 /** Says how plan `index` of `step` is drawn: fills the zeroed `how`, `how->step` being set already, and returns SSA_OK

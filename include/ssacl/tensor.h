@@ -34,9 +34,9 @@ struct ssa_tensor {
 SSA_API int ssa_buffer_create(struct ssa_buffer **buffer, struct ssa_device *device, size_t bytes);
 
 /** Memory of the caller's as a buffer, without a copy, on the host backend (SSA_EUNSUPPORTED on others: ocl.h wraps a
- *  cl_mem). It must stay until the buffer is destroyed, which leaves it alone; aligned to 4 bytes, else SSA_EINVAL. What
- *  the caller reads of it is what the last call left: that backend is done when a call returns. Outputs that share memory
- *  with other operands are found whatever buffers it was wrapped in. */
+ *  cl_mem). It must stay until the buffer is destroyed, which leaves it alone; aligned to 4 bytes, else SSA_EINVAL.
+ *  What the caller reads of it is what the last call left: that backend is done when a call returns. Outputs that share
+ *  memory with other operands are found whatever buffers it was wrapped in. */
 SSA_API int ssa_buffer_wrap(struct ssa_buffer **buffer, struct ssa_device *device, void *memory, size_t bytes);
 
 /** Frees it once the device no longer uses it. NULL is fine. */
@@ -78,7 +78,8 @@ struct ssa_ticket;
 
 /** ssa_tensor_read() in two halves, so that the device and the caller go on in between: `target` has the elements when
  *  the second returns. What is enqueued after the first does not delay it, and must not write to `t` before the second.
- *  Each ticket must be awaited once, on any thread, before the device is closed; NULL is one that has nothing to wait for. */
+ *  Each ticket must be awaited once, on any thread, before the device is closed; NULL is one that has nothing to wait
+ *  for. */
 SSA_API int ssa_tensor_fetch(struct ssa_tensor t, void *target, size_t count, struct ssa_ticket **ticket);
 SSA_API int ssa_tensor_await(struct ssa_device *device, struct ssa_ticket *ticket);
 

@@ -31,8 +31,9 @@ struct ssa_pattern {
     float sigma;        /**< SSA_LOCAL: jitter in slices; 0 means 1; SSA_NONE: none, as fixed_windows */
     int fixed_windows;  /**< SSA_LOCAL: no shuffle */
     int own_key;        /**< 1 (also 0): a query whose own key was not drawn sees it too, as in struct ssa_sample;
-                             SSA_NONE: it does not. SSA_UNBIASED up to half of the keys then projects K and V for the drawn rows only: an eighth of the linear layers' work
-                             less at ratio 0.25. Causal: with keep_first 1, or early queries see nothing */
+                             SSA_NONE: it does not. SSA_UNBIASED up to half of the keys then projects K and V for the
+                             drawn rows only: an eighth of the linear layers' work less at ratio 0.25. Causal: with
+                             keep_first 1, or early queries see nothing */
     int per_example;    /**< 1: each sequence has its own draw */
     int keep_first;     /**< the first positions that every query sees besides, 0..64 */
     int dense_first;    /**< this many of the first layers are dense */

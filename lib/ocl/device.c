@@ -235,8 +235,8 @@ static int ocl_await(struct ssa_device *device, struct ssa_ticket *ticket)
 static int ocl_fill(struct ssa_device *device, struct ssa_tensor t, float value, size_t count)
 {
     struct ocl_device *d = ocl(device);
-    return ssa_ocl_ordered(d, clEnqueueFillBuffer(d->queue, ocl_memory(t), &value, 4, ssa_first_byte(t), ssa_bytes(t, count), 0, NULL,
-                                                  NULL),
+    return ssa_ocl_ordered(d, clEnqueueFillBuffer(d->queue, ocl_memory(t), &value, 4, ssa_first_byte(t),
+                                                  ssa_bytes(t, count), 0, NULL, NULL),
                            "tensor_fill: clEnqueueFillBuffer");
 }
 

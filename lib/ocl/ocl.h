@@ -70,8 +70,8 @@ int ssa_ocl_kernel(struct ocl_device *device, const struct ssa_launch *launch, c
 void ssa_ocl_programs_release(struct ocl_device *device);
 int ssa_ocl_identity(struct ssa_device *device, const char *file, char **text);
 
-/* patience.c: what is called between the two is said in the log if it takes more than two seconds, while it does. NULL is
- * fine. */
+/* patience.c: what is called between the two is said in the log if it takes more than two seconds, while it does. NULL
+ * is fine. */
 struct ocl_watch;
 struct ocl_watch *ssa_ocl_watch(struct ocl_device *device, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

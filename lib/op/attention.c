@@ -168,8 +168,8 @@ static int check_scores(const char *op, const struct ssa_pairs *scores, const st
               {"query", scores->query, a->queries}, {"key", scores->key, a->keys}};
     int err = SSA_OK;
     for (size_t i = 0; ssa_present(scores->tensor) && i < sizeof of / sizeof *of; i++)
-        REQUIRE(of[i].stride || of[i].count == 1, "%s: scores: the stride of %s is 0, and every score has a place of its own",
-                op, of[i].name);
+        REQUIRE(of[i].stride || of[i].count == 1,
+                "%s: scores: the stride of %s is 0, and every score has a place of its own", op, of[i].name);
 done:
     return err;
 }

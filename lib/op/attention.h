@@ -45,13 +45,14 @@ int ssa_attention_bwd_gpu(struct ssa_device *device, const struct ssa_attention_
 int ssa_attention_fwd_plain(struct ssa_device *device, const struct ssa_attention *a);
 int ssa_attention_bwd_plain(struct ssa_device *device, const struct ssa_attention_bwd *b);
 
-/* cl/attention_pairs.cl, after the above: scores written out; dbias and dgate; what dscores adds to dq, dk and dbias. */
+/* cl/attention_pairs.cl, after the above: scores written out; dbias and dgate; what dscores adds to dq, dk and
+ * dbias. */
 int ssa_attention_scores(struct ssa_device *device, const struct ssa_attention *a);
 int ssa_attention_pairs_bwd(struct ssa_device *device, const struct ssa_attention_bwd *b);
 int ssa_attention_scores_bwd(struct ssa_device *device, const struct ssa_attention_bwd *b);
 
-/* Whether cl/<file>.cl may be built for what `a` is, heads this wide, and this tile: see verify.h. Where a larger tile fails, ssa_tuned()
- * gives the small one from then on. */
+/* Whether cl/<file>.cl may be built for what `a` is, heads this wide, and this tile: see verify.h. Where a larger tile
+ * fails, ssa_tuned() gives the small one from then on. */
 bool ssa_attention_trusted(struct ssa_device *device, const char *file, bool backward, const struct ssa_attention *a,
                            int build_width, struct attention_tile tile);
 

@@ -25,8 +25,8 @@ struct attention_tile ssa_attention_tile(const struct ssa_device *device, const 
     return t;
 }
 
-/* What the kernels are built for. Heads of a width that is no multiple of 8, and values of another width than keys, take
- * a build that has room for the wider of them. */
+/* What the kernels are built for. Heads of a width that is no multiple of 8, and values of another width than keys,
+ * take a build that has room for the wider of them. */
 static int build_width(const struct ssa_attention *a)
 {
     const int most = a->width > a->value_width ? a->width : a->value_width;

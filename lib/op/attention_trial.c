@@ -59,8 +59,8 @@ static struct ssa_attention attention(struct ssa_buffer *m, const struct layout 
     const struct ssa_strides narrow = {.position = (size_t)l->k_stride, .batch = (size_t)LENGTH * (size_t)l->k_stride};
     struct ssa_attention a = {
         .q = {m, l->q}, .k = {m, l->k}, .v = {m, l->v}, .out = {m, l->out}, .lse = {m, l->lse}, .plan = plan,
-        .plan_data = {m, l->plan, SSA_I32}, .batch = BATCH, .keys = LENGTH, .heads = HEADS, .kv_heads = 1, .width = l->width,
-        .value_width = l->value_width, .q_strides = wide, .k_strides = narrow, .v_strides = narrow,
+        .plan_data = {m, l->plan, SSA_I32}, .batch = BATCH, .keys = LENGTH, .heads = HEADS, .kv_heads = 1,
+        .width = l->width, .value_width = l->value_width, .q_strides = wide, .k_strides = narrow, .v_strides = narrow,
         .out_strides = wide, .causal = l->causal};
     if (l->pairs) {
         a.bias = (struct ssa_pairs){{m, l->bias}, 0, LENGTH * LENGTH, LENGTH, 1};

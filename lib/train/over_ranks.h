@@ -32,12 +32,12 @@ void ssa_over_ranks_collect(struct ssa_over_ranks *o, const struct ssa_model *mo
 /* Waits for the end of the step's sums. On every rank the same: an error if any has failed, and whether any wants to
  * stop. `losses`: then, one a micro-batch. */
 int ssa_over_ranks_finish(struct ssa_over_ranks *o, struct ssa_trainer *front, const float **losses);
-/* The device's thread was given up and may still be at work in here: nothing can be freed. `computing`: the sums that it
- * may yet offer must not reach the engine, with which nothing more can be done. */
+/* The device's thread was given up and may still be at work in here: nothing can be freed. `computing`: the sums that
+ * it may yet offer must not reach the engine, with which nothing more can be done. */
 void ssa_over_ranks_desert(struct ssa_over_ranks *o, bool computing);
 
-/* After the update, where devices do not compute alike: the parameters of rank 0 to all. `t` NULL: no device is left, and
- * nobody gets any; all learn why by the next step's sums. */
+/* After the update, where devices do not compute alike: the parameters of rank 0 to all. `t` NULL: no device is left,
+ * and nobody gets any; all learn why by the next step's sums. */
 bool ssa_over_ranks_alike(const struct ssa_over_ranks *o);
 int ssa_over_ranks_share_parameters(struct ssa_over_ranks *o, struct ssa_trainer *t);
 
