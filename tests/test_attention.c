@@ -252,7 +252,7 @@ static const struct {
 } head_widths[] = {{LOOK_BACK, 8, POCL_CPU | LLVMPIPE}, {LOOK_BACK, 128, POCL_CPU},
                    {LOOK_BACK, 72, POCL_GPU}, /* past 64 short blocks have a cut of their own */
                    {UNBIASED_OWN, 24, 0}, {UNBIASED_OWN, 32, 0}, {UNBIASED_OWN, 40, POCL_CPU},
-                   {UNBIASED_OWN, 64, POCL_GPU}, {UNBIASED_OWN, 256, POCL_CPU | LLVMPIPE}};
+                   {UNBIASED_OWN, 64, POCL_GPU}, {UNBIASED_OWN, 256, POCL_CPU | POCL_GPU}};
 
 START_TEST(widths_match_oracle)
 {

@@ -29,8 +29,8 @@ static void check_where(const struct shape *s, int where)
     pairs_free(&p);
 }
 
-/* One head width. PoCL takes minutes to compile these for the GPU shape, llvmpipe a quarter of it. */
-enum { TURNS = POCL_CPU | LLVMPIPE };
+/* One head width: each is a program to compile. */
+enum { TURNS = POCL_CPU | POCL_GPU | LLVMPIPE };
 static void check(const struct shape *s)
 {
     check_where(s, TURNS);

@@ -81,7 +81,8 @@ run()
     rm -f "$build/meson-logs/vendors-$stack"*.json
     # shellcheck disable=SC2086
     env OCL_ICD_VENDORS="$folder/$stack.icd" SSA_TEST_DEVICES=opencl:0:0 "$@" meson test -C "$build" --no-rebuild \
-        --logbase "vendors-$stack" ${timeout:+--timeout-multiplier "$timeout"} $wrapper ${tests:-$select} || true
+        --logbase "vendors-$stack" --setup "$setup" ${timeout:+--timeout-multiplier "$timeout"} $wrapper \
+        ${tests:-$select} || true
     log=$(ls "$build/meson-logs/vendors-$stack"*.json) # a wrapper's name comes after
     logs="$logs ${log:-$build/meson-logs/vendors-$stack.json}"
 }
@@ -98,9 +99,11 @@ for stack in $stacks; do
     fi
     [ -n "$path" ] || { skipped="$skipped $stack" && continue; }
     echo "$path" >"$folder/$stack.icd"
-    select="${suite:+--suite $suite} --no-suite package --no-suite bench" wrapper=""
+    select="${suite:+--suite $suite} --no-suite package --no-suite bench" wrapper="" setup=default
     case $stack in
-    pocl) run "$stack" ;;
+    pocl) # with its optimiser in every test
+        setup=optimised
+        run "$stack" ;;
     intel) run "$stack" CL_CONFIG_CPU_FORCE_LOCAL_MEM_SIZE=32KB ;; # what OpenCL promises; it refuses more
     rusticl) # its own shape is the GPU's
         select="$select --no-suite gpu_shape"

@@ -101,12 +101,14 @@ wait_for() {
     wrong "no '$2' in $1"
 }
 
-# shellcheck disable=SC2086
-"$text" train $small --data text --steps 400 -c one.st -q || wrong "one rank failed"
+for steps in 100 400; do # the longer one for ranks that are stopped on the way
+    # shellcheck disable=SC2086
+    "$text" train $small --data text --steps $steps -c one$steps.st -q || wrong "one rank failed"
+done
 for count in 2 4; do
-    says 'done after step 400' sh ranks $count --data text --steps 400 -c $count.st -l $count.jsonl
-    same one.st $count.st
-    [ "$(grep -c 'done after step 400' err)" = 1 ] || wrong "not rank 0 alone speaks: $(cat err)"
+    says 'done after step 100' sh ranks $count --data text --steps 100 -c $count.st -l $count.jsonl
+    same one100.st $count.st
+    [ "$(grep -c 'done after step 100' err)" = 1 ] || wrong "not rank 0 alone speaks: $(cat err)"
     [ "$(grep -c '"event":"end"' $count.jsonl)" = 1 ] || wrong "not rank 0 alone writes the log"
 done
 
@@ -117,7 +119,7 @@ odd='--data other' refuses 'rank 1: data.tokens is' sh ranks 2 --data text -c no
 odd='--data nowhere' refuses 'train, rank 1: nowhere: cannot be opened' sh ranks 2 --data text -c no.st
 refuses 'nowhere: cannot be opened' sh ranks 4 --data nowhere -c no.st
 [ "$(grep -c nowhere: err)" = 1 ] || wrong "said more than once: $(cat err)"
-refuses 'one.st: exists' sh ranks 2 --data text -c one.st
+refuses 'one100.st: exists' sh ranks 2 --data text -c one100.st
 [ ! -e no.st ] || wrong "a refused run left a checkpoint"
 
 # ---- stopped, killed, resumed by others ----
@@ -134,7 +136,7 @@ for signal in INT USR1; do
     grep -q 'continue with --resume stopped.st' err || wrong "SIG$signal did not stop it in order: $(cat err)"
     # shellcheck disable=SC2086
     says 'done after step 400' mpirun -n 4 "$text" train --device cpu --data text --resume stopped.st
-    same one.st stopped.st
+    same one400.st stopped.st
     rm -f stopped.*
 done
 
@@ -172,10 +174,10 @@ exec "\$@"
 EOF_FAULT
         # shellcheck disable=SC2086
         refuses "rank $rank failed: .*CL_OUT_OF_RESOURCES" mpirun -n 2 sh fault.sh "$text" train ${small%--device cpu} \
-            --device opencl:0:0 --data text --steps 400 --copy-every 3 -c fault$rank.st
+            --device opencl:0:0 --data text --steps 100 --copy-every 3 -c fault$rank.st
         [ "$(grep -c "rank $rank failed" err)" = 1 ] || wrong "said more than once: $(cat err)"
         grep -q 'stopped after step [1-9]' err || wrong "no checkpoint: $(cat err)"
-        says 'done after step 400' "$text" train --device cpu --data text --resume fault$rank.st
+        says 'done after step 100' "$text" train --device cpu --data text --resume fault$rank.st
     done
 fi
 
@@ -200,8 +202,8 @@ EOF_HOST
     on_hosts="mpirun --hostfile hosts --mca plm_rsh_agent $work/host.sh"
     printf '10.77.0.1 slots=1\n10.77.0.2 slots=1\n' >hosts
     says 'fine: 2 ranks, 1 on this machine' ./host.sh 10.77.0.1 "$on_hosts -n 2 $probe"
-    says 'done after step 400' ./host.sh 10.77.0.1 "$on_hosts -n 2 $text train $(echo $small) --data text --steps 400 -c hosts.st"
-    same one.st hosts.st
+    says 'done after step 100' ./host.sh 10.77.0.1 "$on_hosts -n 2 $text train $(echo $small) --data text --steps 100 -c hosts.st"
+    same one100.st hosts.st
     printf '10.77.0.1 slots=2\n10.77.0.2 slots=2\n' >hosts
     says 'fine: 4 ranks, 2 on this machine' ./host.sh 10.77.0.1 "$on_hosts -n 4 $probe"
 else
