@@ -56,6 +56,14 @@ struct pairs {
             query_begin \
     }
 
+/* From one head to the next. */
+#define NEXT_HEAD(p) \
+    do { \
+        (p).bias = (p).bias ? (p).bias + bias_head : (p).bias; \
+        (p).gate = (p).gate ? (p).gate + gate_head : (p).gate; \
+        (p).number++; \
+    } while (0)
+
 /* Where the values of a query at a position, and of a key, are. */
 #define BIAS_AT(p, query, key) ((p)->bias + ((query - (p)->query_begin) * (p)->bias_query + (key) * (p)->bias_key))
 #define GATE_AT(p, query, key) ((p)->gate + ((query - (p)->query_begin) * (p)->gate_query + (key) * (p)->gate_key))

@@ -163,26 +163,34 @@ __kernel void attention_dkv_plain(GRADIENTS, TENSOR(float, dk), STRIDES(dk), TEN
     for (int d = 0; d < value_width; d++)
         dv[d] = 0.0f;
     const int slot = find_slot(plan, j), first = causal && j > query_begin ? j : query_begin;
-    for (int i = first; i < min(plan[PLAN_LENGTH], query_end); i++) {
-        const struct seen s = see(plan, i);
-        const int common = slot >= s.common_from && slot < s.common_from + s.common;
-        const int listed = slot >= s.from && slot < s.from + s.count;
-        if (!common && !listed && !(s.own && i == j))
-            continue;
-        for (int h = g * group; h < (g + 1) * group; h++) {
-            const struct pairs pairs = PAIRS_OF(b, h);
+    const int end = min(plan[PLAN_LENGTH], query_end);
+    struct pairs pairs = PAIRS_OF(b, g * group);
+    TO_ROW(q, 0, g * group); /* heads take turns at the same pointers: strides would fill what registers there are */
+    TO_ROW(out, 0, g * group);
+    TO_ROW(dout, 0, g * group);
+    lse += ROW_OF(query_begin, g * group);
+    for (int h = 0; h < group; h++) {
+        for (int i = first; i < end; i++) {
+            const struct seen s = see(plan, i);
+            const int common = slot >= s.common_from && slot < s.common_from + s.common;
+            const int listed = slot >= s.from && slot < s.from + s.count;
+            if (!common && !listed && !(s.own && i == j))
+                continue;
             const size_t row = i - query_begin;
-            __global const float *qi = q + (b * q_batch + row * q_stride + h * q_head);
-            __global const float *o = out + (b * out_batch + row * out_stride + h * out_head);
-            __global const float *dy = dout + (b * dout_batch + row * dout_stride + h * dout_head);
+            __global const float *qi = q + row * q_stride, *dy = dout + row * dout_stride;
             const struct slope x = slope_of(&pairs, scale * LOG2E * dot_plain(qi, k, width),
-                                            dot_plain(dy, v, value_width), lse[ROW_OF(i, h)],
-                                            dot_plain(dy, o, value_width), i, j);
+                                            dot_plain(dy, v, value_width), lse[row],
+                                            dot_plain(dy, out + row * out_stride, value_width), i, j);
             for (int d = 0; d < width; d++)
                 dk[d] += scale * x.slope * qi[d];
             for (int d = 0; d < value_width; d++)
                 dv[d] += x.weight * dy[d];
         }
+        NEXT_HEAD(pairs);
+        q += q_head;
+        out += out_head;
+        dout += dout_head;
+        lse += query_end - query_begin;
     }
 }
 

@@ -177,10 +177,12 @@ enum { SSA_ARG_NONE, SSA_ARG_TENSOR, SSA_ARG_INT, SSA_ARG_FLOAT, SSA_ARG_ULONG }
 struct ssa_arg {
     int kind;
     const char *name; /* the expression, or what it is the kernel's: tests compare it with the parameter's name */
-    struct ssa_tensor tensor; /* becomes two parameters, TENSOR(type, name) in cl/common.h; absent is fine */
-    int32_t i;
-    float f;
-    uint64_t u;
+    union {
+        struct ssa_tensor tensor; /* becomes two parameters, TENSOR(type, name) in cl/common.h; absent is fine */
+        int32_t i;
+        float f;
+        uint64_t u;
+    };
 };
 /* An argument whose expression has the name of the kernel's parameter in it, and one that is given it. */
 #define ARG_TENSOR(t) ARG_TENSOR_AS(t, t)

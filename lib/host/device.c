@@ -236,10 +236,11 @@ static int host_launch(struct ssa_device *device, const struct ssa_launch *l)
         r.size[i] = l->global[i] ? l->global[i] : 1;
     for (int i = 0; i < SSA_MAX_ARGS && l->args[i].kind; i++) {
         const struct ssa_arg *a = &l->args[i];
-        bool absent = a->kind == SSA_ARG_TENSOR && !a->tensor.buffer;
-        r.args[i] = (struct ssa_host_arg){.i = a->i, .f = a->f, .u = a->u};
-        r.args[i].memory = a->kind == SSA_ARG_TENSOR && !absent ? a->tensor.buffer->memory : NULL;
-        r.args[i].at = absent ? UINT64_MAX : a->tensor.offset;
+        if (a->kind == SSA_ARG_TENSOR)
+            r.args[i] = (struct ssa_host_arg){.memory = a->tensor.buffer ? a->tensor.buffer->memory : NULL,
+                                              .at = a->tensor.buffer ? a->tensor.offset : UINT64_MAX};
+        else
+            r.args[i] = (struct ssa_host_arg){.i = a->i, .f = a->f, .u = a->u}; /* of which its kind is one */
     }
     return ssa_threads_run(h->threads, total, k->stack, run_items, &r)
                ? SSA_OK

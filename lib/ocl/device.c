@@ -253,8 +253,9 @@ static int ocl_copy(struct ssa_device *device, struct ssa_tensor to, struct ssa_
 /* One argument is one or two parameters: a tensor is a buffer and an offset (ABSENT where there is none). */
 static cl_int set_argument(struct ocl_device *d, cl_kernel kernel, cl_uint *index, const struct ssa_arg *a)
 {
-    cl_ulong at = a->tensor.buffer ? a->tensor.offset : ~(cl_ulong)0;
-    cl_mem memory = a->tensor.buffer ? a->tensor.buffer->memory : d->absent;
+    const bool there = a->kind == SSA_ARG_TENSOR && a->tensor.buffer;
+    cl_ulong at = there ? a->tensor.offset : ~(cl_ulong)0;
+    cl_mem memory = there ? a->tensor.buffer->memory : d->absent;
     cl_int code;
     switch (a->kind) {
     case SSA_ARG_TENSOR:
