@@ -40,10 +40,17 @@
 #define BIND_PAIRS
 #endif
 
+#ifndef PAIRS_SPACE
+#define PAIRS_SPACE /* where they are */
+#endif
+#ifndef PAIRS_COUNT
+#define PAIRS_COUNT ulong /* counts the values of a head */
+#endif
+
 /* Of one head of one example: where its values begin, and what its draws are numbered by. */
 struct pairs {
     __global const float *bias, *gate; /* of the first query and key; or none */
-    ulong bias_query, bias_key, gate_query, gate_key;
+    PAIRS_COUNT bias_query, bias_key, gate_query, gate_key;
     float clip, dropout; /* clip: to base 2, infinity where there is none */
     ulong seed, stream, number;
     int query_begin;
@@ -51,7 +58,8 @@ struct pairs {
 #define PAIRS_OF(b, h) \
     { \
         bias ? bias + ((b) * bias_batch + (h) * bias_head) : bias, \
-            gate ? gate + ((b) * gate_batch + (h) * gate_head) : gate, bias_query, bias_key, gate_query, gate_key, \
+            gate ? gate + ((b) * gate_batch + (h) * gate_head) : gate, (PAIRS_COUNT)bias_query, (PAIRS_COUNT)bias_key, \
+            (PAIRS_COUNT)gate_query, (PAIRS_COUNT)gate_key, \
             clip > 0.0f ? clip * LOG2E : INFINITY, dropout, seed, stream, ((ulong)(uint)first_example + (b)) * heads + (h), \
             query_begin \
     }
@@ -65,32 +73,34 @@ struct pairs {
     } while (0)
 
 /* Where the values of a query at a position, and of a key, are. */
-#define BIAS_AT(p, query, key) ((p)->bias + ((query - (p)->query_begin) * (p)->bias_query + (key) * (p)->bias_key))
-#define GATE_AT(p, query, key) ((p)->gate + ((query - (p)->query_begin) * (p)->gate_query + (key) * (p)->gate_key))
+#define PAIR_AT(p, t, query, key) \
+    ((p)->t + ((PAIRS_COUNT)((query) - (p)->query_begin) * (p)->t##_query + (PAIRS_COUNT)(key) * (p)->t##_key))
 
 /* The logit of scale q.k, both to base 2. */
-SSA_INLINE float pair_logit(const struct pairs *p, float s, int query, int key)
+SSA_INLINE float pair_logit(PAIRS_SPACE const struct pairs *p, float s, int query, int key)
 {
-    s = s > p->clip ? p->clip : s; /* NaN stays NaN */
-    s = s < -p->clip ? -p->clip : s;
-    return p->bias ? s + LOG2E * *BIAS_AT(p, query, key) : s;
+    const float clip = p->clip;
+    s = s > clip ? clip : s; /* NaN stays NaN */
+    s = s < -clip ? -clip : s;
+    return p->bias ? s + LOG2E * *PAIR_AT(p, bias, query, key) : s;
 }
 
 /* sigmoid(gate), 1 where there is none. */
-SSA_INLINE float pair_gate(const struct pairs *p, int query, int key)
+SSA_INLINE float pair_gate(PAIRS_SPACE const struct pairs *p, int query, int key)
 {
-    return p->gate ? 1.0f / (1.0f + EXP2(-LOG2E * *GATE_AT(p, query, key))) : 1.0f;
+    return p->gate ? 1.0f / (1.0f + EXP2(-LOG2E * *PAIR_AT(p, gate, query, key))) : 1.0f;
 }
 
 /* What a probability is multiplied by for dropout: 0 or 1/(1 - dropout). */
-SSA_INLINE float pair_keep(const struct pairs *p, int query, int key)
+SSA_INLINE float pair_keep(PAIRS_SPACE const struct pairs *p, int query, int key)
 {
-    if (p->dropout <= 0.0f)
+    const float dropout = p->dropout;
+    if (dropout <= 0.0f)
         return 1.0f;
     const struct ssa_philox r =
         ssa_philox(p->seed, p->number << 42 | (ulong)query << 20 | (ulong)(key / 4), p->stream);
     const uint word = key % 4 == 0 ? r.v[0] : key % 4 == 1 ? r.v[1] : key % 4 == 2 ? r.v[2] : r.v[3];
-    return ssa_uniform(word) < p->dropout ? 0.0f : 1.0f / (1.0f - p->dropout);
+    return ssa_uniform(word) < dropout ? 0.0f : 1.0f / (1.0f - dropout);
 }
 
 /* ---- the keys of one query, for kernels that take them one by one ---- */

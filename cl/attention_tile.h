@@ -383,7 +383,7 @@ INLINE vec pair_logits(const struct pairs *p, vec s, int query, int rows, int ke
     s = vec_select(s > limit, limit, s);
     s = vec_select(s < -limit, -limit, s);
     if (p->bias)
-        s += pair_load(BIAS_AT(p, query, key), p->bias_query, rows) * LOG2E;
+        s += pair_load(PAIR_AT(p, bias, query, key), p->bias_query, rows) * LOG2E;
     return s;
 }
 
@@ -391,7 +391,7 @@ INLINE vec pair_gates(const struct pairs *p, int query, int rows, int key)
 {
     if (!p->gate)
         return vec_set(1.0f);
-    return 1.0f / (1.0f + vec_exp2(pair_load(GATE_AT(p, query, key), p->gate_query, rows) * -LOG2E));
+    return 1.0f / (1.0f + vec_exp2(pair_load(PAIR_AT(p, gate, query, key), p->gate_query, rows) * -LOG2E));
 }
 
 INLINE vec pair_keeps(const struct pairs *p, int query, int rows, int key)

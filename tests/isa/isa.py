@@ -237,7 +237,7 @@ def compile_amd(tools, target, source, options, at):
         same_group(said, name, tuple(map(int, group.groups())) if group else None)
         registers, local = int(value("vgpr_count")), int(value("group_segment_fixed_size"))
         out[name] = {
-            "registers": registers, "spill": int(value("vgpr_spill_count")) + int(value("sgpr_spill_count")),
+            "registers": registers, "spill": int(value("vgpr_spill_count")), "scalar": int(value("sgpr_spill_count")),
             "stack": int(value("private_segment_fixed_size")), "local": local, "counts": count("amd", bodies[name]),
             "occupancy": amd_occupancy(target, registers, local, said.group(name), int(value("wavefront_size")))}
     attach_loops(out, bodies.items())
@@ -428,7 +428,7 @@ def compile_one(tools, target, name, options, cache):
 def cell(r):
     if r is None:
         return ""
-    extra = "".join(" %s %d" % (k, r[k]) for k in ("spill", "stack") if r[k])
+    extra = "".join(" %s %d" % (k, r[k]) for k in ("spill", "stack", "scalar") if r.get(k))
     return "%d%s · %d%%%s" % (r["registers"], "/%d" % r["lanes"] if "lanes" in r else "", r["occupancy"], extra)
 
 
@@ -437,7 +437,8 @@ HEADER = """# What GPU compilers make of the kernels
 Written by `tests/isa.sh`, which fails on spills, on private memory and where the code has fewer exponentials,
 divisions, roots or multiply-adds than the source asks for. A cell: registers of a work-item (Intel: of a thread /
 work-items in it) · occupancy in percent of the threads that the device can hold at once, then spills and private memory
-in bytes if there are any. Local: bytes of local memory of a work-group. Work-groups are those that the source requires,
+in bytes if there are any; "scalar": so many scalar registers of AMD's lie in lanes of vector registers, which is no
+memory, and not failed. Local: bytes of local memory of a work-group. Work-groups are those that the source requires,
 else 64. Variants with REGISTERS=128 are for devices of few registers a work-item, which Intel's are, the other variants
 of a kernel that has both for the rest. No GPU has run for this table.
 
