@@ -598,15 +598,10 @@ static int try_kernel(const char *kernel, struct ssa_device *dev, const double *
     return tried;
 }
 
-/* llvmpipe takes minutes to compile the CPU shape, PoCL the GPU shape: where both are there each has its own. */
+/* llvmpipe takes minutes to compile the CPU shape. */
 static bool left_out(const struct ssa_device *dev)
 {
-    bool llvmpipe = false;
-    FOR_DEVICES (other)
-        llvmpipe |= !strcmp(other->info.platform, "rusticl");
-    if (!strcmp(dev->info.platform, "rusticl"))
-        return !dev->info.gpu_shape;
-    return llvmpipe && dev->info.gpu_shape && !strcmp(dev->info.platform, "Portable Computing Language");
+    return !strcmp(dev->info.platform, "rusticl") && !dev->info.gpu_shape;
 }
 
 START_TEST(every_value_is_right)
