@@ -374,6 +374,7 @@ START_TEST(wrapped)
           "add: out overlaps x");
     FAILS(ssa_add(device, &(struct ssa_add){.x = {part, 0}, .y = {x, 0}, .out = {y, 0}, .count = 3}), SSA_EINVAL,
           "x needs 3 elements");
+    ssa_buffer_destroy(part);
     FAILS(ssa_buffer_wrap(&part, device, (char *)a + 2, 8), SSA_EINVAL, "must be aligned to 4 bytes");
     ck_assert_ptr_null(part);
     FAILS(ssa_buffer_wrap(&part, device, NULL, 8), SSA_EINVAL, "memory is NULL");
