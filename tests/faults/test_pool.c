@@ -93,6 +93,7 @@ static int run(const char *names, const struct ssa_pool_config *config, const st
     struct ssa_model_config model;
     struct ssa_model_limits limits;
     struct ssa_pool_config c = config ? *config : (struct ssa_pool_config){0};
+    static const int shares[SSA_POOL_MOST] = {BATCH / 4, BATCH / 4}; /* whoever is slow: without one, no fault strikes */
     int err = SSA_OK;
     prepare();
     c.changed = changed;
@@ -101,6 +102,7 @@ static int run(const char *names, const struct ssa_pool_config *config, const st
     ck_assert_int_ge(faults.set(fault->phase < 0 ? fault->rules : NULL), 0);
     TRY(ssa_pool_open(&pool, names, &c));
     pools_watch(pool);
+    pool->shares = shares;
     for (int p = CREATE; p < PHASES && !err; p++) {
         if (fault->phase == p)
             ck_assert_int_gt(faults.set(fault->rules), 0);
