@@ -138,7 +138,8 @@ def waits():
     if not LAYER or not os.path.exists("/etc/OpenCL/vendors/pocl.icd"):
         return print("no PoCL or no layer: waiting for drivers is left out")
     env = dict(CLEAN, OPENCL_LAYERS=LAYER, SSA_FAULTS="hang=clBuildProgram,onwards,seconds=10", POCL_DEVICES="basic",
-               OCL_ICD_VENDORS="libpocl.so.2", SSACL_DEVICE="opencl", POCL_CACHE_DIR=os.path.abspath("pocl"))
+               OCL_ICD_VENDORS="libpocl.so.2", SSACL_DEVICE="opencl", POCL_CACHE_DIR=os.path.abspath("pocl"),
+               ASAN_OPTIONS="detect_leaks=0")  # drivers leak
     del env["SSACL_OPENCL_LIBRARY"]
     command = [BENCH, "operators", "--quick", "--only", "add B2 N48 C32", "--reps", "1", "--device", "opencl"]
     words = b"device opencl:0:0: building cl/add.cl, program 1, takes long: "
@@ -151,7 +152,7 @@ def waits():
     assert line.startswith(b"ssacl-bench: " + words), line
     env["SSA_FAULTS"] = "hang=clBuildProgram,onwards,seconds=3"  # past the two after which it would be said
     done = subprocess.run([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, check=False)
-    assert done.returncode == 0 and not done.stderr, done
+    assert done.returncode == 0 and b"takes long" not in done.stderr, done  # PoCL has words of its own on some machines
 
 
 with tempfile.TemporaryDirectory(prefix="ssacl-pictures.") as work:
