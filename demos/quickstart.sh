@@ -80,7 +80,8 @@ need() {
     [ $updated = yes ] || as_root apt-get -qq update
     updated=yes
     # shellcheck disable=SC2086 # a list of names
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $missing >/dev/null
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq install -y \
+        --no-install-recommends $missing >/dev/null
 }
 
 if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then

@@ -38,7 +38,8 @@ install()
     local asroot=()
     [ "$(id -u)" = 0 ] || asroot=(sudo)
     "${asroot[@]}" apt-get update -qq
-    "${asroot[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+    "${asroot[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -qq \
+        --no-install-recommends "$@"
 }
 
 # A program outside the tree with the library alone.

@@ -38,8 +38,8 @@ install_compiler()
     root=""
     [ "$(id -u)" = 0 ] || root=sudo
     $root apt-get update -qq
-    $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        "gcc-$triplet" "libc6-dev-$arch-cross" qemu-user pkg-config
+    $root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -qq \
+        --no-install-recommends "gcc-$triplet" "libc6-dev-$arch-cross" qemu-user pkg-config
 }
 
 # With lists and a status of its own, apt knows nothing but this architecture, and changes nothing of the machine's.

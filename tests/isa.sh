@@ -25,7 +25,7 @@ as_root()
 {
     root=""
     [ "$(id -u)" = 0 ] || root=sudo
-    $root env DEBIAN_FRONTEND=noninteractive apt-get "$@"
+    $root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 "$@"
 }
 
 install_debian()

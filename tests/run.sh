@@ -33,7 +33,8 @@ install()
     log=$(mktemp)
     # shellcheck disable=SC2086
     { $root apt-get update -qq &&
-        $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $1; } >"$log" 2>&1 ||
+        $root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -qq \
+            --no-install-recommends $1; } >"$log" 2>&1 ||
         { cat "$log" >&2; rm -f "$log"; echo "tests/run.sh: could not install: $1" >&2; exit 1; }
     rm -f "$log"
 }

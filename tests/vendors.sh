@@ -56,8 +56,8 @@ install_package()
 {
     root=""
     [ "$(id -u)" = 0 ] || root=sudo
-    $root apt-get update -qq && $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-        --no-install-recommends "$1"
+    $root apt-get update -qq && $root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 \
+        install -y -qq --no-install-recommends "$1"
 }
 
 install_stack()
