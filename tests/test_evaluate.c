@@ -31,6 +31,7 @@ static struct {
     enum trouble what;
     int at, seconds; /* by the clock of pools.h */
     _Atomic int reads; /* an abandoned thread counts on */
+    float first; /* of what was read last */
 } bent[SSA_POOL_MOST];
 
 static int bent_number(const struct ssa_device *device)
@@ -61,6 +62,7 @@ static int bent_read(struct ssa_device *device, struct ssa_tensor t, void *value
     if (bent[i].what == LATE || (bent[i].what == SLEEPS_AT && read == bent[i].at))
         pools_be_slow(bent[i].seconds);
     err = bent[i].real->read(device, t, values, count);
+    memcpy(&bent[i].first, values, sizeof bent[i].first);
     if ((bent[i].what == NAN_AT && read == bent[i].at) || (bent[i].what == NAN_FROM && read >= bent[i].at))
         ((float *)values)[0] = NAN;
     return err;
@@ -452,12 +454,14 @@ START_TEST(a_successor_begins_with_the_last_tokens)
     struct ssa_model *m = pool_model(pool);
     OK(ssa_generate(m, want, PROMPT, LOST_AT, want + PROMPT, &how));
     OK(ssa_generate(m, want + PROMPT + LOST_AT - N, N, TOKENS - LOST_AT, want + PROMPT + LOST_AT, &how));
+    const float logit = bent[0].first;
     bent[0].reads = 0;
     bent[0].what = FAILS_AT;
     bent[0].at = LOST_AT;
     OK(ssa_generate(m, got, PROMPT, TOKENS, got + PROMPT, &how));
     ck_assert_int_eq(ssa_pool_live(pool), 1);
     ck_assert_mem_eq(got, want, sizeof got);
+    ck_assert_float_eq(bent[1].first, logit); /* one token fewer changes this, if not a token */
     ssa_model_destroy(m);
     ssa_pool_close(pool);
 }
