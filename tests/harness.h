@@ -17,6 +17,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Check writes a line to a file for each assertion that holds, to tell the last one before a crash. Here millions hold,
+ * and the writes were up to half of a test's time. */
+#define _mark_point(file, line) ((void)(file), (void)(line))
+
 /* Runs the tests of one executable and returns its exit status. `tests` ends with NULL. */
 int test_run(const char *name, const TTest *const *tests);
 /* The same without opening devices: for tests of opening them. */

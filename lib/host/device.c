@@ -20,8 +20,7 @@ struct host_device {
 
 _Thread_local size_t ssa_host_global_id[3];
 
-/* The best build of the kernels this processor runs; the order of host_isas in lib/meson.build. $SSACL_ISA lowers it,
- * to compare or to test. */
+/* The best instruction set of this processor; ISAS in cl/embed.py. $SSACL_ISA lowers it, to compare or to test. */
 static int best_isa(void)
 {
     int isa = 0;
@@ -35,6 +34,16 @@ static int best_isa(void)
 #endif
     const char *limit = ssa_environment("SSACL_ISA");
     return limit && atoi(limit) >= 0 && atoi(limit) < isa ? atoi(limit) : isa;
+}
+
+/* The best that the kernels of this build were compiled for too. */
+static int built_isa(void)
+{
+    int most = best_isa(), built = 0;
+    for (const struct ssa_host_table *t = ssa_host_tables; t->kernels; t++)
+        if (t->isa <= most && t->isa > built)
+            built = t->isa;
+    return built;
 }
 
 static void processor_name(char *name, size_t size)
@@ -276,7 +285,7 @@ int ssa_host_open(struct ssa_device **device)
         ssa_log(SSA_LOG_WARNING,
                 "$SSACL_THREADS is \"%s\", must be a number from 1 to 1024: it is ignored, and %d taken",
                 ssa_environment("SSACL_THREADS"), h->base.info.units);
-    h->isa = best_isa();
+    h->isa = built_isa();
     h->threads = ssa_threads_create(h->base.info.units);
     if (!h->threads) {
         free(h);
