@@ -73,7 +73,7 @@ INLINE void soften(float *scores, int count, int certain, __global const int *so
     for (int j = certain; j < count; j++) {
         vec p = vec_set((float)(source[j] - first));
         UNROLL for (int v = 0; v < GROUP / VW; v++)
-            vec_store(scores + j * TILE + v * VW, vec_select(p > position[v], vec_set(-1e30f),
+            vec_store(scores + j * TILE + v * VW, vec_select(p > position[v], vec_set(LEAST),
                                                              vec_load(scores + j * TILE + v * VW)));
     }
     for (int j = 0; j < count; j++)
@@ -150,7 +150,7 @@ INLINE vec own_pairs(const struct pairs *p, vec score, float *sum, float *gates,
             continue;
         logit[i] = pair_logit(p, logit[i], at, at);
         gates[i] = pair_gate(p, at, at);
-        sum[i] = logit[i] < UNSEEN ? 0.0f : 1.0f;
+        sum[i] = logit[i] < LEAST ? 0.0f : 1.0f;
         const float weight = gates[i] * pair_keep(p, at, at);
         for (int c = 0; c < VALUE_PITCH; c += VW)
             vec_store(answer + i * VALUE_PITCH + c, vec_load(answer + i * VALUE_PITCH + c) * weight);
@@ -181,7 +181,7 @@ INLINE void meet_one(const float *query, float *answer, float *weights, __global
             sum[i] = product;
         }
         vec score = vec_sums(sum);
-        score = vec_select(vec_iota() < vec_set((float)(count - j)), score, vec_set(-1e30f));
+        score = vec_select(vec_iota() < vec_set((float)(count - j)), score, vec_set(LEAST));
         vec_store(weights + j, score);
         const float most = vec_top(score);
         top = most > top ? most : top;
@@ -258,7 +258,7 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
         for (int r = 0; r < TILE; r++) {
             int seen = r < t.answered && own[r];
             any_own |= seen;
-            m[r] = -1e30f;
+            m[r] = LEAST;
             l[r] = (float)seen;
 #if PAIRS
             gates[r] = 0.0f;
@@ -284,7 +284,7 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
             score = own_pairs(&pairs, score, l + r, gates + r, answer + r * VALUE_PITCH, t.first + r, t.answered - r,
                               value_width);
 #endif
-            vec_store(m + r, vec_select(vec_load(l + r) > vec_set(0.0f), score, vec_set(-1e30f)));
+            vec_store(m + r, vec_select(vec_load(l + r) > vec_set(0.0f), score, vec_set(LEAST)));
         }
 
         for (int run = 0, begin, end; run_of(plan, t, run, causal, &begin, &end); run++) {

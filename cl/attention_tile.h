@@ -354,13 +354,14 @@ INLINE int run_of(__global const int *plan, struct tile t, int run, int sorted, 
     return 1;
 }
 
-/* exp2(logit - base). A logit of -inf, by a bias, is of a key that is not seen; vec_exp2() alone would make it 2^-126. */
-#define UNSEEN -1e29f
+/* exp2(logit - base). A logit of -inf, by a bias, is of a key that is not seen; vec_exp2() alone would make it 2^-126.
+ * The least other logit is also where running maxima start: of infinities there would be differences that are NaN. */
+#define LEAST -0x1.fffffep127f
 INLINE vec probability(vec logit, vec base)
 {
     vec p = vec_exp2(logit - base);
 #if PAIRS
-    p = vec_select(logit < vec_set(UNSEEN), vec_set(0.0f), p);
+    p = vec_select(logit < vec_set(LEAST), vec_set(0.0f), p);
 #endif
     return p;
 }

@@ -171,6 +171,33 @@ START_TEST(hidden_keys_are_no_nan)
 }
 END_TEST
 
+/* A key is hidden by an infinite bias alone: a row of others, however large, has its probabilities. Not of backward,
+ * whose lse is too coarse for them: nothing comes back to that row here. */
+START_TEST(keys_far_down_are_seen)
+{
+    static const enum plan_kind kinds[] = {DENSE, UNBIASED_OWN};
+    enum { ROW = 3 };
+    for (size_t n = 0; n < sizeof kinds / sizeof *kinds; n++) {
+        struct problem p;
+        struct shape s = small;
+        s.kind = kinds[n];
+        s.has = BIAS;
+        s.causal = 1;
+        pairs_make(&p, &s);
+        set_row(&p.o[BIASES], ROW, (double)-1e38f);
+        for (size_t i = 0; i < pairs_count(&p.o[DOUT]); i++) /* [B,N,H,D] */
+            if (i / (size_t)(s.heads * s.value_width) % (size_t)s.queries == ROW)
+                p.o[DOUT].exact[i] = 0;
+        test_draw(&p.plan, s.kind, s.batch, s.keys, s.queries);
+        pairs_solve(&p);
+        FOR_TESTED (dev)
+            if (test_has_turn(dev, TURNS))
+                pairs_check_on(dev, &p);
+        pairs_free(&p);
+    }
+}
+END_TEST
+
 /* ---- the same twice ---- */
 
 START_TEST(repeats_bit_for_bit)
@@ -301,5 +328,5 @@ int main(void)
 {
     return test_run("pairs", (const TTest *const[]){
         features_match_oracle, plans_match_oracle, any_layout_matches_oracle, queries_of_their_own, widths_match_oracle,
-        hidden_keys_are_no_nan, repeats_bit_for_bit, bad_arguments, NULL});
+        hidden_keys_are_no_nan, keys_far_down_are_seen, repeats_bit_for_bit, bad_arguments, NULL});
 }

@@ -80,6 +80,8 @@ struct ssa_pairs {
  *           of the counter ((first_example + b)*H + h) 2^42 + i 2^20 + j/4, i the position of the query; high half
  *           stream), as a uniform number of 24 bits in [0, 1), is not below `dropout`. (first_example + B) H is at most
  *           2^22.
+ *  Hiding   a bias of -inf (or below -2.3e38) hides a key. Others are numbers, however low; but lse is a float, and the
+ *           probabilities that backward makes from it are wrong by a share of |lse| 2^-24.
  *  Cost     2*H*(D + E) flop per (query, key) pair of the plan. Causal tiles that see nothing are skipped. Scores never
  *           reach memory, unless `scores` is given: 2*H*D flop for each of B T N pairs more.
  *  Source   section 3 of the paper (softmax over the sampled set, no rescaling). Clip, bias, gate, gate_sum and scores:
