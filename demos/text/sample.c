@@ -3,6 +3,7 @@
 
 #include "files.h"
 #include "numbers.h"
+#include "progress.h"
 #include "text.h"
 #include "words.h"
 
@@ -36,7 +37,7 @@ static const struct arg table[] = {
     ARG_INT('k', "top-k", &options.top_k, 0, 256, "K", "draw from the K likeliest bytes only; 0: from all"),
     ARG_U64('s', "seed", &options.seed, "N", "of the draws"),
     ARG_TEXT(0, "device", &options.device, "NAME", "auto, cpu, opencl, opencl:PLATFORM:DEVICE, or a part of a name"),
-    ARG_FLAG('v', "verbose", &options.verbose, "what the library logs, too"),
+    ARG_FLAG('v', "verbose", &options.verbose, "what the library logs, too, and tokens/s, which terminals get anyway"),
     ARG_FLAG(0, "json", &options.json, "one object on stdout"),
     ARG_END};
 
@@ -49,14 +50,31 @@ static void put_byte(int byte)
     putchar(control && isatty(STDOUT_FILENO) ? '?' : byte);
 }
 
+static struct {
+    int count;
+    double first, last; /* when they came */
+} tokens;
+
 static int on_token(void *cookie, int32_t token)
 {
     (void)cookie;
+    tokens.last = now_seconds();
+    tokens.first = tokens.count++ ? tokens.first : tokens.last;
     if (!options.json) {
         put_byte(token);
         fflush(stdout);
     }
     return interrupted;
+}
+
+/* The first is left out of the speed: it waits for the pass over the prompt. */
+static void say_speed(void)
+{
+    if (!options.verbose && !isatty(STDERR_FILENO))
+        return;
+    fflush(stdout); /* which may go to the same place */
+    if (tokens.last > tokens.first)
+        say_note("%d tokens, %.1f tokens/s", tokens.count, (tokens.count - 1) / (tokens.last - tokens.first));
 }
 
 /* ---- JSON ---- */
@@ -112,6 +130,8 @@ static int generate(struct ssa_model *model, const unsigned char *prompt, size_t
         status = print_result(prompt, prompt_size, output, (size_t)options.count);
     else if (!options.json)
         putchar('\n');
+    if (!status)
+        say_speed();
     free(input);
     free(output);
     return status ? status : interrupted ? EXIT_INTERRUPTED : finish_stdout();
@@ -144,6 +164,7 @@ int sample_main(int argc, char **argv)
         return status;
     if (check_files())
         return EXIT_FAILED;
+    say_set_quiet(options.json);
     say_library_log(options.verbose);
     status = read_prompt(&prompt, &size, &own);
     if (!status)

@@ -165,6 +165,18 @@ text sample --device $device --checkpoint c --count 20 --seed 3 --json >sample.j
 json sample.json 'len(x["bytes"]) == 20 and x["prompt"] == "The "'
 text sample --device $device --checkpoint c --count 20 --seed 3 --json >sample2.json
 check cmp sample.json sample2.json
+sample() { text sample --device $device --checkpoint c --count 20 --seed 3 "$@"; }
+speed='^20 tokens, [1-9][0-9.]* tokens/s$'
+sample -v 2>sample.err >sample.out
+check grep -q "$speed" sample.err
+sample 2>sample.err >sample2.out # no terminal
+check cmp sample.out sample2.out
+check [ ! -s sample.err ]
+sample --json -v 2>sample.err >sample2.json
+check cmp sample.json sample2.json
+check sh -c '! grep -q tokens/s sample.err'
+check sh -c 'script -qec "\"$0\" sample --device cpu -c c --count 20" /dev/null </dev/null | tr -d "\r" | grep -q "$1"' \
+    "$program" "$speed"
 check sh -c 'printf "the river" | "$0" sample --device cpu --checkpoint c --count 5 --temperature 0 --prompt - |
     grep -aq "^the river"' "$program"
 refuses 1 'stdin is empty' sh -c '"$0" sample --checkpoint c --prompt - </dev/null' "$program"
