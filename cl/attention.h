@@ -40,11 +40,16 @@
 #define BIND_PAIRS
 #endif
 
-#ifndef PAIRS_SPACE
-#define PAIRS_SPACE /* where they are */
-#endif
 #ifndef PAIRS_COUNT
 #define PAIRS_COUNT ulong /* counts the values of a head */
+#endif
+#ifndef PAIRS_LOCAL
+#define PAIRS_LOCAL 0 /* 1: what follows lies in local memory, read where needed: there are too few registers for it */
+#endif
+#if PAIRS_LOCAL
+#define PAIRS_SPACE __local volatile
+#else
+#define PAIRS_SPACE
 #endif
 
 /* Of one head of one example: where its values begin, and what its draws are numbered by. */
@@ -53,24 +58,46 @@ struct pairs {
     PAIRS_COUNT bias_query, bias_key, gate_query, gate_key;
     float clip, dropout; /* clip: to base 2, infinity where there is none */
     ulong seed, stream, number;
-    int query_begin;
+    int query_begin, zero; /* zero: 0, for what compilers must not know (attention_gpu.h) */
 };
-#define PAIRS_OF(b, h) \
-    { \
-        bias ? bias + ((b) * bias_batch + (h) * bias_head) : bias, \
-            gate ? gate + ((b) * gate_batch + (h) * gate_head) : gate, (PAIRS_COUNT)bias_query, (PAIRS_COUNT)bias_key, \
-            (PAIRS_COUNT)gate_query, (PAIRS_COUNT)gate_key, \
-            clip > 0.0f ? clip * LOG2E : INFINITY, dropout, seed, stream, ((ulong)(uint)first_example + (b)) * heads + (h), \
-            query_begin \
-    }
-
+#define FILL_PAIRS(b, h) \
+    pairs.bias = bias ? bias + ((b) * bias_batch + (h) * bias_head) : bias; \
+    pairs.gate = gate ? gate + ((b) * gate_batch + (h) * gate_head) : gate; \
+    pairs.bias_query = (PAIRS_COUNT)bias_query; \
+    pairs.bias_key = (PAIRS_COUNT)bias_key; \
+    pairs.gate_query = (PAIRS_COUNT)gate_query; \
+    pairs.gate_key = (PAIRS_COUNT)gate_key; \
+    pairs.clip = clip > 0.0f ? clip * LOG2E : INFINITY; \
+    pairs.dropout = dropout; \
+    pairs.seed = seed; \
+    pairs.stream = stream; \
+    pairs.number = ((ulong)(uint)first_example + (b)) * heads + (h); \
+    pairs.query_begin = query_begin; \
+    pairs.zero = 0
 /* From one head to the next. */
-#define NEXT_HEAD(p) \
+#define ADVANCE_PAIRS \
+    pairs.bias = pairs.bias ? pairs.bias + bias_head : pairs.bias; \
+    pairs.gate = pairs.gate ? pairs.gate + gate_head : pairs.gate; \
+    pairs.number++
+#if PAIRS_LOCAL
+#define PAIRS_MEMORY __local struct pairs pairs
+#define CHANGE_PAIRS(change) /* by all work-items of a group together */ \
     do { \
-        (p).bias = (p).bias ? (p).bias + bias_head : (p).bias; \
-        (p).gate = (p).gate ? (p).gate + gate_head : (p).gate; \
-        (p).number++; \
+        barrier(CLK_LOCAL_MEM_FENCE); /* the last ones are read */ \
+        if (get_local_id(0) == 0) { \
+            change; \
+        } \
+        barrier(CLK_LOCAL_MEM_FENCE); \
     } while (0)
+#else
+#define PAIRS_MEMORY struct pairs pairs
+#define CHANGE_PAIRS(change) \
+    do { \
+        change; \
+    } while (0)
+#endif
+#define SET_PAIRS(b, h) CHANGE_PAIRS(FILL_PAIRS(b, h))
+#define NEXT_HEAD CHANGE_PAIRS(ADVANCE_PAIRS)
 
 /* Where the values of a query at a position, and of a key, are. */
 #define PAIR_AT(p, t, query, key) \

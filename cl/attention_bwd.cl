@@ -190,7 +190,8 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
         __global float *dq_rows = dq + (row * dq_stride + head * dq_head);
         __global const float *lse_rows = lse + (((ulong)example * heads + head) * (query_end - query_begin) + row);
 #if PAIRS
-        const struct pairs pairs = PAIRS_OF(example, head);
+        PAIRS_MEMORY;
+        SET_PAIRS(example, head);
 #endif
         __global const int *own_flags = own_all + t.first;
         for (int r = 0; clear && i % group == 0 && r < t.count; r++) {

@@ -27,8 +27,12 @@ __kernel GROUP_OF(PREPARE_ITEMS, 1) void attention_bwd_prepare(
     BIND(float, dk);
     BIND(float, dv);
     __local float parts[3][PREPARE_ITEMS];
+#if PAIRS
+    PAIRS_MEMORY;
+#endif
 
-    const int i = (int)(get_global_id(0) / LANES_OF_ROW), lane = ITEM % LANES_OF_ROW; /* the position */
+    const int i = (int)(get_global_id(0) / LANES_OF_ROW); /* the position */
+    int item = (int)get_local_id(0), lane = item % LANES_OF_ROW;
     const int g = (int)get_group_id(1), group = heads / kv_heads;
     const size_t b = get_group_id(2), row = max(i - query_begin, 0);
     plan += b * plan_stride;
@@ -39,12 +43,17 @@ __kernel GROUP_OF(PREPARE_ITEMS, 1) void attention_bwd_prepare(
     UNROLL
     for (int c = 0; c < SHARE; c++)
         dk_sum[c] = dv_sum[c] = 0.0f;
+#if PAIRS
+    SET_PAIRS(b, g * group);
+#endif
     for (int h = g * group; h < (g + 1) * group; h++) {
         const size_t at = (b * heads + h) * (query_end - query_begin) + row;
         __global const float *q_row = q + (b * q_batch + row * q_stride + h * q_head);
         __global const float *dout_row = dout + (b * dout_batch + row * dout_stride + h * dout_head);
         __global const float *out_row = out + (b * out_batch + row * out_stride + h * out_head);
         float sums[3] = {0.0f, 0.0f, 0.0f};
+        NUMBER_ANEW;
+        lane = item % LANES_OF_ROW;
         for (int d = lane; real && d < D; d += LANES_OF_ROW) {
             const float dout_d = d < VALUE_WIDTH ? dout_row[d] : 0.0f;
             if (d < VALUE_WIDTH)
@@ -56,18 +65,17 @@ __kernel GROUP_OF(PREPARE_ITEMS, 1) void attention_bwd_prepare(
         }
         SYNC;
         for (int s = 0; s < 3; s++)
-            parts[s][ITEM] = sums[s];
+            parts[s][item] = sums[s];
         SYNC;
         for (int s = 0; s < 3; s++) {
             sums[s] = 0.0f;
             for (int l = 0; l < LANES_OF_ROW; l++)
-                sums[s] += parts[s][ITEM - lane + l];
+                sums[s] += parts[s][item - lane + l];
         }
         if (lane == 0 && i >= query_begin && i < query_end)
             delta[at] = sums[0];
         if (own) {
 #if PAIRS
-            const struct pairs pairs = PAIRS_OF(b, h);
             float p = scale * LOG2E * sums[1], ds = sums[2];
             slope_of(&p, &ds, &pairs, seen(lse[at]), sums[0], i, i);
             ds *= scale;
@@ -84,6 +92,9 @@ __kernel GROUP_OF(PREPARE_ITEMS, 1) void attention_bwd_prepare(
                     dv_sum[c] += p * dout_row[d];
             }
         }
+#if PAIRS
+        NEXT_HEAD;
+#endif
     }
     dk += b * dk_batch + i * dk_stride + g * dk_head;
     dv += b * dv_batch + i * dv_stride + g * dv_head;
@@ -108,8 +119,15 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
     TILE_MEMORY;
     __local float4 lses4[ROWS / 4], deltas4[ROWS / 4];
     __local float *const lses = (__local float *)lses4, *const deltas = (__local float *)deltas4;
+#if PAIRS
+    PAIRS_MEMORY;
+#else
     __local const float4 *const row_lses = lses4 + HALF * Y, *const row_deltas = deltas4 + HALF * Y;
+#endif
     QUERY_TILE(block, block_tiles);
+#if PAIRS
+    SET_PAIRS(b, h);
+#endif
     dout += b * dout_batch + h * dout_head;
     delta += (b * heads + h) * (query_end - query_begin);
 
@@ -118,17 +136,19 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
         deltas[ITEM] = q0 + ITEM < real ? delta[q0 + ITEM - query_begin] : 0.0f;
     }
     float4 own_s[HALF], own_dp[HALF];
-    own_dot(own_s, q, q_stride, query_begin, k, k_stride, WIDTH, first, own, pool);
-    own_dot(own_dp, dout, dout_stride, query_begin, v, v_stride, VALUE_WIDTH, first, own, pool);
+    own_dot(item, own_s, q, q_stride, query_begin, k, k_stride, WIDTH, first, own, pool);
+    own_dot(item, own_dp, dout, dout_stride, query_begin, v, v_stride, VALUE_WIDTH, first, own, pool);
 #if PAIRS
-    const struct pairs pairs = PAIRS_OF(b, h);
+    UNROLL
+    for (int i = 0; i < HALF; i++)
+        own_s[i] *= scale * LOG2E;
+    slopes_of_own(own_s, own_dp, &pairs, lses + EACH * Y, deltas + EACH * Y, first, own);
 #endif
     columns sum[EACH][VECS];
     UNROLL
     for (int i = 0; i < HALF; i++) {
 #if PAIRS
-        float4 s = scale * LOG2E * own_s[i], ds = own_dp[i];
-        slopes_of_own(&s, &ds, &pairs, row_lses[i], row_deltas[i], first + 4 * i, own >> 4 * i);
+        const float4 ds = own_dp[i];
 #else
         const float4 ds = native_exp2(scale * LOG2E * own_s[i] - row_lses[i]) * (own_dp[i] - row_deltas[i]);
 #endif
@@ -138,35 +158,36 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
             UNROLL
             for (int c = 0; c < VECS; c++)
                 sum[4 * i + j][c] = own >> (4 * i + j) & 1
-                                        ? all[j] * load_columns(k + AT(first + 4 * i + j, k_stride), c, WIDTH)
+                                        ? all[j] * load_columns(item, k + AT(first + 4 * i + j, k_stride), c, WIDTH)
                                         : (columns)(0.0f);
     }
 
-    for (int n; (n = next_keys(&w, keys)) > 0;) {
+    for (int n; (n = next_keys(item, &w, keys)) > 0;) {
         float4 s[4][HALF], ds[4][HALF];
-        scores(s, q, q_stride, queries, scale * LOG2E, k, k_stride, keys, width, pool);
-        scores(ds, dout, dout_stride, queries, 1.0f, v, v_stride, keys, value_width, pool);
-        mask_keys(s, ds, keys, first, causal);
+        ROWS_ANEW;
+        scores(item, s, q, q_stride, queries, scale * LOG2E, k, k_stride, keys, width, pool);
+        scores(item, ds, dout, dout_stride, queries, 1.0f, v, v_stride, keys, value_width, pool);
+        mask_keys(item, s, ds, keys, first, causal);
+#if PAIRS
+        slopes_of_queries(item, s, ds, &pairs, keys, lses + EACH * Y, deltas + EACH * Y, first, real);
+#else
         UNROLL
         for (int c = 0; c < 4; c++)
             UNROLL
             for (int i = 0; i < HALF; i++)
-#if PAIRS
-                slopes_of_key(&s[c][i], &ds[c][i], &pairs, row_lses[i], row_deltas[i], first + 4 * i, real,
-                              keys[4 * X + c]);
-#else
                 ds[c][i] = native_exp2(s[c][i] - row_lses[i]) * (ds[c][i] - row_deltas[i]);
 #endif
-        gather(sum, ds, k, k_stride, WIDTH, keys, n, causal && w.latest > first - EACH * Y, pool);
+        gather(item, sum, ds, k, k_stride, WIDTH, keys, n, causal && w.latest > first - EACH * Y, pool);
     }
 
+    ROWS_ANEW;
     dq += b * dq_batch + h * dq_head; /* not before: it would stay in registers */
     UNROLL
     for (int i = 0; i < EACH; i++)
         if (first + i < stop) {
             UNROLL
             for (int c = 0; c < VECS; c++) /* 0 for padding: its sum may be NaN, of keys times a probability of 0 */
-                store_columns(dq + AT(first + i - query_begin, dq_stride), c, WIDTH,
+                store_columns(item, dq + AT(first + i - query_begin, dq_stride), c, WIDTH,
                               first + i < real ? scale * sum[i][c] : (columns)(0.0f));
         }
 }
@@ -206,6 +227,9 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
     BIND(float, dv);
     TILE_MEMORY;
     __local float4 lses[SIDE], deltas[SIDE];
+#if PAIRS
+    PAIRS_MEMORY;
+#endif
 
     const int slice = (int)get_group_id(0) / slice_tiles, group = heads / kv_heads;
     const int g = (int)get_group_id(1) * SUMS / 2;
@@ -231,7 +255,10 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
     v += b * v_batch + g * v_head;
     dout += b * dout_batch;
 
-    const int all = causal ? 0 : EVERYWHERE, latest = causal && count > 0 ? source[count - 1] : 0;
+#if !PAIRS
+    const int all = causal ? 0 : EVERYWHERE;
+#endif
+    const int latest = causal && count > 0 ? source[count - 1] : 0;
     if (ITEM < ROWS)
         keys[ITEM] = ITEM < count ? source[ITEM] : -1;
     columns sum[SUMS][EACH][VECS]; /* of dv and dk, or of the one of them */
@@ -243,7 +270,10 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
             for (int c = 0; c < VECS; c++)
                 sum[n][i][c] = (columns)(0.0f);
 
-    for (int h = g * group; h < (g + 1) * group; h++)
+#if PAIRS
+    SET_PAIRS(b, g * group);
+#endif
+    for (int h = g * group; h < (g + 1) * group; h++) {
         for (int t0 = q0; t0 < stop; t0 += COLS) {
             const size_t rows = (b * heads + h) * (query_end - query_begin);
             SYNC; /* the last tile's lists are read to its end */
@@ -254,12 +284,20 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
                 ((__local float *)deltas)[ITEM] = t < stop ? delta[rows + t - query_begin] : 0.0f;
             }
             float4 s[4][HALF], ds[4][HALF];
-#if PAIRS
-            const struct pairs pairs = PAIRS_OF(b, h);
-#endif
-            scores(s, k, k_stride, keys, scale * LOG2E, q + h * q_head, q_stride, queries, width, pool);
+            SOURCES_ANEW;
+            scores(item, s, k, k_stride, keys, scale * LOG2E, q + h * q_head, q_stride, queries, width, pool);
             if (for_dk)
-                scores(ds, v, v_stride, keys, 1.0f, dout + h * dout_head, dout_stride, queries, value_width, pool);
+                scores(item, ds, v, v_stride, keys, 1.0f, dout + h * dout_head, dout_stride, queries, value_width,
+                       pool);
+#if PAIRS
+            slopes_of_keys(s, ds, &pairs, keys + EACH * Y, (__local float *)(lses + X), (__local float *)(deltas + X),
+                           t0 + 4 * X, stop, causal);
+            UNROLL
+            for (int c = 0; c < 4; c++)
+                UNROLL
+                for (int i = 0; i < HALF; i++)
+                    SLOPES[c][i] = for_dk ? ds[c][i] : s[c][i];
+#else
             const float l[4] = {lses[X].x, lses[X].y, lses[X].z, lses[X].w};
             const float d[4] = {deltas[X].x, deltas[X].y, deltas[X].z, deltas[X].w};
             UNROLL
@@ -267,29 +305,28 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
                 UNROLL
                 for (int i = 0; i < HALF; i++) {
                     const int4 sees = (int4)(t0 + 4 * X + c | all) >= keys4[HALF * Y + i];
-#if PAIRS
-                    slopes_of_query(&s[c][i], &ds[c][i], &pairs, l[c], d[c], t0 + 4 * X + c, stop, keys4[HALF * Y + i],
-                                    causal);
-                    if (SUMS == 1 && for_dk)
-                        s[c][i] = ds[c][i];
-#else
                     s[c][i] = sees ? native_exp2(s[c][i] - l[c]) : (float4)(0.0f);
                     if (for_dk)
                         SLOPES[c][i] = s[c][i] != 0.0f ? s[c][i] * (ds[c][i] - d[c]) : s[c][i]; /* of NaN nothing too */
-#endif
                 }
+#endif
             const int masked = t0 < latest; /* for some query some source */
 #if SUMS == 2
-            gather(sum[0], s, dout + h * dout_head, dout_stride, VALUE_WIDTH, queries, min(COLS, stop - t0), masked,
-                   pool);
-            gather(sum[1], ds, q + h * q_head, q_stride, WIDTH, queries, min(COLS, stop - t0), masked, pool);
+            gather(item, sum[0], s, dout + h * dout_head, dout_stride, VALUE_WIDTH, queries, min(COLS, stop - t0),
+                   masked, pool);
+            gather(item, sum[1], ds, q + h * q_head, q_stride, WIDTH, queries, min(COLS, stop - t0), masked, pool);
 #else
-            gather(sum[0], s, for_dk ? q + h * q_head : dout + h * dout_head, for_dk ? q_stride : dout_stride,
+            gather(item, sum[0], s, for_dk ? q + h * q_head : dout + h * dout_head, for_dk ? q_stride : dout_stride,
                    for_dk ? WIDTH : VALUE_WIDTH, queries, min(COLS, stop - t0), masked, pool);
 #endif
         }
+#if PAIRS
+        NEXT_HEAD;
+#endif
+    }
 
     SYNC; /* `keys`, where no tile was walked */
+    SOURCES_ANEW;
     dk += b * dk_batch + g * dk_head; /* not before: they would stay in registers */
     dv += b * dv_batch + g * dv_head;
     UNROLL
@@ -299,9 +336,10 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
         for (int c = 0; c < VECS && row >= 0; c++) {
             __global float *dk_row = dk + AT(row, dk_stride), *dv_row = dv + AT(row, dv_stride);
             if (for_dv)
-                store_columns(dv_row, c, VALUE_WIDTH, load_columns(dv_row, c, VALUE_WIDTH) + sum[0][i][c]);
+                store_columns(item, dv_row, c, VALUE_WIDTH, load_columns(item, dv_row, c, VALUE_WIDTH) + sum[0][i][c]);
             if (for_dk)
-                store_columns(dk_row, c, WIDTH, load_columns(dk_row, c, WIDTH) + scale * sum[SUMS - 1][i][c]);
+                store_columns(item, dk_row, c, WIDTH,
+                              load_columns(item, dk_row, c, WIDTH) + scale * sum[SUMS - 1][i][c]);
         }
     }
 }

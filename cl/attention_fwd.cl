@@ -232,7 +232,8 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
 #if PAIRS
     BIND_PAIRS;
     BIND(float, gate_sum);
-    const struct pairs pairs = PAIRS_OF(example, head);
+    PAIRS_MEMORY;
+    SET_PAIRS(example, head);
     float gates[TILE] ALIGNED;
     if (gate_sum)
         gate_sum += ((ulong)example * heads + head) * (query_end - query_begin);

@@ -7,6 +7,7 @@
  * Per tile of keys: scores in registers, row maxima through local memory, probabilities to local memory as values are
  * staged and summed up. Sums of exponentials stay apart by work-item and are added once, at the end.
  */
+#define KEEP_ITEM /* where it is asked for again and again, sm_80 spills at D 128 */
 #include "attention_gpu.h"
 
 __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
@@ -16,55 +17,55 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
     BIND(float, out);
 #if PAIRS
     BIND(float, gate_sum);
+    PAIRS_MEMORY;
 #endif
     TILE_MEMORY;
     QUERY_TILE(block, block_tiles);
+#if PAIRS
+    SET_PAIRS(b, h);
+#endif
     columns sum[EACH][VECS];
     float4 top[HALF], total[HALF];
     UNROLL
     for (int i = 0; i < EACH; i++)
         UNROLL
         for (int c = 0; c < VECS; c++)
-            sum[i][c] = own >> i & 1 ? load_columns(v + AT(first + i, v_stride), c, VALUE_WIDTH) : (columns)(0.0f);
-    own_dot(top, q, q_stride, query_begin, k, k_stride, WIDTH, first, own, pool);
+            sum[i][c] = own >> i & 1 ? load_columns(item, v + AT(first + i, v_stride), c, VALUE_WIDTH)
+                                     : (columns)(0.0f);
+    own_dot(item, top, q, q_stride, query_begin, k, k_stride, WIDTH, first, own, pool);
     UNROLL
     for (int i = 0; i < HALF; i++) {
         top[i] = OWN4(own, i) ? scale * LOG2E * top[i] : (float4)(-INFINITY);
         total[i] = OWN4(own, i) && X == 0 ? (float4)(1.0f) : (float4)(0.0f);
     }
 #if PAIRS
-    const struct pairs pairs = PAIRS_OF(b, h);
-    float4 gates[HALF];
+    float4 gates[HALF], weights[HALF];
+    weights_of_own(top, gates, weights, &pairs, first, own);
     UNROLL
     for (int i = 0; i < HALF; i++) {
-        float x[4] = {top[i].x, top[i].y, top[i].z, top[i].w}, g[4];
+        const float all[4] = {weights[i].x, weights[i].y, weights[i].z, weights[i].w};
         UNROLL
-        for (int j = 0; j < 4; j++) {
-            const int at = first + 4 * i + j, mine = own >> (4 * i + j) & 1;
-            g[j] = mine ? pair_gate(&pairs, at, at) : 0.0f;
-            x[j] = mine ? pair_logit(&pairs, x[j], at, at) : x[j];
-            const float weight = mine ? g[j] * pair_keep(&pairs, at, at) : 0.0f;
+        for (int j = 0; j < 4; j++)
             UNROLL
             for (int c = 0; c < VECS; c++)
-                sum[4 * i + j][c] *= weight;
-        }
-        top[i] = (float4)(x[0], x[1], x[2], x[3]);
+                sum[4 * i + j][c] *= all[j];
         total[i] = top[i] == -INFINITY ? (float4)(0.0f) : total[i];
-        gates[i] = X == 0 ? (float4)(g[0], g[1], g[2], g[3]) : (float4)(0.0f);
+        gates[i] = X == 0 ? gates[i] : (float4)(0.0f);
     }
 #endif
 
-    for (int n; (n = next_keys(&w, keys)) > 0;) {
+    for (int n; (n = next_keys(item, &w, keys)) > 0;) {
         float4 s[4][HALF], next[HALF];
-        scores(s, q, q_stride, queries, scale * LOG2E, k, k_stride, keys, width, pool);
+        ROWS_ANEW;
+        scores(item, s, q, q_stride, queries, scale * LOG2E, k, k_stride, keys, width, pool);
 #if PAIRS
-        logits_of(s, &pairs, keys, first, real);
+        logits_of(item, s, &pairs, keys, first, real);
 #endif
-        mask_keys(s, NULL, keys, first, causal);
+        mask_keys(item, s, NULL, keys, first, causal);
         UNROLL
         for (int i = 0; i < HALF; i++)
             next[i] = vec_max(vec_max(s[0][i], s[1][i]), vec_max(s[2][i], s[3][i]));
-        reduce_rows(next, 0, pool);
+        reduce_rows(item, next, 0, pool);
         UNROLL
         for (int i = 0; i < HALF; i++) {
             next[i] = vec_max(next[i], top[i]);
@@ -86,18 +87,20 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
             }
         }
 #if PAIRS
-        weights_of(s, gates, &pairs, keys, first, real, causal);
+        weights_of(item, s, gates, &pairs, keys, first, real, causal);
 #endif
-        gather(sum, s, v, v_stride, VALUE_WIDTH, keys, n, causal && w.latest > first - EACH * Y, pool);
+        gather(item, sum, s, v, v_stride, VALUE_WIDTH, keys, n, causal && w.latest > first - EACH * Y, pool);
     }
 
-    reduce_rows(total, 1, pool);
+    ROWS_ANEW;
+    reduce_rows(item, total, 1, pool);
 #if PAIRS
-    reduce_rows(gates, 1, pool);
+    reduce_rows(item, gates, 1, pool);
     if (gate_sum)
         gate_sum += (b * heads + h) * (query_end - query_begin);
 #endif
     out += b * out_batch + h * out_head; /* not before: it would stay in registers */
+    const int at = first - query_begin;
     UNROLL
     for (int i = 0; i < HALF; i++) {
         const int4 row = first + 4 * i + (int4)(0, 1, 2, 3);
@@ -111,17 +114,17 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
             if (first + 4 * i + j < stop) {
                 UNROLL
                 for (int c = 0; c < VECS; c++)
-                    store_columns(out + AT(first + 4 * i + j - query_begin, out_stride), c, VALUE_WIDTH,
+                    store_columns(item, out + AT(at + 4 * i + j, out_stride), c, VALUE_WIDTH,
                                   first + 4 * i + j < real ? sum[4 * i + j][c] * shares[j] : (columns)(0.0f));
                 if (X == 0)
-                    lse[first + 4 * i + j - query_begin] = log_sums[j];
+                    lse[at + 4 * i + j] = log_sums[j];
             }
 #if PAIRS
         const float sums[4] = {gates[i].x, gates[i].y, gates[i].z, gates[i].w};
         UNROLL
         for (int j = 0; j < 4; j++)
             if (gate_sum && X == 0 && first + 4 * i + j < stop)
-                gate_sum[first + 4 * i + j - query_begin] = sums[j];
+                gate_sum[at + 4 * i + j] = sums[j];
 #endif
     }
 }

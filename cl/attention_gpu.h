@@ -38,6 +38,12 @@
  *   memory in a third of the variants. Cleaned values, and NaN as the weight of what was not clean, take no registers,
  *   but a look at all rows of the tile by one work-item each. A branch for each row of sums takes neither: a step of
  *   such tiles has 48 instructions for 32 multiply-adds, all others have 149 for 128 as before.
+ *   Pairs (bias, gate, clip, dropout) unrolled, their settings in registers: spills in most variants, 66 registers on
+ *   gfx906 and 412 bytes on sm_90 at D 64 by 8 rows, 4 KiB a thread on pvc. Settings in local memory, read where used;
+ *   one pair's code in loops: 15 registers left on gfx906, and Intel's compiler unrolled what it could count. Numbers
+ *   of work-items taken anew for each tile: none left up to D 64, in fewer registers than without pairs (fwd, D 64 by 8
+ *   rows: gfx906 209 for 234, sm_80 182 for 200), where 37 registers of a thread on acm-g10 had been addresses of local
+ *   memory. Without pairs they fit.
  *   A return before the first barrier, though all items took it, corrupted PoCL 3.1's heap: tiles without work run
  *   through with empty loops instead. Slices shorter than ROWS waste the rest of a tile in dk and dv. */
 #ifndef SSA_ATTENTION_GPU_H
@@ -46,6 +52,8 @@
 #ifndef PAIRS
 #define PAIRS 0
 #endif
+#define PAIRS_LOCAL 1
+#define PAIRS_COUNT uint /* which the host has checked to be enough */
 #include "attention.h"
 #include "group.h"
 
@@ -86,6 +94,27 @@
 #define HALF (EACH / 4) /* vectors that hold a value for each of a work-item's rows */
 #define RUNS (SIDE / EACH) /* parts of a reduction over SIDE work-items */
 
+/* With pairs there is more to do between the products, and then addresses of local memory that are the same for all
+ * tiles fill the registers, for compilers keep them through all loops: so a work-item takes its number anew for each
+ * tile, by a zero that compilers cannot know. And loops that turn so often more are unrolled by none. */
+#if PAIRS
+#define ZERO_OF(p) (((PAIRS_SPACE const struct pairs *)(p))->zero)
+#define NUMBER_ANEW item = (item + ZERO_OF(&pairs)) & (ITEMS - 1)
+#define ROWS_ANEW NUMBER_ANEW, first = q0 + EACH * Y /* of a tile of queries */
+#define SOURCES_ANEW NUMBER_ANEW
+#define FOR_TURNS(i, count) \
+    _Pragma("unroll 1") for (int i = 0, turns_##i = (count) + ZERO_OF(p); i < turns_##i; i++)
+#else
+#define NUMBER_ANEW ((void)0)
+#define ROWS_ANEW ((void)0)
+#if EXACT
+#define SOURCES_ANEW ((void)0)
+#else /* sm_80 spills at D 32 otherwise; `keys` is the same for all tiles */
+#define LIST_ZERO(list) (((__local volatile const int *)(list))[0] - ((__local volatile const int *)(list))[0])
+#define SOURCES_ANEW item = (item + LIST_ZERO(keys)) & (ITEMS - 1)
+#endif
+#endif
+
 #if D % (4 * SIDE) == 0
 #define CW 4
 #elif D % (2 * SIDE) == 0
@@ -115,7 +144,14 @@ typedef float columns;
 #define POOL_FLOATS \
     LARGER(LARGER(DEPTH * (ROWS + COLS), CHUNK * (ROWS + PADDED)), ITEMS * EACH + ROWS * RUNS)
 
+/* A work-item's number: all functions are given it, and use it with pairs and where KEEP_ITEM says so. */
+#if PAIRS || !EXACT || defined(KEEP_ITEM)
+#define ITEM item
+#define FIRST_ITEM ((int)get_local_id(0))
+#else
 #define ITEM ((int)get_local_id(0))
+#define FIRST_ITEM 0
+#endif
 #define X (ITEM % SIDE)
 #define Y (ITEM / SIDE)
 #define SYNC barrier(CLK_LOCAL_MEM_FENCE)
@@ -137,6 +173,7 @@ typedef float columns;
 /* The local memory of a tile; positions are -1 where there is none. */
 #define TILE_MEMORY \
     __local float4 pool[POOL_FLOATS / 4]; \
+    int item = FIRST_ITEM; \
     __local int4 keys4[LARGER(ROWS, COLS) / 4], queries4[LARGER(ROWS, COLS) / 4]; \
     __local int *const keys = (__local int *)keys4, *const queries = (__local int *)queries4
 
@@ -150,7 +187,7 @@ typedef float columns;
 
 /* Piece p of columns [0, DEPTH) of the rows at from[at[r]], which are `left` wide. Eight bytes and more of a row by
  * neighbours: whole sectors. Tensors are aligned to 4 bytes only: vload4 is one load where the device can, else four. */
-GROUP_INLINE float4 piece_of_rows(int p, int rows, __global const float *from, ulong stride, int left,
+GROUP_INLINE float4 piece_of_rows(int item, int p, int rows, __global const float *from, ulong stride, int left,
                                   __local const int *at)
 {
     const int i = p * ITEMS + ITEM, row = i < rows * DEPTH / 4 ? at[i / (DEPTH / 4)] : -1;
@@ -161,7 +198,7 @@ GROUP_INLINE float4 piece_of_rows(int p, int rows, __global const float *from, u
 }
 
 /* to[d][r] = factor * from[at[r]][d]. */
-GROUP_INLINE void transpose_piece(int p, __local float *to, float4 piece, int rows, float factor)
+GROUP_INLINE void transpose_piece(int item, int p, __local float *to, float4 piece, int rows, float factor)
 {
     const int i = p * ITEMS + ITEM, d = i % (DEPTH / 4) * 4, r = i / (DEPTH / 4) ^ SWIZZLE(d, rows);
     if (rows * DEPTH / 4 % ITEMS == 0 || i < rows * DEPTH / 4) {
@@ -172,32 +209,33 @@ GROUP_INLINE void transpose_piece(int p, __local float *to, float4 piece, int ro
     }
 }
 
-GROUP_INLINE void fetch_rows(float4 *pieces, int rows, __global const float *from, ulong stride, int left,
+GROUP_INLINE void fetch_rows(int item, float4 *pieces, int rows, __global const float *from, ulong stride, int left,
                              __local const int *at)
 {
     UNROLL
     for (int p = 0; p < PIECES(rows * DEPTH / 4); p++)
-        pieces[p] = piece_of_rows(p, rows, from, stride, left, at);
+        pieces[p] = piece_of_rows(item, p, rows, from, stride, left, at);
 }
 
-GROUP_INLINE void place_rows(__local float *to, const float4 *pieces, int rows, float factor)
+GROUP_INLINE void place_rows(int item, __local float *to, const float4 *pieces, int rows, float factor)
 {
     UNROLL
     for (int p = 0; p < PIECES(rows * DEPTH / 4); p++)
-        transpose_piece(p, to, pieces[p], rows, factor);
+        transpose_piece(item, p, to, pieces[p], rows, factor);
 }
 
 /* Both at once, with one piece in registers at a time. */
-GROUP_INLINE void move_rows(__local float *to, int rows, float factor, __global const float *from, ulong stride,
-                            int left, __local const int *at)
+GROUP_INLINE void move_rows(int item, __local float *to, int rows, float factor, __global const float *from,
+                            ulong stride, int left, __local const int *at)
 {
     _Pragma("unroll 1")
     for (int p = 0; p < PIECES(rows * DEPTH / 4); p++)
-        transpose_piece(p, to, piece_of_rows(p, rows, from, stride, left, at), rows, factor);
+        transpose_piece(item, p, to, piece_of_rows(item, p, rows, from, stride, left, at), rows, factor);
 }
 
 /* The same for CHUNK whole rows, as they lie. */
-GROUP_INLINE float4 piece_of_chunk(int p, __global const float *from, ulong stride, int width, __local const int *at)
+GROUP_INLINE float4 piece_of_chunk(int item, int p, __global const float *from, ulong stride, int width,
+                                   __local const int *at)
 {
     const int i = p * ITEMS + ITEM, c = i % (PADDED / 4) * 4;
     const int row = i < CHUNK * PADDED / 4 ? at[i / (PADDED / 4)] : -1;
@@ -206,39 +244,39 @@ GROUP_INLINE float4 piece_of_chunk(int p, __global const float *from, ulong stri
     return vload4(0, from + (AT(row, stride) + (uint)c));
 }
 
-GROUP_INLINE void place_piece(int p, __local float4 *to, float4 piece)
+GROUP_INLINE void place_piece(int item, int p, __local float4 *to, float4 piece)
 {
     if (CHUNK * PADDED / 4 % ITEMS == 0 || p * ITEMS + ITEM < CHUNK * PADDED / 4)
         to[p * ITEMS + ITEM] = piece;
 }
 
-GROUP_INLINE void fetch_chunk(float4 *pieces, __global const float *from, ulong stride, int width,
+GROUP_INLINE void fetch_chunk(int item, float4 *pieces, __global const float *from, ulong stride, int width,
                               __local const int *at)
 {
     UNROLL
     for (int p = 0; p < PIECES(CHUNK * PADDED / 4); p++)
-        pieces[p] = piece_of_chunk(p, from, stride, width, at);
+        pieces[p] = piece_of_chunk(item, p, from, stride, width, at);
 }
 
-GROUP_INLINE void place_chunk(__local float4 *to, const float4 *pieces)
+GROUP_INLINE void place_chunk(int item, __local float4 *to, const float4 *pieces)
 {
     UNROLL
     for (int p = 0; p < PIECES(CHUNK * PADDED / 4); p++)
-        place_piece(p, to, pieces[p]);
+        place_piece(item, p, to, pieces[p]);
 }
 
-GROUP_INLINE void move_chunk(__local float4 *to, __global const float *from, ulong stride, int width,
+GROUP_INLINE void move_chunk(int item, __local float4 *to, __global const float *from, ulong stride, int width,
                              __local const int *at)
 {
     _Pragma("unroll 1")
     for (int p = 0; p < PIECES(CHUNK * PADDED / 4); p++)
-        place_piece(p, to, piece_of_chunk(p, from, stride, width, at));
+        place_piece(item, p, to, piece_of_chunk(item, p, from, stride, width, at));
 }
 
 /* ---- the two products ---- */
 
 /* s[c][h]: column 4x + c, rows EACH y + 4h... Begins with a barrier: the lists may just have been written. */
-GROUP_INLINE void scores(float4 s[4][HALF], __global const float *a, ulong a_stride, __local const int *a_at,
+GROUP_INLINE void scores(int item, float4 s[4][HALF], __global const float *a, ulong a_stride, __local const int *a_at,
                          float factor, __global const float *b, ulong b_stride, __local const int *b_at, int width,
                          __local float4 *pool)
 {
@@ -246,8 +284,8 @@ GROUP_INLINE void scores(float4 s[4][HALF], __global const float *a, ulong a_str
     __local float *const to = (__local float *)pool;
     SYNC;
     if (EARLY) {
-        fetch_rows(left, ROWS, a, a_stride, width, a_at);
-        fetch_rows(right, COLS, b, b_stride, width, b_at);
+        fetch_rows(item, left, ROWS, a, a_stride, width, a_at);
+        fetch_rows(item, right, COLS, b, b_stride, width, b_at);
     }
     UNROLL
     for (int c = 0; c < 4; c++)
@@ -258,16 +296,16 @@ GROUP_INLINE void scores(float4 s[4][HALF], __global const float *a, ulong a_str
     for (int d0 = 0; d0 < width; d0 += DEPTH) {
         SYNC;
         if (EARLY) {
-            place_rows(to, left, ROWS, factor);
-            place_rows(to + DEPTH * ROWS, right, COLS, 1.0f);
+            place_rows(item, to, left, ROWS, factor);
+            place_rows(item, to + DEPTH * ROWS, right, COLS, 1.0f);
         } else {
-            move_rows(to, ROWS, factor, a + d0, a_stride, width - d0, a_at);
-            move_rows(to + DEPTH * ROWS, COLS, 1.0f, b + d0, b_stride, width - d0, b_at);
+            move_rows(item, to, ROWS, factor, a + d0, a_stride, width - d0, a_at);
+            move_rows(item, to + DEPTH * ROWS, COLS, 1.0f, b + d0, b_stride, width - d0, b_at);
         }
         SYNC;
         if (EARLY && d0 + DEPTH < width) {
-            fetch_rows(left, ROWS, a + d0 + DEPTH, a_stride, width - d0 - DEPTH, a_at);
-            fetch_rows(right, COLS, b + d0 + DEPTH, b_stride, width - d0 - DEPTH, b_at);
+            fetch_rows(item, left, ROWS, a + d0 + DEPTH, a_stride, width - d0 - DEPTH, a_at);
+            fetch_rows(item, right, COLS, b + d0 + DEPTH, b_stride, width - d0 - DEPTH, b_at);
         }
         _Pragma("unroll 1")
         for (int d = 0; d < DEPTH; d += 4) {
@@ -313,12 +351,12 @@ GROUP_INLINE void gather_step(columns sum[EACH][VECS], __local const float4 *w, 
 
 /* sum[i] += sum over j < n of W[EACH y + i][j] * from[at[j]], where s has W as scores() leaves it. `masked`: some of W
  * are 0 because their rows do not see j. */
-GROUP_INLINE void gather(columns sum[EACH][VECS], const float4 s[4][HALF], __global const float *from, ulong stride,
-                         int width, __local const int *at, int n, int masked, __local float4 *pool)
+GROUP_INLINE void gather(int item, columns sum[EACH][VECS], const float4 s[4][HALF], __global const float *from,
+                         ulong stride, int width, __local const int *at, int n, int masked, __local float4 *pool)
 {
     float4 pieces[PIECES(CHUNK * PADDED / 4)];
     if (EARLY)
-        fetch_chunk(pieces, from, stride, width, at);
+        fetch_chunk(item, pieces, from, stride, width, at);
     for (int j0 = 0; j0 < n; j0 += CHUNK) {
         SYNC;
         if (4 * X / CHUNK == j0 / CHUNK) {
@@ -330,12 +368,12 @@ GROUP_INLINE void gather(columns sum[EACH][VECS], const float4 s[4][HALF], __glo
                     pool[(j + c) * (ROWS / 4) + (EACH * Y ^ SWIZZLE(j, ROWS)) / 4 + h] = s[c][h];
         }
         if (EARLY)
-            place_chunk(pool + CHUNK * (ROWS / 4), pieces);
+            place_chunk(item, pool + CHUNK * (ROWS / 4), pieces);
         else
-            move_chunk(pool + CHUNK * (ROWS / 4), from, stride, width, at + j0);
+            move_chunk(item, pool + CHUNK * (ROWS / 4), from, stride, width, at + j0);
         SYNC;
         if (EARLY && j0 + CHUNK < n)
-            fetch_chunk(pieces, from, stride, width, at + j0 + CHUNK);
+            fetch_chunk(item, pieces, from, stride, width, at + j0 + CHUNK);
         _Pragma("unroll 1")
         for (int j = 0; j < CHUNK; j += 4) {
             __local const float4 *w = pool + j * (ROWS / 4) + (EACH * Y ^ SWIZZLE(j, ROWS)) / 4;
@@ -357,7 +395,7 @@ GROUP_INLINE void gather(columns sum[EACH][VECS], const float4 s[4][HALF], __glo
 
 /* The sum or the maximum, the same bits in each of them. In two steps, of EACH values and of RUNS: 24 reads instead of
  * 128; the order of the first differs between neighbours, who would meet in one bank. */
-GROUP_INLINE void reduce_rows(float4 x[HALF], int sum, __local float4 *pool)
+GROUP_INLINE void reduce_rows(int item, float4 x[HALF], int sum, __local float4 *pool)
 {
     __local float *const all = (__local float *)pool;
     const int row = X % EACH, run = X / EACH, result = ITEMS * EACH + (Y * RUNS + run) * EACH + row;
@@ -387,7 +425,7 @@ GROUP_INLINE void reduce_rows(float4 x[HALF], int sum, __local float4 *pool)
 
 /* Vector c of this work-item in a row that is `width` wide. */
 #define INSIDE(c, width) ((EXACT && CW > 1) || COLUMN(c) < (EXACT ? D : width))
-GROUP_INLINE columns load_columns(__global const float *row, int c, int width)
+GROUP_INLINE columns load_columns(int item, __global const float *row, int c, int width)
 {
     if (!INSIDE(c, width))
         return (columns)(0.0f);
@@ -399,7 +437,7 @@ GROUP_INLINE columns load_columns(__global const float *row, int c, int width)
     return row[COLUMN(c)];
 #endif
 }
-GROUP_INLINE void store_columns(__global float *row, int c, int width, columns x)
+GROUP_INLINE void store_columns(int item, __global float *row, int c, int width, columns x)
 {
     if (!INSIDE(c, width))
         return;
@@ -420,8 +458,9 @@ GROUP_INLINE float seen(float lse)
 
 /* x[h] = a[row - shift] . b[row], `width` wide, of this work-item's rows from `first` whose bit is set in `own`: a row's
  * own key. */
-GROUP_INLINE void own_dot(float4 x[HALF], __global const float *a, ulong a_stride, int shift, __global const float *b,
-                          ulong b_stride, int width, int first, uint own, __local float4 *pool)
+GROUP_INLINE void own_dot(int item, float4 x[HALF], __global const float *a, ulong a_stride, int shift,
+                          __global const float *b, ulong b_stride, int width, int first, uint own,
+                          __local float4 *pool)
 {
     float sum[EACH];
     UNROLL
@@ -433,7 +472,7 @@ GROUP_INLINE void own_dot(float4 x[HALF], __global const float *a, ulong a_strid
     UNROLL
     for (int h = 0; h < HALF; h++)
         x[h] = (float4)(sum[4 * h], sum[4 * h + 1], sum[4 * h + 2], sum[4 * h + 3]);
-    reduce_rows(x, 1, pool);
+    reduce_rows(item, x, 1, pool);
 }
 
 /* Bit i: row first + i is no padding and sees its own key as one more column. */
@@ -490,7 +529,7 @@ GROUP_INLINE int visible_end(__global const int *source, int at, int stop, int l
 
 /* Writes the next COLS keys to `keys`, -1 past the last, and returns how many. Keys that no query of the tile may see
  * are left out, so that tiles stay full where causality or the ends of slices cut. */
-GROUP_INLINE int next_keys(struct walk *w, __local int *keys)
+GROUP_INLINE int next_keys(int item, struct walk *w, __local int *keys)
 {
     __global const int *start = w->plan + w->plan[PLAN_SLICE_AT], *source = w->plan + w->plan[PLAN_SOURCE_AT];
     const int range = w->plan[PLAN_RANGE_AT] + 2 * w->block, first = w->plan[range], end = w->plan[range + 1];
@@ -523,7 +562,8 @@ GROUP_INLINE int next_keys(struct walk *w, __local int *keys)
     const size_t b = get_group_id(2); \
     const int g = h / (heads / kv_heads), this_block = tile / (block_tiles); \
     const int begin = this_block * (block) + tile % (block_tiles) * ROWS, q0 = max(begin, query_begin); \
-    const int first = q0 + EACH * Y, stop = min(min((this_block + 1) * (block), query_end), begin + ROWS); \
+    int first = q0 + EACH * Y; \
+    const int stop = min(min((this_block + 1) * (block), query_end), begin + ROWS); \
     plan += b * plan_stride; \
     q += b * q_batch + h * q_head; \
     k += b * k_batch + g * k_head; \
@@ -538,7 +578,8 @@ GROUP_INLINE int next_keys(struct walk *w, __local int *keys)
     const uint own = own_rows(plan + plan[PLAN_OWN_AT], first, real)
 
 /* -inf where the key is absent or later than the row may see, and 0 in `other`, which may be NaN there. */
-GROUP_INLINE void mask_keys(float4 s[4][HALF], float4 (*other)[HALF], __local const int *keys, int first, int causal)
+GROUP_INLINE void mask_keys(int item, float4 s[4][HALF], float4 (*other)[HALF], __local const int *keys, int first,
+                            int causal)
 {
     const uint all = causal ? 0 : EVERYWHERE; /* no branch: compilers make two loops of one that has it */
     UNROLL
@@ -556,50 +597,100 @@ GROUP_INLINE void mask_keys(float4 s[4][HALF], float4 (*other)[HALF], __local co
 }
 
 #if PAIRS
-/* Logits of the scores of a tile of queries (rows from position `first`, those at `real` and past it padding). */
-GROUP_INLINE void logits_of(float4 s[4][HALF], const struct pairs *p, __local const int *keys, int first, int real)
+/* One pair's code serves all pairs of a work-item, in loops: unrolled, generators and gates of 16 or 32 pairs take more
+ * registers than there are. Registers have no index, so that a column's rows take turns at the first place instead. */
+
+/* Row i + 1 comes to where row i was, the first one to the end. */
+GROUP_INLINE void turn_rows(float4 x[HALF])
+{
+    const float first = x[0].x;
+    UNROLL
+    for (int h = 0; h < HALF; h++)
+        x[h] = (float4)(x[h].yzw, h + 1 < HALF ? x[(h + 1) % HALF].x : first);
+}
+
+/* Column c of a tile, and back to its place: all of a tile in turns would take as many registers again. */
+GROUP_INLINE void take_column(float4 x[HALF], const float4 s[4][HALF], int c)
 {
     UNROLL
-    for (int c = 0; c < 4; c++) {
-        const int key = keys[4 * X + c];
+    for (int h = 0; h < HALF; h++) {
+        x[h] = s[0][h];
         UNROLL
-        for (int h = 0; h < HALF; h++) {
-            float x[4] = {s[c][h].x, s[c][h].y, s[c][h].z, s[c][h].w};
-            UNROLL
-            for (int j = 0; j < 4; j++)
-                if (key >= 0 && first + 4 * h + j < real)
-                    x[j] = pair_logit(p, x[j], first + 4 * h + j, key);
-            s[c][h] = (float4)(x[0], x[1], x[2], x[3]);
+        for (int k = 1; k < 4; k++)
+            x[h] = (int4)(c) == k ? s[k][h] : x[h]; /* lane by lane: of one condition compilers make an index */
+    }
+}
+
+GROUP_INLINE void put_column(float4 s[4][HALF], const float4 x[HALF], int c)
+{
+    UNROLL
+    for (int k = 0; k < 4; k++)
+        UNROLL
+        for (int h = 0; h < HALF; h++)
+            s[k][h] = (int4)(c) == k ? x[h] : s[k][h];
+}
+
+/* Logits of the scores of a tile of queries (rows from position `first`, those at `real` and past it padding). */
+GROUP_INLINE void logits_of(int item, float4 s[4][HALF], PAIRS_SPACE const struct pairs *p, __local const int *keys,
+                            int first, int real)
+{
+    FOR_TURNS(c, 4) {
+        const int key = keys[4 * X + c];
+        float4 x[HALF];
+        take_column(x, s, c);
+        FOR_TURNS(i, EACH) {
+            if (key >= 0 && first + i < real)
+                x[0].x = pair_logit(p, x[0].x, first + i, key);
+            turn_rows(x);
         }
+        put_column(s, x, c);
     }
 }
 
 /* Probabilities become weights; `gates` grows by the gates of what is seen: what mask_keys() left. */
-GROUP_INLINE void weights_of(float4 s[4][HALF], float4 gates[HALF], const struct pairs *p, __local const int *keys,
-                             int first, int real, int causal)
+GROUP_INLINE void weights_of(int item, float4 s[4][HALF], float4 gates[HALF], PAIRS_SPACE const struct pairs *p,
+                             __local const int *keys, int first, int real, int causal)
+{
+    FOR_TURNS(c, 4) {
+        const int key = keys[4 * X + c];
+        float4 x[HALF];
+        take_column(x, s, c);
+        FOR_TURNS(i, EACH) {
+            const int query = first + i;
+            const int sees = key >= 0 && query < real && (!causal || key <= query);
+            const float gate = sees ? pair_gate(p, query, key) : 0.0f;
+            x[0].x = sees ? x[0].x * gate * pair_keep(p, query, key) : 0.0f;
+            gates[0].x += gate;
+            turn_rows(x);
+            turn_rows(gates);
+        }
+        put_column(s, x, c);
+    }
+}
+
+/* Of the queries' own keys, those whose bit is set in `own`: scores become logits; gates, and what values weigh. */
+GROUP_INLINE void weights_of_own(float4 s[HALF], float4 gates[HALF], float4 weights[HALF],
+                                 PAIRS_SPACE const struct pairs *p, int first, uint own)
 {
     UNROLL
-    for (int c = 0; c < 4; c++) {
-        const int key = keys[4 * X + c];
-        UNROLL
-        for (int h = 0; h < HALF; h++) {
-            float w[4] = {s[c][h].x, s[c][h].y, s[c][h].z, s[c][h].w}, g[4];
-            UNROLL
-            for (int j = 0; j < 4; j++) {
-                const int query = first + 4 * h + j;
-                const int sees = key >= 0 && query < real && (!causal || key <= query);
-                g[j] = sees ? pair_gate(p, query, key) : 0.0f;
-                w[j] = sees ? w[j] * g[j] * pair_keep(p, query, key) : 0.0f;
-            }
-            s[c][h] = (float4)(w[0], w[1], w[2], w[3]);
-            gates[h] += (float4)(g[0], g[1], g[2], g[3]);
+    for (int h = 0; h < HALF; h++)
+        gates[h] = weights[h] = (float4)(0.0f);
+    FOR_TURNS(i, EACH) {
+        if (own >> i & 1) {
+            s[0].x = pair_logit(p, s[0].x, first + i, first + i);
+            gates[0].x = pair_gate(p, first + i, first + i);
+            weights[0].x = gates[0].x * pair_keep(p, first + i, first + i);
         }
+        turn_rows(s);
+        turn_rows(gates);
+        turn_rows(weights);
     }
 }
 
 /* The same for the gradients of one pair: `s`, scale q.k to base 2, becomes what the value is weighed with, w = P g u,
  * and `b`, dout.v, becomes dA = w b - P delta, 0 where the logit was clipped. */
-GROUP_INLINE void slope_of(float *s, float *b, const struct pairs *p, float lse, float delta, int query, int key)
+GROUP_INLINE void slope_of(float *s, float *b, PAIRS_SPACE const struct pairs *p, float lse, float delta, int query,
+                           int key)
 {
     const float probable = native_exp2(pair_logit(p, *s, query, key) - lse);
     const float weight = probable * pair_gate(p, query, key) * pair_keep(p, query, key);
@@ -607,52 +698,63 @@ GROUP_INLINE void slope_of(float *s, float *b, const struct pairs *p, float lse,
     *s = weight;
 }
 
-/* Of four rows of queries from position `first` and one key; those of `real` and past it, and no key, have nothing. */
-GROUP_INLINE void slopes_of_key(float4 *s, float4 *b, const struct pairs *p, float4 lse, float4 delta, int first,
-                                int real, int key)
+/* Of the pair that has its turn; nothing where it is not `there`. */
+GROUP_INLINE void take_slope(float4 s[HALF], float4 b[HALF], PAIRS_SPACE const struct pairs *p, float lse, float delta,
+                             int query, int key, int there)
 {
-    float x[4] = {(*s).x, (*s).y, (*s).z, (*s).w}, y[4] = {(*b).x, (*b).y, (*b).z, (*b).w};
-    const float l[4] = {lse.x, lse.y, lse.z, lse.w}, d[4] = {delta.x, delta.y, delta.z, delta.w};
-    UNROLL
-    for (int j = 0; j < 4; j++) {
-        if (key >= 0 && first + j < real && x[j] != -INFINITY)
-            slope_of(&x[j], &y[j], p, l[j], d[j], first + j, key);
-        else
-            x[j] = y[j] = 0.0f;
-    }
-    *s = (float4)(x[0], x[1], x[2], x[3]);
-    *b = (float4)(y[0], y[1], y[2], y[3]);
+    float x = s[0].x, y = b[0].x;
+    if (there)
+        slope_of(&x, &y, p, lse, delta, query, key);
+    s[0].x = there ? x : 0.0f;
+    b[0].x = there ? y : 0.0f;
+    turn_rows(s);
+    turn_rows(b);
 }
 
-/* Of four queries' own keys, those whose bit is set in `own`. */
-GROUP_INLINE void slopes_of_own(float4 *s, float4 *b, const struct pairs *p, float4 lse, float4 delta, int first,
-                                uint own)
+/* Of a tile of queries (rows from position `first`, those at `real` and past it padding, with lse and delta of each)
+ * and keys; there is nothing where mask_keys() left -inf. */
+GROUP_INLINE void slopes_of_queries(int item, float4 s[4][HALF], float4 b[4][HALF], PAIRS_SPACE const struct pairs *p,
+                                    __local const int *keys, __local const float *lse, __local const float *delta,
+                                    int first, int real)
 {
-    float x[4] = {(*s).x, (*s).y, (*s).z, (*s).w}, y[4] = {(*b).x, (*b).y, (*b).z, (*b).w};
-    const float l[4] = {lse.x, lse.y, lse.z, lse.w}, d[4] = {delta.x, delta.y, delta.z, delta.w};
-    UNROLL
-    for (int j = 0; j < 4; j++)
-        if (own >> j & 1)
-            slope_of(&x[j], &y[j], p, l[j], d[j], first + j, first + j);
-    *s = (float4)(x[0], x[1], x[2], x[3]);
-    *b = (float4)(y[0], y[1], y[2], y[3]);
+    FOR_TURNS(c, 4) {
+        const int key = keys[4 * X + c];
+        float4 x[HALF], y[HALF];
+        take_column(x, s, c);
+        take_column(y, b, c);
+        FOR_TURNS(i, EACH)
+            take_slope(x, y, p, lse[i], delta[i], first + i, key,
+                       key >= 0 && first + i < real && x[0].x != -INFINITY);
+        put_column(s, x, c);
+        put_column(b, y, c);
+    }
 }
 
-/* Of one query and four keys, -1 where there is none. */
-GROUP_INLINE void slopes_of_query(float4 *s, float4 *b, const struct pairs *p, float lse, float delta, int query,
-                                  int stop, int4 keys, int causal)
+/* Of queries' own keys, those whose bit is set in `own`. */
+GROUP_INLINE void slopes_of_own(float4 s[HALF], float4 b[HALF], PAIRS_SPACE const struct pairs *p,
+                                __local const float *lse, __local const float *delta, int first, uint own)
 {
-    float x[4] = {(*s).x, (*s).y, (*s).z, (*s).w}, y[4] = {(*b).x, (*b).y, (*b).z, (*b).w};
-    const int k[4] = {keys.x, keys.y, keys.z, keys.w};
-    UNROLL
-    for (int j = 0; j < 4; j++) {
-        if (k[j] >= 0 && query < stop && (!causal || k[j] <= query))
-            slope_of(&x[j], &y[j], p, lse, delta, query, k[j]);
-        else
-            x[j] = y[j] = 0.0f;
+    FOR_TURNS(i, EACH)
+        take_slope(s, b, p, lse[i], delta[i], first + i, first + i, own >> i & 1);
+}
+
+/* Of a tile of keys, -1 where there is none, and queries, columns from position `first`, those before `stop`, with lse
+ * and delta of each. */
+GROUP_INLINE void slopes_of_keys(float4 s[4][HALF], float4 b[4][HALF], PAIRS_SPACE const struct pairs *p,
+                                 __local const int *keys, __local const float *lse, __local const float *delta,
+                                 int first, int stop, int causal)
+{
+    FOR_TURNS(c, 4) {
+        const int query = first + c;
+        float4 x[HALF], y[HALF];
+        take_column(x, s, c);
+        take_column(y, b, c);
+        FOR_TURNS(i, EACH)
+            take_slope(x, y, p, lse[c], delta[c], query, keys[i],
+                       keys[i] >= 0 && query < stop && (!causal || keys[i] <= query));
+        put_column(s, x, c);
+        put_column(b, y, c);
     }
-    *s = (float4)(x[0], x[1], x[2], x[3]);
-    *b = (float4)(y[0], y[1], y[2], y[3]);
 }
 #endif
 

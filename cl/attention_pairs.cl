@@ -10,26 +10,7 @@
  *          work-item owns each lanes-th key of what it adds up, over all that share the value, in order.
  *          attention_scores_dq: (queries, heads, batch);  attention_scores_dk: (keys, kv_heads, batch)
  * Macros   none. Not tuned: of molecules and windows these pairs are few beside the rest (the paper's EGT: under 1%). */
-#if defined(__OPENCL_C_VERSION__) && SSA_GPU
-#define PAIRS_SPACE __local volatile /* read where needed: with the operands they are more than there are registers */
-#define PAIRS_MEMORY __local struct pairs pairs
-#define SET_PAIRS(b, h) \
-    do { \
-        barrier(CLK_LOCAL_MEM_FENCE); /* the last ones are read */ \
-        if (get_local_id(0) == 0) { \
-            const struct pairs of = PAIRS_OF(b, h); \
-            pairs = of; \
-        } \
-        barrier(CLK_LOCAL_MEM_FENCE); \
-    } while (0)
-#else
-#define PAIRS_MEMORY struct pairs pairs
-#define SET_PAIRS(b, h) \
-    do { \
-        const struct pairs of = PAIRS_OF(b, h); \
-        pairs = of; \
-    } while (0)
-#endif
+#define PAIRS_LOCAL SSA_GPU
 #include "attention.h"
 
 #define OPERANDS \
@@ -110,7 +91,7 @@ enum {
 #define KEEP_STRIDES
 #endif
 
-__kernel void attention_pairs_bwd(OPERANDS, GRADIENT_OF_PAIRS)
+__kernel FEW_TOGETHER void attention_pairs_bwd(OPERANDS, GRADIENT_OF_PAIRS)
 {
     PAIRS_MEMORY;
     BIND_OPERANDS;

@@ -94,6 +94,14 @@ SSA_INLINE vec vec_sums(vec *x)
     return x[0];
 }
 
+/* Of a kernel that needs many registers: where the device lets us, few work-items in a hardware thread, SUB_GROUP, so
+ * that each has more of the thread's registers. */
+#if defined(SUB_GROUP) && defined(cl_intel_required_subgroup_size)
+#define FEW_TOGETHER __attribute__((intel_reqd_sub_group_size(SUB_GROUP)))
+#else
+#define FEW_TOGETHER
+#endif
+
 #if SSA_GPU
 #ifndef LANES
 #define LANES 64 /* work-items that share a row: the work-group's size, a power of two */
@@ -106,8 +114,7 @@ SSA_INLINE vec vec_sums(vec *x)
 #if defined(SUB_GROUP) && defined(cl_intel_required_subgroup_size) && defined(cl_intel_subgroups)
 #define BY_SUB_GROUPS 1
 #define RUN SUB_GROUP
-#define ROW_GROUP \
-    __attribute__((reqd_work_group_size(LANES, 1, 1))) __attribute__((intel_reqd_sub_group_size(SUB_GROUP)))
+#define ROW_GROUP __attribute__((reqd_work_group_size(LANES, 1, 1))) FEW_TOGETHER
 #else
 #define BY_SUB_GROUPS 0
 #define RUN 8

@@ -2,14 +2,10 @@
 #ifndef SSA_GROUP_H
 #define SSA_GROUP_H
 
-/* A kernel for groups of X x Y work-items that needs many registers: where the device lets us, few work-items in a
- * hardware thread, SUB_GROUP, so that each has more of the thread's registers. */
-#if defined(SUB_GROUP) && defined(cl_intel_required_subgroup_size)
-#define GROUP_OF(x, y) \
-    __attribute__((reqd_work_group_size(x, y, 1))) __attribute__((intel_reqd_sub_group_size(SUB_GROUP)))
-#else
-#define GROUP_OF(x, y) __attribute__((reqd_work_group_size(x, y, 1)))
-#endif
+#include "common.h"
+
+/* A kernel for groups of X x Y work-items that needs many registers. */
+#define GROUP_OF(x, y) __attribute__((reqd_work_group_size(x, y, 1))) FEW_TOGETHER
 
 /* Inlined in any case: PoCL 3.1 crashes while it inlines large functions by itself. */
 #define GROUP_INLINE static inline __attribute__((always_inline))

@@ -52,7 +52,8 @@ __kernel void attention_fwd_plain(INPUTS, TENSOR(float, out), STRIDES(out), TENS
     const int i = query_begin + (int)get_global_id(0), h = (int)get_global_id(1), g = h / (heads / kv_heads);
     const size_t b = get_global_id(2);
     const struct seen s = see(plan + b * plan_stride, i);
-    const struct pairs pairs = PAIRS_OF(b, h);
+    PAIRS_MEMORY;
+    SET_PAIRS(b, h);
     const int keys = s.common + s.count + s.own;
     TO_ROW(q, i - query_begin, h);
     TO_ROW(k, 0, g);
@@ -108,7 +109,8 @@ __kernel void attention_dq_plain(GRADIENTS, TENSOR(float, dq), STRIDES(dq))
     const int i = query_begin + (int)get_global_id(0), h = (int)get_global_id(1), g = h / (heads / kv_heads);
     const size_t b = get_global_id(2);
     const struct seen s = see(plan + b * plan_stride, i);
-    const struct pairs pairs = PAIRS_OF(b, h);
+    PAIRS_MEMORY;
+    SET_PAIRS(b, h);
     const int keys = s.common + s.count + s.own;
     const float log_sum = lse[ROW_OF(i, h)];
     TO_ROW(q, i - query_begin, h);
@@ -164,7 +166,8 @@ __kernel void attention_dkv_plain(GRADIENTS, TENSOR(float, dk), STRIDES(dk), TEN
         dv[d] = 0.0f;
     const int slot = find_slot(plan, j), first = causal && j > query_begin ? j : query_begin;
     const int end = min(plan[PLAN_LENGTH], query_end);
-    struct pairs pairs = PAIRS_OF(b, g * group);
+    PAIRS_MEMORY;
+    SET_PAIRS(b, g * group);
     TO_ROW(q, 0, g * group); /* heads take turns at the same pointers: strides would fill what registers there are */
     TO_ROW(out, 0, g * group);
     TO_ROW(dout, 0, g * group);
@@ -186,7 +189,7 @@ __kernel void attention_dkv_plain(GRADIENTS, TENSOR(float, dk), STRIDES(dk), TEN
             for (int d = 0; d < value_width; d++)
                 dv[d] += x.weight * dy[d];
         }
-        NEXT_HEAD(pairs);
+        NEXT_HEAD;
         q += q_head;
         out += out_head;
         dout += dout_head;

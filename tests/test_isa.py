@@ -42,10 +42,12 @@ class Isa(unittest.TestCase):
         self.assertEqual(backward.sizes, {"attention_bwd_prepare": (64, 1, 1), "attention_bwd_queries": (256, 1, 1),
                                           "attention_bwd_sources": (256, 1, 1)})
         self.assertEqual(backward.group("attention_bwd_sources"), 256)
-        self.assertEqual(backward.asked["attention_bwd_queries"], {"exp2": 40, "fma": 384})
+        self.assertEqual(backward.asked["attention_bwd_queries"], {"exp2": 40, "divide": 0, "fma": 384})
+        pairs = source_of("attention_bwd_gpu", "-DD=64", "-DSIDE=16", "-DEACH=8", "-DPAIRS=1")
+        self.assertEqual(pairs.asked["attention_bwd_queries"], {"exp2": 4, "divide": 2, "fma": 384})
         few = source_of("attention_bwd_gpu", "-DD=64", "-DSIDE=16", "-DTALL=4", "-DEACH=4", "-DREGISTERS=128")
         self.assertEqual(few.group("attention_bwd_queries"), 64)
-        self.assertEqual(few.asked["attention_bwd_sources"], {"exp2": 16, "fma": 2 * 16 + 16})
+        self.assertEqual(few.asked["attention_bwd_sources"], {"exp2": 16, "divide": 0, "fma": 2 * 16 + 16})
         self.assertEqual(source_of("gemm_gpu", "-DSIDE=8", "-DTILE=32").sizes, {"gemm_gpu": (8, 8, 1)})
         self.assertEqual((source_of("norm").sizes["norm_fwd"], source_of("norm").group("norm_fwd")), (None, 64))
         intel = ["-DSUB_GROUP=8", "-Dcl_intel_required_subgroup_size=1", "-Dcl_intel_subgroups=1"]

@@ -50,6 +50,13 @@ static bool countable(int positions, struct ssa_strides s)
     return s.position <= UINT32_MAX / (size_t)positions;
 }
 
+/* The same of pairs, as PAIR_AT() in cl/attention.h does. */
+static bool countable_pairs(const struct ssa_attention *a, struct ssa_pairs p)
+{
+    const size_t last = ssa_plus(ssa_times((size_t)a->queries - 1, p.query), ssa_times((size_t)a->keys - 1, p.key));
+    return !ssa_present(p.tensor) || last <= UINT32_MAX;
+}
+
 #define OPERANDS(a) \
     ARG_TENSOR((a)->q), ARG_TENSOR((a)->k), ARG_TENSOR((a)->v), ARG_TENSOR((a)->plan_data), ARG_TENSOR((a)->lse), \
         ATTENTION_SIZES(a), ARG_INT((a)->kv_heads), ATTENTION_STRIDES((a)->q_strides), \
@@ -70,7 +77,7 @@ static bool trusted_forward(struct ssa_device *device, const struct ssa_attentio
 {
     static const char file[] = "attention_fwd_gpu";
     return countable(a->queries, a->q_strides) && countable(a->keys, a->k_strides) && countable(a->keys, a->v_strides) &&
-           countable(a->queries, a->out_strides) &&
+           countable(a->queries, a->out_strides) && countable_pairs(a, a->bias) && countable_pairs(a, a->gate) &&
            ssa_attention_trusted(device, file, false, a, build_width(a), tile_for(device, file, a->plan->block, a));
 }
 
@@ -148,7 +155,8 @@ static bool trusted_backward(struct ssa_device *device, const struct ssa_attenti
     const int w = build_width(a), sources = a->plan->max_slice;
     return countable(a->queries, a->q_strides) && countable(a->keys, a->k_strides) && countable(a->keys, a->v_strides) &&
            countable(a->queries, b->dout_strides) && countable(a->queries, b->dq_strides) &&
-           countable(a->keys, b->dk_strides) && countable(a->keys, b->dv_strides) &&
+           countable(a->keys, b->dk_strides) && countable(a->keys, b->dv_strides) && countable_pairs(a, a->bias) &&
+           countable_pairs(a, a->gate) &&
            ssa_attention_trusted(device, file, true, a, w, tile_for(device, file, a->plan->block, a)) &&
            (!sources || ssa_attention_trusted(device, file, true, a, w, tile_for(device, file, sources, a)));
 }
