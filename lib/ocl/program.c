@@ -29,6 +29,8 @@ static void write_options(const struct ocl_device *d, const struct ssa_launch *l
     size_t used = (size_t)snprintf(options, MAX_OPTIONS, "-cl-std=CL1.2 -DSSA_GPU=%d", d->base.info.gpu_shape);
     if (d->sub_group)
         used += (size_t)snprintf(options + used, MAX_OPTIONS - used, " -DSUB_GROUP=%d", d->sub_group);
+    if (d->base.info.kind == SSA_DEVICE_CPU && strstr(d->base.info.platform, "Intel"))
+        used += (size_t)snprintf(options + used, MAX_OPTIONS - used, " -DCOARSE_EXP2=1"); /* 1e-4 on AMD's processors */
     for (int i = 0; i < SSA_MAX_CONSTANTS && l->constants[i].name && used < MAX_OPTIONS; i++)
         used += (size_t)snprintf(options + used, MAX_OPTIONS - used, " -D%s=%d", l->constants[i].name,
                                  l->constants[i].value);
