@@ -80,7 +80,7 @@ __kernel GROUP_OF(PREPARE_ITEMS, 1) void attention_bwd_prepare(
             slope_of(&p, &ds, &pairs, seen(lse[at]), sums[0], i, i);
             ds *= scale;
 #else
-            float p = native_exp2(scale * LOG2E * sums[1] - lse[at]);
+            float p = EXP2(scale * LOG2E * sums[1] - lse[at]);
             float ds = scale * p * (sums[2] - sums[0]);
 #endif
             UNROLL
@@ -150,7 +150,7 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
 #if PAIRS
         const float4 ds = own_dp[i];
 #else
-        const float4 ds = native_exp2(scale * LOG2E * own_s[i] - row_lses[i]) * (own_dp[i] - row_deltas[i]);
+        const float4 ds = EXP2(scale * LOG2E * own_s[i] - row_lses[i]) * (own_dp[i] - row_deltas[i]);
 #endif
         const float all[4] = {ds.x, ds.y, ds.z, ds.w};
         UNROLL
@@ -175,7 +175,7 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
         for (int c = 0; c < 4; c++)
             UNROLL
             for (int i = 0; i < HALF; i++)
-                ds[c][i] = native_exp2(s[c][i] - row_lses[i]) * (ds[c][i] - row_deltas[i]);
+                ds[c][i] = EXP2(s[c][i] - row_lses[i]) * (ds[c][i] - row_deltas[i]);
 #endif
         gather(item, sum, ds, k, k_stride, WIDTH, keys, n, causal && w.latest > first - EACH * Y, pool);
     }
@@ -305,7 +305,7 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
                 UNROLL
                 for (int i = 0; i < HALF; i++) {
                     const int4 sees = (int4)(t0 + 4 * X + c | all) >= keys4[HALF * Y + i];
-                    s[c][i] = sees ? native_exp2(s[c][i] - l[c]) : (float4)(0.0f);
+                    s[c][i] = sees ? EXP2(s[c][i] - l[c]) : (float4)(0.0f);
                     if (for_dk)
                         SLOPES[c][i] = s[c][i] != 0.0f ? s[c][i] * (ds[c][i] - d[c]) : s[c][i]; /* of NaN nothing too */
                 }

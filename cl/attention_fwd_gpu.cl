@@ -70,12 +70,12 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
         for (int i = 0; i < HALF; i++) {
             next[i] = vec_max(next[i], top[i]);
             const float4 base = next[i] == -INFINITY ? (float4)(0.0f) : next[i]; /* nothing yet: exp2(-inf - 0) = 0 */
-            const float4 shrink = native_exp2(top[i] - base);
+            const float4 shrink = EXP2(top[i] - base);
             top[i] = next[i];
             total[i] *= shrink;
             UNROLL
             for (int c = 0; c < 4; c++) {
-                s[c][i] = native_exp2(s[c][i] - base);
+                s[c][i] = EXP2(s[c][i] - base);
                 total[i] += s[c][i];
             }
             UNROLL

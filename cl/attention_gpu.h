@@ -692,7 +692,7 @@ GROUP_INLINE void weights_of_own(float4 s[HALF], float4 gates[HALF], float4 weig
 GROUP_INLINE void slope_of(float *s, float *b, PAIRS_SPACE const struct pairs *p, float lse, float delta, int query,
                            int key)
 {
-    const float probable = native_exp2(pair_logit(p, *s, query, key) - lse);
+    const float probable = EXP2(pair_logit(p, *s, query, key) - lse);
     const float weight = probable * pair_gate(p, query, key) * pair_keep(p, query, key);
     *b = fabs(*s) > p->clip ? 0.0f : weight * *b - probable * delta;
     *s = weight;

@@ -10,9 +10,6 @@
 #ifndef SSA_GPU
 #define SSA_GPU 0
 #endif
-#if defined(COARSE_EXP2) && defined(__OPENCL_C_VERSION__) /* native: off by more than attention bears */
-#define native_exp2 exp2
-#endif
 #if SSA_GPU && !defined(VW)
 #define VW 4
 #endif

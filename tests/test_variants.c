@@ -18,17 +18,6 @@ static void take(const char *text)
         snprintf(taken[count++], sizeof taken[0], "%s", text);
 }
 
-/* Of a tile, in what is a build of its own: widths of their own, pairs. The widest heads are compiled without. */
-static void take_kinds(const char *tile, int width)
-{
-    static const char *const kinds[] = {"", ",EXACT=0", ",PAIRS=1", ",EXACT=0,PAIRS=1"};
-    for (size_t k = 0; k < (width <= 64 ? sizeof kinds / sizeof *kinds : 1); k++) {
-        char text[96];
-        snprintf(text, sizeof text, "%s%s", tile, kinds[k]);
-        take(text);
-    }
-}
-
 /* Of devices whose work-groups have 256 work-items, as all of those have that tests/isa.sh compiles for. */
 static void take_all(const char *file)
 {
@@ -39,12 +28,12 @@ static void take_all(const char *file)
         for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
             for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
                 struct attention_tile t = ssa_attention_tile(&d, file, rows[r], widths[w]);
-                char tall[16] = "", text[72];
+                char tall[16] = "", text[96];
                 if (t.tall != t.side)
                     snprintf(tall, sizeof tall, ",TALL=%d", t.tall);
                 snprintf(text, sizeof text, "%s:D=%d,SIDE=%d%s,EACH=%d%s", file, widths[w], t.side, tall, t.each,
                          few ? ",REGISTERS=128" : "");
-                take_kinds(text, widths[w]);
+                take(text);
             }
     }
 }

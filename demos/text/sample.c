@@ -53,13 +53,13 @@ static void put_byte(int byte)
 static struct {
     int count;
     double first, last; /* when they came */
-} tokens;
+} came;
 
 static int on_token(void *cookie, int32_t token)
 {
     (void)cookie;
-    tokens.last = now_seconds();
-    tokens.first = tokens.count++ ? tokens.first : tokens.last;
+    came.last = now_seconds();
+    came.first = came.count++ ? came.first : came.last;
     if (!options.json) {
         put_byte(token);
         fflush(stdout);
@@ -73,8 +73,8 @@ static void say_speed(void)
     if (!options.verbose && !isatty(STDERR_FILENO))
         return;
     fflush(stdout); /* which may go to the same place */
-    if (tokens.last > tokens.first)
-        say_note("%d tokens, %.1f tokens/s", tokens.count, (tokens.count - 1) / (tokens.last - tokens.first));
+    if (came.last > came.first)
+        say_note("%d tokens, %.1f tokens/s", came.count, (came.count - 1) / (came.last - came.first));
 }
 
 /* ---- JSON ---- */

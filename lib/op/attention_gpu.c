@@ -57,6 +57,12 @@ static bool countable_pairs(const struct ssa_attention *a, struct ssa_pairs p)
     return !ssa_present(p.tensor) || last <= UINT32_MAX;
 }
 
+static bool countable_inputs(const struct ssa_attention *a)
+{
+    return countable(a->queries, a->q_strides) && countable(a->keys, a->k_strides) && countable(a->keys, a->v_strides) &&
+           countable_pairs(a, a->bias) && countable_pairs(a, a->gate);
+}
+
 #define OPERANDS(a) \
     ARG_TENSOR((a)->q), ARG_TENSOR((a)->k), ARG_TENSOR((a)->v), ARG_TENSOR((a)->plan_data), ARG_TENSOR((a)->lse), \
         ATTENTION_SIZES(a), ARG_INT((a)->kv_heads), ATTENTION_STRIDES((a)->q_strides), \
@@ -76,8 +82,7 @@ static size_t query_blocks(const struct ssa_attention *a)
 static bool trusted_forward(struct ssa_device *device, const struct ssa_attention *a)
 {
     static const char file[] = "attention_fwd_gpu";
-    return countable(a->queries, a->q_strides) && countable(a->keys, a->k_strides) && countable(a->keys, a->v_strides) &&
-           countable(a->queries, a->out_strides) && countable_pairs(a, a->bias) && countable_pairs(a, a->gate) &&
+    return countable_inputs(a) && countable(a->queries, a->out_strides) &&
            ssa_attention_trusted(device, file, false, a, build_width(a), tile_for(device, file, a->plan->block, a));
 }
 
@@ -153,10 +158,8 @@ static bool trusted_backward(struct ssa_device *device, const struct ssa_attenti
     static const char file[] = "attention_bwd_gpu";
     const struct ssa_attention *a = &b->attention;
     const int w = build_width(a), sources = a->plan->max_slice;
-    return countable(a->queries, a->q_strides) && countable(a->keys, a->k_strides) && countable(a->keys, a->v_strides) &&
-           countable(a->queries, b->dout_strides) && countable(a->queries, b->dq_strides) &&
-           countable(a->keys, b->dk_strides) && countable(a->keys, b->dv_strides) && countable_pairs(a, a->bias) &&
-           countable_pairs(a, a->gate) &&
+    return countable_inputs(a) && countable(a->queries, b->dout_strides) && countable(a->queries, b->dq_strides) &&
+           countable(a->keys, b->dk_strides) && countable(a->keys, b->dv_strides) &&
            ssa_attention_trusted(device, file, true, a, w, tile_for(device, file, a->plan->block, a)) &&
            (!sources || ssa_attention_trusted(device, file, true, a, w, tile_for(device, file, sources, a)));
 }

@@ -138,6 +138,7 @@ def units(only, target):
         if (only and name not in only) or name + "_gpu" in gpu:  # where there are two, a GPU runs the other
             continue
         own = [v.partition(":")[2] for v in variants if v.partition(":")[0] == name]
+        own += [o + "," + kind for kind in build_list("gpu_kinds") for o in own if re.match(r"D=(32|64)\b", o)]
         for options in own or [""]:
             yield name, options
 
