@@ -41,24 +41,50 @@ static bool is(const json_t *object, const char *key, const char *value)
 
 void golden_config(const json_t *o, struct ssa_model_config *c)
 {
-    *c = (struct ssa_model_config){.layers = golden_int(o, "layers"), .heads = golden_int(o, "heads"),
+    *c = (struct ssa_model_config){.gpt = {.layers = golden_int(o, "layers"), .heads = golden_int(o, "heads"),
         .kv_heads = golden_int(o, "kv_heads"), .width = golden_int(o, "width"), .hidden = golden_int(o, "hidden"),
         .vocabulary = golden_int(o, "vocabulary"), .length = golden_int(o, "length"),
         .positions = is(o, "positions", "learned") ? SSA_POSITIONS_LEARNED : SSA_POSITIONS_ROTARY,
         .norm = is(o, "norm", "rms") ? SSA_NORM_RMS : SSA_NORM_LAYER, .untied = golden_int(o, "untied"),
         .activation = is(o, "gelu", "tanh") ? SSA_ACT_GELU_TANH : SSA_ACT_GELU, .no_bias = golden_int(o, "no_bias"),
-        .bidirectional = golden_int(o, "bidirectional")};
+        .bidirectional = golden_int(o, "bidirectional")}};
+}
+
+/* Where make.py has a vector: after those of the layers before, and in its layer in this order. */
+static int place_of(const char *name)
+{
+    static const char *const order[] = {"norm1.gain", "norm1.bias", "norm2.gain", "norm2.bias", "qkv.bias",
+                                        "proj.bias", "up.bias", "down.bias"};
+    int layer, used = 0, at = 0;
+    if (sscanf(name, "layer.%d.%n", &layer, &used) != 1)
+        return 1 << 20 | (strstr(name, "bias") != NULL);
+    while (strcmp(name + used, order[at]))
+        ck_assert_int_lt(++at, (int)(sizeof order / sizeof *order));
+    return layer * 8 + at;
+}
+
+/* A parameter's number in make.py: matrices in the order of the table, then vectors. */
+static int number_of(const struct ssa_model *model, int i)
+{
+    const struct ssa_parameter *p = ssa_model_parameter(model, i);
+    int number = 0;
+    for (int j = 0; j < ssa_model_tensors(model); j++) {
+        const struct ssa_parameter *q = ssa_model_parameter(model, j);
+        number += p->decayed ? j < i : q->decayed || place_of(q->name) < place_of(p->name);
+    }
+    return number;
 }
 
 void golden_parameters(struct ssa_model *model, double scale)
 {
     for (int i = 0; i < ssa_model_tensors(model); i++) {
         const struct ssa_parameter *p = ssa_model_parameter(model, i);
+        const uint32_t number = (uint32_t)number_of(model, i);
         bool gain = strstr(p->name, "gain");
         double base = gain ? 1 : 0, s = p->decayed ? scale : gain ? 0.2 : 0.1;
         float *x = malloc(p->count * sizeof *x);
         for (size_t e = 0; e < p->count; e++)
-            x[e] = (float)(base + s * golden_value((uint32_t)i, (uint32_t)e));
+            x[e] = (float)(base + s * golden_value(number, (uint32_t)e));
         OK(ssa_tensor_write(p->value, x, p->count));
         free(x);
     }

@@ -3,8 +3,8 @@
 #include <math.h>
 #include <string.h>
 
-const struct ssa_model_config run_config = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 40, .length = 16,
-                                            .dropout = 0.1f};
+const struct ssa_model_config run_config = {.gpt = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 40, .length = 16,
+                                            .dropout = 0.1f}};
 const struct ssa_model_limits run_limits = {.batch = 1, .training = 1};
 static unsigned char text[300];
 

@@ -15,8 +15,8 @@
 
 static char folder[64], path[128], broken[128];
 
-static const struct ssa_model_config small = {.layers = 2, .heads = 2, .kv_heads = 1, .width = 16, .hidden = 24,
-    .vocabulary = 40, .length = 16, .norm = SSA_NORM_RMS, .untied = 1, .dropout = 0.1f};
+static const struct ssa_model_config small = {.gpt = {.layers = 2, .heads = 2, .kv_heads = 1, .width = 16, .hidden = 24,
+    .vocabulary = 40, .length = 16, .norm = SSA_NORM_RMS, .untied = 1, .dropout = 0.1f}};
 
 /* ---- a run ---- */
 
@@ -179,12 +179,12 @@ START_TEST(refuses_another_model)
                                         "untied is 1", "kv_heads is 1"};
     for (int i = 0; i < 6; i++)
         others[i] = small;
-    others[0].layers = 3;
-    others[1].width = 32;
-    others[2].vocabulary = 41;
-    others[3].norm = SSA_NORM_LAYER;
-    others[4].untied = 0;
-    others[5].kv_heads = 0;
+    others[0].gpt.layers = 3;
+    others[1].gpt.width = 32;
+    others[2].gpt.vocabulary = 41;
+    others[3].gpt.norm = SSA_NORM_LAYER;
+    others[4].gpt.untied = 0;
+    others[5].gpt.kv_heads = 0;
     for (int i = 0; i < 6; i++) {
         struct ssa_model *m, *same;
         OK(ssa_model_create(&m, dev, &others[i], &(struct ssa_model_limits){.batch = 1}));

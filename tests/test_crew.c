@@ -1,6 +1,6 @@
 /* Training on a pool: the same run whoever does it. */
-#include "model/group.h"
-#include "model/internal.h"
+#include "net/replicas.h"
+#include "net/internal.h"
 #include "runs.h"
 #include "train/crew.h"
 

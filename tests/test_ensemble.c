@@ -8,8 +8,8 @@
 
 enum { N = 16, COUNT = 16 * 5 + 8, LAYERS = 2, PASSES = 5 };
 
-static const struct ssa_model_config config = {.layers = LAYERS, .heads = 2, .width = 16, .vocabulary = 32,
-                                               .length = N, .dropout = 0.5f};
+static const struct ssa_model_config config = {.gpt = {.layers = LAYERS, .heads = 2, .width = 16, .vocabulary = 32,
+                                               .length = N, .dropout = 0.5f}};
 static const struct ssa_pattern sampled = {.kind = SSA_UNBIASED, .ratio = 0.25f};
 static unsigned char text[COUNT];
 static const struct ssa_data data = {.items = text, .count = COUNT};

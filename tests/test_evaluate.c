@@ -1,7 +1,7 @@
 /* Evaluation, ensembles and generation on pools: the same bits as on one device, whoever does what, whoever fails. */
 #include "golden.h"
-#include "model/group.h"
-#include "model/internal.h"
+#include "net/replicas.h"
+#include "net/internal.h"
 #include "pools.h"
 #include "ssacl/evaluate.h"
 
@@ -13,8 +13,8 @@
 
 enum { N = 16, COUNT = 16 * 11 + 8, PASSES = 9, BATCH = 2, UNITS = PASSES * 6 };
 
-static const struct ssa_model_config config = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 32, .length = N,
-                                               .dropout = 0.5f};
+static const struct ssa_model_config config = {.gpt = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 32, .length = N,
+                                               .dropout = 0.5f}};
 static const struct ssa_pattern sampled = {.kind = SSA_UNBIASED, .ratio = 0.25f, .dense_first = 1};
 static unsigned char text[COUNT];
 static const struct ssa_data data = {.items = text, .count = COUNT};

@@ -380,7 +380,7 @@ END_TEST
 
 static bool set_up(void)
 {
-    static const struct ssa_model_config small = {.layers = 1, .heads = 1, .width = 8, .vocabulary = 8, .length = 8};
+    static const struct ssa_model_config small = {.gpt = {.layers = 1, .heads = 1, .width = 8, .vocabulary = 8, .length = 8}};
     return !ssa_device_open(&device, "cpu") &&
            !ssa_model_create(&model, device, &small, &(struct ssa_model_limits){.batch = 1}) &&
            !ssa_model_initialise(model, 1);

@@ -1,7 +1,7 @@
 /* Gradients and parameters that are not finite: a run stops in a sentence, with parameters, moments and files as they
  * were; on a bare device, in pools, over ranks. */
-#include "model/group.h"
-#include "model/internal.h"
+#include "net/replicas.h"
+#include "net/internal.h"
 #include "runs.h"
 #include "team.h"
 #include "train/checkpoint.h"

@@ -1,6 +1,6 @@
 /* Generation from a cache of keys: at every token the logits of a pass over all that it may see. */
 #include "golden.h"
-#include "model/internal.h"
+#include "net/internal.h"
 #include "ssacl/evaluate.h"
 #include "ssacl/train.h"
 
@@ -11,17 +11,17 @@
 
 enum { N = 12, STEPS = 2 * N + 7, ALL = 2 * N + STEPS, VOCABULARY = 19 };
 
-static const struct ssa_model_config rotary = {.layers = 3, .heads = 4, .kv_heads = 2, .width = 64,
-                                               .vocabulary = VOCABULARY, .length = N};
-static const struct ssa_model_config learned = {.layers = 2, .heads = 2, .width = 32, .vocabulary = VOCABULARY,
+static const struct ssa_model_config rotary = {.gpt = {.layers = 3, .heads = 4, .kv_heads = 2, .width = 64,
+                                               .vocabulary = VOCABULARY, .length = N}};
+static const struct ssa_model_config learned = {.gpt = {.layers = 2, .heads = 2, .width = 32, .vocabulary = VOCABULARY,
                                                 .length = N, .positions = SSA_POSITIONS_LEARNED,
-                                                .norm = SSA_NORM_RMS, .no_bias = 1};
+                                                .norm = SSA_NORM_RMS, .no_bias = 1}};
 
 static struct ssa_model *make(struct ssa_device *dev, const struct ssa_model_config *config, int length)
 {
     struct ssa_model_config c = *config;
     struct ssa_model *m;
-    c.length = length;
+    c.gpt.length = length;
     OK(ssa_model_create(&m, dev, &c, &(struct ssa_model_limits){.batch = 1}));
     golden_parameters(m, 0.25);
     return m;
@@ -67,7 +67,7 @@ static void check_pass(const struct watch *w, struct ssa_model *reference, int f
     struct ssa_plan window = {0};
     const struct ssa_plan *plans[8] = {NULL};
     draw_window(&window, length);
-    for (int l = 0; length > N && l < w->config->layers; l++)
+    for (int l = 0; length > N && l < w->config->gpt.layers; l++)
         plans[l] = &window;
     OK(ssa_model_forward(reference, &(struct ssa_pass){.tokens = w->tokens + first, .batch = 1, .length = length,
                                                        .plans = plans}));
@@ -89,7 +89,7 @@ static void check_pass(const struct watch *w, struct ssa_model *reference, int f
 static void check_all(const struct watch *w, struct ssa_model *reference)
 {
     const int last = w->count - 1, begin = w->count - w->calls - 1; /* the last token is drawn, and never seen */
-    if (w->config->positions == SSA_POSITIONS_ROTARY) {
+    if (w->config->gpt.positions == SSA_POSITIONS_ROTARY) {
         check_pass(w, reference, 0, begin, last);
         return;
     }
@@ -106,11 +106,11 @@ static void check_logits(struct ssa_device *dev, const struct ssa_model_config *
     const int seen = prompt_count < N ? prompt_count : N;
     struct watch w = {.config = config, .stop = stop, .where = where, .count = seen};
     snprintf(where, sizeof where, "%s positions, prompt of %d",
-             config->positions == SSA_POSITIONS_ROTARY ? "rotary" : "learned", prompt_count);
+             config->gpt.positions == SSA_POSITIONS_ROTARY ? "rotary" : "learned", prompt_count);
     for (int i = 0; i < prompt_count; i++)
         prompt[i] = (int32_t)((golden_value(2000, (uint32_t)i) + 1) / 2 * VOCABULARY);
     memcpy(w.tokens, prompt + prompt_count - seen, (size_t)seen * sizeof *prompt);
-    struct ssa_model *reference = make(dev, config, config->positions == SSA_POSITIONS_ROTARY ? ALL : N);
+    struct ssa_model *reference = make(dev, config, config->gpt.positions == SSA_POSITIONS_ROTARY ? ALL : N);
     w.model = make(dev, config, N);
     OK(ssa_generate(w.model, prompt, (size_t)prompt_count, STEPS, out,
                     &(struct ssa_generate){.seed = 7, .token = look, .cookie = &w}));
@@ -141,8 +141,8 @@ START_TEST(shortest_windows)
                 const int32_t prompt[] = {4, 5, 6};
                 struct ssa_model_config c = rotary;
                 int32_t got[6], want;
-                c.positions = positions;
-                c.layers = 1; /* so that a pass over the window has the same answer */
+                c.gpt.positions = positions;
+                c.gpt.layers = 1; /* so that a pass over the window has the same answer */
                 struct ssa_model *m = make(dev, &c, length);
                 const struct ssa_generate how = {.temperature = -1};
                 OK(ssa_generate(m, prompt, 3, 6, got, &how));
@@ -330,12 +330,12 @@ START_TEST(memory_is_as_foreseen)
             const int32_t prompt = 1;
             const size_t before = held(dev), memory_of_device = dev->info.memory;
             struct ssa_model_config deep = rotary;
-            deep.layers = 24; /* so that it is more than one buffer may be */
+            deep.gpt.layers = 24; /* so that it is more than one buffer may be */
             struct ssa_memory memory;
             struct ssa_model *m;
             int32_t out[3];
             OK(ssa_model_memory(&deep, &limits, &memory));
-            ck_assert_uint_eq(memory.cache, (size_t)deep.layers * N * 2 * 32 * 4); /* kv_heads D is 32 */
+            ck_assert_uint_eq(memory.cache, (size_t)deep.gpt.layers * N * 2 * 32 * 4); /* kv_heads D is 32 */
             OK(ssa_model_create(&m, dev, &deep, &limits));
             ck_assert_uint_eq(held(dev) - before, memory.total);
             ssa_device_memory(dev, &dev->info.memory, NULL);

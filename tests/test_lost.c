@@ -1,6 +1,6 @@
 /* Devices of a pool that fail, hang, run out of memory or compute wrongly: the run goes on and is the same run. */
-#include "model/group.h"
-#include "model/internal.h"
+#include "net/replicas.h"
+#include "net/internal.h"
 #include "runs.h"
 #include "train/crew.h"
 

@@ -104,8 +104,8 @@ static void start(void)
     static struct ssa_pattern layers[1] = {{.kind = SSA_UNBIASED, .ratio = 0.5f}};
     static const struct ssa_stage stages[] = {
         {.pattern = {.layers = layers, .layer_count = 1}, .steps = 1, .lr = 0.01f}, {.steps = 1, .lr = 0.02f}};
-    static const struct ssa_model_config small = {.layers = 1, .heads = 1, .width = 8, .hidden = 8, .vocabulary = 8,
-                                                  .length = 8};
+    static const struct ssa_model_config small = {.gpt = {.layers = 1, .heads = 1, .width = 8, .hidden = 8, .vocabulary = 8,
+                                                  .length = 8}};
     OK(ssa_device_open(&device, "cpu"));
     OK(ssa_model_create(&model, device, &small, &(struct ssa_model_limits){.batch = 1, .training = 1}));
     OK(ssa_model_initialise(model, 1));

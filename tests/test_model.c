@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct ssa_model_config tiny = {.layers = 2, .heads = 2, .width = 16, .hidden = 24, .vocabulary = 11,
-                                             .length = 8};
+static const struct ssa_model_config tiny = {.gpt = {.layers = 2, .heads = 2, .width = 16, .hidden = 24, .vocabulary = 11,
+                                             .length = 8}};
 
 /* ---- PyTorch ---- */
 
@@ -24,22 +24,22 @@ static void open_fixture(struct fixture *f, struct ssa_device *dev, const struct
                          int window)
 {
     *f = (struct fixture){.config = *c, .batch = batch};
-    size_t rows = (size_t)batch * (size_t)c->length;
+    size_t rows = (size_t)batch * (size_t)c->gpt.length;
     OK(ssa_model_create(&f->model, dev, c, &(struct ssa_model_limits){.batch = batch, .training = 1}));
     golden_parameters(f->model, 0.3);
     f->tokens = malloc(rows * sizeof *f->tokens);
     f->targets = malloc(rows * sizeof *f->targets);
     for (int b = 0; b < batch; b++)
-        for (int n = 0; n <= c->length; n++) {
-            int at = b * (c->length + 1) + n;
-            int32_t id = (int32_t)((golden_value(1000, (uint32_t)at) + 1) / 2 * c->vocabulary);
-            if (n < c->length)
-                f->tokens[b * c->length + n] = id;
+        for (int n = 0; n <= c->gpt.length; n++) {
+            int at = b * (c->gpt.length + 1) + n;
+            int32_t id = (int32_t)((golden_value(1000, (uint32_t)at) + 1) / 2 * c->gpt.vocabulary);
+            if (n < c->gpt.length)
+                f->tokens[b * c->gpt.length + n] = id;
             if (n > 0)
-                f->targets[b * c->length + n - 1] = id;
+                f->targets[b * c->gpt.length + n - 1] = id;
         }
     if (window)
-        OK(ssa_plan_draw(&f->plan, &(struct ssa_sample){.kind = SSA_LOCAL, .length = c->length, .keys = window,
+        OK(ssa_plan_draw(&f->plan, &(struct ssa_sample){.kind = SSA_LOCAL, .length = c->gpt.length, .keys = window,
                                                         .look_back = 1, .fixed_windows = 1, .own_key = 1}));
     for (int l = 0; l < 8; l++)
         f->plans[l] = window ? &f->plan : NULL;
@@ -71,16 +71,16 @@ static void check_golden(struct ssa_device *dev, const char *name, const json_t 
     golden_config(config, &c);
     struct fixture f;
     open_fixture(&f, dev, &c, golden_int(config, "batch"), golden_int(config, "window"));
-    size_t rows = (size_t)f.batch * (size_t)c.length, v = (size_t)c.vocabulary;
+    size_t rows = (size_t)f.batch * (size_t)c.gpt.length, v = (size_t)c.gpt.vocabulary;
     double *logits = golden_doubles(json_object_get(g, "logits"), rows * v);
     double *losses = golden_doubles(json_object_get(g, "losses"), rows);
-    f.targets[c.length + 3] = -1;
+    f.targets[c.gpt.length + 3] = -1;
     struct ssa_pass pass = {.tokens = f.tokens, .plans = f.plans};
     float got[16];
     char message[512];
     OK(ssa_model_forward(f.model, &pass));
     for (size_t r = 0; r < rows; r++) {
-        OK(ssa_model_read_logits(f.model, (int)r / c.length, (int)r % c.length, got));
+        OK(ssa_model_read_logits(f.model, (int)r / c.gpt.length, (int)r % c.gpt.length, got));
         ck_assert_msg(test_close_to("logits", got, logits + r * v, v, 2e-5, 2e-5, message, sizeof message),
                       "%s, row %zu: %s", name, r, message);
     }
@@ -90,7 +90,7 @@ static void check_golden(struct ssa_device *dev, const char *name, const json_t 
     pass.grad_scale = 0.25f;
     OK(ssa_model_forward(f.model, &pass));
     test_compare("losses", ssa_model_losses(f.model), losses, rows, 1e-5, 1e-5, "%s", name);
-    OK(ssa_model_backward(f.model, 0));
+    OK(ssa_model_backward(f.model));
     check_gradients(&f, json_object_get(g, "gradients"), name);
     free(logits);
     free(losses);
@@ -112,7 +112,7 @@ END_TEST
 
 static double objective(struct fixture *f, const struct ssa_pass *pass)
 {
-    size_t rows = (size_t)f->batch * (size_t)f->config.length;
+    size_t rows = (size_t)f->batch * (size_t)f->config.gpt.length;
     double sum = 0;
     OK(ssa_model_forward(f->model, pass));
     float *loss = test_read(ssa_model_losses(f->model), rows);
@@ -157,7 +157,7 @@ static void check_differences(struct ssa_device *dev, const char *name, struct s
     struct ssa_pass pass = {.tokens = f.tokens, .targets = f.targets, .plans = f.plans, .training = 1, .seed = 3,
                             .step = 5, .first_example = 2};
     objective(&f, &pass);
-    OK(ssa_model_backward(f.model, 0));
+    OK(ssa_model_backward(f.model));
     for (int i = 0; i < ssa_model_tensors(f.model); i++)
         check_direction(&f, &pass, i, name);
     close_fixture(&f);
@@ -167,16 +167,16 @@ START_TEST(finite_differences)
 {
     FOR_DEVICES (dev) {
         struct ssa_model_config c = tiny;
-        c.dropout = 0.2f;
+        c.gpt.dropout = 0.2f;
         check_differences(dev, "dropout, rotary, tied", c, 0);
-        c.positions = SSA_POSITIONS_LEARNED;
-        c.norm = SSA_NORM_RMS;
-        c.untied = 1;
-        c.kv_heads = 1;
+        c.gpt.positions = SSA_POSITIONS_LEARNED;
+        c.gpt.norm = SSA_NORM_RMS;
+        c.gpt.untied = 1;
+        c.gpt.kv_heads = 1;
         check_differences(dev, "dropout, rms, learned, untied, grouped", c, 4);
-        c.no_bias = 1;
-        c.bidirectional = 1;
-        c.activation = SSA_ACT_GELU_TANH;
+        c.gpt.no_bias = 1;
+        c.gpt.bidirectional = 1;
+        c.gpt.activation = SSA_ACT_GELU_TANH;
         check_differences(dev, "no bias, encoder, tanh", c, 0);
     }
 }
@@ -188,15 +188,15 @@ END_TEST
 static void check_accumulation(struct ssa_device *dev)
 {
     struct ssa_model_config c = tiny;
-    c.dropout = 0.3f;
-    c.positions = SSA_POSITIONS_LEARNED;
+    c.gpt.dropout = 0.3f;
+    c.gpt.positions = SSA_POSITIONS_LEARNED;
     struct fixture f;
     open_fixture(&f, dev, &c, 2, 0);
     struct ssa_pass pass = {.tokens = f.tokens, .targets = f.targets, .training = 1, .seed = 9, .step = 4};
     int count = ssa_model_tensors(f.model);
     double **want = calloc((size_t)count, sizeof *want);
     objective(&f, &pass);
-    OK(ssa_model_backward(f.model, 0));
+    OK(ssa_model_backward(f.model));
     for (int i = 0; i < count; i++) {
         const struct ssa_parameter *p = ssa_model_parameter(f.model, i);
         float *g = test_read(p->grad, p->count);
@@ -205,11 +205,12 @@ static void check_accumulation(struct ssa_device *dev)
     }
     pass.batch = 1;
     for (int b = 0; b < 2; b++) {
-        pass.tokens = f.tokens + b * c.length;
-        pass.targets = f.targets + b * c.length;
+        pass.tokens = f.tokens + b * c.gpt.length;
+        pass.targets = f.targets + b * c.gpt.length;
         pass.first_example = (uint32_t)b;
+        pass.accumulate = b;
         OK(ssa_model_forward(f.model, &pass));
-        OK(ssa_model_backward(f.model, b));
+        OK(ssa_model_backward(f.model));
     }
     for (int i = 0; i < count; i++) {
         const struct ssa_parameter *p = ssa_model_parameter(f.model, i);
@@ -233,12 +234,12 @@ static void check_causal(struct ssa_device *dev, int kind)
     struct fixture f;
     open_fixture(&f, dev, &tiny, 1, 0);
     struct ssa_model *small;
-    struct ssa_sample how = {.kind = kind, .length = tiny.length, .keys = 4, .own_key = 1, .seed = 2};
+    struct ssa_sample how = {.kind = kind, .length = tiny.gpt.length, .keys = 4, .own_key = 1, .seed = 2};
     float before[8][11], after[11], inference[11];
     OK(ssa_plan_draw(&f.plan, &how));
     OK(ssa_model_create(&small, dev, &tiny, &(struct ssa_model_limits){.batch = 1}));
     golden_parameters(small, 0.3);
-    for (int l = 0; l < tiny.layers; l++)
+    for (int l = 0; l < tiny.gpt.layers; l++)
         f.plans[l] = &f.plan;
     struct ssa_pass pass = {.tokens = f.tokens, .plans = f.plans};
     OK(ssa_model_forward(f.model, &pass));
@@ -249,7 +250,7 @@ static void check_causal(struct ssa_device *dev, int kind)
         for (int v = 0; v < 11; v++) /* not the same bits: a library's GEMM may choose its kernel by the batch */
             ck_assert_float_eq_tol(before[n][v], inference[v], 2e-6f);
     }
-    f.tokens[5] = (f.tokens[5] + 1) % tiny.vocabulary;
+    f.tokens[5] = (f.tokens[5] + 1) % tiny.gpt.vocabulary;
     OK(ssa_model_forward(f.model, &pass));
     for (int n = 0; n < 8; n++) {
         OK(ssa_model_read_logits(f.model, 0, n, after));
@@ -274,7 +275,7 @@ END_TEST
 
 START_TEST(initialises_alike_everywhere)
 {
-    struct ssa_model_config c = {.layers = 8, .heads = 2, .width = 64, .vocabulary = 64, .length = 16};
+    struct ssa_model_config c = {.gpt = {.layers = 8, .heads = 2, .width = 64, .vocabulary = 64, .length = 16}};
     uint32_t first = 0;
     FOR_DEVICES (dev) {
         struct ssa_model *m;
@@ -327,7 +328,7 @@ static double **gradients_of(struct fixture *f, const struct ssa_pass *pass, dou
     int count = ssa_model_tensors(f->model);
     double **all = calloc((size_t)count, sizeof *all);
     *loss = objective(f, pass);
-    OK(ssa_model_backward(f->model, 0));
+    OK(ssa_model_backward(f->model));
     for (int i = 0; i < count; i++) {
         const struct ssa_parameter *p = ssa_model_parameter(f->model, i);
         float *g = test_read(p->grad, p->count);
@@ -344,9 +345,9 @@ static void check_sampled_rows(struct ssa_device *dev, const char *name, const s
     struct ssa_plan cut = {0};
     double want, got;
     open_fixture(&f, dev, c, 3, 0);
-    OK(ssa_plan_draw(&f.plan, &(struct ssa_sample){.kind = SSA_UNBIASED, .length = c->length, .keys = 3, .keep = &keep,
+    OK(ssa_plan_draw(&f.plan, &(struct ssa_sample){.kind = SSA_UNBIASED, .length = c->gpt.length, .keys = 3, .keep = &keep,
                                                    .keep_count = 1, .seed = 5}));
-    cut_in_two(&cut, &f.plan, c->length);
+    cut_in_two(&cut, &f.plan, c->gpt.length);
     struct ssa_pass pass = {.tokens = f.tokens, .targets = f.targets, .plans = f.plans, .training = 1};
     for (int l = 0; l < 8; l++)
         f.plans[l] = &cut;
@@ -356,7 +357,7 @@ static void check_sampled_rows(struct ssa_device *dev, const char *name, const s
     ck_assert_msg(fabs(got - want) < 1e-5 * want, "%s: loss %.9g instead of %.9g", name, got, want);
     f.plans[1] = &f.plan;
     objective(&f, &pass);
-    OK(ssa_model_backward(f.model, 0));
+    OK(ssa_model_backward(f.model));
     for (int i = 0; i < ssa_model_tensors(f.model); i++) {
         const struct ssa_parameter *p = ssa_model_parameter(f.model, i);
         test_compare(p->name, p->grad, all[i], p->count, 1e-5, 1e-4, "%s, sampled rows", name);
@@ -377,7 +378,7 @@ static void check_sampled_rows(struct ssa_device *dev, const char *name, const s
 static void check_sampled_examples(struct ssa_device *dev)
 {
     struct fixture f;
-    struct ssa_sample how = {.kind = SSA_UNBIASED, .length = tiny.length, .batch = 2, .keys = 4, .per_example = 1,
+    struct ssa_sample how = {.kind = SSA_UNBIASED, .length = tiny.gpt.length, .batch = 2, .keys = 4, .per_example = 1,
                              .seed = 8};
     float together[2][11], alone[11];
     open_fixture(&f, dev, &tiny, 2, 0);
@@ -391,7 +392,7 @@ static void check_sampled_examples(struct ssa_device *dev)
     for (int b = 0; b < 2; b++) {
         how.first_example = (uint32_t)b;
         OK(ssa_plan_draw(&f.plan, &how));
-        pass.tokens = f.tokens + b * tiny.length;
+        pass.tokens = f.tokens + b * tiny.gpt.length;
         OK(ssa_model_forward(f.model, &pass));
         OK(ssa_model_read_logits(f.model, 0, 7, alone));
         for (int v = 0; v < 11; v++)
@@ -405,10 +406,10 @@ START_TEST(projects_sampled_rows_alone)
     FOR_DEVICES (dev) {
         struct ssa_model_config c = tiny;
         check_sampled_rows(dev, "rotary, tied", &c);
-        c.kv_heads = 1;
-        c.no_bias = 1;
-        c.positions = SSA_POSITIONS_LEARNED;
-        c.bidirectional = 1;
+        c.gpt.kv_heads = 1;
+        c.gpt.no_bias = 1;
+        c.gpt.positions = SSA_POSITIONS_LEARNED;
+        c.gpt.bidirectional = 1;
         check_sampled_rows(dev, "grouped, no bias, learned, encoder", &c);
         check_sampled_examples(dev);
     }
@@ -427,7 +428,7 @@ static size_t scratch_of(const struct ssa_device *dev)
 
 static void check_memory(struct ssa_device *dev, struct ssa_model_limits limits)
 {
-    struct ssa_model_config c = {.layers = 3, .heads = 2, .width = 32, .vocabulary = 50, .length = 64};
+    struct ssa_model_config c = {.gpt = {.layers = 3, .heads = 2, .width = 32, .vocabulary = 50, .length = 64}};
     struct ssa_memory memory;
     size_t before, after, peak;
     OK(ssa_model_memory(&c, &limits, &memory));
@@ -441,7 +442,7 @@ static void check_memory(struct ssa_device *dev, struct ssa_model_limits limits)
     struct ssa_pass pass = {.tokens = ids, .targets = ids, .training = limits.training};
     OK(ssa_model_forward(m, &pass));
     if (limits.training)
-        OK(ssa_model_backward(m, 0));
+        OK(ssa_model_backward(m));
     ssa_device_memory(dev, &after, &peak);
     ck_assert_uint_eq(after - scratch_of(dev) - before, memory.total);
     ck_assert_uint_le(peak - before, memory.total + scratch_of(dev) + (size_t)64 * 1024 * 1024);
@@ -469,9 +470,9 @@ static void check_parts(struct ssa_device *dev)
     OK(ssa_model_create(&cut, dev, &tiny, &(struct ssa_model_limits){.batch = 2, .training = 1, .max_buffer = 1000}));
     golden_parameters(cut, 0.3);
     OK(ssa_model_forward(f.model, &pass));
-    OK(ssa_model_backward(f.model, 0));
+    OK(ssa_model_backward(f.model));
     OK(ssa_model_forward(cut, &pass));
-    OK(ssa_model_backward(cut, 0));
+    OK(ssa_model_backward(cut));
     ck_assert_int_eq(ssa_model_part_count(f.model), 2);
     ck_assert_int_gt(ssa_model_part_count(cut), 3);
     for (int i = 0; i < ssa_model_tensors(cut); i++) {
@@ -499,7 +500,7 @@ START_TEST(bad_configs)
 {
     struct ssa_model_config c;
 #define BAD(words, ...) \
-    c = (struct ssa_model_config){.layers = 2, .heads = 2, .width = 16, .vocabulary = 11, .length = 8, __VA_ARGS__}; \
+    c = (struct ssa_model_config){.gpt = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 11, .length = 8, __VA_ARGS__}}; \
     FAILS(ssa_model_check(&c), SSA_EINVAL, words); \
     ck_assert_uint_eq(ssa_model_elements(&c), 0)
 #pragma GCC diagnostic push
@@ -514,8 +515,13 @@ START_TEST(bad_configs)
     BAD("norm is 7", .norm = 7);
     BAD("positions is 2", .positions = 2);
     BAD("activation is 9", .activation = 9);
-    BAD("reserved", .reserved = {1});
+    BAD("rope_base is -1", .rope_base = -1);
+    BAD("norm_eps is nan", .norm_eps = NAN);
 #pragma GCC diagnostic pop
+    c = tiny;
+    c.family = 9;
+    FAILS(ssa_model_check(&c), SSA_EINVAL, "family is 9");
+    ck_assert_ptr_null(ssa_model_fields(9));
 }
 END_TEST
 
@@ -523,7 +529,7 @@ START_TEST(refuses_what_cannot_fit)
 {
     FOR_DEVICES (dev) {
         struct ssa_model *m = NULL;
-        struct ssa_model_config c = {.layers = 12, .heads = 8, .width = 512, .vocabulary = 256, .length = 2048};
+        struct ssa_model_config c = {.gpt = {.layers = 12, .heads = 8, .width = 512, .vocabulary = 256, .length = 2048}};
         size_t before, after, memory = dev->info.memory;
         ssa_device_memory(dev, &before, NULL);
         dev->info.memory = before + ((size_t)3 << 30);
@@ -559,10 +565,10 @@ START_TEST(bad_passes)
         OK(ssa_plan_draw(&other, &(struct ssa_sample){.kind = SSA_DENSE, .length = 4}));
         struct ssa_pass p = {.tokens = f.tokens, .targets = f.targets};
 #define BAD_PASS(model, words) FAILS(ssa_model_forward(model, &p), SSA_EINVAL, words)
-        FAILS(ssa_model_backward(f.model, 0), SSA_EINVAL, "needs a forward pass");
+        FAILS(ssa_model_backward(f.model), SSA_EINVAL, "needs a forward pass");
         FAILS(ssa_model_read_logits(f.model, 0, 0, logits), SSA_EINVAL, "after a forward pass");
         OK(ssa_model_forward(f.model, &p));
-        FAILS(ssa_model_backward(f.model, 0), SSA_EINVAL, "needs a forward pass");
+        FAILS(ssa_model_backward(f.model), SSA_EINVAL, "needs a forward pass");
         FAILS(ssa_model_read_logits(f.model, 2, 0, logits), SSA_EINVAL, "no position 0 of sequence 2");
         p.batch = 2;
         BAD_PASS(small, "batch 2");

@@ -1,6 +1,6 @@
 /* Pools: opening, jobs and deadlines, and a model on several devices. */
-#include "model/group.h"
-#include "model/internal.h"
+#include "net/replicas.h"
+#include "net/internal.h"
 #include "pools.h"
 
 #include <math.h>
@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct ssa_model_config small = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 40, .length = 16,
-                                              .dropout = 0.1f};
+static const struct ssa_model_config small = {.gpt = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 40, .length = 16,
+                                              .dropout = 0.1f}};
 
 /* ---- opening ---- */
 
@@ -141,7 +141,7 @@ START_TEST(model_on_each)
     OK(ssa_pool_model_create(&m, pool, &small, &limits));
     FAILS(ssa_pool_model_create(&second, pool, &small, &limits), SSA_EINVAL, "there is a model on it already");
     OK(ssa_model_initialise(m, 7));
-    ck_assert_int_eq(ssa_model_config(m)->layers, 2);
+    ck_assert_int_eq(ssa_model_config(m)->gpt.layers, 2);
     for (int i = 0; i < 2; i++) {
         const struct ssa_model *r = m->group->replicas[i];
         ck_assert_ptr_eq(ssa_model_device(r), pool->members[i]->device);
@@ -172,7 +172,7 @@ START_TEST(model_that_does_not_fit)
     struct ssa_model *m;
     struct ssa_pool_member member;
     size_t *memory[2] = {&pool->members[0]->device->info.memory, &pool->members[1]->device->info.memory}, all = *memory[0];
-    wrong.heads = 3;
+    wrong.gpt.heads = 3;
     FAILS(ssa_pool_model_create(&m, pool, &wrong, &limits), SSA_EINVAL, "does not divide by heads 3");
     ck_assert_str_eq(pools_events, "");
     *memory[0] = 1000;

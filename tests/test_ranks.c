@@ -128,7 +128,7 @@ struct training {
 static struct training new_training(const char *device, int batch)
 {
     struct training t = {.device = device, .micro_batch = 2, .odd = -1,
-        .model = {.layers = 2, .heads = 2, .width = 32, .vocabulary = 256, .length = 16, .dropout = 0.25f},
+        .model = {.gpt.layers = 2, .gpt.heads = 2, .gpt.width = 32, .gpt.vocabulary = 256, .gpt.length = 16, .gpt.dropout = 0.25f},
         .config = {.batch = batch, .seed = 5, .smoothing = 0.1f, .stage_count = 2},
         .stages = {{.pattern = {.kind = SSA_UNBIASED, .ratio = 0.5f, .per_example = 1}, .steps = 2, .lr = 0.01f},
                    {.pattern = {.kind = SSA_LOCAL, .ratio = 0.5f, .look_back = 1}, .steps = STEPS - 2, .lr = 0.01f}}};
@@ -179,7 +179,7 @@ static void begin(struct rank *r, const struct training *t, struct ssa_ranks *ra
     if (r->t.refusal && !strcmp(r->t.refusal, "data"))
         its.items = text + 1, its.count--;
     const struct ssa_model_limits limits = {.batch = r->t.micro_batch, .training = 1,
-                                            .max_buffer = r->t.model.untied ? 9000 : 0};
+                                            .max_buffer = r->t.model.gpt.untied ? 9000 : 0};
     if (r->pool)
         OK(ssa_pool_model_create(&r->model, r->pool, &r->t.model, &limits));
     else
@@ -270,9 +270,9 @@ START_TEST(trains_in_other_shapes)
     t = new_training("cpu", 10); /* one each */
     check_same_bits(t, 5);
     t = new_training("cpu", 8);
-    t.model.untied = t.model.no_bias = 1; /* and in many buffers */
-    t.model.positions = SSA_POSITIONS_LEARNED;
-    t.model.norm = SSA_NORM_RMS;
+    t.model.gpt.untied = t.model.gpt.no_bias = 1; /* and in many buffers */
+    t.model.gpt.positions = SSA_POSITIONS_LEARNED;
+    t.model.gpt.norm = SSA_NORM_RMS;
     check_same_bits(t, 4);
     setenv("SSACL_OVERLAP", "0", 1);
     check_same_bits(t, 2);
@@ -411,7 +411,7 @@ static void other_batch(struct training *t, struct ssa_model *m)
 static void other_model(struct training *t, struct ssa_model *m)
 {
     (void)m;
-    t->model.hidden = 64;
+    t->model.gpt.hidden = 64;
 }
 static void other_data(struct training *t, struct ssa_model *m)
 {

@@ -180,12 +180,12 @@ END_TEST
 /* A config and its limits: every field as large as an int. */
 START_TEST(models)
 {
-    const struct ssa_model_config good = {.layers = 1, .heads = 1, .width = 8, .vocabulary = 4, .length = 8};
+    const struct ssa_model_config good = {.gpt = {.layers = 1, .heads = 1, .width = 8, .vocabulary = 4, .length = 8}};
     struct ssa_memory memory;
-    static const size_t fields[] = {offsetof(struct ssa_model_config, layers), offsetof(struct ssa_model_config, heads),
-        offsetof(struct ssa_model_config, kv_heads), offsetof(struct ssa_model_config, width),
-        offsetof(struct ssa_model_config, hidden), offsetof(struct ssa_model_config, vocabulary),
-        offsetof(struct ssa_model_config, length)};
+    static const size_t fields[] = {offsetof(struct ssa_model_config, gpt.layers), offsetof(struct ssa_model_config, gpt.heads),
+        offsetof(struct ssa_model_config, gpt.kv_heads), offsetof(struct ssa_model_config, gpt.width),
+        offsetof(struct ssa_model_config, gpt.hidden), offsetof(struct ssa_model_config, gpt.vocabulary),
+        offsetof(struct ssa_model_config, gpt.length)};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         struct ssa_model_config c = good;
         *(int *)((char *)&c + fields[i]) = INT_MAX;
@@ -193,8 +193,8 @@ START_TEST(models)
         ck_assert_uint_eq(ssa_model_elements(&c), 0);
     }
     FAILS(ssa_model_memory(&good, &(struct ssa_model_limits){.batch = INT_MAX}, &memory), SSA_EINVAL, "batch");
-    struct ssa_model_config largest = {.layers = 1024, .heads = 128, .width = 32768, .hidden = 1 << 18,
-                                       .vocabulary = 1 << 20, .length = 1 << 20, .untied = 1};
+    struct ssa_model_config largest = {.gpt = {.layers = 1024, .heads = 128, .width = 32768, .hidden = 1 << 18,
+                                       .vocabulary = 1 << 20, .length = 1 << 20, .untied = 1}};
     const struct ssa_model_limits limits = {.batch = 2047, .training = 1};
     if (sizeof(size_t) > 4) {
         OK(ssa_model_memory(&largest, &limits, &memory));
@@ -208,9 +208,9 @@ END_TEST
 /* Numbers that are none: a checkpoint could not hold them. */
 START_TEST(not_numbers)
 {
-    struct ssa_model_config c = {.layers = 1, .heads = 1, .width = 8, .vocabulary = 4, .length = 8};
+    struct ssa_model_config c = {.gpt = {.layers = 1, .heads = 1, .width = 8, .vocabulary = 4, .length = 8}};
     struct ssa_sample sample;
-    c.rope_base = (float)INFINITY;
+    c.gpt.rope_base = (float)INFINITY;
     FAILS(ssa_model_check(&c), SSA_EINVAL, "rope_base inf, must be numbers");
     FAILS(ssa_pattern_sample(&(struct ssa_pattern){.ratio = (float)NAN}, 0, 1, 8, 1, &sample), SSA_EINVAL,
           "ratio is nan");

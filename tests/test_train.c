@@ -43,9 +43,9 @@ static void check_losses(struct ssa_device *dev, const json_t *g, int micro_batc
     struct ssa_train_config config = {.batch = golden_int(t, "batch"), .beta1 = number(t, "beta1"),
         .beta2 = number(t, "beta2"), .eps = number(t, "eps"), .decay = number(t, "decay"), .clip = number(t, "clip"),
         .seed = (uint64_t)golden_int(t, "seed"), .stages = stages};
-    config.stage_count = read_stages(json_object_get(t, "stages"), c.length, stages);
+    config.stage_count = read_stages(json_object_get(t, "stages"), c.gpt.length, stages);
     for (uint32_t i = 0; i < 400; i++)
-        data[i] = (unsigned char)((int)((golden_value(2000, i) + 1) / 2 * c.vocabulary) * (i % 3 > 0));
+        data[i] = (unsigned char)((int)((golden_value(2000, i) + 1) / 2 * c.gpt.vocabulary) * (i % 3 > 0));
     OK(ssa_model_create(&model, dev, &c, &(struct ssa_model_limits){.batch = micro_batch, .training = 1}));
     golden_parameters(model, 0.08);
     OK(ssa_trainer_create(&trainer, model, &config, &(struct ssa_data){.items = data, .count = 400}));
@@ -158,7 +158,7 @@ START_TEST(any_shares_sum_alike)
 END_TEST
 
 enum { MICROS = 7 };
-static const struct ssa_model_config summed = {.layers = 1, .heads = 1, .width = 16, .vocabulary = 20, .length = 8};
+static const struct ssa_model_config summed = {.gpt = {.layers = 1, .heads = 1, .width = 16, .vocabulary = 20, .length = 8}};
 
 /* Every micro-batch's gradients alone, summed here, are what a step leaves. */
 static void check_sums(struct ssa_device *dev)
@@ -278,7 +278,7 @@ END_TEST
 
 /* ---- what it refuses ---- */
 
-static const struct ssa_model_config small = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 256, .length = 16};
+static const struct ssa_model_config small = {.gpt = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 256, .length = 16}};
 static const struct ssa_stage one_stage[] = {{.steps = 5, .lr = 0.01f}};
 
 START_TEST(bad_configs)
@@ -312,7 +312,7 @@ START_TEST(bad_configs)
     BAD_TRAIN("stage 2, layer 0: plan: sigma", .stages = bad, .stage_count = 2);
     struct ssa_train_config good = {.stages = one_stage, .stage_count = 1};
     FAILS(ssa_train_check(dev, &small, &limits, &good, 16, NULL), SSA_EINVAL, "16 tokens; at least 17");
-    encoder.bidirectional = 1;
+    encoder.gpt.bidirectional = 1;
     FAILS(ssa_train_check(dev, &encoder, &limits, &good, 0, NULL), SSA_EINVAL, "needs a causal model");
     OK(ssa_train_check(dev, &small, &limits, &good, 17, NULL));
 }
@@ -326,7 +326,7 @@ START_TEST(bad_data)
     struct ssa_trainer *t = NULL;
     struct ssa_train_config config = {.stages = one_stage, .stage_count = 1};
     uint16_t wide[40] = {0};
-    c.vocabulary = 100;
+    c.gpt.vocabulary = 100;
     wide[33] = 100;
     OK(ssa_model_create(&m, dev, &c, &(struct ssa_model_limits){.batch = 1, .training = 1}));
     OK(ssa_model_create(&inference, dev, &c, &(struct ssa_model_limits){.batch = 1}));
@@ -467,7 +467,7 @@ END_TEST
 START_TEST(draws_as_probabilities_say)
 {
     struct ssa_device *dev = test_device(0);
-    struct ssa_model_config c = {.layers = 1, .heads = 1, .width = 8, .vocabulary = 4, .length = 8};
+    struct ssa_model_config c = {.gpt = {.layers = 1, .heads = 1, .width = 8, .vocabulary = 4, .length = 8}};
     struct ssa_model *m;
     int32_t zero = 0, token, again;
     float logits[4];

@@ -18,10 +18,10 @@ double gpt_ratio(int kind)
 
 struct ssa_model_config gpt_config(const struct gpt *g)
 {
-    return (struct ssa_model_config){.layers = g->layers, .heads = g->heads, .width = g->width,
+    return (struct ssa_model_config){.gpt = {.layers = g->layers, .heads = g->heads, .width = g->width,
                                      .hidden = 4 * g->width, .vocabulary = 256, .length = g->length,
                                      .positions = SSA_POSITIONS_LEARNED, .untied = 1,
-                                     .activation = SSA_ACT_GELU_TANH};
+                                     .activation = SSA_ACT_GELU_TANH}};
 }
 
 double gpt_operations(const struct gpt *g, double ratio)

@@ -68,7 +68,7 @@ static double gelu(double x)
 static void attend(const struct network *n, int layer, int query, int head, double *out)
 {
     const struct ssa_plan *plan = n->plans ? n->plans[layer] : NULL;
-    int width = n->config->width, d = width / n->config->heads, keys = query + 1;
+    int width = n->config->gpt.width, d = width / n->config->gpt.heads, keys = query + 1;
     const double *q = n->a + (size_t)query * 3 * (size_t)width + head * d;
     double sum = 0;
     if (plan)
@@ -94,7 +94,7 @@ static void attend(const struct network *n, int layer, int query, int head, doub
 
 static void run_layer(struct network *n, int layer)
 {
-    int c = n->config->width, d = c / n->config->heads, hidden = n->config->hidden;
+    int c = n->config->gpt.width, d = c / n->config->gpt.heads, hidden = n->config->gpt.hidden;
     const double *w[LAYER_PARAMETERS];
     for (int i = 0; i < LAYER_PARAMETERS; i++) {
         char name[64];
@@ -106,7 +106,7 @@ static void run_layer(struct network *n, int layer)
         linear(n->a + t * 3 * c, w[QKV], w[QKV_BIAS], n->h, c, 3 * c, 0);
     }
     for (int t = 0; t < n->positions; t++) {
-        for (int head = 0; head < n->config->heads; head++)
+        for (int head = 0; head < n->config->gpt.heads; head++)
             attend(n, layer, t, head, n->h + head * d);
         double *x = n->x + t * c;
         linear(x, w[PROJ], w[PROJ_BIAS], n->h, c, c, 1);
@@ -131,20 +131,20 @@ static double cross_entropy(const double *logits, int vocabulary, int target)
 /* The mean loss of the positions. */
 static double forward(struct network *n)
 {
-    int c = n->config->width;
+    int c = n->config->gpt.width;
     const double *embed = parameter(n, "embed.weight"), *position = parameter(n, "position.weight");
     double loss = 0;
     for (int t = 0; t < n->positions; t++)
         for (int i = 0; i < c; i++)
             n->x[t * c + i] = embed[n->tokens[t] * c + i] + position[t * c + i];
-    for (int layer = 0; layer < n->config->layers; layer++)
+    for (int layer = 0; layer < n->config->gpt.layers; layer++)
         run_layer(n, layer);
     const double *gain = parameter(n, "norm.gain"), *bias = parameter(n, "norm.bias");
     const double *head = parameter(n, "head.weight");
     for (int t = 0; t < n->positions; t++) {
         layer_norm(n->h, n->x + t * c, gain, bias, c);
-        linear(n->p, head, NULL, n->h, c, n->config->vocabulary, 0);
-        loss += cross_entropy(n->p, n->config->vocabulary, n->targets[t]) / n->positions;
+        linear(n->p, head, NULL, n->h, c, n->config->gpt.vocabulary, 0);
+        loss += cross_entropy(n->p, n->config->gpt.vocabulary, n->targets[t]) / n->positions;
     }
     return loss;
 }
@@ -163,7 +163,7 @@ static int read_doubles(struct ssa_tensor t, size_t count, double **values)
 /* The library's answer: mean loss of the positions, and its gradients. */
 static int library_pass(struct network *n, double *loss)
 {
-    struct ssa_pass pass = {.tokens = n->tokens, .targets = n->targets, .batch = 1, .length = n->config->length,
+    struct ssa_pass pass = {.tokens = n->tokens, .targets = n->targets, .batch = 1, .length = n->config->gpt.length,
                             .plans = n->plans, .training = 1, .grad_scale = 1.0f / (float)n->positions};
     double *losses;
     int err;
@@ -174,7 +174,7 @@ static int library_pass(struct network *n, double *loss)
     for (int t = 0; t < n->positions; t++)
         *loss += losses[t] / n->positions;
     free(losses);
-    if ((err = ssa_model_backward(n->model, 0)))
+    if ((err = ssa_model_backward(n->model)))
         return err;
     for (int i = 0; i < n->count; i++) {
         const struct ssa_parameter *p = ssa_model_parameter(n->model, i);
@@ -202,7 +202,7 @@ static double move(struct network *n, double step)
 
 static int allocate(struct network *n)
 {
-    size_t c = (size_t)n->config->width, t = (size_t)n->positions, all = (size_t)n->config->length;
+    size_t c = (size_t)n->config->gpt.width, t = (size_t)n->positions, all = (size_t)n->config->gpt.length;
     n->value = calloc((size_t)n->count, sizeof *n->value);
     n->grad = calloc((size_t)n->count, sizeof *n->grad);
     n->tokens = malloc(all * sizeof *n->tokens);
@@ -211,8 +211,8 @@ static int allocate(struct network *n)
     n->x = malloc(t * c * sizeof *n->x);
     n->h = malloc(c * sizeof *n->h);
     n->a = malloc(3 * t * c * sizeof *n->a);
-    n->u = malloc((size_t)n->config->hidden * sizeof *n->u);
-    n->p = malloc((size_t)n->config->vocabulary * sizeof *n->p);
+    n->u = malloc((size_t)n->config->gpt.hidden * sizeof *n->u);
+    n->p = malloc((size_t)n->config->gpt.vocabulary * sizeof *n->p);
     return n->value && n->grad && n->tokens && n->targets && n->keys && n->x && n->h && n->a && n->u && n->p
                ? SSA_OK
                : bench_out_of_memory();
@@ -237,9 +237,9 @@ int check_model(struct ssa_model *model, const struct ssa_plan *const *plans, in
                         .count = ssa_model_tensors(model), .positions = positions};
     double got = 0;
     int err = allocate(&n);
-    for (int t = 0; !err && t < n.config->length; t++) {
-        n.tokens[t] = (int32_t)((unsigned)t * 2654435761u >> 24) % n.config->vocabulary;
-        n.targets[t] = t < positions ? (n.tokens[t] * 7 + 1) % n.config->vocabulary : -1;
+    for (int t = 0; !err && t < n.config->gpt.length; t++) {
+        n.tokens[t] = (int32_t)((unsigned)t * 2654435761u >> 24) % n.config->gpt.vocabulary;
+        n.targets[t] = t < positions ? (n.tokens[t] * 7 + 1) % n.config->gpt.vocabulary : -1;
     }
     if (!err)
         err = library_pass(&n, &got);

@@ -4,27 +4,27 @@
 
 static double layer_flops(const struct ssa_model_config *m, double ratio)
 {
-    return 6.0 * m->width * (12.0 * m->width + m->length * ratio);
+    return 6.0 * m->gpt.width * (12.0 * m->gpt.width + m->gpt.length * ratio);
 }
 
 static double head_flops(const struct ssa_model_config *m)
 {
-    return 6.0 * m->width * m->vocabulary;
+    return 6.0 * m->gpt.width * m->gpt.vocabulary;
 }
 
 double scale_flops(const struct ssa_model_config *m, double ratio)
 {
-    return m->layers * layer_flops(m, ratio) + head_flops(m);
+    return m->gpt.layers * layer_flops(m, ratio) + head_flops(m);
 }
 
 /* Parameters of a layer, by taking one away; what is left is embeddings and the last norm. */
 static void count(const struct ssa_model_config *m, double *layer, double *head, double *rest)
 {
     struct ssa_model_config more = *m;
-    more.layers++;
+    more.gpt.layers++;
     *layer = (double)(ssa_model_elements(&more) - ssa_model_elements(m));
-    *head = 2.0 * m->width + (m->untied ? (double)m->vocabulary * m->width : 0);
-    *rest = (double)ssa_model_elements(m) - m->layers * *layer - *head;
+    *head = 2.0 * m->gpt.width + (m->gpt.untied ? (double)m->gpt.vocabulary * m->gpt.width : 0);
+    *rest = (double)ssa_model_elements(m) - m->gpt.layers * *layer - *head;
 }
 
 /* The library's own buckets: the last layer with the head and the last norm, the other layers, the embeddings; then the
@@ -33,7 +33,7 @@ static void count(const struct ssa_model_config *m, double *layer, double *head,
 static void fill_buckets(const struct ssa_model_config *m, double ratio, double tokens_seconds, struct scale_job *job)
 {
     double layer, head, rest;
-    int layers = m->layers;
+    int layers = m->gpt.layers;
     count(m, &layer, &head, &rest);
     job->buckets = layers + 2;
     for (int i = 0; i < layers; i++) {
@@ -60,6 +60,6 @@ double scale_make_job(const struct scale_options *o, const struct ssa_model_conf
         return 0;
     job->micro_batches = (int)micro_batches;
     job->update = o->memory > 0 ? crowd * 32 * (double)ssa_model_elements(m) / o->memory : 0;
-    fill_buckets(m, o->ratio, crowd * o->batch * m->length / o->rate, job);
+    fill_buckets(m, o->ratio, crowd * o->batch * m->gpt.length / o->rate, job);
     return o->global_batch ? o->global_batch : all * o->batch;
 }

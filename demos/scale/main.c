@@ -71,8 +71,8 @@ static void print_heading(const struct ssa_model_config *m)
         backward += job.backward[i];
     bytes_text(4.0 * (double)ssa_model_elements(m), bytes);
     printf("%.1f million parameters (L%d C%d N%d, %.0f%% of the keys), %s of gradients\n",
-           1e-6 * (double)ssa_model_elements(m), m->layers, m->width, m->length, 100 * o->ratio, bytes);
-    double tokens = (double)job.micro_batches * o->batch * m->length;
+           1e-6 * (double)ssa_model_elements(m), m->gpt.layers, m->gpt.width, m->gpt.length, 100 * o->ratio, bytes);
+    double tokens = (double)job.micro_batches * o->batch * m->gpt.length;
     int places = step.seconds < 1 ? 4 : step.seconds < 100 ? 1 : 0;
     printf("one rank: %.0f tokens/s; a step of %.0f tokens takes %.*f s, the last backward %.*f s of it\n",
            tokens / step.seconds, tokens, places, step.seconds, places, backward);
@@ -149,7 +149,7 @@ static json_t *model_json(const struct ssa_model_config *m, const struct row *ro
     for (int i = 0; i < o->ranks.count; i++)
         json_array_append_new(list, row_json(&rows[i]));
     return json_pack("{sI si si si so so si so so so}", "parameters", (json_int_t)ssa_model_elements(m), "layers",
-                     m->layers, "width", m->width, "length", m->length, "forward", number_json(job.forward), "update",
+                     m->gpt.layers, "width", m->gpt.width, "length", m->gpt.length, "forward", number_json(job.forward), "update",
                      number_json(job.update), "micro_batches", job.micro_batches, "bytes", buckets, "backward", backward, "rows", list);
 }
 

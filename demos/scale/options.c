@@ -51,11 +51,11 @@ static const struct arg table[] = {
     ARG_REAL(0, "processors", &options.processors, 0, 1e6, "N",
              "so many ranks compute at once, more share; 0: each its own"),
     ARG_HEADING("model (the three, if none of --layers, --width)"),
-    ARG_INT(0, "layers", &raw.model.layers, 1, 1000, "N", "layers"),
-    ARG_INT(0, "width", &raw.model.width, 8, 65536, "N", "width"),
-    ARG_INT('N', "length", &raw.model.length, 8, 1 << 20, "N", "tokens in a sequence (default: 512, 1024 and 2048)"),
-    ARG_INT(0, "vocabulary", &raw.model.vocabulary, 1, 1 << 20, "N", "tokens there are"),
-    ARG_FLAG(0, "untied", &raw.model.untied, "a head of its own"),
+    ARG_INT(0, "layers", &raw.model.gpt.layers, 1, 1000, "N", "layers"),
+    ARG_INT(0, "width", &raw.model.gpt.width, 8, 65536, "N", "width"),
+    ARG_INT('N', "length", &raw.model.gpt.length, 8, 1 << 20, "N", "tokens in a sequence (default: 512, 1024 and 2048)"),
+    ARG_INT(0, "vocabulary", &raw.model.gpt.vocabulary, 1, 1 << 20, "N", "tokens there are"),
+    ARG_FLAG(0, "untied", &raw.model.gpt.untied, "a head of its own"),
     ARG_REAL('r', "ratio", &options.ratio, 1e-6, 1, "R", "keys that a query sees, of all"),
     ARG_HEADING("a step"),
     ARG_INT('b', "batch", &options.batch, 1, 65536, "N", "sequences in a micro-batch"),
@@ -118,22 +118,22 @@ static int parse_ranks(void)
 static int choose_models(void)
 {
     static const struct ssa_model_config presets[SCALE_MODELS] = {
-        {.layers = 6, .width = 384, .length = 512},
-        {.layers = 20, .width = 1024, .length = 1024},
-        {.layers = 20, .width = 2048, .length = 2048}};
-    bool own = raw.model.layers || raw.model.width;
-    if (own && (!raw.model.layers || !raw.model.width))
+        {.gpt.layers = 6, .gpt.width = 384, .gpt.length = 512},
+        {.gpt.layers = 20, .gpt.width = 1024, .gpt.length = 1024},
+        {.gpt.layers = 20, .gpt.width = 2048, .gpt.length = 2048}};
+    bool own = raw.model.gpt.layers || raw.model.gpt.width;
+    if (own && (!raw.model.gpt.layers || !raw.model.gpt.width))
         return wrong("a model of your own needs both --layers and --width");
     options.model_count = own ? 1 : SCALE_MODELS;
     for (int i = 0; i < options.model_count; i++) {
         struct ssa_model_config *m = &options.models[i];
         *m = own ? raw.model : presets[i];
-        m->length = raw.model.length ? raw.model.length : presets[own ? 0 : i].length;
-        m->vocabulary = raw.model.vocabulary;
-        m->untied = raw.model.untied;
-        m->heads = m->width % 64 ? 1 : m->width / 64; /* changes no count */
-        if (m->heads == 1)
-            m->heads = m->width > 256 ? m->width / 8 : 1;
+        m->gpt.length = raw.model.gpt.length ? raw.model.gpt.length : presets[own ? 0 : i].gpt.length;
+        m->gpt.vocabulary = raw.model.gpt.vocabulary;
+        m->gpt.untied = raw.model.gpt.untied;
+        m->gpt.heads = m->gpt.width % 64 ? 1 : m->gpt.width / 64; /* changes no count */
+        if (m->gpt.heads == 1)
+            m->gpt.heads = m->gpt.width > 256 ? m->gpt.width / 8 : 1;
         if (ssa_model_check(m) != SSA_OK)
             return wrong(ssa_last_error());
     }
@@ -166,9 +166,9 @@ static int take_row(const json_t *row)
 {
     const json_t *shape = json_object_get(row, "shape"), *operators = json_object_get(row, "operator_seconds");
     double update = number_of(operators, "adamw"), seconds = number_of(row, "seconds"), flops = number_of(row, "flops");
-    struct ssa_model_config m = {.layers = size_of(shape, "layers"), .width = size_of(shape, "width"),
+    struct ssa_model_config m = {.gpt = {.layers = size_of(shape, "layers"), .width = size_of(shape, "width"),
                                  .heads = size_of(shape, "heads"), .length = size_of(shape, "length"),
-                                 .vocabulary = 256, .positions = SSA_POSITIONS_LEARNED, .untied = 1};
+                                 .vocabulary = 256, .positions = SSA_POSITIONS_LEARNED, .untied = 1}};
     double parameters = (double)ssa_model_elements(&m);
     update = update > 0 && update < seconds ? update : 0;
     if (!(flops > 0 && seconds > 0))
@@ -235,7 +235,7 @@ static void default_options(void)
 {
     options = (struct scale_options){.ratio = 1, .batch = 8, .accumulate = 1, .title = "Efficiency of many ranks"};
     memset(&raw, 0, sizeof raw);
-    raw.model.vocabulary = 256;
+    raw.model.gpt.vocabulary = 256;
     raw.ranks = "2,4,8,16,32,64,128,256,512,1024";
     raw.bandwidths = "1,10,25,100,400";
     raw.latency = 20;

@@ -233,10 +233,10 @@ static int run(struct loaded *loaded, struct text *text, const struct run *log)
     const struct ssa_pattern *pattern;
     if (load_model(loaded, options.device, options.checkpoint, options.batch) ||
         check_run(loaded->checkpoint, log) ||
-        text_load(text, &options.data, ssa_checkpoint_model(loaded->checkpoint)->length))
+        text_load(text, &options.data, ssa_checkpoint_model(loaded->checkpoint)->gpt.length))
         return EXIT_FAILED;
     int status = choose_pattern(loaded->checkpoint, stages, &pattern);
-    int length = ssa_checkpoint_model(loaded->checkpoint)->length;
+    int length = ssa_checkpoint_model(loaded->checkpoint)->gpt.length;
     if (status)
         return status;
     if (options.stride > length)

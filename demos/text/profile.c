@@ -53,7 +53,7 @@ static int one_pass(struct profile *p, const struct ssa_pattern *pattern, uint64
     int status = draw_plans(p, pattern, step, pairs);
     p->pass.step = step;
     status = status ? status : ssa_model_forward(p->model, &p->pass);
-    status = status ? status : ssa_model_backward(p->model, 0);
+    status = status ? status : ssa_model_backward(p->model);
     return status ? status : ssa_device_finish(ssa_model_device(p->model));
 }
 
@@ -74,7 +74,7 @@ static int profile_stage(struct profile *p, const struct ssa_stage *stage, json_
     p->seconds += stage->steps * all;
     p->attention_seconds += stage->steps * attention;
     stage_format(stage, 1, pattern, sizeof pattern);
-    double score_bytes = 4 * pairs / p->layers * ssa_model_config(p->model)->heads;
+    double score_bytes = 4 * pairs / p->layers * ssa_model_config(p->model)->gpt.heads;
     json_array_append_new(list, json_pack("{s:s, s:i, s:o, s:o, s:o}", "pattern", pattern, "steps", stage->steps,
                                           "seconds", number_json(all), "attention_seconds", number_json(attention),
                                           "score_bytes", number_json(score_bytes)));
@@ -85,10 +85,10 @@ int profile_run(struct ssa_model *model, const struct ssa_train_config *training
                 int passes, json_t **profile)
 {
     const struct ssa_model_config *config = ssa_model_config(model);
-    int batch = ssa_model_limits(model)->batch, layers = config->layers;
+    int batch = ssa_model_limits(model)->batch, layers = config->gpt.layers;
     struct profile p = {.model = model, .layers = layers, .passes = passes,
                         .micro_batches = training->batch ? training->batch / batch : 1,
-                        .pass = {.batch = batch, .length = config->length, .training = 1}};
+                        .pass = {.batch = batch, .length = config->gpt.length, .training = 1}};
     json_t *list = json_array();
     p.plans = calloc((size_t)layers, sizeof *p.plans);
     p.pointers = calloc((size_t)layers, sizeof *p.pointers);

@@ -111,7 +111,7 @@ static int read_prompt(const unsigned char **prompt, size_t *size, unsigned char
 
 static int generate(struct ssa_model *model, const unsigned char *prompt, size_t prompt_size)
 {
-    size_t seen = (size_t)ssa_model_config(model)->length; /* the model sees no more than the prompt's end */
+    size_t seen = (size_t)ssa_model_config(model)->gpt.length; /* the model sees no more than the prompt's end */
     seen = seen < prompt_size ? seen : prompt_size;
     int32_t *input = malloc(seen * sizeof *input), *output = calloc((size_t)options.count, sizeof *output);
     struct ssa_generate how = {.temperature = options.temperature > 0 ? options.temperature : SSA_NONE,

@@ -33,7 +33,7 @@ int parse_options(const struct arg *table, const struct args_page *page, int arg
 /* Others' tokens are not known here. */
 static bool is_of_bytes(const struct ssa_checkpoint *checkpoint)
 {
-    return ssa_checkpoint_model(checkpoint)->vocabulary <= 256;
+    return ssa_checkpoint_model(checkpoint)->gpt.vocabulary <= 256;
 }
 
 int load_model(struct loaded *loaded, const char *devices, const char *checkpoint, int batch)
@@ -50,7 +50,7 @@ int load_model(struct loaded *loaded, const char *devices, const char *checkpoin
         library_failed();
     else
         say_error("%s: predicts %d tokens, and is no model of bytes", checkpoint,
-                  ssa_checkpoint_model(loaded->checkpoint)->vocabulary);
+                  ssa_checkpoint_model(loaded->checkpoint)->gpt.vocabulary);
     unload_model(loaded);
     return EXIT_FAILED;
 }
@@ -94,12 +94,12 @@ json_t *device_json(const struct ssa_device *device)
 
 json_t *model_json(const struct ssa_model_config *c)
 {
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:b, s:o}", "layers", c->layers, "heads", c->heads,
-                     "kv_heads", c->kv_heads ? c->kv_heads : c->heads, "width", c->width, "hidden",
-                     c->hidden ? c->hidden : 4 * c->width, "vocabulary", c->vocabulary, "length", c->length,
-                     "positions", c->positions == SSA_POSITIONS_LEARNED ? "learned" : "rotary", "norm",
-                     c->norm == SSA_NORM_RMS ? "rms" : "layer", "tied", !c->untied, "dropout",
-                     number_json((double)c->dropout));
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:b, s:o}", "layers", c->gpt.layers, "heads", c->gpt.heads,
+                     "kv_heads", c->gpt.kv_heads ? c->gpt.kv_heads : c->gpt.heads, "width", c->gpt.width, "hidden",
+                     c->gpt.hidden ? c->gpt.hidden : 4 * c->gpt.width, "vocabulary", c->gpt.vocabulary, "length", c->gpt.length,
+                     "positions", c->gpt.positions == SSA_POSITIONS_LEARNED ? "learned" : "rotary", "norm",
+                     c->gpt.norm == SSA_NORM_RMS ? "rms" : "layer", "tied", !c->gpt.untied, "dropout",
+                     number_json((double)c->gpt.dropout));
 }
 
 const struct ssa_pattern *sampled_pattern(const struct ssa_checkpoint *checkpoint)

@@ -174,7 +174,7 @@ static json_t *start_record(struct training *t)
                              "version", ssa_version(), "ranks", t->ranks ? t->ranks->count : 1, "device", device,
                              "devices", devices_json(t->devices.pool), "model", model_json(&t->model_config), "stages",
                              stages_json(c), "batch", c->batch, "micro_batch", t->micro_batch, "tokens_per_step",
-                             (double)c->batch * t->model_config.length, "seed", u64_json(c->seed), "parameters",
+                             (double)c->batch * t->model_config.gpt.length, "seed", u64_json(c->seed), "parameters",
                              (json_int_t)ssa_model_elements(&t->model_config), "train_bytes", (json_int_t)t->train.count,
                              "memory_bytes", (json_int_t)t->memory.total);
     if (t->same_text)
@@ -241,7 +241,7 @@ static int set_up(struct training *t)
     if (lead && (outputs_check(o, o->training.stage_count) || outputs_begin(&t->outputs, o)))
         return EXIT_FAILED;
     /* The text must hold a window; of a resumed run the length is known only afterwards, and checked by the trainer. */
-    if (text_load(&t->text, &o->data, o->resume || o->from ? 8 : o->model.length) || settle(t))
+    if (text_load(&t->text, &o->data, o->resume || o->from ? 8 : o->model.gpt.length) || settle(t))
         return EXIT_FAILED;
     if (lead && o->resume && outputs_check(o, t->config.stage_count)) /* which only the checkpoint knows */
         return EXIT_FAILED;
@@ -265,7 +265,7 @@ static double training_seconds(const void *training)
 
 static double tokens_of(const struct training *t, int step)
 {
-    return (double)step * t->config.batch * t->model_config.length;
+    return (double)step * t->config.batch * t->model_config.gpt.length;
 }
 
 /* A log that cannot be written ends the run, but as Ctrl-C does: what was trained is kept. */

@@ -49,19 +49,19 @@ static const struct arg table[] = {
     ARG_HEADING("text"),
     ARG_LIST('d', "data", &options.data, "FILE", "text to train on, - for stdin; repeat it for several files"),
     ARG_HEADING(MODEL_HEADING),
-    ARG_INT(0, "layers", &options.model.layers, 1, 1000, "N", "layers"),
-    ARG_INT(0, "width", &options.model.width, 8, 65536, "N", "width; a multiple of 8 times the heads"),
-    ARG_INT(0, "heads", &options.model.heads, 1, 1024, "N", "heads of attention"),
-    ARG_INT(0, "kv-heads", &options.model.kv_heads, 0, 1024, "N",
+    ARG_INT(0, "layers", &options.model.gpt.layers, 1, 1000, "N", "layers"),
+    ARG_INT(0, "width", &options.model.gpt.width, 8, 65536, "N", "width; a multiple of 8 times the heads"),
+    ARG_INT(0, "heads", &options.model.gpt.heads, 1, 1024, "N", "heads of attention"),
+    ARG_INT(0, "kv-heads", &options.model.gpt.kv_heads, 0, 1024, "N",
             "heads of keys and values, dividing the heads; 0: as many"),
-    ARG_INT(0, "hidden", &options.model.hidden, 0, 1 << 20, "N", "width of the MLP; 0: four times the width"),
-    ARG_INT('N', "length", &options.model.length, 8, 1 << 20, "N", "bytes in a sequence"),
-    ARG_CHOICE(0, "positions", &options.model.positions, "rotary|learned", "how positions are told"),
-    ARG_CHOICE(0, "norm", &options.model.norm, "layer|rms", "kind of norm"),
-    ARG_FLAG(0, "gelu-tanh", &options.model.activation, "GELU in its tanh form"),
-    ARG_FLAG(0, "untied", &options.model.untied, "a head of its own, not the embedding"),
-    ARG_FLAG(0, "no-bias", &options.model.no_bias, "no biases"),
-    ARG_FLOAT(0, "dropout", &options.model.dropout, 0, 0.95, "P", "dropout after the embedding and both branches"),
+    ARG_INT(0, "hidden", &options.model.gpt.hidden, 0, 1 << 20, "N", "width of the MLP; 0: four times the width"),
+    ARG_INT('N', "length", &options.model.gpt.length, 8, 1 << 20, "N", "bytes in a sequence"),
+    ARG_CHOICE(0, "positions", &options.model.gpt.positions, "rotary|learned", "how positions are told"),
+    ARG_CHOICE(0, "norm", &options.model.gpt.norm, "layer|rms", "kind of norm"),
+    ARG_FLAG(0, "gelu-tanh", &options.model.gpt.activation, "GELU in its tanh form"),
+    ARG_FLAG(0, "untied", &options.model.gpt.untied, "a head of its own, not the embedding"),
+    ARG_FLAG(0, "no-bias", &options.model.gpt.no_bias, "no biases"),
+    ARG_FLOAT(0, "dropout", &options.model.gpt.dropout, 0, 0.95, "P", "dropout after the embedding and both branches"),
     ARG_HEADING(ATTENTION_HEADING),
     ARG_CHOICE('a', "attention", &raw.preset.pattern.kind, "dense|unbiased|local",
                "which keys a query sees: all, a uniform sample, or a slice of locally shuffled ones"),
@@ -157,7 +157,7 @@ static int refuse_given(const unsigned char *given, const char *what, int whole_
 
 static void default_options(struct train_options *o, struct raw *r)
 {
-    *o = (struct train_options){.model = {.layers = 4, .width = 128, .heads = 4, .length = 256, .vocabulary = 256},
+    *o = (struct train_options){.model = {.gpt.layers = 4, .gpt.width = 128, .gpt.heads = 4, .gpt.length = 256, .gpt.vocabulary = 256},
                                 .training = {.decay = 0.1f, .clip = 1},
                                 .pool = {.deadline = 60, .copy_every = 50},
                                 .micro_batch = 16, .device = "auto",
@@ -181,7 +181,7 @@ static void settle_defaults(struct train_options *o)
     o->training.clip = none_if_zero(o->training.clip);
     o->pool.deadline = o->pool.deadline > 0 ? o->pool.deadline : SSA_NONE;
     o->pool.copy_every = o->pool.copy_every > 0 ? o->pool.copy_every : SSA_NONE;
-    o->model.activation = o->model.activation ? SSA_ACT_GELU_TANH : SSA_ACT_GELU;
+    o->model.gpt.activation = o->model.gpt.activation ? SSA_ACT_GELU_TANH : SSA_ACT_GELU;
 }
 
 static int settle_stages(struct train_options *o, const struct raw *r)

@@ -7,8 +7,8 @@
  * Pre-norm, causal unless told, rotary or learned positions, head tied to the embedding unless told. Which keys a
  * layer's attention sees is given to every pass as plans (sample.h); no plan means dense.
  *
- * Everything here is made of the public operators (ops.h). Forward and backward are written out by hand in
- * lib/model/pass.c. Memory is planned before anything is allocated: ssa_model_memory() says what it will take.
+ * Everything here is made of the public operators (ops.h): a model is a list of blocks (lib/net), whose forward and
+ * backward are written out by hand. Memory is planned before anything is allocated: ssa_model_memory() says what it will take.
  */
 #ifndef SSACL_MODEL_H
 #define SSACL_MODEL_H
@@ -21,8 +21,9 @@ extern "C" {
 
 enum ssa_positions { SSA_POSITIONS_ROTARY, SSA_POSITIONS_LEARNED };
 
-/** What a model is. Zero means the default. */
-struct ssa_model_config {
+/** A decoder (or encoder) over token ids, as GPT-2, and with `norm`, `no_bias`, `untied` and rotary positions much as
+ *  Llama. Zero means the default. */
+struct ssa_gpt {
     int layers;        /**< L */
     int heads;         /**< H; the head width C/H is a multiple of 8, at most 256 */
     int kv_heads;      /**< heads of keys and values, dividing H; 0 means H */
@@ -39,8 +40,38 @@ struct ssa_model_config {
     int no_bias;       /**< 1: linear layers and norms without biases */
     int bidirectional; /**< 1: an encoder: every query may see later keys */
     float dropout;     /**< after the embedding and after both branches of a layer, in [0, 1) */
-    size_t reserved[8];
 };
+
+/** Families of models: which member of a config counts. */
+enum ssa_family_number { SSA_GPT };
+
+/** What a model is. */
+struct ssa_model_config {
+    int family; /**< enum ssa_family_number */
+    union {
+        struct ssa_gpt gpt;
+        size_t room[64]; /**< no member will be larger */
+    };
+};
+
+enum ssa_field_kind { SSA_FIELD_INT, SSA_FIELD_FLOAT };
+
+/** A field of a family's config. What checks a config, writes it to files, compares two, and offers it on a command line
+ *  goes by this table. */
+struct ssa_field {
+    const char *name;
+    int kind;           /**< enum ssa_field_kind */
+    size_t at;          /**< in struct ssa_model_config */
+    double least, most; /**< what it may be, both included */
+    int flags;          /**< SSA_FIELD_FREE: parameters fit a model in which it is another; SSA_FIELD_LATER: 0 in files
+                             that were written before there was such a field */
+    const char *about;
+};
+enum { SSA_FIELD_FREE = 1, SSA_FIELD_LATER = 2 };
+
+/** The fields of a family, the last has a name of NULL; and its name. NULL: there is no such family. */
+SSA_API const struct ssa_field *ssa_model_fields(int family);
+SSA_API const char *ssa_model_family(int family);
 
 /** SSA_EINVAL names the field that is wrong and what would be right. */
 SSA_API int ssa_model_check(const struct ssa_model_config *config);
@@ -131,6 +162,8 @@ struct ssa_pass {
     float grad_scale;       /**< d(objective)/d(sum of losses): 1/(counted targets) for the mean; 0 means 1 */
     uint64_t seed, step;    /**< of dropout, */
     uint32_t first_example; /**< and the number of the pass's first sequence in its step */
+    int accumulate;         /**< 1: backward adds to gradients; else it sets them. Where logits are too many to be kept,
+                                 the head's share is put into them by forward */
     size_t reserved[4];
 };
 
@@ -138,9 +171,8 @@ struct ssa_pass {
  *  `tokens`, `targets` and plans may be reused when the call returns. */
 SSA_API int ssa_model_forward(struct ssa_model *model, const struct ssa_pass *pass);
 
-/** Enqueues the backward pass of the last forward, which must have had `training` and targets. Gradients are set, or
- *  added to if `accumulate`. Once a forward. */
-SSA_API int ssa_model_backward(struct ssa_model *model, int accumulate);
+/** Enqueues the backward pass of the last forward, which must have had `training` and targets. Once a forward. */
+SSA_API int ssa_model_backward(struct ssa_model *model);
 
 /** Losses of the last forward, [batch * length], 0 where ignored. */
 SSA_API struct ssa_tensor ssa_model_losses(const struct ssa_model *model);

@@ -2,43 +2,11 @@
 #include "checkpoint.h"
 #include "crew.h"
 #include "../impl.h"
-#include "../model/group.h"
-#include "../model/internal.h"
+#include "../net/net.h"
+#include "../net/replicas.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define SAME(what, theirs, ours) \
-    do { \
-        if ((theirs) != (ours)) \
-            BROKEN("it is of another model: %s is %g, this model's is %g", what, (double)(theirs), (double)(ours)); \
-    } while (0)
-
-/* Dropout may differ, and the length where positions are rotary: neither changes what the parameters mean. */
-static int check_model(const struct ssa_model_config *theirs, const struct ssa_model_config *ours)
-{
-    struct ssa_shape a = ssa_model_shape(theirs), b = ssa_model_shape(ours);
-    int err = SSA_OK;
-    SAME("layers", a.layers, b.layers);
-    SAME("heads", a.heads, b.heads);
-    SAME("kv_heads", a.kv_heads, b.kv_heads);
-    SAME("width", a.width, b.width);
-    SAME("hidden", a.hidden, b.hidden);
-    SAME("vocabulary", a.vocabulary, b.vocabulary);
-    SAME("positions", theirs->positions, ours->positions);
-    if (ours->positions == SSA_POSITIONS_LEARNED)
-        SAME("length", theirs->length, ours->length);
-    SAME("rope_base", theirs->rope_base ? theirs->rope_base : 10000, ours->rope_base ? ours->rope_base : 10000);
-    SAME("norm", theirs->norm, ours->norm);
-    SAME("norm_eps", theirs->norm_eps ? theirs->norm_eps : 1e-5f, ours->norm_eps ? ours->norm_eps : 1e-5f);
-    SAME("activation", theirs->activation ? theirs->activation : SSA_ACT_GELU,
-         ours->activation ? ours->activation : SSA_ACT_GELU);
-    SAME("untied", theirs->untied, ours->untied);
-    SAME("no_bias", theirs->no_bias, ours->no_bias);
-    SAME("bidirectional", theirs->bidirectional, ours->bidirectional);
-done:
-    return err;
-}
 
 static int check_trainer(const struct ssa_checkpoint *c, const struct ssa_model *model, const struct ssa_trainer *t)
 {
@@ -52,7 +20,8 @@ static int check_trainer(const struct ssa_checkpoint *c, const struct ssa_model 
             t->config.batch);
     REQUIRE(c->step <= ssa_trainer_total_steps(t), "it has done %d steps, the trainer's stages have %d", c->step,
             ssa_trainer_total_steps(t));
-    REQUIRE(c->model.length == t->length, "its length is %d, the model's is %d", c->model.length, t->length);
+    const int length = ssa_model_facts(&c->model).length;
+    REQUIRE(length == t->length, "its length is %d, the model's is %d", length, t->length);
 done:
     return err;
 }
@@ -112,8 +81,8 @@ static int load_tensors(const struct ssa_checkpoint *c, struct ssa_model *model,
     TRY(ssa_checkpoint_read(c, l.values, c->data_size, 8 + c->header_length)); /* all of it before anything changes */
     if (trainer && trainer->crew)
         TRY(ssa_mirror_set(trainer, c->step, fill_state, &l));
-    else if (model->group)
-        TRY(write_replicas(&l, model->group));
+    else if (ssa_model_group(model))
+        TRY(write_replicas(&l, ssa_model_group(model)));
     else
         TRY(write_tensors(&l, model, trainer));
 done:
@@ -123,7 +92,7 @@ done:
 
 int ssa_checkpoint_load(const struct ssa_checkpoint *c, struct ssa_model *model, struct ssa_trainer *trainer)
 {
-    int err = check_model(&c->model, ssa_model_config(model));
+    int err = ssa_model_same(&c->model, ssa_model_config(model));
     if (!err && trainer)
         err = check_trainer(c, model, trainer);
     err = err ? err : load_tensors(c, model, trainer);

@@ -5,7 +5,7 @@
 #include "../disk/files.h"
 #include "../disk/json.h"
 #include "../impl.h"
-#include "../model/internal.h"
+#include "../net/net.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -217,7 +217,7 @@ static bool any_moment(const struct ssa_checkpoint *c)
     return false;
 }
 
-static int check_called_for(const struct ssa_checkpoint *c, const struct ssa_parameters *p, int kinds)
+static int check_called_for(const struct ssa_checkpoint *c, const struct ssa_parameter_list *p, int kinds)
 {
     size_t metadata = 1;
     for (int kind = 0; kind < kinds; kind++)
@@ -235,7 +235,7 @@ static int check_called_for(const struct ssa_checkpoint *c, const struct ssa_par
 
 /* As checkpoint_save.c writes it: a checksum in front of all (whose name and digits may be damaged), then the tensors
  * in order. */
-static bool is_ours(const struct ssa_checkpoint *c, const struct ssa_parameters *p, int kinds)
+static bool is_ours(const struct ssa_checkpoint *c, const struct ssa_parameter_list *p, int kinds)
 {
     static const char start[] = "{\"__metadata__\":{\"?????\":\"????????\",";
     for (size_t i = 0; start[i]; i++)
@@ -255,15 +255,15 @@ static bool is_ours(const struct ssa_checkpoint *c, const struct ssa_parameters 
 
 static int check_tensors(struct ssa_checkpoint *c)
 {
-    struct ssa_parameters p = {0};
+    struct ssa_parameter_list p = {0};
     int kinds, err;
     c->has_moments = c->has_training && any_moment(c);
     kinds = c->has_moments ? 3 : 1;
-    TRY(ssa_parameters_plan(&p, &c->model, 0));
+    TRY(ssa_model_list(&c->model, &p));
     TRY(check_called_for(c, &p, kinds));
     c->ours = is_ours(c, &p, kinds);
 done:
-    ssa_parameters_finish(&p);
+    free(p.table);
     return err;
 }
 

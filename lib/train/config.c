@@ -1,7 +1,7 @@
 /* Training configs: checking, copying, the learning rate; and reading ids out of data. */
 #include "internal.h"
 #include "../impl.h"
-#include "../model/internal.h"
+#include "../net/net.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -83,7 +83,7 @@ static bool at_least_none(float value)
     return isfinite(value) && (value >= 0 || value == SSA_NONE);
 }
 
-static int check_stage(const struct ssa_stage *s, int number, const struct ssa_model_config *m, int batch)
+static int check_stage(const struct ssa_stage *s, int number, struct ssa_facts m, int batch)
 {
     struct ssa_sample sample;
     int err;
@@ -95,8 +95,8 @@ static int check_stage(const struct ssa_stage *s, int number, const struct ssa_m
             number, (double)s->lr);
     REQUIRE(at_least_none(s->lr_end) && s->lr_end < 100, "train: stage %d: lr_end is %g, must be in [0, 100) or SSA_NONE",
             number, (double)s->lr_end);
-    for (int l = 0; l < m->layers; l++) {
-        TRY(ssa_pattern_sample(&s->pattern, l, m->layers, m->length, batch, &sample));
+    for (int l = 0; l < m.layers; l++) {
+        TRY(ssa_pattern_sample(&s->pattern, l, m.layers, m.length, batch, &sample));
         REQUIRE(ssa_plan_bound(&sample) > 0, "train: stage %d, layer %d: %s", number, l, ssa_last_error());
     }
 done:
@@ -125,13 +125,13 @@ int ssa_train_config_check(const struct ssa_train_config *t, const struct ssa_mo
     int err;
     TRY(ssa_model_check(m));
     TRY(check_numbers(t));
-    REQUIRE(!m->bidirectional, "train: the trainer predicts the next token and needs a causal model");
+    REQUIRE(ssa_model_facts(m).causal, "train: the trainer predicts the next token and needs a causal model");
     REQUIRE(micro_batch > 0, "train: limits.batch is %d, must be positive", micro_batch);
     REQUIRE(t->batch >= 0 && t->batch % micro_batch == 0,
             "train: batch %d does not divide into micro-batches of %d (limits.batch)", t->batch, micro_batch);
     REQUIRE(t->stages && t->stage_count > 0, "train: no stages");
     for (int i = 0; i < t->stage_count; i++) {
-        TRY(check_stage(&t->stages[i], i + 1, m, micro_batch));
+        TRY(check_stage(&t->stages[i], i + 1, ssa_model_facts(m), micro_batch));
         steps += t->stages[i].steps;
     }
     REQUIRE(steps <= INT32_MAX, "train: %lld steps are too many", steps);
@@ -160,7 +160,7 @@ int ssa_train_check(struct ssa_device *device, const struct ssa_model_config *mo
     l.training = 1;
     TRY(ssa_train_config_check(training, model, limits->batch));
     if (data_count)
-        TRY(check_count(data_count, model->length));
+        TRY(check_count(data_count, ssa_model_facts(model).length));
     struct ssa_extra extra = {training->batch ? training->batch : limits->batch, copies, scalar_bytes};
     TRY(ssa_model_fit(device, model, &l, extra, memory ? memory : &ours));
 done:

@@ -22,14 +22,6 @@ struct field {
 #define FLOAT(type, name) {#name, FIELD_FLOAT, offsetof(struct type, name)}
 #define U64(type, name) {#name, FIELD_U64, offsetof(struct type, name)}
 
-static const struct field model_fields[] = {
-    INT(ssa_model_config, layers), INT(ssa_model_config, heads), INT(ssa_model_config, kv_heads),
-    INT(ssa_model_config, width), INT(ssa_model_config, hidden), INT(ssa_model_config, vocabulary),
-    INT(ssa_model_config, length), INT(ssa_model_config, positions), FLOAT(ssa_model_config, rope_base),
-    INT(ssa_model_config, norm), FLOAT(ssa_model_config, norm_eps), INT(ssa_model_config, activation),
-    INT(ssa_model_config, untied), INT(ssa_model_config, no_bias), INT(ssa_model_config, bidirectional),
-    FLOAT(ssa_model_config, dropout), {NULL, 0, 0}};
-
 static const struct field training_fields[] = {
     INT(ssa_train_config, batch), FLOAT(ssa_train_config, beta1), FLOAT(ssa_train_config, beta2),
     FLOAT(ssa_train_config, eps), FLOAT(ssa_train_config, decay), FLOAT(ssa_train_config, clip),
@@ -75,9 +67,25 @@ static json_t *to_json(const struct field *fields, const void *from)
     return o;
 }
 
+/* A field of a model in this file's terms. */
+static struct field model_field(const struct ssa_field *f)
+{
+    return (struct field){f->name, f->kind == SSA_FIELD_INT ? FIELD_INT : FIELD_FLOAT, f->at};
+}
+
 json_t *ssa_model_to_json(const struct ssa_model_config *config)
 {
-    return to_json(model_fields, config);
+    json_t *o = json_object();
+    int err = !o || json_object_set_new(o, "family", json_string(ssa_model_family(config->family)));
+    for (const struct ssa_field *f = ssa_model_fields(config->family); !err && f->name; f++) {
+        const struct field field = model_field(f);
+        err = json_object_set_new(o, f->name, field_to_json(&field, config));
+    }
+    if (err) {
+        json_decref(o);
+        return NULL;
+    }
+    return o;
 }
 
 static json_t *pattern_to_json(const struct ssa_pattern *p)
@@ -169,12 +177,35 @@ done:
     return err;
 }
 
+/* Files from before there were families are of GPTs. */
+static int family_from_json(const json_t *name, int *family)
+{
+    *family = SSA_GPT;
+    if (!name)
+        return SSA_OK;
+    if (!json_is_string(name))
+        return ssa_fail(SSA_EFORMAT, "its config lacks a good \"family\"");
+    while (ssa_model_family(*family) && strcmp(json_string_value(name), ssa_model_family(*family)))
+        ++*family;
+    return ssa_model_family(*family) ? SSA_OK
+                                     : ssa_fail(SSA_EFORMAT, "its model is a \"%s\", which this version does not know",
+                                                json_string_value(name));
+}
+
 int ssa_model_from_json(const json_t *json, struct ssa_model_config *config)
 {
+    int err;
     *config = (struct ssa_model_config){0};
-    int err = from_json(model_fields, json, config);
-    if (!err && ssa_model_check(config))
+    TRY(family_from_json(json_object_get(json, "family"), &config->family));
+    for (const struct ssa_field *f = ssa_model_fields(config->family); f->name; f++) {
+        const struct field field = model_field(f);
+        const json_t *value = json_object_get(json, f->name);
+        if (value || !(f->flags & SSA_FIELD_LATER))
+            TRY(field_from_json(&field, value, config));
+    }
+    if (ssa_model_check(config))
         err = ssa_fail(SSA_EFORMAT, "its config is wrong: %s", ssa_last_error());
+done:
     return err;
 }
 

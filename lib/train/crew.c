@@ -3,8 +3,8 @@
 #include "over_ranks.h"
 #include "../clock.h"
 #include "../impl.h"
-#include "../model/group.h"
-#include "../model/internal.h"
+#include "../net/net.h"
+#include "../net/replicas.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -53,7 +53,7 @@ static int start_seat(struct ssa_trainer *front, int i)
     if (!s)
         return ssa_fail(SSA_ENOMEM, "train: out of host memory");
     s->stage = s->measured = -1;
-    TRY(ssa_trainer_prepare(&s->trainer, front->model->group->replicas[i], &front->config, &front->data));
+    TRY(ssa_trainer_prepare(&s->trainer, ssa_model_group(front->model)->replicas[i], &front->config, &front->data));
     s->trainer->member = m;
     ssa_member_start(m, allocate, s, ssa_pool_first_patience(c->pool));
 done:
@@ -102,7 +102,7 @@ static int rescue(void *rescuer)
 
 int ssa_crew_create(struct ssa_trainer *front)
 {
-    struct ssa_pool *pool = front->model->group->pool;
+    struct ssa_pool *pool = ssa_model_group(front->model)->pool;
     const struct ssa_ranks *ranks = front->config.ranks;
     struct ssa_crew *c = front->crew = calloc(1, sizeof *c);
     size_t micros = (size_t)front->micros;
@@ -111,8 +111,8 @@ int ssa_crew_create(struct ssa_trainer *front)
         return ssa_fail(SSA_ENOMEM, "train: out of host memory");
     c->pool = pool;
     c->end = front->micros;
-    front->model->group->rescue = rescue;
-    front->model->group->rescuer = front;
+    ssa_model_group(front->model)->rescue = rescue;
+    ssa_model_group(front->model)->rescuer = front;
     if (ranks) {
         c->first = ssa_rank_first(ranks, ranks->rank, front->micros);
         c->end = ssa_rank_first(ranks, ranks->rank + 1, front->micros);
@@ -122,7 +122,7 @@ int ssa_crew_create(struct ssa_trainer *front)
     if (!c->owner || !c->losses)
         return ssa_fail(SSA_ENOMEM, "train: out of host memory");
     for (int i = 0; i < pool->count && !err; i++)
-        if (!pool->members[i]->lost && front->model->group->replicas[i])
+        if (!pool->members[i]->lost && ssa_model_group(front->model)->replicas[i])
             err = start_seat(front, i);
     end_seats(c, &status);
     if (!err && ssa_crew_next(c, -1) < 0)
@@ -143,7 +143,7 @@ void ssa_crew_destroy(struct ssa_crew *c)
             ssa_seat_free(c->seats[i]);
     }
     if (c->pool->model)
-        c->pool->model->group->rescue = NULL;
+        ssa_model_group(c->pool->model)->rescue = NULL;
     free(c->owner);
     free(c->losses);
     free(c->mirror.state);

@@ -5,8 +5,8 @@
 #include "evaluate.h"
 #include "../clock.h"
 #include "../impl.h"
-#include "../model/group.h"
-#include "../model/internal.h"
+#include "../net/net.h"
+#include "../net/replicas.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ struct window {
 };
 static struct window window_at(const struct ssa_evaluator *e, size_t w)
 {
-    size_t length = (size_t)e->config.length;
+    size_t length = (size_t)e->facts.length;
     struct window window = {0};
     if (w < e->chosen) {
         size_t number = w * e->windows / e->chosen;
@@ -37,7 +37,7 @@ static struct window window_at(const struct ssa_evaluator *e, size_t w)
 static void fill_window(const struct ssa_worker *worker, size_t w, int b)
 {
     const struct ssa_evaluator *e = worker->e;
-    size_t length = (size_t)e->config.length;
+    size_t length = (size_t)e->facts.length;
     int32_t *tokens = worker->tokens + (size_t)b * length, *targets = worker->targets + (size_t)b * length;
     struct window window = window_at(e, w);
     ssa_data_copy(&e->data, window.start, window.known, tokens);
@@ -52,7 +52,7 @@ static void fill_window(const struct ssa_worker *worker, size_t w, int b)
 
 static void choose_windows(struct ssa_evaluator *e)
 {
-    size_t length = (size_t)e->config.length, predicted = e->data.count - 1;
+    size_t length = (size_t)e->facts.length, predicted = e->data.count - 1;
     e->stride = e->how.stride ? e->how.stride : length;
     e->windows = 1 + (predicted > length ? (predicted - length + e->stride - 1) / e->stride : 0);
     e->chosen = e->how.windows && e->how.windows < e->windows ? e->how.windows : e->windows;
@@ -84,7 +84,7 @@ done:
 static int plan_settings(void *cookie, uint64_t unit, int layer, struct ssa_sample *how)
 {
     const struct ssa_evaluator *e = cookie;
-    int err = ssa_pattern_sample(e->how.pattern, layer, e->config.layers, e->config.length, e->batch, how);
+    int err = ssa_pattern_sample(e->how.pattern, layer, e->facts.layers, e->facts.length, e->batch, how);
     how->seed = e->how.seed;
     how->step = unit % e->batches << 10 | unit / e->batches;
     return err;
@@ -165,7 +165,7 @@ void ssa_worker_drop(struct ssa_worker *w)
 /* Waits for the device, and keeps the losses of what was predicted. */
 static int end_unit(struct ssa_worker *w)
 {
-    size_t rows = (size_t)w->e->batch * (size_t)w->e->config.length, count = 0;
+    size_t rows = (size_t)w->e->batch * (size_t)w->e->facts.length, count = 0;
     float *kept = malloc(rows * sizeof *kept);
     int err;
     if (!kept)
@@ -225,7 +225,7 @@ done:
 int ssa_worker_create(struct ssa_worker **worker, struct ssa_evaluator *e, struct ssa_model *model,
                       struct ssa_member *member)
 {
-    size_t rows = (size_t)e->batch * (size_t)e->config.length;
+    size_t rows = (size_t)e->batch * (size_t)e->facts.length;
     struct ssa_worker *w = calloc(1, sizeof *w);
     int err = SSA_OK;
     *worker = w;
@@ -266,16 +266,16 @@ static int check(const struct ssa_evaluator *e)
     struct ssa_sample sample;
     int err;
     TRY(ssa_check_reserved("evaluate", how->reserved, 2));
-    REQUIRE(!e->config.bidirectional, "evaluate: the next token is predicted, which needs a causal model");
+    REQUIRE(e->facts.causal, "evaluate: the next token is predicted, which needs a causal model");
     REQUIRE(e->passes > 0 && e->passes <= MAX_PASSES, "evaluate: passes is %d, must be in [1, %d]", e->passes,
             MAX_PASSES);
-    REQUIRE(how->stride <= (size_t)e->config.length, "evaluate: stride is %zu, must be at most the model's length, %d",
-            how->stride, e->config.length);
+    REQUIRE(how->stride <= (size_t)e->facts.length, "evaluate: stride is %zu, must be at most the model's length, %d",
+            how->stride, e->facts.length);
     REQUIRE(how->tolerance >= 0 && isfinite(how->tolerance),
             "evaluate: tolerance is %g, must be 0 or a positive number of nats a token", how->tolerance);
-    TRY(ssa_data_check(&e->data, e->config.vocabulary, 1));
-    for (int l = 0; how->pattern && l < e->config.layers; l++)
-        TRY(ssa_pattern_sample(how->pattern, l, e->config.layers, e->config.length, e->batch, &sample));
+    TRY(ssa_data_check(&e->data, e->facts.vocabulary, 1));
+    for (int l = 0; how->pattern && l < e->facts.layers; l++)
+        TRY(ssa_pattern_sample(how->pattern, l, e->facts.layers, e->facts.length, e->batch, &sample));
 done:
     return err;
 }
@@ -308,18 +308,18 @@ static int evaluate(struct ssa_evaluator *e, struct ssa_model *model, bool *aban
 {
     int takers = 1, err;
     TRY(check(e));
-    if (model->group) {
-        TRY(ssa_group_rescue(model->group));
-        takers = ssa_pool_live(model->group->pool);
+    if (ssa_model_group(model)) {
+        TRY(ssa_group_rescue(ssa_model_group(model)));
+        takers = ssa_pool_live(ssa_model_group(model)->pool);
     }
-    e->sampled = e->how.pattern && ssa_pattern_samples(e->how.pattern, e->config.layers, e->config.length);
+    e->sampled = e->how.pattern && ssa_pattern_samples(e->how.pattern, e->facts.layers, e->facts.length);
     if (!e->sampled)
         e->passes = 1; /* dense passes are all the same */
     choose_windows(e);
     TRY(make_ensemble(e));
     TRY(ssa_units_create(&e->units, &(struct ssa_units_config){.count = e->batches * (size_t)e->passes,
-        .takers = takers, .layers = e->sampled ? e->config.layers : 0, .settings = plan_settings, .cookie = e}));
-    TRY(model->group ? ssa_evaluate_pool(e, model, abandoned) : evaluate_here(e, model));
+        .takers = takers, .layers = e->sampled ? e->facts.layers : 0, .settings = plan_settings, .cookie = e}));
+    TRY(ssa_model_group(model) ? ssa_evaluate_pool(e, model, abandoned) : evaluate_here(e, model));
     if (e->how.progress)
         e->how.progress(e->how.cookie, 1);
 done:
@@ -362,7 +362,7 @@ int ssa_evaluate(struct ssa_model *model, const struct ssa_data *data, const str
     *scores = (struct ssa_scores){0};
     if (!e)
         return ssa_fail(SSA_ENOMEM, "evaluate: out of host memory");
-    e->config = *ssa_model_config(model);
+    e->facts = ssa_model_facts(ssa_model_config(model));
     e->data = *data;
     e->how = *how;
     e->batch = ssa_model_limits(model)->batch;

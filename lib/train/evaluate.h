@@ -5,13 +5,14 @@
 
 #include "ensemble.h"
 #include "internal.h"
+#include "../net/net.h"
 #include "units.h"
 #include "../pool.h"
 #include "ssacl/evaluate.h"
 
 /* A unit is a pass over a batch of windows: number pass * batches + batch. */
 struct ssa_evaluator {
-    struct ssa_model_config config;
+    struct ssa_facts facts;
     struct ssa_data data;
     struct ssa_evaluate how;
     int batch, passes;

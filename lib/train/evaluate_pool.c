@@ -2,8 +2,8 @@
  * again elsewhere; so is a unit whose losses are not numbers, and who gave numbers is believed. */
 #include "evaluate.h"
 #include "../impl.h"
-#include "../model/group.h"
-#include "../model/internal.h"
+#include "../net/net.h"
+#include "../net/replicas.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -175,11 +175,11 @@ static int hand_out(struct hand_out *h)
 
 int ssa_evaluate_pool(struct ssa_evaluator *e, struct ssa_model *front, bool *abandoned)
 {
-    struct hand_out h = {.e = e, .pool = front->group->pool};
+    struct hand_out h = {.e = e, .pool = ssa_model_group(front)->pool};
     int err = SSA_OK;
     while (!ssa_ensemble_complete(e->ensemble)) {
-        TRY(ssa_group_rescue(front->group));
-        TRY(make_workers(&h, front->group));
+        TRY(ssa_group_rescue(ssa_model_group(front)));
+        TRY(make_workers(&h, ssa_model_group(front)));
         TRY(hand_out(&h));
     }
 done:

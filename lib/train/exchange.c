@@ -2,7 +2,7 @@
 #include "over_ranks.h"
 #include "../clock.h"
 #include "../impl.h"
-#include "../model/internal.h"
+#include "../net/net.h"
 #include "../pool.h"
 
 #include <stdlib.h>
@@ -10,10 +10,7 @@
 
 size_t ssa_gradients_size(const struct ssa_trainer *t)
 {
-    size_t sum = 0;
-    for (int i = 0; i < t->model->parameters.part_count; i++)
-        sum += t->model->parameters.parts[i].count;
-    return sum;
+    return ssa_model_part_first(t->model, ssa_model_part_count(t->model));
 }
 
 enum part_of { VALUE, GRADIENT };
@@ -21,16 +18,16 @@ enum part_of { VALUE, GRADIENT };
 /* All parts of the parameters or of the gradients, one after another on the host. */
 static int move_parts(const struct ssa_trainer *t, enum part_of what, float *to_host, const float *from_host)
 {
-    const struct ssa_parameters *p = &t->model->parameters;
     size_t at = 0;
     int err = SSA_OK;
-    for (int i = 0; i < p->part_count; i++) {
-        struct ssa_tensor part = what == VALUE ? p->parts[i].value : p->parts[i].grad;
+    for (int i = 0; i < ssa_model_part_count(t->model); i++) {
+        const struct ssa_model_part part = ssa_model_part(t->model, i);
+        const struct ssa_tensor tensor = what == VALUE ? part.value : part.grad;
         if (to_host)
-            TRY(ssa_tensor_read(part, to_host + at, p->parts[i].count));
+            TRY(ssa_tensor_read(tensor, to_host + at, part.count));
         else
-            TRY(ssa_tensor_write(part, from_host + at, p->parts[i].count));
-        at += p->parts[i].count;
+            TRY(ssa_tensor_write(tensor, from_host + at, part.count));
+        at += part.count;
     }
 done:
     return err;
@@ -91,7 +88,6 @@ static bool overlaps(const struct ssa_device *device)
 static int take_bucket(void *cookie, struct ssa_trainer *t, int bucket)
 {
     struct ssa_seat *s = cookie;
-    const struct ssa_parameters *p = &t->model->parameters;
     struct ssa_bucket b = ssa_model_bucket(t->model, bucket);
     size_t buckets = (size_t)ssa_model_bucket_count(t->model);
     struct ssa_gradients *sum = NULL;
@@ -103,10 +99,8 @@ static int take_bucket(void *cookie, struct ssa_trainer *t, int bucket)
         return ssa_fail(SSA_ENOMEM, "train: out of host memory");
     for (int i = 0; i < b.range_count; i++) {
         struct ssa_range r = b.ranges[i];
-        size_t at = r.offset;
-        for (int part = 0; part < r.part; part++)
-            at += p->parts[part].count;
-        TRY(ssa_tensor_fetch(ssa_tensor_add(p->parts[r.part].grad, r.offset), sum->values + at, r.count,
+        float *to = sum->values + ssa_model_part_first(t->model, r.part) + r.offset;
+        TRY(ssa_tensor_fetch(ssa_tensor_add(ssa_model_part(t->model, r.part).grad, r.offset), to, r.count,
                              &s->tickets[s->ticket_count++]));
     }
 done:

@@ -2,8 +2,8 @@
 #include "ssacl/evaluate.h"
 #include "../../cl/rng.h"
 #include "../impl.h"
-#include "../model/group.h"
-#include "../model/internal.h"
+#include "../net/net.h"
+#include "../net/replicas.h"
 
 #include <limits.h>
 #include <math.h>
@@ -69,34 +69,30 @@ static int ask(void *argument)
 {
     const struct asking *a = argument;
     struct ssa_model *m = a->model;
-    int err;
-    if (m == a->cached && m->cache.position < INT_MAX)
-        TRY(ssa_model_continue(m, a->window[a->count - 1]));
-    else
-        TRY(ssa_model_begin(m, a->window, a->count));
-    TRY(ssa_model_read_logits(m, 0, m->pass.length - 1, a->logits));
-done:
-    return err;
+    return m == a->cached && ssa_model_passed(m) < INT_MAX
+        ? ssa_model_continue(m, a->window[a->count - 1], a->logits)
+        : ssa_model_begin(m, a->window, a->count, a->logits);
 }
 
 /* The same for a job, with memory of its own behind it. */
 static struct asking *copy_asking(const struct asking *a)
 {
-    const struct ssa_model_config *c = ssa_model_config(a->model);
-    size_t window = (size_t)c->length * sizeof *a->window, logits = (size_t)c->vocabulary * sizeof *a->logits;
+    const struct ssa_facts facts = ssa_model_facts(ssa_model_config(a->model));
+    size_t window = (size_t)facts.length * sizeof *a->window, logits = (size_t)facts.vocabulary * sizeof *a->logits;
     struct asking *copy = malloc(sizeof *copy + window + logits);
     if (!copy)
         return NULL;
     *copy = *a;
     copy->window = memcpy(copy + 1, a->window, window);
-    copy->logits = (float *)(copy->window + c->length);
+    copy->logits = (float *)(copy->window + facts.length);
     return copy;
 }
 
 /* The first device of the pool that can. Who cannot is lost, and its successor, which has cached nothing, begins. */
 static int ask_pool(struct asking *a)
 {
-    struct ssa_group *g = a->model->group;
+    struct ssa_group *g = ssa_model_group(a->model);
+    const size_t vocabulary = (size_t)ssa_model_facts(ssa_model_config(a->model)).vocabulary;
     int status = SSA_EDEVICE, err = SSA_OK;
     while (status) {
         TRY(ssa_group_rescue(g));
@@ -107,7 +103,7 @@ static int ask_pool(struct asking *a)
         struct ssa_member *m = g->pool->members[g->serving];
         status = ssa_member_do(m, ask, job, ssa_pool_first_patience(g->pool));
         if (!status) {
-            memcpy(a->logits, job->logits, (size_t)a->model->config.vocabulary * sizeof *a->logits);
+            memcpy(a->logits, job->logits, vocabulary * sizeof *a->logits);
             a->cached = job->model;
         }
         if (m->abandoned)
@@ -126,7 +122,7 @@ done:
 static int ask_any(struct asking *a)
 {
     int err;
-    if (a->model->group)
+    if (ssa_model_group(a->model))
         return ask_pool(a);
     TRY(ask(a));
     a->cached = a->model;
@@ -146,9 +142,9 @@ static bool all_finite(const float *values, int count)
  * end, and the later half of the window begins anew. */
 static void append(struct asking *a, int32_t token)
 {
-    const struct ssa_model_config *c = ssa_model_config(a->model);
-    const bool rotary = c->positions == SSA_POSITIONS_ROTARY;
-    if (a->count == c->length) {
+    const struct ssa_facts facts = ssa_model_facts(ssa_model_config(a->model));
+    const bool rotary = !facts.absolute;
+    if (a->count == facts.length) {
         const int left = rotary ? a->count - 1 : a->count / 2;
         memmove(a->window, a->window + a->count - left, (size_t)left * sizeof *a->window);
         a->count = left;
@@ -160,27 +156,27 @@ static void append(struct asking *a, int32_t token)
 int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t prompt_count, size_t count, int32_t *out,
                  const struct ssa_generate *how)
 {
-    const struct ssa_model_config *c = ssa_model_config(model);
-    int32_t *window = calloc((size_t)c->length, sizeof *window);
-    float *logits = malloc(2 * (size_t)c->vocabulary * sizeof *logits);
+    const struct ssa_facts facts = ssa_model_facts(ssa_model_config(model));
+    int32_t *window = calloc((size_t)facts.length, sizeof *window);
+    float *logits = malloc(2 * (size_t)facts.vocabulary * sizeof *logits);
     struct asking asking = {.model = model, .window = window, .logits = logits};
     int err;
     if (!window || !logits)
         TRY(ssa_fail(SSA_ENOMEM, "generate: out of host memory"));
     TRY(ssa_check_reserved("generate", how->reserved, 4));
-    REQUIRE(!c->bidirectional, "generate: the next token is predicted, which needs a causal model");
+    REQUIRE(facts.causal, "generate: the next token is predicted, which needs a causal model");
     REQUIRE(prompt && prompt_count > 0, "generate: the prompt is empty, give at least one token");
     REQUIRE(how->top_k >= 0, "generate: top_k is %d, must not be negative", how->top_k);
     REQUIRE(isfinite(how->temperature) && (how->temperature >= 0 || how->temperature == SSA_NONE),
             "generate: temperature is %g, must not be negative, or SSA_NONE", (double)how->temperature);
-    asking.count = prompt_count < (size_t)c->length ? (int)prompt_count : c->length;
+    asking.count = prompt_count < (size_t)facts.length ? (int)prompt_count : facts.length;
     memcpy(window, prompt + prompt_count - (size_t)asking.count, (size_t)asking.count * sizeof *window);
     for (size_t i = 0; i < count; i++) {
         TRY(ask_any(&asking));
-        if (!all_finite(logits, c->vocabulary))
+        if (!all_finite(logits, facts.vocabulary))
             TRY(ssa_fail(SSA_EINVAL, "generate: the model's logits are not numbers: weights of it are not, or far too "
                          "large"));
-        int32_t token = draw(logits, logits + c->vocabulary, c->vocabulary, how, i);
+        int32_t token = draw(logits, logits + facts.vocabulary, facts.vocabulary, how, i);
         append(&asking, token);
         if (out)
             out[i] = token;

@@ -3,7 +3,7 @@
 #define SSA_TRAIN_INTERNAL_H
 
 #include "ssacl/train.h"
-#include "../model/arena.h"
+#include "../net/arena.h"
 #include "tree.h"
 
 #include <stdbool.h>

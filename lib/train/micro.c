@@ -3,7 +3,7 @@
 #include "tree.h"
 #include "../../cl/rng.h"
 #include "../impl.h"
-#include "../model/internal.h"
+#include "../net/net.h"
 #include "../pool.h"
 
 /* Draws of different purpose must not share a key. */
@@ -70,7 +70,7 @@ static int micro_step(struct ssa_trainer *t, int micro, ssa_bucket_complete comp
         .step = (uint64_t)t->step, .first_example = (uint32_t)(micro * t->micro_batch)}));
     TRY(ssa_sum(t->device, &(struct ssa_sum){.x = ssa_model_losses(t->model),
         .out = ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, micro)), .count = rows}));
-    TRY(ssa_model_backward_in_buckets(t->model, 0, complete, cookie));
+    TRY(ssa_model_backward_in_buckets(t->model, complete, cookie));
 done:
     return err;
 }
@@ -78,7 +78,7 @@ done:
 /* Part `i` of partial sum `slot`: laid out as the gradients. */
 static struct ssa_tensor partial(const struct ssa_trainer *t, int slot, int i)
 {
-    return ssa_arena_at(&t->partials[slot], t->model->parameters.part_places[i]);
+    return ssa_model_part_at(t->model, &t->partials[slot], i);
 }
 
 static int move(struct ssa_trainer *t, enum ssa_tree_move what, int slot)

@@ -2,8 +2,8 @@
 #include "crew.h"
 #include "checkpoint.h"
 #include "../impl.h"
-#include "../model/group.h"
-#include "../model/internal.h"
+#include "../net/net.h"
+#include "../net/replicas.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +11,8 @@
 size_t ssa_mirror_size(const struct ssa_model *m)
 {
     size_t sum = 0;
-    for (int i = 0; i < m->parameters.count; i++)
-        sum += m->parameters.table[i].count;
+    for (int i = 0; i < ssa_model_tensors(m); i++)
+        sum += ssa_model_parameter(m, i)->count;
     return sum;
 }
 
@@ -39,12 +39,12 @@ struct copying {
 
 static int each_tensor(const struct copying *w, bool read)
 {
-    const struct ssa_parameters *p = &w->trainer->model->parameters;
+    const struct ssa_model *model = w->trainer->model;
     float *at = w->state;
     int err = SSA_OK;
     for (int kind = SSA_KIND_VALUE; kind <= SSA_KIND_SECOND; kind++)
-        for (int i = 0; i < p->count; i++) {
-            const struct ssa_parameter *q = &p->table[i];
+        for (int i = 0; i < ssa_model_tensors(model); i++) {
+            const struct ssa_parameter *q = ssa_model_parameter(model, i);
             struct ssa_tensor t = kind ? ssa_trainer_moment(w->trainer, q, kind) : q->value;
             TRY(read ? ssa_tensor_read(t, at, q->count) : ssa_tensor_write(t, at, q->count));
             at += q->count;

@@ -1,6 +1,6 @@
 #include "over_ranks.h"
 #include "../impl.h"
-#include "../model/internal.h"
+#include "../net/net.h"
 #include "../thread.h"
 
 #include <stdio.h>
@@ -264,10 +264,7 @@ done:
 /* Where a range of gradients lies among all parts one after another. */
 static size_t place_of(const struct ssa_model *model, struct ssa_range r)
 {
-    size_t at = r.offset;
-    for (int i = 0; i < r.part; i++)
-        at += ssa_model_part(model, i).count;
-    return at;
+    return ssa_model_part_first(model, r.part) + r.offset;
 }
 
 void ssa_over_ranks_offer(struct ssa_over_ranks *o, const struct ssa_model *model, const float *sums, const float *losses)

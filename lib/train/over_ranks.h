@@ -1,5 +1,5 @@
 /* A step over ranks, each with a device or a crew of them: each computes its run of micro-batches; sums of gradients
- * are added up over all of them bucket by bucket (lib/model/bucket.c) while backward still runs, by a thread that makes
+ * are added up over all of them bucket by bucket (lib/net/net.h) while backward still runs, by a thread that makes
  * all calls of the engine; then losses and what must be agreed upon. A rank whose device fails still takes part in the
  * sums of the step, so that all learn of it and end together.
  *

@@ -1,7 +1,7 @@
 /* Devices that compute wrongly: numbers that are none where another device gives some, and the spot check. */
 #include "crew.h"
 #include "../impl.h"
-#include "../model/internal.h"
+#include "../net/net.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -100,16 +100,13 @@ struct opinion {
 /* The first parameter in whose gradients they differ beyond rounding, or "loss"; NULL: none. */
 static const char *difference(const struct ssa_trainer *t, struct opinion x, struct opinion y)
 {
-    const struct ssa_parameters *p = &t->model->parameters;
     float floor = FLOOR * largest(x.gradients, ssa_gradients_size(t));
-    size_t part_at = 0;
     if (!(fabsf(x.loss - y.loss) <= NEAR * fabsf(x.loss)))
         return "loss";
-    for (int i = 0; i < p->count; i++) { /* parts are runs of parameters, end to end */
-        const struct ssa_parameter *q = &p->table[i];
-        if (i && q->part != p->table[i - 1].part)
-            part_at += p->parts[q->part - 1].count;
-        const float *a = x.gradients + part_at + q->offset, *b = y.gradients + part_at + q->offset;
+    for (int i = 0; i < ssa_model_tensors(t->model); i++) {
+        const struct ssa_parameter *q = ssa_model_parameter(t->model, i);
+        const size_t at = ssa_model_part_first(t->model, q->part) + q->offset; /* parts are end to end */
+        const float *a = x.gradients + at, *b = y.gradients + at;
         float most = NEAR * largest(a, q->count) + floor;
         for (size_t e = 0; e < q->count; e++)
             if (!(fabsf(a[e] - b[e]) <= most))
@@ -140,7 +137,7 @@ static int open_judge(const struct ssa_trainer *front, struct judge *j)
 {
     int err;
     TRY(ssa_device_open(&j->device, "cpu"));
-    TRY(ssa_model_create(&j->model, j->device, &front->model->config, &front->model->limits));
+    TRY(ssa_model_create(&j->model, j->device, ssa_model_config(front->model), ssa_model_limits(front->model)));
     j->seat = calloc(1, sizeof *j->seat);
     if (!j->seat)
         return ssa_fail(SSA_ENOMEM, "out of host memory");

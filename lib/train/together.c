@@ -2,7 +2,7 @@
 #include "crew.h"
 #include "over_ranks.h"
 #include "../impl.h"
-#include "../model/internal.h"
+#include "../net/net.h"
 
 #include <stdio.h>
 #include <stdlib.h>

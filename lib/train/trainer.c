@@ -3,7 +3,8 @@
 #include "crew.h"
 #include "over_ranks.h"
 #include "../impl.h"
-#include "../model/internal.h"
+#include "../net/net.h"
+#include "../net/replicas.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -94,7 +95,7 @@ done:
 int ssa_trainer_prepare(struct ssa_trainer **trainer, struct ssa_model *model, const struct ssa_train_config *training,
                         const struct ssa_data *data)
 {
-    const struct ssa_model_config *m = ssa_model_config(model);
+    const struct ssa_facts facts = ssa_model_facts(ssa_model_config(model));
     const struct ssa_model_limits *limits = ssa_model_limits(model);
     struct ssa_trainer *t = calloc(1, sizeof *t);
     int err;
@@ -102,11 +103,11 @@ int ssa_trainer_prepare(struct ssa_trainer **trainer, struct ssa_model *model, c
     if (!t)
         return ssa_fail(SSA_ENOMEM, "train: out of host memory");
     t->model = model;
-    t->device = model->device;
+    t->device = ssa_model_group(model) ? NULL : ssa_model_device(model);
     t->data = *data;
-    t->layers = m->layers;
-    t->length = m->length;
-    t->vocabulary = m->vocabulary;
+    t->layers = facts.layers;
+    t->length = facts.length;
+    t->vocabulary = facts.vocabulary;
     t->micro_batch = limits->batch;
     TRY(ssa_train_config_copy(&t->config, training, limits->batch));
     t->micros = t->config.batch / t->micro_batch;
@@ -130,9 +131,9 @@ int ssa_trainer_create(struct ssa_trainer **trainer, struct ssa_model *model, co
     *trainer = NULL;
     REQUIRE(limits->training, "train: the model was made without limits.training");
     TRY(ssa_train_config_check(training, m, limits->batch));
-    TRY(ssa_data_check(data, m->vocabulary, m->length));
+    TRY(ssa_data_check(data, ssa_model_facts(m).vocabulary, ssa_model_facts(m).length));
     TRY(ssa_trainer_prepare(&t, model, training, data));
-    TRY(model->group ? ssa_crew_create(t) : ssa_trainer_allocate(t));
+    TRY(ssa_model_group(model) ? ssa_crew_create(t) : ssa_trainer_allocate(t));
     if (!t->crew && t->config.ranks && t->config.ranks->count > 1)
         TRY(ssa_over_ranks_create(t, model));
     *trainer = t;

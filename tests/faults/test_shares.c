@@ -16,7 +16,7 @@ static struct faults faults;
 static unsigned char items[DATA];
 static char ids[2][32];
 
-static const struct ssa_model_config config = {.layers = 2, .heads = 2, .width = 64, .vocabulary = 64, .length = 64};
+static const struct ssa_model_config config = {.gpt = {.layers = 2, .heads = 2, .width = 64, .vocabulary = 64, .length = 64}};
 static const struct ssa_model_limits limits = {.batch = 1, .training = 1};
 
 static double now(void)

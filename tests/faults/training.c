@@ -15,8 +15,8 @@ const char *const training_phases[PHASES] = {"create", "first step", "second ste
 
 void training_model(struct ssa_model_config *config, struct ssa_model_limits *limits)
 {
-    *config = (struct ssa_model_config){.layers = 2, .heads = 2, .width = 16, .vocabulary = VOCABULARY, .length = 16,
-                                        .dropout = 0.1f};
+    *config = (struct ssa_model_config){.gpt = {.layers = 2, .heads = 2, .width = 16, .vocabulary = VOCABULARY, .length = 16,
+                                        .dropout = 0.1f}};
     *limits = (struct ssa_model_limits){.batch = 2, .training = 1};
 }
 

@@ -14,8 +14,8 @@ static struct ssa_device *device;
 static struct ssa_model *model;
 static struct ssa_trainer *trainer;
 
-static const struct ssa_model_config config = {.layers = 1, .heads = 1, .width = 8, .hidden = 8, .vocabulary = 4,
-                                               .length = 8, .norm = SSA_NORM_RMS, .no_bias = 1};
+static const struct ssa_model_config config = {.gpt = {.layers = 1, .heads = 1, .width = 8, .hidden = 8, .vocabulary = 4,
+                                               .length = 8, .norm = SSA_NORM_RMS, .no_bias = 1}};
 
 /* The same with its first tensor's name last in the header: no file of ours, and its checksum is not looked at. */
 static void seed_other_order(void)

@@ -40,7 +40,7 @@ assert philox(0, 0, 0) == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]
 
 
 def shapes(c):
-    """Names and shapes in the order of the library's table."""
+    """Names and shapes; their numbers are those of golden_parameters() in tests/golden.c."""
     C, V, D = c["width"], c["vocabulary"], c["width"] // c["heads"]
     hidden, qkv = c.get("hidden") or 4 * C, (c["heads"] + 2 * (c.get("kv_heads") or c["heads"])) * D
     layer_norm, bias = c["norm"] == "layer", not c.get("no_bias")

@@ -6,7 +6,7 @@
 
 int main(int argc, char **argv)
 {
-    const struct ssa_model_config config = {.layers = 1, .heads = 1, .width = 8, .hidden = 8, .vocabulary = 5, .length = 8};
+    const struct ssa_model_config config = {.gpt = {.layers = 1, .heads = 1, .width = 8, .hidden = 8, .vocabulary = 5, .length = 8}};
     const struct ssa_stage stages[] = {
         {.pattern = {.kind = SSA_UNBIASED, .ratio = 0.5f, .no_own_key = 1, .keep_first = 1}, .steps = 4, .lr = 0.02f},
         {.pattern = {.kind = SSA_LOCAL, .ratio = 0.5f, .look_back = 1}, .steps = 4, .lr = 0.01f, .warmup = 1}};

@@ -1,4 +1,4 @@
-#include "group.h"
+#include "replicas.h"
 #include "internal.h"
 #include "../impl.h"
 
@@ -15,6 +15,11 @@ struct ssa_model *ssa_model_serving(const struct ssa_model *m)
             break;
         }
     return g->replicas[g->serving];
+}
+
+struct ssa_group *ssa_model_group(const struct ssa_model *m)
+{
+    return m->group;
 }
 
 int ssa_group_rescue(struct ssa_group *g)

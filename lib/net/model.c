@@ -1,6 +1,6 @@
-/* A model's life, its parameters, and the memory it needs. The passes are in pass.c. */
-#include "group.h"
+/* A model's life, its parameters, and the memory it needs. The passes are in net.c. */
 #include "internal.h"
+#include "replicas.h"
 #include "../../cl/rng.h"
 #include "../impl.h"
 
@@ -9,6 +9,66 @@
 #include <string.h>
 
 #define MIB(bytes) ((double)(bytes) / (1024.0 * 1024.0))
+
+/* ---- what it takes ---- */
+
+int ssa_model_list(const struct ssa_model_config *config, struct ssa_parameter_list *list)
+{
+    const struct ssa_model_limits one = {.batch = 1};
+    struct ssa_net net = {0};
+    int err;
+    *list = (struct ssa_parameter_list){0};
+    TRY(ssa_net_plan(&net, config, &one, 0));
+    *list = (struct ssa_parameter_list){net.parameters.table, net.parameters.count};
+    net.parameters.table = NULL;
+done:
+    ssa_net_finish(&net);
+    return err;
+}
+
+size_t ssa_model_elements(const struct ssa_model_config *config)
+{
+    struct ssa_parameter_list list = {0};
+    size_t sum = 0;
+    if (ssa_model_check(config) == SSA_OK && ssa_model_list(config, &list) == SSA_OK)
+        for (int i = 0; i < list.count; i++)
+            sum = ssa_plus(sum, list.table[i].count);
+    free(list.table);
+    return sum;
+}
+
+static int check_limits(struct ssa_facts facts, const struct ssa_model_limits *limits)
+{
+    int err;
+    TRY(ssa_check_reserved("model: limits", limits->reserved, 4));
+    REQUIRE(limits->batch >= 1 && limits->batch <= 1 << 20, "model: batch is %d, must be in [1, %d]", limits->batch,
+            1 << 20);
+    REQUIRE(ssa_times((size_t)limits->batch, (size_t)facts.length) < (size_t)1 << 31,
+            "model: batch %d of length %d is too many tokens for one pass", limits->batch, facts.length);
+done:
+    return err;
+}
+
+int ssa_model_memory(const struct ssa_model_config *config, const struct ssa_model_limits *limits,
+                     struct ssa_memory *memory)
+{
+    struct ssa_net net = {0};
+    int err;
+    *memory = (struct ssa_memory){0};
+    TRY(ssa_model_check(config));
+    TRY(check_limits(ssa_model_facts(config), limits));
+    TRY(ssa_net_plan(&net, config, limits, limits->max_buffer));
+    memory->parameters = ssa_arena_bytes(&net.parameters.arena);
+    memory->gradients = limits->training ? memory->parameters : 0;
+    memory->activations = ssa_arena_bytes(&net.kept);
+    memory->inputs = ssa_times(ssa_inputs_count(&net, limits->batch, ssa_model_facts(config).length), 4);
+    memory->cache = ssa_arena_bytes(&net.cache);
+    memory->total = ssa_plus(ssa_plus(memory->parameters, memory->gradients),
+                             ssa_plus(memory->activations, memory->inputs));
+done:
+    ssa_net_finish(&net);
+    return err;
+}
 
 /* ---- does it fit ---- */
 
@@ -64,13 +124,11 @@ static int refuse(const struct ssa_device *device, const struct ssa_model_config
                             "%d needs %.1f MiB and fits", MIB(need), info.id, MIB(room), l.batch, limits->batch,
                             MIB(m.total));
     l.batch = 1;
-    for (c.width = config->width - 8 * c.heads; c.width >= 8 * c.heads; c.width -= 8 * c.heads) {
-        c.hidden = (int)((double)config->hidden * c.width / config->width);
+    while (ssa_family(c.family)->narrow(&c))
         if (would_fit(&c, &l, extra, room, &m))
             return ssa_fail(SSA_ENOMEM, "model: needs %.1f MiB, %s has %.1f MiB free; a width of %d instead of %d with "
-                            "a (micro-)batch of 1 needs %.1f MiB and fits", MIB(need), info.id, MIB(room), c.width,
-                            config->width, MIB(m.total));
-    }
+                            "a (micro-)batch of 1 needs %.1f MiB and fits", MIB(need), info.id, MIB(room),
+                            ssa_model_facts(&c).width, ssa_model_facts(config).width, MIB(m.total));
     return ssa_fail(SSA_ENOMEM, "model: needs %.1f MiB, %s has %.1f MiB free; no smaller batch or width of it fits, "
                     "use fewer layers or a shorter length", MIB(need), info.id, MIB(room));
 }
@@ -89,56 +147,54 @@ int ssa_model_fit(struct ssa_device *device, const struct ssa_model_config *conf
 
 /* ---- create and destroy ---- */
 
-struct ssa_tensor ssa_model_value(const struct ssa_model *m, int i)
-{
-    return i < 0 ? (struct ssa_tensor){0} : m->parameters.table[i].value;
-}
-
-struct ssa_tensor ssa_model_grad(const struct ssa_model *m, int i)
-{
-    return i < 0 ? (struct ssa_tensor){0} : m->parameters.table[i].grad;
-}
-
 int ssa_model_arena(const struct ssa_model *m, struct ssa_arena *arena)
 {
     int err = SSA_OK;
-    arena->limit = m->parameters.arena.limit;
-    for (int i = 0; i < m->parameters.count; i++) {
-        struct ssa_place same;
-        TRY(ssa_arena_place(arena, m->parameters.table[i].count, m->parameters.table[i].name, &same));
-    }
+    TRY(ssa_arena_copy_layout(arena, &m->net.parameters.arena));
     TRY(ssa_arena_allocate(arena, m->device));
     TRY(ssa_arena_fill(arena, 0));
 done:
     return err;
 }
 
+struct ssa_tensor ssa_model_part_at(const struct ssa_model *m, const struct ssa_arena *arena, int i)
+{
+    return ssa_arena_at(arena, m->net.parameters.part_places[i]);
+}
+
+size_t ssa_model_part_first(const struct ssa_model *m, int i)
+{
+    size_t sum = 0;
+    m = ssa_model_serving(m);
+    while (i-- > 0)
+        sum += m->net.parameters.parts[i].count;
+    return sum;
+}
+
 static void bind_parameters(struct ssa_model *m)
 {
-    struct ssa_parameters *p = &m->parameters;
+    struct ssa_parameters *p = &m->net.parameters;
     for (int i = 0; i < p->count; i++) {
-        p->table[i].value = ssa_arena_at(&p->arena, p->places[i]);
+        p->table[i].value = ssa_arena_at(&p->arena, p->drafts[i].place);
         if (m->limits.training)
-            p->table[i].grad = ssa_arena_at(&m->gradients, p->places[i]);
+            p->table[i].grad = ssa_arena_at(&m->gradients, p->drafts[i].place);
     }
     for (int i = 0; i < p->part_count; i++) {
-        p->parts[i].value = ssa_arena_at(&p->arena, p->part_places[i]);
+        p->parts[i].value = ssa_model_part_at(m, &p->arena, i);
         if (m->limits.training)
-            p->parts[i].grad = ssa_arena_at(&m->gradients, p->part_places[i]);
+            p->parts[i].grad = ssa_model_part_at(m, &m->gradients, i);
     }
 }
 
 static int allocate(struct ssa_model *m)
 {
-    size_t limit = device_limit(m->device, &m->limits);
     int err;
-    TRY(ssa_parameters_plan(&m->parameters, &m->config, limit));
-    TRY(ssa_activations_plan(&m->activations, &m->config, &m->limits, limit));
-    TRY(ssa_arena_allocate(&m->parameters.arena, m->device));
-    TRY(ssa_arena_fill(&m->parameters.arena, 0));
+    TRY(ssa_net_plan(&m->net, &m->config, &m->limits, device_limit(m->device, &m->limits)));
+    TRY(ssa_arena_allocate(&m->net.parameters.arena, m->device));
+    TRY(ssa_arena_fill(&m->net.parameters.arena, 0));
     if (m->limits.training)
         TRY(ssa_model_arena(m, &m->gradients));
-    TRY(ssa_arena_allocate(&m->activations.arena, m->device));
+    TRY(ssa_arena_allocate(&m->net.kept, m->device));
     TRY(ssa_inputs_create(m));
     bind_parameters(m);
     TRY(ssa_model_initialise(m, 0));
@@ -161,7 +217,7 @@ int ssa_model_create(struct ssa_model **model, struct ssa_device *device, const 
     m->device = device;
     m->config = *config;
     m->limits = *limits;
-    m->shape = ssa_model_shape(config);
+    m->facts = ssa_model_facts(config);
     TRY(allocate(m));
     *model = m;
     m = NULL;
@@ -183,10 +239,8 @@ void ssa_model_destroy(struct ssa_model *m)
     }
     ssa_device_finish(m->device);
     ssa_inputs_destroy(m);
-    ssa_cache_finish(&m->cache);
-    ssa_activations_finish(&m->activations);
     ssa_arena_finish(&m->gradients);
-    ssa_parameters_finish(&m->parameters);
+    ssa_net_finish(&m->net);
     free(m);
 }
 
@@ -209,32 +263,32 @@ struct ssa_device *ssa_model_device(const struct ssa_model *m)
 
 int ssa_model_tensors(const struct ssa_model *m)
 {
-    return ssa_model_serving(m)->parameters.count;
+    return ssa_model_serving(m)->net.parameters.count;
 }
 
 const struct ssa_parameter *ssa_model_parameter(const struct ssa_model *m, int i)
 {
     m = ssa_model_serving(m);
-    return i >= 0 && i < m->parameters.count ? &m->parameters.table[i] : NULL;
+    return i >= 0 && i < m->net.parameters.count ? &m->net.parameters.table[i] : NULL;
 }
 
 const struct ssa_parameter *ssa_model_find(const struct ssa_model *m, const char *name)
 {
     m = ssa_model_serving(m);
-    for (int i = 0; i < m->parameters.count; i++)
-        if (!strcmp(m->parameters.table[i].name, name))
-            return &m->parameters.table[i];
+    for (int i = 0; i < m->net.parameters.count; i++)
+        if (!strcmp(m->net.parameters.table[i].name, name))
+            return &m->net.parameters.table[i];
     return NULL;
 }
 
 int ssa_model_part_count(const struct ssa_model *m)
 {
-    return ssa_model_serving(m)->parameters.part_count;
+    return ssa_model_serving(m)->net.parameters.part_count;
 }
 
 struct ssa_model_part ssa_model_part(const struct ssa_model *m, int i)
 {
-    return ssa_model_serving(m)->parameters.parts[i];
+    return ssa_model_serving(m)->net.parameters.parts[i];
 }
 
 /* The sum of sixteen 16-bit uniforms, centred and scaled to variance 1: close to normal, and exact in integers up to
@@ -250,20 +304,15 @@ static double normal(uint64_t seed, uint64_t parameter, uint64_t element)
     return (double)(2 * sum - 16 * 65535) * (0.5 / (65536.0 * 1.1547005383792515)); /* sqrt(16/12) */
 }
 
-/* Standard deviation of a matrix: those that end a residual branch are smaller, so that the stream's variance does
- * not grow with depth. */
-static double deviation(const struct ssa_model *m, const char *name)
-{
-    bool ends_branch = strstr(name, ".proj.weight") || strstr(name, ".down.weight");
-    return ends_branch ? 0.02 / sqrt(2.0 * m->config.layers) : 0.02;
-}
-
 static int initialise_one(const struct ssa_model *m, int i, uint64_t seed, float *values)
 {
-    const struct ssa_parameter *p = &m->parameters.table[i];
-    if (!p->decayed)
-        return ssa_tensor_fill(p->value, strstr(p->name, "gain") ? 1 : 0, p->count);
-    double scale = deviation(m, p->name);
+    const struct ssa_parameter *p = &m->net.parameters.table[i];
+    const enum ssa_start start = m->net.parameters.drafts[i].start;
+    double scale = 0.02;
+    if (start == SSA_START_ONE || start == SSA_START_ZERO)
+        return ssa_tensor_fill(p->value, start == SSA_START_ONE ? 1 : 0, p->count);
+    if (start == SSA_START_BRANCH_END)
+        scale /= sqrt((double)m->net.parameters.branch_ends);
     for (size_t e = 0; e < p->count; e++)
         values[e] = (float)(scale * normal(seed, (uint64_t)i, e));
     return ssa_tensor_write(p->value, values, p->count);
@@ -275,12 +324,12 @@ int ssa_model_initialise(struct ssa_model *m, uint64_t seed)
     int err = SSA_OK;
     if (m->group)
         return ssa_group_initialise(m, seed);
-    for (int i = 0; i < m->parameters.count; i++)
-        most = m->parameters.table[i].count > most ? m->parameters.table[i].count : most;
+    for (int i = 0; i < m->net.parameters.count; i++)
+        most = m->net.parameters.table[i].count > most ? m->net.parameters.table[i].count : most;
     float *values = malloc(most * sizeof *values);
     if (!values)
         return ssa_fail(SSA_ENOMEM, "model: out of host memory");
-    for (int i = 0; i < m->parameters.count; i++)
+    for (int i = 0; i < m->net.parameters.count; i++)
         TRY(initialise_one(m, i, seed, values));
 done:
     free(values);

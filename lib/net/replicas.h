@@ -1,6 +1,6 @@
 /* A model on a pool: a replica on each device, behind one front that serves as a model wherever one is taken. */
-#ifndef SSA_MODEL_GROUP_H
-#define SSA_MODEL_GROUP_H
+#ifndef SSA_NET_REPLICAS_H
+#define SSA_NET_REPLICAS_H
 
 #include "../pool.h"
 
@@ -17,6 +17,9 @@ struct ssa_group {
 /* The replica that stands for the model: of the first member that is not lost, or of the last that was not. A model
  * that is no front stands for itself. */
 struct ssa_model *ssa_model_serving(const struct ssa_model *m);
+
+/* NULL: the model is no front. */
+struct ssa_group *ssa_model_group(const struct ssa_model *m);
 
 /* SSA_OK if a device is there to work on, brought in by the trainer if need be. */
 int ssa_group_rescue(struct ssa_group *group);

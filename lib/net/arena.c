@@ -70,11 +70,29 @@ struct ssa_tensor ssa_arena_at(const struct ssa_arena *arena, struct ssa_place p
     return ssa_tensor_at(arena->buffers[place.buffer], place.offset);
 }
 
-void ssa_arena_finish(struct ssa_arena *arena)
+int ssa_arena_copy_layout(struct ssa_arena *arena, const struct ssa_arena *of)
+{
+    *arena = (struct ssa_arena){.limit = of->limit};
+    for (int i = 0; i < of->count; i++) {
+        int err = add_buffer(arena);
+        if (err)
+            return err;
+        arena->sizes[i] = of->sizes[i];
+    }
+    return SSA_OK;
+}
+
+void ssa_arena_release(struct ssa_arena *arena)
 {
     for (int i = 0; arena->buffers && i < arena->count; i++)
         ssa_buffer_destroy(arena->buffers[i]);
     free(arena->buffers);
+    arena->buffers = NULL;
+}
+
+void ssa_arena_finish(struct ssa_arena *arena)
+{
+    ssa_arena_release(arena);
     free(arena->sizes);
     *arena = (struct ssa_arena){0};
 }

@@ -1,0 +1,131 @@
+/* What a block of a net is, what it may ask for before a device is touched, and what it has when it runs.
+ *
+ * A net is a fixed list of blocks: forward walks up it, backward down. A block takes the stream [rows, width] that the
+ * one below it left, and leaves one; the first makes it from a pass's inputs, the last makes losses and answers of it.
+ * Its struct begins with a struct ssa_block; settings follow, then what draft() fills in. */
+#ifndef SSA_NET_BLOCK_H
+#define SSA_NET_BLOCK_H
+
+#include "arena.h"
+#include "ssacl/model.h"
+
+#include <stdbool.h>
+
+struct ssa_net;
+struct ssa_draft;
+struct ssa_run;
+struct ssa_block;
+
+struct ssa_block_kind {
+    const char *name;
+    size_t size; /* of its struct */
+    void (*draft)(struct ssa_block *, struct ssa_draft *);
+    int (*forward)(const struct ssa_block *, struct ssa_run *);
+    /* Reverses the last forward: from the gradient of what it left to that of what it took, in `dx` both. */
+    int (*backward)(const struct ssa_block *, struct ssa_run *);
+    /* Heads: the answer to row `row` of the last forward, on the host. Waits. */
+    int (*read)(const struct ssa_block *, struct ssa_run *, size_t row, float *answer);
+};
+
+struct ssa_block {
+    const struct ssa_block_kind *kind;
+    char prefix[32];  /* of its parameters' names: "layer.3." */
+    bool ends_bucket; /* when its backward is done, all gradients from here up are complete */
+    /* draft */
+    int number;              /* in the net */
+    struct ssa_place in, out; /* the stream below and above it: the same place where no backward follows */
+};
+
+/* ---- drafting: a block's draft() reads as a list, as the first error stays in the draft ---- */
+
+struct ssa_draft {
+    struct ssa_net *net;
+    struct ssa_block *block;
+    size_t batch, rows; /* of the largest pass: sequences, and positions of all of them */
+    int length, width;  /* of the stream: positions of a sequence, and elements of one; the first block sets the width */
+    bool training;
+    int err;
+};
+
+/* How a parameter begins. */
+enum ssa_start {
+    SSA_START_NORMAL,     /* N(0, 0.02^2) */
+    SSA_START_BRANCH_END, /* the same, divided by the square root of the number of these in the net: the stream's
+                             variance then does not grow with depth */
+    SSA_START_ONE,
+    SSA_START_ZERO,
+};
+/* A parameter's number, which ssa_value() takes; 0: none. Matrices are decayed by the optimiser, vectors not. */
+int ssa_draft_matrix(struct ssa_draft *d, const char *name, int rows, int columns, enum ssa_start start);
+int ssa_draft_vector(struct ssa_draft *d, const char *name, int count, enum ssa_start start);
+/* One that a block below has, by its whole name: a tied head's. */
+int ssa_draft_shared(struct ssa_draft *d, const char *name);
+
+/* Memory of the block's own, written by forward. Without backward, blocks share what has the same name. */
+struct ssa_place ssa_draft_keep(struct ssa_draft *d, size_t count, const char *what);
+/* The same for backward only: nothing without. */
+struct ssa_place ssa_draft_keep_for_backward(struct ssa_draft *d, size_t count, const char *what);
+
+/* Scratch that every block uses again, as much of each as the largest request. NORM keeps what a head's forward left
+ * there until its backward. */
+enum ssa_slot { SSA_SLOT_NORM, SSA_SLOT_WIDE, SSA_SLOT_BRANCH, SSA_SLOT_COUNT };
+void ssa_draft_scratch(struct ssa_draft *d, enum ssa_slot slot, size_t count, const char *what);
+
+/* Room for a whole sequence in the cache of keys that generation has: `each` elements a position. */
+struct ssa_place ssa_draft_cache(struct ssa_draft *d, size_t each);
+
+/* What a pass is given: an int32 a position. The number is what ssa_input() takes. */
+struct ssa_input {
+    const char *name; /* "token" */
+    size_t from;      /* where struct ssa_pass has its address */
+    int below;        /* every value is less, */
+    bool any_below;   /* and may be negative; else at least 0 */
+    bool optional;
+};
+int ssa_draft_input(struct ssa_draft *d, struct ssa_input input);
+
+/* The layer of attention whose plan this block takes, from 0: the next. */
+int ssa_draft_layer(struct ssa_draft *d);
+/* The head's: a loss a position. */
+struct ssa_place ssa_draft_losses(struct ssa_draft *d);
+
+/* ---- running ---- */
+
+/* A layer's plan, the same on the device, and how many keys all queries of each example see in common, and no others:
+ * 0 where that is not so. */
+struct ssa_staged_plan {
+    struct ssa_plan plan;
+    struct ssa_tensor data;
+    int common_keys;
+};
+
+struct ssa_run {
+    struct ssa_model *model;
+    struct ssa_device *device;
+    const struct ssa_pass *pass;
+    int batch, length, rows;
+    bool keep;       /* backward may follow */
+    bool losses;     /* targets were given */
+    bool cached;     /* keys and values are rows of the cache, to which the pass adds its own */
+    int first, keys; /* position of the first token; keys that attention sees */
+    struct ssa_tensor slots[SSA_SLOT_COUNT];
+    struct ssa_tensor dx; /* the gradient of the stream */
+    int accumulate;  /* gradients of parameters are added to */
+};
+
+/* A parameter and its gradient; absent for 0. */
+struct ssa_tensor ssa_value(const struct ssa_run *r, int parameter);
+struct ssa_tensor ssa_grad(const struct ssa_run *r, int parameter);
+/* Whether another block has it too, whose backward came before. */
+bool ssa_shared(const struct ssa_run *r, int parameter);
+/* Elements of it. */
+size_t ssa_value_count(const struct ssa_run *r, int parameter);
+struct ssa_tensor ssa_kept(const struct ssa_run *r, struct ssa_place place);
+/* What was kept for backward: absent where none will follow. */
+struct ssa_tensor ssa_kept_for_backward(const struct ssa_run *r, struct ssa_place place);
+struct ssa_tensor ssa_input(const struct ssa_run *r, int input);
+const struct ssa_staged_plan *ssa_staged(const struct ssa_run *r, int layer);
+/* The cache's rows from the slot of position `first` on, `each` elements a row. */
+struct ssa_tensor ssa_cached(const struct ssa_run *r, struct ssa_place cache, int first, size_t each);
+
+#endif

@@ -1,0 +1,224 @@
+/* out = x + drop(proj(att)),  att = attention(q, k, v),  q, k, v = rope(norm(x) w^T + bias)
+ *
+ * Queries, keys and values lie side by side, [R, (H + 2 kv_heads) D], from one product. Where all queries see the same
+ * few keys and none its own besides, keys and values are projected for those rows alone, (x[S])W = (xW)[S]: at a
+ * quarter of the keys an eighth of a layer's GEMM work less. Then queries [R, H D] come first, keys and values
+ * [R, 2 kv_heads D] after them, each at its position; rows that were not sampled hold anything, and attention does not
+ * read them. In generation they are apart as well: keys and values have their places in the cache. */
+#include "blocks.h"
+#include "../../../cl/plan.h"
+#include "../../impl.h"
+
+static int q_width(const struct ssa_attention_block *b)
+{
+    return b->heads * b->head_width;
+}
+
+static int kv_width(const struct ssa_attention_block *b)
+{
+    return 2 * b->kv_heads * b->head_width;
+}
+
+static void draft(struct ssa_block *block, struct ssa_draft *d)
+{
+    struct ssa_attention_block *b = (struct ssa_attention_block *)block;
+    b->layer = ssa_draft_layer(d);
+    b->width = d->width;
+    b->head_width = d->width / b->heads;
+    const int all = q_width(b) + kv_width(b);
+    ssa_branch_draft(&b->branch, d);
+    b->qkv = ssa_draft_matrix(d, "qkv.weight", all, b->width, SSA_START_NORMAL);
+    b->proj = ssa_draft_matrix(d, "proj.weight", b->width, b->width, SSA_START_BRANCH_END);
+    b->qkv_bias = b->bias ? ssa_draft_vector(d, "qkv.bias", all, SSA_START_ZERO) : 0;
+    b->proj_bias = b->bias ? ssa_draft_vector(d, "proj.bias", b->width, SSA_START_ZERO) : 0;
+    b->qkv_at = ssa_draft_keep(d, ssa_times(d->rows, (size_t)all), "queries, keys and values");
+    b->lse = ssa_draft_keep(d, ssa_times(d->rows, (size_t)b->heads), "log-sum-exps");
+    b->att = ssa_draft_keep(d, ssa_times(d->rows, (size_t)b->width), "attention's output");
+    b->cache = ssa_draft_cache(d, (size_t)kv_width(b));
+    ssa_draft_scratch(d, SSA_SLOT_WIDE, ssa_times(d->rows, (size_t)all), "gradients of queries, keys and values");
+}
+
+/* ---- where queries, keys and values are ---- */
+
+struct heads {
+    struct ssa_tensor q, k, v;
+    int q_width, kv_width, q_stride, kv_stride;
+};
+static struct heads heads_at(const struct ssa_attention_block *b, const struct ssa_run *r, struct ssa_tensor base,
+                             bool apart)
+{
+    const int q = q_width(b), kv = kv_width(b);
+    struct heads h = {.q = base, .q_width = q, .kv_width = kv, .q_stride = apart ? q : q + kv,
+                      .kv_stride = apart ? kv : q + kv};
+    h.k = ssa_tensor_add(base, (size_t)q * (size_t)(apart ? r->rows : 1));
+    h.v = ssa_tensor_add(h.k, (size_t)kv / 2);
+    return h;
+}
+
+static struct ssa_tensor cached(const struct ssa_attention_block *b, const struct ssa_run *r, int first)
+{
+    return ssa_cached(r, b->cache, first, (size_t)kv_width(b));
+}
+
+/* How many rows of each sequence keys and values are projected for; 0: all. Gathered rows and their gradients must
+ * find room in the WIDE slot. */
+static int sampled_keys(const struct ssa_attention_block *b, const struct ssa_run *r)
+{
+    const long long q = q_width(b), kv = kv_width(b), keys = ssa_staged(r, b->layer)->common_keys;
+    return keys * kv <= r->length * q && 2 * keys * q <= r->length * kv ? (int)keys : 0;
+}
+
+enum move { GATHER, SCATTER, SCATTER_ADD };
+/* Between the sampled rows of `full` [R, width] and `few` [batch * keys, width]. */
+static int move_sampled(const struct ssa_attention_block *b, const struct ssa_run *r, enum move move,
+                        struct ssa_tensor full, struct ssa_tensor few, int width)
+{
+    const struct ssa_staged_plan *staged = ssa_staged(r, b->layer);
+    struct ssa_tensor rows = ssa_tensor_add(staged->data, (size_t)staged->plan.data[PLAN_SOURCE_AT]);
+    const int keys = sampled_keys(b, r);
+    int err = SSA_OK;
+    for (int e = 0; e < r->batch && !err; e++) {
+        err = move == GATHER
+            ? ssa_gather_rows(r->device, &(struct ssa_gather_rows){.x = full, .rows = rows, .out = few, .count = keys,
+                  .source_rows = r->length, .width = width})
+            : ssa_scatter_rows(r->device, &(struct ssa_scatter_rows){.x = few, .rows = rows, .out = full,
+                  .count = keys, .target_rows = r->length, .width = width, .accumulate = move == SCATTER_ADD});
+        full.offset += (size_t)r->length * (size_t)width;
+        few.offset += (size_t)keys * (size_t)width;
+        rows.offset += staged->plan.examples > 1 ? staged->plan.stride : 0;
+    }
+    return err;
+}
+
+static int rope(const struct ssa_attention_block *b, const struct ssa_run *r, struct heads h, int inverse)
+{
+    struct ssa_rope a = {.x = h.q, .rows = r->rows, .length = r->length, .heads = b->heads, .width = b->head_width,
+                         .stride = h.q_stride, .inverse = inverse, .first_position = r->first, .base = b->rope_base};
+    const bool apart = h.q_stride == h.q_width;
+    if (b->rope_base <= 0)
+        return SSA_OK;
+    a.heads += apart ? 0 : b->kv_heads; /* queries and keys lie side by side */
+    int err = ssa_rope(r->device, &a);
+    if (err || !apart)
+        return err;
+    a.x = h.k;
+    a.heads = b->kv_heads;
+    a.stride = h.kv_stride;
+    return ssa_rope(r->device, &a);
+}
+
+/* ---- forward ---- */
+
+static int project(const struct ssa_attention_block *b, const struct ssa_run *r)
+{
+    const int keys = sampled_keys(b, r);
+    const bool apart = keys || r->cached;
+    const struct ssa_tensor norm = r->slots[SSA_SLOT_NORM];
+    struct heads h = heads_at(b, r, ssa_kept(r, b->qkv_at), apart);
+    struct ssa_linear_fwd f = {.x = norm, .w = ssa_value(r, b->qkv), .bias = ssa_value(r, b->qkv_bias), .y = h.q,
+                               .rows = r->rows, .in = b->width, .out = apart ? h.q_width : h.q_width + h.kv_width};
+    int err;
+    TRY(ssa_linear_fwd(r->device, &f));
+    f.w = ssa_tensor_add(f.w, (size_t)h.q_width * (size_t)b->width);
+    f.bias = ssa_tensor_add(f.bias, (size_t)h.q_width);
+    f.out = h.kv_width;
+    if (r->cached) {
+        f.y = h.k = cached(b, r, r->first);
+        TRY(ssa_linear_fwd(r->device, &f));
+    } else if (keys) {
+        f.rows = r->batch * keys;
+        f.x = r->slots[SSA_SLOT_WIDE];
+        f.y = ssa_tensor_add(f.x, (size_t)f.rows * (size_t)b->width);
+        TRY(move_sampled(b, r, GATHER, norm, f.x, b->width));
+        TRY(ssa_linear_fwd(r->device, &f));
+        TRY(move_sampled(b, r, SCATTER, h.k, f.y, h.kv_width));
+    }
+    TRY(rope(b, r, h, 0));
+done:
+    return err;
+}
+
+/* What both directions are given. */
+static struct ssa_attention attention(const struct ssa_attention_block *b, const struct ssa_run *r)
+{
+    const struct ssa_staged_plan *staged = ssa_staged(r, b->layer);
+    struct heads h = heads_at(b, r, ssa_kept(r, b->qkv_at), r->cached || sampled_keys(b, r));
+    const struct ssa_strides kv = {.position = (size_t)h.kv_stride};
+    if (r->cached) {
+        h.k = cached(b, r, 0);
+        h.v = ssa_tensor_add(h.k, (size_t)h.kv_width / 2);
+    }
+    return (struct ssa_attention){.q = h.q, .k = h.k, .v = h.v, .out = ssa_kept(r, b->att), .lse = ssa_kept(r, b->lse),
+        .plan = &staged->plan, .plan_data = staged->data, .batch = r->batch, .keys = r->keys, .queries = r->length,
+        .heads = b->heads, .kv_heads = b->kv_heads, .width = b->head_width,
+        .q_strides = {.position = (size_t)h.q_stride}, .k_strides = kv, .v_strides = kv, .causal = b->causal};
+}
+
+static int forward(const struct ssa_block *block, struct ssa_run *r)
+{
+    const struct ssa_attention_block *b = (const struct ssa_attention_block *)block;
+    struct ssa_tensor x = ssa_kept(r, block->in);
+    int err;
+    TRY(ssa_norm_part_forward(&b->branch.norm, r, x));
+    TRY(project(b, r));
+    TRY(ssa_attention_fwd(r->device, &(struct ssa_attention_fwd){attention(b, r)}));
+    TRY(ssa_branch_forward_end(&b->branch, r, (struct ssa_branch_end){.in = ssa_kept(r, b->att),
+        .w = ssa_value(r, b->proj), .bias = ssa_value(r, b->proj_bias), .x = x, .out = ssa_kept(r, block->out),
+        .width = b->width}));
+done:
+    return err;
+}
+
+/* ---- backward ---- */
+
+/* The gradients of q, k, v in the WIDE slot become those of norm, in the BRANCH slot, and of w and bias. */
+static int project_backward(const struct ssa_attention_block *b, const struct ssa_run *r)
+{
+    const int keys = sampled_keys(b, r);
+    const struct ssa_tensor norm = r->slots[SSA_SLOT_NORM], dnorm = r->slots[SSA_SLOT_BRANCH];
+    struct heads h = heads_at(b, r, r->slots[SSA_SLOT_WIDE], keys);
+    struct ssa_linear_bwd l = {.x = norm, .w = ssa_value(r, b->qkv), .dy = h.q, .dx = dnorm, .dw = ssa_grad(r, b->qkv),
+                               .dbias = ssa_grad(r, b->qkv_bias), .rows = r->rows, .in = b->width,
+                               .out = keys ? h.q_width : h.q_width + h.kv_width, .accumulate = r->accumulate};
+    int err;
+    TRY(rope(b, r, h, 1));
+    TRY(ssa_linear_bwd(r->device, &l));
+    if (keys) { /* gradients of k, v are gathered to where those of q were, rows of norm to where they were */
+        const size_t q = (size_t)h.q_width, in = (size_t)b->width;
+        l.rows = r->batch * keys;
+        l.out = h.kv_width;
+        l.x = h.k;
+        l.w = ssa_tensor_add(l.w, q * in);
+        l.dx = ssa_tensor_add(l.x, (size_t)l.rows * in);
+        l.dw = ssa_tensor_add(l.dw, q * in);
+        l.dbias = ssa_tensor_add(l.dbias, q);
+        TRY(move_sampled(b, r, GATHER, h.k, l.dy, h.kv_width));
+        TRY(move_sampled(b, r, GATHER, norm, l.x, b->width));
+        TRY(ssa_linear_bwd(r->device, &l));
+        TRY(move_sampled(b, r, SCATTER_ADD, dnorm, l.dx, b->width));
+    }
+done:
+    return err;
+}
+
+static int backward(const struct ssa_block *block, struct ssa_run *r)
+{
+    const struct ssa_attention_block *b = (const struct ssa_attention_block *)block;
+    const struct heads dh = heads_at(b, r, r->slots[SSA_SLOT_WIDE], sampled_keys(b, r));
+    struct ssa_tensor x = ssa_kept(r, block->in), datt = r->slots[SSA_SLOT_NORM], d;
+    int err;
+    TRY(ssa_branch_backward_end(&b->branch, r, &d));
+    TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.x = ssa_kept(r, b->att), .w = ssa_value(r, b->proj),
+        .dy = d, .dx = datt, .dw = ssa_grad(r, b->proj), .dbias = ssa_grad(r, b->proj_bias), .rows = r->rows,
+        .in = b->width, .out = b->width, .accumulate = r->accumulate}));
+    TRY(ssa_attention_bwd(r->device, &(struct ssa_attention_bwd){.attention = attention(b, r), .dout = datt,
+        .dq = dh.q, .dk = dh.k, .dv = dh.v}));
+    TRY(ssa_norm_part_again(&b->branch.norm, r, x));
+    TRY(project_backward(b, r));
+    TRY(ssa_norm_part_backward(&b->branch.norm, r, x, true));
+done:
+    return err;
+}
+
+const struct ssa_block_kind ssa_attention_kind = {"attention", sizeof(struct ssa_attention_block), draft, forward,
+                                                  backward, NULL};

@@ -1,0 +1,243 @@
+/* Drafting: what blocks ask for, and placing it. No device is touched here. */
+#include "internal.h"
+#include "../impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void fail_once(struct ssa_draft *d, int err)
+{
+    d->err = d->err ? d->err : err;
+}
+
+/* ---- parameters ---- */
+
+static int add(struct ssa_draft *d, struct ssa_parameter q, enum ssa_start start)
+{
+    struct ssa_parameters *p = &d->net->parameters;
+    if (d->err)
+        return 0;
+    if (p->count == p->capacity) {
+        int capacity = p->capacity ? 2 * p->capacity : 64;
+        struct ssa_parameter *table = realloc(p->table, (size_t)capacity * sizeof *table);
+        p->table = table ? table : p->table;
+        struct ssa_parameter_draft *drafts = table ? realloc(p->drafts, (size_t)capacity * sizeof *drafts) : NULL;
+        p->drafts = drafts ? drafts : p->drafts;
+        if (!drafts) {
+            fail_once(d, ssa_fail(SSA_ENOMEM, "model: out of host memory"));
+            return 0;
+        }
+        p->capacity = capacity;
+    }
+    p->table[p->count] = q;
+    p->drafts[p->count] = (struct ssa_parameter_draft){.start = start, .block = d->block->number};
+    p->count++;
+    p->decayed += q.decayed;
+    p->branch_ends += start == SSA_START_BRANCH_END;
+    return q.decayed ? p->decayed : p->decayed - p->count;
+}
+
+static struct ssa_parameter named(const struct ssa_draft *d, const char *name)
+{
+    struct ssa_parameter p = {.rows = 0};
+    snprintf(p.name, sizeof p.name, "%s%s", d->block->prefix, name);
+    return p;
+}
+
+int ssa_draft_matrix(struct ssa_draft *d, const char *name, int rows, int columns, enum ssa_start start)
+{
+    struct ssa_parameter p = named(d, name);
+    p.rows = rows;
+    p.columns = columns;
+    p.count = ssa_times((size_t)rows, (size_t)columns);
+    p.decayed = 1;
+    return add(d, p, start);
+}
+
+int ssa_draft_vector(struct ssa_draft *d, const char *name, int count, enum ssa_start start)
+{
+    struct ssa_parameter p = named(d, name);
+    p.rows = count;
+    p.count = (size_t)count;
+    return add(d, p, start);
+}
+
+int ssa_draft_shared(struct ssa_draft *d, const char *name)
+{
+    const struct ssa_parameters *p = &d->net->parameters;
+    int decayed = 0;
+    for (int i = 0; i < p->count; i++) {
+        decayed += p->table[i].decayed;
+        if (strcmp(p->table[i].name, name))
+            continue;
+        p->drafts[i].shared = true;
+        return p->table[i].decayed ? decayed : decayed - (i + 1);
+    }
+    fail_once(d, ssa_fail(SSA_EINVAL, "model: no block below \"%s\" has a parameter \"%s\"", d->block->prefix, name));
+    return 0;
+}
+
+/* ---- memory ---- */
+
+struct ssa_place ssa_draft_keep(struct ssa_draft *d, size_t count, const char *what)
+{
+    struct ssa_net *net = d->net;
+    struct ssa_place place = {0};
+    for (int i = 0; i < net->name_count && !d->training; i++)
+        if (!strcmp(net->names[i].what, what) && net->names[i].count == count)
+            return net->names[i].place;
+    if (!d->err)
+        fail_once(d, ssa_arena_place(&net->kept, count, what, &place));
+    if (!d->training && net->name_count < SSA_NET_NAMES)
+        net->names[net->name_count++] = (struct ssa_kept_name){what, count, place};
+    return place;
+}
+
+struct ssa_place ssa_draft_keep_for_backward(struct ssa_draft *d, size_t count, const char *what)
+{
+    return d->training ? ssa_draft_keep(d, count, what) : (struct ssa_place){0};
+}
+
+void ssa_draft_scratch(struct ssa_draft *d, enum ssa_slot slot, size_t count, const char *what)
+{
+    if (count <= d->net->slot_counts[slot])
+        return;
+    d->net->slot_counts[slot] = count;
+    d->net->slot_names[slot] = what;
+}
+
+struct ssa_place ssa_draft_cache(struct ssa_draft *d, size_t each)
+{
+    struct ssa_place place = {0};
+    if (!d->err)
+        fail_once(d, ssa_arena_place(&d->net->cache, ssa_times((size_t)d->length, each),
+                                     "a layer's cache of keys and values", &place));
+    return place;
+}
+
+/* ---- what else ---- */
+
+int ssa_draft_input(struct ssa_draft *d, struct ssa_input input)
+{
+    if (d->net->input_count == SSA_NET_INPUTS) {
+        fail_once(d, ssa_fail(SSA_EINVAL, "model: more than %d inputs", SSA_NET_INPUTS));
+        return 0;
+    }
+    d->net->inputs[d->net->input_count] = input;
+    return d->net->input_count++;
+}
+
+int ssa_draft_layer(struct ssa_draft *d)
+{
+    return d->net->layers++;
+}
+
+struct ssa_place ssa_draft_losses(struct ssa_draft *d)
+{
+    return d->net->losses = ssa_draft_keep(d, d->rows, "losses");
+}
+
+/* ---- placing ---- */
+
+/* The table as blocks number it: matrices, then vectors, each in the order in which they were drafted. */
+static int sort_table(struct ssa_parameters *p)
+{
+    struct ssa_parameter *table = malloc((size_t)p->count * sizeof *table);
+    struct ssa_parameter_draft *drafts = malloc((size_t)p->count * sizeof *drafts);
+    int matrices = 0, vectors = p->decayed;
+    if (!table || !drafts) {
+        free(table);
+        free(drafts);
+        return ssa_fail(SSA_ENOMEM, "model: out of host memory");
+    }
+    for (int i = 0; i < p->count; i++) {
+        const int to = p->table[i].decayed ? matrices++ : vectors++;
+        table[to] = p->table[i];
+        drafts[to] = p->drafts[i];
+    }
+    free(p->table);
+    free(p->drafts);
+    p->table = table;
+    p->drafts = drafts;
+    p->capacity = p->count;
+    return SSA_OK;
+}
+
+/* After a gap in the buffer, or where the decay changes, a part begins. */
+static int place_parameter(struct ssa_parameters *p, int i, struct ssa_place *end)
+{
+    struct ssa_parameter *q = &p->table[i];
+    struct ssa_place *at = &p->drafts[i].place;
+    int err;
+    TRY(ssa_arena_place(&p->arena, q->count, q->name, at));
+    if (!p->part_count || at->buffer != end->buffer || q->decayed != p->parts[p->part_count - 1].decayed) {
+        p->part_places[p->part_count] = *at;
+        p->parts[p->part_count++].decayed = q->decayed;
+    }
+    q->part = p->part_count - 1;
+    q->offset = at->offset - p->part_places[q->part].offset;
+    p->parts[q->part].count = q->offset + ssa_arena_padded(q->count); /* parts end to end: the same however cut */
+    *end = *at;
+done:
+    return err;
+}
+
+static int add_to_bucket(struct ssa_bucket *b, const struct ssa_parameter *q)
+{
+    struct ssa_range *last = b->range_count ? &b->ranges[b->range_count - 1] : NULL;
+    const size_t count = ssa_arena_padded(q->count);
+    b->count += count;
+    if (last && last->part == q->part && last->offset + last->count == q->offset) {
+        last->count += count;
+        return SSA_OK;
+    }
+    if (b->range_count == SSA_BUCKET_RANGES)
+        return ssa_fail(SSA_ENOMEM, "model: max_buffer is too small: the parameters of a layer take more than %d buffers",
+                        SSA_BUCKET_RANGES);
+    b->ranges[b->range_count++] = (struct ssa_range){q->part, q->offset, count};
+    return SSA_OK;
+}
+
+/* In the order in which backward completes gradients. */
+static int place_parameters(struct ssa_net *net, size_t limit)
+{
+    struct ssa_parameters *p = &net->parameters;
+    struct ssa_place end = {0};
+    int err = SSA_OK;
+    p->arena.limit = limit;
+    p->parts = calloc((size_t)p->count, sizeof *p->parts);
+    p->part_places = calloc((size_t)p->count, sizeof *p->part_places);
+    p->buckets = calloc((size_t)net->count, sizeof *p->buckets);
+    if (!p->parts || !p->part_places || !p->buckets)
+        return ssa_fail(SSA_ENOMEM, "model: out of host memory");
+    for (int decayed = 1; decayed >= 0; decayed--)
+        for (int block = net->count - 1, bucket = 0; block >= 0; block--) {
+            for (int i = 0; i < p->count; i++) {
+                if (p->drafts[i].block != block || p->table[i].decayed != decayed)
+                    continue;
+                TRY(place_parameter(p, i, &end));
+                TRY(add_to_bucket(&p->buckets[bucket], &p->table[i]));
+            }
+            bucket += net->blocks[block]->ends_bucket;
+            p->bucket_count = bucket;
+        }
+done:
+    return err;
+}
+
+int ssa_draft_place(struct ssa_draft *d, size_t limit)
+{
+    struct ssa_net *net = d->net;
+    int err = d->err;
+    TRY(err);
+    TRY(sort_table(&net->parameters));
+    TRY(place_parameters(net, limit));
+    for (int s = 0; s < SSA_SLOT_COUNT; s++)
+        if (net->slot_counts[s])
+            TRY(ssa_arena_place(&net->kept, net->slot_counts[s], net->slot_names[s], &net->slots[s]));
+    if (d->training)
+        TRY(ssa_arena_place(&net->kept, net->dx_count, "the residual's gradient", &net->dx));
+done:
+    return err;
+}

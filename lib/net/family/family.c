@@ -1,0 +1,104 @@
+/* Configs by the tables of their families: checking, comparing, and what follows from one. */
+#include "family.h"
+#include "../../impl.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct ssa_family *const families[] = {[SSA_GPT] = &ssa_gpt_family};
+
+const struct ssa_family *ssa_family_of_tests;
+
+const struct ssa_family *ssa_family(int number)
+{
+    if (number == SSA_FAMILY_OF_TESTS)
+        return ssa_family_of_tests;
+    return number >= 0 && (size_t)number < sizeof families / sizeof *families ? families[number] : NULL;
+}
+
+const struct ssa_field *ssa_model_fields(int number)
+{
+    const struct ssa_family *family = ssa_family(number);
+    return family ? family->fields : NULL;
+}
+
+const char *ssa_model_family(int number)
+{
+    const struct ssa_family *family = ssa_family(number);
+    return family ? family->name : NULL;
+}
+
+static double value_of(const struct ssa_model_config *c, const struct ssa_field *f)
+{
+    const char *at = (const char *)c + f->at;
+    return f->kind == SSA_FIELD_INT ? *(const int *)at : (double)*(const float *)at;
+}
+
+int ssa_model_check(const struct ssa_model_config *c)
+{
+    const struct ssa_family *family = ssa_family(c->family);
+    int err = SSA_OK;
+    REQUIRE(family, "model: family is %d, not one of enum ssa_family_number", c->family);
+    for (const struct ssa_field *f = family->fields; f->name; f++) {
+        const double value = value_of(c, f);
+        REQUIRE(value >= f->least && value <= f->most && isfinite(value), "model: %s is %g, must be in [%g, %g]", f->name,
+                value, f->least, f->most);
+    }
+    TRY(family->check(c));
+done:
+    return err;
+}
+
+struct ssa_facts ssa_model_facts(const struct ssa_model_config *c)
+{
+    return ssa_family(c->family)->facts(c);
+}
+
+/* ---- comparing ---- */
+
+static int same_fields(const struct ssa_family *family, const struct ssa_model_config *theirs,
+                       const struct ssa_model_config *ours)
+{
+    for (const struct ssa_field *f = family->fields; f->name; f++) {
+        const double a = value_of(theirs, f), b = value_of(ours, f);
+        if (a != b && !(f->flags & SSA_FIELD_FREE))
+            return ssa_fail(SSA_EFORMAT, "it is of another model: %s is %g, this model's is %g", f->name, a, b);
+    }
+    return SSA_OK;
+}
+
+/* What no field says: a table of positions of another length. */
+static int same_parameters(const struct ssa_parameter_list *theirs, const struct ssa_parameter_list *ours)
+{
+    for (int i = 0; i < theirs->count && i < ours->count; i++) {
+        const struct ssa_parameter *a = &theirs->table[i], *b = &ours->table[i];
+        if (strcmp(a->name, b->name) || a->rows != b->rows || a->columns != b->columns)
+            return ssa_fail(SSA_EFORMAT, "it is of another model: %s is [%d, %d], this model's %s [%d, %d]", a->name,
+                            a->rows, a->columns, b->name, b->rows, b->columns);
+    }
+    return theirs->count == ours->count ? SSA_OK
+                                        : ssa_fail(SSA_EFORMAT, "it is of another model: it has %d parameters, this "
+                                                   "model %d", theirs->count, ours->count);
+}
+
+int ssa_model_same(const struct ssa_model_config *theirs, const struct ssa_model_config *ours)
+{
+    const struct ssa_family *family = ssa_family(ours->family);
+    struct ssa_model_config a = *theirs, b = *ours;
+    struct ssa_parameter_list their_list = {0}, our_list = {0};
+    int err = SSA_OK;
+    if (theirs->family != ours->family)
+        return ssa_fail(SSA_EFORMAT, "it is of another model: a %s, this is a %s", ssa_model_family(theirs->family),
+                        family->name);
+    family->settle(&a);
+    family->settle(&b);
+    TRY(same_fields(family, &a, &b));
+    TRY(ssa_model_list(theirs, &their_list));
+    TRY(ssa_model_list(ours, &our_list));
+    TRY(same_parameters(&their_list, &our_list));
+done:
+    free(their_list.table);
+    free(our_list.table);
+    return err;
+}

@@ -1,0 +1,30 @@
+/* A family of models: a table of its config's fields, and the list of blocks that a config stands for. */
+#ifndef SSA_NET_FAMILY_H
+#define SSA_NET_FAMILY_H
+
+#include "../net.h"
+
+struct ssa_net;
+struct ssa_block_kind;
+
+struct ssa_family {
+    const char *name;                /* in files and on command lines */
+    const struct ssa_field *fields;  /* ends with a name of NULL */
+    int (*check)(const struct ssa_model_config *);   /* what the table cannot say; its ranges hold */
+    void (*settle)(struct ssa_model_config *);       /* fills in what zero means */
+    struct ssa_facts (*facts)(const struct ssa_model_config *);
+    /* The next narrower model of the kind, for advice; false: there is none. */
+    bool (*narrow)(struct ssa_model_config *);
+    void (*build)(struct ssa_net *, const struct ssa_model_config *); /* settled; ssa_net_add()s blocks from the first */
+};
+extern const struct ssa_family ssa_gpt_family;
+/* NULL: there is no such family. */
+const struct ssa_family *ssa_family(int number);
+/* A number for nets that no family has: a block alone between embedding and head (tests/test_blocks.c). */
+enum { SSA_FAMILY_OF_TESTS = -1 };
+extern const struct ssa_family *ssa_family_of_tests;
+
+/* Adds a block, of which `settings` is copied: a struct of kind->size. The first error stays in the net. */
+void ssa_net_add(struct ssa_net *net, const struct ssa_block_kind *kind, const void *settings);
+
+#endif

@@ -1,0 +1,106 @@
+/* The GPT: token embedding, layers of attention and MLP, head. */
+#include "family.h"
+#include "../block/blocks.h"
+#include "../../impl.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#define INT(field, least, most, flags, about) \
+    {#field, SSA_FIELD_INT, offsetof(struct ssa_model_config, gpt.field), least, most, flags, about}
+#define FLOAT(field, least, most, flags, about) \
+    {#field, SSA_FIELD_FLOAT, offsetof(struct ssa_model_config, gpt.field), least, most, flags, about}
+
+/* Bounds that keep every product of two dimensions within an int. */
+static const struct ssa_field fields[] = {
+    INT(layers, 1, 1024, 0, "layers"),
+    INT(heads, 1, 1024, 0, "heads of attention; width / heads is a multiple of 8, at most 256"),
+    INT(kv_heads, 0, 1024, 0, "heads of keys and values, dividing heads; 0: as many"),
+    INT(width, 8, 32768, 0, "width of the residual stream"),
+    INT(hidden, 0, 1 << 18, 0, "width of the MLP; 0: 4 x width"),
+    INT(vocabulary, 2, 1 << 20, 0, "tokens that there are"),
+    INT(length, 1, 1 << 20, SSA_FIELD_FREE, "positions of the longest sequence"),
+    INT(positions, SSA_POSITIONS_ROTARY, SSA_POSITIONS_LEARNED, 0, "0: rotary, 1: learned"),
+    FLOAT(rope_base, 0, HUGE_VAL, 0, "base of rotary positions; 0: 10000"),
+    INT(norm, SSA_NORM_LAYER, SSA_NORM_RMS, 0, "0: layer norm, 1: RMS norm"),
+    FLOAT(norm_eps, 0, HUGE_VAL, 0, "added to a norm's variance; 0: 1e-5"),
+    INT(activation, SSA_ACT_NONE, SSA_ACT_GELU_TANH, 0, "0 or 1: exact GELU, 2: its tanh form"),
+    INT(untied, 0, 1, 0, "1: the head has a matrix of its own"),
+    INT(no_bias, 0, 1, 0, "1: linear layers and norms without biases"),
+    INT(bidirectional, 0, 1, 0, "1: queries see later keys too"),
+    FLOAT(dropout, 0, 1, SSA_FIELD_FREE, "of the embedding and of both branches of a layer, below 1"),
+    {0}};
+
+static int check(const struct ssa_model_config *config)
+{
+    const struct ssa_gpt *c = &config->gpt;
+    int err = SSA_OK;
+    REQUIRE(c->kv_heads <= c->heads, "model: kv_heads is %d, must be in [0, %d]", c->kv_heads, c->heads);
+    REQUIRE(c->width % c->heads == 0, "model: width %d does not divide by heads %d", c->width, c->heads);
+    const int d = c->width / c->heads;
+    REQUIRE(d % 8 == 0 && d <= 256, "model: heads of width %d (%d/%d); must be a multiple of 8, at most 256", d,
+            c->width, c->heads);
+    REQUIRE(!c->kv_heads || c->heads % c->kv_heads == 0, "model: heads %d does not divide by kv_heads %d", c->heads,
+            c->kv_heads);
+    REQUIRE(c->dropout < 1, "model: dropout is %g, must be in [0, 1)", (double)c->dropout);
+done:
+    return err;
+}
+
+static void settle(struct ssa_model_config *config)
+{
+    struct ssa_gpt *c = &config->gpt;
+    c->kv_heads = c->kv_heads ? c->kv_heads : c->heads;
+    c->hidden = c->hidden ? c->hidden : 4 * c->width;
+    c->rope_base = c->rope_base > 0 ? c->rope_base : 10000;
+    c->norm_eps = c->norm_eps > 0 ? c->norm_eps : 1e-5f;
+    c->activation = c->activation ? c->activation : SSA_ACT_GELU;
+}
+
+static struct ssa_facts facts(const struct ssa_model_config *config)
+{
+    const struct ssa_gpt *c = &config->gpt;
+    return (struct ssa_facts){.layers = c->layers, .length = c->length, .width = c->width,
+                              .vocabulary = c->vocabulary, .causal = !c->bidirectional, .absolute = c->positions == SSA_POSITIONS_LEARNED};
+}
+
+static bool narrow(struct ssa_model_config *config)
+{
+    struct ssa_gpt *c = &config->gpt;
+    const int width = c->width - 8 * c->heads;
+    if (width < 8 * c->heads)
+        return false;
+    c->hidden = (int)((double)c->hidden * width / c->width);
+    c->width = width;
+    return true;
+}
+
+static void add_layer(struct ssa_net *net, const struct ssa_gpt *c, int l)
+{
+    struct ssa_attention_block attention = {
+        .block.ends_bucket = true,
+        .branch = {.stream = l << 2 | 1, .norm = {"norm1", c->norm, c->norm_eps, !c->no_bias}, .dropout = c->dropout},
+        .heads = c->heads, .kv_heads = c->kv_heads, .causal = !c->bidirectional, .bias = !c->no_bias,
+        .rope_base = c->positions == SSA_POSITIONS_ROTARY ? c->rope_base : 0};
+    struct ssa_mlp_block mlp = {
+        .branch = {.stream = l << 2 | 2, .norm = {"norm2", c->norm, c->norm_eps, !c->no_bias}, .dropout = c->dropout},
+        .hidden = c->hidden, .activation = c->activation, .bias = !c->no_bias};
+    snprintf(attention.block.prefix, sizeof attention.block.prefix, "layer.%d.", l);
+    snprintf(mlp.block.prefix, sizeof mlp.block.prefix, "layer.%d.", l);
+    ssa_net_add(net, &ssa_attention_kind, &attention);
+    ssa_net_add(net, &ssa_mlp_kind, &mlp);
+}
+
+static void build(struct ssa_net *net, const struct ssa_model_config *config)
+{
+    const struct ssa_gpt *c = &config->gpt;
+    ssa_net_add(net, &ssa_embed_tokens_kind, &(struct ssa_embed_tokens_block){.block.ends_bucket = true,
+        .vocabulary = c->vocabulary, .width = c->width, .positions = c->positions == SSA_POSITIONS_LEARNED,
+        .dropout = c->dropout});
+    for (int l = 0; l < c->layers; l++)
+        add_layer(net, c, l);
+    ssa_net_add(net, &ssa_head_tokens_kind, &(struct ssa_head_tokens_block){.vocabulary = c->vocabulary,
+        .tied = c->untied ? NULL : "embed.weight", .norm = {"norm", c->norm, c->norm_eps, !c->no_bias}});
+}
+
+const struct ssa_family ssa_gpt_family = {"gpt", fields, check, settle, facts, narrow, build};

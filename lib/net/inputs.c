@@ -1,0 +1,176 @@
+/* What a pass is given: the net's inputs and plans, copied to the device in one write.
+ *
+ * The buffer holds [dense plan | inputs | plans of layers that are not dense]. The dense plan changes with the lengths
+ * only, so it is written apart. */
+#include "internal.h"
+#include "../../cl/plan.h"
+#include "../impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+size_t ssa_inputs_count(const struct ssa_net *net, int batch, int length)
+{
+    const size_t room = ssa_plan_room(length), rows = (size_t)batch * (size_t)length;
+    const size_t plans = ssa_times(ssa_times((size_t)net->layers, (size_t)batch), room);
+    return ssa_plus(ssa_plus(room, (size_t)net->input_count * rows), plans);
+}
+
+static struct ssa_tensor inputs_at(const struct ssa_model *m, size_t offset)
+{
+    return (struct ssa_tensor){m->inputs, offset, SSA_I32};
+}
+
+int ssa_inputs_create(struct ssa_model *m)
+{
+    const size_t count = ssa_inputs_count(&m->net, m->limits.batch, m->facts.length);
+    m->dense_room = ssa_plan_room(m->facts.length);
+    m->staging_count = count - m->dense_room;
+    m->staging = malloc(m->staging_count * sizeof *m->staging);
+    m->plans = calloc((size_t)m->net.layers, sizeof *m->plans);
+    if (!m->staging || !m->plans)
+        return ssa_fail(SSA_ENOMEM, "model: out of host memory");
+    return ssa_buffer_create(&m->inputs, m->device, count * sizeof(int32_t));
+}
+
+void ssa_inputs_destroy(struct ssa_model *m)
+{
+    ssa_buffer_destroy(m->inputs);
+    ssa_plan_finish(&m->dense);
+    free(m->staging);
+    free(m->plans);
+}
+
+static int write_dense(struct ssa_model *m, int keys, int queries)
+{
+    int err = SSA_OK;
+    if (m->dense.length == keys && m->dense.queries == queries)
+        return SSA_OK;
+    TRY(ssa_plan_draw(&m->dense, &(struct ssa_sample){.kind = SSA_DENSE, .length = keys, .queries = queries}));
+    size_t count = m->dense.stride;
+    if (count > m->dense_room)
+        return ssa_fail(SSA_EINVAL, "model: a dense plan of %zu int32 is larger than foreseen (%zu)", count,
+                        m->dense_room);
+    TRY(ssa_tensor_write(inputs_at(m, 0), m->dense.data, count));
+done:
+    if (err)
+        m->dense.length = 0; /* what the device holds is unknown: write it again next time */
+    return err;
+}
+
+static const int32_t *values_of(const struct ssa_pass *p, const struct ssa_input *input)
+{
+    const int32_t *values;
+    memcpy(&values, (const char *)p + input->from, sizeof values);
+    return values;
+}
+
+static int check_input(const struct ssa_input *input, const int32_t *values, size_t rows)
+{
+    int err = SSA_OK;
+    REQUIRE(values || input->optional, "model: %ss is NULL", input->name);
+    for (size_t i = 0; values && i < rows; i++)
+        REQUIRE(values[i] < input->below && (values[i] >= 0 || input->any_below), "model: %s %zu is %d, vocabulary is %d",
+                input->name, i, values[i], input->below);
+done:
+    return err;
+}
+
+static int check_pass(const struct ssa_model *m, const struct ssa_pass *p)
+{
+    int err;
+    TRY(ssa_check_reserved("model: pass", p->reserved, 4));
+    REQUIRE(p->batch > 0 && p->batch <= m->limits.batch, "model: batch %d, must be in [1, %d] (limits.batch)", p->batch,
+            m->limits.batch);
+    REQUIRE(p->length > 0 && p->length <= m->facts.length, "model: length %d, must be in [1, %d]", p->length,
+            m->facts.length);
+    REQUIRE(!p->training || m->limits.training, "model: a training pass of a model made without limits.training");
+    REQUIRE(p->smoothing >= 0 && p->smoothing < 1, "model: smoothing is %g, must be in [0, 1)", (double)p->smoothing);
+    for (int i = 0; i < m->net.input_count; i++)
+        TRY(check_input(&m->net.inputs[i], values_of(p, &m->net.inputs[i]), (size_t)p->batch * (size_t)p->length));
+done:
+    return err;
+}
+
+static void stage_inputs(struct ssa_model *m, const struct ssa_pass *p, size_t *used)
+{
+    const size_t rows = (size_t)p->batch * (size_t)p->length;
+    for (int i = 0; i < m->net.input_count; i++) {
+        const int32_t *values = values_of(p, &m->net.inputs[i]);
+        m->input[i] = (struct ssa_tensor){0};
+        if (!values)
+            continue;
+        m->input[i] = inputs_at(m, m->dense_room + *used);
+        memcpy(m->staging + *used, values, rows * sizeof *values);
+        *used += rows;
+    }
+}
+
+/* The one set of keys that all queries of an example see, or 0. */
+static int common_keys_of(const int32_t *plan, int length)
+{
+    const int32_t *slice = plan + plan[PLAN_SLICE_AT], *own = plan + plan[PLAN_OWN_AT];
+    if (plan[PLAN_LENGTH] != length || plan[PLAN_BLOCKS] != 1 || plan[PLAN_SLICES] != 1)
+        return 0;
+    for (int i = 0; i < length; i++)
+        if (own[i])
+            return 0;
+    return slice[1] - slice[0];
+}
+
+static int common_keys(const struct ssa_plan *plan, int length)
+{
+    const int keys = common_keys_of(plan->data, length);
+    for (int e = 1; e < plan->examples; e++)
+        if (common_keys_of(plan->data + plan->stride * (size_t)e, length) != keys)
+            return 0;
+    return keys;
+}
+
+/* Copies a layer's plan into the staging memory, unless an earlier layer has the same. */
+static int stage_plan(struct ssa_model *m, const struct ssa_pass *p, int layer, size_t *used)
+{
+    const struct ssa_plan *plan = p->plans ? p->plans[layer] : NULL;
+    struct ssa_staged_plan *staged = &m->plans[layer];
+    int err = SSA_OK;
+    if (!plan) {
+        *staged = (struct ssa_staged_plan){m->dense, inputs_at(m, 0), common_keys(&m->dense, p->length)};
+        return SSA_OK;
+    }
+    REQUIRE(plan->data && plan->length == p->length, "model: the plan of layer %d is of length %d, the pass of %d",
+            layer, plan->length, p->length);
+    REQUIRE(plan->examples == 1 || plan->examples == p->batch,
+            "model: the plan of layer %d has %d examples, the pass has %d", layer, plan->examples, p->batch);
+    for (int l = 0; l < layer; l++)
+        if (p->plans[l] == plan) {
+            *staged = m->plans[l];
+            return SSA_OK;
+        }
+    size_t count = plan->stride * (size_t)plan->examples;
+    REQUIRE(count <= m->staging_count - *used, "model: the plan of layer %d takes %zu int32, %zu are left", layer,
+            count, m->staging_count - *used);
+    memcpy(m->staging + *used, plan->data, count * sizeof *plan->data);
+    *staged = (struct ssa_staged_plan){*plan, inputs_at(m, m->dense_room + *used), common_keys(plan, p->length)};
+    staged->plan.data = m->staging + *used; /* the caller's is not ours past this call */
+    *used += count;
+done:
+    return err;
+}
+
+int ssa_inputs_write(struct ssa_model *m, const struct ssa_pass *pass, int keys)
+{
+    struct ssa_pass p = *pass;
+    size_t used = 0;
+    int err;
+    p.batch = p.batch ? p.batch : m->limits.batch;
+    p.length = p.length ? p.length : m->facts.length;
+    TRY(check_pass(m, &p));
+    TRY(write_dense(m, keys ? keys : p.length, p.length));
+    stage_inputs(m, &p, &used);
+    for (int l = 0; l < m->net.layers; l++)
+        TRY(stage_plan(m, &p, l, &used));
+    TRY(ssa_tensor_write(inputs_at(m, m->dense_room), m->staging, used));
+    m->pass = p;
+done:
+    return err;
+}

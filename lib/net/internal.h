@@ -1,0 +1,109 @@
+/* What the files of lib/net share. */
+#ifndef SSA_NET_INTERNAL_H
+#define SSA_NET_INTERNAL_H
+
+#include "block.h"
+#include "net.h"
+#include "family/family.h"
+
+/* ---- a net as planned: no device yet ---- */
+
+/* What is not public of a parameter. */
+struct ssa_parameter_draft {
+    enum ssa_start start;
+    int block; /* the lowest that has it: its gradient is complete when that one's backward is done */
+    bool shared; /* others have it too */
+    struct ssa_place place;
+};
+
+/* Two tables, whose numbers count from 1 and from -1, then one behind the other: decayed first. */
+struct ssa_parameters {
+    struct ssa_parameter *table;
+    struct ssa_parameter_draft *drafts;
+    int count, capacity, decayed;
+    int branch_ends;
+    struct ssa_arena arena;
+    struct ssa_model_part *parts;
+    struct ssa_place *part_places;
+    int part_count;
+    struct ssa_bucket *buckets;
+    int bucket_count;
+};
+
+/* Memory that something without backward may share. */
+struct ssa_kept_name {
+    const char *what;
+    size_t count;
+    struct ssa_place place;
+};
+
+enum { SSA_NET_INPUTS = 4, SSA_NET_NAMES = 32 };
+
+struct ssa_net {
+    struct ssa_block **blocks;
+    int count, capacity;
+    int err; /* of adding blocks */
+    int layers;
+    struct ssa_parameters parameters;
+    struct ssa_arena kept; /* and scratch */
+    struct ssa_place slots[SSA_SLOT_COUNT], dx, losses;
+    size_t slot_counts[SSA_SLOT_COUNT], dx_count;
+    const char *slot_names[SSA_SLOT_COUNT];
+    struct ssa_input inputs[SSA_NET_INPUTS];
+    int input_count;
+    struct ssa_arena cache; /* a ring of N rows a block that has some */
+    struct ssa_kept_name names[SSA_NET_NAMES];
+    int name_count;
+};
+/* Builds the list of a config's family and drafts it. `limit`: elements of the largest buffer; 0: none. */
+int ssa_net_plan(struct ssa_net *net, const struct ssa_model_config *config, const struct ssa_model_limits *limits,
+                 size_t limit);
+void ssa_net_finish(struct ssa_net *net);
+/* Places what the drafts asked for. */
+int ssa_draft_place(struct ssa_draft *d, size_t limit);
+
+/* Most int32 that the plans of one layer take for one sequence: five arrays of at most N, and the header. */
+static inline size_t ssa_plan_room(int length)
+{
+    return 6 * (size_t)length + 64;
+}
+size_t ssa_inputs_count(const struct ssa_net *net, int batch, int length);
+
+/* ---- a model ---- */
+
+struct ssa_group;
+
+/* A front (replicas.h) has its config, its limits and the group, and nothing else. */
+struct ssa_model {
+    struct ssa_group *group;
+    struct ssa_device *device;
+    struct ssa_model_config config;
+    struct ssa_model_limits limits;
+    struct ssa_facts facts;
+    struct ssa_net net;
+    struct ssa_arena gradients; /* the parameters' layout again */
+    bool cache_open;
+    int passed; /* tokens of the sequence that is in the cache */
+
+    /* Inputs: [dense plan | the net's inputs | plans], written to the device at once. */
+    struct ssa_buffer *inputs;
+    int32_t *staging;
+    size_t staging_count, dense_room;
+    struct ssa_plan dense; /* of dense.length and dense.queries */
+    struct ssa_tensor input[SSA_NET_INPUTS];
+    struct ssa_staged_plan *plans; /* L, of the last forward; their data is in `staging` and `dense` */
+
+    struct ssa_pass pass; /* the last forward's numbers */
+    int state;            /* enum ssa_model_state */
+};
+
+/* What the activations hold. */
+enum ssa_model_state { SSA_MODEL_EMPTY, SSA_MODEL_FORWARD, SSA_MODEL_BACKWARD_READY };
+
+/* inputs.c: allocates and frees what passes are given. Checks a pass, copies inputs and plans to the device, and
+ * remembers them. Dense layers see `keys` positions, of which those of the pass are the last; 0: no others. */
+int ssa_inputs_create(struct ssa_model *m);
+void ssa_inputs_destroy(struct ssa_model *m);
+int ssa_inputs_write(struct ssa_model *m, const struct ssa_pass *pass, int keys);
+
+#endif

@@ -1,0 +1,306 @@
+/* A net: the list of its blocks, and the walks over it. */
+#include "internal.h"
+#include "replicas.h"
+#include "../impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- planning ---- */
+
+static int grow(struct ssa_net *net)
+{
+    int capacity = net->capacity ? 2 * net->capacity : 32;
+    struct ssa_block **blocks = realloc(net->blocks, (size_t)capacity * sizeof *blocks);
+    if (!blocks)
+        return ssa_fail(SSA_ENOMEM, "model: out of host memory");
+    net->blocks = blocks;
+    net->capacity = capacity;
+    return SSA_OK;
+}
+
+void ssa_net_add(struct ssa_net *net, const struct ssa_block_kind *kind, const void *settings)
+{
+    struct ssa_block *b = NULL;
+    if (!net->err && net->count == net->capacity)
+        net->err = grow(net);
+    if (!net->err && !(b = malloc(kind->size)))
+        net->err = ssa_fail(SSA_ENOMEM, "model: out of host memory");
+    if (net->err)
+        return;
+    memcpy(b, settings, kind->size);
+    b->kind = kind;
+    b->number = net->count;
+    net->blocks[net->count++] = b;
+}
+
+/* A block's stream leaves to a place of its own where backward reads what it was; else all have one. */
+static void draft_block(struct ssa_draft *d, struct ssa_block *b, struct ssa_place in, bool head)
+{
+    struct ssa_net *net = d->net;
+    d->block = b;
+    b->in = in;
+    b->kind->draft(b, d);
+    const size_t count = ssa_times(d->rows, (size_t)d->width);
+    net->dx_count = count > net->dx_count ? count : net->dx_count;
+    if (!head)
+        b->out = ssa_draft_keep(d, count, "the residual stream");
+}
+
+int ssa_net_plan(struct ssa_net *net, const struct ssa_model_config *config, const struct ssa_model_limits *limits,
+                 size_t limit)
+{
+    const struct ssa_family *family = ssa_family(config->family);
+    struct ssa_model_config settled = *config;
+    struct ssa_draft d = {.net = net, .batch = (size_t)limits->batch, .training = limits->training};
+    struct ssa_place stream = {0};
+    int err;
+    *net = (struct ssa_net){.kept.limit = limit, .cache.limit = limit};
+    family->settle(&settled);
+    d.length = family->facts(config).length;
+    d.rows = d.batch * (size_t)d.length;
+    family->build(net, &settled);
+    TRY(net->err);
+    for (int i = 0; i < net->count; i++) {
+        draft_block(&d, net->blocks[i], stream, i == net->count - 1);
+        stream = net->blocks[i]->out;
+    }
+    TRY(ssa_draft_place(&d, limit));
+done:
+    return err;
+}
+
+void ssa_net_finish(struct ssa_net *net)
+{
+    struct ssa_parameters *p = &net->parameters;
+    for (int i = 0; i < net->count; i++)
+        free(net->blocks[i]);
+    free(net->blocks);
+    ssa_arena_finish(&net->kept);
+    ssa_arena_finish(&net->cache);
+    ssa_arena_finish(&p->arena);
+    free(p->table);
+    free(p->drafts);
+    free(p->parts);
+    free(p->part_places);
+    free(p->buckets);
+    *net = (struct ssa_net){0};
+}
+
+int ssa_model_bucket_count(const struct ssa_model *m)
+{
+    return ssa_model_serving(m)->net.parameters.bucket_count;
+}
+
+struct ssa_bucket ssa_model_bucket(const struct ssa_model *m, int bucket)
+{
+    return ssa_model_serving(m)->net.parameters.buckets[bucket];
+}
+
+/* ---- what a run sees ---- */
+
+static int index_of(const struct ssa_run *r, int number)
+{
+    return number > 0 ? number - 1 : r->model->net.parameters.decayed - number - 1;
+}
+
+static const struct ssa_parameter *parameter(const struct ssa_run *r, int number)
+{
+    return &r->model->net.parameters.table[index_of(r, number)];
+}
+
+struct ssa_tensor ssa_value(const struct ssa_run *r, int number)
+{
+    return number ? parameter(r, number)->value : (struct ssa_tensor){0};
+}
+
+struct ssa_tensor ssa_grad(const struct ssa_run *r, int number)
+{
+    return number ? parameter(r, number)->grad : (struct ssa_tensor){0};
+}
+
+bool ssa_shared(const struct ssa_run *r, int number)
+{
+    return r->model->net.parameters.drafts[index_of(r, number)].shared;
+}
+
+size_t ssa_value_count(const struct ssa_run *r, int number)
+{
+    return number ? parameter(r, number)->count : 0;
+}
+
+struct ssa_tensor ssa_kept(const struct ssa_run *r, struct ssa_place place)
+{
+    return ssa_arena_at(&r->model->net.kept, place);
+}
+
+struct ssa_tensor ssa_kept_for_backward(const struct ssa_run *r, struct ssa_place place)
+{
+    return r->keep ? ssa_kept(r, place) : (struct ssa_tensor){0};
+}
+
+struct ssa_tensor ssa_input(const struct ssa_run *r, int input)
+{
+    return r->model->input[input];
+}
+
+const struct ssa_staged_plan *ssa_staged(const struct ssa_run *r, int layer)
+{
+    return &r->model->plans[layer];
+}
+
+struct ssa_tensor ssa_cached(const struct ssa_run *r, struct ssa_place cache, int first, size_t each)
+{
+    const size_t slot = (size_t)(first % r->model->facts.length);
+    return ssa_tensor_add(ssa_arena_at(&r->model->net.cache, cache), slot * each);
+}
+
+static struct ssa_run begin(struct ssa_model *m)
+{
+    const struct ssa_pass *p = &m->pass;
+    struct ssa_run r = {.model = m, .device = m->device, .pass = p, .batch = p->batch, .length = p->length,
+                        .rows = p->batch * p->length, .keep = p->training, .losses = p->targets, .keys = p->length,
+                        .accumulate = p->accumulate != 0};
+    for (int s = 0; s < SSA_SLOT_COUNT; s++)
+        if (m->net.slot_counts[s])
+            r.slots[s] = ssa_kept(&r, m->net.slots[s]);
+    if (m->limits.training)
+        r.dx = ssa_kept(&r, m->net.dx);
+    return r;
+}
+
+/* ---- the walks ---- */
+
+static int walk_up(struct ssa_run *r)
+{
+    const struct ssa_net *net = &r->model->net;
+    int err = SSA_OK;
+    for (int i = 0; i < net->count; i++)
+        TRY(net->blocks[i]->kind->forward(net->blocks[i], r));
+done:
+    return err;
+}
+
+int ssa_model_forward(struct ssa_model *m, const struct ssa_pass *pass)
+{
+    int err;
+    m = ssa_model_serving(m);
+    m->state = SSA_MODEL_EMPTY;
+    TRY(ssa_inputs_write(m, pass, 0));
+    struct ssa_run r = begin(m);
+    TRY(walk_up(&r));
+    m->state = pass->targets && pass->training ? SSA_MODEL_BACKWARD_READY : SSA_MODEL_FORWARD;
+done:
+    return err;
+}
+
+int ssa_model_backward_in_buckets(struct ssa_model *m, ssa_bucket_complete complete, void *cookie)
+{
+    int err, bucket = 0;
+    m = ssa_model_serving(m);
+    REQUIRE(m->state == SSA_MODEL_BACKWARD_READY,
+            "model: backward needs a forward pass with `training` and targets just before it");
+    m->state = SSA_MODEL_EMPTY;
+    struct ssa_run r = begin(m);
+    for (int i = m->net.count; i-- > 0;) {
+        const struct ssa_block *b = m->net.blocks[i];
+        TRY(b->kind->backward(b, &r));
+        if (b->ends_bucket && complete)
+            TRY(complete(cookie, bucket++));
+    }
+done:
+    return err;
+}
+
+int ssa_model_backward(struct ssa_model *m)
+{
+    return ssa_model_backward_in_buckets(m, NULL, NULL);
+}
+
+/* ---- answers ---- */
+
+static const struct ssa_block *head(const struct ssa_model *m)
+{
+    return m->net.blocks[m->net.count - 1];
+}
+
+struct ssa_tensor ssa_model_losses(const struct ssa_model *m)
+{
+    m = ssa_model_serving(m);
+    return ssa_arena_at(&m->net.kept, m->net.losses);
+}
+
+static int read_logits(struct ssa_model *m, size_t row, float *logits)
+{
+    struct ssa_run r = begin(m);
+    return head(m)->kind->read(head(m), &r, row, logits);
+}
+
+int ssa_model_read_logits(struct ssa_model *m, int sequence, int position, float *logits)
+{
+    int err;
+    m = ssa_model_serving(m);
+    REQUIRE(m->state == SSA_MODEL_FORWARD, "model: logits are read after a forward pass that is not for training");
+    REQUIRE(sequence >= 0 && sequence < m->pass.batch && position >= 0 && position < m->pass.length,
+            "model: no position %d of sequence %d in a pass of %d sequences of %d", position, sequence, m->pass.batch,
+            m->pass.length);
+    TRY(read_logits(m, (size_t)sequence * (size_t)m->pass.length + (size_t)position, logits));
+done:
+    return err;
+}
+
+/* ---- forward, from a cache of keys ---- */
+
+static int open_cache(struct ssa_model *m)
+{
+    struct ssa_arena *cache = &m->net.cache;
+    int err;
+    if (m->cache_open)
+        return SSA_OK;
+    err = ssa_arena_allocate(cache, m->device);
+    m->cache_open = !err;
+    if (err) {
+        ssa_arena_release(cache);
+        ssa_fail(err, "generate: keys and values of %d positions take %.1f MiB: %s; make the model for a smaller batch",
+                 m->facts.length, (double)ssa_arena_bytes(cache) / 1048576.0, ssa_last_error());
+    }
+    return err;
+}
+
+/* Slots are in no order once the ring has turned, which does not matter to the one query that sees them all. */
+static int pass_cached(struct ssa_model *m, const int32_t *tokens, int count, float *logits)
+{
+    const int length = m->facts.length, first = m->passed;
+    const int keys = first < length - count ? first + count : length;
+    int err;
+    m->state = SSA_MODEL_EMPTY;
+    struct ssa_pass pass = {.tokens = tokens, .batch = 1, .length = count};
+    TRY(ssa_inputs_write(m, &pass, keys));
+    struct ssa_run r = begin(m);
+    r.cached = true;
+    r.first = first;
+    r.keys = keys;
+    TRY(walk_up(&r));
+    m->passed = first + count;
+    m->state = SSA_MODEL_FORWARD;
+    TRY(read_logits(m, (size_t)count - 1, logits));
+done:
+    return err;
+}
+
+int ssa_model_begin(struct ssa_model *m, const int32_t *tokens, int count, float *logits)
+{
+    int err = open_cache(m);
+    m->passed = 0;
+    return err ? err : pass_cached(m, tokens, count, logits);
+}
+
+int ssa_model_continue(struct ssa_model *m, int32_t token, float *logits)
+{
+    return pass_cached(m, &token, 1, logits);
+}
+
+int ssa_model_passed(const struct ssa_model *m)
+{
+    return m->passed;
+}

@@ -1,0 +1,88 @@
+/* What the rest of the library knows of models beyond the public header: what follows from a config, memory laid out as
+ * the parameters are, gradients in the order in which they are complete, and generation's passes. Replicas on a pool are
+ * in replicas.h. What blocks see is block.h; nobody outside lib/net includes that, nor internal.h. */
+#ifndef SSA_NET_NET_H
+#define SSA_NET_NET_H
+
+#include "ssacl/model.h"
+#include "arena.h"
+
+#include <stdbool.h>
+
+/* ---- what follows from a config, which must have been checked ---- */
+
+struct ssa_facts {
+    int layers;     /* of attention: as many plans a pass */
+    int length;     /* N */
+    int width;      /* of the stream */
+    int vocabulary; /* of tokens and answers */
+    bool causal;
+    bool absolute;  /* positions are learned: none past N */
+};
+struct ssa_facts ssa_model_facts(const struct ssa_model_config *config);
+
+/* SSA_EFORMAT: "it is of another model", and what differs; nothing where a model of `ours` can take the parameters of one
+ * of `theirs`. */
+int ssa_model_same(const struct ssa_model_config *theirs, const struct ssa_model_config *ours);
+
+/* The parameters of such a model, without tensors; the caller frees the table. */
+struct ssa_parameter_list {
+    struct ssa_parameter *table;
+    int count;
+};
+int ssa_model_list(const struct ssa_model_config *config, struct ssa_parameter_list *list);
+
+/* ---- memory ---- */
+
+/* What a trainer takes besides, by the number of micro-batches that a step's `batch` sequences are cut into: copies of
+ * the parameters, and bytes. Batch 0: no trainer. */
+struct ssa_extra {
+    int batch;
+    int (*copies)(int micros);
+    size_t (*bytes)(int micros);
+};
+/* Total memory with a trainer's; SSA_ENOMEM with advice if the device has less. */
+int ssa_model_fit(struct ssa_device *device, const struct ssa_model_config *config,
+                  const struct ssa_model_limits *limits, struct ssa_extra extra, struct ssa_memory *memory);
+
+/* Allocates memory laid out as the parameters are, zeroed; part `i` of it. */
+int ssa_model_arena(const struct ssa_model *m, struct ssa_arena *arena);
+struct ssa_tensor ssa_model_part_at(const struct ssa_model *m, const struct ssa_arena *arena, int i);
+/* Where part `i` begins in all parts end to end; past the last: elements of them all. */
+size_t ssa_model_part_first(const struct ssa_model *m, int i);
+
+/* ---- gradients ---- */
+
+/* In the order in which backward completes them: a bucket is what is complete when some block's backward is done, the
+ * last is the embeddings. Parameters lie in that order, decayed ones before the others, so that a bucket is a range of
+ * each; more where a device limits a single buffer. Ranges are of parts, end to end the same on every device: each
+ * parameter with its padding. */
+enum { SSA_BUCKET_RANGES = 16 };
+struct ssa_range {
+    int part;
+    size_t offset, count;
+};
+struct ssa_bucket {
+    struct ssa_range ranges[SSA_BUCKET_RANGES];
+    int range_count;
+    size_t count; /* elements of all ranges */
+};
+int ssa_model_bucket_count(const struct ssa_model *m);
+struct ssa_bucket ssa_model_bucket(const struct ssa_model *m, int bucket);
+
+/* ssa_model_backward(), which calls `complete` when all that completes a bucket is enqueued. */
+typedef int (*ssa_bucket_complete)(void *cookie, int bucket);
+int ssa_model_backward_in_buckets(struct ssa_model *m, ssa_bucket_complete complete, void *cookie);
+
+/* ---- generation's passes, over one sequence; dense ---- */
+
+/* Both leave what ssa_model_read_logits() takes, as a forward pass does. Begin: `count` tokens, at most N, whose keys
+ * and values the cache then holds, and no others. Continue: the token after them, which sees those of the cache and
+ * itself; past N it takes the oldest one's place. That is for rotary positions: learned ones end at N.
+ * Both: `logits` of the last token, on the host; waits. */
+int ssa_model_begin(struct ssa_model *m, const int32_t *tokens, int count, float *logits);
+int ssa_model_continue(struct ssa_model *m, int32_t token, float *logits);
+/* Tokens that have passed since the last begin; 0: none has. */
+int ssa_model_passed(const struct ssa_model *m);
+
+#endif

@@ -1,0 +1,281 @@
+/* Every kind of block, alone between an embedding and a head: gradients of all parameters, below it (so of its input)
+ * and in it, against central differences of the summed losses. */
+#include "golden.h"
+#include "harness.h"
+#include "net/block/blocks.h"
+#include "net/internal.h"
+
+enum { LENGTH = 11, WIDTH = 16, VOCABULARY = 13, BATCH = 3, ROWS = BATCH * LENGTH };
+
+/* ---- a net around a block ---- */
+
+enum sampling { DENSE, WINDOWS, FEW_KEYS };
+struct block_case {
+    const char *name;
+    const struct ssa_block_kind *kind; /* NULL: embedding and head alone */
+    const void *settings;
+    struct ssa_embed_tokens_block embed;
+    struct ssa_head_tokens_block head;
+    int chunk;                         /* rows that the head takes at a time; 0: all */
+    enum sampling sampling;
+};
+static const struct block_case *now;
+
+static int check(const struct ssa_model_config *config)
+{
+    (void)config;
+    return SSA_OK;
+}
+
+static void settle(struct ssa_model_config *config)
+{
+    (void)config;
+}
+
+static struct ssa_facts facts(const struct ssa_model_config *config)
+{
+    (void)config;
+    return (struct ssa_facts){.layers = now->kind == &ssa_attention_kind, .length = LENGTH, .width = WIDTH,
+                              .vocabulary = VOCABULARY, .causal = true};
+}
+
+static bool narrow(struct ssa_model_config *config)
+{
+    (void)config;
+    return false;
+}
+
+static void build(struct ssa_net *net, const struct ssa_model_config *config)
+{
+    struct ssa_embed_tokens_block embed = now->embed;
+    struct ssa_head_tokens_block head = now->head;
+    (void)config;
+    embed.block.ends_bucket = true;
+    embed.vocabulary = head.vocabulary = VOCABULARY;
+    embed.width = WIDTH;
+    head.norm.name = "norm";
+    ssa_net_add(net, &ssa_embed_tokens_kind, &embed);
+    if (now->kind)
+        ssa_net_add(net, now->kind, now->settings);
+    ssa_net_add(net, &ssa_head_tokens_kind, &head);
+}
+
+static const struct ssa_family around = {"around", (const struct ssa_field[]){{0}}, check, settle, facts, narrow, build};
+
+struct fixture {
+    struct ssa_model *model;
+    struct ssa_plan plan;
+    const struct ssa_plan *plans[1];
+    int32_t tokens[ROWS], targets[ROWS];
+    struct ssa_pass pass;
+};
+
+static void fill_parameters(struct ssa_model *m)
+{
+    for (int i = 0; i < ssa_model_tensors(m); i++) {
+        const struct ssa_parameter *p = ssa_model_parameter(m, i);
+        float *x = test_values(p->count, (uint64_t)i + 1, -0.3f, 0.3f);
+        for (size_t e = 0; strstr(p->name, "gain") && e < p->count; e++)
+            x[e] += 1;
+        OK(ssa_tensor_write(p->value, x, p->count));
+        free(x);
+    }
+}
+
+static void draw(struct ssa_plan *plan, enum sampling sampling)
+{
+    static const int first = 0;
+    static const struct ssa_sample how[] = {
+        [WINDOWS] = {.kind = SSA_LOCAL, .length = LENGTH, .keys = 1, .fixed_windows = 1, .own_key = 1},
+        [FEW_KEYS] = {.kind = SSA_UNBIASED, .length = LENGTH, .keys = 3, .keep = &first, .keep_count = 1, .seed = 5}};
+    OK(ssa_plan_draw(plan, &how[sampling]));
+}
+
+static void open_fixture(struct fixture *f, struct ssa_device *dev, const struct block_case *c)
+{
+    struct ssa_model_config config = {.family = SSA_FAMILY_OF_TESTS};
+    *f = (struct fixture){.model = NULL};
+    now = c;
+    ssa_family_of_tests = &around;
+    OK(ssa_model_create(&f->model, dev, &config, &(struct ssa_model_limits){.batch = BATCH, .training = 1}));
+    fill_parameters(f->model);
+    if (c->chunk)
+        ((struct ssa_head_tokens_block *)f->model->net.blocks[f->model->net.count - 1])->chunk = c->chunk;
+    if (c->sampling != DENSE) {
+        draw(&f->plan, c->sampling);
+        f->plans[0] = &f->plan;
+    }
+    for (int i = 0; i < ROWS; i++) {
+        f->tokens[i] = (int32_t)((golden_value(3, (uint32_t)i) + 1) / 2 * VOCABULARY);
+        f->targets[i] = i % 7 == 3 ? -1 : (int32_t)((golden_value(4, (uint32_t)i) + 1) / 2 * VOCABULARY);
+    }
+    f->pass = (struct ssa_pass){.tokens = f->tokens, .targets = f->targets, .plans = f->plans, .training = 1, .seed = 3,
+                                .step = 5, .first_example = 2};
+}
+
+static void close_fixture(struct fixture *f)
+{
+    ssa_model_destroy(f->model);
+    ssa_plan_finish(&f->plan);
+    ssa_family_of_tests = NULL;
+}
+
+/* ---- differences ---- */
+
+static double objective(struct fixture *f)
+{
+    double sum = 0;
+    OK(ssa_model_forward(f->model, &f->pass));
+    float *loss = test_read(ssa_model_losses(f->model), ROWS);
+    for (int i = 0; i < ROWS; i++)
+        sum += (double)loss[i];
+    free(loss);
+    return sum;
+}
+
+/* Along a random direction in one parameter: gradient . direction against the central difference. */
+static void check_direction(struct fixture *f, int i, const float *gradient, const char *name)
+{
+    const struct ssa_parameter *p = ssa_model_parameter(f->model, i);
+    float *x = test_read(p->value, p->count), *d = test_values(p->count, (uint64_t)i + 50, -1, 1);
+    float *moved = malloc(p->count * sizeof *moved);
+    double slope = 0, h = 4e-3 / sqrt((double)p->count), length = 0, value[2];
+    for (size_t e = 0; e < p->count; e++) {
+        slope += (double)gradient[e] * (double)d[e];
+        length += (double)gradient[e] * (double)gradient[e];
+    }
+    for (int side = 0; side < 2; side++) {
+        for (size_t e = 0; e < p->count; e++)
+            moved[e] = x[e] + (float)((side ? -h : h) * (double)d[e]);
+        OK(ssa_tensor_write(p->value, moved, p->count));
+        value[side] = objective(f);
+    }
+    OK(ssa_tensor_write(p->value, x, p->count));
+    double got = (value[0] - value[1]) / (2 * h);
+    ck_assert_msg(fabs(got - slope) <= 1e-2 * fabs(slope) + 3e-3 * sqrt(length) + 3e-3,
+                  "%s of \"%s\": slope %g, difference %g", p->name, name, slope, got);
+    free(x);
+    free(d);
+    free(moved);
+}
+
+/* All of them first: the passes of the differences put the head's share into gradients where it works in chunks. */
+static float **gradients_of(struct fixture *f)
+{
+    float **all = calloc((size_t)ssa_model_tensors(f->model), sizeof *all);
+    objective(f);
+    OK(ssa_model_backward(f->model));
+    for (int i = 0; i < ssa_model_tensors(f->model); i++)
+        all[i] = test_read(ssa_model_parameter(f->model, i)->grad, ssa_model_parameter(f->model, i)->count);
+    return all;
+}
+
+static void check_case(struct ssa_device *dev, const struct block_case *c)
+{
+    struct fixture f;
+    open_fixture(&f, dev, c);
+    float **gradients = gradients_of(&f);
+    for (int i = 0; i < ssa_model_tensors(f.model); i++)
+        check_direction(&f, i, gradients[i], c->name);
+    for (int i = 0; i < ssa_model_tensors(f.model); i++)
+        free(gradients[i]);
+    free(gradients);
+    close_fixture(&f);
+}
+
+/* ---- cases ---- */
+
+#define TIED .head = {.tied = "embed.weight", .norm = {.kind = SSA_NORM_LAYER, .eps = 1e-5f, .bias = true}}
+#define LAYER_NORM .branch = {.norm = {"norm1", SSA_NORM_LAYER, 1e-5f, true}, .stream = 1}
+
+static const struct block_case cases[] = {
+    {"embedding, tied head", TIED},
+    {"learned positions, dropout, head of its own, RMS norm", .embed = {.positions = true, .dropout = 0.2f},
+     .head = {.norm = {.kind = SSA_NORM_RMS, .eps = 1e-5f}}},
+    {"head in chunks, tied", TIED, .chunk = 4},
+    {"head in chunks of one row", .head = {.norm = {.kind = SSA_NORM_LAYER, .eps = 1e-5f}}, .chunk = 1},
+    {"attention", &ssa_attention_kind,
+     &(struct ssa_attention_block){LAYER_NORM, .heads = 2, .kv_heads = 2, .causal = true, .bias = true,
+                                   .rope_base = 10000}, TIED},
+    {"attention, grouped heads, windows", &ssa_attention_kind,
+     &(struct ssa_attention_block){LAYER_NORM, .heads = 2, .kv_heads = 1, .causal = true, .bias = true,
+                                   .rope_base = 100}, TIED, .sampling = WINDOWS},
+    {"attention, few keys, dropout, RMS norm", &ssa_attention_kind,
+     &(struct ssa_attention_block){.branch = {{"norm1", SSA_NORM_RMS, 1e-5f, false}, 0.3f, 1}, .heads = 2,
+                                   .kv_heads = 2, .causal = true, .rope_base = 10000}, TIED, .sampling = FEW_KEYS},
+    {"attention of an encoder", &ssa_attention_kind,
+     &(struct ssa_attention_block){LAYER_NORM, .heads = 1, .kv_heads = 1, .bias = true}, TIED},
+    {"MLP", &ssa_mlp_kind,
+     &(struct ssa_mlp_block){LAYER_NORM, .hidden = 24, .activation = SSA_ACT_GELU, .bias = true}, TIED},
+    {"MLP, dropout, tanh, RMS norm, no biases", &ssa_mlp_kind,
+     &(struct ssa_mlp_block){.branch = {{"norm2", SSA_NORM_RMS, 1e-5f, false}, 0.3f, 2}, .hidden = 40,
+                             .activation = SSA_ACT_GELU_TANH}, TIED},
+};
+
+START_TEST(finite_differences)
+{
+    FOR_DEVICES (dev)
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+            check_case(dev, &cases[i]);
+}
+END_TEST
+
+/* ---- a head in chunks ---- */
+
+/* Gradients and losses as of a head that takes all rows at once. */
+static void check_chunks(struct ssa_device *dev, int accumulate)
+{
+    struct block_case whole = {"all rows", TIED}, cut = {"chunks", TIED, .chunk = 5};
+    struct fixture a, b;
+    open_fixture(&a, dev, &whole);
+    open_fixture(&b, dev, &cut);
+    a.pass.accumulate = b.pass.accumulate = accumulate;
+    for (int i = 0; accumulate && i < ssa_model_part_count(a.model); i++) {
+        OK(ssa_tensor_fill(ssa_model_part(a.model, i).grad, 0.5f, ssa_model_part(a.model, i).count));
+        OK(ssa_tensor_fill(ssa_model_part(b.model, i).grad, 0.5f, ssa_model_part(b.model, i).count));
+    }
+    float **want = gradients_of(&a), **got = gradients_of(&b);
+    float *losses = test_read(ssa_model_losses(a.model), ROWS), *cut_losses = test_read(ssa_model_losses(b.model), ROWS);
+    for (int i = 0; i < ROWS; i++)
+        ck_assert_float_eq_tol(losses[i], cut_losses[i], 1e-5f);
+    for (int i = 0; i < ssa_model_tensors(a.model); i++) {
+        const struct ssa_parameter *p = ssa_model_parameter(a.model, i);
+        for (size_t e = 0; e < p->count; e++)
+            ck_assert_msg(fabsf(want[i][e] - got[i][e]) <= 1e-5f + 1e-4f * fabsf(want[i][e]), "%s[%zu]: %g, in chunks %g",
+                          p->name, e, (double)want[i][e], (double)got[i][e]);
+        free(want[i]);
+        free(got[i]);
+    }
+    free(want);
+    free(got);
+    free(losses);
+    free(cut_losses);
+    close_fixture(&a);
+    close_fixture(&b);
+}
+
+START_TEST(chunks)
+{
+    FOR_DEVICES (dev) {
+        check_chunks(dev, 0);
+        check_chunks(dev, 1);
+    }
+}
+END_TEST
+
+/* The logits of a vocabulary of words are never all there. */
+START_TEST(large_vocabulary)
+{
+    const struct ssa_model_config c = {.gpt = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 267744, .length = 3072}};
+    struct ssa_memory m;
+    OK(ssa_model_memory(&c, &(struct ssa_model_limits){.batch = 1, .training = 1}, &m));
+    const size_t rows = 3072, kept = 4 * rows * (2 * (6 * 16 + 3 * 16 + 64 + 16) + 8 * 16); /* of the layers, about */
+    ck_assert_uint_lt(m.activations, kept + ((size_t)64 << 20) + (1 << 20));
+    ck_assert_uint_gt(m.activations, (size_t)60 << 20);
+}
+END_TEST
+
+int main(void)
+{
+    return test_run("blocks", (const TTest *const[]){finite_differences, chunks, large_vocabulary, NULL});
+}
