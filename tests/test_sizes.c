@@ -211,7 +211,7 @@ START_TEST(not_numbers)
     struct ssa_model_config c = {.gpt = {.layers = 1, .heads = 1, .width = 8, .vocabulary = 4, .length = 8}};
     struct ssa_sample sample;
     c.gpt.rope_base = (float)INFINITY;
-    FAILS(ssa_model_check(&c), SSA_EINVAL, "rope_base inf, must be numbers");
+    FAILS(ssa_model_check(&c), SSA_EINVAL, "rope_base is inf, must be a number");
     FAILS(ssa_pattern_sample(&(struct ssa_pattern){.ratio = (float)NAN}, 0, 1, 8, 1, &sample), SSA_EINVAL,
           "ratio is nan");
 }

@@ -37,19 +37,29 @@ def read_structs(folder):
         if not os.path.exists(path):  # 0.1 has fewer headers, with the same structs
             continue
         text = re.sub(r"/\*.*?\*/", "", open(path, encoding="utf-8").read(), flags=re.S)
-        for m in re.finditer(r"struct\s+(ssa_\w+)\s*\{([^}]*)\}\s*;", text):
-            fields = []
-            for line in m.group(2).split(";"):
-                for kind, declarator in declarators(line.strip()) if line.strip() else []:
-                    plain = re.match(r"\**(\w+)", declarator).group(1)
-                    length = re.search(r"\[(\w+)\]", declarator)
-                    if declarator.startswith("*"):
-                        kind = C.c_void_p
-                    else:
-                        kind = structs[kind.split()[1]] if kind.startswith("struct ") else SCALARS[kind]
-                    fields.append((plain, kind * int(length.group(1)) if length else kind))
-            structs[m.group(1)] = type(m.group(1), (C.Structure,), {"_fields_": fields})
+        for m in re.finditer(r"struct\s+(ssa_\w+)\s*\{((?:[^{}]|\{[^{}]*\})*)\}\s*;", text):
+            body, union = re.sub(r"union\s*\{([^}]*)\};", "", m.group(2)), re.search(r"union\s*\{([^}]*)\};", m.group(2))
+            fields = read_fields(body, structs)
+            members = {"_fields_": fields}
+            if union:  # without a name, and the last
+                fields.append(("u", type("u", (C.Union,), {"_fields_": read_fields(union.group(1), structs)})))
+                members["_anonymous_"] = ["u"]
+            structs[m.group(1)] = type(m.group(1), (C.Structure,), members)
     return structs
+
+
+def read_fields(body, structs):
+    fields = []
+    for line in body.split(";"):
+        for kind, declarator in declarators(line.strip()) if line.strip() else []:
+            plain = re.match(r"\**(\w+)", declarator).group(1)
+            length = re.search(r"\[(\w+)\]", declarator)
+            if declarator.startswith("*"):
+                kind = C.c_void_p
+            else:
+                kind = structs[kind.split()[1]] if kind.startswith("struct ") else SCALARS[kind]
+            fields.append((plain, kind * int(length.group(1)) if length else kind))
+    return fields
 
 
 def find_library(given):
@@ -97,8 +107,10 @@ class Library:
             assert set(inner) <= set(dict(shared)), inner
             fields["attention"] = self.make("attention", **inner)
             s.kept_alive.append(fields["attention"])
+        if struct == "model_config" and "ssa_gpt" in self.structs:  # before, a config was that of a GPT
+            fields = {"gpt": self.make("gpt", **fields)}
         for name, value in fields.items():
-            if isinstance(value, (C.Structure, C.Array)) and dict(s._fields_)[name] is C.c_void_p:
+            if isinstance(value, (C.Structure, C.Array)) and dict(s._fields_).get(name) is C.c_void_p:
                 s.kept_alive.append(value)
                 value = C.addressof(value)
             setattr(s, name, value)

@@ -42,8 +42,9 @@ int ssa_model_check(const struct ssa_model_config *c)
     REQUIRE(family, "model: family is %d, not one of enum ssa_family_number", c->family);
     for (const struct ssa_field *f = family->fields; f->name; f++) {
         const double value = value_of(c, f);
-        REQUIRE(value >= f->least && value <= f->most && isfinite(value), "model: %s is %g, must be in [%g, %g]", f->name,
-                value, f->least, f->most);
+        REQUIRE(isfinite(value), "model: %s is %g, must be a number", f->name, value);
+        REQUIRE(value >= f->least && value <= f->most, "model: %s is %.10g, must be in [%.10g, %.10g]", f->name, value,
+                f->least, f->most);
     }
     TRY(family->check(c));
 done:

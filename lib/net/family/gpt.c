@@ -3,7 +3,7 @@
 #include "../block/blocks.h"
 #include "../../impl.h"
 
-#include <math.h>
+#include <float.h>
 #include <stdio.h>
 
 #define INT(field, least, most, flags, about) \
@@ -21,9 +21,9 @@ static const struct ssa_field fields[] = {
     INT(vocabulary, 2, 1 << 20, 0, "tokens that there are"),
     INT(length, 1, 1 << 20, SSA_FIELD_FREE, "positions of the longest sequence"),
     INT(positions, SSA_POSITIONS_ROTARY, SSA_POSITIONS_LEARNED, 0, "0: rotary, 1: learned"),
-    FLOAT(rope_base, 0, HUGE_VAL, 0, "base of rotary positions; 0: 10000"),
+    FLOAT(rope_base, 0, FLT_MAX, 0, "base of rotary positions; 0: 10000"),
     INT(norm, SSA_NORM_LAYER, SSA_NORM_RMS, 0, "0: layer norm, 1: RMS norm"),
-    FLOAT(norm_eps, 0, HUGE_VAL, 0, "added to a norm's variance; 0: 1e-5"),
+    FLOAT(norm_eps, 0, FLT_MAX, 0, "added to a norm's variance; 0: 1e-5"),
     INT(activation, SSA_ACT_NONE, SSA_ACT_GELU_TANH, 0, "0 or 1: exact GELU, 2: its tanh form"),
     INT(untied, 0, 1, 0, "1: the head has a matrix of its own"),
     INT(no_bias, 0, 1, 0, "1: linear layers and norms without biases"),
