@@ -35,7 +35,7 @@
  * No scratch: what splitting by queries would need, partial sums of dk and dv, the phases do without. */
 #define STACK (512 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */
 #ifndef TILE
-#define TILE 64 /* queries of a tile; this and KEYS may be tuned: lib/tuning.c */
+#define TILE 64 /* queries of a tile; this and KEYS may be tuned: lib/tune/tuning.c */
 #endif
 #include "attention_tile.h"
 

@@ -55,7 +55,7 @@
  *                                                               k128 +1 / 0, D32 local +1 / 0, dense -1 / +1% */
 #define STACK (512 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */
 #ifndef TILE
-#define TILE 128 /* queries of a tile; this and KEYS may be tuned: lib/tuning.c */
+#define TILE 128 /* queries of a tile; this and KEYS may be tuned: lib/tune/tuning.c */
 #endif
 #include "attention_tile.h"
 

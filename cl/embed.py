@@ -56,7 +56,7 @@ def without_words(text):
 
 def hashes(out, files):
     with open(out, "w", encoding="utf-8") as f:
-        f.write('#include "tuning.h"\nconst struct ssa_kernel_hash ssa_kernel_hashes[] = {\n')
+        f.write('#include "tune/tuning.h"\nconst struct ssa_kernel_hash ssa_kernel_hashes[] = {\n')
         for path in files:
             text = without_words("".join(resolve(path, set())))
             f.write('    {"%s", 0x%su},\n' % (os.path.basename(path)[:-3], hashlib.sha256(text.encode()).hexdigest()[:16]))

@@ -5,7 +5,7 @@
  *         With more than one group along z, each has `span` of k, and c one plane for each, `plane` elements apart.
  * Grid    (ceil(n/TILE) * SIDE, ceil(m/TILE) * SIDE, ceil(k/span)) in work-groups of SIDE x SIDE: a group owns TILE x
  *         TILE of c, a work-item EACH x EACH of it, in quads that lie 4 SIDE apart.
- * Macros  SIDE, TILE, DEPTH below: tuned parameters, lib/tuning.c.
+ * Macros  SIDE, TILE, DEPTH below: tuned parameters, lib/tune/tuning.c.
  *
  * Both operands are staged DEPTH of k at a time, k the slower index, swizzled so that neither stores that transpose nor
  * reads of quads meet in a bank; the next block is on its way into registers while one is multiplied.

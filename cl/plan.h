@@ -1,4 +1,4 @@
-/* The layout of a plan: int32, one block of `stride` per example. Written by lib/sample.c, read by the kernels.
+/* The layout of a plan: int32, one block of `stride` per example. Written by lib/sample/sample.c, read by the kernels.
  *
  *   [PLAN_LENGTH]    real length: queries and keys at or past it are padding (queries answer 0)
  *   [PLAN_BLOCK]     positions of queries per block: block b is [b * block, min((b + 1) * block, N)); fewer queries than

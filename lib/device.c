@@ -1,6 +1,6 @@
 /* Choosing and opening devices, and what every device does alike. */
-#include "tuning.h"
-#include "verify.h"
+#include "tune/tuning.h"
+#include "tune/verify.h"
 
 #include <stdio.h>
 #include <stdlib.h>

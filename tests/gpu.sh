@@ -78,7 +78,7 @@ pack()
     done
     [ -f "$1/lib/libOpenCL.so.1" ] || { echo "tests/gpu.sh: no libOpenCL.so.1 here to carry" >&2; exit 1; }
     [ -f "$1/lib/libclblast.so.1" ] || echo "tests/gpu.sh: no CLBlast here to carry; our own GEMM serves" >&2
-    cp -R "$here/../lib/tuning" "$1/" || exit 1
+    cp -R "$here/../lib/tune/settings" "$1/tuning" || exit 1
     cat "$here"/../README.md "$here"/../lib/*.c "$here"/../lib/*/*.c >"$1/text" && cp "$0" "$1/gpu.sh" || exit 1
     echo "packed $(du -sm "$1" | cut -f 1) MiB; there: sh $1/gpu.sh OUT"
 }

@@ -4,7 +4,7 @@
 #define SSA_TEST_POOLS_H
 
 #include "harness.h"
-#include "pool.h"
+#include "pool/pool.h"
 
 extern char pools_events[8192];
 void pools_note(void *cookie, const struct ssa_pool_event *event); /* ssa_pool_config.changed: adds to them */

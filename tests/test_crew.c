@@ -2,7 +2,7 @@
 #include "net/replicas.h"
 #include "net/internal.h"
 #include "runs.h"
-#include "train/crew.h"
+#include "train/team/crew.h"
 
 #include <stdio.h>
 #include <stdlib.h>

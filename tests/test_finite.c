@@ -4,8 +4,8 @@
 #include "net/internal.h"
 #include "runs.h"
 #include "team.h"
-#include "train/checkpoint.h"
-#include "train/crew.h"
+#include "checkpoint/checkpoint.h"
+#include "train/team/crew.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #include "harness.h"
 #include "disk/store.h"
 #include "ssacl/cache.h"
-#include "tuning.h"
+#include "tune/tuning.h"
 
 #include <dirent.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Units of work and the sums of an ensemble, without a device: whatever the order, whoever it is, the same bits. */
 #include "harness.h"
-#include "train/ensemble.h"
-#include "train/units.h"
+#include "evaluate/ensemble.h"
+#include "evaluate/units.h"
 
 #include <math.h>
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /* The variants of attention that tests/isa.sh compiles, as arguments ("FILE:D=64,SIDE=16,EACH=8"), are those that
  * devices of GPU shape take: none is left out, none is there that nobody takes. */
-#include "../lib/op/attention.h"
+#include "op/attention.h"
 
 #include <stdio.h>
 #include <string.h>

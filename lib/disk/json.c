@@ -2,7 +2,7 @@
  * counted before it starts: one pass that looks at brackets, commas and quotes only. */
 #include "json.h"
 
-#include "../impl.h"
+#include "impl.h"
 
 #include <stdlib.h>
 #include <string.h>

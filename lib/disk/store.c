@@ -2,7 +2,7 @@
 
 #include "files.h"
 #include "hash.h"
-#include "../impl.h"
+#include "impl.h"
 #include "ssacl/cache.h"
 
 #include <dirent.h>

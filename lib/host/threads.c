@@ -1,6 +1,6 @@
 #include "threads.h"
 
-#include "../thread.h"
+#include "thread.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

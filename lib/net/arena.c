@@ -1,5 +1,5 @@
 #include "arena.h"
-#include "../impl.h"
+#include "impl.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* Drafting: what blocks ask for, and placing it. No device is touched here. */
 #include "internal.h"
-#include "../impl.h"
+#include "impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>

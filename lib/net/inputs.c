@@ -3,8 +3,8 @@
  * The buffer holds [dense plan | inputs | plans of layers that are not dense]. The dense plan changes with the lengths
  * only, so it is written apart. */
 #include "internal.h"
-#include "../../cl/plan.h"
-#include "../impl.h"
+#include "plan.h"
+#include "impl.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 
 #include "block.h"
 #include "net.h"
-#include "family/family.h"
+#include "net/family/family.h"
 
 /* ---- a net as planned: no device yet ---- */
 

@@ -1,8 +1,8 @@
 /* A model's life, its parameters, and the memory it needs. The passes are in net.c. */
 #include "internal.h"
 #include "replicas.h"
-#include "../../cl/rng.h"
-#include "../impl.h"
+#include "rng.h"
+#include "impl.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* A net: the list of its blocks, and the walks over it. */
 #include "internal.h"
 #include "replicas.h"
-#include "../impl.h"
+#include "impl.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "replicas.h"
 #include "internal.h"
-#include "../impl.h"
+#include "impl.h"
 
 #include <stdlib.h>
 

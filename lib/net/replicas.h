@@ -2,7 +2,7 @@
 #ifndef SSA_NET_REPLICAS_H
 #define SSA_NET_REPLICAS_H
 
-#include "../pool.h"
+#include "pool/pool.h"
 
 struct ssa_group {
     struct ssa_pool *pool;

@@ -25,7 +25,7 @@
  * Where RUSTICL_ENABLE is set, looking for devices costs PoCL's users 0.17 s more: that is the loading of Mesa. */
 #include "ocl.h"
 
-#include "../disk/store.h"
+#include "disk/store.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* OpenCL devices: listing, opening, memory, launches. */
 #include "ocl.h"
-#include "../machine.h"
-#include "../thread.h"
-#include "../tuning.h"
+#include "machine.h"
+#include "thread.h"
+#include "tune/tuning.h"
 
 #include <stdio.h>
 #include <stdlib.h>

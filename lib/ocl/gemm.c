@@ -4,7 +4,7 @@
  * database unguarded on first use, so calls from several devices' threads go through one lock. */
 #define _GNU_SOURCE
 #include "ocl.h"
-#include "../verify.h"
+#include "tune/verify.h"
 
 #include <clblast_c.h>
 #include <dlfcn.h>

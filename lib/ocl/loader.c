@@ -1,8 +1,8 @@
 /* Finds the OpenCL ICD loader at run time. $SSACL_OPENCL_LIBRARY names another one ("" or a bad path: none). */
 #define SSA_CL_NO_NAMES
 #include "cl.h"
-#include "../impl.h"
-#include "../thread.h"
+#include "impl.h"
+#include "thread.h"
 
 #include <dlfcn.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * and goes on as if nothing were amiss. It is not asked by name but made to count. */
 #include "ocl.h"
 
-#include "../disk/store.h"
+#include "disk/store.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* In place of the OpenCL backend where it was compiled out. */
-#include "../impl.h"
+#include "impl.h"
 
 #include <stdio.h>
 

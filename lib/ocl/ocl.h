@@ -3,7 +3,7 @@
 #ifndef SSA_OCL_BACKEND_H
 #define SSA_OCL_BACKEND_H
 
-#include "../impl.h"
+#include "impl.h"
 #include "cl.h"
 
 #include <stdatomic.h>

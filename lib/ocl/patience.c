@@ -8,7 +8,7 @@
  *   rusticl, llvmpipe             4                5                          69 */
 #include "ocl.h"
 
-#include "../thread.h"
+#include "thread.h"
 
 #include <signal.h>
 #include <stdarg.h>

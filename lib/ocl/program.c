@@ -2,8 +2,8 @@
  * closes. */
 #include "ocl.h"
 #include "source.h"
-#include "../disk/files.h"
-#include "../disk/hash.h"
+#include "disk/files.h"
+#include "disk/hash.h"
 
 #include <dirent.h>
 #include <stdio.h>

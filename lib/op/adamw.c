@@ -1,4 +1,4 @@
-#include "../impl.h"
+#include "impl.h"
 
 #include <math.h>
 

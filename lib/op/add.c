@@ -1,4 +1,4 @@
-#include "../impl.h"
+#include "impl.h"
 
 int ssa_add_check(struct ssa_device *device, const struct ssa_add *a)
 {

@@ -3,7 +3,7 @@
 #ifndef SSA_ATTENTION_H
 #define SSA_ATTENTION_H
 
-#include "../impl.h"
+#include "impl.h"
 
 /* How a kernel is cut (cl/attention_gpu.h): side x tall work-items of each x 4 scores. Where the device's own shape is
  * the CPU's it has none, all 0. Short blocks and slices take a small tile, which does with 64 work-items. */

@@ -1,6 +1,6 @@
 /* Attention's self-test (verify.h): two plans, each with what the other lacks, on lengths that fill no tile. */
 #include "attention.h"
-#include "../verify.h"
+#include "tune/verify.h"
 #include "ssacl/tuning.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-#include "../impl.h"
+#include "impl.h"
 
 static int check_shape(const char *op, int rows, int length, int width, int vocabulary, bool positions)
 {

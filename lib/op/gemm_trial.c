@@ -1,5 +1,5 @@
 /* The self-test of a matrix multiplication (verify.h), with gaps in every operand. */
-#include "../verify.h"
+#include "tune/verify.h"
 
 #include <math.h>
 #include <stdlib.h>

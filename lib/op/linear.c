@@ -1,7 +1,7 @@
 /* The linear layer and the matrix multiplication under it, in two shapes: on CPUs our own kernels with everything
  * fused, on GPUs a library's GEMM (else cl/gemm_gpu.cl) and an element-wise kernel after it. A few rows, as of a token
  * that is generated, have a kernel of their own in both. */
-#include "../verify.h"
+#include "tune/verify.h"
 
 /* What follows the product; see cl/epilogue.h. Absent tensors and no activation: nothing. */
 struct epilogue {

@@ -1,4 +1,4 @@
-#include "../impl.h"
+#include "impl.h"
 
 enum { SPAN = 16384 }; /* as in cl/sum.cl */
 

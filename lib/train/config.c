@@ -1,7 +1,7 @@
 /* Training configs: checking, copying, the learning rate; and reading ids out of data. */
 #include "internal.h"
-#include "../impl.h"
-#include "../net/net.h"
+#include "impl.h"
+#include "net/net.h"
 
 #include <math.h>
 #include <stdlib.h>

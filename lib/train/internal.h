@@ -3,8 +3,8 @@
 #define SSA_TRAIN_INTERNAL_H
 
 #include "ssacl/train.h"
-#include "../net/arena.h"
-#include "tree.h"
+#include "net/arena.h"
+#include "train/sum/tree.h"
 
 #include <stdbool.h>
 

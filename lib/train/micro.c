@@ -1,10 +1,10 @@
 /* One device's work in a step: gradients of a run of micro-batches, summed along the tree, and the update. */
 #include "internal.h"
-#include "tree.h"
-#include "../../cl/rng.h"
-#include "../impl.h"
-#include "../net/net.h"
-#include "../pool.h"
+#include "train/sum/tree.h"
+#include "rng.h"
+#include "impl.h"
+#include "net/net.h"
+#include "pool/pool.h"
 
 /* Draws of different purpose must not share a key. */
 #define SEED_DATA 0x64617461ull    /* "data" */

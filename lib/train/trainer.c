@@ -1,10 +1,10 @@
 /* The trainer: what it holds, a step of one device, and its losses. */
-#include "checkpoint.h"
-#include "crew.h"
-#include "over_ranks.h"
-#include "../impl.h"
-#include "../net/net.h"
-#include "../net/replicas.h"
+#include "checkpoint/checkpoint.h"
+#include "train/team/crew.h"
+#include "train/sum/over_ranks.h"
+#include "impl.h"
+#include "net/net.h"
+#include "net/replicas.h"
 
 #include <math.h>
 #include <stdlib.h>

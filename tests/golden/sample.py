@@ -1,4 +1,4 @@
-"""Prints the known answers of tests/test_sample.c, from a second implementation of the draw (see lib/sample.c).
+"""Prints the known answers of tests/test_sample.c, from a second implementation of the draw (see lib/sample/sample.c).
 
     python3 tests/golden/sample.py
 """

@@ -6,8 +6,8 @@
  * [R, 2 kv_heads D] after them, each at its position; rows that were not sampled hold anything, and attention does not
  * read them. In generation they are apart as well: keys and values have their places in the cache. */
 #include "blocks.h"
-#include "../../../cl/plan.h"
-#include "../../impl.h"
+#include "plan.h"
+#include "impl.h"
 
 static int q_width(const struct ssa_attention_block *b)
 {

@@ -2,7 +2,7 @@
 #ifndef SSA_NET_BLOCKS_H
 #define SSA_NET_BLOCKS_H
 
-#include "../block.h"
+#include "net/block.h"
 
 /* ---- parts (branch.c) ---- */
 

@@ -1,5 +1,5 @@
 #include "blocks.h"
-#include "../../impl.h"
+#include "impl.h"
 
 #include <stdio.h>
 

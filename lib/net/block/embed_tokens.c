@@ -1,6 +1,6 @@
 /* x = drop(embed[id] (+ position[n])) */
 #include "blocks.h"
-#include "../../impl.h"
+#include "impl.h"
 
 static void draft(struct ssa_block *block, struct ssa_draft *d)
 {

@@ -4,7 +4,7 @@
  * never all there: a chunk of rows at a time goes through the head, and back at once, before the next takes its place.
  * Backward then finds the gradient of norm(x) ready in the BRANCH slot. */
 #include "blocks.h"
-#include "../../impl.h"
+#include "impl.h"
 
 enum { LOGITS = 1 << 24 }; /* at most, in elements: 64 MiB */
 

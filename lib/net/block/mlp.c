@@ -1,6 +1,6 @@
 /* out = x + drop(down(act(pre))),  pre = up(norm(x)) */
 #include "blocks.h"
-#include "../../impl.h"
+#include "impl.h"
 
 static void draft(struct ssa_block *block, struct ssa_draft *d)
 {

@@ -1,6 +1,6 @@
 /* Configs by the tables of their families: checking, comparing, and what follows from one. */
 #include "family.h"
-#include "../../impl.h"
+#include "impl.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #ifndef SSA_NET_FAMILY_H
 #define SSA_NET_FAMILY_H
 
-#include "../net.h"
+#include "net/net.h"
 
 struct ssa_net;
 struct ssa_block_kind;

@@ -1,7 +1,7 @@
 /* The GPT: token embedding, layers of attention and MLP, head. */
 #include "family.h"
-#include "../block/blocks.h"
-#include "../../impl.h"
+#include "net/block/blocks.h"
+#include "impl.h"
 
 #include <float.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Devices that compute wrongly: numbers that are none where another device gives some, and the spot check. */
 #include "crew.h"
-#include "../impl.h"
-#include "../net/net.h"
+#include "impl.h"
+#include "net/net.h"
 
 #include <math.h>
 #include <stdio.h>

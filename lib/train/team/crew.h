@@ -7,8 +7,8 @@
 #ifndef SSA_TRAIN_CREW_H
 #define SSA_TRAIN_CREW_H
 
-#include "exchange.h"
-#include "../pool.h"
+#include "train/sum/exchange.h"
+#include "pool/pool.h"
 
 /* A copy of the run on the host: parameters, first moments, second moments; each as the file of a checkpoint has it. */
 struct ssa_mirror {

@@ -1,9 +1,9 @@
 /* Generation: one token after another. The prompt is one pass, each token then one row: ssa_model_continue(). */
 #include "ssacl/evaluate.h"
-#include "../../cl/rng.h"
-#include "../impl.h"
-#include "../net/net.h"
-#include "../net/replicas.h"
+#include "rng.h"
+#include "impl.h"
+#include "net/net.h"
+#include "net/replicas.h"
 
 #include <limits.h>
 #include <math.h>

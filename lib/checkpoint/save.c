@@ -1,10 +1,10 @@
 /* Writing a checkpoint: beside its name, synced, read back, then renamed. */
 #include "checkpoint.h"
-#include "crew.h"
-#include "../disk/crc32.h"
-#include "../disk/files.h"
-#include "../disk/json.h"
-#include "../impl.h"
+#include "train/team/crew.h"
+#include "disk/crc32.h"
+#include "disk/files.h"
+#include "disk/json.h"
+#include "impl.h"
 
 #include <errno.h>
 #include <stdio.h>

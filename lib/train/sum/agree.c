@@ -1,10 +1,10 @@
 /* What ranks must have in common, compared before the first step: each writes down what it is about to do, and holds it
  * against what rank 0 wrote. */
 #include "over_ranks.h"
-#include "checkpoint.h"
-#include "../disk/crc32.h"
-#include "../disk/json.h"
-#include "../impl.h"
+#include "checkpoint/checkpoint.h"
+#include "disk/crc32.h"
+#include "disk/json.h"
+#include "impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,11 +1,11 @@
 /* Opening a checkpoint. Nothing in the file is believed: lengths, offsets, shapes, names and the checksum are checked
  * before a byte of it reaches a model. */
 #include "checkpoint.h"
-#include "../disk/crc32.h"
-#include "../disk/files.h"
-#include "../disk/json.h"
-#include "../impl.h"
-#include "../net/net.h"
+#include "disk/crc32.h"
+#include "disk/files.h"
+#include "disk/json.h"
+#include "impl.h"
+#include "net/net.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* Who computes how many micro-batches of a step: so many that the slowest is ready as early as can be, from seconds a
  * micro-batch and seconds a step (transfers), both means that forget by half at every step. */
 #include "crew.h"
-#include "../impl.h"
+#include "impl.h"
 
 #include <stdio.h>
 

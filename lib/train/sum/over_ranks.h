@@ -10,7 +10,7 @@
 #ifndef SSA_TRAIN_OVER_RANKS_H
 #define SSA_TRAIN_OVER_RANKS_H
 
-#include "internal.h"
+#include "train/internal.h"
 #include "ssacl/ranks.h"
 
 /* Of a trainer of one device or of several; `model` is any of theirs. */

@@ -4,10 +4,10 @@
 #define SSA_EVALUATE_H
 
 #include "ensemble.h"
-#include "internal.h"
-#include "../net/net.h"
+#include "train/internal.h"
+#include "net/net.h"
 #include "units.h"
-#include "../pool.h"
+#include "pool/pool.h"
 #include "ssacl/evaluate.h"
 
 /* A unit is a pass over a batch of windows: number pass * batches + batch. */

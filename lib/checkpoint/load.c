@@ -1,9 +1,9 @@
 /* What a checkpoint has, into a model and a trainer: of one device, or of a pool. */
 #include "checkpoint.h"
-#include "crew.h"
-#include "../impl.h"
-#include "../net/net.h"
-#include "../net/replicas.h"
+#include "train/team/crew.h"
+#include "impl.h"
+#include "net/net.h"
+#include "net/replicas.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* A step of several devices. */
 #include "crew.h"
-#include "over_ranks.h"
-#include "../impl.h"
-#include "../net/net.h"
+#include "train/sum/over_ranks.h"
+#include "impl.h"
+#include "net/net.h"
 
 #include <stdio.h>
 #include <stdlib.h>

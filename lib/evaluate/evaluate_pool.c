@@ -1,9 +1,9 @@
 /* An evaluation on a pool: members take units as they become free. One that fails is taken out and what it had is done
  * again elsewhere; so is a unit whose losses are not numbers, and who gave numbers is believed. */
 #include "evaluate.h"
-#include "../impl.h"
-#include "../net/net.h"
-#include "../net/replicas.h"
+#include "impl.h"
+#include "net/net.h"
+#include "net/replicas.h"
 
 #include <math.h>
 #include <stdio.h>

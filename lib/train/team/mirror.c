@@ -1,9 +1,9 @@
 /* The copy of a run in host memory, from which it goes on when every device is lost. */
 #include "crew.h"
-#include "checkpoint.h"
-#include "../impl.h"
-#include "../net/net.h"
-#include "../net/replicas.h"
+#include "checkpoint/checkpoint.h"
+#include "impl.h"
+#include "net/net.h"
+#include "net/replicas.h"
 
 #include <stdio.h>
 #include <stdlib.h>

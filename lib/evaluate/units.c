@@ -1,8 +1,8 @@
 /* Units of work handed out to whoever is free, with plans drawn ahead. A slot holds the plans of a unit from their
  * drawing until they were used; each taker uses one slot at a time, so with two a taker there is one drawn ahead. */
 #include "units.h"
-#include "../impl.h"
-#include "../thread.h"
+#include "impl.h"
+#include "thread.h"
 
 #include <stdio.h>
 #include <stdlib.h>

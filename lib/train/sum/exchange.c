@@ -1,9 +1,9 @@
 #include "exchange.h"
 #include "over_ranks.h"
-#include "../clock.h"
-#include "../impl.h"
-#include "../net/net.h"
-#include "../pool.h"
+#include "clock.h"
+#include "impl.h"
+#include "net/net.h"
+#include "pool/pool.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #ifndef SSA_TRAIN_EXCHANGE_H
 #define SSA_TRAIN_EXCHANGE_H
 
-#include "internal.h"
+#include "train/internal.h"
 
 /* A sum of gradients on the host. */
 struct ssa_gradients {

@@ -1,6 +1,6 @@
 /* Configs as JSON: one list of fields a struct serves writing, reading and comparing. */
 #include "checkpoint.h"
-#include "../impl.h"
+#include "impl.h"
 
 #include <errno.h>
 #include <float.h>

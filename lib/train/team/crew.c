@@ -1,10 +1,10 @@
 /* A crew's life, its steps one after another, and the losses. The step of several devices is in together.c. */
 #include "crew.h"
-#include "over_ranks.h"
-#include "../clock.h"
-#include "../impl.h"
-#include "../net/net.h"
-#include "../net/replicas.h"
+#include "train/sum/over_ranks.h"
+#include "clock.h"
+#include "impl.h"
+#include "net/net.h"
+#include "net/replicas.h"
 
 #include <math.h>
 #include <stdio.h>

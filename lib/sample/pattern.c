@@ -1,6 +1,6 @@
 /* From ratios to what each layer samples. */
 #include "ssacl/train.h"
-#include "../impl.h"
+#include "impl.h"
 
 #include <math.h>
 

@@ -3,10 +3,10 @@
  * It is cut into units: a pass over a batch of windows, numbered pass after pass. Whoever is free takes the next
  * (units.h), and the losses are added in a fixed order (ensemble.h). */
 #include "evaluate.h"
-#include "../clock.h"
-#include "../impl.h"
-#include "../net/net.h"
-#include "../net/replicas.h"
+#include "clock.h"
+#include "impl.h"
+#include "net/net.h"
+#include "net/replicas.h"
 
 #include <math.h>
 #include <stdlib.h>

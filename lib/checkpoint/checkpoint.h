@@ -11,7 +11,7 @@
 #ifndef SSA_TRAIN_CHECKPOINT_H
 #define SSA_TRAIN_CHECKPOINT_H
 
-#include "internal.h"
+#include "train/internal.h"
 #include "ssacl/checkpoint.h"
 
 #include <jansson.h>

@@ -1,6 +1,6 @@
 /* Sums of losses over the passes of an ensemble, in a fixed order whatever the order of arrival. */
 #include "ensemble.h"
-#include "../impl.h"
+#include "impl.h"
 
 #include <math.h>
 #include <pthread.h>

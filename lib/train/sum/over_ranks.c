@@ -1,7 +1,7 @@
 #include "over_ranks.h"
-#include "../impl.h"
-#include "../net/net.h"
-#include "../thread.h"
+#include "impl.h"
+#include "net/net.h"
+#include "thread.h"
 
 #include <stdio.h>
 #include <stdlib.h>
