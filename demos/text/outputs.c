@@ -42,6 +42,7 @@ static int check_names(const struct train_options *o, int copies)
         files_read(&files, "--from", o->from);
     files_write_locked(&files, "--checkpoint", o->checkpoint);
     files_write(&files, "--log", o->log);
+    files_write(&files, "--best", o->best);
     for (int i = 0; i < copies; i++) {
         stage_path(o, i, path);
         files_write(&files, "--keep-stages", path);
@@ -52,7 +53,7 @@ static int check_names(const struct train_options *o, int copies)
 static int check_places(const struct train_options *o, int copies)
 {
     char path[4096];
-    if (file_check_target(o->checkpoint) || log_check(o->log))
+    if (file_check_target(o->checkpoint) || log_check(o->log) || (o->best && file_check_target(o->best)))
         return EXIT_FAILED;
     for (int i = 0; i < copies; i++) {
         stage_path(o, i, path);
@@ -69,6 +70,8 @@ static int check_others(const struct train_options *o, int copies)
     bool own = continues(o);
     if (!own && access(o->checkpoint, F_OK) == 0)
         return say_error("%s: exists; continue it with --resume, or replace it with --force", o->checkpoint);
+    if (!o->resume && o->best && access(o->best, F_OK) == 0)
+        return say_error("%s: exists; give another --best, or replace it with --force", o->best);
     for (int i = 0; i < copies && !own; i++) {
         stage_path(o, i, path);
         if (access(path, F_OK) == 0)

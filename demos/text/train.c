@@ -42,6 +42,7 @@ struct training {
     int failed;    /* the log could not be written */
     int no_device; /* every one was lost, and the run is to stop then */
     int said;      /* why it failed */
+    int settled;   /* ended since nothing got better */
     json_t *profile, *same_text; /* the text as that of --from; NULL without */
 };
 
@@ -388,13 +389,39 @@ static void diverged(struct training *t)
         say_note("%s is of step %d: start with its weights by --from", t->outputs.checkpoint, t->saved_step);
 }
 
+static void on_watched(void *cookie, const struct ssa_watched *w)
+{
+    struct training *t = cookie;
+    t->settled = w->ends;
+    record(t, json_pack("{s:s, s:i, s:o, s:i, s:o, s:i, s:b}", "event", "watch", "step", w->step, "bits",
+                        number_json(bits_of(w->scores.loss)), "best_step", w->best_step, "best_bits",
+                        number_json(bits_of(w->best_loss)), "stale", w->stale, "saved", w->saved));
+    if (w->saved)
+        say_note("step %d: %.3f bits/byte, the best so far: %s", w->step, bits_of(w->scores.loss), t->o->best);
+    if (w->ends)
+        say_note("step %d: no better for %d looks; the best was %.3f bits/byte at step %d", w->step, w->stale,
+                 bits_of(w->best_loss), w->best_step);
+}
+
+static struct ssa_watch watch_of(struct training *t)
+{
+    const struct train_options *o = t->o;
+    return (struct ssa_watch){.data = &t->valid, .every = o->eval_every, .patience = o->patience, .best = o->best,
+                              .note = t->note, .watched = on_watched, .cookie = t,
+                              .how = {.pattern = o->best_sampled ? &t->config.stages[0].pattern : NULL,
+                                      .windows = (size_t)o->eval_windows, .seed = t->config.seed,
+                                      .stop = t->ranks ? NULL : &interrupted}};
+}
+
 /* The status of the library: SSA_OK at the end, SSA_ESTOPPED after Ctrl-C, SSA_EDEVICE when the last device was lost;
  * the checkpoint is written in these cases. */
 static int train(struct training *t)
 {
     struct ssa_trainer_run run = {.progress = on_progress, .cookie = t, .every = t->o->log_every, .stop = &interrupted};
+    const struct ssa_watch watch = watch_of(t);
     int total = ssa_trainer_total_steps(t->trainer), status = SSA_OK;
     bool lead = ranks_lead(t->ranks);
+    run.watch = t->o->best || t->o->patience ? &watch : NULL;
     if (t->ranks)
         signals_catch_launched();
     else
@@ -446,6 +473,7 @@ static json_t *end_record(struct training *t, int outcome)
     double tokens = tokens_of(t, step - t->first_step), seconds = t->seconds;
     bool finished = step == ssa_trainer_total_steps(t->trainer); /* and written; it is the evaluation that was not made */
     const char *status = finished                   ? "finished"
+                         : t->settled               ? "no better"
                          : outcome == SSA_ESTOPPED ? "interrupted"
                          : outcome == SSA_ENUMERIC ? "not finite"
                                                    : "no device";
@@ -491,7 +519,9 @@ static int finish(struct training *t, int outcome)
         status = print_json(json_incref(start)) ? EXIT_FAILED : status;
     else if (!t->o->quiet)
         say_note("%s after step %d; checkpoint: %s", step < total ? "stopped" : "done", step, t->outputs.checkpoint);
-    if (step < total)
+    if (t->settled)
+        outcome = SSA_OK;
+    else if (step < total)
         say_note("continue with --resume %s", t->outputs.checkpoint);
     else if (outcome)
         say_note("the evaluation after it was not made: `ssacl-text eval --checkpoint %s` makes one", t->outputs.checkpoint);

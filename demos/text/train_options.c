@@ -115,6 +115,12 @@ static const struct arg table[] = {
     ARG_INT(0, "eval-every", &options.eval_every, 0, INT_MAX, "N", "steps between evaluations; 0: at the end only"),
     ARG_INT(0, "eval-windows", &options.eval_windows, 1, INT_MAX, "N",
             "sequences of the validation part used each time"),
+    ARG_TEXT(0, "best", &options.best, "FILE",
+             "keep the model of the least validation loss here, looked at every --eval-every steps, or (0) once an epoch"),
+    ARG_INT(0, "patience", &options.patience, 0, INT_MAX, "N",
+            "end the run after N such looks one after another that were no better; 0: go on"),
+    ARG_FLAG(0, "best-sampled", &options.best_sampled,
+             "for these two what counts is a sampled pass, as the first stage trains, not a dense one"),
     ARG_INT(0, "profile", &options.profile, 0, 1000, "N",
             "after training, time N passes of each stage operator by operator"),
     ARG_HEADING("devices that fail (are taken out; the others go on)"),
@@ -157,7 +163,8 @@ static int refuse_given(const unsigned char *given, const char *what, int whole_
 
 static void default_options(struct train_options *o, struct raw *r)
 {
-    *o = (struct train_options){.model = {.gpt.layers = 4, .gpt.width = 128, .gpt.heads = 4, .gpt.length = 256, .gpt.vocabulary = 256},
+    *o = (struct train_options){.model = {.gpt = {.layers = 4, .width = 128, .heads = 4, .length = 256,
+                                                  .vocabulary = 256}},
                                 .training = {.decay = 0.1f, .clip = 1},
                                 .pool = {.deadline = 60, .copy_every = 50},
                                 .micro_batch = 16, .device = "auto",

@@ -17,6 +17,8 @@ struct train_options {
     int micro_batch;
     struct ssa_pool_config pool;
     const char *checkpoint, *resume, *from, *log, *device;
+    const char *best; /* where the parameters of the least validation loss are kept, or NULL */
+    int patience, best_sampled;
     int every, log_every, eval_every, eval_windows, profile, keep_stages;
     int alone, force, json, quiet, verbose;
 };

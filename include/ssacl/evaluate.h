@@ -51,6 +51,37 @@ struct ssa_scores {
 SSA_API int ssa_evaluate(struct ssa_model *model, const struct ssa_data *data, const struct ssa_evaluate *how,
                          struct ssa_scores *scores, double *ensemble, double *singles);
 
+/** What a look at held-out data on the way of a training gave. */
+struct ssa_watched {
+    int step;                 /**< steps done */
+    struct ssa_scores scores;
+    int best_step;            /**< the step with the least loss so far, */
+    double best_loss;
+    int stale;                /**< and looks since then without a better one */
+    int saved;                /**< 1: this is the best so far, and `best` has it */
+    int ends;                 /**< 1: patience has run out */
+};
+
+/** Held-out data that a run of the trainer looks at on the way (struct ssa_trainer_run): the loss by the mode of use
+ *  that counts in the end, the best parameters kept, and an end where nothing gets better. Zero means the default.
+ *    Ranks       rank 0 looks; all end after the same step.
+ *    Resumed     best_step, best_loss and stale go on: ssa_checkpoint_save() has them, as they are at that step. */
+struct ssa_watch {
+    const struct ssa_data *data;
+    struct ssa_evaluate how; /**< dense, or passes of a pattern; its `stop` ends the run too, with SSA_ESTOPPED */
+    int every;               /**< steps from one look to the next, counted from step 0; 0: an epoch: as many as take the
+                                  tokens that the training data has. The last step of all is always looked at */
+    int patience;            /**< so many looks one after another without a better loss end the run with SSA_ESTOPPED,
+                                  and `ends` told; 0: none do */
+    double gain;             /**< a loss is better if it is lower by more than this, nats a token */
+    const char *best;        /**< NULL, or where the best is kept, with ssa_checkpoint_save(). Where that fails, a
+                                  warning says why, the file is what it was, and the next better one is tried */
+    const char *note;        /**< of that checkpoint */
+    void (*watched)(void *cookie, const struct ssa_watched *watched);
+    void *cookie;
+    size_t reserved[4];
+};
+
 /** Zero means the default. */
 struct ssa_generate {
     float temperature;  /**< 0 means 1; SSA_NONE: no chance, always the likeliest token */

@@ -134,6 +134,8 @@ struct ssa_progress {
     double seconds_left;      /**< to the end of all stages, at the mean speed of this stage so far */
 };
 
+struct ssa_watch;
+
 /** Zero means the default. */
 struct ssa_trainer_run {
     void (*progress)(void *cookie, const struct ssa_progress *progress);
@@ -141,7 +143,8 @@ struct ssa_trainer_run {
     int every;               /**< steps between reports; 0 means 10; SSA_NONE: none in between. The last step of a stage
                                   always reports, and every 1024th */
     const volatile int *stop; /**< non-zero: return SSA_ESTOPPED after the step at hand (set it in a signal handler) */
-    size_t reserved[4];
+    const struct ssa_watch *watch; /**< NULL, or held-out data to look at on the way (evaluate.h) */
+    size_t reserved[3];
 };
 
 /** Runs until `until` steps are done (0: to the end of the last stage). SSA_ENUMERIC where a loss or the norm of a

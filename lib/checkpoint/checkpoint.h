@@ -3,7 +3,7 @@
  * A checkpoint is a safetensors file: u64 little-endian length of the header, the header (JSON, padded with spaces),
  * the data. Ours has in its "__metadata__" (all strings):
  *   format "ssacl", version "1", crc32 (eight hexadecimal digits), model (JSON), and where there is optimiser state
- *   training (JSON) and step; note.
+ *   training (JSON) and step; best (JSON), where there is one; note.
  * The checksum is over the whole file with its own eight digits read as zeros. It is the first of the metadata, and
  * the tensors stand in the order of their kinds and of the model's table. Another program that saves the file anew
  * (Python's safetensors, which sorts them) keeps the digits and not what they are of: of a file in another order they
@@ -37,6 +37,7 @@ struct ssa_checkpoint {
     struct ssa_train_config training;
     bool ours, has_training, has_moments;
     int step;
+    struct ssa_best best;
 };
 #define BROKEN(...) \
     do { \

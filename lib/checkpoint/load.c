@@ -98,6 +98,7 @@ int ssa_checkpoint_load(const struct ssa_checkpoint *c, struct ssa_model *model,
     err = err ? err : load_tensors(c, model, trainer);
     if (!err && trainer) {
         trainer->step = trainer->judged = c->step;
+        trainer->best = c->best;
         trainer->counted = 0;
         trainer->agreed = false;
     }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,6 +158,22 @@ static int read_step(struct ssa_checkpoint *c, const char *text)
     return SSA_OK;
 }
 
+static int read_best(struct ssa_checkpoint *c, const char *text)
+{
+    json_t *json = NULL;
+    json_int_t step = 0, stale = 0;
+    int err;
+    TRY(parse(text, "best", &json));
+    if (json_unpack(json, "{s:I, s:F, s:I}", "step", &step, "loss", &c->best.loss, "stale", &stale) || step < 1 ||
+        step > c->step || stale < 0 || stale > step || !isfinite(c->best.loss))
+        BROKEN("its metadata lacks a good \"best\"");
+    c->best.step = (int)step;
+    c->best.stale = (int)stale;
+done:
+    json_decref(json);
+    return err;
+}
+
 static int read_metadata(struct ssa_checkpoint *c)
 {
     const json_t *m = json_object_get(c->json, "__metadata__");
@@ -179,6 +196,8 @@ static int read_metadata(struct ssa_checkpoint *c)
         TRY(parse(TEXT("training"), "training", &training));
         TRY(ssa_training_from_json(training, &c->training));
         TRY(read_step(c, TEXT("step")));
+        if (TEXT("best")) /* only of runs that looked at held-out data */
+            TRY(read_best(c, TEXT("best")));
     }
 #undef TEXT
 done:

@@ -62,6 +62,11 @@ static json_t *as_string(json_t *value)
     return s;
 }
 
+static json_t *best_to_json(const struct ssa_best *best)
+{
+    return json_pack("{s:i, s:f, s:i}", "step", best->step, "loss", best->loss, "stale", best->stale);
+}
+
 static json_t *metadata(const struct writer *w, const char *note)
 {
     json_t *m = json_object();
@@ -73,6 +78,8 @@ static json_t *metadata(const struct writer *w, const char *note)
     if (!err && w->trainer)
         err = json_object_set_new(m, "training", as_string(ssa_training_to_json(&w->trainer->config))) ||
               json_object_set_new(m, "step", text("%d", w->trainer->step));
+    if (!err && w->trainer && w->trainer->best.step)
+        err = json_object_set_new(m, "best", as_string(best_to_json(&w->trainer->best)));
     if (err) {
         json_decref(m);
         return NULL;
@@ -198,7 +205,8 @@ static bool equal(json_t *a, json_t *b)
 static bool is_meant(const struct writer *w, const struct ssa_checkpoint *c, const char *note)
 {
     const struct ssa_trainer *t = w->trainer;
-    return c->ours && !strcmp(c->note, note ? note : "") && c->has_training == (t != NULL) && (!t || c->step == t->step) &&
+    return c->ours && !strcmp(c->note, note ? note : "") && c->has_training == (t != NULL) &&
+           (!t || (c->step == t->step && c->best.step == t->best.step)) &&
            equal(ssa_model_to_json(&c->model), ssa_model_to_json(ssa_model_config(w->model))) &&
            (!t || equal(ssa_training_to_json(&c->training), ssa_training_to_json(&t->config)));
 }

@@ -1,9 +1,9 @@
 /* The host backend: memory is memory, and a kernel is a function that threads call for each of its work-items. The
  * shortest backend there is; read it first. */
 #define _GNU_SOURCE
-#include "../impl.h"
-#include "../machine.h"
-#include "../thread.h"
+#include "impl.h"
+#include "machine.h"
+#include "thread.h"
 #include "kernel.h"
 #include "threads.h"
 

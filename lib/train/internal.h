@@ -13,6 +13,12 @@ enum { SSA_LOSSES = 1024 }; /* steps whose losses are kept on the device */
 struct ssa_crew;
 struct ssa_member;
 
+/* The least loss that a look at held-out data gave; step 0: none was. */
+struct ssa_best {
+    int step, stale;
+    double loss;
+};
+
 /* A trainer of one device; or the front of several, which has a crew (crew.h), and neither device nor memory on one. */
 struct ssa_trainer {
     struct ssa_crew *crew;
@@ -42,6 +48,8 @@ struct ssa_trainer {
     bool agreed;               /* on what to do, since create or load */
     const volatile int *stop;  /* of the run at hand: whether this rank wants to stop, */
     bool stop_agreed;          /* and whether some rank did when the last step was summed */
+    struct ssa_best best;      /* of what has been looked at (watch.c) */
+    bool out_of_patience;
 };
 
 /* ---- creating, in two: without and with the device ---- */
@@ -85,6 +93,13 @@ static inline size_t ssa_trainer_loss_at(const struct ssa_trainer *t, int step, 
 {
     return (size_t)(step % SSA_LOSSES) * (size_t)t->micros + (size_t)micro;
 }
+
+/* ---- looking at held-out data (watch.c) ---- */
+int ssa_watch_check(const struct ssa_trainer *t, const struct ssa_watch *w);
+/* The next step after this one at which something is looked at. */
+int ssa_watch_next(const struct ssa_trainer *t, const struct ssa_watch *w);
+/* Looks; the trainer has done the step. Afterwards out_of_patience is set where the run is to end. */
+int ssa_watch_look(struct ssa_trainer *t, const struct ssa_watch *w);
 
 bool ssa_all_finite(const float *x, size_t count);
 

@@ -1,8 +1,9 @@
 /* The loop around a step: reports and stops. */
 #include "internal.h"
 #include "ssacl/ranks.h"
-#include "../impl.h"
+#include "impl.h"
 
+#include <limits.h>
 #include <math.h>
 
 struct clock {
@@ -35,6 +36,13 @@ done:
     return err;
 }
 
+/* Time in which nothing was trained. */
+static void leave_out(struct clock *c, double seconds)
+{
+    c->report += seconds;
+    c->stage_start += seconds;
+}
+
 int ssa_trainer_run(struct ssa_trainer *t, int until, const struct ssa_trainer_run *run)
 {
     int steps = ssa_trainer_total_steps(t), every = run->every ? run->every : 10, err;
@@ -42,14 +50,18 @@ int ssa_trainer_run(struct ssa_trainer *t, int until, const struct ssa_trainer_r
     struct clock c = {.start = start, .report = start, .stage_start = start};
     bool stop = false;
     t->stop = run->stop;
-    TRY(ssa_check_reserved("train: run", run->reserved, 4));
+    TRY(ssa_check_reserved("train: run", run->reserved, 3));
     REQUIRE(until >= 0 && until <= steps, "train: until step %d, there are %d", until, steps);
     REQUIRE(every >= SSA_NONE, "train: run: every is %d, must not be negative, or SSA_NONE", every);
     until = until ? until : steps;
+    if (run->watch)
+        TRY(ssa_watch_check(t, run->watch));
     TRY(ssa_trainer_settle(t)); /* the caller may have stepped */
     c.reported = c.stage_step = t->step;
     c.stage = ssa_trainer_stage(t, (uint64_t)t->step);
     every = every > 0 && every < SSA_LOSSES ? every : SSA_LOSSES; /* as many as there are kept */
+    t->out_of_patience = false;
+    int look = run->watch ? ssa_watch_next(t, run->watch) : INT_MAX;
     while (t->step < until && !stop) {
         int stage = ssa_trainer_stage(t, (uint64_t)t->step);
         if (stage != c.stage) { /* its speed is another */
@@ -60,10 +72,20 @@ int ssa_trainer_run(struct ssa_trainer *t, int until, const struct ssa_trainer_r
         TRY(ssa_trainer_step(t));
         stop = t->over_ranks ? t->stop_agreed : run->stop && *run->stop;
         bool ends_stage = ssa_trainer_stage(t, (uint64_t)t->step) != stage;
-        if (t->step - c.reported >= every || t->step == until || stop || ends_stage)
+        if (t->step - c.reported >= every || t->step == until || stop || ends_stage || t->step == look)
             TRY(report(t, &c, run));
+        if (t->step == look && !stop) {
+            double begin = ssa_seconds();
+            TRY(ssa_watch_look(t, run->watch));
+            leave_out(&c, ssa_seconds() - begin);
+            look = ssa_watch_next(t, run->watch);
+            stop = t->out_of_patience && !t->over_ranks && t->step < steps; /* ranks agree in the next step */
+        }
     }
-    if (stop)
+    if (stop && t->out_of_patience)
+        err = ssa_fail(SSA_ESTOPPED, "train: stopped after step %d of %d: the loss on held-out data was least at step "
+                       "%d", t->step, steps, t->best.step);
+    else if (stop)
         err = ssa_fail(SSA_ESTOPPED, "train: stopped after step %d of %d", t->step, steps);
 done:
     t->stop = NULL;

@@ -311,7 +311,7 @@ static int share_failure(struct ssa_over_ranks *o)
 int ssa_over_ranks_finish(struct ssa_over_ranks *o, struct ssa_trainer *front, const float **losses)
 {
     int err;
-    o->scalars[o->micros] = front->stop && *front->stop;
+    o->scalars[o->micros] = (front->stop && *front->stop) || front->out_of_patience;
     while (o->offered <= o->count) /* the scalars; more after a failure */
         offer(o);
     wait_for(o, o->count);
