@@ -1,6 +1,6 @@
 /* What follows a GEMM, fused into its kernel or run after a library's: c = act(g) o act'(slope_of) + addend, each
- * part only where its tensor is present; `pre` receives g, which has the bias in it. Offset `at` serves c, pre,
- * slope_of and addend; a kernel binds tensors of these names. */
+ * part only where its tensor is present; `pre` receives g, which has the bias in it. With slope_of there is an
+ * activation. Offset `at` serves c, pre, slope_of and addend; a kernel binds tensors of these names. */
 #ifndef SSA_EPILOGUE_H
 #define SSA_EPILOGUE_H
 #include "gelu.h"

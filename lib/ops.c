@@ -110,6 +110,13 @@ int ssa_check_countable(const char *op, const char *name, int value)
     return ssa_check_positive(op, name, value);
 }
 
+int ssa_check_activation(const char *op, int activation)
+{
+    if (activation < 0 || activation > SSA_ACT_SILU)
+        return ssa_fail(SSA_EINVAL, "%s: activation is %d, must be one of enum ssa_activation", op, activation);
+    return SSA_OK;
+}
+
 int ssa_check_loops(const struct ssa_device *device, const char *op, size_t loops)
 {
     if (!device->loop_limit || loops <= device->loop_limit)

@@ -7,15 +7,15 @@
 static void check_gelu(struct ssa_device *dev, int rows, int width, int activation, bool with_bias)
 {
     const size_t w = (size_t)width, n = (size_t)rows * w;
-    const bool tanh_form = activation == SSA_ACT_GELU_TANH;
+    const int form = activation ? activation : SSA_ACT_GELU;
     float *x = test_values(n, 1, -6, 6), *bias = test_values(w, 2, -1, 1), *dy = test_values(n, 3, -1, 1);
     double *y = malloc(n * sizeof *y), *dx = malloc(n * sizeof *dx);
     struct ssa_tensor tx = test_from(dev, x, n), tdy = test_from(dev, dy, n), none = {0};
     struct ssa_tensor tb = with_bias ? test_from(dev, bias, w) : none, ty = test_new(dev, n), tdx = test_new(dev, n);
     for (size_t i = 0; i < n; i++) {
         double at = (double)x[i] + (with_bias ? (double)bias[i % w] : 0);
-        y[i] = oracle_gelu(at, tanh_form);
-        dx[i] = (double)dy[i] * oracle_gelu_slope(at, tanh_form);
+        y[i] = oracle_activate(at, form);
+        dx[i] = (double)dy[i] * oracle_activate_slope(at, form);
     }
     struct ssa_gelu_fwd f = {.x = tx, .bias = tb, .y = ty, .rows = rows, .width = width, .activation = activation};
     struct ssa_gelu_bwd b = {.x = tx, .bias = tb, .dy = tdy, .dx = tdx, .rows = rows, .width = width,
@@ -43,7 +43,7 @@ START_TEST(matches_oracle)
     static const int shapes[][2] = {{1, 1}, {3, 2}, {5, 15}, {33, 16}, {7, 17}, {64, 63}, {31, 64}, {2, 65}, {3, 1009}};
     FOR_DEVICES (dev)
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-            for (int activation = 0; activation <= SSA_ACT_GELU_TANH; activation++)
+            for (int activation = 0; activation <= SSA_ACT_SILU; activation++)
                 check_gelu(dev, shapes[i][0], shapes[i][1], activation, (i + (size_t)activation) % 2);
 }
 END_TEST
@@ -75,12 +75,39 @@ START_TEST(tails)
 }
 END_TEST
 
+/* SiLU is 0 or x later than GELU. */
+START_TEST(tails_of_silu)
+{
+    static const float x[] = {-3e38f, -1e30f, -1e4f, -100, -88, -87, -86, -50, -30, -20, -9, -1e-30f, -0.0f,
+                              0, 1e-30f, 9, 20, 30, 50, 86, 87, 88, 100, 1e4f, 1e30f, 3e38f};
+    enum { N = sizeof x / sizeof *x };
+    FOR_DEVICES (dev) {
+        struct ssa_tensor tx = test_from(dev, x, N), one = test_new(dev, N), out = test_new(dev, N);
+        double y[N], slope[N];
+        for (int i = 0; i < N; i++) {
+            y[i] = oracle_activate((double)x[i], SSA_ACT_SILU);
+            slope[i] = oracle_activate_slope((double)x[i], SSA_ACT_SILU);
+        }
+        OK(ssa_tensor_fill(one, 1, N));
+        OK(ssa_gelu_fwd(dev, &(struct ssa_gelu_fwd){.x = tx, .y = out, .rows = 1, .width = N,
+                                                    .activation = SSA_ACT_SILU}));
+        test_compare("y", out, y, N, 2e-36, 4e-6, "silu");
+        OK(ssa_gelu_bwd(dev, &(struct ssa_gelu_bwd){.x = tx, .dy = one, .dx = out, .rows = 1, .width = N,
+                                                    .activation = SSA_ACT_SILU}));
+        test_compare("slope", out, slope, N, 2e-36, 4e-6, "silu");
+        test_free(tx, N);
+        test_free(one, N);
+        test_free(out, N);
+    }
+}
+END_TEST
+
 START_TEST(slope_of_the_largest)
 {
     static const float x[2] = {-3e38f, 3e38f};
     static const double slope[2] = {0, 1};
     FOR_DEVICES (dev)
-        for (int activation = SSA_ACT_GELU; activation <= SSA_ACT_GELU_TANH; activation++) {
+        for (int activation = SSA_ACT_GELU; activation <= SSA_ACT_SILU; activation++) {
             struct ssa_tensor tx = test_from(dev, x, 2), dx = test_new(dev, 2);
             OK(ssa_tensor_fill(dx, 1, 2));
             OK(ssa_gelu_bwd(dev, &(struct ssa_gelu_bwd){.x = tx, .dy = dx, .dx = dx, .rows = 2, .width = 1,
@@ -95,10 +122,10 @@ END_TEST
 START_TEST(finite_differences)
 {
     const double h = 1e-5;
-    for (int form = 0; form < 2; form++)
+    for (int form = SSA_ACT_GELU; form <= SSA_ACT_SILU; form++)
         for (double x = -8; x <= 8; x += 0.0625)
-            ck_assert_double_eq_tol((oracle_gelu(x + h, form) - oracle_gelu(x - h, form)) / (2 * h),
-                                    oracle_gelu_slope(x, form), 1e-9);
+            ck_assert_double_eq_tol((oracle_activate(x + h, form) - oracle_activate(x - h, form)) / (2 * h),
+                                    oracle_activate_slope(x, form), 1e-9);
 }
 END_TEST
 
@@ -110,7 +137,7 @@ START_TEST(bad_arguments)
         REFUSES(gelu_fwd, good, rows, 0, "rows is 0");
         REFUSES(gelu_fwd, good, width, 0, "width is 0");
         REFUSES(gelu_fwd, good, width, INT32_MAX, "width is 2147483647");
-        REFUSES(gelu_fwd, good, activation, 3, "activation is 3");
+        REFUSES(gelu_fwd, good, activation, 4, "activation is 4");
         REFUSES_ABSENT(gelu_fwd, good, x);
         REFUSES_SMALL(gelu_fwd, good, bias, 8);
         REFUSES_SMALL(gelu_fwd, good, y, 32);
@@ -129,6 +156,6 @@ END_TEST
 
 int main(void)
 {
-    return test_run("gelu", (const TTest *const[]){matches_oracle, tails, slope_of_the_largest, finite_differences,
-                                                   bad_arguments, NULL});
+    return test_run("gelu", (const TTest *const[]){matches_oracle, tails, tails_of_silu, slope_of_the_largest,
+                                                   finite_differences, bad_arguments, NULL});
 }

@@ -514,7 +514,7 @@ START_TEST(bad_configs)
     BAD("dropout is 1", .dropout = 1);
     BAD("norm is 7", .norm = 7);
     BAD("positions is 2", .positions = 2);
-    BAD("activation is 9", .activation = 9);
+    BAD("activation is 3", .activation = SSA_ACT_SILU);
     BAD("rope_base is -1", .rope_base = -1);
     BAD("norm_eps is nan", .norm_eps = NAN);
 #pragma GCC diagnostic pop

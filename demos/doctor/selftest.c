@@ -347,15 +347,16 @@ static void try_norm_bwd(struct trial *t)
     try_norm(t, true);
 }
 
+static const char *const activations[] = {"none", "exact", "tanh", "silu"};
+
 static void try_gelu(struct trial *t, bool backward)
 {
-    for (int form = SSA_ACT_GELU; form <= SSA_ACT_GELU_TANH; form++) {
+    for (int form = SSA_ACT_GELU; form <= SSA_ACT_SILU; form++) {
         struct operand *x = random_between(t, COUNT, -6, 6), *bias = random_operand(t, WIDTH_OF_ROWS);
         struct operand *dy = random_operand(t, COUNT), *y = output(t, COUNT);
-        const bool tanh_form = form == SSA_ACT_GELU_TANH;
         for (int i = 0; i < COUNT; i++) {
             double z = x->exact[i] + bias->exact[i % WIDTH_OF_ROWS];
-            y->exact[i] = backward ? dy->exact[i] * oracle_gelu_slope(z, tanh_form) : oracle_gelu(z, tanh_form);
+            y->exact[i] = backward ? dy->exact[i] * oracle_activate_slope(z, form) : oracle_activate(z, form);
         }
         int status = backward
                          ? ssa_gelu_bwd(t->device, &(struct ssa_gelu_bwd){.x = x->t, .bias = bias->t, .dy = dy->t,
@@ -365,7 +366,7 @@ static void try_gelu(struct trial *t, bool backward)
                                                                           .rows = ROWS, .width = WIDTH_OF_ROWS,
                                                                           .activation = form});
         if (run(t, status))
-            compare(t, y, 1, tanh_form ? "tanh" : "exact");
+            compare(t, y, 1, activations[form]);
         free_operands(t);
     }
 }

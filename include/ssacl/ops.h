@@ -130,7 +130,8 @@ struct ssa_attention_bwd {
     struct ssa_pairs dbias, dgate, dscores; /**< dscores: given; the gradient of scores */
 };
 
-enum ssa_activation { SSA_ACT_NONE, SSA_ACT_GELU, SSA_ACT_GELU_TANH };
+/** silu(v) = v/(1 + exp(-v)). NaN gives NaN. */
+enum ssa_activation { SSA_ACT_NONE, SSA_ACT_GELU, SSA_ACT_GELU_TANH, SSA_ACT_SILU };
 
 /** y = act(x w^T + bias) + residual.
  *  Shapes   x [rows, in]; w [out, in]; bias [out] or absent; pre [rows, out] or absent: what act was applied to, for
@@ -182,7 +183,7 @@ struct ssa_norm_bwd {
     int accumulate, accumulate_dx;
 };
 
-/** y = gelu(x + bias): exact (x/2)(1 + erf(x/sqrt 2)), or its tanh form.
+/** y = gelu(x + bias): exact (x/2)(1 + erf(x/sqrt 2)), or its tanh form; or silu(x + bias).
  *  Shapes   x, y [rows, width]; bias [width] or absent. y may be x. activation 0 means SSA_ACT_GELU. */
 struct ssa_gelu_fwd {
     struct ssa_tensor x, bias, y;

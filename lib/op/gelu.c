@@ -6,8 +6,7 @@ static int check_shape(const char *op, int rows, int width, int activation)
     TRY(ssa_check_positive(op, "rows", rows));
     TRY(ssa_check_positive(op, "width", width));
     REQUIRE(width <= 1 << 28, "%s: width is %d, must be at most 2^28", op, width);
-    REQUIRE(activation == 0 || activation == SSA_ACT_GELU || activation == SSA_ACT_GELU_TANH,
-            "%s: activation is %d, must be SSA_ACT_GELU or SSA_ACT_GELU_TANH", op, activation);
+    TRY(ssa_check_activation(op, activation));
 done:
     return err;
 }

@@ -286,8 +286,7 @@ static int check_shape(const char *op, int rows, int in, int out, int activation
     TRY(ssa_check_countable(op, "rows", rows));
     TRY(ssa_check_countable(op, "in", in));
     TRY(ssa_check_countable(op, "out", out));
-    REQUIRE(activation >= SSA_ACT_NONE && activation <= SSA_ACT_GELU_TANH,
-            "%s: activation is %d, must be one of enum ssa_activation", op, activation);
+    TRY(ssa_check_activation(op, activation));
 done:
     return err;
 }

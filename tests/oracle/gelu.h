@@ -1,10 +1,8 @@
-/* GELU and its derivative in double precision: exact, or the tanh form. */
+/* Activations and their derivatives in double precision; activation as enum ssa_activation, SSA_ACT_NONE is x itself. */
 #ifndef SSA_ORACLE_GELU_H
 #define SSA_ORACLE_GELU_H
 
-#include <stdbool.h>
-
-double oracle_gelu(double x, bool tanh_form);
-double oracle_gelu_slope(double x, bool tanh_form);
+double oracle_activate(double x, int activation);
+double oracle_activate_slope(double x, int activation);
 
 #endif

@@ -2,11 +2,9 @@
 #ifndef SSA_ORACLE_LINEAR_H
 #define SSA_ORACLE_LINEAR_H
 
-#include <stddef.h>
+#include "gelu.h"
 
-/* act(x) and its derivative; activation as enum ssa_activation. */
-double oracle_activate(double x, int activation);
-double oracle_activate_slope(double x, int activation);
+#include <stddef.h>
 
 /* pre = x w^T + bias (always written), y = act(pre) + residual. */
 void oracle_linear_fwd(const double *x, const double *w, const double *bias, const double *residual, double *pre,
