@@ -65,6 +65,14 @@ START_TEST(elements)
         MEETS(gelu_bwd, back, dx, dy);
         REPLACES(gelu_bwd, back, dx, dy);
         TAKES(gelu_bwd, back, dx, x);
+        struct ssa_glu_fwd glu = {.x = AT(0), .y = AT(4), .rows = ROWS, .width = WIDTH};
+        MEETS(glu_fwd, glu, y, x);
+        TAKES(glu_fwd, glu, y, x);
+        struct ssa_glu_bwd glu_back = {.x = AT(0), .dy = AT(2), .dx = AT(4), .rows = ROWS, .width = WIDTH};
+        MEETS(glu_bwd, glu_back, dx, x);
+        MEETS(glu_bwd, glu_back, dx, dy);
+        REPLACES(glu_bwd, glu_back, dx, x);
+        TAKES(glu_bwd, glu_back, dx, dy);
         struct ssa_dropout_fwd drop = {.x = AT(0), .residual = AT(2), .out = AT(4), .count = COUNT, .p = 0.5f};
         MEETS(dropout_fwd, drop, out, x);
         REPLACES(dropout_fwd, drop, out, residual);

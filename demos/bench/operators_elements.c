@@ -75,6 +75,54 @@ double want_gelu_bwd(const struct op_case *c, int operand, size_t i)
     return value(c, 2, i) * gelu_slope(value(c, 0, i) + value(c, 1, i % (size_t)c->hidden));
 }
 
+/* ---- glu: the gate of an MLP whose linear layer made both halves ---- */
+
+static double logistic(double x)
+{
+    return 1 / (1 + exp(-x));
+}
+
+void describe_glu_fwd(struct op_case *c)
+{
+    size_t count = (size_t)c->rows * (size_t)c->hidden;
+    add_operand(c, READ, 2 * count);
+    add_operand(c, WRITTEN, count);
+    c->flops = 5.0 * (double)count;
+}
+int call_glu_fwd(struct op_case *c)
+{
+    return ssa_glu_fwd(c->device, &(struct ssa_glu_fwd){.x = tensor(c, 0), .y = tensor(c, 1), .rows = c->rows,
+                                                        .width = c->hidden});
+}
+double want_glu_fwd(const struct op_case *c, int operand, size_t i)
+{
+    size_t width = (size_t)c->hidden, gate = i / width * 2 * width + i % width;
+    (void)operand;
+    return value(c, 0, gate) * logistic(value(c, 0, gate)) * value(c, 0, gate + width);
+}
+
+void describe_glu_bwd(struct op_case *c)
+{
+    size_t count = (size_t)c->rows * (size_t)c->hidden;
+    add_operand(c, READ, 2 * count);
+    add_operand(c, READ, count);
+    add_operand(c, WRITTEN, 2 * count);
+    c->flops = 12.0 * (double)count;
+}
+int call_glu_bwd(struct op_case *c)
+{
+    return ssa_glu_bwd(c->device, &(struct ssa_glu_bwd){.x = tensor(c, 0), .dy = tensor(c, 1), .dx = tensor(c, 2),
+                                                        .rows = c->rows, .width = c->hidden});
+}
+double want_glu_bwd(const struct op_case *c, int operand, size_t i)
+{
+    size_t width = (size_t)c->hidden, row = i / (2 * width), column = i % (2 * width) % width;
+    double gate = value(c, 0, row * 2 * width + column), up = value(c, 0, (row * 2 + 1) * width + column);
+    double dy = value(c, 1, row * width + column), s = logistic(gate);
+    (void)operand;
+    return i % (2 * width) < width ? dy * up * (s + gate * s * (1 - s)) : dy * gate * s;
+}
+
 /* ---- dropout: after a branch, onto the residual ---- */
 
 static const uint64_t seed = 7, stream = 3;

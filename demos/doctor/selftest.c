@@ -11,6 +11,7 @@
 #include "oracle/dropout.h"
 #include "oracle/embedding.h"
 #include "oracle/gelu.h"
+#include "oracle/glu.h"
 #include "oracle/linear.h"
 #include "oracle/norm.h"
 #include "oracle/rope.h"
@@ -379,6 +380,33 @@ static void try_gelu_fwd(struct trial *t)
 static void try_gelu_bwd(struct trial *t)
 {
     try_gelu(t, true);
+}
+
+static void try_glu(struct trial *t, bool backward)
+{
+    for (int form = SSA_ACT_GELU; form <= SSA_ACT_SILU; form++) {
+        struct operand *x = random_between(t, 2 * COUNT, -6, 6), *dy = random_operand(t, COUNT);
+        struct operand *y = output(t, COUNT), *dx = output(t, 2 * COUNT);
+        oracle_glu_fwd(x->exact, ROWS, WIDTH_OF_ROWS, form, y->exact);
+        oracle_glu_bwd(x->exact, dy->exact, ROWS, WIDTH_OF_ROWS, form, dx->exact);
+        if (!backward && run(t, ssa_glu_fwd(t->device, &(struct ssa_glu_fwd){
+                .x = x->t, .y = y->t, .rows = ROWS, .width = WIDTH_OF_ROWS, .activation = form})))
+            compare(t, y, 1, activations[form]);
+        if (backward && run(t, ssa_glu_bwd(t->device, &(struct ssa_glu_bwd){
+                .x = x->t, .dy = dy->t, .dx = dx->t, .rows = ROWS, .width = WIDTH_OF_ROWS, .activation = form})))
+            compare(t, dx, 1, activations[form]);
+        free_operands(t);
+    }
+}
+
+static void try_glu_fwd(struct trial *t)
+{
+    try_glu(t, false);
+}
+
+static void try_glu_bwd(struct trial *t)
+{
+    try_glu(t, true);
 }
 
 static void try_add(struct trial *t)

@@ -37,6 +37,8 @@ extern "C" {
     X(norm_bwd) \
     X(gelu_fwd) \
     X(gelu_bwd) \
+    X(glu_fwd) \
+    X(glu_bwd) \
     X(add) \
     X(dropout_fwd) \
     X(dropout_bwd) \
@@ -193,6 +195,24 @@ struct ssa_gelu_fwd {
 /** dx = dy o gelu'(x + bias); dx may be dy. The gradient of the bias is the column sum of dx (ssa_linear_bwd). */
 struct ssa_gelu_bwd {
     struct ssa_tensor x, bias, dy, dx;
+    int rows, width, activation;
+};
+
+/** y[r,i] = act(x[r,i]) x[r, width + i]: the gate of a gated MLP (SwiGLU with SSA_ACT_SILU, GeGLU with SSA_ACT_GELU or
+ *  SSA_ACT_GELU_TANH). The first half of a row of x is the gate, as a linear layer with w = [gate; up] makes it.
+ *  Shapes   x [rows, 2*width]; y [rows, width], which may not be x. activation 0 means SSA_ACT_SILU.
+ *  Cost     bandwidth-bound: 12 bytes an element of y. */
+struct ssa_glu_fwd {
+    struct ssa_tensor x, y;
+    int rows, width, activation;
+};
+
+/** Its gradients, of x as it was given to forward: dx[r,i] = dy[r,i] x[r, width + i] act'(x[r,i]);
+ *    dx[r, width + i] = dy[r,i] act(x[r,i])
+ *  Shapes   x, dx [rows, 2*width]; dy [rows, width]. dx may be x. activation as forward.
+ *  Cost     bandwidth-bound: 20 bytes an element of dy. */
+struct ssa_glu_bwd {
+    struct ssa_tensor x, dy, dx;
     int rows, width, activation;
 };
 

@@ -20,6 +20,8 @@ ASKED = {
     "gemm_gpu": {"divide": "6 * EACH * EACH", "fma": "4 * EACH * EACH"},
     "gelu_fwd": {"divide": "3 * VW"},
     "gelu_bwd": {"divide": "3 * VW"},
+    "glu_fwd": {"divide": "3 * VW"},
+    "glu_bwd": {"divide": "6 * VW"},
     "linear_epilogue": {"divide": "6 * VW"},
     "norm_fwd": {"root": "1", "divide": "1"},
     "adamw": {"root": "VW + 1", "divide": "VW"},
