@@ -210,6 +210,11 @@ static const struct block_case cases[] = {
     {"MLP, dropout, tanh, RMS norm, no biases", &ssa_mlp_kind,
      &(struct ssa_mlp_block){.branch = {{"norm2", SSA_NORM_RMS, 1e-5f, false}, 0.3f, 2}, .hidden = 40,
                              .activation = SSA_ACT_GELU_TANH}, TIED},
+    {"gated MLP, RMS norm, no biases", &ssa_mlp_kind,
+     &(struct ssa_mlp_block){.branch = {{"norm2", SSA_NORM_RMS, 1e-5f, false}, 0, 2}, .hidden = 24, .gated = true,
+                             .activation = SSA_ACT_SILU}, TIED},
+    {"gated MLP, dropout, GELU", &ssa_mlp_kind,
+     &(struct ssa_mlp_block){LAYER_NORM, .hidden = 7, .gated = true, .activation = SSA_ACT_GELU, .bias = true}, TIED},
 };
 
 START_TEST(finite_differences)

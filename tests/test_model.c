@@ -178,6 +178,11 @@ START_TEST(finite_differences)
         c.gpt.bidirectional = 1;
         c.gpt.activation = SSA_ACT_GELU_TANH;
         check_differences(dev, "no bias, encoder, tanh", c, 0);
+        c.gpt.bidirectional = 0;
+        c.gpt.positions = SSA_POSITIONS_ROTARY;
+        c.gpt.activation = 0;
+        c.gpt.gated = 1;
+        check_differences(dev, "as Llama", c, 0);
     }
 }
 END_TEST
@@ -514,7 +519,6 @@ START_TEST(bad_configs)
     BAD("dropout is 1", .dropout = 1);
     BAD("norm is 7", .norm = 7);
     BAD("positions is 2", .positions = 2);
-    BAD("activation is 3", .activation = SSA_ACT_SILU);
     BAD("rope_base is -1", .rope_base = -1);
     BAD("norm_eps is nan", .norm_eps = NAN);
 #pragma GCC diagnostic pop

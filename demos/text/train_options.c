@@ -59,6 +59,7 @@ static const struct arg table[] = {
     ARG_CHOICE(0, "positions", &options.model.gpt.positions, "rotary|learned", "how positions are told"),
     ARG_CHOICE(0, "norm", &options.model.gpt.norm, "layer|rms", "kind of norm"),
     ARG_FLAG(0, "gelu-tanh", &options.model.gpt.activation, "GELU in its tanh form"),
+    ARG_FLAG(0, "gated", &options.model.gpt.gated, "a gated MLP: SwiGLU, or with --gelu-tanh GeGLU"),
     ARG_FLAG(0, "untied", &options.model.gpt.untied, "a head of its own, not the embedding"),
     ARG_FLAG(0, "no-bias", &options.model.gpt.no_bias, "no biases"),
     ARG_FLOAT(0, "dropout", &options.model.gpt.dropout, 0, 0.95, "P", "dropout after the embedding and both branches"),
@@ -188,7 +189,10 @@ static void settle_defaults(struct train_options *o)
     o->training.clip = none_if_zero(o->training.clip);
     o->pool.deadline = o->pool.deadline > 0 ? o->pool.deadline : SSA_NONE;
     o->pool.copy_every = o->pool.copy_every > 0 ? o->pool.copy_every : SSA_NONE;
-    o->model.gpt.activation = o->model.gpt.activation ? SSA_ACT_GELU_TANH : SSA_ACT_GELU;
+    if (o->model.gpt.activation)
+        o->model.gpt.activation = SSA_ACT_GELU_TANH;
+    else
+        o->model.gpt.activation = o->model.gpt.gated ? SSA_ACT_SILU : SSA_ACT_GELU;
 }
 
 static int settle_stages(struct train_options *o, const struct raw *r)

@@ -21,8 +21,8 @@ extern "C" {
 
 enum ssa_positions { SSA_POSITIONS_ROTARY, SSA_POSITIONS_LEARNED };
 
-/** A decoder (or encoder) over token ids, as GPT-2, and with `norm`, `no_bias`, `untied` and rotary positions much as
- *  Llama. Zero means the default. */
+/** A decoder (or encoder) over token ids, as GPT-2; with SSA_NORM_RMS, `gated`, `no_bias` and `untied` as Llama. Zero
+ *  means the default. */
 struct ssa_gpt {
     int layers;        /**< L */
     int heads;         /**< H; the head width C/H is a multiple of 8, at most 256 */
@@ -35,7 +35,8 @@ struct ssa_gpt {
     float rope_base;   /**< 0 means 10000 */
     int norm;          /**< enum ssa_norm_kind */
     float norm_eps;    /**< 0 means 1e-5 */
-    int activation;    /**< SSA_ACT_GELU (also 0) or SSA_ACT_GELU_TANH */
+    int activation;    /**< SSA_ACT_GELU, SSA_ACT_GELU_TANH or SSA_ACT_SILU; 0 means GELU, of a gated MLP SILU */
+    int gated;         /**< 1: a gated MLP (SwiGLU): down(act(g) u), [g, u] = up(x) with "up.weight" [2*hidden,C] */
     int untied;        /**< 1: the head has its own matrix */
     int no_bias;       /**< 1: linear layers and norms without biases */
     int bidirectional; /**< 1: an encoder: every query may see later keys */

@@ -73,12 +73,12 @@ struct ssa_attention_block {
 };
 extern const struct ssa_block_kind ssa_attention_kind;
 
-/* x += drop(down(act(up(norm(x))))) */
+/* x += drop(down(act(up(norm(x))))); gated: x += drop(down(act(g) u)), [g, u] = up(norm(x)), twice as wide */
 struct ssa_mlp_block {
     struct ssa_block block;
     struct ssa_branch branch;
     int hidden, activation;
-    bool bias;
+    bool bias, gated;
     /* draft */
     int width, up, up_bias, down, down_bias;
     struct ssa_place pre;

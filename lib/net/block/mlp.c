@@ -1,19 +1,53 @@
-/* out = x + drop(down(act(pre))),  pre = up(norm(x)) */
+/* out = x + drop(down(y)),  y = act(pre),  pre = up(norm(x))
+ *
+ * Gated: y = act(g) u, where pre = [g, u] is twice as wide. */
 #include "blocks.h"
 #include "impl.h"
+
+/* Of `pre`. */
+static int up_width(const struct ssa_mlp_block *b)
+{
+    return b->gated ? 2 * b->hidden : b->hidden;
+}
 
 static void draft(struct ssa_block *block, struct ssa_draft *d)
 {
     struct ssa_mlp_block *b = (struct ssa_mlp_block *)block;
-    const size_t hidden = ssa_times(d->rows, (size_t)b->hidden);
+    const size_t pre = ssa_times(d->rows, (size_t)up_width(b));
     b->width = d->width;
     ssa_branch_draft(&b->branch, d);
-    b->up = ssa_draft_matrix(d, "up.weight", b->hidden, b->width, SSA_START_NORMAL);
+    b->up = ssa_draft_matrix(d, "up.weight", up_width(b), b->width, SSA_START_NORMAL);
     b->down = ssa_draft_matrix(d, "down.weight", b->width, b->hidden, SSA_START_BRANCH_END);
-    b->up_bias = b->bias ? ssa_draft_vector(d, "up.bias", b->hidden, SSA_START_ZERO) : 0;
+    b->up_bias = b->bias ? ssa_draft_vector(d, "up.bias", up_width(b), SSA_START_ZERO) : 0;
     b->down_bias = b->bias ? ssa_draft_vector(d, "down.bias", b->width, SSA_START_ZERO) : 0;
-    b->pre = ssa_draft_keep_for_backward(d, hidden, "the MLP's pre-activation");
-    ssa_draft_scratch(d, SSA_SLOT_WIDE, hidden, "the MLP's activations");
+    b->pre = b->gated ? ssa_draft_keep(d, pre, "the MLP's gates")
+                      : ssa_draft_keep_for_backward(d, pre, "the MLP's pre-activation");
+    ssa_draft_scratch(d, SSA_SLOT_WIDE, ssa_times(d->rows, (size_t)b->hidden), "the MLP's activations");
+}
+
+/* y of pre. */
+static int activate(const struct ssa_mlp_block *b, const struct ssa_run *r, struct ssa_tensor pre, struct ssa_tensor y)
+{
+    return b->gated ? ssa_glu_fwd(r->device, &(struct ssa_glu_fwd){.x = pre, .y = y, .rows = r->rows,
+                          .width = b->hidden, .activation = b->activation})
+                    : ssa_gelu_fwd(r->device, &(struct ssa_gelu_fwd){.x = pre, .y = y, .rows = r->rows,
+                          .width = b->hidden, .activation = b->activation});
+}
+
+/* Without a gate the activation is the end of the product. */
+static int up(const struct ssa_mlp_block *b, const struct ssa_run *r, struct ssa_tensor y)
+{
+    struct ssa_linear_fwd f = {.x = r->slots[SSA_SLOT_NORM], .w = ssa_value(r, b->up), .bias = ssa_value(r, b->up_bias),
+                               .rows = r->rows, .in = b->width, .out = up_width(b)};
+    int err;
+    f.y = b->gated ? ssa_kept(r, b->pre) : y;
+    f.pre = b->gated ? f.pre : ssa_kept_for_backward(r, b->pre);
+    f.activation = b->gated ? SSA_ACT_NONE : b->activation;
+    TRY(ssa_linear_fwd(r->device, &f));
+    if (b->gated)
+        TRY(activate(b, r, f.y, y));
+done:
+    return err;
 }
 
 static int forward(const struct ssa_block *block, struct ssa_run *r)
@@ -22,11 +56,26 @@ static int forward(const struct ssa_block *block, struct ssa_run *r)
     struct ssa_tensor x = ssa_kept(r, block->in), wide = r->slots[SSA_SLOT_WIDE];
     int err;
     TRY(ssa_norm_part_forward(&b->branch.norm, r, x));
-    TRY(ssa_linear_fwd(r->device, &(struct ssa_linear_fwd){.x = r->slots[SSA_SLOT_NORM], .w = ssa_value(r, b->up),
-        .bias = ssa_value(r, b->up_bias), .pre = ssa_kept_for_backward(r, b->pre), .y = wide, .rows = r->rows,
-        .in = b->width, .out = b->hidden, .activation = b->activation}));
+    TRY(up(b, r, wide));
     TRY(ssa_branch_forward_end(&b->branch, r, (struct ssa_branch_end){.in = wide, .w = ssa_value(r, b->down),
         .bias = ssa_value(r, b->down_bias), .x = x, .out = ssa_kept(r, block->out), .width = b->hidden}));
+done:
+    return err;
+}
+
+/* The gradient of pre from d, that of down's output: in the WIDE slot, where y has served; gated, where pre was. */
+static int pre_backward(const struct ssa_mlp_block *b, const struct ssa_run *r, struct ssa_tensor d,
+                        struct ssa_tensor *dpre)
+{
+    const struct ssa_tensor pre = ssa_kept(r, b->pre), wide = r->slots[SSA_SLOT_WIDE], none = {0};
+    int err;
+    TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.w = ssa_value(r, b->down), .dy = d,
+        .x_pre = b->gated ? none : pre, .dx = wide, .rows = r->rows, .in = b->hidden, .out = b->width,
+        .activation = b->gated ? SSA_ACT_NONE : b->activation}));
+    if (b->gated)
+        TRY(ssa_glu_bwd(r->device, &(struct ssa_glu_bwd){.x = pre, .dy = wide, .dx = pre, .rows = r->rows,
+            .width = b->hidden, .activation = b->activation}));
+    *dpre = b->gated ? pre : wide;
 done:
     return err;
 }
@@ -34,21 +83,18 @@ done:
 static int backward(const struct ssa_block *block, struct ssa_run *r)
 {
     const struct ssa_mlp_block *b = (const struct ssa_mlp_block *)block;
-    struct ssa_tensor x = ssa_kept(r, block->in), pre = ssa_kept(r, b->pre), wide = r->slots[SSA_SLOT_WIDE], d;
+    struct ssa_tensor x = ssa_kept(r, block->in), wide = r->slots[SSA_SLOT_WIDE], d, dpre;
     int err;
     TRY(ssa_branch_backward_end(&b->branch, r, &d));
-    TRY(ssa_gelu_fwd(r->device, &(struct ssa_gelu_fwd){.x = pre, .y = wide, .rows = r->rows, .width = b->hidden,
-        .activation = b->activation}));
+    TRY(activate(b, r, ssa_kept(r, b->pre), wide));
     TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.x = wide, .w = ssa_value(r, b->down), .dy = d,
         .dw = ssa_grad(r, b->down), .dbias = ssa_grad(r, b->down_bias), .rows = r->rows, .in = b->hidden,
         .out = b->width, .accumulate = r->accumulate}));
-    /* act(pre) has served: its place takes the gradient of pre */
-    TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.w = ssa_value(r, b->down), .dy = d, .x_pre = pre,
-        .dx = wide, .rows = r->rows, .in = b->hidden, .out = b->width, .activation = b->activation}));
+    TRY(pre_backward(b, r, d, &dpre));
     TRY(ssa_norm_part_again(&b->branch.norm, r, x));
     TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.x = r->slots[SSA_SLOT_NORM], .w = ssa_value(r, b->up),
-        .dy = wide, .dx = r->slots[SSA_SLOT_BRANCH], .dw = ssa_grad(r, b->up), .dbias = ssa_grad(r, b->up_bias),
-        .rows = r->rows, .in = b->width, .out = b->hidden, .accumulate = r->accumulate}));
+        .dy = dpre, .dx = r->slots[SSA_SLOT_BRANCH], .dw = ssa_grad(r, b->up), .dbias = ssa_grad(r, b->up_bias),
+        .rows = r->rows, .in = b->width, .out = up_width(b), .accumulate = r->accumulate}));
     TRY(ssa_norm_part_backward(&b->branch.norm, r, x, true));
 done:
     return err;

@@ -24,7 +24,8 @@ static const struct ssa_field fields[] = {
     FLOAT(rope_base, 0, FLT_MAX, 0, "base of rotary positions; 0: 10000"),
     INT(norm, SSA_NORM_LAYER, SSA_NORM_RMS, 0, "0: layer norm, 1: RMS norm"),
     FLOAT(norm_eps, 0, FLT_MAX, 0, "added to a norm's variance; 0: 1e-5"),
-    INT(activation, SSA_ACT_NONE, SSA_ACT_GELU_TANH, 0, "0 or 1: exact GELU, 2: its tanh form"),
+    INT(activation, SSA_ACT_NONE, SSA_ACT_SILU, 0, "1: exact GELU, 2: its tanh form, 3: SiLU; 0: GELU, gated SiLU"),
+    INT(gated, 0, 1, SSA_FIELD_LATER, "1: the MLP is gated: down(act(gate(x)) up(x))"),
     INT(untied, 0, 1, 0, "1: the head has a matrix of its own"),
     INT(no_bias, 0, 1, 0, "1: linear layers and norms without biases"),
     INT(bidirectional, 0, 1, 0, "1: queries see later keys too"),
@@ -54,7 +55,8 @@ static void settle(struct ssa_model_config *config)
     c->hidden = c->hidden ? c->hidden : 4 * c->width;
     c->rope_base = c->rope_base > 0 ? c->rope_base : 10000;
     c->norm_eps = c->norm_eps > 0 ? c->norm_eps : 1e-5f;
-    c->activation = c->activation ? c->activation : SSA_ACT_GELU;
+    if (!c->activation)
+        c->activation = c->gated ? SSA_ACT_SILU : SSA_ACT_GELU;
 }
 
 static struct ssa_facts facts(const struct ssa_model_config *config)
@@ -84,7 +86,7 @@ static void add_layer(struct ssa_net *net, const struct ssa_gpt *c, int l)
         .rope_base = c->positions == SSA_POSITIONS_ROTARY ? c->rope_base : 0};
     struct ssa_mlp_block mlp = {
         .branch = {.stream = l << 2 | 2, .norm = {"norm2", c->norm, c->norm_eps, !c->no_bias}, .dropout = c->dropout},
-        .hidden = c->hidden, .activation = c->activation, .bias = !c->no_bias};
+        .hidden = c->hidden, .activation = c->activation, .bias = !c->no_bias, .gated = c->gated};
     snprintf(attention.block.prefix, sizeof attention.block.prefix, "layer.%d.", l);
     snprintf(mlp.block.prefix, sizeof mlp.block.prefix, "layer.%d.", l);
     ssa_net_add(net, &ssa_attention_kind, &attention);
