@@ -1,5 +1,5 @@
 /* Held-out data on the way of a training: when it is looked at, what is kept of the best, when the run ends, and that a
- * resumed run goes on with it. */
+ * resumed run goes on with it. On the first device: which one it is does not matter. */
 #include "harness.h"
 #include "ssacl/checkpoint.h"
 #include "ssacl/evaluate.h"
@@ -63,27 +63,25 @@ static int run_on(struct fixture *f, struct ssa_watch watch, int until)
 /* Of each look the loss that an evaluation gives there, and the least of them so far. */
 START_TEST(looks_when_due)
 {
-    FOR_DEVICES (dev) {
-        struct fixture f;
-        struct ssa_scores scores;
-        open_fixture(&f, dev);
-        OK(run_on(&f, (struct ssa_watch){.every = 7}, 0));
-        ck_assert_int_eq(f.count, 6); /* 7, 14, 21, 28, 35, and the last */
-        OK(ssa_evaluate(f.model, &f.valid, &(struct ssa_evaluate){0}, &scores, NULL, NULL));
-        ck_assert_double_eq(f.seen[5].scores.loss, scores.loss);
-        double least = INFINITY;
-        for (int i = 0, best = 0; i < f.count; i++) {
-            ck_assert_int_eq(f.seen[i].step, i < 5 ? 7 * (i + 1) : STEPS);
-            best = f.seen[i].scores.loss < least ? i : best;
-            least = fmin(least, f.seen[i].scores.loss);
-            ck_assert_double_eq(f.seen[i].best_loss, least);
-            ck_assert_int_eq(f.seen[i].best_step, f.seen[best].step);
-            ck_assert_int_eq(f.seen[i].stale, i - best);
-            ck_assert(!f.seen[i].ends && !f.seen[i].saved);
-        }
-        ck_assert_int_gt(f.seen[5].stale, 0); /* it did get worse, else this test shows little */
-        close_fixture(&f);
+    struct fixture f;
+    struct ssa_scores scores;
+    open_fixture(&f, test_device(0));
+    OK(run_on(&f, (struct ssa_watch){.every = 7}, 0));
+    ck_assert_int_eq(f.count, 6); /* 7, 14, 21, 28, 35, and the last */
+    OK(ssa_evaluate(f.model, &f.valid, &(struct ssa_evaluate){0}, &scores, NULL, NULL));
+    ck_assert_double_eq(f.seen[5].scores.loss, scores.loss);
+    double least = INFINITY;
+    for (int i = 0, best = 0; i < f.count; i++) {
+        ck_assert_int_eq(f.seen[i].step, i < 5 ? 7 * (i + 1) : STEPS);
+        best = f.seen[i].scores.loss < least ? i : best;
+        least = fmin(least, f.seen[i].scores.loss);
+        ck_assert_double_eq(f.seen[i].best_loss, least);
+        ck_assert_int_eq(f.seen[i].best_step, f.seen[best].step);
+        ck_assert_int_eq(f.seen[i].stale, i - best);
+        ck_assert(!f.seen[i].ends && !f.seen[i].saved);
     }
+    ck_assert_int_gt(f.seen[5].stale, 0); /* it did get worse, else this test shows little */
+    close_fixture(&f);
 }
 END_TEST
 
@@ -124,34 +122,32 @@ START_TEST(the_best_is_kept)
     ck_assert_ptr_nonnull(mkdtemp(folder));
     snprintf(best, sizeof best, "%s/best.st", folder);
     snprintf(half, sizeof half, "%s/half.st", folder);
-    FOR_DEVICES (dev) {
-        struct fixture f, g;
-        struct ssa_checkpoint *c;
-        struct ssa_scores scores;
-        open_fixture(&f, dev);
-        OK(run_on(&f, (struct ssa_watch){.every = 3, .best = best, .note = "best"}, 24));
-        OK(ssa_checkpoint_save(half, f.model, f.trainer, ""));
-        OK(run_on(&f, (struct ssa_watch){.every = 3, .best = best, .note = "best"}, 0));
-        const struct ssa_watched last = f.seen[f.count - 1];
-        OK(ssa_checkpoint_open(&c, best));
-        ck_assert_int_eq(ssa_checkpoint_step(c), last.best_step);
-        ck_assert_str_eq(ssa_checkpoint_note(c), "best");
-        OK(ssa_checkpoint_load(c, f.model, NULL));
-        OK(ssa_evaluate(f.model, &f.valid, &(struct ssa_evaluate){0}, &scores, NULL, NULL));
-        ck_assert_double_eq(scores.loss, last.best_loss);
-        ssa_checkpoint_close(c);
+    struct fixture f, g;
+    struct ssa_checkpoint *c;
+    struct ssa_scores scores;
+    open_fixture(&f, test_device(0));
+    OK(run_on(&f, (struct ssa_watch){.every = 3, .best = best, .note = "best"}, 24));
+    OK(ssa_checkpoint_save(half, f.model, f.trainer, ""));
+    OK(run_on(&f, (struct ssa_watch){.every = 3, .best = best, .note = "best"}, 0));
+    const struct ssa_watched last = f.seen[f.count - 1];
+    OK(ssa_checkpoint_open(&c, best));
+    ck_assert_int_eq(ssa_checkpoint_step(c), last.best_step);
+    ck_assert_str_eq(ssa_checkpoint_note(c), "best");
+    OK(ssa_checkpoint_load(c, f.model, NULL));
+    OK(ssa_evaluate(f.model, &f.valid, &(struct ssa_evaluate){0}, &scores, NULL, NULL));
+    ck_assert_double_eq(scores.loss, last.best_loss);
+    ssa_checkpoint_close(c);
 
-        open_fixture(&g, dev);
-        OK(ssa_checkpoint_open(&c, half));
-        OK(ssa_checkpoint_load(c, g.model, g.trainer));
-        ssa_checkpoint_close(c);
-        OK(run_on(&g, (struct ssa_watch){.every = 3}, 0));
-        ck_assert_int_eq(g.seen[g.count - 1].best_step, last.best_step);
-        ck_assert_double_eq(g.seen[g.count - 1].best_loss, last.best_loss);
-        ck_assert_int_eq(g.seen[g.count - 1].stale, last.stale);
-        close_fixture(&f);
-        close_fixture(&g);
-    }
+    open_fixture(&g, test_device(0));
+    OK(ssa_checkpoint_open(&c, half));
+    OK(ssa_checkpoint_load(c, g.model, g.trainer));
+    ssa_checkpoint_close(c);
+    OK(run_on(&g, (struct ssa_watch){.every = 3}, 0));
+    ck_assert_int_eq(g.seen[g.count - 1].best_step, last.best_step);
+    ck_assert_double_eq(g.seen[g.count - 1].best_loss, last.best_loss);
+    ck_assert_int_eq(g.seen[g.count - 1].stale, last.stale);
+    close_fixture(&f);
+    close_fixture(&g);
     unlink(best);
     unlink(half);
     rmdir(folder);
