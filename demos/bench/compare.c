@@ -3,11 +3,11 @@
 #include "command.h"
 #include "output.h"
 #include "rows.h"
-#include "statistics.h"
 #include "table.h"
 
 #include "numbers.h"
 #include "say.h"
+#include "statistics.h"
 #include "words.h"
 
 #include <math.h>

@@ -1,11 +1,10 @@
 #include "bench.h"
 #include "peak.h"
-#include "statistics.h"
 
 #include "progress.h"
+#include "statistics.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 /* Seconds a sample should take, so that clocks and wake-ups do not show: threads that sleep between samples start some
  * 0.1 ms late, of the 3 ms that attention takes at N 1024. */
@@ -20,14 +19,6 @@ bool start_thread(pthread_t *thread, void *(*run)(void *), void *argument)
     bool started = !pthread_attr_setstacksize(&how, STACK) && !pthread_create(thread, &how, run, argument);
     pthread_attr_destroy(&how);
     return started;
-}
-
-/* Processor time of this process, all threads. */
-static double busy_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static int call(struct ssa_device *device, bench_work work, void *context, int times, double *seconds)

@@ -18,11 +18,21 @@ static struct {
     bool active, visible;
 } bar;
 
-double now_seconds(void)
+static double read_clock(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double now_seconds(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+double busy_seconds(void)
+{
+    return read_clock(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 const char *format_seconds(double seconds, char text[32])

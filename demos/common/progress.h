@@ -20,8 +20,9 @@ bool progress_note(const char *text);
 void progress_hide(void);
 void progress_end(void);
 
-/* Seconds since some fixed moment, for measuring. */
+/* Seconds since some fixed moment, for measuring; processor time of this process, all threads. */
 double now_seconds(void);
+double busy_seconds(void);
 
 /* "1 h 02 min", "3 min 05 s", "12 s". */
 const char *format_seconds(double seconds, char text[32]);

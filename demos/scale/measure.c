@@ -5,6 +5,7 @@
 #include "progress.h"
 #include "say.h"
 #include "simulate.h"
+#include "statistics.h"
 
 #include <ssacl/ranks.h>
 #include <ssacl/ssacl.h>
@@ -14,24 +15,18 @@
 
 enum { SMALL = 64, LARGE = 1 << 22, LARGE_TIMES = 9, SMALL_TIMES = 201 }; /* floats; times */
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Median seconds of an all-reduce, after the first. */
 static int time_all_reduce(struct ssa_ranks *ranks, float *data, size_t count, int times, double *seconds)
 {
-    double samples[SMALL_TIMES];
+    double samples[SMALL_TIMES], sorted[SMALL_TIMES];
     int err = ranks->all_reduce(ranks, data, count);
     for (int i = 0; i < times && !err; i++) {
         double start = now_seconds();
         err = ranks->all_reduce(ranks, data, count);
         samples[i] = now_seconds() - start;
     }
-    qsort(samples, (size_t)times, sizeof *samples, ascending);
-    *seconds = samples[times / 2];
+    sort_samples(sorted, samples, times);
+    *seconds = quantile(sorted, times, 0.5);
     return err;
 }
 

@@ -1,16 +1,16 @@
-/* Hill climbing: one parameter at a time, to its every legal value, until nothing helps; then pairs at random. A candidate
- * takes turns with the best so far, sample by sample, so that a clock that drifts or a busy machine favours neither. */
+/* Hill climbing: one parameter at a time, to its every legal value, until nothing helps; then pairs at random. A
+ * candidate takes turns with the best so far, sample by sample, so that a clock that drifts or a busy machine favours
+ * neither. */
 #include "tune.h"
 
 #include "files.h"
 #include "numbers.h"
 #include "progress.h"
+#include "statistics.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { LEAST_REPS = 3, REPS = 7, MOST_REPS = 15, CONFIGURATION_SIZE = 160 };
@@ -97,11 +97,7 @@ static bool is_of(const struct work_case *c, const char *kernel)
 
 static double clock_seconds(bool processor)
 {
-    struct timespec t;
-    if (!processor)
-        return now_seconds();
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return processor ? busy_seconds() : now_seconds();
 }
 
 static int time_sample(const struct search *s, const struct work_case *c, int calls, double *seconds)
@@ -116,18 +112,11 @@ static int time_sample(const struct search *s, const struct work_case *c, int ca
     return err;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double median(const double *from, int n)
 {
     double x[MOST_REPS];
-    memcpy(x, from, (size_t)n * sizeof *x);
-    qsort(x, (size_t)n, sizeof *x, ascending);
-    return (x[(n - 1) / 2] + x[n / 2]) / 2;
+    sort_samples(x, from, n);
+    return quantile(x, n, 0.5);
 }
 
 /* Two configurations over one case: log of how many times faster the second is, and how uncertain that is. */

@@ -1,4 +1,5 @@
-/* ssacl-bench tune: finds the fastest tile sizes of this device's kernels and writes them where the library finds them. */
+/* ssacl-bench tune: finds the fastest tile sizes of this device's kernels and writes them where the library finds
+ * them. */
 #include "command.h"
 #include "tune.h"
 
@@ -156,10 +157,12 @@ int tune_main(int argc, char **argv)
         ARG_REAL('s', "seconds", &c.seconds, 1, 86400, "N", "time limit; builds under way are waited for"),
         ARG_TEXT('o', "output", &c.output, "FILE", "default: where the library looks for it, ~/.config/ssacl/tuning"),
         ARG_REAL(0, "least-gain", &least_percent, 0, 100, "P", "percent that a change must gain"),
-        ARG_TEXT('k', "kernel", &c.search.options.kernel, "NAME", "only kernels whose names start so: attention_fwd, gemm"),
+        ARG_TEXT('k', "kernel", &c.search.options.kernel, "NAME",
+                 "only kernels whose names start so: attention_fwd, gemm"),
         ARG_INT(0, "width", &c.search.options.width, 8, 256, "D", "width of a head to tune for, a multiple of 8"),
         ARG_FLAG(0, "busy", &busy, "judge by processor time: for CPU devices, where others use the machine too"),
-        ARG_FLAG(0, "fresh", &c.fresh, "begin anew, neither where an earlier run was stopped nor from the file that there is"),
+        ARG_FLAG(0, "fresh", &c.fresh,
+                 "begin anew, neither where an earlier run was stopped nor from the file that there is"),
         ARG_FLAG('q', "quick", &quick, "small cases: to see that it works"),
         ARG_END};
     const struct args_page page = {

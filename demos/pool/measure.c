@@ -1,11 +1,11 @@
 #include "pool.h"
 
 #include "output.h"
-#include "statistics.h"
 
 #include "numbers.h"
 #include "progress.h"
 #include "say.h"
+#include "statistics.h"
 
 #include <ssacl/evaluate.h>
 #include <ssacl/pool.h>
@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { MOST_DEVICES = 16, MANY_STEPS = 1 << 20, WARM_UP = 4 };
 enum { TRAIN, ENSEMBLE };
@@ -72,13 +71,6 @@ static int evaluate(const struct state *c, struct side *s, double *loss)
 static int work(const struct state *c, struct side *s, double *loss)
 {
     return c->kind == TRAIN ? train(s, loss) : evaluate(c, s, loss);
-}
-
-static double busy_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* Seconds of a call. */

@@ -1,4 +1,4 @@
-/* ssacl-bench tune: the work that is timed (tune_work.c), the search (tune_search.c), the command (tune.c). */
+/* ssacl-bench tune: the work that is timed (work.c), the search (search.c), the command (command.c). */
 #ifndef TUNE_H
 #define TUNE_H
 
@@ -8,7 +8,6 @@
 
 #include <jansson.h>
 #include <stdbool.h>
-
 
 /* ---- work: what a kernel family is timed on ---- */
 

@@ -1,6 +1,7 @@
+#include "tune.h"
+
 #include "bench.h"
 #include "reference.h"
-#include "tune.h"
 
 #include <float.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 /* Order statistics of samples, and how sure a ratio of two medians is. */
-#ifndef BENCH_STATISTICS_H
-#define BENCH_STATISTICS_H
+#ifndef DEMO_STATISTICS_H
+#define DEMO_STATISTICS_H
 
 void sort_samples(double *sorted, const double *samples, int count);
 double quantile(const double *sorted, int count, double share); /* interpolated */
