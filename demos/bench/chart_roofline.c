@@ -1,13 +1,14 @@
 /* Cases under the roofs: GFLOP/s against the operations that a byte of traffic gives. */
 #include "charts.h"
 #include "columns.h"
+
 #include "svg.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { PANEL = 460, TALL = 350, TOP = 70, MARGIN = 66, BOTTOM = 60, LEGEND = 150 };
+enum { WIDTH = 460, HEIGHT = 350, LEGEND = 150 };
 
 static const struct {
     const char *suite;
@@ -94,12 +95,8 @@ static void draw_panel(FILE *out, const json_t *rows, const struct chart_devices
                        struct axis x, struct axis y)
 {
     struct roofs r = find_roofs(rows, devices->row[d]);
-    double left = place % 2 * (double)PANEL, top = TOP + place / 2 * (double)(TALL + 20);
     char text[64], number[32];
-    x.from = left + MARGIN;
-    x.to = left + PANEL - 16;
-    y.from = top + TALL - BOTTOM;
-    y.to = top;
+    svg_place(place, WIDTH, HEIGHT, &x, &y);
     svg_axes(out, &x, &y, devices->label[d]);
     draw_points(out, rows, devices->row[d], &x, &y);
     double ridge = fmax(x.low, r.gflops / fmax(r.cache, r.memory));
@@ -139,13 +136,13 @@ bool chart_roofline(FILE *out, const json_t *rows)
     axis_round(&x);
     axis_round(&y);
     int across = count > 1 ? 2 : 1;
-    svg_begin(out, across * PANEL + LEGEND, TOP + (count + 1) / 2 * (TALL + 20),
+    svg_begin(out, across * WIDTH + LEGEND, SVG_TOP + (count + 1) / 2 * (HEIGHT + SVG_GAP),
               "Cases under the roofs of their device");
     for (int i = 0; i < count; i++)
         draw_panel(out, rows, &devices, shown[i], i, x, y);
-    double at = TOP + 14;
+    double at = SVG_TOP + 14;
     for (int i = 0; i < KINDS; i++)
-        chart_legend(out, across * PANEL + 20, &at, kinds[i].mark, svg_colour(kinds[i].colour), kinds[i].suite);
+        svg_legend(out, across * WIDTH + 20, &at, kinds[i].mark, svg_colour(kinds[i].colour), kinds[i].suite);
     svg_end(out);
     return true;
 }

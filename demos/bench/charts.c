@@ -1,7 +1,6 @@
 #include "charts.h"
 
 #include "columns.h"
-#include "svg.h"
 
 #include "files.h"
 #include "say.h"
@@ -98,14 +97,6 @@ void chart_find_devices(const json_t *rows, struct chart_devices *devices)
         version |= strcmp(row_text(devices->row[d], "library"), row_text(devices->row[0], "library")) != 0;
     for (int d = 0; d < devices->count; d++)
         make_label(devices, d, version, devices->label[d]);
-}
-
-void chart_legend(FILE *out, double x, double *y, int mark, const char *colour, const char *text)
-{
-    if (mark >= 0)
-        svg_mark(out, (enum svg_mark)mark, x, *y - 4, colour, NULL);
-    svg_text(out, x + 10, *y, SVG_START, 12, svg_ink, text);
-    *y += 18;
 }
 
 /* ---- files ---- */

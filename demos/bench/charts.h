@@ -1,4 +1,4 @@
-/* Pictures of rows. */
+/* Pictures of rows, and the page that they stand in. */
 #ifndef BENCH_CHARTS_H
 #define BENCH_CHARTS_H
 
@@ -24,10 +24,12 @@ bool chart_roofline(FILE *out, const json_t *rows);
 bool chart_step(FILE *out, const json_t *rows);
 bool chart_caches(FILE *out, const json_t *rows);
 
-int charts_check(const char *name);
-/* All of them, as what will be written. */
-void charts_files(const char *name, struct files *files); /* can NAME-*.svg be made? NULL is fine */
+int charts_check(const char *name); /* can NAME-*.svg be made? NULL is fine */
+void charts_files(const char *name, struct files *files); /* all of them, as what will be written */
 int charts_write(const char *name, const json_t *rows);
+
+/* One HTML page with everything in it: nothing is fetched from anywhere. `command`: how the rows came to be. */
+void page_write(FILE *out, const json_t *rows, const char *command);
 
 /* ---- the devices of rows ---- */
 
@@ -39,8 +41,5 @@ struct chart_devices {
 };
 void chart_find_devices(const json_t *rows, struct chart_devices *devices);
 bool chart_is_of(const json_t *row, const json_t *device); /* of the same device, machine and version */
-
-/* A line of the legend beside a chart: a mark (negative: none) and its text. */
-void chart_legend(FILE *out, double x, double *y, int mark, const char *colour, const char *text);
 
 #endif

@@ -3,7 +3,6 @@
 #include "charts.h"
 #include "columns.h"
 #include "machine.h"
-#include "page.h"
 #include "rows.h"
 #include "table.h"
 

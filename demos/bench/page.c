@@ -1,7 +1,7 @@
-#include "page.h"
-
 #include "charts.h"
+
 #include "columns.h"
+
 #include "svg.h"
 
 #include <stdlib.h>

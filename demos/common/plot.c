@@ -2,6 +2,7 @@
 
 #include "files.h"
 #include "say.h"
+#include "svg.h"
 
 #include <ssacl/base.h>
 
@@ -13,10 +14,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* Okabe and Ito's colours, told apart by everybody. */
-static const char *const colours[] = {"0072B2", "D55E00", "009E73", "CC79A7", "E69F00", "56B4E9", "7F7F7F", "000000"};
-enum { COLOURS = sizeof colours / sizeof *colours };
 
 extern char **environ;
 
@@ -45,7 +42,7 @@ static void put_data(FILE *out, int panel, int number, const struct plot_line *l
 
 static void put_style(FILE *out, const struct plot_line *line)
 {
-    const char *colour = colours[line->colour % COLOURS];
+    const char *colour = svg_colour(line->colour) + 1; /* without its # */
     switch (line->style) {
     case PLOT_SOLID:
         fprintf(out, "with linespoints lw 2.5 pt 7 ps 0.55 lc rgb '#%s'", colour);

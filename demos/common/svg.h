@@ -1,6 +1,6 @@
 /* Shapes of an SVG picture, and axes to put them on. Text is escaped; coordinates are pixels from the top left. */
-#ifndef BENCH_SVG_H
-#define BENCH_SVG_H
+#ifndef DEMO_SVG_H
+#define DEMO_SVG_H
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -45,5 +45,12 @@ void svg_number(double value, char text[32]);
 
 /* Frame, grid, ticks and labels, with the panel's title above. */
 void svg_axes(FILE *out, const struct axis *x, const struct axis *y, const char *title);
+
+/* Panels stand two abreast below SVG_TOP, each of that size: where the axes of the one of that number begin and end. */
+enum { SVG_TOP = 70, SVG_GAP = 20 };
+void svg_place(int number, int width, int height, struct axis *x, struct axis *y);
+
+/* A line of a legend: a mark (negative: none) and its text; `y` moves down. */
+void svg_legend(FILE *out, double x, double *y, int mark, const char *colour, const char *text);
 
 #endif
