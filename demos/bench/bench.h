@@ -33,7 +33,6 @@ struct bench {
 };
 enum { LEAST_REPS = 5, MAX_REPS = 1000 };
 
-
 /* ---- cases ---- */
 
 /* One case of a suite, as listed before anything runs. */
@@ -63,6 +62,20 @@ struct suite {
 extern const struct suite attention_suite, gemm_suite, operators_suite, peak_suite, step_suite;
 
 bool bench_wants(const struct bench *b, const char *suite, const char *name, const char *direction);
+
+/* Suites over devices: what is too large is skipped with its reason, what fails is said, and the rest goes on. Returns
+ * an exit status: 0 if every row is right (skipped ones do not count), EXIT_INTERRUPTED after Ctrl-C. */
+enum { MAX_SUITES = 8 };
+struct selection {
+    const struct suite *suites[MAX_SUITES];
+    int suite_count;
+    const char *devices; /* names with commas between; "all" is every one */
+    int list_only;
+};
+int run_selection(struct bench *b, const struct selection *s);
+
+/* {"fwd": {"cold": seconds, "warm": seconds}, ...} of each direction; NULL if it cannot be found out, which is said. */
+json_t *build_times(const struct bench *b, const struct suite *suite, const struct bench_case *c);
 
 /* ---- timing ---- */
 

@@ -1,6 +1,7 @@
-#include "build_times.h"
-
-#include "columns.h"
+/* How long a case's kernels take to build: cold, with every cache empty, and warm, with what the cold run left. Other
+ * processes find out, since this one has built them already. */
+#include "bench.h"
+#include "rows.h"
 
 #include "numbers.h"
 #include "say.h"

@@ -1,6 +1,6 @@
 /* Bars: the speed of a group of cases, a bar a device; where the time of a training step goes, a bar a step. */
 #include "charts.h"
-#include "columns.h"
+#include "rows.h"
 
 #include "svg.h"
 
@@ -43,7 +43,7 @@ static double mean(const json_t *rows, const json_t *device, const struct group 
     size_t i;
     json_t *row;
     json_array_foreach((json_t *)rows, i, row)
-        if (chart_is_of(row, device) && fits(row, g) && row_number(row, field) > 0) {
+        if (row_same_device(row, device) && fits(row, g) && row_number(row, field) > 0) {
             sum += log(row_number(row, field));
             count++;
         }
@@ -173,7 +173,7 @@ static void draw_step(FILE *out, const json_t *row, const char *device, double y
 
 static bool has_split(const json_t *row, const json_t *device)
 {
-    return row_is_ok(row) && chart_is_of(row, device) && json_is_object(row_field(row, "operator_seconds"));
+    return row_is_ok(row) && row_same_device(row, device) && json_is_object(row_field(row, "operator_seconds"));
 }
 
 bool chart_step(FILE *out, const json_t *rows)

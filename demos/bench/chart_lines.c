@@ -1,6 +1,6 @@
 /* Time against N, time against k, bandwidth against the working set: lines through cases. */
 #include "charts.h"
-#include "columns.h"
+#include "rows.h"
 
 #include "plot.h"
 
@@ -61,7 +61,7 @@ static void add_point(struct picture *p, int line, double x, double y)
 
 static bool is_attention(const json_t *row, const json_t *device, bool causal)
 {
-    return row_is_ok(row) && chart_is_of(row, device) && !strcmp(row_text(row, "suite"), "attention") &&
+    return row_is_ok(row) && row_same_device(row, device) && !strcmp(row_text(row, "suite"), "attention") &&
            !strcmp(row_text(row, "direction"), "fwd+bwd") && json_is_true(row_field(row, "plan.causal")) == causal;
 }
 
@@ -162,7 +162,7 @@ bool chart_caches(FILE *out, const json_t *rows)
         size_t i;
         json_t *row;
         json_array_foreach((json_t *)rows, i, row)
-            if (row_is_ok(row) && chart_is_of(row, devices.row[d]) && !strcmp(row_text(row, "direction"), "triad"))
+            if (row_is_ok(row) && row_same_device(row, devices.row[d]) && !strcmp(row_text(row, "direction"), "triad"))
                 add_point(p, line, row_number(row, "shape.bytes") / 1048576, row_number(row, "gbs"));
     }
     return plot_svg(out, "Bandwidth against the working set", p->panels, 1);

@@ -1,6 +1,6 @@
 /* Cases under the roofs: GFLOP/s against the operations that a byte of traffic gives. */
 #include "charts.h"
-#include "columns.h"
+#include "rows.h"
 
 #include "svg.h"
 
@@ -36,7 +36,7 @@ static double intensity(const json_t *row)
 
 static bool is_point(const json_t *row, const json_t *device)
 {
-    return row_is_ok(row) && kind_of(row) >= 0 && chart_is_of(row, device) && intensity(row) > 0 &&
+    return row_is_ok(row) && kind_of(row) >= 0 && row_same_device(row, device) && intensity(row) > 0 &&
            row_number(row, "gflops") > 0;
 }
 
@@ -46,7 +46,7 @@ static struct roofs find_roofs(const json_t *rows, const json_t *device)
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i);
         double gbs = row_number(row, "peak_gbs"), set = row_number(row, "peak_gbs_set_bytes");
-        if (!row_is_ok(row) || !chart_is_of(row, device))
+        if (!row_is_ok(row) || !row_same_device(row, device))
             continue;
         r.gflops = fmax(r.gflops, row_number(row, "peak_gflops"));
         r.cache = fmax(r.cache, gbs);

@@ -1,6 +1,6 @@
 #include "charts.h"
 
-#include "columns.h"
+#include "rows.h"
 
 #include "files.h"
 #include "say.h"
@@ -22,15 +22,6 @@ const struct chart charts[] = {
 const int chart_count = sizeof charts / sizeof *charts;
 
 /* ---- devices ---- */
-
-bool chart_is_of(const json_t *row, const json_t *device)
-{
-    static const char *const fields[] = {"device", "device_id", "driver", "library", "machine.processor", "file"};
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-        if (strcmp(row_text(row, fields[i]), row_text(device, fields[i])))
-            return false;
-    return true;
-}
 
 /* Names are long: what stands in brackets and after "@" goes. "Intel(R) Arc(TM) A770 @ 2 GHz" is "Intel Arc A770". */
 static void shorten(const char *full, char *name, size_t size)
@@ -89,7 +80,7 @@ void chart_find_devices(const json_t *rows, struct chart_devices *devices)
     json_array_foreach((json_t *)rows, i, row) {
         bool known = false;
         for (int d = 0; d < devices->count; d++)
-            known |= chart_is_of(row, devices->row[d]);
+            known |= row_same_device(row, devices->row[d]);
         if (!known && devices->count < MAX_CHART_DEVICES)
             devices->row[devices->count++] = row;
     }

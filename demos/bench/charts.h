@@ -40,6 +40,5 @@ struct chart_devices {
     char label[MAX_CHART_DEVICES][LABEL_SIZE];
 };
 void chart_find_devices(const json_t *rows, struct chart_devices *devices);
-bool chart_is_of(const json_t *row, const json_t *device); /* of the same device, machine and version */
 
 #endif

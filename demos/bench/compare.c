@@ -1,5 +1,4 @@
 /* ssacl-bench compare: two results side by side, case by case, with how sure each ratio is. */
-#include "columns.h"
 #include "command.h"
 #include "output.h"
 #include "rows.h"

@@ -1,6 +1,6 @@
-#include "machine.h"
-
+/* Facts about the machine and a device, as they stand in every row. */
 #include "opencl.h"
+#include "rows.h"
 
 #include "words.h"
 

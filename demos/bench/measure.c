@@ -2,6 +2,7 @@
 #include "peak.h"
 
 #include "progress.h"
+#include "say.h"
 #include "statistics.h"
 
 #include <stdlib.h>
@@ -113,4 +114,10 @@ double bench_peak_bytes(const struct ssa_device *device, size_t base)
     size_t peak;
     ssa_device_memory(device, NULL, &peak);
     return (double)(peak - base);
+}
+
+int bench_out_of_memory(void)
+{
+    say_error("out of host memory: ask for a shorter --length or a smaller --batch");
+    return SSA_ENOMEM;
 }

@@ -1,8 +1,6 @@
 #include "output.h"
 
 #include "charts.h"
-#include "columns.h"
-#include "machine.h"
 #include "rows.h"
 #include "table.h"
 

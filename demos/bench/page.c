@@ -1,6 +1,7 @@
 #include "charts.h"
 
-#include "columns.h"
+#include "rows.h"
+#include "table.h"
 
 #include "svg.h"
 
@@ -91,7 +92,7 @@ static void put_tables(FILE *out, const json_t *rows, const json_t *device)
     const char *suite = "";
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i);
-        if (!chart_is_of(row, device))
+        if (!row_same_device(row, device))
             continue;
         if (strcmp(suite, row_text(row, "suite"))) {
             fputs(*suite ? "</table></div>\n" : "", out);

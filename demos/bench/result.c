@@ -1,8 +1,7 @@
 /* Results become rows: JSON objects, from which every table and chart is made. */
 #include "bench.h"
-#include "columns.h"
-#include "machine.h"
 #include "output.h"
+#include "rows.h"
 
 #include "numbers.h"
 #include "words.h"
@@ -11,6 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+void result_path(struct result *r, const struct ssa_device *device, const char *op)
+{
+    if (ssa_device_path(device, op, r->path, sizeof r->path))
+        *r->path = 0;
+    snprintf(r->tuning, sizeof r->tuning, "%s", ssa_tuning_origin(device));
+}
 
 bool is_wrong(const struct result *r)
 {

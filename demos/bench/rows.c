@@ -1,18 +1,57 @@
 #include "rows.h"
 
 #include "bench.h"
-#include "columns.h"
 
 #include "say.h"
 #include "words.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 enum { MAX_LINE = 1 << 20 };
+
+/* ---- fields ---- */
+
+const json_t *row_field(const json_t *row, const char *path)
+{
+    char name[64];
+    size_t n = strcspn(path, ".");
+    snprintf(name, sizeof name, "%.*s", (int)n, path);
+    const json_t *field = json_object_get(row, name);
+    return path[n] ? row_field(field, path + n + 1) : field;
+}
+
+const char *row_text(const json_t *row, const char *path)
+{
+    const char *text = json_string_value(row_field(row, path));
+    return text ? text : "";
+}
+
+double row_number(const json_t *row, const char *path)
+{
+    const json_t *field = row_field(row, path);
+    return json_is_number(field) ? json_number_value(field) : NAN;
+}
+
+bool row_is_ok(const json_t *row)
+{
+    return !strcmp(row_text(row, "status"), "ok");
+}
+
+bool row_same_device(const json_t *a, const json_t *b)
+{
+    static const char *const fields[] = {"device", "device_id", "driver", "library", "machine.processor", "file"};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (strcmp(row_text(a, fields[i]), row_text(b, fields[i])))
+            return false;
+    return true;
+}
+
+/* ---- files ---- */
 
 /* Rows of schema 1 differ in names alone. */
 static void upgrade(json_t *row)

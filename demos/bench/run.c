@@ -1,16 +1,22 @@
 /* The suites: options, and what of them runs. */
 #include "bench.h"
-#include "closed.h"
 #include "command.h"
 #include "output.h"
-#include "runner.h"
 
 #include "args.h"
 #include "say.h"
 
-#include <limits.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* The closed set: fixed work, so that results of two machines may be put side by side. Its name is raised whenever a
+ * case, a shape, a seed, or the number of samples of the set changes. */
+#define CLOSED_NAME "closed-1"
+#define CLOSED_ABOUT \
+    "--closed runs " CLOSED_NAME ", whose work nobody can change, so that what two machines print may be compared: " \
+    "the roofs; four linear layers (4096 rows, C 256); attention H8 D64, N 1024 and 2048, dense, k=N/4, k=N/8 and " \
+    "local w=N/4, causal and not; every operator; training steps L6 C256 H8 N512 B8, dense and k=N/4. Seeds are " \
+    "fixed, 9 samples a case. Only --device, --build-times and where the output goes may be given."
 
 static const struct suite *const suites[] = {&peak_suite, &gemm_suite, &attention_suite, &operators_suite,
                                              &step_suite};
@@ -73,6 +79,45 @@ static const char examples[] =
     "  ssacl-bench show theirs.json mine.json --html both.html\n\n"
     "exit status: 0 all right, 1 a wrong or failed case, 2 usage, 130 stopped (what was finished is written)\n";
 
+enum { CLOSED_REPS = 9 };
+
+static const char *const allowed[] = {"closed", "device", "json", "csv", "markdown", "output", "html", "charts",
+                                      "list", "build-times"};
+static const char *const variables[] = {"SSACL_SHAPE", "SSACL_ISA", "SSACL_CL_DIR", "SSACL_THREADS",
+                                        "SSACL_PORTABLE"};
+
+static bool is_allowed(const char *option)
+{
+    for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
+        if (!strcmp(option, allowed[i]))
+            return true;
+    return false;
+}
+
+/* Takes the set's settings; says what stands in its way: an option (`given` beside `table`), a suite, a variable of the
+ * environment that changes which kernels run. Returns an exit status. */
+static int closed_begin(struct bench *b, const unsigned char *given, const struct arg_list *words)
+{
+    for (int i = 0; table[i].kind; i++)
+        if (given[i] && !is_allowed(table[i].name)) {
+            say_error("--closed is fixed work: --%s would change it; leave out one of the two", table[i].name);
+            return EXIT_USAGE;
+        }
+    if (words->count > 1 || (words->count && strcmp(words->items[0], "all"))) {
+        say_error("--closed runs its own cases of every suite: name none");
+        return EXIT_USAGE;
+    }
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+        if (getenv(variables[i])) {
+            say_error("--closed is fixed work: unset %s, which changes it", variables[i]);
+            return EXIT_USAGE;
+        }
+    b->closed = CLOSED_NAME;
+    b->reps = CLOSED_REPS;
+    b->seconds = 0;
+    return 0;
+}
+
 static int choose_suites(struct selection *s)
 {
     const struct arg_list *words = &request.words;
@@ -112,7 +157,8 @@ int run_main(int argc, char **argv)
     unsigned char given[ARGUMENTS] = {0};
     struct selection selection = {0};
     struct bench *b = &request.bench;
-    const struct args_page page = {.name = "ssacl-bench", .usage = "SUITE... [options]   (or: compare, show, tune, pool)",
+    const struct args_page page = {.name = "ssacl-bench",
+                                   .usage = "SUITE... [options]   (or: compare, show, tune, pool)",
                                    .about = about, .examples = examples, .rest = &request.words, .given = given};
     request.devices = "auto";
     int status = args_parse(table, &page, argc, argv);
@@ -122,7 +168,7 @@ int run_main(int argc, char **argv)
         return compare_words(&request.words, &request.output);
     say_set_quiet(request.output.json && !request.output.path);
     say_library_log(false);
-    if ((request.closed && (status = closed_begin(b, table, given, &request.words)) > 0) ||
+    if ((request.closed && (status = closed_begin(b, given, &request.words)) > 0) ||
         (status = choose_suites(&selection)) > 0)
         return status;
     if (!request.closed)

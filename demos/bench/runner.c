@@ -1,19 +1,17 @@
-#include "runner.h"
-
-#include "build_times.h"
-#include "estimate.h"
+/* Cases over devices: what was asked for of each, how long it will take, what does not fit. */
+#include "bench.h"
 #include "output.h"
 #include "peak.h"
 
 #include "progress.h"
 #include "say.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_DEVICES = 32 };
-
 
 /* A device that was asked for, its cases listed. */
 struct target {
@@ -95,6 +93,57 @@ static void add_devices(struct run *r)
 }
 
 /* ---- cases ---- */
+
+int case_add(struct case_list *list, const struct bench_case *c)
+{
+    if (list->count == list->capacity) {
+        int capacity = 2 * list->capacity + 16;
+        struct bench_case *items = realloc(list->items, (size_t)capacity * sizeof *items);
+        if (!items)
+            return bench_out_of_memory();
+        list->items = items;
+        list->capacity = capacity;
+    }
+    list->items[list->count++] = *c;
+    return SSA_OK;
+}
+
+/* Every word of a filter must be somewhere in "suite name direction"; of several filters one must fit. */
+static bool fits(const char *filter, const char *text)
+{
+    char words[256], *rest = words;
+    snprintf(words, sizeof words, "%s", filter);
+    for (char *word = strtok_r(words, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+        if (!strstr(text, word))
+            return false;
+    return true;
+}
+
+bool bench_wants(const struct bench *b, const char *suite, const char *name, const char *direction)
+{
+    char text[256];
+    snprintf(text, sizeof text, " %s %s %s ", suite, name, direction);
+    for (int i = 0; i < b->filters.count; i++)
+        if (fits(b->filters.items[i], text))
+            return true;
+    return b->filters.count == 0;
+}
+
+/* Half of the nearer roof; a sample is at least 40 ms long and has one of the device's roofs beside it; the reference
+ * makes half a GFLOP/s; a first call builds kernels where there is a compiler. */
+static double estimate_seconds(const struct bench *b, const struct suite *suite, const struct bench_case *c)
+{
+    double bandwidth = peak_bandwidth(b->peak, PEAK_SETS - 1);
+    double call = 2e-9 * fmax(c->flops / peak_gflops(b->peak), c->moved / bandwidth);
+    int reps = b->reps ? b->reps : suite->reps, directions = 1;
+    for (const char *d = c->directions; *d; d++)
+        directions += *d == '|';
+    double sampling = reps * (fmax(call, 0.040 * directions) + 0.010 * directions);
+    if (b->seconds > 0)
+        sampling = fmax(fmin(sampling, b->seconds * directions), LEAST_REPS * call);
+    double build = b->info.kind == SSA_DEVICE_HOST ? 0.01 : 0.5;
+    return sampling + 3 * call + c->check_flops / 0.5e9 + build;
+}
 
 /* Is one of the case's directions wanted? */
 static bool is_wanted(const struct bench *b, const struct suite *suite, const struct bench_case *c)

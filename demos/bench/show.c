@@ -1,5 +1,4 @@
 /* ssacl-bench show: results of earlier runs, of one or several machines, in any of the forms. */
-#include "charts.h"
 #include "command.h"
 #include "output.h"
 #include "rows.h"
@@ -18,7 +17,7 @@ static bool share_a_device(const json_t *a, const json_t *b)
 {
     for (size_t i = 0; i < json_array_size(a); i++)
         for (size_t j = 0; j < json_array_size(b); j++)
-            if (chart_is_of(json_array_get(a, i), json_array_get(b, j)))
+            if (row_same_device(json_array_get(a, i), json_array_get(b, j)))
                 return true;
     return false;
 }
@@ -69,7 +68,8 @@ int show_main(int argc, char **argv)
         .about = "Shows results of `ssacl-bench --json` again: as tables, CSV, Markdown, charts, or one HTML page. "
                  "Several files, of one machine or many, stand side by side; FILE@DEVICE takes one device of a file. "
                  "Where two files are of one device, their rows and charts go by the names of the files too.\n"
-                 "A row has: schema (2; in 1, which is read too, peak_ was roof_), library, device, driver, platform and machine; suite, case, direction, "
+                 "A row has: schema (2; in 1, which is read too, peak_ was roof_), library, device, driver, platform "
+                 "and machine; suite, case, direction, "
                  "shape, plan; path, how the operator ran, and tuning, the file of tile sizes it ran with; status "
                  "(ok, wrong, skipped, failed) and the reason; error and tolerance, relative to the largest value "
                  "of the reference; seconds of a call (median, min, q1, q3, max) and all samples; flops done and "

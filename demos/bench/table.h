@@ -1,9 +1,18 @@
-/* Rows as text: for people, as Markdown, as CSV. */
+/* Rows as text: what their columns are called and how values are written; for people, as Markdown, as CSV. */
 #ifndef BENCH_TABLE_H
 #define BENCH_TABLE_H
 
 #include <jansson.h>
 #include <stdio.h>
+
+enum { CELL_SIZE = 160 };
+struct column {
+    const char *title, *gloss;
+    int width;   /* on a terminal; negative: to the left */
+    void (*write)(const json_t *row, char cell[CELL_SIZE]);
+};
+extern const struct column columns[];
+extern const int column_count;
 
 /* Rows must come in the order of their devices: a heading is written where the device changes. */
 void table_row(FILE *out, const json_t *row, const json_t *before); /* `before`: the row above, or NULL */
