@@ -1,8 +1,9 @@
 /* Attention over plans of every kind: time, share of peak, error and memory of both directions. */
 #include "bench.h"
-#include "reference.h"
 
 #include "numbers.h"
+#include "reference.h"
+#include "tensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,10 +92,10 @@ static int make_inputs(struct state *c)
     if (err || (err = ssa_plan_upload(c->device, &c->plan, &c->plan_data)))
         return err;
     for (int i = Q; i <= DOUT; i++) {
-        c->host[i] = bench_values(c->count, (uint64_t)i + 1);
+        c->host[i] = make_values(c->count, (uint64_t)i + 1);
         if (!c->host[i])
             return bench_out_of_memory();
-        if ((err = bench_tensor(&c->t[i], c->device, c->count, c->host[i])))
+        if ((err = make_tensor(&c->t[i], c->device, c->count, c->host[i])))
             return err;
     }
     return SSA_OK;
@@ -115,12 +116,12 @@ static int run_once(struct state *c)
     int err;
     ssa_device_memory(c->device, &base, NULL);
     ssa_device_reset_peak(c->device);
-    if ((err = bench_tensor(&c->t[OUT], c->device, c->count, NULL)) ||
-        (err = bench_tensor(&c->lse, c->device, c->lse_count, NULL)) || (err = first_call(c, FORWARD, forward)))
+    if ((err = make_tensor(&c->t[OUT], c->device, c->count, NULL)) ||
+        (err = make_tensor(&c->lse, c->device, c->lse_count, NULL)) || (err = first_call(c, FORWARD, forward)))
         return err;
     c->held[FORWARD] = bench_peak_bytes(c->device, base);
     for (int i = DQ; i <= DV; i++)
-        if ((err = bench_tensor(&c->t[i], c->device, c->count, NULL)))
+        if ((err = make_tensor(&c->t[i], c->device, c->count, NULL)))
             return err;
     if ((err = first_call(c, BACKWARD, backward)))
         return err;

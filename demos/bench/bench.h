@@ -126,10 +126,6 @@ void emit_absence(const struct bench *b, const struct suite *suite, const struct
 
 /* ---- small things ---- */
 
-/* A buffer of `count` elements, filled from `values` if given. */
-int bench_tensor(struct ssa_tensor *t, struct ssa_device *device, size_t count, const void *values);
-/* Repeatable values, uniform in [-1, 1). free() it. */
-float *bench_values(size_t count, uint64_t seed);
 /* The device's largest number of bytes since ssa_device_reset_peak(), above `base`. */
 double bench_peak_bytes(const struct ssa_device *device, size_t base);
 int bench_out_of_memory(void);

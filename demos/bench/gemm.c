@@ -1,6 +1,8 @@
 /* The linear layers of a GPT, forward and both gradients. */
 #include "bench.h"
+
 #include "reference.h"
+#include "tensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,7 +83,7 @@ static int run_direction(struct state *c, const struct bench_case *of, int direc
         return SSA_OK;
     ssa_device_memory(c->device, &base, NULL);
     ssa_device_reset_peak(c->device);
-    if ((err = bench_tensor(t, c->device, g.rows * g.columns, NULL)) ||
+    if ((err = make_tensor(t, c->device, g.rows * g.columns, NULL)) ||
         (err = measure_first(c->device, works[direction], c, &r.time)) ||
         (err = check(c, direction, *t, &r.error)) ||
         (err = is_wrong(&r) ? SSA_OK : measure(c->bench, c->device, works[direction], c, r.moved, &r.time)))
@@ -98,14 +100,14 @@ static int run_state(struct state *c, const struct bench_case *of)
 {
     size_t rows = (size_t)c->s.rows, in = (size_t)c->s.in, out = (size_t)c->s.out;
     int err;
-    c->host_x = bench_values(rows * in, 1);
-    c->host_w = bench_values(in * out, 2);
-    c->host_dy = bench_values(rows * out, 3);
+    c->host_x = make_values(rows * in, 1);
+    c->host_w = make_values(in * out, 2);
+    c->host_dy = make_values(rows * out, 3);
     if (!c->host_x || !c->host_w || !c->host_dy)
         return bench_out_of_memory();
-    if ((err = bench_tensor(&c->x, c->device, rows * in, c->host_x)) ||
-        (err = bench_tensor(&c->w, c->device, in * out, c->host_w)) ||
-        (err = bench_tensor(&c->dy, c->device, rows * out, c->host_dy)))
+    if ((err = make_tensor(&c->x, c->device, rows * in, c->host_x)) ||
+        (err = make_tensor(&c->w, c->device, in * out, c->host_w)) ||
+        (err = make_tensor(&c->dy, c->device, rows * out, c->host_dy)))
         return err;
     for (int direction = 0; direction < 3; direction++)
         if ((err = run_direction(c, of, direction)))

@@ -2,6 +2,7 @@
 
 #include "bench.h"
 #include "reference.h"
+#include "tensors.h"
 
 #include <float.h>
 #include <math.h>
@@ -139,9 +140,9 @@ static int fill(struct work_data *d, const bool *input)
     for (int i = Q; i <= LSE && !err; i++) {
         if (!d->count[i])
             continue;
-        if (i <= DOUT && input[i] && !(d->host[i] = bench_values(d->count[i], (uint64_t)i + 1)))
+        if (i <= DOUT && input[i] && !(d->host[i] = make_values(d->count[i], (uint64_t)i + 1)))
             return bench_out_of_memory();
-        err = bench_tensor(&d->t[i], d->device, d->count[i], i <= DOUT ? d->host[i] : NULL);
+        err = make_tensor(&d->t[i], d->device, d->count[i], i <= DOUT ? d->host[i] : NULL);
     }
     return err;
 }

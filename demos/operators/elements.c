@@ -1,0 +1,270 @@
+/* Operators that go through elements one by one. */
+#include "operators.h"
+
+#include "oracle/adamw.h"
+#include "oracle/dropout.h"
+#include "oracle/gelu.h"
+#include "oracle/glu.h"
+
+#include <math.h>
+#include <stdio.h>
+
+/* ---- add: a residual branch ---- */
+
+void describe_add(struct op_case *c)
+{
+    size_t count = (size_t)c->rows * (size_t)c->width;
+    add_operand(c, READ, "x", count);
+    add_operand(c, READ, "y", count);
+    add_operand(c, WRITTEN, "out", count);
+    c->flops = (double)count;
+}
+int call_add(struct op_case *c)
+{
+    return ssa_add(c->device, &(struct ssa_add){.x = tensor(c, 0), .y = tensor(c, 1), .out = tensor(c, 2),
+                                                .count = c->operands[0].count});
+}
+void want_add(const struct op_case *c)
+{
+    for (size_t i = 0; i < c->operands[0].count; i++)
+        exact(c, 2)[i] = exact(c, 0)[i] + exact(c, 1)[i];
+}
+
+/* ---- gelu: with its bias, as an MLP whose linear layer does not fuse it ---- */
+
+static const char *const forms[] = {"exact", "tanh", "silu"}; /* from SSA_ACT_GELU on */
+
+static int form(const struct op_case *c)
+{
+    return c->thorough ? SSA_ACT_GELU + c->variant : SSA_ACT_GELU_TANH;
+}
+
+/* Thorough: each of them. */
+static void describe_forms(struct op_case *c)
+{
+    c->variants = (int)(sizeof forms / sizeof *forms);
+    snprintf(c->name, sizeof c->name, "%s", forms[c->variant]);
+}
+
+static void describe_gelu(struct op_case *c)
+{
+    describe_forms(c);
+    struct operand *x = add_operand(c, READ, "x", (size_t)c->rows * (size_t)c->hidden);
+    x->low = -6;
+    x->high = 6;
+    add_operand(c, READ, "bias", (size_t)c->hidden);
+}
+
+void describe_gelu_fwd(struct op_case *c)
+{
+    describe_gelu(c);
+    add_operand(c, WRITTEN, "y", c->operands[0].count);
+    c->flops = 10.0 * (double)c->operands[0].count;
+}
+int call_gelu_fwd(struct op_case *c)
+{
+    return ssa_gelu_fwd(c->device, &(struct ssa_gelu_fwd){.x = tensor(c, 0), .bias = tensor(c, 1), .y = tensor(c, 2),
+                                                          .rows = c->rows, .width = c->hidden, .activation = form(c)});
+}
+void want_gelu_fwd(const struct op_case *c)
+{
+    for (size_t i = 0; i < c->operands[0].count; i++)
+        exact(c, 2)[i] = oracle_activate(exact(c, 0)[i] + exact(c, 1)[i % (size_t)c->hidden], form(c));
+}
+
+void describe_gelu_bwd(struct op_case *c)
+{
+    describe_gelu(c);
+    add_operand(c, READ, "dy", c->operands[0].count);
+    add_operand(c, WRITTEN, "dx", c->operands[0].count);
+    c->flops = 16.0 * (double)c->operands[0].count;
+}
+int call_gelu_bwd(struct op_case *c)
+{
+    return ssa_gelu_bwd(c->device, &(struct ssa_gelu_bwd){.x = tensor(c, 0), .bias = tensor(c, 1), .dy = tensor(c, 2),
+                                                          .dx = tensor(c, 3), .rows = c->rows, .width = c->hidden,
+                                                          .activation = form(c)});
+}
+void want_gelu_bwd(const struct op_case *c)
+{
+    for (size_t i = 0; i < c->operands[0].count; i++)
+        exact(c, 3)[i] = exact(c, 2)[i] * oracle_activate_slope(exact(c, 0)[i] + exact(c, 1)[i % (size_t)c->hidden],
+                                                                form(c));
+}
+
+/* ---- glu: the gate of an MLP whose linear layer made both halves; SiLU unless thorough ---- */
+
+static int gate(const struct op_case *c)
+{
+    return c->thorough ? form(c) : SSA_ACT_SILU;
+}
+
+static void describe_glu(struct op_case *c)
+{
+    describe_forms(c);
+    struct operand *x = add_operand(c, READ, "x", 2 * (size_t)c->rows * (size_t)c->hidden);
+    x->low = -6;
+    x->high = 6;
+}
+
+void describe_glu_fwd(struct op_case *c)
+{
+    describe_glu(c);
+    add_operand(c, WRITTEN, "y", c->operands[0].count / 2);
+    c->flops = 5.0 * (double)c->operands[1].count;
+}
+int call_glu_fwd(struct op_case *c)
+{
+    return ssa_glu_fwd(c->device, &(struct ssa_glu_fwd){.x = tensor(c, 0), .y = tensor(c, 1), .rows = c->rows,
+                                                        .width = c->hidden, .activation = gate(c)});
+}
+void want_glu_fwd(const struct op_case *c)
+{
+    oracle_glu_fwd(exact(c, 0), (size_t)c->rows, (size_t)c->hidden, gate(c), exact(c, 1));
+}
+
+void describe_glu_bwd(struct op_case *c)
+{
+    describe_glu(c);
+    add_operand(c, READ, "dy", c->operands[0].count / 2);
+    add_operand(c, WRITTEN, "dx", c->operands[0].count);
+    c->flops = 12.0 * (double)c->operands[1].count;
+}
+int call_glu_bwd(struct op_case *c)
+{
+    return ssa_glu_bwd(c->device, &(struct ssa_glu_bwd){.x = tensor(c, 0), .dy = tensor(c, 1), .dx = tensor(c, 2),
+                                                        .rows = c->rows, .width = c->hidden, .activation = gate(c)});
+}
+void want_glu_bwd(const struct op_case *c)
+{
+    oracle_glu_bwd(exact(c, 0), exact(c, 1), (size_t)c->rows, (size_t)c->hidden, gate(c), exact(c, 2));
+}
+
+/* ---- dropout: after a branch, onto the residual ---- */
+
+static const uint64_t seed = 7, stream = 3;
+static const float drop = 0.1f;
+
+static uint64_t first(const struct op_case *c)
+{
+    return c->thorough ? 3 : 0;
+}
+
+void describe_dropout_fwd(struct op_case *c)
+{
+    describe_add(c);
+    c->operands[1].name = "residual";
+    c->flops *= 2;
+}
+int call_dropout_fwd(struct op_case *c)
+{
+    return ssa_dropout_fwd(c->device, &(struct ssa_dropout_fwd){.x = tensor(c, 0), .residual = tensor(c, 1),
+                                                                .out = tensor(c, 2), .count = c->operands[0].count,
+                                                                .p = drop, .seed = seed, .stream = stream,
+                                                                .first = first(c)});
+}
+void want_dropout_fwd(const struct op_case *c)
+{
+    oracle_dropout(exact(c, 0), exact(c, 1), c->operands[0].count, drop, seed, stream, first(c), exact(c, 2));
+}
+
+void describe_dropout_bwd(struct op_case *c)
+{
+    size_t count = (size_t)c->rows * (size_t)c->width;
+    add_operand(c, READ, "dy", count);
+    add_operand(c, WRITTEN, "dx", count);
+    c->flops = (double)count;
+}
+int call_dropout_bwd(struct op_case *c)
+{
+    return ssa_dropout_bwd(c->device, &(struct ssa_dropout_bwd){.dy = tensor(c, 0), .dx = tensor(c, 1),
+                                                                .count = c->operands[0].count, .p = drop,
+                                                                .seed = seed, .stream = stream, .first = first(c)});
+}
+void want_dropout_bwd(const struct op_case *c)
+{
+    oracle_dropout(exact(c, 0), NULL, c->operands[0].count, drop, seed, stream, first(c), exact(c, 1));
+}
+
+/* ---- sum and adamw: over all parameters ---- */
+
+static bool squares(const struct op_case *c)
+{
+    return !c->thorough || c->variant;
+}
+
+void describe_sum(struct op_case *c)
+{
+    if (c->thorough)
+        c->parameters = 40001; /* more than one part of the sum */
+    add_operand(c, READ, "x", c->parameters);
+    add_operand(c, WRITTEN, "out", 1)->cancels = 10; /* from 20000 to 100 */
+    c->variants = 2;
+    snprintf(c->name, sizeof c->name, squares(c) ? "squares" : "sum");
+    c->flops = 2.0 * (double)c->parameters;
+}
+int call_sum(struct op_case *c)
+{
+    return ssa_sum(c->device, &(struct ssa_sum){.x = tensor(c, 0), .out = tensor(c, 1), .count = c->parameters,
+                                                .squares = squares(c)});
+}
+void want_sum(const struct op_case *c)
+{
+    double sum = 0;
+    for (size_t i = 0; i < c->parameters; i++)
+        sum += squares(c) ? exact(c, 0)[i] * exact(c, 0)[i] : exact(c, 0)[i];
+    exact(c, 1)[0] = sum;
+}
+
+enum { WEIGHT, GRADIENT, MOMENT1, MOMENT2, SUMSQ };
+
+/* Thorough: with the defaults. */
+static struct ssa_adamw adamw(const struct op_case *c)
+{
+    return c->thorough ? (struct ssa_adamw){.lr = 0.01f, .decay = 0.1f, .clip = 1, .grad_scale = 0.5f, .step = 3}
+                       : (struct ssa_adamw){.lr = 0.01f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-3f, .decay = 0.1f,
+                                            .clip = 0.5f, .step = 3};
+}
+
+/* The second moments are squares. */
+static int prepare_adamw(struct op_case *c)
+{
+    double *v = exact(c, MOMENT2);
+    for (size_t i = 0; i < c->parameters; i++)
+        v[i] *= v[i];
+    exact(c, SUMSQ)[0] = c->thorough ? 900 : 2;
+    int err = put_exact(c, MOMENT2);
+    return err ? err : put_exact(c, SUMSQ);
+}
+
+void describe_adamw(struct op_case *c)
+{
+    add_operand(c, UPDATED, "w", c->parameters);
+    add_operand(c, READ, "g", c->parameters);
+    add_operand(c, UPDATED, "m", c->parameters);
+    add_operand(c, UPDATED, "v", c->parameters);
+    add_operand(c, READ, "sumsq", 1);
+    c->flops = 14.0 * (double)c->parameters;
+    c->prepare = prepare_adamw;
+}
+int call_adamw(struct op_case *c)
+{
+    struct ssa_adamw a = adamw(c);
+    a.w = tensor(c, WEIGHT);
+    a.g = tensor(c, GRADIENT);
+    a.m = tensor(c, MOMENT1);
+    a.v = tensor(c, MOMENT2);
+    a.sumsq = tensor(c, SUMSQ);
+    a.count = c->parameters;
+    return ssa_adamw(c->device, &a);
+}
+void want_adamw(const struct op_case *c)
+{
+    const struct ssa_adamw a = adamw(c);
+    const struct oracle_adamw o = {.lr = (double)a.lr, .beta1 = c->thorough ? 0.9 : (double)a.beta1,
+                                   .beta2 = c->thorough ? 0.999 : (double)a.beta2,
+                                   .eps = (double)(c->thorough ? 1e-8f : a.eps), .decay = (double)a.decay,
+                                   .grad_scale = c->thorough ? 0.5 : 1, .clip = (double)a.clip,
+                                   .sumsq = exact(c, SUMSQ)[0], .step = a.step};
+    oracle_adamw(&o, exact(c, WEIGHT), exact(c, GRADIENT), exact(c, MOMENT1), exact(c, MOMENT2), c->parameters);
+}

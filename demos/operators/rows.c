@@ -1,0 +1,266 @@
+/* Operators that go through rows. */
+#include "operators.h"
+
+#include "oracle/cross_entropy.h"
+#include "oracle/embedding.h"
+#include "oracle/norm.h"
+#include "oracle/rope.h"
+#include "oracle/rows.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static size_t elements(const struct op_case *c)
+{
+    return (size_t)c->rows * (size_t)c->width;
+}
+
+/* ---- norm ---- */
+
+static const double eps = (double)1e-5f; /* the default */
+
+static bool rms(const struct op_case *c)
+{
+    return c->variant == SSA_NORM_RMS;
+}
+
+static void describe_norm(struct op_case *c)
+{
+    add_operand(c, READ, "x", elements(c));
+    struct operand *gain = add_operand(c, READ, "gain", (size_t)c->width);
+    gain->low = 0.5f;
+    gain->high = 1.5f;
+    c->variants = 2;
+    snprintf(c->name, sizeof c->name, rms(c) ? "rms" : "layer");
+}
+
+void describe_norm_fwd(struct op_case *c)
+{
+    describe_norm(c);
+    add_operand(c, READ, "bias", (size_t)c->width);
+    add_operand(c, WRITTEN, "y", elements(c));
+    add_operand(c, WRITTEN, "stats", 2 * (size_t)c->rows);
+    c->flops = 8.0 * (double)elements(c);
+}
+int call_norm_fwd(struct op_case *c)
+{
+    struct ssa_norm_fwd a = {.x = tensor(c, 0), .gain = tensor(c, 1), .bias = tensor(c, 2), .y = tensor(c, 3),
+                             .stats = tensor(c, 4), .rows = c->rows, .width = c->width, .kind = c->variant};
+    if (rms(c))
+        a.bias = (struct ssa_tensor){0};
+    return ssa_norm_fwd(c->device, &a);
+}
+void want_norm_fwd(const struct op_case *c)
+{
+    oracle_norm_fwd(exact(c, 0), exact(c, 1), rms(c) ? NULL : exact(c, 2), c->rows, c->width, rms(c), eps, exact(c, 3),
+                    exact(c, 4));
+}
+
+enum { NORM_X, NORM_GAIN, NORM_STATS, NORM_DY, NORM_DX, NORM_DGAIN, NORM_DBIAS };
+
+/* stats as the forward pass leaves them. */
+static int prepare_norm_bwd(struct op_case *c)
+{
+    oracle_norm_fwd(exact(c, NORM_X), NULL, NULL, c->rows, c->width, rms(c), eps, exact(c, NORM_DX),
+                    exact(c, NORM_STATS));
+    return put_exact(c, NORM_STATS);
+}
+void describe_norm_bwd(struct op_case *c)
+{
+    describe_norm(c);
+    add_operand(c, READ, "stats", 2 * (size_t)c->rows);
+    add_operand(c, READ, "dy", elements(c));
+    add_operand(c, WRITTEN, "dx", elements(c));
+    add_operand(c, WRITTEN, "dgain", (size_t)c->width);
+    add_operand(c, WRITTEN, "dbias", (size_t)c->width);
+    c->flops = 14.0 * (double)elements(c);
+    c->prepare = prepare_norm_bwd;
+}
+int call_norm_bwd(struct op_case *c)
+{
+    return ssa_norm_bwd(c->device, &(struct ssa_norm_bwd){.x = tensor(c, NORM_X), .gain = tensor(c, NORM_GAIN),
+                                                          .stats = tensor(c, NORM_STATS), .dy = tensor(c, NORM_DY),
+                                                          .dx = tensor(c, NORM_DX), .dgain = tensor(c, NORM_DGAIN),
+                                                          .dbias = tensor(c, NORM_DBIAS), .rows = c->rows,
+                                                          .width = c->width, .kind = c->variant});
+}
+void want_norm_bwd(const struct op_case *c)
+{
+    oracle_norm_bwd(exact(c, NORM_X), exact(c, NORM_GAIN), exact(c, NORM_DY), c->rows, c->width, rms(c), eps,
+                    exact(c, NORM_DX), exact(c, NORM_DGAIN), exact(c, NORM_DBIAS));
+}
+
+/* ---- embedding ---- */
+
+static void describe_embedding(struct op_case *c)
+{
+    if (c->thorough) {
+        c->vocabulary = 19;
+        c->length = 10;
+    }
+    add_numbers(c, IDS, "ids", (size_t)c->rows, c->vocabulary);
+}
+
+static struct oracle_embedding embedding(const struct op_case *c)
+{
+    return (struct oracle_embedding){.ids = numbers(c, 0), .rows = c->rows, .length = c->length, .width = c->width,
+                                     .vocabulary = c->vocabulary};
+}
+
+void describe_embedding_fwd(struct op_case *c)
+{
+    describe_embedding(c);
+    add_operand(c, READ, "table", (size_t)c->vocabulary * (size_t)c->width);
+    add_operand(c, READ, "positions", (size_t)c->length * (size_t)c->width);
+    add_operand(c, WRITTEN, "out", elements(c));
+    c->flops = (double)elements(c);
+}
+int call_embedding_fwd(struct op_case *c)
+{
+    return ssa_embedding_fwd(c->device, &(struct ssa_embedding_fwd){.ids = tensor(c, 0), .table = tensor(c, 1),
+                                                                    .positions = tensor(c, 2), .out = tensor(c, 3),
+                                                                    .rows = c->rows, .length = c->length,
+                                                                    .width = c->width,
+                                                                    .vocabulary = c->vocabulary});
+}
+void want_embedding_fwd(const struct op_case *c)
+{
+    const struct oracle_embedding e = embedding(c);
+    oracle_embedding_fwd(&e, exact(c, 1), exact(c, 2), exact(c, 3));
+}
+
+void describe_embedding_bwd(struct op_case *c)
+{
+    describe_embedding(c);
+    add_operand(c, READ, "dout", elements(c));
+    add_operand(c, WRITTEN, "dtable", (size_t)c->vocabulary * (size_t)c->width);
+    add_operand(c, WRITTEN, "dpositions", (size_t)c->length * (size_t)c->width);
+    c->flops = 2.0 * (double)elements(c);
+}
+int call_embedding_bwd(struct op_case *c)
+{
+    return ssa_embedding_bwd(c->device, &(struct ssa_embedding_bwd){.ids = tensor(c, 0), .dout = tensor(c, 1),
+                                                                    .dtable = tensor(c, 2),
+                                                                    .dpositions = tensor(c, 3), .rows = c->rows,
+                                                                    .length = c->length, .width = c->width,
+                                                                    .vocabulary = c->vocabulary});
+}
+void want_embedding_bwd(const struct op_case *c)
+{
+    const struct oracle_embedding e = embedding(c);
+    for (int i = 2; i < 4; i++)
+        memset(exact(c, i), 0, c->operands[i].count * sizeof(double));
+    oracle_embedding_bwd(&e, exact(c, 1), exact(c, 2), exact(c, 3));
+}
+
+/* ---- rope: the queries, in place ---- */
+
+static int first_position(const struct op_case *c)
+{
+    return c->thorough ? 100000 : 0;
+}
+
+void describe_rope(struct op_case *c)
+{
+    if (c->thorough) {
+        c->length = 9;
+        c->head = 20;
+    }
+    size_t count = (size_t)c->rows * (size_t)c->heads * (size_t)c->head;
+    add_operand(c, UPDATED, "x", count);
+    c->variants = 2;
+    snprintf(c->name, sizeof c->name, c->variant ? "inverse" : "forward");
+    c->flops = 3.0 * (double)count;
+    c->check_flops = 20.0 * (double)count;
+}
+int call_rope(struct op_case *c)
+{
+    return ssa_rope(c->device, &(struct ssa_rope){.x = tensor(c, 0), .rows = c->rows, .length = c->length,
+                                                  .heads = c->heads, .width = c->head,
+                                                  .first_position = first_position(c), .inverse = c->variant});
+}
+void want_rope(const struct op_case *c)
+{
+    oracle_rope(&(struct oracle_rope){.rows = c->rows, .length = c->length, .heads = c->heads, .width = c->head,
+                                      .first_position = first_position(c), .stride = (size_t)(c->heads * c->head),
+                                      .base = 10000, .inverse = c->variant}, exact(c, 0));
+}
+
+/* ---- cross-entropy: loss and gradient of the logits ---- */
+
+void describe_cross_entropy(struct op_case *c)
+{
+    size_t count = (size_t)c->rows * (size_t)c->vocabulary;
+    struct operand *logits = add_operand(c, READ, "logits", count);
+    logits->low = -8;
+    logits->high = 8;
+    add_numbers(c, IDS, "targets", (size_t)c->rows, c->vocabulary);
+    add_operand(c, WRITTEN, "loss", (size_t)c->rows);
+    add_operand(c, WRITTEN, "dlogits", count);
+    c->flops = 5.0 * (double)count;
+}
+int call_cross_entropy(struct op_case *c)
+{
+    return ssa_cross_entropy(c->device, &(struct ssa_cross_entropy){.logits = tensor(c, 0), .targets = tensor(c, 1),
+                                                                    .loss = tensor(c, 2), .dlogits = tensor(c, 3),
+                                                                    .rows = c->rows, .vocabulary = c->vocabulary,
+                                                                    .smoothing = c->thorough ? 0.1f : 0,
+                                                                    .grad_scale = c->thorough ? 0.5f : 1});
+}
+void want_cross_entropy(const struct op_case *c)
+{
+    oracle_cross_entropy(exact(c, 0), numbers(c, 1), c->rows, c->vocabulary, c->thorough ? (double)0.1f : 0,
+                         c->thorough ? 0.5 : 1, exact(c, 2), exact(c, 3));
+}
+
+/* ---- gather and scatter: the quarter of the rows that a plan's keys are; thorough, all into or out of few ---- */
+
+static int taken(const struct op_case *c)
+{
+    return c->thorough ? c->rows : c->rows / 4;
+}
+static int source_rows(const struct op_case *c)
+{
+    return c->thorough ? 11 : c->rows;
+}
+static int target_rows(const struct op_case *c)
+{
+    return c->thorough ? c->rows + 5 : c->rows;
+}
+
+void describe_gather_rows(struct op_case *c)
+{
+    size_t moved = (size_t)taken(c) * (size_t)c->width;
+    add_operand(c, READ, "x", (size_t)source_rows(c) * (size_t)c->width)->moved = moved;
+    add_numbers(c, c->thorough ? IDS : DISTINCT, "rows", (size_t)taken(c), source_rows(c));
+    add_operand(c, WRITTEN, "out", moved);
+}
+int call_gather_rows(struct op_case *c)
+{
+    return ssa_gather_rows(c->device, &(struct ssa_gather_rows){.x = tensor(c, 0), .rows = tensor(c, 1),
+                                                                .out = tensor(c, 2), .count = taken(c),
+                                                                .source_rows = source_rows(c), .width = c->width});
+}
+void want_gather_rows(const struct op_case *c)
+{
+    oracle_gather_rows(exact(c, 0), numbers(c, 1), taken(c), source_rows(c), c->width, exact(c, 2));
+}
+
+void describe_scatter_rows(struct op_case *c)
+{
+    size_t moved = (size_t)taken(c) * (size_t)c->width;
+    add_operand(c, READ, "x", moved);
+    add_numbers(c, DISTINCT, "rows", (size_t)taken(c), target_rows(c));
+    add_operand(c, UPDATED, "out", (size_t)target_rows(c) * (size_t)c->width)->moved = moved;
+}
+int call_scatter_rows(struct op_case *c)
+{
+    return ssa_scatter_rows(c->device, &(struct ssa_scatter_rows){.x = tensor(c, 0), .rows = tensor(c, 1),
+                                                                  .out = tensor(c, 2), .count = taken(c),
+                                                                  .target_rows = target_rows(c), .width = c->width,
+                                                                  .accumulate = c->thorough});
+}
+void want_scatter_rows(const struct op_case *c)
+{
+    oracle_scatter_rows(exact(c, 0), numbers(c, 1), taken(c), target_rows(c), c->width, c->thorough, exact(c, 2));
+}
