@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,15 +47,6 @@ static int append_all(struct buffer *b, int file, const char *name)
     }
 }
 
-int text_read_stdin(unsigned char **bytes, size_t *size)
-{
-    struct buffer b = {0};
-    int status = append_all(&b, STDIN_FILENO, "stdin");
-    *bytes = b.bytes;
-    *size = b.size;
-    return status;
-}
-
 static bool is_stdin(const char *path)
 {
     return !strcmp(path, "-");
@@ -71,6 +63,15 @@ static int append_file(struct buffer *b, const char *path)
     if (!is_stdin(path))
         close(file);
     return !status && b->size == before ? say_error("%s: is empty; give a file of text", name) : status;
+}
+
+int text_read(const char *path, unsigned char **bytes, size_t *size)
+{
+    struct buffer b = {0};
+    int status = append_file(&b, path);
+    *bytes = b.bytes;
+    *size = b.size;
+    return status;
 }
 
 /* Of all files that have one, and room for the read that finds the end. */
@@ -104,21 +105,22 @@ static void measure_parts(struct text *text, const size_t *sizes, int count)
  * of all: a tenth of the text is twice in memory for a moment, and no more. */
 static int gather(struct text *text, const size_t *sizes, int count)
 {
-    unsigned char *aside = malloc(text->size[TEXT_VALID] + text->size[TEXT_TEST] + 1);
-    unsigned char *valid = aside, *test = aside + text->size[TEXT_VALID], *train = text->bytes, *from = text->bytes;
+    size_t unit = (size_t)text->token_size, all = unit * (text->size[TEXT_VALID] + text->size[TEXT_TEST]);
+    unsigned char *aside = malloc(all + 1), *valid = aside, *test = aside + unit * text->size[TEXT_VALID];
+    unsigned char *train = text->bytes, *from = text->bytes;
     if (!aside)
         return say_error("no memory for a tenth of the text; give less of it");
     for (int i = 0; i < count; i++) {
-        size_t held = held_out(sizes[i]), kept = sizes[i] - 2 * held;
+        size_t held = unit * held_out(sizes[i]), kept = unit * sizes[i] - 2 * held;
         memcpy(valid, from + kept, held);
         memcpy(test, from + kept + held, held);
         memmove(train, from, kept);
         valid += held;
         test += held;
         train += kept;
-        from += sizes[i];
+        from += unit * sizes[i];
     }
-    memcpy(train, aside, text->size[TEXT_VALID] + text->size[TEXT_TEST]);
+    memcpy(train, aside, all);
     free(aside);
     return 0;
 }
@@ -132,6 +134,13 @@ static uint64_t hash(const unsigned char *bytes, size_t size)
     return h;
 }
 
+/* The same bytes as other tokens are another text. */
+static uint64_t fingerprint(const struct text *text)
+{
+    size_t tokens = text->size[TEXT_TRAIN] + text->size[TEXT_VALID] + text->size[TEXT_TEST];
+    return hash(text->bytes, tokens * (size_t)text->token_size) + (uint64_t)text->token_size - 1;
+}
+
 static int make_parts(struct text *text, const size_t *sizes, int count)
 {
     measure_parts(text, sizes, count);
@@ -139,9 +148,34 @@ static int make_parts(struct text *text, const size_t *sizes, int count)
         return EXIT_FAILED;
     text->part[TEXT_TRAIN] = text->bytes;
     for (int p = TEXT_TRAIN + 1; p < TEXT_PARTS; p++)
-        text->part[p] = text->part[p - 1] + text->size[p - 1];
-    text->fingerprint = hash(text->bytes, text->size[TEXT_TRAIN] + text->size[TEXT_VALID] + text->size[TEXT_TEST]);
+        text->part[p] = text->part[p - 1] + text->size[p - 1] * (size_t)text->token_size;
+    text->fingerprint = fingerprint(text);
     return 0;
+}
+
+/* Before files are cut. */
+static void find_largest(struct text *text, const struct arg_list *files, const size_t *sizes)
+{
+    struct ssa_data data = {.items = text->bytes, .item_size = text->token_size};
+    size_t first = 0;
+    for (int f = 0; f < files->count; first += sizes[f++])
+        for (size_t i = 0; i < sizes[f]; i++) {
+            uint32_t id = text_token(&data, first + i);
+            if (!text->largest.file || id > text->largest.id) {
+                text->largest.id = id;
+                text->largest.file = files->items[f];
+                text->largest.at = i;
+            }
+        }
+}
+
+static int count_tokens(const char *file, size_t bytes, int token_size, size_t *tokens)
+{
+    *tokens = bytes / (size_t)token_size;
+    return bytes % (size_t)token_size == 0
+        ? 0
+        : say_error("%s: its %zu bytes are no whole number of tokens of %d bits; is it a token file, of that "
+                    "width?", file, bytes, 8 * token_size);
 }
 
 static int read_files(struct text *text, const struct arg_list *files, size_t *sizes)
@@ -150,24 +184,28 @@ static int read_files(struct text *text, const struct arg_list *files, size_t *s
     int status = reserve(&b, expected_size(files));
     for (int i = 0; i < files->count && !status; i++) {
         size_t before = b.size;
-        status = append_file(&b, files->items[i]);
-        sizes[i] = b.size - before;
+        status = append_file(&b, files->items[i]) ||
+                 count_tokens(files->items[i], b.size - before, text->token_size, &sizes[i]);
     }
     text->bytes = b.bytes;
-    return status ? status : make_parts(text, sizes, files->count);
+    if (status)
+        return EXIT_FAILED;
+    find_largest(text, files, sizes);
+    return make_parts(text, sizes, files->count);
 }
 
-int text_load(struct text *text, const struct arg_list *files, int length)
+int text_load(struct text *text, const struct arg_list *files, int token_size, int length)
 {
     size_t *sizes = calloc((size_t)files->count + 1, sizeof *sizes);
-    memset(text, 0, sizeof *text);
+    const char *what = token_size > 1 ? "tokens" : "bytes";
+    *text = (struct text){.token_size = token_size};
     int status = !files->count ? say_error("no text: give --data FILE (see --help)")
                  : !sizes      ? say_error("no memory")
                                : read_files(text, files, sizes);
     if (!status && text->size[TEXT_TEST] <= (size_t)length)
-        status = say_error("%s: too short: its last 5%% hold %zu bytes, a window takes %d; give at least %zu bytes of "
-                           "text, or train with a smaller --length", files->items[0], text->size[TEXT_TEST],
-                           length + 1, 20 * ((size_t)length + 1));
+        status = say_error("%s: too short: its last 5%% hold %zu %s, a window takes %d; give at least %zu %s of "
+                           "text, or train with a smaller --length", files->items[0], text->size[TEXT_TEST], what,
+                           length + 1, 20 * ((size_t)length + 1), what);
     free(sizes);
     if (status)
         text_free(text);
@@ -182,7 +220,30 @@ void text_free(struct text *text)
 
 /* ---- using ---- */
 
+int text_check_ids(const struct text *text, int vocabulary)
+{
+    if (text->largest.id < (uint32_t)vocabulary)
+        return 0;
+    return say_error("%s: %s %zu (from 0) is %" PRIu32 ", and the vocabulary has %d", text->largest.file,
+                     text->token_size > 1 ? "token" : "byte", text->largest.at, text->largest.id, vocabulary);
+}
+
+uint32_t text_token(const struct ssa_data *data, size_t i)
+{
+    const unsigned char *at = (const unsigned char *)data->items + i * (size_t)data->item_size;
+    uint16_t two;
+    uint32_t four;
+    if (data->item_size == 1)
+        return *at;
+    if (data->item_size == 2) {
+        memcpy(&two, at, sizeof two);
+        return two;
+    }
+    memcpy(&four, at, sizeof four);
+    return four;
+}
+
 struct ssa_data text_data(const struct text *text, enum text_part part)
 {
-    return (struct ssa_data){.items = text->part[part], .count = text->size[part], .item_size = 1};
+    return (struct ssa_data){.items = text->part[part], .count = text->size[part], .item_size = text->token_size};
 }

@@ -35,6 +35,12 @@ struct train_note {
     bool known, same; /* of which text it is, and whether that is this one */
 };
 struct train_note read_train_note(const struct ssa_checkpoint *checkpoint, const struct text *text);
+/* Bytes of a token that the checkpoint was trained on: 1, 2, 4. Where the note does not say, 1 if it can be, else 0. */
+int trained_token_size(const struct ssa_checkpoint *checkpoint);
+/* --tokens, or where it was not given, -1, those of the checkpoint, which may be NULL. 0: not known, which is said. */
+int settle_tokens(int said, const struct ssa_checkpoint *checkpoint, const char *name);
+#define TOKENS_HELP \
+    "bits of a token: 8 are the bytes of text, 16 and 32 unsigned integers of token files, as nanoGPT's train.bin"
 /* true, false, or null where it is not known. */
 json_t *same_text_json(const struct train_note *note);
 
@@ -42,7 +48,20 @@ json_t *same_text_json(const struct train_note *note);
 int parse_options(const struct arg *table, const struct args_page *page, int argc, char **argv,
                   const char **checkpoint);
 
-double bits_of(double nats);
+/* How losses are told: bits a byte, or where tokens are no bytes, nats a token and their perplexity. */
+struct unit {
+    const char *key;        /* in JSON: "bits", "loss" */
+    const char *name;       /* "bits per byte" */
+    const char *item;       /* "byte" */
+    double nats;            /* that one of them is */
+    bool perplexity;
+};
+const struct unit *unit_of(int token_size);
+double unit_loss(const struct unit *unit, double nats);
+/* "3.210 nats/token (perplexity 24.8)" */
+const char *unit_text(const struct unit *unit, double nats, char text[64]);
+/* Adds PREFIX and the unit's key, and where it has one the perplexity. */
+void unit_record(const struct unit *unit, json_t *object, const char *prefix, double nats);
 json_t *device_json(const struct ssa_device *device);
 json_t *model_json(const struct ssa_model_config *config);
 

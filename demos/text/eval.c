@@ -23,15 +23,18 @@ static struct {
     struct arg_list data;
     uint64_t seed;
     double tolerance;
-    int part, mode, passes, windows, stride, batch, force, json, verbose;
+    int part, mode, passes, windows, stride, batch, force, json, verbose, tokens;
 } options;
 
+static const struct unit *unit; /* of losses */
+
 static const char about[] =
-    "Measures a checkpoint on text that it was not trained on: window after window, each byte predicted once.\n"
+    "Measures a checkpoint on text that it was not trained on: window after window, each byte predicted once; "
+    "in bits a byte, or where tokens are no bytes, in nats a token and as perplexity.\n"
     "\n"
     "dense: one pass in which every query sees every key. ensemble: the self-ensemble of the paper, M passes that "
-    "each sample anew, their probabilities averaged for every byte, log(1/M sum p). Beside it stand the mean and "
-    "the standard deviation of the single passes. With --tolerance there are no more passes than it takes: it ends "
+    "each sample anew, their probabilities averaged for every byte (token), log(1/M sum p). Beside it stand the "
+    "mean and the standard deviation of the single passes. With --tolerance there are no more passes than it takes: it ends "
     "once the result is within that of what infinitely many passes would give, by what the last doubling of the passes "
     "changed and by the scatter of the single ones. The sample is that of the checkpoint's last sampled stage, or "
     "what --pattern says; a checkpoint without one is measured dense only.";
@@ -47,17 +50,19 @@ static const struct arg table[] = {
     ARG_LIST('d', "data", &options.data, "FILE",
              "the text it was trained on, - for stdin; the part held out is found as `train` does. Of other text that "
              "is said, and with --json \"same_text\" is false"),
+    ARG_CHOICE(0, "tokens", &options.tokens, TEXT_TOKEN_NAMES, TOKENS_HELP "; if not said, as it was trained on"),
     ARG_CHOICE('p', "part", &options.part, TEXT_PART_NAMES, "which part of it"),
     ARG_CHOICE('m', "mode", &options.mode, "both|dense|ensemble", "what to measure"),
     ARG_INT('M', "passes", &options.passes, 1, PASSES_MAX, "M", "passes of the ensemble"),
     ARG_REAL(0, "tolerance", &options.tolerance, 0, 8, "B",
-             "end the ensemble sooner, once it is within B bits of where more passes would take it; 0: all passes"),
+             "end the ensemble sooner, once it is within B bits (nats, of tokens) of where more passes would take it; "
+             "0: all passes"),
     ARG_TEXT(0, "pattern", &options.pattern, "STAGE",
              "how the ensemble samples, as a stage of `train` is written: local:ratio=0.25,look-back"),
     ARG_INT('w', "windows", &options.windows, 0, INT_MAX, "N", "at most so many windows, spread evenly; 0: all"),
     ARG_INT(0, "stride", &options.stride, 0, INT_MAX, "N",
-            "bytes from one window's start to the next's: below the model's length they overlap, and a byte sees more "
-            "of what came before it; 0: no overlap"),
+            "bytes (tokens) from one window's start to the next's: below the model's length they overlap, and a byte sees "
+            "more of what came before it; 0: no overlap"),
     ARG_INT('b', "batch", &options.batch, 1, 65536, "N", "windows in a pass"),
     ARG_U64('s', "seed", &options.seed, "N", "of the samples"),
     ARG_TEXT('l', "log", &options.log, "FILE", "add the result to the log of the run, for `report`"),
@@ -79,7 +84,7 @@ static int measure(struct ssa_model *model, const struct ssa_data *data, const s
                                  .windows = (size_t)options.windows, .stride = (size_t)options.stride,
                                  .seed = options.seed, .stop = &interrupted, .progress = on_progress,
                                  .cookie = pattern ? "self-ensemble" : "dense",
-                                 .tolerance = pattern ? options.tolerance * log(2.0) : 0};
+                                 .tolerance = pattern ? options.tolerance * unit->nats : 0};
     progress_begin("evaluating", 1);
     int status = ssa_evaluate(model, data, &how, scores, ensemble, NULL);
     progress_end();
@@ -92,14 +97,25 @@ static int measure(struct ssa_model *model, const struct ssa_data *data, const s
 
 static json_t *scores_json(const struct ssa_scores *s)
 {
-    return json_pack("{s:o, s:o, s:I, s:o}", "bits", number_json(bits_of(s->loss)), "loss", number_json(s->loss),
-                     "bytes", (json_int_t)s->tokens, "seconds", number_json(s->seconds));
+    json_t *object = json_pack("{s:o, s:I, s:o}", "loss", number_json(s->loss),
+                               unit->perplexity ? "tokens" : "bytes", (json_int_t)s->tokens, "seconds",
+                               number_json(s->seconds));
+    unit_record(unit, object, "", s->loss);
+    return object;
 }
 
 /* That were run. */
 static int passes_of(const struct ssa_scores *s)
 {
     return options.tolerance > 0 ? s->passes : options.passes;
+}
+
+/* "single_bits" of "single_", of tokens "single_loss". */
+static void set_loss(json_t *object, const char *before, const char *behind, json_t *value)
+{
+    char key[64];
+    snprintf(key, sizeof key, "%s%s%s", before, unit->key, behind);
+    json_object_set_new(object, key, value);
 }
 
 static json_t *ensemble_json(const struct ssa_scores *s, const struct ssa_pattern *pattern, const double *ensemble)
@@ -110,22 +126,31 @@ static json_t *ensemble_json(const struct ssa_scores *s, const struct ssa_patter
     stage_format(&stage, 1, text, sizeof text);
     int passes = passes_of(s);
     for (int m = 0; m < passes; m++)
-        json_array_append_new(curve, number_json(bits_of(ensemble[m])));
+        json_array_append_new(curve, number_json(unit_loss(unit, ensemble[m])));
     json_object_set_new(object, "pattern", json_string(text));
     json_object_set_new(object, "passes", json_integer(passes));
     if (options.tolerance > 0)
-        json_object_set_new(object, "unsettled", number_json(bits_of(s->unsettled)));
-    json_object_set_new(object, "single_bits", number_json(bits_of(s->single)));
-    json_object_set_new(object, "single_spread", number_json(bits_of(s->single_spread)));
-    json_object_set_new(object, "bits_of_first", curve);
+        json_object_set_new(object, "unsettled", number_json(unit_loss(unit, s->unsettled)));
+    set_loss(object, "single_", "", number_json(unit_loss(unit, s->single)));
+    json_object_set_new(object, "single_spread", number_json(unit_loss(unit, s->single_spread)));
+    set_loss(object, "", "_of_first", curve);
     return object;
 }
 
 /* ---- for people ---- */
 
-static void print_row(const char *name, double bits, const char *rest)
+static void print_row(const char *name, double loss, const char *rest)
 {
-    printf("  %-26s %8.4f %s\n", name, bits, rest);
+    printf("  %-26s %8.4f %s\n", name, unit_loss(unit, loss), rest);
+}
+
+/* The unit, and what this loss is as perplexity. */
+static void print_first(const char *name, double loss)
+{
+    char rest[64];
+    if (unit->perplexity)
+        snprintf(rest, sizeof rest, "%s (perplexity %.2f)", unit->name, exp(loss));
+    print_row(name, loss, unit->perplexity ? rest : unit->name);
 }
 
 static void print_ensemble(const struct ssa_scores *s, const double *ensemble)
@@ -134,20 +159,22 @@ static void print_ensemble(const struct ssa_scores *s, const double *ensemble)
     char name[64], rest[64] = "";
     int passes = passes_of(s);
     if (passes > 1)
-        snprintf(rest, sizeof rest, "+- %.4f over %d passes", bits_of(s->single_spread), passes);
-    print_row("one sampled pass", bits_of(s->single), rest);
+        snprintf(rest, sizeof rest, "+- %.4f over %d passes", unit_loss(unit, s->single_spread), passes);
+    print_row("one sampled pass", s->single, rest);
     for (size_t i = 0; i < sizeof at / sizeof *at; i++)
         if (at[i] < passes) {
             snprintf(name, sizeof name, "self-ensemble of %d", at[i]);
-            print_row(name, bits_of(ensemble[at[i] - 1]), "");
+            print_row(name, ensemble[at[i] - 1], "");
         }
     if (passes > 1) {
         snprintf(name, sizeof name, "self-ensemble of %d", passes);
-        print_row(name, bits_of(s->loss), "");
+        snprintf(rest, sizeof rest, "(perplexity %.2f)", exp(s->loss));
+        print_row(name, s->loss, unit->perplexity ? rest : "");
     }
     if (options.tolerance > 0 && isfinite(s->unsettled))
         printf("  %d of %d passes, %s: infinitely many would give that +- %.4f\n", passes, options.passes,
-               bits_of(s->unsettled) <= options.tolerance ? "settled" : "not settled", bits_of(s->unsettled));
+               unit_loss(unit, s->unsettled) <= options.tolerance ? "settled" : "not settled",
+               unit_loss(unit, s->unsettled));
 }
 
 /* ---- the command ---- */
@@ -181,7 +208,7 @@ static int evaluate(struct ssa_model *model, const struct ssa_data *data, const 
     if (options.mode != MODE_ENSEMBLE && (status = measure(model, data, NULL, 1, &scores, NULL)) == 0) {
         json_object_set_new(result, "dense", scores_json(&scores));
         if (!options.json)
-            print_row("dense", bits_of(scores.loss), "bits per byte");
+            print_first("dense", scores.loss);
     }
     if (!status && options.mode != MODE_DENSE && pattern &&
         (status = measure(model, data, pattern, options.passes, &scores, ensemble)) == 0) {
@@ -226,6 +253,15 @@ static int write_log(json_t *result)
     return log_close(&log) || status ? EXIT_FAILED : 0;
 }
 
+static int load_text(struct text *text, const struct ssa_checkpoint *checkpoint)
+{
+    const struct ssa_model_config *model = ssa_checkpoint_model(checkpoint);
+    int token_size = settle_tokens(options.tokens, checkpoint, options.checkpoint);
+    unit = unit_of(token_size);
+    return !token_size || text_load(text, &options.data, token_size, model->gpt.length) ||
+           text_check_ids(text, model->gpt.vocabulary);
+}
+
 static int run(struct loaded *loaded, struct text *text, const struct run *log)
 {
     static const char *const part_names[] = {"train", "valid", "test"};
@@ -233,7 +269,7 @@ static int run(struct loaded *loaded, struct text *text, const struct run *log)
     const struct ssa_pattern *pattern;
     if (load_model(loaded, options.device, options.checkpoint, options.batch) ||
         check_run(loaded->checkpoint, log) ||
-        text_load(text, &options.data, ssa_checkpoint_model(loaded->checkpoint)->gpt.length))
+        load_text(text, loaded->checkpoint))
         return EXIT_FAILED;
     int status = choose_pattern(loaded->checkpoint, stages, &pattern);
     int length = ssa_checkpoint_model(loaded->checkpoint)->gpt.length;
@@ -248,8 +284,10 @@ static int run(struct loaded *loaded, struct text *text, const struct run *log)
                                length, "stride", options.stride, "device",
                                device_json(ssa_model_device(loaded->model)));
     if (!options.json)
-        say_result("%s after step %d, on the %s part (%zu bytes)", options.checkpoint,
-                   ssa_checkpoint_step(loaded->checkpoint), part_names[options.part], data.count);
+        say_result("%s after step %d, on the %s part (%zu %ss)", options.checkpoint,
+                   ssa_checkpoint_step(loaded->checkpoint), part_names[options.part], data.count, unit->item);
+    if (unit->perplexity)
+        json_object_set_new(result, "unit", json_string(unit->name));
     json_object_set_new(result, "same_text", same_text_json(&note));
     if (note.known && !note.same)
         say_note("%s was trained on other text (or in another order of --data): what is held out of this one may not "
@@ -287,6 +325,7 @@ int eval_main(int argc, char **argv)
     struct text text = {0};
     struct run log = {0};
     options.part = TEXT_TEST;
+    options.tokens = -1;
     options.passes = 10;
     options.batch = 8;
     options.device = "auto";

@@ -1,4 +1,4 @@
-/* ssacl-text: language models over bytes, trained with Stochastically Subsampled self-Attention. */
+/* ssacl-text: language models over bytes or tokens, trained with Stochastically Subsampled self-Attention. */
 #include "command.h"
 
 #include "drivers.h"
@@ -23,7 +23,7 @@ enum { COMMANDS = sizeof commands / sizeof *commands };
 static int help(void)
 {
     puts("usage: ssacl-text COMMAND [options]\n\n"
-         "Trains transformers over bytes with Stochastically Subsampled self-Attention, on any\n"
+         "Trains transformers over bytes, or tokens, with Stochastically Subsampled self-Attention, on any\n"
          "OpenCL device or, where there is none, on the CPU.\n");
     for (int i = 0; i < COMMANDS; i++)
         printf("  %-8s %s\n", commands[i].name, commands[i].what);

@@ -4,6 +4,7 @@
 
 #include "signals.h"
 #include "stages.h"
+#include "text.h"
 
 #include <stdlib.h>
 
@@ -19,14 +20,13 @@ struct profile {
 /* Inputs and targets: neighbouring windows from the start of the text. */
 static int make_tokens(struct profile *p, const struct ssa_data *data)
 {
-    const unsigned char *bytes = data->items;
     size_t count = (size_t)p->pass.batch * (size_t)p->pass.length;
     int32_t *tokens = malloc(2 * count * sizeof *tokens);
     p->pass.tokens = tokens;
     p->pass.targets = tokens + count;
     for (size_t i = 0; tokens && i < count; i++) {
-        tokens[i] = bytes[i % (data->count - 1)];
-        tokens[count + i] = bytes[i % (data->count - 1) + 1];
+        tokens[i] = (int32_t)text_token(data, i % (data->count - 1));
+        tokens[count + i] = (int32_t)text_token(data, i % (data->count - 1) + 1);
     }
     return tokens ? SSA_OK : SSA_ENOMEM;
 }

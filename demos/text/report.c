@@ -20,9 +20,9 @@ static struct {
 
 static const char about[] =
     "Reads the logs of one or several runs of `train` (and what `eval --log` added to them). Prints a table; with "
-    "--out draws NAME.svg and NAME.png: bits per byte against bytes read and against seconds of training (without "
-    "the time for evaluations). Faint: training, averaged. Full line: validation, dense. Dashed: validation, one "
-    "sampled pass, while a stage samples. Of runs on several devices NAME-shares.svg and .png show which part of every "
+    "--out draws NAME.svg and NAME.png: bits per byte (nats per token, of token files) against bytes read and against "
+    "seconds of training (without the time for evaluations). Faint: training, averaged. Full line: "
+    "validation, dense. Dashed: validation, one sampled pass, while a stage samples. Of runs on several devices NAME-shares.svg and .png show which part of every "
     "step each device computed. Pictures need gnuplot. A run that went on from another's weights (--from) is "
     "drawn behind it from one file: cat FIRST.jsonl SECOND.jsonl.";
 
@@ -42,7 +42,7 @@ static double last_of(const struct series *s, const double *values)
 }
 
 /* The mean over the last twentieth of a run, since one step's loss is mostly noise. */
-static double train_bits(const struct run *r)
+static double train_loss(const struct run *r)
 {
     const struct series *s = &r->train;
     double sum = 0;
@@ -52,9 +52,14 @@ static double train_bits(const struct run *r)
     return count <= s->count ? sum / (double)count : NAN;
 }
 
-static double valid_bits(const struct run *r)
+static double valid_loss(const struct run *r)
 {
     return last_of(&r->dense, r->dense.bits);
+}
+
+static double valid_perplexity(const struct run *r)
+{
+    return exp(valid_loss(r));
 }
 
 static double tokens_of(const struct run *r)
@@ -94,23 +99,34 @@ static double share_changes(const struct run *r)
     return r->devices > 1 ? r->changes : NAN;
 }
 
-/* A figure of the table: how it is called, computed and printed. */
+/* A figure of the table: how it is called, computed and printed. What says in which unit a loss is, is of those runs
+ * only. */
+enum of { OF_ALL, OF_BYTES, OF_TOKENS };
 static const struct figure {
     const char *key, *name, *format;
     double scale;
     const char *in_log; /* "event.path"; NULL: `compute` */
     double (*compute)(const struct run *r);
+    enum of of;
 } figures[] = {
     {"parameters", "parameters (millions)", "%.2f", 1e-6, "start.parameters", NULL},
-    {"tokens", "bytes trained on (millions)", "%.2f", 1e-6, NULL, tokens_of},
-    {"train_bits", "training, bits per byte", "%.3f", 1, NULL, train_bits},
-    {"valid_bits", "validation, dense", "%.3f", 1, NULL, valid_bits},
-    {"test_dense_bits", "test, dense", "%.4f", 1, "test.dense.bits", NULL},
-    {"test_single_bits", "test, one sampled pass", "%.4f", 1, "test.ensemble.single_bits", NULL},
-    {"test_ensemble_bits", "test, self-ensemble", "%.4f", 1, "test.ensemble.bits", NULL},
+    {"tokens", "tokens trained on (millions)", "%.2f", 1e-6, NULL, tokens_of},
+    {"train_bits", "training, bits per byte", "%.3f", 1, NULL, train_loss, OF_BYTES},
+    {"valid_bits", "validation, dense", "%.3f", 1, NULL, valid_loss, OF_BYTES},
+    {"test_dense_bits", "test, dense", "%.4f", 1, "test.dense.bits", NULL, OF_BYTES},
+    {"test_single_bits", "test, one sampled pass", "%.4f", 1, "test.ensemble.single_bits", NULL, OF_BYTES},
+    {"test_ensemble_bits", "test, self-ensemble", "%.4f", 1, "test.ensemble.bits", NULL, OF_BYTES},
+    {"train_loss", "training, nats per token", "%.3f", 1, NULL, train_loss, OF_TOKENS},
+    {"valid_loss", "validation, dense", "%.3f", 1, NULL, valid_loss, OF_TOKENS},
+    {"valid_perplexity", "  as perplexity", "%.2f", 1, NULL, valid_perplexity, OF_TOKENS},
+    {"test_dense_loss", "test, dense", "%.4f", 1, "test.dense.loss", NULL, OF_TOKENS},
+    {"test_dense_perplexity", "  as perplexity", "%.2f", 1, "test.dense.perplexity", NULL, OF_TOKENS},
+    {"test_single_loss", "test, one sampled pass", "%.4f", 1, "test.ensemble.single_loss", NULL, OF_TOKENS},
+    {"test_ensemble_loss", "test, self-ensemble", "%.4f", 1, "test.ensemble.loss", NULL, OF_TOKENS},
+    {"test_ensemble_perplexity", "  as perplexity", "%.2f", 1, "test.ensemble.perplexity", NULL, OF_TOKENS},
     {"test_passes", "  of so many passes", "%.0f", 1, "test.ensemble.passes", NULL},
     {"seconds", "seconds of training", "%.1f", 1, NULL, seconds_of},
-    {"tokens_per_second", "bytes per second", "%.0f", 1, NULL, speed},
+    {"tokens_per_second", "tokens per second", "%.0f", 1, NULL, speed},
     {"attention_seconds", "seconds in attention (1)", "%.1f", 1, "profile.attention_seconds", NULL},
     {"score_bytes", "scores not stored, MiB (2)", "%.1f", 1.0 / 1048576, NULL, score_bytes},
     {"devices", "devices", "%.0f", 1, NULL, device_count},
@@ -122,6 +138,8 @@ enum { FIGURES = sizeof figures / sizeof *figures };
 
 static double figure_of(const struct run *r, const struct figure *f)
 {
+    if (f->of && (f->of == OF_TOKENS) != r->of_tokens)
+        return NAN;
     if (f->compute)
         return f->compute(r);
     const json_t *event = !strncmp(f->in_log, "start.", 6)   ? r->start
@@ -259,9 +277,11 @@ static int draw(const struct run *runs, const struct series *curves, int count, 
     for (int r = 0; r < count; r++)
         longest = fmax(longest, seconds_of(&runs[r]));
     int minutes = longest > 600;
+    const char *unit = unit_of(1 + runs[0].of_tokens)->name;
     struct plot_panel panels[2] = {
-        {.x_label = "million bytes trained on", .y_label = "bits per byte", .x_scale = 1e-6},
-        {.x_label = minutes ? "minutes of training" : "seconds of training", .y_label = "bits per byte",
+        {.x_label = runs[0].of_tokens ? "million tokens trained on" : "million bytes trained on", .y_label = unit,
+         .x_scale = 1e-6},
+        {.x_label = minutes ? "minutes of training" : "seconds of training", .y_label = unit,
          .x_scale = minutes ? 1 / 60.0 : 1}};
     for (int p = 0; p < 2; p++) {
         panels[p].count = make_lines(runs, curves, count, p, names, lines[p]);
@@ -326,6 +346,10 @@ static int draw_pictures(const struct run *runs, int count, char names[PICTURES]
 {
     static const char *const endings[PICTURES] = {".svg", ".png", "-shares.svg", "-shares.png"};
     struct files files = {0};
+    for (int r = 1; r < count; r++)
+        if (runs[r].of_tokens != runs[0].of_tokens)
+            return say_error("%s is of %s and %s of %s: draw them apart", runs[0].name,
+                             unit_of(1 + runs[0].of_tokens)->name, runs[r].name, unit_of(1 + runs[r].of_tokens)->name);
     for (int i = 0; i < pictures; i++) {
         snprintf(names[i], 4096, "%s%s", options.out, endings[i]);
         files_write(&files, "--out", names[i]);

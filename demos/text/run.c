@@ -93,7 +93,7 @@ static bool same_in_log(const json_t *a, const json_t *b)
 
 const char *run_other_field(const json_t *theirs, const json_t *ours)
 {
-    static const char *const fields[] = {"seed", "batch", "parameters", "train_bytes", "model"};
+    static const char *const fields[] = {"seed", "batch", "parameters", "train_bytes", "train_tokens", "unit", "model"};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         const json_t *a = json_object_get(theirs, fields[i]), *b = json_object_get(ours, fields[i]);
         if (a && b && !same_in_log(a, b))
@@ -199,7 +199,7 @@ static int take(struct run *run, json_t *record)
     if (!strcmp(event, "step") || !strcmp(event, "evaluation"))
         go_on(run);
     if (!strcmp(event, "step"))
-        return add_point(run, &run->train, record, "bits") || add_shares(run, record);
+        return add_point(run, &run->train, record, run->of_tokens ? "loss" : "bits") || add_shares(run, record);
     if (!strcmp(event, "device"))
         return take_change(run, record);
     if (!strcmp(event, "evaluation"))
@@ -216,8 +216,10 @@ static int take(struct run *run, json_t *record)
                                                 : NULL;
     if (slot)
         keep(slot, record);
-    if (slot == &run->start)
+    if (slot == &run->start) {
         name_devices(run, json_object_get(record, "devices"));
+        run->of_tokens = json_object_get(record, "unit");
+    }
     return 0;
 }
 

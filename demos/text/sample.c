@@ -7,34 +7,47 @@
 #include "text.h"
 #include "words.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static struct {
-    const char *checkpoint, *device, *prompt;
+    const char *checkpoint, *device, *prompt, *prompt_tokens;
     uint64_t seed;
     float temperature;
-    int count, top_k, json, verbose;
+    int count, top_k, json, verbose, tokens;
 } options;
+
+/* What is continued: ids of tokens, which may be bytes. */
+struct prompt {
+    uint32_t *ids;
+    size_t count, capacity;
+    bool of_bytes;
+};
 
 static const char about[] =
     "Continues a prompt byte by byte with dense attention, and prints prompt and continuation as they come. On a "
-    "terminal control characters are shown as '?'.";
+    "terminal control characters are shown as '?'. A model of other tokens than bytes (`train --tokens 16`) continues "
+    "the ids of --prompt-tokens, or of a token file, --prompt FILE --tokens 16, and prints ids.";
 
 static const char examples[] =
     "examples:\n"
     "  ssacl-text sample --checkpoint ssa.safetensors --prompt 'The history of' --count 500\n"
-    "  head -c 300 chapter.txt | ssacl-text sample -c ssa.safetensors --prompt - --temperature 0\n";
+    "  head -c 300 chapter.txt | ssacl-text sample -c ssa.safetensors --prompt - --temperature 0\n"
+    "  ssacl-text sample -c gpt2.safetensors --prompt-tokens '464 2106 286' --count 50\n";
 
 static const struct arg table[] = {
     ARG_TEXT('c', "checkpoint", &options.checkpoint, "FILE", "the model"),
-    ARG_TEXT('p', "prompt", &options.prompt, "TEXT", "what to continue; - reads it from stdin"),
-    ARG_INT('n', "count", &options.count, 1, INT_MAX, "N", "bytes to write"),
+    ARG_TEXT('p', "prompt", &options.prompt, "TEXT",
+             "what to continue; - reads it from stdin. With --tokens 16 or 32, a token file"),
+    ARG_TEXT(0, "prompt-tokens", &options.prompt_tokens, "IDS", "the ids to continue, with blanks between"),
+    ARG_CHOICE(0, "tokens", &options.tokens, TEXT_TOKEN_NAMES, "bits of a token in the file of --prompt"),
+    ARG_INT('n', "count", &options.count, 1, INT_MAX, "N", "bytes, or tokens, to write"),
     ARG_FLOAT('t', "temperature", &options.temperature, 0, 100, "T",
-              "below 1 more likely bytes get likelier; 0: always the likeliest"),
-    ARG_INT('k', "top-k", &options.top_k, 0, 256, "K", "draw from the K likeliest bytes only; 0: from all"),
+              "below 1 what is more likely gets likelier; 0: always the likeliest"),
+    ARG_INT('k', "top-k", &options.top_k, 0, 1 << 20, "K", "draw from the K likeliest only; 0: from all"),
     ARG_U64('s', "seed", &options.seed, "N", "of the draws"),
     ARG_TEXT(0, "device", &options.device, "NAME", "auto, cpu, opencl, opencl:PLATFORM:DEVICE, or a part of a name"),
     ARG_FLAG('v', "verbose", &options.verbose, "what the library logs, too, and tokens/s, which terminals get anyway"),
@@ -55,13 +68,22 @@ static struct {
     double first, last; /* when they came */
 } came;
 
+/* Ids stand in a line, with blanks between. */
+static void put_token(bool of_bytes, uint32_t token, bool first)
+{
+    if (of_bytes)
+        put_byte((int)token);
+    else
+        printf("%s%" PRIu32, first ? "" : " ", token);
+}
+
 static int on_token(void *cookie, int32_t token)
 {
-    (void)cookie;
+    const struct prompt *prompt = cookie;
     came.last = now_seconds();
     came.first = came.count++ ? came.first : came.last;
     if (!options.json) {
-        put_byte(token);
+        put_token(prompt->of_bytes, (uint32_t)token, false);
         fflush(stdout);
     }
     return interrupted;
@@ -79,60 +101,127 @@ static void say_speed(void)
 
 /* ---- JSON ---- */
 
-static int print_result(const unsigned char *prompt, size_t prompt_size, const int32_t *tokens, size_t count)
+static json_t *ids_json(const uint32_t *ids, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_integer(ids[i]));
+    return list;
+}
+
+static json_t *text_json(const uint32_t *ids, size_t count)
 {
     unsigned char *bytes = malloc(count + 1);
-    json_t *list = json_array();
-    for (size_t i = 0; bytes && i < count; i++) {
-        bytes[i] = (unsigned char)tokens[i];
-        json_array_append_new(list, json_integer(tokens[i]));
-    }
-    json_t *result = json_pack("{s:o, s:o, s:o, s:o, s:o}", "checkpoint", json_text(options.checkpoint), "prompt",
-                               json_bytes(prompt, prompt_size), "text", bytes ? json_bytes(bytes, count) : NULL,
-                               "bytes", list, "seed", u64_json(options.seed));
+    for (size_t i = 0; bytes && i < count; i++)
+        bytes[i] = (unsigned char)ids[i];
+    json_t *text = bytes ? json_bytes(bytes, count) : NULL;
     free(bytes);
+    return text;
+}
+
+static int print_result(const struct prompt *prompt, const uint32_t *ids, size_t count)
+{
+    json_t *result = json_pack("{s:o, s:o}", "checkpoint", json_text(options.checkpoint), "seed",
+                               u64_json(options.seed));
+    json_object_set_new(result, prompt->of_bytes ? "bytes" : "tokens", ids_json(ids, count));
+    if (prompt->of_bytes)
+        json_object_set_new(result, "text", text_json(ids, count));
+    json_object_set_new(result, "prompt", prompt->of_bytes ? text_json(prompt->ids, prompt->count)
+                                                           : ids_json(prompt->ids, prompt->count));
     return print_json(result);
 }
 
 /* ---- the command ---- */
 
-/* `own` is to be freed. */
-static int read_prompt(const unsigned char **prompt, size_t *size, unsigned char **own)
+static int add_id(struct prompt *p, uint32_t id)
 {
-    *prompt = (const unsigned char *)options.prompt;
-    *size = strlen(options.prompt);
-    if (strcmp(options.prompt, "-"))
-        return 0;
-    if (text_read_stdin(own, size))
-        return EXIT_FAILED;
-    *prompt = *own;
-    return *size ? 0 : say_error("--prompt -: stdin is empty; give at least one byte");
+    if (p->count == p->capacity) {
+        size_t capacity = p->capacity ? 2 * p->capacity : 64;
+        uint32_t *more = realloc(p->ids, capacity * sizeof *more);
+        if (!more)
+            return say_error("no memory for the prompt");
+        p->ids = more;
+        p->capacity = capacity;
+    }
+    p->ids[p->count++] = id;
+    return 0;
 }
 
-static int generate(struct ssa_model *model, const unsigned char *prompt, size_t prompt_size)
+/* --prompt-tokens */
+static int parse_ids(struct prompt *p)
+{
+    static const char blanks[] = " \t\n,";
+    char word[16];
+    for (const char *at = options.prompt_tokens; *(at += strspn(at, blanks));) {
+        size_t length = strcspn(at, blanks);
+        uint64_t id = 0;
+        snprintf(word, sizeof word, "%.*s", (int)(length < sizeof word ? length : sizeof word - 1), at);
+        if (length >= sizeof word || parse_u64(word, &id) || id > INT32_MAX)
+            return say_error("--prompt-tokens: '%s' is no id of a token, a whole number from 0", word);
+        if (add_id(p, (uint32_t)id))
+            return EXIT_FAILED;
+        at += length;
+    }
+    return p->count ? 0 : say_error("--prompt-tokens: there is none");
+}
+
+/* The bytes of --prompt itself, or of stdin, or a token file. */
+static int read_prompt(struct prompt *p, int token_size)
+{
+    unsigned char *own = NULL;
+    size_t size = strlen(options.prompt);
+    bool read = token_size > 1 || !strcmp(options.prompt, "-");
+    int status = read ? text_read(options.prompt, &own, &size) : 0;
+    if (!status && size % (size_t)token_size)
+        status = say_error("%s: its %zu bytes are no whole number of tokens of %d bits", options.prompt, size,
+                           8 * token_size);
+    struct ssa_data data = {.items = read ? own : (const unsigned char *)options.prompt, .item_size = token_size};
+    for (size_t i = 0; i < size / (size_t)token_size && !status; i++)
+        status = add_id(p, text_token(&data, i));
+    free(own);
+    return status;
+}
+
+/* What is continued, and whether the model can. */
+static int settle_prompt(struct prompt *p, const struct ssa_checkpoint *checkpoint)
+{
+    uint32_t vocabulary = (uint32_t)ssa_checkpoint_model(checkpoint)->gpt.vocabulary;
+    p->of_bytes = trained_token_size(checkpoint) == 1;
+    if (!p->of_bytes && !options.prompt_tokens && options.tokens <= 0)
+        return say_error("%s: predicts %" PRIu32 " tokens, and is no model of bytes; give --prompt-tokens, or --prompt "
+                         "FILE with --tokens 16 or 32", options.checkpoint, vocabulary);
+    if (options.prompt_tokens ? parse_ids(p) : read_prompt(p, options.tokens < 0 ? 1 : 1 << options.tokens))
+        return EXIT_FAILED;
+    for (size_t i = 0; i < p->count; i++)
+        if (p->ids[i] >= vocabulary)
+            return say_error("the prompt's token %zu (from 0) is %" PRIu32 ", and the vocabulary of %s has %" PRIu32, i,
+                             p->ids[i], options.checkpoint, vocabulary);
+    return 0;
+}
+
+static int generate(struct ssa_model *model, const struct prompt *prompt)
 {
     size_t seen = (size_t)ssa_model_config(model)->gpt.length; /* the model sees no more than the prompt's end */
-    seen = seen < prompt_size ? seen : prompt_size;
-    int32_t *input = malloc(seen * sizeof *input), *output = calloc((size_t)options.count, sizeof *output);
+    seen = seen < prompt->count ? seen : prompt->count;
+    const int32_t *input = (const int32_t *)prompt->ids + (prompt->count - seen);
+    int32_t *output = calloc((size_t)options.count, sizeof *output);
     struct ssa_generate how = {.temperature = options.temperature > 0 ? options.temperature : SSA_NONE,
-                                 .top_k = options.top_k, .seed = options.seed, .token = on_token};
-    int status = input && output ? 0 : say_error("no memory for %d bytes of text", options.count);
-    for (size_t i = 0; i < seen && !status; i++)
-        input[i] = prompt[prompt_size - seen + i];
-    for (size_t i = 0; i < prompt_size && !status && !options.json; i++)
-        put_byte(prompt[i]);
+                                 .top_k = options.top_k, .seed = options.seed, .token = on_token,
+                                 .cookie = (void *)prompt};
+    int status = output ? 0 : say_error("no memory for %d tokens", options.count);
+    for (size_t i = 0; i < prompt->count && !status && !options.json; i++)
+        put_token(prompt->of_bytes, prompt->ids[i], i == 0);
     if (!status) {
         int outcome = ssa_generate(model, input, seen, (size_t)options.count, output, &how);
         if (outcome && !interrupted)
             status = library_failed();
     }
     if (!status && options.json && !interrupted)
-        status = print_result(prompt, prompt_size, output, (size_t)options.count);
+        status = print_result(prompt, (const uint32_t *)output, (size_t)options.count);
     else if (!options.json)
         putchar('\n');
     if (!status)
         say_speed();
-    free(input);
     free(output);
     return status ? status : interrupted ? EXIT_INTERRUPTED : finish_stdout();
 }
@@ -145,17 +234,16 @@ static int check_files(void)
 {
     struct files files = {0};
     files_read(&files, "--checkpoint", options.checkpoint);
-    files_read(&files, "--prompt", strcmp(options.prompt, "-") ? NULL : "-");
+    files_read(&files, "--prompt", options.tokens > 0 || !strcmp(options.prompt, "-") ? options.prompt : NULL);
     return files_check(&files);
 }
 
 int sample_main(int argc, char **argv)
 {
     struct loaded loaded = {0};
-    const unsigned char *prompt;
-    unsigned char *own = NULL;
-    size_t size;
+    struct prompt prompt = {0};
     options.prompt = "The ";
+    options.tokens = -1;
     options.count = 400;
     options.temperature = 0.8f;
     options.device = "auto";
@@ -166,13 +254,13 @@ int sample_main(int argc, char **argv)
         return EXIT_FAILED;
     say_set_quiet(options.json);
     say_library_log(options.verbose);
-    status = read_prompt(&prompt, &size, &own);
+    status = load_model(&loaded, options.device, options.checkpoint, 1);
     if (!status)
-        status = load_model(&loaded, options.device, options.checkpoint, 1);
+        status = settle_prompt(&prompt, loaded.checkpoint);
     signals_catch();
     if (!status)
-        status = generate(loaded.model, prompt, size);
+        status = generate(loaded.model, &prompt);
     unload_model(&loaded);
-    free(own);
+    free(prompt.ids);
     return status;
 }

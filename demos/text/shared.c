@@ -15,10 +15,43 @@ int library_failed(void)
     return say_error("%s", ssa_last_error());
 }
 
-double bits_of(double nats)
+/* ---- how losses are told ---- */
+
+static const struct unit of_bytes = {.key = "bits", .name = "bits per byte", .item = "byte",
+                                     .nats = 0.69314718055994531};
+static const struct unit of_tokens = {.key = "loss", .name = "nats per token", .item = "token", .nats = 1,
+                                      .perplexity = true};
+
+const struct unit *unit_of(int token_size)
 {
-    return nats / log(2.0);
+    return token_size > 1 ? &of_tokens : &of_bytes;
 }
+
+double unit_loss(const struct unit *unit, double nats)
+{
+    return nats / unit->nats;
+}
+
+const char *unit_text(const struct unit *unit, double nats, char text[64])
+{
+    if (unit->perplexity)
+        snprintf(text, 64, "%.3f nats/token (perplexity %.1f)", nats, exp(nats));
+    else
+        snprintf(text, 64, "%.3f bits/byte", unit_loss(unit, nats));
+    return text;
+}
+
+void unit_record(const struct unit *unit, json_t *object, const char *prefix, double nats)
+{
+    char key[64];
+    snprintf(key, sizeof key, "%s%s", prefix, unit->key);
+    json_object_set_new(object, key, number_json(unit_loss(unit, nats)));
+    snprintf(key, sizeof key, "%sperplexity", prefix);
+    if (unit->perplexity)
+        json_object_set_new(object, key, number_json(exp(nats)));
+}
+
+/* ---- options ---- */
 
 int parse_options(const struct arg *table, const struct args_page *page, int argc, char **argv,
                   const char **checkpoint)
@@ -30,27 +63,19 @@ int parse_options(const struct arg *table, const struct args_page *page, int arg
     return EXIT_USAGE;
 }
 
-/* Others' tokens are not known here. */
-static bool is_of_bytes(const struct ssa_checkpoint *checkpoint)
-{
-    return ssa_checkpoint_model(checkpoint)->gpt.vocabulary <= 256;
-}
+/* ---- checkpoints ---- */
 
 int load_model(struct loaded *loaded, const char *devices, const char *checkpoint, int batch)
 {
     struct ssa_model_limits limits = {.batch = batch};
     *loaded = (struct loaded){0};
-    if (ssa_checkpoint_open(&loaded->checkpoint, checkpoint) == SSA_OK && is_of_bytes(loaded->checkpoint) &&
+    if (ssa_checkpoint_open(&loaded->checkpoint, checkpoint) == SSA_OK &&
         ssa_pool_open(&loaded->pool, devices, NULL) == SSA_OK &&
         ssa_pool_model_create(&loaded->model, loaded->pool, ssa_checkpoint_model(loaded->checkpoint), &limits) ==
             SSA_OK &&
         ssa_checkpoint_load(loaded->checkpoint, loaded->model, NULL) == SSA_OK)
         return 0;
-    if (!loaded->checkpoint || is_of_bytes(loaded->checkpoint))
-        library_failed();
-    else
-        say_error("%s: predicts %d tokens, and is no model of bytes", checkpoint,
-                  ssa_checkpoint_model(loaded->checkpoint)->gpt.vocabulary);
+    library_failed();
     unload_model(loaded);
     return EXIT_FAILED;
 }
@@ -69,6 +94,27 @@ struct train_note read_train_note(const struct ssa_checkpoint *checkpoint, const
         result.micro_batch = (int)micro_batch;
     json_decref(note);
     return result;
+}
+
+int trained_token_size(const struct ssa_checkpoint *checkpoint)
+{
+    json_t *note = json_loads(ssa_checkpoint_note(checkpoint), 0, NULL);
+    double bits = json_number(note, "tokens");
+    json_decref(note);
+    if (bits == 16 || bits == 32) /* exactly */
+        return (int)bits / 8;
+    return ssa_checkpoint_model(checkpoint)->gpt.vocabulary <= 256;
+}
+
+int settle_tokens(int said, const struct ssa_checkpoint *checkpoint, const char *name)
+{
+    if (said >= 0 || !checkpoint)
+        return said >= 0 ? 1 << said : 1;
+    int size = trained_token_size(checkpoint);
+    if (!size)
+        say_error("%s: predicts %d tokens, and is no model of bytes; give token files, with --tokens 16 or 32", name,
+                  ssa_checkpoint_model(checkpoint)->gpt.vocabulary);
+    return size;
 }
 
 json_t *same_text_json(const struct train_note *note)

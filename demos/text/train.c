@@ -13,6 +13,7 @@
 #include "words.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct training {
     const struct train_options *o;
     struct ssa_ranks *ranks; /* NULL: one process */
     struct text text;
+    const struct unit *unit;
     struct ssa_data train, valid;
     struct devices devices;
     struct ssa_checkpoint *source; /* of --resume or --from, until it is loaded */
@@ -36,7 +38,7 @@ struct training {
     struct log_file log;
     double seconds, started; /* of training before, and when the present stretch began */
     int first_step;
-    double train_bits, dense_bits, sampled_bits; /* the latest */
+    double train_loss, dense_loss, sampled_loss; /* the latest, nats */
     char note[256];
     int saved_step; /* that the checkpoint is of; -1: there is none of this run yet */
     int failed;    /* the log could not be written */
@@ -52,8 +54,8 @@ struct training {
 static void make_note(struct training *t)
 {
     snprintf(t->note, sizeof t->note,
-             "{\"program\": \"ssacl-text\", \"micro_batch\": %d, \"text\": \"%016" PRIx64 "\"}", t->micro_batch,
-             t->text.fingerprint);
+             "{\"program\": \"ssacl-text\", \"micro_batch\": %d, \"tokens\": %d, \"text\": \"%016" PRIx64 "\"}",
+             t->micro_batch, 8 * t->text.token_size, t->text.fingerprint);
 }
 
 static int take_note(struct training *t)
@@ -78,19 +80,50 @@ static void look_at_origin(struct training *t)
         say_note("%s was trained on other text: what is held out of this one may not be new to it", t->o->from);
 }
 
+static int open_source(struct training *t)
+{
+    const char *source = t->o->resume ? t->o->resume : t->o->from;
+    return source && ssa_checkpoint_open(&t->source, source) != SSA_OK ? library_failed() : 0;
+}
+
+/* The text must hold a window. */
+static int load_text(struct training *t)
+{
+    const struct train_options *o = t->o;
+    const struct ssa_model_config *model = t->source ? ssa_checkpoint_model(t->source) : &o->model;
+    int token_size = settle_tokens(o->tokens, t->source, o->resume ? o->resume : o->from);
+    if (!token_size || text_load(&t->text, &o->data, token_size, model->gpt.length))
+        return EXIT_FAILED;
+    t->unit = unit_of(token_size);
+    t->train = text_data(&t->text, TEXT_TRAIN);
+    t->valid = text_data(&t->text, TEXT_VALID);
+    return 0;
+}
+
+/* Of a new model: as said, or all bytes, or what the data has. */
+static int settle_vocabulary(struct training *t)
+{
+    int *vocabulary = &t->model_config.gpt.vocabulary;
+    if (!*vocabulary && t->text.token_size > 1) {
+        *vocabulary = t->text.largest.id < INT_MAX ? (int)t->text.largest.id + 1 : INT_MAX;
+        say_note("a vocabulary of %d, by the largest id in the data; --vocabulary N makes it another", *vocabulary);
+    }
+    *vocabulary = *vocabulary ? *vocabulary : 256;
+    return text_check_ids(&t->text, *vocabulary);
+}
+
 /* Where the settings come from: the command line, and for what a checkpoint knows, the checkpoint. */
 static int settle(struct training *t)
 {
     const struct train_options *o = t->o;
     const char *source = o->resume ? o->resume : o->from;
-    t->model_config = o->model;
+    t->model_config = t->source ? *ssa_checkpoint_model(t->source) : o->model;
     t->config = o->training;
     t->micro_batch = o->micro_batch;
+    if (settle_vocabulary(t))
+        return EXIT_FAILED;
     if (!source)
         return 0;
-    if (ssa_checkpoint_open(&t->source, source) != SSA_OK)
-        return library_failed();
-    t->model_config = *ssa_checkpoint_model(t->source);
     if (o->from) {
         look_at_origin(t);
         return 0;
@@ -176,10 +209,15 @@ static json_t *start_record(struct training *t)
                              "devices", devices_json(t->devices.pool), "model", model_json(&t->model_config), "stages",
                              stages_json(c), "batch", c->batch, "micro_batch", t->micro_batch, "tokens_per_step",
                              (double)c->batch * t->model_config.gpt.length, "seed", u64_json(c->seed), "parameters",
-                             (json_int_t)ssa_model_elements(&t->model_config), "train_bytes", (json_int_t)t->train.count,
+                             (json_int_t)ssa_model_elements(&t->model_config),
+                             t->text.token_size > 1 ? "train_tokens" : "train_bytes", (json_int_t)t->train.count,
                              "memory_bytes", (json_int_t)t->memory.total);
     if (t->same_text)
         json_object_set(line, "same_text", t->same_text);
+    if (t->text.token_size > 1) {
+        json_object_set_new(line, "tokens_of_bits", json_integer(8 * t->text.token_size));
+        json_object_set_new(line, "unit", json_string(t->unit->name));
+    }
     return line;
 }
 
@@ -193,8 +231,9 @@ static int announce(struct training *t)
         if (ssa_pool_member(t->devices.pool, i, &m) == SSA_OK && !m.lost)
             say_note("device %s: %s (%s), %.0f MiB", m.info.id, m.info.name, m.info.platform,
                      (double)m.info.memory / 1048576);
-    say_note("model of %.2f million parameters, %zu bytes to train on; needs %.0f MiB of each device",
-             1e-6 * (double)ssa_model_elements(&t->model_config), t->train.count, (double)t->memory.total / 1048576);
+    say_note("model of %.2f million parameters, %zu %ss to train on; needs %.0f MiB of each device",
+             1e-6 * (double)ssa_model_elements(&t->model_config), t->train.count, t->unit->item,
+             (double)t->memory.total / 1048576);
     int passes = (t->config.batch ? t->config.batch : t->micro_batch) / t->micro_batch;
     if (passes < devices_live(t->devices.pool))
         say_note("steps of %d pass%s keep %d of %d devices busy: give a smaller --batch and a larger --accumulate",
@@ -241,13 +280,10 @@ static int set_up(struct training *t)
     say_library_log(o->verbose);
     if (lead && (outputs_check(o, o->training.stage_count) || outputs_begin(&t->outputs, o)))
         return EXIT_FAILED;
-    /* The text must hold a window; of a resumed run the length is known only afterwards, and checked by the trainer. */
-    if (text_load(&t->text, &o->data, o->resume || o->from ? 8 : o->model.gpt.length) || settle(t))
+    if (open_source(t) || load_text(t) || settle(t))
         return EXIT_FAILED;
     if (lead && o->resume && outputs_check(o, t->config.stage_count)) /* which only the checkpoint knows */
         return EXIT_FAILED;
-    t->train = text_data(&t->text, TEXT_TRAIN);
-    t->valid = text_data(&t->text, TEXT_VALID);
     make_note(t);
     if (make_trainer(t))
         return EXIT_FAILED;
@@ -285,17 +321,18 @@ static void record(struct training *t, json_t *line)
 static void on_progress(void *cookie, const struct ssa_progress *p)
 {
     struct training *t = cookie;
-    char shares[192];
-    t->train_bits = bits_of(p->loss);
+    char shares[192], loss[64];
+    t->train_loss = p->loss;
     if (!ranks_lead(t->ranks))
         return;
-    progress_update(p->step, p->seconds_left, "step %d of %d, stage %d: %.3f bits/byte, %.0f tokens/s%s", p->step,
-                    p->steps, p->stage + 1, t->train_bits, p->tokens_per_second,
+    progress_update(p->step, p->seconds_left, "step %d of %d, stage %d: %s, %.0f tokens/s%s", p->step, p->steps,
+                    p->stage + 1, unit_text(t->unit, p->loss, loss), p->tokens_per_second,
                     devices_text(t->devices.pool, shares, sizeof shares));
-    json_t *line = json_pack("{s:s, s:i, s:i, s:f, s:f, s:o, s:o, s:f, s:o, s:o}", "event", "step", "step", p->step,
+    json_t *line = json_pack("{s:s, s:i, s:i, s:f, s:f, s:o, s:f, s:o, s:o}", "event", "step", "step", p->step,
                              "stage", p->stage, "tokens", p->tokens, "seconds", training_seconds(t), "loss",
-                             number_json(p->loss), "bits", number_json(t->train_bits), "lr", p->lr, "gradient_norm",
-                             number_json(p->gradient_norm), "tokens_per_second", number_json(p->tokens_per_second));
+                             number_json(p->loss), "lr", p->lr, "gradient_norm", number_json(p->gradient_norm),
+                             "tokens_per_second", number_json(p->tokens_per_second));
+    unit_record(t->unit, line, "", p->loss);
     if (ssa_pool_count(t->devices.pool) > 1)
         devices_add_shares(t->devices.pool, line);
     if (t->devices.failed)
@@ -303,13 +340,13 @@ static void on_progress(void *cookie, const struct ssa_progress *p)
     record(t, line);
 }
 
-static int evaluate(struct training *t, const struct ssa_pattern *pattern, double *bits)
+static int evaluate(struct training *t, const struct ssa_pattern *pattern, double *loss)
 {
     struct ssa_evaluate how = {.pattern = pattern, .windows = (size_t)t->o->eval_windows, .seed = t->config.seed,
                                  .stop = t->ranks ? NULL : &interrupted}; /* ranks stop after the same step */
     struct ssa_scores scores = {0};
     int status = ssa_evaluate(t->model, &t->valid, &how, &scores, NULL, NULL);
-    *bits = bits_of(scores.loss);
+    *loss = scores.loss;
     return status;
 }
 
@@ -317,22 +354,25 @@ static int evaluate(struct training *t, const struct ssa_pattern *pattern, doubl
 static int evaluate_both(struct training *t, int step, const struct ssa_pattern *pattern)
 {
     int sampled = pattern->kind != SSA_DENSE;
-    int status = evaluate(t, NULL, &t->dense_bits);
-    t->sampled_bits = NAN;
+    int status = evaluate(t, NULL, &t->dense_loss);
+    t->sampled_loss = NAN;
     if (!status && sampled)
-        status = evaluate(t, pattern, &t->sampled_bits);
+        status = evaluate(t, pattern, &t->sampled_loss);
     if (status)
         return status;
     json_t *line = json_pack("{s:s, s:i, s:f, s:f, s:o}", "event", "evaluation", "step", step, "tokens",
-                             tokens_of(t, step), "seconds", t->seconds, "dense", number_json(t->dense_bits));
+                             tokens_of(t, step), "seconds", t->seconds, "dense",
+                             number_json(unit_loss(t->unit, t->dense_loss)));
     if (sampled)
-        json_object_set_new(line, "sampled", number_json(t->sampled_bits));
+        json_object_set_new(line, "sampled", number_json(unit_loss(t->unit, t->sampled_loss)));
+    if (t->unit->perplexity)
+        json_object_set_new(line, "dense_perplexity", number_json(exp(t->dense_loss)));
     record(t, line);
-    char time[32], also[64] = "";
+    char time[32], also[64] = "", loss[64];
     if (sampled)
-        snprintf(also, sizeof also, ", sampled %.3f", t->sampled_bits);
-    say_note("step %d, %s: training %.3f, validation %.3f%s bits/byte", step, format_seconds(t->seconds, time),
-             t->train_bits, t->dense_bits, also);
+        snprintf(also, sizeof also, ", sampled %.3f", unit_loss(t->unit, t->sampled_loss));
+    say_note("step %d, %s: training %.3f, validation %s%s", step, format_seconds(t->seconds, time),
+             unit_loss(t->unit, t->train_loss), unit_text(t->unit, t->dense_loss, loss), also);
     return SSA_OK;
 }
 
@@ -392,15 +432,20 @@ static void diverged(struct training *t)
 static void on_watched(void *cookie, const struct ssa_watched *w)
 {
     struct training *t = cookie;
+    char loss[64];
     t->settled = w->ends;
-    record(t, json_pack("{s:s, s:i, s:o, s:i, s:o, s:i, s:b}", "event", "watch", "step", w->step, "bits",
-                        number_json(bits_of(w->scores.loss)), "best_step", w->best_step, "best_bits",
-                        number_json(bits_of(w->best_loss)), "stale", w->stale, "saved", w->saved));
+    json_t *line = json_pack("{s:s, s:i}", "event", "watch", "step", w->step);
+    unit_record(t->unit, line, "", w->scores.loss);
+    json_object_set_new(line, "best_step", json_integer(w->best_step));
+    unit_record(t->unit, line, "best_", w->best_loss);
+    json_object_set_new(line, "stale", json_integer(w->stale));
+    json_object_set_new(line, "saved", json_boolean(w->saved));
+    record(t, line);
     if (w->saved)
-        say_note("step %d: %.3f bits/byte, the best so far: %s", w->step, bits_of(w->scores.loss), t->o->best);
+        say_note("step %d: %s, the best so far: %s", w->step, unit_text(t->unit, w->scores.loss, loss), t->o->best);
     if (w->ends)
-        say_note("step %d: no better for %d looks; the best was %.3f bits/byte at step %d", w->step, w->stale,
-                 bits_of(w->best_loss), w->best_step);
+        say_note("step %d: no better for %d looks; the best was %s at step %d", w->step, w->stale,
+                 unit_text(t->unit, w->best_loss, loss), w->best_step);
 }
 
 static struct ssa_watch watch_of(struct training *t)
@@ -494,10 +539,17 @@ static int profile(struct training *t)
     return log_write(&t->log, line);
 }
 
-static void set_bits(json_t *object, const char *key, double bits)
+/* The latest losses: train_bits, valid_bits, valid_bits_sampled; of tokens train_loss, valid_loss, ... */
+static void set_losses(const struct training *t, json_t *object)
 {
-    if (isfinite(bits))
-        json_object_set_new(object, key, json_real(bits));
+    char key[64];
+    if (isfinite(t->train_loss))
+        unit_record(t->unit, object, "train_", t->train_loss);
+    if (isfinite(t->dense_loss))
+        unit_record(t->unit, object, "valid_", t->dense_loss);
+    snprintf(key, sizeof key, "valid_%s_sampled", t->unit->key);
+    if (isfinite(t->sampled_loss))
+        json_object_set_new(object, key, json_real(unit_loss(t->unit, t->sampled_loss)));
 }
 
 /* Returns the exit status. */
@@ -510,9 +562,7 @@ static int finish(struct training *t, int outcome)
         status = profile(t);
     json_object_update(start, end);
     json_object_del(start, "event");
-    set_bits(start, "train_bits", t->train_bits);
-    set_bits(start, "valid_bits", t->dense_bits);
-    set_bits(start, "valid_bits_sampled", t->sampled_bits);
+    set_losses(t, start);
     if (t->profile)
         json_object_set(start, "profile", t->profile);
     if (t->o->json && (!status || status == EXIT_INTERRUPTED))
@@ -564,7 +614,7 @@ static int conclude(struct training *t, int outcome)
 
 int train_main(int argc, char **argv)
 {
-    struct training t = {.train_bits = NAN, .dense_bits = NAN, .sampled_bits = NAN, .saved_step = -1};
+    struct training t = {.train_loss = NAN, .dense_loss = NAN, .sampled_loss = NAN, .saved_step = -1};
     signals_survive_writes();
     int status = ranks_join(&t.ranks, train_is_alone(argc, argv));
     if (status)

@@ -14,8 +14,8 @@ struct raw {
 };
 
 static const char about[] =
-    "Trains a model on the bytes of files: the first 90% of each file for training, the next 5% for validation, the "
-    "last 5% left for `eval`. Without more options this is dense attention; --attention or --stages sample it.\n"
+    "Trains a model on the bytes of files (or with --tokens, on the tokens of token files): the first 90% of each file "
+    "for training, the next 5% for validation, the last 5% left for `eval`. Without more options this is dense attention; --attention or --stages sample it.\n"
     "\n"
     "Ctrl-C (or SIGTERM, SIGQUIT) stops after the step at hand, writes the checkpoint and exits with 130; a second one "
     "ends at once. So do SIGHUP, SIGXCPU, SIGUSR1 and SIGUSR2, unless they are ignored (nohup). --resume continues such a run, or one that was killed, from its last checkpoint, as if it had never "
@@ -33,6 +33,8 @@ static const char examples[] =
     "  # the recipe of the paper: sampled, then a short dense fine-tune\n"
     "  ssacl-text train --data enwik8 --attention local --look-back --ratio 0.25 --steps 4500 \\\n"
     "                   --fine-tune 500 --checkpoint ssa.safetensors --log ssa.jsonl\n"
+    "  # tokens of GPT-2, as nanoGPT's data/openwebtext/prepare.py writes them\n"
+    "  ssacl-text train --data train.bin --tokens 16 --vocabulary 50257 --layers 6 --width 384 --heads 6\n"
     "  # go on after Ctrl-C; make it longer\n"
     "  ssacl-text train --data enwik8 --resume ssa.safetensors --log ssa.jsonl\n"
     "  ssacl-text train --data enwik8 --resume ssa.safetensors --log ssa.jsonl --steps 8000\n";
@@ -48,6 +50,8 @@ static struct raw raw;
 static const struct arg table[] = {
     ARG_HEADING("text"),
     ARG_LIST('d', "data", &options.data, "FILE", "text to train on, - for stdin; repeat it for several files"),
+    ARG_CHOICE(0, "tokens", &options.tokens, TEXT_TOKEN_NAMES,
+               TOKENS_HELP "; losses are then nats a token, and perplexity. If not said, 8, or as the checkpoint's"),
     ARG_HEADING(MODEL_HEADING),
     ARG_INT(0, "layers", &options.model.gpt.layers, 1, 1000, "N", "layers"),
     ARG_INT(0, "width", &options.model.gpt.width, 8, 65536, "N", "width; a multiple of 8 times the heads"),
@@ -55,7 +59,10 @@ static const struct arg table[] = {
     ARG_INT(0, "kv-heads", &options.model.gpt.kv_heads, 0, 1024, "N",
             "heads of keys and values, dividing the heads; 0: as many"),
     ARG_INT(0, "hidden", &options.model.gpt.hidden, 0, 1 << 20, "N", "width of the MLP; 0: four times the width"),
-    ARG_INT('N', "length", &options.model.gpt.length, 8, 1 << 20, "N", "bytes in a sequence"),
+    ARG_INT(0, "vocabulary", &options.model.gpt.vocabulary, 0, 1 << 20, "N",
+            "ids that the model knows, those of the data must be below; 0: 256, or of token files the data's largest and "
+            "one"),
+    ARG_INT('N', "length", &options.model.gpt.length, 8, 1 << 20, "N", "bytes, or tokens, in a sequence"),
     ARG_CHOICE(0, "positions", &options.model.gpt.positions, "rotary|learned", "how positions are told"),
     ARG_CHOICE(0, "norm", &options.model.gpt.norm, "layer|rms", "kind of norm"),
     ARG_FLAG(0, "gelu-tanh", &options.model.gpt.activation, "GELU in its tanh form"),
@@ -164,9 +171,8 @@ static int refuse_given(const unsigned char *given, const char *what, int whole_
 
 static void default_options(struct train_options *o, struct raw *r)
 {
-    *o = (struct train_options){.model = {.gpt = {.layers = 4, .width = 128, .heads = 4, .length = 256,
-                                                  .vocabulary = 256}},
-                                .training = {.decay = 0.1f, .clip = 1},
+    *o = (struct train_options){.model = {.gpt = {.layers = 4, .width = 128, .heads = 4, .length = 256}},
+                                .training = {.decay = 0.1f, .clip = 1}, .tokens = -1,
                                 .pool = {.deadline = 60, .copy_every = 50},
                                 .micro_batch = 16, .device = "auto",
                                 .log_every = 10, .eval_every = 200, .eval_windows = 32};

@@ -10,6 +10,7 @@
 
 struct train_options {
     struct arg_list data;
+    int tokens; /* number of TEXT_TOKEN_NAMES, -1: not said */
     struct ssa_model_config model;
     struct ssa_train_config training; /* its stages are `stages` */
     struct ssa_stage stages[STAGES_MAX];

@@ -179,7 +179,7 @@ check sh -c 'script -qec "\"$0\" sample --device cpu -c c --count 20" /dev/null 
     "$program" "$speed"
 check sh -c 'printf "the river" | "$0" sample --device cpu --checkpoint c --count 5 --temperature 0 --prompt - |
     grep -aq "^the river"' "$program"
-refuses 1 'stdin is empty' sh -c '"$0" sample --checkpoint c --prompt - </dev/null' "$program"
+refuses 1 'stdin: is empty' sh -c '"$0" sample --checkpoint c --prompt - </dev/null' "$program"
 checks=$((checks + 1))
 text report log.jsonl >/dev/full 2>/dev/null && wrong "a full stdout is not seen"
 text report log.jsonl --json >report.json
