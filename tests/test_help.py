@@ -7,7 +7,7 @@ import sys
 
 PROGRAMS, VERSION = os.path.abspath(sys.argv[1]), sys.argv[2]
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-COMMANDS = [("ssacl-text", *c) for c in ((), ("train",), ("eval",), ("sample",), ("report",))]
+COMMANDS = [("ssacl-text", *c) for c in ((), ("train",), ("plan",), ("eval",), ("sample",), ("report",))]
 COMMANDS += [("ssacl-bench", *c) for c in ((), ("tune",), ("pool",), ("run",), ("compare",), ("show",))]
 COMMANDS += [("ssacl-doctor",), ("ssacl-scale",)]
 

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 int train_main(int argc, char **argv);
+int plan_main(int argc, char **argv);
 int eval_main(int argc, char **argv);
 int sample_main(int argc, char **argv);
 int report_main(int argc, char **argv);

@@ -67,6 +67,25 @@ int devices_live(const struct ssa_pool *pool)
     return live;
 }
 
+size_t devices_peak(const struct ssa_pool *pool)
+{
+    size_t most = 0, peak;
+    for (int i = 0; i < ssa_pool_count(pool); i++) {
+        struct ssa_device *device = ssa_pool_device(pool, i);
+        if (device)
+            ssa_device_memory(device, NULL, &peak);
+        most = device && peak > most ? peak : most;
+    }
+    return most;
+}
+
+void devices_reset_peak(const struct ssa_pool *pool)
+{
+    for (int i = 0; i < ssa_pool_count(pool); i++)
+        if (ssa_pool_device(pool, i))
+            ssa_device_reset_peak(ssa_pool_device(pool, i));
+}
+
 json_t *devices_json(const struct ssa_pool *pool)
 {
     json_t *list = json_array();

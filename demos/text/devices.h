@@ -29,6 +29,9 @@ void devices_close(struct devices *d);
 
 /* How many have not been lost. */
 int devices_live(const struct ssa_pool *pool);
+/* Most bytes that were allocated at once, of the device that held most, since they were opened or since the reset. */
+size_t devices_peak(const struct ssa_pool *pool);
+void devices_reset_peak(const struct ssa_pool *pool);
 /* [{"id", "name", "platform", "driver", "units", "lost"}] */
 json_t *devices_json(const struct ssa_pool *pool);
 /* Adds "shares" (micro-batches) and "rates" (tokens/s) to a record, an entry a device. */

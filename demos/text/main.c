@@ -14,6 +14,7 @@ static const struct command {
     const char *what;
 } commands[] = {
     {"train", train_main, "train a model on text, or take up a run that was stopped"},
+    {"plan", plan_main, "what such a run would take: memory, operations, time"},
     {"eval", eval_main, "measure a checkpoint on held-out text: one dense pass, and the self-ensemble"},
     {"sample", sample_main, "let a checkpoint write"},
     {"report", report_main, "compare runs: a table, and loss against tokens and seconds as SVG and PNG"},
@@ -67,8 +68,8 @@ int main(int argc, char **argv)
         if (!strcmp(argv[1], commands[i].name))
             return commands[i].run(argc - 1, argv + 1);
     if (argc > 1)
-        say_error("'%s' is no command; train, eval, sample and report are (see --help)", argv[1]);
+        say_error("'%s' is no command; train, plan, eval, sample and report are (see --help)", argv[1]);
     else
-        say_error("give a command: train, eval, sample or report (see --help)");
+        say_error("give a command: train, plan, eval, sample or report (see --help)");
     return EXIT_USAGE;
 }

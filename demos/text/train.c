@@ -2,18 +2,16 @@
 #include "train_options.h"
 
 #include "devices.h"
-#include "longer.h"
 #include "numbers.h"
 #include "outputs.h"
 #include "profile.h"
 #include "progress.h"
 #include "ranks.h"
 #include "run.h"
-#include "text.h"
+#include "settings.h"
 #include "words.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,15 +20,9 @@
 struct training {
     const struct train_options *o;
     struct ssa_ranks *ranks; /* NULL: one process */
-    struct text text;
-    const struct unit *unit;
+    struct settings s;
     struct ssa_data train, valid;
     struct devices devices;
-    struct ssa_checkpoint *source; /* of --resume or --from, until it is loaded */
-    struct ssa_model_config model_config;
-    struct ssa_train_config config;
-    struct ssa_stage stages[STAGES_MAX]; /* of a run that is made longer */
-    int micro_batch;
     struct ssa_model *model;
     struct ssa_trainer *trainer;
     struct ssa_memory memory;
@@ -55,102 +47,16 @@ static void make_note(struct training *t)
 {
     snprintf(t->note, sizeof t->note,
              "{\"program\": \"ssacl-text\", \"micro_batch\": %d, \"tokens\": %d, \"text\": \"%016" PRIx64 "\"}",
-             t->micro_batch, 8 * t->text.token_size, t->text.fingerprint);
-}
-
-static int take_note(struct training *t)
-{
-    const struct train_options *o = t->o;
-    struct train_note note = read_train_note(t->source, &t->text);
-    if (!note.micro_batch)
-        return say_error("%s: was not written by ssacl-text train; start from it with --from instead", o->resume);
-    if (!note.same)
-        return say_error("%s: was trained on other text; give the same --data in the same order, or start a new run "
-                         "with --from", o->resume);
-    t->micro_batch = note.micro_batch;
-    return 0;
+             t->s.micro_batch, 8 * t->s.text.token_size, t->s.text.fingerprint);
 }
 
 /* Whose weights a run starts from, and whether what is held out now was so then. */
 static void look_at_origin(struct training *t)
 {
-    struct train_note note = read_train_note(t->source, &t->text);
+    struct train_note note = read_train_note(t->s.source, &t->s.text);
     t->same_text = same_text_json(&note);
     if (note.known && !note.same)
         say_note("%s was trained on other text: what is held out of this one may not be new to it", t->o->from);
-}
-
-static int open_source(struct training *t)
-{
-    const char *source = t->o->resume ? t->o->resume : t->o->from;
-    return source && ssa_checkpoint_open(&t->source, source) != SSA_OK ? library_failed() : 0;
-}
-
-/* The text must hold a window. */
-static int load_text(struct training *t)
-{
-    const struct train_options *o = t->o;
-    const struct ssa_model_config *model = t->source ? ssa_checkpoint_model(t->source) : &o->model;
-    int token_size = settle_tokens(o->tokens, t->source, o->resume ? o->resume : o->from);
-    if (!token_size || text_load(&t->text, &o->data, token_size, model->gpt.length))
-        return EXIT_FAILED;
-    t->unit = unit_of(token_size);
-    t->train = text_data(&t->text, TEXT_TRAIN);
-    t->valid = text_data(&t->text, TEXT_VALID);
-    return 0;
-}
-
-/* Of a new model: as said, or all bytes, or what the data has. */
-static int settle_vocabulary(struct training *t)
-{
-    int *vocabulary = &t->model_config.gpt.vocabulary;
-    if (!*vocabulary && t->text.token_size > 1) {
-        *vocabulary = t->text.largest.id < INT_MAX ? (int)t->text.largest.id + 1 : INT_MAX;
-        say_note("a vocabulary of %d, by the largest id in the data; --vocabulary N makes it another", *vocabulary);
-    }
-    *vocabulary = *vocabulary ? *vocabulary : 256;
-    return text_check_ids(&t->text, *vocabulary);
-}
-
-/* Where the settings come from: the command line, and for what a checkpoint knows, the checkpoint. */
-static int settle(struct training *t)
-{
-    const struct train_options *o = t->o;
-    const char *source = o->resume ? o->resume : o->from;
-    t->model_config = t->source ? *ssa_checkpoint_model(t->source) : o->model;
-    t->config = o->training;
-    t->micro_batch = o->micro_batch;
-    if (settle_vocabulary(t))
-        return EXIT_FAILED;
-    if (!source)
-        return 0;
-    if (o->from) {
-        look_at_origin(t);
-        return 0;
-    }
-    if (!ssa_checkpoint_training(t->source))
-        return say_error("%s: holds a model but no run to continue; use --from", source);
-    t->config = *ssa_checkpoint_training(t->source);
-    return take_note(t) ? EXIT_FAILED : make_longer(o, &t->config, t->stages);
-}
-
-/* A run must fit one of the devices: those that it does not fit are left out later. Of none, the largest's reason. */
-static int check_run(struct training *t, const struct ssa_model_limits *limits)
-{
-    struct ssa_pool_member m;
-    size_t largest = 0;
-    char why[512] = "no device can be used";
-    for (int i = 0; i < ssa_pool_count(t->devices.pool); i++) {
-        struct ssa_device *device = ssa_pool_device(t->devices.pool, i);
-        if (!device || ssa_pool_member(t->devices.pool, i, &m) != SSA_OK)
-            continue;
-        if (ssa_train_check(device, &t->model_config, limits, &t->config, t->train.count, &t->memory) == SSA_OK)
-            return 0;
-        if (m.info.memory > largest)
-            snprintf(why, sizeof why, "%s", ssa_last_error());
-        largest = m.info.memory > largest ? m.info.memory : largest;
-    }
-    return say_error("%s", why);
 }
 
 static double training_seconds(const void *training);
@@ -170,17 +76,20 @@ static int open_devices(struct training *t)
 
 static int make_trainer(struct training *t)
 {
-    struct ssa_model_limits limits = {.batch = t->micro_batch, .training = 1};
+    struct ssa_model_limits limits = {.batch = t->s.micro_batch, .training = 1};
+    char why[512];
     t->devices.seconds = training_seconds;
     t->devices.cookie = t;
-    if (open_devices(t) || check_run(t, &limits))
+    if (open_devices(t))
         return EXIT_FAILED;
-    t->config.ranks = t->ranks;
-    if (ssa_pool_model_create(&t->model, t->devices.pool, &t->model_config, &limits) != SSA_OK ||
-        ssa_model_initialise(t->model, t->config.seed) != SSA_OK ||
-        ssa_trainer_create(&t->trainer, t->model, &t->config, &t->train) != SSA_OK)
+    if (settings_fit(&t->s, t->devices.pool, &t->memory, why) != SSA_OK)
+        return say_error("%s", why);
+    t->s.training.ranks = t->ranks;
+    if (ssa_pool_model_create(&t->model, t->devices.pool, &t->s.model, &limits) != SSA_OK ||
+        ssa_model_initialise(t->model, t->s.training.seed) != SSA_OK ||
+        ssa_trainer_create(&t->trainer, t->model, &t->s.training, &t->train) != SSA_OK)
         return library_failed();
-    if (t->source && ssa_checkpoint_load(t->source, t->model, t->o->resume ? t->trainer : NULL) != SSA_OK)
+    if (t->s.source && ssa_checkpoint_load(t->s.source, t->model, t->o->resume ? t->trainer : NULL) != SSA_OK)
         return library_failed();
     t->first_step = ssa_trainer_steps_done(t->trainer);
     if (t->first_step >= ssa_trainer_total_steps(t->trainer))
@@ -189,34 +98,21 @@ static int make_trainer(struct training *t)
     return 0;
 }
 
-static json_t *stages_json(const struct ssa_train_config *config)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < config->stage_count; i++) {
-        char text[256];
-        stage_format(&config->stages[i], 0, text, sizeof text);
-        json_array_append_new(list, json_string(text));
-    }
-    return list;
-}
-
 static json_t *start_record(struct training *t)
 {
-    const struct ssa_train_config *c = &t->config;
-    json_t *device = device_json(ssa_model_device(t->model));
-    json_t *line = json_pack("{s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:i, s:i, s:f, s:o, s:I, s:I, s:I}", "event", "start",
-                             "version", ssa_version(), "ranks", t->ranks ? t->ranks->count : 1, "device", device,
-                             "devices", devices_json(t->devices.pool), "model", model_json(&t->model_config), "stages",
-                             stages_json(c), "batch", c->batch, "micro_batch", t->micro_batch, "tokens_per_step",
-                             (double)c->batch * t->model_config.gpt.length, "seed", u64_json(c->seed), "parameters",
-                             (json_int_t)ssa_model_elements(&t->model_config),
-                             t->text.token_size > 1 ? "train_tokens" : "train_bytes", (json_int_t)t->train.count,
-                             "memory_bytes", (json_int_t)t->memory.total);
+    bool of_tokens = t->s.token_size > 1;
+    json_t *line = json_pack("{s:s, s:s, s:i, s:o, s:o, s:I, s:I}", "event", "start", "version", ssa_version(), "ranks",
+                             t->ranks ? t->ranks->count : 1, "device", device_json(ssa_model_device(t->model)),
+                             "devices", devices_json(t->devices.pool), of_tokens ? "train_tokens" : "train_bytes",
+                             (json_int_t)t->train.count, "memory_bytes", (json_int_t)t->memory.total);
+    json_t *settings = settings_json(&t->s);
+    json_object_update(line, settings);
+    json_decref(settings);
     if (t->same_text)
         json_object_set(line, "same_text", t->same_text);
-    if (t->text.token_size > 1) {
-        json_object_set_new(line, "tokens_of_bits", json_integer(8 * t->text.token_size));
-        json_object_set_new(line, "unit", json_string(t->unit->name));
+    if (of_tokens) {
+        json_object_set_new(line, "tokens_of_bits", json_integer(8 * t->s.token_size));
+        json_object_set_new(line, "unit", json_string(t->s.unit->name));
     }
     return line;
 }
@@ -232,14 +128,14 @@ static int announce(struct training *t)
             say_note("device %s: %s (%s), %.0f MiB", m.info.id, m.info.name, m.info.platform,
                      (double)m.info.memory / 1048576);
     say_note("model of %.2f million parameters, %zu %ss to train on; needs %.0f MiB of each device",
-             1e-6 * (double)ssa_model_elements(&t->model_config), t->train.count, t->unit->item,
+             1e-6 * (double)ssa_model_elements(&t->s.model), t->train.count, t->s.unit->item,
              (double)t->memory.total / 1048576);
-    int passes = (t->config.batch ? t->config.batch : t->micro_batch) / t->micro_batch;
+    int passes = (t->s.training.batch ? t->s.training.batch : t->s.micro_batch) / t->s.micro_batch;
     if (passes < devices_live(t->devices.pool))
         say_note("steps of %d pass%s keep %d of %d devices busy: give a smaller --batch and a larger --accumulate",
                  passes, passes == 1 ? "" : "es", passes, devices_live(t->devices.pool));
-    for (int i = 0; i < t->config.stage_count; i++) {
-        stage_format(&t->config.stages[i], 0, stage, sizeof stage);
+    for (int i = 0; i < t->s.training.stage_count; i++) {
+        stage_format(&t->s.training.stages[i], 0, stage, sizeof stage);
         say_note("stage %d: %s", i + 1, stage);
     }
     if (t->first_step)
@@ -252,16 +148,16 @@ static int announce(struct training *t)
 static int stage_of(const struct training *t, int step, int *first, int *end)
 {
     int stage = 0;
-    for (*first = 0; stage < t->config.stage_count - 1 && step >= *first + t->config.stages[stage].steps; stage++)
-        *first += t->config.stages[stage].steps;
-    *end = *first + t->config.stages[stage].steps;
+    for (*first = 0; stage < t->s.training.stage_count - 1 && step >= *first + t->s.training.stages[stage].steps; stage++)
+        *first += t->s.training.stages[stage].steps;
+    *end = *first + t->s.training.stages[stage].steps;
     return stage;
 }
 
 static void check_room(const struct training *t)
 {
     int first, end, stage = stage_of(t, t->first_step, &first, &end);
-    outputs_check_room(t->o, t->model, stage, t->config.stage_count);
+    outputs_check_room(t->o, t->model, stage, t->s.training.stage_count);
 }
 
 static int open_log(struct training *t)
@@ -280,9 +176,13 @@ static int set_up(struct training *t)
     say_library_log(o->verbose);
     if (lead && (outputs_check(o, o->training.stage_count) || outputs_begin(&t->outputs, o)))
         return EXIT_FAILED;
-    if (open_source(t) || load_text(t) || settle(t))
+    if (settings_make(&t->s, o))
         return EXIT_FAILED;
-    if (lead && o->resume && outputs_check(o, t->config.stage_count)) /* which only the checkpoint knows */
+    t->train = text_data(&t->s.text, TEXT_TRAIN);
+    t->valid = text_data(&t->s.text, TEXT_VALID);
+    if (o->from)
+        look_at_origin(t);
+    if (lead && o->resume && outputs_check(o, t->s.training.stage_count)) /* which only the checkpoint knows */
         return EXIT_FAILED;
     make_note(t);
     if (make_trainer(t))
@@ -302,7 +202,7 @@ static double training_seconds(const void *training)
 
 static double tokens_of(const struct training *t, int step)
 {
-    return (double)step * t->config.batch * t->model_config.gpt.length;
+    return (double)step * t->s.training.batch * t->s.model.gpt.length;
 }
 
 /* A log that cannot be written ends the run, but as Ctrl-C does: what was trained is kept. */
@@ -326,13 +226,13 @@ static void on_progress(void *cookie, const struct ssa_progress *p)
     if (!ranks_lead(t->ranks))
         return;
     progress_update(p->step, p->seconds_left, "step %d of %d, stage %d: %s, %.0f tokens/s%s", p->step, p->steps,
-                    p->stage + 1, unit_text(t->unit, p->loss, loss), p->tokens_per_second,
+                    p->stage + 1, unit_text(t->s.unit, p->loss, loss), p->tokens_per_second,
                     devices_text(t->devices.pool, shares, sizeof shares));
     json_t *line = json_pack("{s:s, s:i, s:i, s:f, s:f, s:o, s:f, s:o, s:o}", "event", "step", "step", p->step,
                              "stage", p->stage, "tokens", p->tokens, "seconds", training_seconds(t), "loss",
                              number_json(p->loss), "lr", p->lr, "gradient_norm", number_json(p->gradient_norm),
                              "tokens_per_second", number_json(p->tokens_per_second));
-    unit_record(t->unit, line, "", p->loss);
+    unit_record(t->s.unit, line, "", p->loss);
     if (ssa_pool_count(t->devices.pool) > 1)
         devices_add_shares(t->devices.pool, line);
     if (t->devices.failed)
@@ -342,7 +242,7 @@ static void on_progress(void *cookie, const struct ssa_progress *p)
 
 static int evaluate(struct training *t, const struct ssa_pattern *pattern, double *loss)
 {
-    struct ssa_evaluate how = {.pattern = pattern, .windows = (size_t)t->o->eval_windows, .seed = t->config.seed,
+    struct ssa_evaluate how = {.pattern = pattern, .windows = (size_t)t->o->eval_windows, .seed = t->s.training.seed,
                                  .stop = t->ranks ? NULL : &interrupted}; /* ranks stop after the same step */
     struct ssa_scores scores = {0};
     int status = ssa_evaluate(t->model, &t->valid, &how, &scores, NULL, NULL);
@@ -362,17 +262,17 @@ static int evaluate_both(struct training *t, int step, const struct ssa_pattern 
         return status;
     json_t *line = json_pack("{s:s, s:i, s:f, s:f, s:o}", "event", "evaluation", "step", step, "tokens",
                              tokens_of(t, step), "seconds", t->seconds, "dense",
-                             number_json(unit_loss(t->unit, t->dense_loss)));
+                             number_json(unit_loss(t->s.unit, t->dense_loss)));
     if (sampled)
-        json_object_set_new(line, "sampled", number_json(unit_loss(t->unit, t->sampled_loss)));
-    if (t->unit->perplexity)
+        json_object_set_new(line, "sampled", number_json(unit_loss(t->s.unit, t->sampled_loss)));
+    if (t->s.unit->perplexity)
         json_object_set_new(line, "dense_perplexity", number_json(exp(t->dense_loss)));
     record(t, line);
     char time[32], also[64] = "", loss[64];
     if (sampled)
-        snprintf(also, sizeof also, ", sampled %.3f", unit_loss(t->unit, t->sampled_loss));
+        snprintf(also, sizeof also, ", sampled %.3f", unit_loss(t->s.unit, t->sampled_loss));
     say_note("step %d, %s: training %.3f, validation %s%s", step, format_seconds(t->seconds, time),
-             unit_loss(t->unit, t->train_loss), unit_text(t->unit, t->dense_loss, loss), also);
+             unit_loss(t->s.unit, t->train_loss), unit_text(t->s.unit, t->dense_loss, loss), also);
     return SSA_OK;
 }
 
@@ -395,7 +295,7 @@ static int stretch(struct training *t, const struct ssa_trainer_run *run)
 {
     int step = ssa_trainer_steps_done(t->trainer), total = ssa_trainer_total_steps(t->trainer), first, end;
     int stage = stage_of(t, step, &first, &end);
-    const struct ssa_pattern *pattern = &t->config.stages[stage].pattern;
+    const struct ssa_pattern *pattern = &t->s.training.stages[stage].pattern;
     int until = next_multiple(step, t->o->eval_every, next_multiple(step, t->o->every, end));
     t->started = now_seconds();
     int status = ssa_trainer_run(t->trainer, until, run);
@@ -435,17 +335,17 @@ static void on_watched(void *cookie, const struct ssa_watched *w)
     char loss[64];
     t->settled = w->ends;
     json_t *line = json_pack("{s:s, s:i}", "event", "watch", "step", w->step);
-    unit_record(t->unit, line, "", w->scores.loss);
+    unit_record(t->s.unit, line, "", w->scores.loss);
     json_object_set_new(line, "best_step", json_integer(w->best_step));
-    unit_record(t->unit, line, "best_", w->best_loss);
+    unit_record(t->s.unit, line, "best_", w->best_loss);
     json_object_set_new(line, "stale", json_integer(w->stale));
     json_object_set_new(line, "saved", json_boolean(w->saved));
     record(t, line);
     if (w->saved)
-        say_note("step %d: %s, the best so far: %s", w->step, unit_text(t->unit, w->scores.loss, loss), t->o->best);
+        say_note("step %d: %s, the best so far: %s", w->step, unit_text(t->s.unit, w->scores.loss, loss), t->o->best);
     if (w->ends)
         say_note("step %d: no better for %d looks; the best was %s at step %d", w->step, w->stale,
-                 unit_text(t->unit, w->best_loss, loss), w->best_step);
+                 unit_text(t->s.unit, w->best_loss, loss), w->best_step);
 }
 
 static struct ssa_watch watch_of(struct training *t)
@@ -453,8 +353,8 @@ static struct ssa_watch watch_of(struct training *t)
     const struct train_options *o = t->o;
     return (struct ssa_watch){.data = &t->valid, .every = o->eval_every, .patience = o->patience, .best = o->best,
                               .note = t->note, .watched = on_watched, .cookie = t,
-                              .how = {.pattern = o->best_sampled ? &t->config.stages[0].pattern : NULL,
-                                      .windows = (size_t)o->eval_windows, .seed = t->config.seed,
+                              .how = {.pattern = o->best_sampled ? &t->s.training.stages[0].pattern : NULL,
+                                      .windows = (size_t)o->eval_windows, .seed = t->s.training.seed,
                                       .stop = t->ranks ? NULL : &interrupted}};
 }
 
@@ -499,19 +399,6 @@ static int train(struct training *t)
 
 /* ---- the end ---- */
 
-/* Of the device that held most. */
-static size_t peak_bytes(const struct training *t)
-{
-    size_t most = 0, peak;
-    for (int i = 0; i < ssa_pool_count(t->devices.pool); i++) {
-        struct ssa_device *device = ssa_pool_device(t->devices.pool, i);
-        if (device)
-            ssa_device_memory(device, NULL, &peak);
-        most = device && peak > most ? peak : most;
-    }
-    return most;
-}
-
 static json_t *end_record(struct training *t, int outcome)
 {
     int step = ssa_trainer_steps_done(t->trainer);
@@ -524,14 +411,14 @@ static json_t *end_record(struct training *t, int outcome)
                                                    : "no device";
     return json_pack("{s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:I, s:o}", "event", "end", "status", status, "step", step,
                      "steps", ssa_trainer_total_steps(t->trainer), "tokens", tokens_of(t, step), "tokens_this_time",
-                     tokens, "seconds", seconds, "peak_bytes", (json_int_t)peak_bytes(t), "checkpoint",
+                     tokens, "seconds", seconds, "peak_bytes", (json_int_t)devices_peak(t->devices.pool), "checkpoint",
                      json_text(t->outputs.checkpoint));
 }
 
 static int profile(struct training *t)
 {
     say_note("profile: %d passes of each stage, operator by operator", t->o->profile);
-    int status = profile_run(t->model, &t->config, &t->train, t->o->profile, &t->profile);
+    int status = profile_run(t->model, &t->s.training, &t->train, t->o->profile, &t->profile);
     if (status)
         return status == SSA_ESTOPPED ? EXIT_INTERRUPTED : library_failed();
     json_t *line = json_copy(t->profile);
@@ -544,12 +431,12 @@ static void set_losses(const struct training *t, json_t *object)
 {
     char key[64];
     if (isfinite(t->train_loss))
-        unit_record(t->unit, object, "train_", t->train_loss);
+        unit_record(t->s.unit, object, "train_", t->train_loss);
     if (isfinite(t->dense_loss))
-        unit_record(t->unit, object, "valid_", t->dense_loss);
-    snprintf(key, sizeof key, "valid_%s_sampled", t->unit->key);
+        unit_record(t->s.unit, object, "valid_", t->dense_loss);
+    snprintf(key, sizeof key, "valid_%s_sampled", t->s.unit->key);
     if (isfinite(t->sampled_loss))
-        json_object_set_new(object, key, json_real(unit_loss(t->unit, t->sampled_loss)));
+        json_object_set_new(object, key, json_real(unit_loss(t->s.unit, t->sampled_loss)));
 }
 
 /* Returns the exit status. */
@@ -584,9 +471,8 @@ static void tear_down(struct training *t)
 {
     ssa_trainer_destroy(t->trainer);
     ssa_model_destroy(t->model);
-    ssa_checkpoint_close(t->source);
     devices_close(&t->devices);
-    text_free(&t->text);
+    settings_finish(&t->s);
     json_decref(t->profile);
     json_decref(t->same_text);
 }
@@ -619,7 +505,7 @@ int train_main(int argc, char **argv)
     int status = ranks_join(&t.ranks, train_is_alone(argc, argv));
     if (status)
         return status;
-    status = train_options_parse(&t.o, argc, argv);
+    status = train_options_parse(&t.o, false, argc, argv);
     if (status == ARGS_GO && set_up(&t))
         status = EXIT_FAILED;
     status = ranks_all(t.ranks, status, ARGS_GO);

@@ -24,6 +24,14 @@ static const char about[] =
     "Under mpirun or srun the processes train one model together, each on a part of the passes of a step "
     "(--accumulate); devices of one machine are dealt out among them. Rank 0 speaks and writes all files. --alone: not so.";
 
+static const char about_plan[] =
+    "Says what `ssacl-text train` with the same options would take, before it starts: parameters, memory by kind, "
+    "floating-point operations of a step (forward and backward, of products only; attention by the pairs of queries and "
+    "keys that are drawn), seconds of a step, and the time of all of it, stage by stage. Seconds are measured: some steps "
+    "of the run itself, or where those would take long (--measure) of fewer layers and passes, and that is said. "
+    "Without --data none is checked, and --tokens needs --vocabulary. Nothing is written. A run that does not fit is "
+    "planned too, with what would make it fit.";
+
 static const char examples[] =
     STAGES_HELP
     "\n"
@@ -147,6 +155,15 @@ static const struct arg table[] = {
     ARG_END};
 enum { OPTIONS = sizeof table / sizeof *table };
 
+/* What `plan` has besides. */
+static const struct arg plan_table[] = {
+    ARG_HEADING("planning"),
+    ARG_REAL(0, "measure", &options.measure, 0, 1e6, "S",
+             "seconds to measure a stage, about: where a few steps take longer, steps of fewer layers and passes are "
+             "measured; 0: nothing is"),
+    ARG_END};
+enum { PLAN_OPTIONS = sizeof plan_table / sizeof *plan_table };
+
 static int makes_longer(const char *option)
 {
     return !strcmp(option, "steps") || !strcmp(option, "stages");
@@ -175,7 +192,7 @@ static void default_options(struct train_options *o, struct raw *r)
                                 .training = {.decay = 0.1f, .clip = 1}, .tokens = -1,
                                 .pool = {.deadline = 60, .copy_every = 50},
                                 .micro_batch = 16, .device = "auto",
-                                .log_every = 10, .eval_every = 200, .eval_windows = 32};
+                                .measure = 20, .log_every = 10, .eval_every = 200, .eval_windows = 32};
     *r = (struct raw){.preset = {.pattern = {.ratio = 0.25f}, .lr = 2e-3f, .warmup = -1},
                       .steps = 1000, .accumulate = 1};
 }
@@ -233,9 +250,9 @@ static int contradiction(const char *why)
     return EXIT_USAGE;
 }
 
-static int check_combination(const struct train_options *o, const struct raw *r, const unsigned char *given)
+static int check_combination(const struct train_options *o, const struct raw *r, const unsigned char *given, bool plan)
 {
-    if (!o->data.count)
+    if (!o->data.count && !plan)
         return contradiction("no text: give --data FILE (see --help)");
     if (o->resume && o->from)
         return contradiction("--resume continues a run and --from starts one: give one of them");
@@ -254,15 +271,21 @@ bool train_is_alone(int argc, char **argv)
     return false;
 }
 
-int train_options_parse(const struct train_options **parsed, int argc, char **argv)
+int train_options_parse(const struct train_options **parsed, bool plan, int argc, char **argv)
 {
-    unsigned char given[OPTIONS] = {0};
-    const struct args_page page = {.name = "ssacl-text train", .usage = "--data FILE [options]", .about = about,
-                                   .examples = examples, .given = given};
+    unsigned char given[OPTIONS + PLAN_OPTIONS] = {0};
+    struct arg all[OPTIONS + PLAN_OPTIONS];
+    const struct args_page page = {.name = plan ? "ssacl-text plan" : "ssacl-text train",
+                                   .usage = plan ? "[options of train]" : "--data FILE [options]",
+                                   .about = plan ? about_plan : about, .examples = plan ? STAGES_HELP : examples,
+                                   .given = given};
     default_options(&options, &raw);
-    int status = args_parse(table, &page, argc, argv);
+    memcpy(all, table, sizeof table);
+    if (plan)
+        memcpy(all + OPTIONS - 1, plan_table, sizeof plan_table); /* in place of the end */
+    int status = args_parse(all, &page, argc, argv);
     if (status == ARGS_GO)
-        status = check_combination(&options, &raw, given);
+        status = check_combination(&options, &raw, given, plan);
     if (status != ARGS_GO || (status = settle_stages(&options, &raw)))
         return status;
     settle_defaults(&options);

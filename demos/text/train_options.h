@@ -1,4 +1,4 @@
-/* What `ssacl-text train` is told. */
+/* What `ssacl-text train` is told, and `plan`. */
 #ifndef TEXT_TRAIN_OPTIONS_H
 #define TEXT_TRAIN_OPTIONS_H
 
@@ -21,12 +21,13 @@ struct train_options {
     const char *best; /* where the parameters of the least validation loss are kept, or NULL */
     int patience, best_sampled;
     int every, log_every, eval_every, eval_windows, profile, keep_stages;
+    double measure; /* seconds that `plan` may take for a stage, about; 0: it does not measure */
     int alone, force, json, quiet, verbose;
 };
 
 /* Whether --alone is among them: known before the others are read, since ranks join before anything is said. */
 bool train_is_alone(int argc, char **argv);
-/* ARGS_GO, or the exit status. The options live as long as the program. */
-int train_options_parse(const struct train_options **parsed, int argc, char **argv);
+/* ARGS_GO, or the exit status. To `plan` a run there need be no data. The options live as long as the program. */
+int train_options_parse(const struct train_options **parsed, bool plan, int argc, char **argv);
 
 #endif

@@ -51,7 +51,7 @@ EOF
 
 # ---- help ----
 
-for command in '' train eval sample report; do
+for command in '' train plan eval sample report; do
     # shellcheck disable=SC2086
     check sh -c '"$0" $1 --help | grep -q "^usage: ssacl-text"' "$program" "$command"
 done

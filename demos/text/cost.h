@@ -1,0 +1,22 @@
+/* Floating-point operations of training steps. */
+#ifndef TEXT_COST_H
+#define TEXT_COST_H
+
+#include <ssacl/train.h>
+
+/* As they are usually counted: forward, and twice that for backward; what fused attention computes again is not in it,
+ * nor what is not a product. `linear`: 6 for every weight of a matrix and row that passes it, the head included; keys
+ * and values only for the rows that are sampled, where the library does so. `attention`: 12 H D for every pair of a
+ * query and a key that it sees, counted in plans as they are drawn. */
+struct cost {
+    double linear, attention;
+};
+
+/* Of layers `first` to `end` - 1, `sequences` of the model's length: adds to `cost`. The library's status. */
+int cost_add_layers(struct cost *cost, const struct ssa_model_config *model, const struct ssa_pattern *pattern,
+                    int first, int end, double sequences, uint64_t seed);
+/* All of a step. */
+int cost_of_step(struct cost *cost, const struct ssa_model_config *model, const struct ssa_pattern *pattern,
+                 double sequences, uint64_t seed);
+
+#endif

@@ -1,0 +1,238 @@
+/* ssacl-text plan: what a run would take, before it starts. */
+#include "command.h"
+
+#include "cost.h"
+#include "devices.h"
+#include "files.h"
+#include "numbers.h"
+#include "progress.h"
+#include "settings.h"
+#include "timing.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct planned {
+    struct cost cost;
+    struct timing timing; /* .seconds NAN: it was not measured */
+};
+
+struct planning {
+    struct settings s;
+    struct devices devices;
+    struct ssa_memory memory;
+    size_t scratch; /* beside it, once it was measured */
+    bool fits;
+    char why[512]; /* it does not */
+    struct planned stages[STAGES_MAX];
+};
+
+static double steps_seconds(const struct planning *p, int stage)
+{
+    return p->s.training.stages[stage].steps * p->stages[stage].timing.seconds;
+}
+
+static double all_seconds(const struct planning *p)
+{
+    double sum = 0;
+    for (int i = 0; i < p->s.training.stage_count; i++)
+        sum += steps_seconds(p, i);
+    return sum;
+}
+
+static double tokens_of(const struct planning *p)
+{
+    return (double)p->s.training.batch * p->s.model.gpt.length;
+}
+
+static double flop_of(const struct planned *stage)
+{
+    return stage->cost.linear + stage->cost.attention;
+}
+
+/* Which steps the seconds are of. */
+static const char *how_measured(const struct planning *p, const struct timing *t, char text[128])
+{
+    int layers = p->s.model.gpt.layers, passes = p->s.training.batch / p->s.micro_batch;
+    if (!t->extrapolated)
+        return "measured";
+    if (t->layers < layers && t->passes < passes)
+        snprintf(text, 128, "extrapolated from 1 and %d of %d layers, 1 and %d of %d passes", t->layers, layers, t->passes,
+                 passes);
+    else if (t->layers < layers)
+        snprintf(text, 128, "extrapolated from 1 and %d of %d layers", t->layers, layers);
+    else
+        snprintf(text, 128, "extrapolated from 1 and %d of %d passes", t->passes, passes);
+    return text;
+}
+
+/* ---- the work ---- */
+
+/* Settings that are wrong end it; one that does not fit is still planned. */
+static int check(struct planning *p)
+{
+    int status = settings_fit(&p->s, p->devices.pool, &p->memory, p->why);
+    p->fits = status == SSA_OK;
+    return status == SSA_OK || status == SSA_ENOMEM ? 0 : say_error("%s", p->why);
+}
+
+static int measure_stage(struct planning *p, int i)
+{
+    const struct ssa_train_config *t = &p->s.training;
+    struct planned *stage = &p->stages[i];
+    stage->timing.seconds = NAN;
+    if (cost_of_step(&stage->cost, &p->s.model, &t->stages[i].pattern, t->batch, t->seed) != SSA_OK)
+        return library_failed();
+    for (int before = 0; before < i; before++) /* the same again */
+        if (!memcmp(&t->stages[before].pattern, &t->stages[i].pattern, sizeof t->stages[i].pattern)) {
+            stage->timing = p->stages[before].timing;
+            return 0;
+        }
+    if (!p->fits || p->s.o->measure <= 0)
+        return 0;
+    int status = timing_of_stage(&p->s, p->devices.pool, &t->stages[i], &stage->timing);
+    p->scratch = stage->timing.scratch > p->scratch ? stage->timing.scratch : p->scratch;
+    return status && !interrupted ? library_failed() : 0;
+}
+
+static int measure(struct planning *p)
+{
+    int count = p->s.training.stage_count, status = 0;
+    progress_begin("measuring", count);
+    for (int i = 0; i < count && !status && !interrupted; i++) {
+        progress_update(i, -1, "stage %d of %d", i + 1, count);
+        status = measure_stage(p, i);
+    }
+    progress_end();
+    return status ? status : interrupted ? EXIT_INTERRUPTED : 0;
+}
+
+/* ---- for people ---- */
+
+static void print_memory(const struct planning *p)
+{
+    const struct ssa_memory *m = &p->memory;
+    const double mib = 1.0 / 1048576;
+    struct ssa_pool_member of;
+    say_result("memory   %.1f MiB: parameters %.1f, gradients %.1f, optimiser %.1f, activations %.1f, inputs %.1f, scratch "
+               "%.1f%s", mib * (double)(m->total + p->scratch), mib * (double)m->parameters, mib * (double)m->gradients,
+               mib * (double)m->moments, mib * (double)m->activations, mib * (double)m->inputs,
+               mib * (double)p->scratch, p->scratch ? "" : " (not known)");
+    for (int i = 0; i < ssa_pool_count(p->devices.pool); i++)
+        if (ssa_pool_member(p->devices.pool, i, &of) == SSA_OK && !of.lost)
+            say_result("device   %s: %s (%s), %.0f MiB", of.info.id, of.info.name, of.info.platform,
+                       mib * (double)of.info.memory);
+    if (!p->fits)
+        say_result("         does not fit: %s", p->why);
+}
+
+/* "82 days 4 h" where hours are many. */
+static const char *format_time(double seconds, char text[32])
+{
+    long hours = (long)fmin(seconds / 3600 + 0.5, 1e9);
+    if (seconds < 48 * 3600.0)
+        return format_seconds(seconds, text);
+    snprintf(text, 32, "%ld days %ld h", hours / 24, hours % 24);
+    return text;
+}
+
+static void print_stage(const struct planning *p, int i)
+{
+    const struct planned *stage = &p->stages[i];
+    char text[256], how[128], time[32];
+    stage_format(&p->s.training.stages[i], 0, text, sizeof text);
+    say_result("stage %d  %s", i + 1, text);
+    say_result("         %.4g GFLOP a step: GEMM %.4g, attention %.4g", 1e-9 * flop_of(stage), 1e-9 * stage->cost.linear,
+               1e-9 * stage->cost.attention);
+    if (!isfinite(stage->timing.seconds))
+        return;
+    say_result("         %.4g s a step (%s), %.0f tokens/s, %.0f GFLOP/s", stage->timing.seconds,
+               how_measured(p, &stage->timing, how), tokens_of(p) / stage->timing.seconds,
+               1e-9 * flop_of(stage) / stage->timing.seconds);
+    say_result("         %d steps: %s", p->s.training.stages[i].steps, format_time(steps_seconds(p, i), time));
+}
+
+static int print_all(const struct planning *p)
+{
+    const struct ssa_gpt *m = &p->s.model.gpt;
+    char time[32];
+    say_result("model    %d layers, width %d, %d heads, MLP %d, length %d, vocabulary %d: %zu parameters", m->layers,
+               m->width, m->heads, m->hidden ? m->hidden : 4 * m->width, m->length, m->vocabulary,
+               ssa_model_elements(&p->s.model));
+    print_memory(p);
+    say_result("step     %d sequences in passes of %d, %.0f tokens", p->s.training.batch, p->s.micro_batch, tokens_of(p));
+    for (int i = 0; i < p->s.training.stage_count; i++)
+        print_stage(p, i);
+    if (isfinite(all_seconds(p)))
+        say_result("in all   %s of training, without evaluations", format_time(all_seconds(p), time));
+    return finish_stdout();
+}
+
+/* ---- JSON ---- */
+
+static json_t *memory_json(const struct planning *p)
+{
+    const struct ssa_memory *m = &p->memory;
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:I}", "parameters", (json_int_t)m->parameters, "gradients",
+                     (json_int_t)m->gradients, "optimiser", (json_int_t)m->moments, "activations",
+                     (json_int_t)m->activations, "inputs", (json_int_t)m->inputs, "scratch",
+                     p->scratch ? json_integer((json_int_t)p->scratch) : json_null(), "total",
+                     (json_int_t)(m->total + p->scratch));
+}
+
+static json_t *stage_json(const struct planning *p, int i)
+{
+    const struct planned *stage = &p->stages[i];
+    char text[256], how[128];
+    stage_format(&p->s.training.stages[i], 0, text, sizeof text);
+    json_t *object = json_pack("{s:s, s:i, s:o, s:o, s:o, s:o}", "stage", text, "steps", p->s.training.stages[i].steps,
+                               "flop_linear", number_json(stage->cost.linear), "flop_attention",
+                               number_json(stage->cost.attention), "seconds_per_step",
+                               number_json(stage->timing.seconds), "seconds", number_json(steps_seconds(p, i)));
+    if (!isfinite(stage->timing.seconds))
+        return object;
+    json_object_set_new(object, "how", json_string(how_measured(p, &stage->timing, how)));
+    json_object_set_new(object, "extrapolated", json_boolean(stage->timing.extrapolated));
+    json_object_set_new(object, "tokens_per_second", number_json(tokens_of(p) / stage->timing.seconds));
+    if (!stage->timing.extrapolated)
+        json_object_set_new(object, "peak_bytes", json_integer((json_int_t)stage->timing.peak));
+    return object;
+}
+
+static int print_object(const struct planning *p)
+{
+    json_t *object = settings_json(&p->s), *stages = json_array();
+    for (int i = 0; i < p->s.training.stage_count; i++)
+        json_array_append_new(stages, stage_json(p, i));
+    json_object_set_new(object, "stages", stages);
+    json_object_set_new(object, "memory", memory_json(p));
+    json_object_set_new(object, "devices", devices_json(p->devices.pool));
+    json_object_set_new(object, "fits", json_boolean(p->fits));
+    json_object_set_new(object, "advice", p->fits ? json_null() : json_string(p->why));
+    json_object_set_new(object, "seconds", number_json(all_seconds(p)));
+    if (p->s.o->data.count)
+        json_object_set_new(object, p->s.token_size > 1 ? "train_tokens" : "train_bytes",
+                            json_integer((json_int_t)p->s.train_count));
+    return print_json(object);
+}
+
+int plan_main(int argc, char **argv)
+{
+    static struct planning p;
+    const struct train_options *o;
+    int status = train_options_parse(&o, true, argc, argv);
+    if (status != ARGS_GO)
+        return status;
+    say_set_quiet(o->quiet || o->json);
+    say_library_log(o->verbose);
+    signals_catch();
+    status = settings_make(&p.s, o) || devices_open(&p.devices, o->device, &o->pool) || check(&p) ? EXIT_FAILED
+                                                                                                  : measure(&p);
+    if (!status)
+        status = o->json ? print_object(&p) : print_all(&p);
+    devices_close(&p.devices);
+    settings_finish(&p.s);
+    return status;
+}

@@ -1,0 +1,203 @@
+#include "timing.h"
+
+#include "cost.h"
+#include "devices.h"
+#include "progress.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { FEW_LAYERS = 3, STEPS_MOST = 1 << 20 };
+static const double long_enough = 2, at_once = 0.2; /* of seconds to be timed */
+
+struct job {
+    const struct settings *s;
+    struct ssa_pool *pool;
+    const struct ssa_pattern *pattern; /* of the stage */
+    double one_layer, one_flop;        /* of a step of one layer and one pass */
+    size_t peak, scratch;              /* of the latest measurement */
+};
+
+/* ---- a model of fewer layers ---- */
+
+/* `count` patterns, for layers that lie evenly among those of the run. */
+static int choose_layers(const struct job *j, int count, struct ssa_pattern *patterns)
+{
+    const struct ssa_gpt *m = &j->s->model.gpt;
+    for (int i = 0; i < count; i++) {
+        int layer = count > 1 ? (int)((long long)i * (m->layers - 1) / (count - 1)) : m->layers / 2;
+        struct ssa_sample how;
+        int err = ssa_pattern_sample(j->pattern, layer, m->layers, m->length, 1, &how);
+        if (err)
+            return err;
+        patterns[i] = j->pattern->layers ? j->pattern->layers[layer] : *j->pattern;
+        patterns[i].kind = how.kind;
+        patterns[i].ratio = (float)how.keys / (float)m->length;
+        patterns[i].ratio_last = 0;
+        patterns[i].dense_first = patterns[i].dense_last = 0;
+    }
+    return SSA_OK;
+}
+
+static int passes_of(const struct settings *s)
+{
+    int batch = s->training.batch ? s->training.batch : s->micro_batch;
+    return batch / s->micro_batch;
+}
+
+/* ---- timing ---- */
+
+static struct ssa_data random_tokens(const struct settings *s)
+{
+    size_t count = 64 * ((size_t)s->model.gpt.length + 1);
+    uint32_t *ids = malloc(count * sizeof *ids);
+    uint64_t x = 1;
+    for (size_t i = 0; ids && i < count; i++) {
+        x = x * 6364136223846793005u + 1442695040888963407u;
+        ids[i] = (uint32_t)(x >> 33) % (uint32_t)s->model.gpt.vocabulary;
+    }
+    return (struct ssa_data){.items = ids, .count = count, .item_size = sizeof *ids};
+}
+
+static int run_to(struct ssa_trainer *trainer, int step)
+{
+    const struct ssa_trainer_run run = {.every = SSA_NONE, .stop = &interrupted};
+    float loss;
+    int err = ssa_trainer_run(trainer, step, &run);
+    return err ? err : ssa_trainer_losses(trainer, 1, &loss, NULL);
+}
+
+/* The first step builds kernels. Then some at once, until all have taken long enough. The fastest of those counts: what
+ * others on the machine take is not the run's. */
+static int time_steps(struct ssa_trainer *trainer, double enough, double *seconds)
+{
+    int err = run_to(trainer, 1), done = 0;
+    double elapsed = 0;
+    *seconds = INFINITY;
+    while (!err && (done < 2 || elapsed < enough)) {
+        int more = (int)fmax(1, fmin(done, at_once / *seconds));
+        double start = now_seconds();
+        done += more;
+        err = run_to(trainer, 1 + done);
+        elapsed += now_seconds() - start;
+        *seconds = fmin(*seconds, (now_seconds() - start) / more);
+    }
+    return err;
+}
+
+static int time_model(struct job *j, const struct ssa_model_config *config, const struct ssa_pattern *pattern, int passes,
+                      const struct ssa_data *data, double *seconds)
+{
+    const struct ssa_model_limits limits = {.batch = j->s->micro_batch, .training = 1};
+    const struct ssa_stage stage = {.pattern = *pattern, .steps = STEPS_MOST, .lr = 1e-6f};
+    struct ssa_train_config training = j->s->training;
+    struct ssa_model *model = NULL;
+    struct ssa_trainer *trainer = NULL;
+    struct ssa_memory planned = {0};
+    training.batch = passes * j->s->micro_batch;
+    training.stages = &stage;
+    training.stage_count = 1;
+    devices_reset_peak(j->pool);
+    int err = ssa_pool_model_create(&model, j->pool, config, &limits);
+    if (!err) /* what is said of room does not count: the model is in it already */
+        ssa_train_check(ssa_model_device(model), config, &limits, &training, 0, &planned);
+    err = err ? err : ssa_trainer_create(&trainer, model, &training, data);
+    err = err ? err : time_steps(trainer, fmin(long_enough, j->s->o->measure / 10), seconds);
+    j->peak = devices_peak(j->pool);
+    j->scratch = j->peak > planned.total ? j->peak - planned.total : 0;
+    ssa_trainer_destroy(trainer);
+    ssa_model_destroy(model);
+    return err;
+}
+
+/* Seconds of a step of so many layers and passes, and its operations. */
+static int measure(struct job *j, int layers, int passes, double *seconds, double *flop)
+{
+    struct ssa_model_config config = j->s->model;
+    struct ssa_pattern *patterns = calloc((size_t)layers, sizeof *patterns);
+    struct ssa_pattern few = {.layers = patterns, .layer_count = layers};
+    struct ssa_data data = random_tokens(j->s);
+    const struct ssa_pattern *pattern = layers < config.gpt.layers ? &few : j->pattern;
+    struct cost cost;
+    config.gpt.layers = layers;
+    int err = patterns && data.items ? choose_layers(j, layers, patterns) : SSA_ENOMEM;
+    err = err ? err : cost_of_step(&cost, &config, pattern, (double)passes * j->s->micro_batch, j->s->training.seed);
+    err = err ? err : time_model(j, &config, pattern, passes, &data, seconds);
+    if (!err)
+        *flop = cost.linear + cost.attention;
+    free(patterns);
+    free((void *)data.items);
+    return err;
+}
+
+/* ---- from fewer layers and passes to those of the run ---- */
+
+/* A difference of two measured times: on a machine that does other things besides it may come out as anything, but is no
+ * less than a quarter of what it would be if time went with the work, nor more than all. */
+static double likely(double difference, double by_work, double all)
+{
+    return fmin(fmax(difference, by_work / 4), all);
+}
+
+/* A step of `passes` passes and all layers, from one layer and from `layers`, of which those besides the one take time
+ * as they have work. */
+static int extrapolate_layers(struct job *j, int layers, int passes, double *seconds)
+{
+    double few, many, few_flop, many_flop;
+    struct cost all;
+    int err = measure(j, layers, passes, &many, &many_flop);
+    if (err || layers == j->s->model.gpt.layers) {
+        *seconds = many;
+        return err;
+    }
+    few = j->one_layer;
+    few_flop = j->one_flop;
+    if (passes > 1)
+        err = measure(j, 1, passes, &few, &few_flop);
+    err = err ? err : cost_of_step(&all, &j->s->model, j->pattern, (double)passes * j->s->micro_batch,
+                                   j->s->training.seed);
+    double more = likely(many - few, many * (1 - few_flop / many_flop), many);
+    if (!err)
+        *seconds = many + more * (all.linear + all.attention - many_flop) / (many_flop - few_flop);
+    return err;
+}
+
+/* One pass and two tell what a pass takes and what the rest of a step does. Several devices share passes out, so that
+ * there all are needed. */
+static int extrapolate(struct job *j, double ratio, struct timing *timing)
+{
+    int all = passes_of(j->s), L = j->s->model.gpt.layers, apart = all > 2 && devices_live(j->pool) == 1;
+    double expected = 3 * j->one_layer * ratio * (apart ? 3 : all), one, two;
+    int layers = L / 4 < FEW_LAYERS ? FEW_LAYERS : L / 4;
+    timing->layers = expected > j->s->o->measure && layers < L ? layers : L;
+    timing->passes = apart ? 2 : all;
+    timing->extrapolated = true;
+    if (!apart)
+        return extrapolate_layers(j, timing->layers, all, &timing->seconds);
+    int err = extrapolate_layers(j, timing->layers, 1, &one);
+    err = err ? err : extrapolate_layers(j, timing->layers, 2, &two);
+    if (!err)
+        timing->seconds = two + (all - 2) * likely(two - one, two / 2, one);
+    return err;
+}
+
+int timing_of_stage(const struct settings *s, struct ssa_pool *pool, const struct ssa_stage *stage,
+                    struct timing *timing)
+{
+    struct job j = {.s = s, .pool = pool, .pattern = &stage->pattern};
+    struct cost all;
+    double ignored;
+    int passes = passes_of(s), L = s->model.gpt.layers;
+    *timing = (struct timing){.layers = L, .passes = passes};
+    int err = cost_of_step(&all, &s->model, j.pattern, s->micro_batch, s->training.seed);
+    err = err ? err : measure(&j, 1, 1, &j.one_layer, &j.one_flop);
+    if (err)
+        return err;
+    timing->scratch = j.scratch;
+    double ratio = (all.linear + all.attention) / j.one_flop;
+    if (3 * j.one_layer * ratio * passes > s->o->measure && (L > FEW_LAYERS || passes > 2))
+        return extrapolate(&j, ratio, timing);
+    err = measure(&j, L, passes, &timing->seconds, &ignored);
+    timing->peak = j.peak;
+    return err;
+}

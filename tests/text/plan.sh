@@ -1,0 +1,115 @@
+#!/bin/sh
+# What ssacl-text plan says of a run against the run itself: its memory, its operations by hand, its settings; where it
+# does not fit, and with no data. Seconds are not judged. On the host backend. Usage: plan.sh PATH/ssacl-text
+set -u
+program=$(realpath "$1")
+work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-plan.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+export SSACL_OPENCL_LIBRARY= SSACL_THREADS=1
+checks=0 failures=0
+
+wrong() { failures=$((failures + 1)); printf 'WRONG: %s: %s\n' "$*" "$(cat err)"; }
+check() { checks=$((checks + 1)); "$@" || wrong "$*"; }
+text() { "$program" "$@" 2>err; }
+plan() { text plan --device cpu --measure 0.01 "$@"; }
+json() { check python3 -c "import json, sys; x = json.load(open(sys.argv[1])); assert eval(sys.argv[2]), x" "$1" "$2"; }
+refuses() { # STATUS WORDS OPTIONS...
+    status=$1 words=$2
+    shift 2
+    plan "$@" >out
+    check [ $? -eq "$status" ]
+    check [ ! -s out ]
+    check grep -q -e "$words" err
+    check [ "$(grep -c '^ssacl-text' err)" -eq 1 ]
+}
+yes 'All that is gold does not glitter, not all those who wander are lost.' | head -c 20000 >text
+
+# ---- memory: of the plan, and the peak of the run ----
+
+same() { # OPTIONS...: to within 5%
+    plan "$@" --json >plan.json
+    text train --device cpu --data text --force -c c --eval-windows 2 "$@" --json >train.json
+    check python3 -c 'import json
+p, t = (json.load(open(f)) for f in ("plan.json", "train.json"))
+m = p["memory"]
+assert p["fits"] and p["parameters"] == t["parameters"] and p["model"] == t["model"]
+assert sum(m[k] for k in ("parameters", "gradients", "optimiser", "activations", "inputs", "scratch")) == m["total"], m
+assert abs(m["total"] / t["peak_bytes"] - 1) < 0.05, (m, t["peak_bytes"])
+assert p["seconds"] > 0 and all(s["seconds_per_step"] > 0 for s in p["stages"])
+assert [s["stage"] for s in p["stages"]] == t["stages"]'
+}
+same --layers 2 --width 32 --heads 2 --length 64 --batch 4 --steps 3 --fine-tune 2 --attention local --look-back
+same --layers 5 --width 64 --heads 4 --length 128 --batch 2 --accumulate 5 --steps 2 --attention unbiased --dropout 0.1
+same --layers 2 --width 32 --heads 2 --length 64 --batch 4 --steps 2 --gated --norm rms
+same --layers 1 --width 16 --heads 2 --kv-heads 1 --length 32 --batch 1 --steps 2 --untied --no-bias --vocabulary 300
+
+# ---- operations, by hand ----
+
+small="--layers 3 --width 64 --heads 4 --length 128 --batch 2 --accumulate 3"
+# shellcheck disable=SC2086 # a list of options
+plan $small --stages 'dense:steps=7 unbiased:ratio=0.25,steps=2,no-own-key,keep-first=1 local:ratio=0.5,first-dense=2,steps=1' \
+    --json >flop.json
+json flop.json 'x["stages"][0]["flop_linear"] == 6 * 768 * (3 * 12 * 64**2 + 256 * 64)'
+json flop.json 'x["stages"][0]["flop_attention"] == 3 * 12 * 6 * 64 * 128 * 129 / 2'
+json flop.json 'x["stages"][1]["flop_linear"] == 6 * (768 * (3 * 10 * 64**2 + 256 * 64) + 3 * 6 * 33 * 2 * 64**2)'
+json flop.json '0.2 < x["stages"][1]["flop_attention"] / x["stages"][0]["flop_attention"] < 0.3'
+json flop.json '0.75 < x["stages"][2]["flop_attention"] / x["stages"][0]["flop_attention"] < 0.95'
+json flop.json 'x["stages"][2]["flop_linear"] == x["stages"][0]["flop_linear"]'
+json flop.json 'x["tokens_per_step"] == 768 and x["batch"] == 6 and x["stages"][0]["steps"] == 7'
+# shellcheck disable=SC2086
+plan $small --gated --kv-heads 2 --steps 1 --json >gated.json
+json gated.json 'x["stages"][0]["flop_linear"] == 6 * 768 * (3 * 15 * 64**2 + 256 * 64)'
+json flop.json 'abs(sum(s["seconds"] for s in x["stages"]) / x["seconds"] - 1) < 1e-6'
+
+# ---- how seconds were measured, and words for people ----
+
+# shellcheck disable=SC2086
+plan $small --layers 9 --accumulate 60000 --json >far.json
+json far.json 'x["stages"][0]["how"] == "extrapolated from 1 and 3 of 9 layers, 1 and 2 of 60000 passes"'
+json far.json 'x["stages"][0]["extrapolated"] and "peak_bytes" not in x["stages"][0]'
+# shellcheck disable=SC2086
+plan $small --steps 5 --measure 1000 --json >near.json
+json near.json 'x["stages"][0]["how"] == "measured" and abs(x["stages"][0]["peak_bytes"] / x["memory"]["total"] - 1) < 0.05'
+plan --measure 0 --json >none.json
+json none.json 'x["seconds"] is None and x["stages"][0]["seconds"] is None and x["memory"]["scratch"] is None'
+plan --steps 1000000000 --layers 1 >out
+check grep -q '^model .* 231296 parameters' out
+check grep -q '^in all .* days [0-9]* h of training' out
+check [ ! -s err ]
+
+# ---- what does not fit, or is wrong ----
+
+plan --layers 1000 --width 8192 --heads 64 --fine-tune 5 --json >large.json
+check [ $? -eq 0 ]
+json large.json 'not x["fits"] and "needs" in x["advice"] and x["seconds"] is None and len(x["stages"]) == 2'
+json large.json 'x["memory"]["parameters"] > 4e12 / 2 and x["stages"][0]["flop_linear"] > 6 * 8e11'
+plan --layers 1000 --width 8192 --heads 64 >out
+check grep -q 'does not fit: .*needs .* MiB' out
+refuses 1 'ratio' --attention local --ratio 0.3
+refuses 1 'heads' --heads 3
+refuses 2 'over 0 and at most 1' --ratio 0
+refuses 2 'from 0 to' --measure -1
+check sh -c '! "$0" train --data text --measure 1 2>/dev/null' "$program"
+refuses 1 'no device "teapot"' --device teapot
+
+# ---- data, where there is some; checkpoints ----
+
+refuses 1 'give --vocabulary N' --tokens 16
+plan --tokens 16 --vocabulary 50257 --measure 0 --layers 1 --width 16 --heads 2 --json >tokens.json
+json tokens.json 'x["model"]["vocabulary"] == 50257'
+plan --data text --tokens 16 --layers 1 --width 16 --heads 2 --length 32 --measure 0 --json >tokens.json
+json tokens.json 'x["model"]["vocabulary"] == 256 * ord("w") + ord(" ") + 1 and x["train_tokens"] == 9000'
+refuses 1 'too short' --data text --length 4096
+refuses 1 'cannot be opened' --data nothing-there
+text train --device cpu --data text --layers 2 --width 16 --heads 2 --length 32 --batch 3 --steps 4 -c run --eval-windows 2 --quiet
+plan --resume run --steps 9 --json >resumed.json
+json resumed.json 'x["model"]["layers"] == 2 and x["batch"] == 3 and sum(s["steps"] for s in x["stages"]) == 9'
+plan --from run --batch 5 --json >from.json
+json from.json 'x["model"]["layers"] == 2 and x["batch"] == 5'
+refuses 2 'does not go with --resume' --resume run --layers 3
+refuses 1 'cannot open' --resume nothing-there
+check [ ! -e ssacl-text.safetensors ]
+
+printf 'ssacl-text, plan: %d checks, %d wrong\n' $checks $failures
+[ $failures -eq 0 ]
