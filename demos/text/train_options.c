@@ -1,6 +1,7 @@
 #include "train_options.h"
 
 #include "devices.h"
+#include "presets.h"
 
 #include <limits.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 /* What the command line says beyond what becomes an option as it is. */
 struct raw {
     struct ssa_stage preset;
-    const char *stages;
+    const char *stages, *name; /* of a preset */
     int steps, fine_tune, accumulate;
     float fine_tune_lr;
 };
@@ -61,6 +62,7 @@ static const struct arg table[] = {
     ARG_CHOICE(0, "tokens", &options.tokens, TEXT_TOKEN_NAMES,
                TOKENS_HELP "; losses are then nats a token, and perplexity. If not said, 8, or as the checkpoint's"),
     ARG_HEADING(MODEL_HEADING),
+    ARG_TEXT(0, "preset", &raw.name, "NAME", PRESET_HELP),
     ARG_INT(0, "layers", &options.model.gpt.layers, 1, 1000, "N", "layers"),
     ARG_INT(0, "width", &options.model.gpt.width, 8, 65536, "N", "width; a multiple of 8 times the heads"),
     ARG_INT(0, "heads", &options.model.gpt.heads, 1, 1024, "N", "heads of attention"),
@@ -197,6 +199,24 @@ static void default_options(struct train_options *o, struct raw *r)
                       .steps = 1000, .accumulate = 1};
 }
 
+/* Instead of the defaults. */
+static void take_preset(struct train_options *o, struct raw *r, const struct preset *p)
+{
+    o->model = p->model;
+    o->model.gpt.vocabulary = p->model.gpt.vocabulary == 256 ? 0 : p->model.gpt.vocabulary; /* unless of token files */
+    o->model.gpt.activation = p->model.gpt.activation == SSA_ACT_GELU_TANH;
+    o->micro_batch = p->batch;
+    o->training = p->training;
+    o->training.decay = p->training.decay > 0 ? p->training.decay : 0;
+    o->training.clip = p->training.clip > 0 ? p->training.clip : 0;
+    r->preset = p->stage;
+    r->preset.warmup = -1;
+    r->steps = p->stage.steps;
+    r->accumulate = p->accumulate;
+    r->fine_tune = p->fine_tune;
+    r->fine_tune_lr = p->fine_tune_lr;
+}
+
 /* Where the library reads 0 as its default, people who say 0 mean none. */
 static float none_if_zero(float said)
 {
@@ -284,6 +304,14 @@ int train_options_parse(const struct train_options **parsed, bool plan, int argc
     if (plan)
         memcpy(all + OPTIONS - 1, plan_table, sizeof plan_table); /* in place of the end */
     int status = args_parse(all, &page, argc, argv);
+    if (status == ARGS_GO && raw.name) { /* once more, over what it says */
+        const struct preset *preset = preset_find(raw.name, &status);
+        if (!preset)
+            return status;
+        default_options(&options, &raw);
+        take_preset(&options, &raw, preset);
+        status = args_parse(all, &page, argc, argv);
+    }
     if (status == ARGS_GO)
         status = check_combination(&options, &raw, given, plan);
     if (status != ARGS_GO || (status = settle_stages(&options, &raw)))

@@ -78,6 +78,35 @@ check grep -q '^model .* 231296 parameters' out
 check grep -q '^in all .* days [0-9]* h of training' out
 check [ ! -s err ]
 
+# ---- presets ----
+
+plan --preset enwik8 --measure 0 --json >enwik8.json
+json enwik8.json 'x["parameters"] == 37960704 and x["batch"] == 22 and x["tokens_per_step"] == 22 * 512'
+json enwik8.json '[x["model"][k] for k in ("layers", "width", "heads", "hidden", "length")] == [12, 512, 8, 2048, 512]'
+json enwik8.json 'x["model"]["positions"] == "rotary" and x["model"]["tied"] and x["model"]["vocabulary"] == 256'
+json enwik8.json '[s["steps"] for s in x["stages"]] == [380000, 20000]'
+json enwik8.json 'x["stages"][0]["stage"].startswith("local:ratio=0.25,look-back,steps=380000,lr=0.00025")'
+json enwik8.json 'x["stages"][1]["stage"].startswith("dense:steps=20000,lr=2.5e-05")'
+plan --layers 6 --preset=enwik8 --batch 2 --accumulate 11 --steps 100 --fine-tune 0 --ratio 0.5 --lr 1e-3 --measure 0 --json >over.json
+json over.json 'x["model"]["layers"] == 6 and x["model"]["width"] == 512 and x["batch"] == 22 and x["micro_batch"] == 2'
+json over.json '[s["stage"] for s in x["stages"]] == ["local:ratio=0.5,look-back,steps=100,lr=0.001,warm-up=5"]'
+plan --preset enwik8 --attention dense --measure 0 --json >over.json
+json over.json 'x["stages"][0]["stage"].startswith("dense:steps=380000")'
+plan --preset enwik8 --tokens 16 --vocabulary 5000 --measure 0 --json >over.json
+json over.json 'x["model"]["vocabulary"] == 5000'
+plan --preset tiny --data text --data text --measure 0 --json >over.json # read twice, taken once
+json over.json 'x["train_bytes"] == 2 * 18000 and x["parameters"] < 2e5'
+check text train --device cpu --preset tiny --data text --steps 2 --fine-tune 1 -c tiny --eval-windows 2 --quiet
+plan --resume tiny --measure 0 --json >over.json
+json over.json '[s["steps"] for s in x["stages"]] == [2, 1] and x["batch"] == 8'
+refuses 2 'does not go with --from' --from tiny --preset tiny
+plan --preset help >out
+check [ $? -eq 0 ]
+check [ "$(wc -l <out)" -eq 2 ]
+check grep -q '^  enwik8 ' out
+refuses 2 "there is none of the name 'enwik9'" --preset enwik9
+check grep -q '^  tiny ' err
+
 # ---- what does not fit, or is wrong ----
 
 plan --layers 1000 --width 8192 --heads 64 --fine-tune 5 --json >large.json
