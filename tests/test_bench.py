@@ -85,6 +85,14 @@ def suite(name):
             check_row(row, name, backend)
         assert len({(r["case"], r["direction"]) for r in rows}) == len(rows), "a case has no name of its own"
         if name == "step":
+            presets = rows_of(run(name, "--preset", "tiny", "--json", "--device", device, "--reps", "3")[0])
+            assert [r["case"] for r in presets] == ["tiny local look-back k=32 L2 C64 H2 N128 B8",
+                                                    "tiny dense k=128 L2 C64 H2 N128 B8"], presets
+            assert presets[1]["flops"] == 6 * (1024 * (2 * 12 * 64**2 + 256 * 64) + 2 * 2 * 8 * 64 * 128 * 129 / 2)
+            for row in presets:
+                check_row(row, name, backend)
+            assert "  enwik8 " in run(name, "--preset", "help")[0]
+            assert "  enwik8 " in run(name, "--preset", "none", code=2)[1]
             assert all(0 < r["outside_share"] < 1 and r["operator_seconds"]["adamw"] > 0 for r in rows)
         if name == "operators":
             header = open(os.path.join(os.path.dirname(__file__), "../include/ssacl/ops.h"), encoding="utf-8").read()

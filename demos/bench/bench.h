@@ -15,6 +15,7 @@ enum { BENCH_SCHEMA = 2 }; /* of the JSON rows: raised when a field changes its 
 
 struct peak;
 struct output;
+struct preset;
 
 /* What was asked for. Zero means that the suite's own cases are taken. */
 struct bench {
@@ -30,6 +31,7 @@ struct bench {
     json_t *builds;       /* of the case at hand, see build_times(), or NULL */
     int batch, heads, width, length;
     double ratio;
+    const struct preset *preset; /* of the step suite, or NULL */
 };
 enum { LEAST_REPS = 5, MAX_REPS = 1000 };
 

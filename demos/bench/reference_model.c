@@ -59,9 +59,23 @@ static void layer_norm(double *y, const double *x, const double *gain, const dou
         y[i] = (x[i] - mean) / sqrt(variance + 1e-5) * gain[i] + bias[i];
 }
 
-static double gelu(double x)
+static double gelu(const struct network *n, double x)
 {
+    if (n->config->gpt.activation != SSA_ACT_GELU_TANH)
+        return 0.5 * x * (1 + erf(x * 0.70710678118654752));
     return 0.5 * x * (1 + tanh(0.79788456080286536 * (x + 0.044715 * x * x * x)));
+}
+
+/* Rotary positions: every head of q and k, halves against each other. */
+static void rotate(const struct network *n, int position, double *qk)
+{
+    int width = n->config->gpt.width / n->config->gpt.heads, half = width / 2;
+    for (int head = 0; head < 2 * n->config->gpt.heads; head++)
+        for (int i = 0; i < half; i++) {
+            double angle = position * pow(1e4, -2.0 * i / width), *a = qk + head * width + i, *b = a + half, kept = *a;
+            *a = kept * cos(angle) - *b * sin(angle);
+            *b = kept * sin(angle) + *b * cos(angle);
+        }
 }
 
 /* One head of one query: the keys are those of the plan (or all), at or before it. Result in out. */
@@ -104,6 +118,8 @@ static void run_layer(struct network *n, int layer)
     for (int t = 0; t < n->positions; t++) {
         layer_norm(n->h, n->x + t * c, w[NORM1_GAIN], w[NORM1_BIAS], c);
         linear(n->a + t * 3 * c, w[QKV], w[QKV_BIAS], n->h, c, 3 * c, 0);
+        if (n->config->gpt.positions == SSA_POSITIONS_ROTARY)
+            rotate(n, t, n->a + t * 3 * c);
     }
     for (int t = 0; t < n->positions; t++) {
         for (int head = 0; head < n->config->gpt.heads; head++)
@@ -113,7 +129,7 @@ static void run_layer(struct network *n, int layer)
         layer_norm(n->h, x, w[NORM2_GAIN], w[NORM2_BIAS], c);
         linear(n->u, w[UP], w[UP_BIAS], n->h, c, hidden, 0);
         for (int i = 0; i < hidden; i++)
-            n->u[i] = gelu(n->u[i]);
+            n->u[i] = gelu(n, n->u[i]);
         linear(x, w[DOWN], w[DOWN_BIAS], n->u, hidden, c, 1);
     }
 }
@@ -136,11 +152,11 @@ static double forward(struct network *n)
     double loss = 0;
     for (int t = 0; t < n->positions; t++)
         for (int i = 0; i < c; i++)
-            n->x[t * c + i] = embed[n->tokens[t] * c + i] + position[t * c + i];
+            n->x[t * c + i] = embed[n->tokens[t] * c + i] + (position ? position[t * c + i] : 0);
     for (int layer = 0; layer < n->config->gpt.layers; layer++)
         run_layer(n, layer);
     const double *gain = parameter(n, "norm.gain"), *bias = parameter(n, "norm.bias");
-    const double *head = parameter(n, "head.weight");
+    const double *head = n->config->gpt.untied ? parameter(n, "head.weight") : embed;
     for (int t = 0; t < n->positions; t++) {
         layer_norm(n->h, n->x + t * c, gain, bias, c);
         linear(n->p, head, NULL, n->h, c, n->config->gpt.vocabulary, 0);

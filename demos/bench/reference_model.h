@@ -1,5 +1,6 @@
-/* The model of ssacl/model.h in double precision, for the first positions of a sequence: a causal model's losses
- * there depend on nothing later, so that a large model can be checked in a moment. */
+/* The model of ssacl/model.h (biases, LayerNorm, all heads with keys of their own) in double precision, for the
+ * first positions of a sequence: a causal model's losses there depend on nothing later, so that a large model can be
+ * checked in a moment. */
 #ifndef REFERENCE_MODEL_H
 #define REFERENCE_MODEL_H
 

@@ -4,6 +4,7 @@
 #include "output.h"
 
 #include "args.h"
+#include "presets.h"
 #include "say.h"
 
 #include <stdlib.h>
@@ -26,7 +27,7 @@ static struct {
     struct bench bench;
     struct output_options output;
     struct arg_list words;
-    const char *devices;
+    const char *devices, *preset;
     int closed, list, compare;
 } request;
 
@@ -56,6 +57,10 @@ static const struct arg table[] = {
     ARG_REAL(0, "ratio", &request.bench.ratio, 1e-6, 1, "R",
              "share of the keys that a query sees, in place of the suite's"),
     ARG_FLAG(0, "own-key", &request.bench.own_key, "queries also see their own key"),
+    ARG_HEADING("Of the step suite"),
+    ARG_TEXT(0, "preset", &request.preset, "NAME",
+             "steps of this configuration (of `ssacl-text train --preset`) without dropout, sampled and dense, in place "
+             "of the suite's. help: lists them"),
     ARG_END};
 enum { ARGUMENTS = sizeof table / sizeof *table };
 
@@ -163,6 +168,8 @@ int run_main(int argc, char **argv)
     request.devices = "auto";
     int status = args_parse(table, &page, argc, argv);
     if (status != ARGS_GO)
+        return status;
+    if (request.preset && !(b->preset = preset_find(request.preset, &status)))
         return status;
     if (request.compare)
         return compare_words(&request.words, &request.output);

@@ -3,7 +3,9 @@
 #include "gpt.h"
 #include "reference_model.h"
 
+#include "cost.h"
 #include "numbers.h"
+#include "presets.h"
 #include "progress.h"
 
 #include <ssacl/train.h>
@@ -37,13 +39,65 @@ static int step(void *context)
     return ssa_trainer_step(((struct state *)context)->trainer);
 }
 
+/* ---- what is measured: a kind of the suite's model, or a preset, in its sampled stage or dense ---- */
+
+enum { PRESET_STAGE = GPT_KINDS, PRESET_DENSE };
+
+static struct ssa_model_config config_of(const struct bench *b, const struct gpt *s)
+{
+    if (!b->preset)
+        return gpt_config(s);
+    struct ssa_model_config config = b->preset->model;
+    config.gpt.dropout = 0; /* the reference has none */
+    return config;
+}
+
+static const struct gpt_kind *kind_of(const struct bench *b, int kind)
+{
+    static struct gpt_kind stage;
+    static const char *const names[] = {"dense", "unbiased", "local"};
+    if (!b->preset)
+        return &gpt_kinds[kind];
+    stage.pattern = kind == PRESET_STAGE ? b->preset->stage.pattern : (struct ssa_pattern){.kind = SSA_DENSE};
+    stage.name = stage.pattern.look_back ? "local look-back" : names[stage.pattern.kind];
+    return &stage;
+}
+
+static double ratio_of(const struct bench *b, int kind)
+{
+    const struct ssa_pattern *pattern = &kind_of(b, kind)->pattern;
+    return pattern->kind == SSA_DENSE ? 1 : (double)pattern->ratio;
+}
+
+static int passes_of(const struct bench *b)
+{
+    return b->preset ? b->preset->accumulate : 1;
+}
+
+/* Of a preset by its pairs. */
+static double operations(const struct bench *b, const struct gpt *s, const struct ssa_pattern *pattern)
+{
+    struct cost cost = {0};
+    if (!b->preset)
+        return gpt_operations(s, pattern->kind == SSA_DENSE ? 1 : (double)pattern->ratio);
+    cost_of_step(&cost, &b->preset->model, pattern, (double)s->batch * passes_of(b), 1);
+    return cost.linear + cost.attention;
+}
+
 static int create(struct state *c)
 {
-    const struct ssa_model_config config = gpt_config(&c->s);
+    const struct bench *b = c->bench;
+    const struct ssa_model_config config = config_of(b, &c->s);
     const struct ssa_model_limits limits = {.batch = c->s.batch, .training = 1};
-    const struct ssa_stage stage = {.pattern = gpt_kinds[c->kind].pattern, .steps = MANY_STEPS, .lr = 3e-4f};
-    const struct ssa_train_config training = {.seed = 1, .stages = &stage, .stage_count = 1};
+    const struct ssa_stage stage = {.pattern = kind_of(b, c->kind)->pattern, .steps = MANY_STEPS, .lr = 3e-4f};
+    struct ssa_train_config training = {0};
     int err;
+    if (b->preset)
+        training = b->preset->training;
+    training.seed = 1;
+    training.batch = c->s.batch * passes_of(b);
+    training.stages = &stage;
+    training.stage_count = 1;
     c->data = gpt_text(&c->s);
     if (!c->data.count)
         return bench_out_of_memory();
@@ -56,7 +110,7 @@ static int create(struct state *c)
 static int check(struct state *c, double *error)
 {
     const struct ssa_plan *plans[MAX_LAYERS];
-    const struct ssa_pattern *pattern = &gpt_kinds[c->kind].pattern;
+    const struct ssa_pattern *pattern = &kind_of(c->bench, c->kind)->pattern;
     struct ssa_sample how;
     if (pattern->kind == SSA_DENSE)
         return check_model(c->model, NULL, CHECKED_POSITIONS, error);
@@ -126,8 +180,12 @@ static int split(struct state *c, struct result *r)
 /* Checked first: its passes change no parameter. */
 static int run_state(struct state *c, const struct bench_case *of)
 {
-    struct result r = {.direction = "step", .tolerance = tolerance, .flops = gpt_operations(&c->s, gpt_ratio(c->kind)),
-                       .flops_dense = gpt_operations(&c->s, 1), .tokens = (double)c->s.length * c->s.batch};
+    static const struct ssa_pattern dense = {.kind = SSA_DENSE};
+    const struct gpt_kind *kind = kind_of(c->bench, c->kind);
+    struct result r = {.direction = "step", .tolerance = tolerance,
+                       .flops = operations(c->bench, &c->s, &kind->pattern),
+                       .flops_dense = operations(c->bench, &c->s, &dense),
+                       .tokens = (double)c->s.length * c->s.batch * passes_of(c->bench)};
     size_t base;
     int err;
     ssa_device_memory(c->device, &base, NULL);
@@ -138,8 +196,8 @@ static int run_state(struct state *c, const struct bench_case *of)
         return err;
     r.held = bench_peak_bytes(c->device, base);
     result_path(&r, c->device, "linear_fwd"); /* where most of the time goes */
-    r.plan = json_pack("{ss si sb}", "kind", gpt_kinds[c->kind].name, "keys",
-                       (int)(gpt_ratio(c->kind) * c->s.length), "causal", 1);
+    r.plan = json_pack("{ss si sb}", "kind", kind->name, "keys",
+                       (int)(ratio_of(c->bench, c->kind) * c->s.length), "causal", 1);
     emit(c->bench, &step_suite, of, &r);
     return SSA_OK;
 }
@@ -161,9 +219,10 @@ static int run(const struct bench *b, const struct bench_case *of)
 
 /* ---- the list ---- */
 
-static int add(struct case_list *list, const struct gpt *s, int kind)
+static int add(const struct bench *b, struct case_list *list, const struct gpt *s, int kind)
 {
-    const struct ssa_model_config config = gpt_config(s);
+    const struct ssa_model_config config = config_of(b, s);
+    const struct gpt_kind *of = kind_of(b, kind);
     const struct ssa_model_limits limits = {.batch = s->batch, .training = 1};
     struct ssa_memory memory;
     int err = ssa_model_memory(&config, &limits, &memory);
@@ -171,12 +230,21 @@ static int add(struct case_list *list, const struct gpt *s, int kind)
         return err;
     double moments = 2.0 * (double)memory.parameters; /* the trainer's */
     struct bench_case c = {.fields = fields, .shape = {s->layers, s->width, s->heads, s->length, s->batch},
-                           .kind = kind, .directions = "step", .flops = gpt_operations(s, gpt_ratio(kind)),
+                           .kind = kind, .directions = "step", .flops = operations(b, s, &of->pattern),
                            .memory = (double)memory.total + moments,
                            .check_flops = 6.0 * CHECKED_POSITIONS * s->layers * 12 * s->width * s->width};
-    snprintf(c.name, sizeof c.name, "%s k=%d L%d C%d H%d N%d B%d", gpt_kinds[kind].name,
-             (int)(gpt_ratio(kind) * s->length), s->layers, s->width, s->heads, s->length, s->batch);
+    snprintf(c.name, sizeof c.name, "%s%s%s k=%d L%d C%d H%d N%d B%d", b->preset ? b->preset->name : "",
+             b->preset ? " " : "", of->name, (int)(ratio_of(b, kind) * s->length), s->layers, s->width, s->heads,
+             s->length, s->batch);
     return case_add(list, &c);
+}
+
+static int list_preset(const struct bench *b, struct case_list *list)
+{
+    const struct ssa_gpt *m = &b->preset->model.gpt;
+    const struct gpt s = {m->layers, m->width, m->heads, m->length, b->preset->batch};
+    int err = b->preset->stage.pattern.kind == SSA_DENSE ? SSA_OK : add(b, list, &s, PRESET_STAGE);
+    return err ? err : add(b, list, &s, PRESET_DENSE);
 }
 
 static int list(const struct bench *b, struct case_list *list)
@@ -184,10 +252,12 @@ static int list(const struct bench *b, struct case_list *list)
     static const struct gpt full[] = {{6, 256, 8, 512, 8}, {6, 256, 8, 2048, 4}}, quick[] = {{2, 64, 2, 128, 2}};
     const struct gpt *sizes = b->quick ? quick : full;
     int err = SSA_OK;
+    if (b->preset)
+        return list_preset(b, list);
     for (int i = 0; i < (b->quick || b->closed ? 1 : 2); i++)
         for (int k = 0; k < GPT_KINDS && !err; k++)
             if ((!b->quick || quick_kinds[k]) && (!b->closed || closed_kinds[k]))
-                err = add(list, &sizes[i], k);
+                err = add(b, list, &sizes[i], k);
     return err;
 }
 

@@ -1,6 +1,6 @@
 /* Text: files read whole ("-" is stdin), cut into 90% training, 5% validation and 5% test, as enwik8 is. Of several
- * files each is cut by itself, so that every part has something of all of them. Each byte is in memory once. A token is a
- * byte, or in token files an unsigned integer of 16 or 32 bits, as nanoGPT's preparation writes them. */
+ * files each is cut by itself, so that every part has something of all of them. Each byte is in memory once. A token is
+ * a byte, or in token files an unsigned integer of 16 or 32 bits, as nanoGPT's preparation writes them. */
 #ifndef DEMO_TEXT_H
 #define DEMO_TEXT_H
 

@@ -1,6 +1,6 @@
 /* Floating-point operations of training steps. */
-#ifndef TEXT_COST_H
-#define TEXT_COST_H
+#ifndef DEMO_COST_H
+#define DEMO_COST_H
 
 #include <ssacl/train.h>
 
