@@ -34,8 +34,8 @@ static const char about[] =
     "\n"
     "dense: one pass in which every query sees every key. ensemble: the self-ensemble of the paper, M passes that "
     "each sample anew, their probabilities averaged for every byte (token), log(1/M sum p). Beside it stand the "
-    "mean and the standard deviation of the single passes. With --tolerance there are no more passes than it takes: it ends "
-    "once the result is within that of what infinitely many passes would give, by what the last doubling of the passes "
+    "mean and the standard deviation of the single passes. With --tolerance there are no more passes than it takes: it "
+    "ends once the result is within that of what infinitely many passes would give, by what the last doubling of the passes "
     "changed and by the scatter of the single ones. The sample is that of the checkpoint's last sampled stage, or "
     "what --pattern says; a checkpoint without one is measured dense only.";
 
@@ -61,8 +61,8 @@ static const struct arg table[] = {
              "how the ensemble samples, as a stage of `train` is written: local:ratio=0.25,look-back"),
     ARG_INT('w', "windows", &options.windows, 0, INT_MAX, "N", "at most so many windows, spread evenly; 0: all"),
     ARG_INT(0, "stride", &options.stride, 0, INT_MAX, "N",
-            "bytes (tokens) from one window's start to the next's: below the model's length they overlap, and a byte sees "
-            "more of what came before it; 0: no overlap"),
+            "bytes (tokens) from one window's start to the next's: below the model's length they overlap, and a byte "
+            "sees more of what came before it; 0: no overlap"),
     ARG_INT('b', "batch", &options.batch, 1, 65536, "N", "windows in a pass"),
     ARG_U64('s', "seed", &options.seed, "N", "of the samples"),
     ARG_TEXT('l', "log", &options.log, "FILE", "add the result to the log of the run, for `report`"),

@@ -59,8 +59,8 @@ static const char *how_measured(const struct planning *p, const struct timing *t
     if (!t->extrapolated)
         return "measured";
     if (t->layers < layers && t->passes < passes)
-        snprintf(text, 128, "extrapolated from 1 and %d of %d layers, 1 and %d of %d passes", t->layers, layers, t->passes,
-                 passes);
+        snprintf(text, 128, "extrapolated from 1 and %d of %d layers, 1 and %d of %d passes", t->layers, layers,
+                 t->passes, passes);
     else if (t->layers < layers)
         snprintf(text, 128, "extrapolated from 1 and %d of %d layers", t->layers, layers);
     else
@@ -116,8 +116,8 @@ static void print_memory(const struct planning *p)
     const struct ssa_memory *m = &p->memory;
     const double mib = 1.0 / 1048576;
     struct ssa_pool_member of;
-    say_result("memory   %.1f MiB: parameters %.1f, gradients %.1f, optimiser %.1f, activations %.1f, inputs %.1f, scratch "
-               "%.1f%s", mib * (double)(m->total + p->scratch), mib * (double)m->parameters, mib * (double)m->gradients,
+    say_result("memory   %.1f MiB: parameters %.1f, gradients %.1f, optimiser %.1f, activations %.1f, inputs %.1f, "
+               "scratch %.1f%s", mib * (double)(m->total + p->scratch), mib * (double)m->parameters, mib * (double)m->gradients,
                mib * (double)m->moments, mib * (double)m->activations, mib * (double)m->inputs,
                mib * (double)p->scratch, p->scratch ? "" : " (not known)");
     for (int i = 0; i < ssa_pool_count(p->devices.pool); i++)
@@ -144,8 +144,8 @@ static void print_stage(const struct planning *p, int i)
     char text[256], how[128], time[32];
     stage_format(&p->s.training.stages[i], 0, text, sizeof text);
     say_result("stage %d  %s", i + 1, text);
-    say_result("         %.4g GFLOP a step: GEMM %.4g, attention %.4g", 1e-9 * flop_of(stage), 1e-9 * stage->cost.linear,
-               1e-9 * stage->cost.attention);
+    say_result("         %.4g GFLOP a step: GEMM %.4g, attention %.4g", 1e-9 * flop_of(stage),
+               1e-9 * stage->cost.linear, 1e-9 * stage->cost.attention);
     if (!isfinite(stage->timing.seconds))
         return;
     say_result("         %.4g s a step (%s), %.0f tokens/s, %.0f GFLOP/s", stage->timing.seconds,
@@ -162,7 +162,8 @@ static int print_all(const struct planning *p)
                m->width, m->heads, m->hidden ? m->hidden : 4 * m->width, m->length, m->vocabulary,
                ssa_model_elements(&p->s.model));
     print_memory(p);
-    say_result("step     %d sequences in passes of %d, %.0f tokens", p->s.training.batch, p->s.micro_batch, tokens_of(p));
+    say_result("step     %d sequences in passes of %d, %.0f tokens", p->s.training.batch, p->s.micro_batch,
+               tokens_of(p));
     for (int i = 0; i < p->s.training.stage_count; i++)
         print_stage(p, i);
     if (isfinite(all_seconds(p)))

@@ -22,7 +22,8 @@ static const char about[] =
     "Reads the logs of one or several runs of `train` (and what `eval --log` added to them). Prints a table; with "
     "--out draws NAME.svg and NAME.png: bits per byte (nats per token, of token files) against bytes read and against "
     "seconds of training (without the time for evaluations). Faint: training, averaged. Full line: "
-    "validation, dense. Dashed: validation, one sampled pass, while a stage samples. Of runs on several devices NAME-shares.svg and .png show which part of every "
+    "validation, dense. Dashed: validation, one sampled pass, while a stage samples. Of runs on several devices "
+    "NAME-shares.svg and .png show which part of every "
     "step each device computed. Pictures need gnuplot. A run that went on from another's weights (--from) is "
     "drawn behind it from one file: cat FIRST.jsonl SECOND.jsonl.";
 

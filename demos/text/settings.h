@@ -1,4 +1,4 @@
-/* What a run is of: its text, its model, its training; from the command line, and for what a checkpoint knows, from it. */
+/* What a run is of, its text, its model, its training: from the command line, and what a checkpoint knows, from it. */
 #ifndef TEXT_SETTINGS_H
 #define TEXT_SETTINGS_H
 

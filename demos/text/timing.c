@@ -85,8 +85,8 @@ static int time_steps(struct ssa_trainer *trainer, double enough, double *second
     return err;
 }
 
-static int time_model(struct job *j, const struct ssa_model_config *config, const struct ssa_pattern *pattern, int passes,
-                      const struct ssa_data *data, double *seconds)
+static int time_model(struct job *j, const struct ssa_model_config *config, const struct ssa_pattern *pattern,
+                      int passes, const struct ssa_data *data, double *seconds)
 {
     const struct ssa_model_limits limits = {.batch = j->s->micro_batch, .training = 1};
     const struct ssa_stage stage = {.pattern = *pattern, .steps = STEPS_MOST, .lr = 1e-6f};
@@ -132,8 +132,8 @@ static int measure(struct job *j, int layers, int passes, double *seconds, doubl
 
 /* ---- from fewer layers and passes to those of the run ---- */
 
-/* A difference of two measured times: on a machine that does other things besides it may come out as anything, but is no
- * less than a quarter of what it would be if time went with the work, nor more than all. */
+/* A difference of two measured times: on a machine that does other things besides it may come out as anything, but is
+ * no less than a quarter of what it would be if time went with the work, nor more than all. */
 static double likely(double difference, double by_work, double all)
 {
     return fmin(fmax(difference, by_work / 4), all);

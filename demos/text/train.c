@@ -148,9 +148,10 @@ static int announce(struct training *t)
 static int stage_of(const struct training *t, int step, int *first, int *end)
 {
     int stage = 0;
-    for (*first = 0; stage < t->s.training.stage_count - 1 && step >= *first + t->s.training.stages[stage].steps; stage++)
-        *first += t->s.training.stages[stage].steps;
-    *end = *first + t->s.training.stages[stage].steps;
+    const struct ssa_train_config *c = &t->s.training;
+    for (*first = 0; stage < c->stage_count - 1 && step >= *first + c->stages[stage].steps; stage++)
+        *first += c->stages[stage].steps;
+    *end = *first + c->stages[stage].steps;
     return stage;
 }
 

@@ -16,7 +16,8 @@ struct raw {
 
 static const char about[] =
     "Trains a model on the bytes of files (or with --tokens, on the tokens of token files): the first 90% of each file "
-    "for training, the next 5% for validation, the last 5% left for `eval`. Without more options this is dense attention; --attention or --stages sample it.\n"
+    "for training, the next 5% for validation, the last 5% left for `eval`. Without more "
+    "options this is dense attention; --attention or --stages sample it.\n"
     "\n"
     "Ctrl-C (or SIGTERM, SIGQUIT) stops after the step at hand, writes the checkpoint and exits with 130; a second one "
     "ends at once. So do SIGHUP, SIGXCPU, SIGUSR1 and SIGUSR2, unless they are ignored (nohup). --resume continues such a run, or one that was killed, from its last checkpoint, as if it had never "
@@ -27,9 +28,9 @@ static const char about[] =
 
 static const char about_plan[] =
     "Says what `ssacl-text train` with the same options would take, before it starts: parameters, memory by kind, "
-    "floating-point operations of a step (forward and backward, of products only; attention by the pairs of queries and "
-    "keys that are drawn), seconds of a step, and the time of all of it, stage by stage. Seconds are measured: some steps "
-    "of the run itself, or where those would take long (--measure) of fewer layers and passes, and that is said. "
+    "floating-point operations of a step (forward and backward, of products only; attention by the pairs of queries "
+    "and keys that are drawn), seconds of a step, and the time of all of it, stage by stage. Seconds are measured: some "
+    "steps of the run itself, or where those would take long (--measure) of fewer layers and passes, and that is said. "
     "Without --data none is checked, and --tokens needs --vocabulary. Nothing is written. A run that does not fit is "
     "planned too, with what would make it fit.";
 
@@ -70,8 +71,8 @@ static const struct arg table[] = {
             "heads of keys and values, dividing the heads; 0: as many"),
     ARG_INT(0, "hidden", &options.model.gpt.hidden, 0, 1 << 20, "N", "width of the MLP; 0: four times the width"),
     ARG_INT(0, "vocabulary", &options.model.gpt.vocabulary, 0, 1 << 20, "N",
-            "ids that the model knows, those of the data must be below; 0: 256, or of token files the data's largest and "
-            "one"),
+            "ids that the model knows, those of the data must be below; 0: 256, or of token files the data's largest "
+            "and one"),
     ARG_INT('N', "length", &options.model.gpt.length, 8, 1 << 20, "N", "bytes, or tokens, in a sequence"),
     ARG_CHOICE(0, "positions", &options.model.gpt.positions, "rotary|learned", "how positions are told"),
     ARG_CHOICE(0, "norm", &options.model.gpt.norm, "layer|rms", "kind of norm"),

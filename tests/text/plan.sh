@@ -48,8 +48,8 @@ same --layers 1 --width 16 --heads 2 --kv-heads 1 --length 32 --batch 1 --steps 
 
 small="--layers 3 --width 64 --heads 4 --length 128 --batch 2 --accumulate 3"
 # shellcheck disable=SC2086 # a list of options
-plan $small --stages 'dense:steps=7 unbiased:ratio=0.25,steps=2,no-own-key,keep-first=1 local:ratio=0.5,first-dense=2,steps=1' \
-    --json >flop.json
+plan $small --stages 'dense:steps=7 unbiased:ratio=0.25,steps=2,no-own-key,keep-first=1
+    local:ratio=0.5,first-dense=2,steps=1' --json >flop.json
 json flop.json 'x["stages"][0]["flop_linear"] == 6 * 768 * (3 * 12 * 64**2 + 256 * 64)'
 json flop.json 'x["stages"][0]["flop_attention"] == 3 * 12 * 6 * 64 * 128 * 129 / 2'
 json flop.json 'x["stages"][1]["flop_linear"] == 6 * (768 * (3 * 10 * 64**2 + 256 * 64) + 3 * 6 * 33 * 2 * 64**2)'
@@ -70,7 +70,8 @@ json far.json 'x["stages"][0]["how"] == "extrapolated from 1 and 3 of 9 layers, 
 json far.json 'x["stages"][0]["extrapolated"] and "peak_bytes" not in x["stages"][0]'
 # shellcheck disable=SC2086
 plan $small --steps 5 --measure 1000 --json >near.json
-json near.json 'x["stages"][0]["how"] == "measured" and abs(x["stages"][0]["peak_bytes"] / x["memory"]["total"] - 1) < 0.05'
+json near.json 'x["stages"][0]["how"] == "measured"'
+json near.json 'abs(x["stages"][0]["peak_bytes"] / x["memory"]["total"] - 1) < 0.05'
 plan --measure 0 --json >none.json
 json none.json 'x["seconds"] is None and x["stages"][0]["seconds"] is None and x["memory"]["scratch"] is None'
 plan --steps 1000000000 --layers 1 >out
@@ -87,7 +88,8 @@ json enwik8.json 'x["model"]["positions"] == "rotary" and x["model"]["tied"] and
 json enwik8.json '[s["steps"] for s in x["stages"]] == [380000, 20000]'
 json enwik8.json 'x["stages"][0]["stage"].startswith("local:ratio=0.25,look-back,steps=380000,lr=0.00025")'
 json enwik8.json 'x["stages"][1]["stage"].startswith("dense:steps=20000,lr=2.5e-05")'
-plan --layers 6 --preset=enwik8 --batch 2 --accumulate 11 --steps 100 --fine-tune 0 --ratio 0.5 --lr 1e-3 --measure 0 --json >over.json
+plan --layers 6 --preset=enwik8 --batch 2 --accumulate 11 --steps 100 --fine-tune 0 --ratio 0.5 --lr 1e-3 --measure 0 \
+    --json >over.json
 json over.json 'x["model"]["layers"] == 6 and x["model"]["width"] == 512 and x["batch"] == 22 and x["micro_batch"] == 2'
 json over.json '[s["stage"] for s in x["stages"]] == ["local:ratio=0.5,look-back,steps=100,lr=0.001,warm-up=5"]'
 plan --preset enwik8 --attention dense --measure 0 --json >over.json
@@ -131,7 +133,8 @@ plan --data text --tokens 16 --layers 1 --width 16 --heads 2 --length 32 --measu
 json tokens.json 'x["model"]["vocabulary"] == 256 * ord("w") + ord(" ") + 1 and x["train_tokens"] == 9000'
 refuses 1 'too short' --data text --length 4096
 refuses 1 'cannot be opened' --data nothing-there
-text train --device cpu --data text --layers 2 --width 16 --heads 2 --length 32 --batch 3 --steps 4 -c run --eval-windows 2 --quiet
+text train --device cpu --data text --layers 2 --width 16 --heads 2 --length 32 --batch 3 --steps 4 -c run \
+    --eval-windows 2 --quiet
 plan --resume run --steps 9 --json >resumed.json
 json resumed.json 'x["model"]["layers"] == 2 and x["batch"] == 3 and sum(s["steps"] for s in x["stages"]) == 9'
 plan --from run --batch 5 --json >from.json
