@@ -505,7 +505,8 @@ START_TEST(bad_configs)
 {
     struct ssa_model_config c;
 #define BAD(words, ...) \
-    c = (struct ssa_model_config){.gpt = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 11, .length = 8, __VA_ARGS__}}; \
+    c = (struct ssa_model_config){.gpt = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 11, .length = 8, \
+                                          __VA_ARGS__}}; \
     FAILS(ssa_model_check(&c), SSA_EINVAL, words); \
     ck_assert_uint_eq(ssa_model_elements(&c), 0)
 #pragma GCC diagnostic push

@@ -182,13 +182,12 @@ START_TEST(models)
 {
     const struct ssa_model_config good = {.gpt = {.layers = 1, .heads = 1, .width = 8, .vocabulary = 4, .length = 8}};
     struct ssa_memory memory;
-    static const size_t fields[] = {offsetof(struct ssa_model_config, gpt.layers), offsetof(struct ssa_model_config, gpt.heads),
-        offsetof(struct ssa_model_config, gpt.kv_heads), offsetof(struct ssa_model_config, gpt.width),
-        offsetof(struct ssa_model_config, gpt.hidden), offsetof(struct ssa_model_config, gpt.vocabulary),
-        offsetof(struct ssa_model_config, gpt.length)};
+    static const size_t fields[] = {offsetof(struct ssa_gpt, layers), offsetof(struct ssa_gpt, heads),
+        offsetof(struct ssa_gpt, kv_heads), offsetof(struct ssa_gpt, width), offsetof(struct ssa_gpt, hidden),
+        offsetof(struct ssa_gpt, vocabulary), offsetof(struct ssa_gpt, length)};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         struct ssa_model_config c = good;
-        *(int *)((char *)&c + fields[i]) = INT_MAX;
+        *(int *)((char *)&c.gpt + fields[i]) = INT_MAX;
         FAILS(ssa_model_check(&c), SSA_EINVAL, "is 2147483647, must be in");
         ck_assert_uint_eq(ssa_model_elements(&c), 0);
     }

@@ -149,8 +149,9 @@ static json_t *model_json(const struct ssa_model_config *m, const struct row *ro
     for (int i = 0; i < o->ranks.count; i++)
         json_array_append_new(list, row_json(&rows[i]));
     return json_pack("{sI si si si so so si so so so}", "parameters", (json_int_t)ssa_model_elements(m), "layers",
-                     m->gpt.layers, "width", m->gpt.width, "length", m->gpt.length, "forward", number_json(job.forward), "update",
-                     number_json(job.update), "micro_batches", job.micro_batches, "bytes", buckets, "backward", backward, "rows", list);
+                     m->gpt.layers, "width", m->gpt.width, "length", m->gpt.length, "forward", number_json(job.forward),
+                     "update", number_json(job.update), "micro_batches", job.micro_batches, "bytes", buckets,
+                     "backward", backward, "rows", list);
 }
 
 static int print_all_json(struct row rows[SCALE_MODELS][SCALE_LIST])

@@ -117,8 +117,8 @@ static void print_memory(const struct planning *p)
     const double mib = 1.0 / 1048576;
     struct ssa_pool_member of;
     say_result("memory   %.1f MiB: parameters %.1f, gradients %.1f, optimiser %.1f, activations %.1f, inputs %.1f, "
-               "scratch %.1f%s", mib * (double)(m->total + p->scratch), mib * (double)m->parameters, mib * (double)m->gradients,
-               mib * (double)m->moments, mib * (double)m->activations, mib * (double)m->inputs,
+               "scratch %.1f%s", mib * (double)(m->total + p->scratch), mib * (double)m->parameters,
+               mib * (double)m->gradients, mib * (double)m->moments, mib * (double)m->activations, mib * (double)m->inputs,
                mib * (double)p->scratch, p->scratch ? "" : " (not known)");
     for (int i = 0; i < ssa_pool_count(p->devices.pool); i++)
         if (ssa_pool_member(p->devices.pool, i, &of) == SSA_OK && !of.lost)

@@ -140,12 +140,13 @@ json_t *device_json(const struct ssa_device *device)
 
 json_t *model_json(const struct ssa_model_config *c)
 {
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:b, s:o}", "layers", c->gpt.layers, "heads", c->gpt.heads,
-                     "kv_heads", c->gpt.kv_heads ? c->gpt.kv_heads : c->gpt.heads, "width", c->gpt.width, "hidden",
-                     c->gpt.hidden ? c->gpt.hidden : 4 * c->gpt.width, "vocabulary", c->gpt.vocabulary, "length", c->gpt.length,
-                     "positions", c->gpt.positions == SSA_POSITIONS_LEARNED ? "learned" : "rotary", "norm",
-                     c->gpt.norm == SSA_NORM_RMS ? "rms" : "layer", "tied", !c->gpt.untied, "dropout",
-                     number_json((double)c->gpt.dropout));
+    const struct ssa_gpt *m = &c->gpt;
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:b, s:b, s:o}", "layers", m->layers, "heads",
+                     m->heads, "kv_heads", m->kv_heads ? m->kv_heads : m->heads, "width", m->width, "hidden",
+                     m->hidden ? m->hidden : 4 * m->width, "vocabulary", m->vocabulary, "length", m->length,
+                     "positions", m->positions == SSA_POSITIONS_LEARNED ? "learned" : "rotary", "norm",
+                     m->norm == SSA_NORM_RMS ? "rms" : "layer", "gated", m->gated, "tied", !m->untied, "dropout",
+                     number_json((double)m->dropout));
 }
 
 const struct ssa_pattern *sampled_pattern(const struct ssa_checkpoint *checkpoint)

@@ -8,7 +8,8 @@
  * layer's attention sees is given to every pass as plans (sample.h); no plan means dense.
  *
  * Everything here is made of the public operators (ops.h): a model is a list of blocks (lib/net), whose forward and
- * backward are written out by hand. Memory is planned before anything is allocated: ssa_model_memory() says what it will take.
+ * backward are written out by hand. Memory is planned before anything is allocated: ssa_model_memory() says what it
+ * will take.
  */
 #ifndef SSACL_MODEL_H
 #define SSACL_MODEL_H

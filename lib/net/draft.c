@@ -193,8 +193,8 @@ static int add_to_bucket(struct ssa_bucket *b, const struct ssa_parameter *q)
         return SSA_OK;
     }
     if (b->range_count == SSA_BUCKET_RANGES)
-        return ssa_fail(SSA_ENOMEM, "model: max_buffer is too small: the parameters of a layer take more than %d buffers",
-                        SSA_BUCKET_RANGES);
+        return ssa_fail(SSA_ENOMEM, "model: max_buffer is too small: the parameters of a layer take more than %d "
+                        "buffers", SSA_BUCKET_RANGES);
     b->ranges[b->range_count++] = (struct ssa_range){q->part, q->offset, count};
     return SSA_OK;
 }

@@ -70,8 +70,8 @@ static int check_input(const struct ssa_input *input, const int32_t *values, siz
     int err = SSA_OK;
     REQUIRE(values || input->optional, "model: %ss is NULL", input->name);
     for (size_t i = 0; values && i < rows; i++)
-        REQUIRE(values[i] < input->below && (values[i] >= 0 || input->any_below), "model: %s %zu is %d, vocabulary is %d",
-                input->name, i, values[i], input->below);
+        REQUIRE(values[i] < input->below && (values[i] >= 0 || input->any_below),
+                "model: %s %zu is %d, vocabulary is %d", input->name, i, values[i], input->below);
 done:
     return err;
 }

@@ -103,8 +103,8 @@ static int needs(const struct ssa_model_config *c, const struct ssa_model_limits
     return SSA_OK;
 }
 
-static bool would_fit(const struct ssa_model_config *c, const struct ssa_model_limits *limits, struct ssa_extra extra, size_t room,
-                      struct ssa_memory *memory)
+static bool would_fit(const struct ssa_model_config *c, const struct ssa_model_limits *limits, struct ssa_extra extra,
+                      size_t room, struct ssa_memory *memory)
 {
     return extra.batch % limits->batch == 0 && needs(c, limits, extra, memory) == SSA_OK && memory->total <= room;
 }

@@ -1,6 +1,6 @@
-/* What the rest of the library knows of models beyond the public header: what follows from a config, memory laid out as
- * the parameters are, gradients in the order in which they are complete, and generation's passes. Replicas on a pool are
- * in replicas.h. What blocks see is block.h; nobody outside lib/net includes that, nor internal.h. */
+/* What the rest of the library knows of models beyond the public header: what follows from a config, memory laid out
+ * as the parameters are, gradients in the order in which they are complete, and generation's passes. Replicas on a pool
+ * are in replicas.h. What blocks see is block.h; nobody outside lib/net includes that, nor internal.h. */
 #ifndef SSA_NET_NET_H
 #define SSA_NET_NET_H
 
@@ -21,8 +21,8 @@ struct ssa_facts {
 };
 struct ssa_facts ssa_model_facts(const struct ssa_model_config *config);
 
-/* SSA_EFORMAT: "it is of another model", and what differs; nothing where a model of `ours` can take the parameters of one
- * of `theirs`. */
+/* SSA_EFORMAT: "it is of another model", and what differs. SSA_OK where a model of `ours` can take the parameters of
+ * one of `theirs`. */
 int ssa_model_same(const struct ssa_model_config *theirs, const struct ssa_model_config *ours);
 
 /* The parameters of such a model, without tensors; the caller frees the table. */
