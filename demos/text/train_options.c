@@ -4,6 +4,7 @@
 #include "presets.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What the command line says beyond what becomes an option as it is. */
@@ -309,6 +310,7 @@ int train_options_parse(const struct train_options **parsed, bool plan, int argc
         const struct preset *preset = preset_find(raw.name, &status);
         if (!preset)
             return status;
+        free(options.data.items);
         default_options(&options, &raw);
         take_preset(&options, &raw, preset);
         status = args_parse(all, &page, argc, argv);
