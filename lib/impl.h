@@ -288,8 +288,9 @@ size_t ssa_extent(size_t rows, size_t width, size_t stride);
 int ssa_check_positive(const char *op, const char *name, int value);
 /* Positive, and at most 2^30: kernels count such a size in an int, in blocks, the last of which may end past it. */
 int ssa_check_countable(const char *op, const char *name, int value);
-/* One of enum ssa_activation, 0 included. */
+/* One of enum ssa_activation, 0 included; and with the shape of what is activated element by element. */
 int ssa_check_activation(const char *op, int activation);
+int ssa_check_activated(const char *op, int rows, int width, int activation);
 /* A work-item of `op` loops at most `loops` times, which the device must let it. */
 int ssa_check_loops(const struct ssa_device *device, const char *op, size_t loops);
 int ssa_check_reserved(const char *op, const size_t *reserved, int count);

@@ -117,6 +117,17 @@ int ssa_check_activation(const char *op, int activation)
     return SSA_OK;
 }
 
+int ssa_check_activated(const char *op, int rows, int width, int activation)
+{
+    int err;
+    TRY(ssa_check_positive(op, "rows", rows));
+    TRY(ssa_check_positive(op, "width", width));
+    REQUIRE(width <= 1 << 28, "%s: width is %d, must be at most 2^28", op, width);
+    TRY(ssa_check_activation(op, activation));
+done:
+    return err;
+}
+
 int ssa_check_loops(const struct ssa_device *device, const char *op, size_t loops)
 {
     if (!device->loop_limit || loops <= device->loop_limit)

@@ -1,21 +1,10 @@
 #include "impl.h"
 
-static int check_shape(const char *op, int rows, int width, int activation)
-{
-    int err;
-    TRY(ssa_check_positive(op, "rows", rows));
-    TRY(ssa_check_positive(op, "width", width));
-    REQUIRE(width <= 1 << 28, "%s: width is %d, must be at most 2^28", op, width);
-    TRY(ssa_check_activation(op, activation));
-done:
-    return err;
-}
-
 int ssa_gelu_fwd_check(struct ssa_device *device, const struct ssa_gelu_fwd *a)
 {
     const size_t width = (size_t)a->width, count = (size_t)a->rows * width;
     int err;
-    TRY(check_shape("gelu_fwd", a->rows, a->width, a->activation));
+    TRY(ssa_check_activated("gelu_fwd", a->rows, a->width, a->activation));
     TRY(ssa_check_operands(device, "gelu_fwd", (const struct ssa_operand[]){
         VECTOR(x, SSA_READ | SSA_PLACE, count),
         VECTOR(bias, SSA_READ | SSA_OPTIONAL, width),
@@ -40,7 +29,7 @@ int ssa_gelu_bwd_check(struct ssa_device *device, const struct ssa_gelu_bwd *a)
 {
     const size_t width = (size_t)a->width, count = (size_t)a->rows * width;
     int err;
-    TRY(check_shape("gelu_bwd", a->rows, a->width, a->activation));
+    TRY(ssa_check_activated("gelu_bwd", a->rows, a->width, a->activation));
     TRY(ssa_check_operands(device, "gelu_bwd", (const struct ssa_operand[]){
         VECTOR(x, SSA_READ, count),
         VECTOR(bias, SSA_READ | SSA_OPTIONAL, width),

@@ -1,21 +1,10 @@
 #include "impl.h"
 
-static int check_shape(const char *op, int rows, int width, int activation)
-{
-    int err;
-    TRY(ssa_check_positive(op, "rows", rows));
-    TRY(ssa_check_positive(op, "width", width));
-    REQUIRE(width <= 1 << 28, "%s: width is %d, must be at most 2^28", op, width);
-    TRY(ssa_check_activation(op, activation));
-done:
-    return err;
-}
-
 int ssa_glu_fwd_check(struct ssa_device *device, const struct ssa_glu_fwd *a)
 {
     const size_t count = ssa_times((size_t)a->rows, (size_t)a->width);
     int err;
-    TRY(check_shape("glu_fwd", a->rows, a->width, a->activation));
+    TRY(ssa_check_activated("glu_fwd", a->rows, a->width, a->activation));
     TRY(ssa_check_operands(device, "glu_fwd", (const struct ssa_operand[]){
         VECTOR(x, SSA_READ, ssa_times(2, count)),
         VECTOR(y, SSA_WRITE, count),
@@ -39,7 +28,7 @@ int ssa_glu_bwd_check(struct ssa_device *device, const struct ssa_glu_bwd *a)
 {
     const size_t count = ssa_times((size_t)a->rows, (size_t)a->width);
     int err;
-    TRY(check_shape("glu_bwd", a->rows, a->width, a->activation));
+    TRY(ssa_check_activated("glu_bwd", a->rows, a->width, a->activation));
     TRY(ssa_check_operands(device, "glu_bwd", (const struct ssa_operand[]){
         VECTOR(x, SSA_READ | SSA_PLACE, ssa_times(2, count)),
         VECTOR(dy, SSA_READ, count),
