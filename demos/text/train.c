@@ -377,6 +377,8 @@ static int train(struct training *t)
     /* Of several ranks the others learn of a failure here by the next step, where all stop. */
     while (!status && (t->ranks || !t->failed) && ssa_trainer_steps_done(t->trainer) < total)
         status = stretch(t, &run);
+    if (t->ranks && status == SSA_ESTOPPED) /* all of them; why, rank 0 knows */
+        t->ranks->broadcast(t->ranks, &t->settled, sizeof t->settled, 0);
     if (!lead)
         return status;
     progress_end();
@@ -496,7 +498,9 @@ static int conclude(struct training *t, int outcome)
         return t->said ? EXIT_FAILED : !saved ? library_failed() : t->failed ? say_kept(t) : finish(t, outcome);
     if (outcome && outcome != SSA_ESTOPPED && !t->ranks->together)
         library_failed(); /* rank 0 does not know */
-    return outcome == SSA_ESTOPPED ? EXIT_INTERRUPTED : outcome ? EXIT_FAILED : 0;
+    if (outcome == SSA_ESTOPPED)
+        return t->settled ? 0 : EXIT_INTERRUPTED;
+    return outcome ? EXIT_FAILED : 0;
 }
 
 int train_main(int argc, char **argv)

@@ -60,7 +60,6 @@ int ssa_trainer_run(struct ssa_trainer *t, int until, const struct ssa_trainer_r
     c.reported = c.stage_step = t->step;
     c.stage = ssa_trainer_stage(t, (uint64_t)t->step);
     every = every > 0 && every < SSA_LOSSES ? every : SSA_LOSSES; /* as many as there are kept */
-    t->out_of_patience = false;
     int look = run->watch ? ssa_watch_next(t, run->watch) : INT_MAX;
     while (t->step < until && !stop) {
         int stage = ssa_trainer_stage(t, (uint64_t)t->step);
@@ -87,6 +86,8 @@ int ssa_trainer_run(struct ssa_trainer *t, int until, const struct ssa_trainer_r
                        "%d", t->step, steps, t->best.step);
     else if (stop)
         err = ssa_fail(SSA_ESTOPPED, "train: stopped after step %d of %d", t->step, steps);
+    if (stop)
+        t->out_of_patience = false; /* told: a run that is called again goes on to its next look */
 done:
     t->stop = NULL;
     return err;

@@ -112,6 +112,11 @@ for count in 2 4; do
     [ "$(grep -c '"event":"end"' $count.jsonl)" = 1 ] || wrong "not rank 0 alone writes the log"
 done
 
+# A text without a rule, of which nothing learnt is right elsewhere: all end, and no rank takes it for a failure.
+python3 -c 'import random; random.seed(3); print("".join(random.choices("0123456789", k=3000)), end="")' >digits
+says 'no better for 2 looks' sh ranks 2 --data digits --lr 0.02 --steps 2000 --eval-every 10 --patience 2 -c calm.st -l calm.jsonl
+grep -q '"status":"no better"' calm.jsonl || wrong "it did not end for that: $(tail -n 1 calm.jsonl)"
+
 refuses 'each needs one' sh ranks 5 --data text -c no.st
 odd='--seed 7' refuses 'the ranks do not agree, rank 1: training.seed is "7", rank 0 has "0"' sh ranks 3 --data text -c no.st
 odd='--lr 0.5' refuses 'rank 1: training.stages\[0\].lr is 0.5, rank 0 has 0.002' sh ranks 2 --data text -c no.st
