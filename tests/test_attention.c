@@ -214,7 +214,8 @@ static bool fits(struct shape s)
     return test_fits((size_t)s.batch * s.heads * s.length * s.length * s.width);
 }
 
-static void check(enum plan_kind kind, struct shape s)
+/* `everywhere` false: not where launches are slow. */
+static void check(enum plan_kind kind, struct shape s, bool everywhere)
 {
     struct problem p = {.name = test_plan_names[kind]};
     if (!fits(s))
@@ -223,7 +224,8 @@ static void check(enum plan_kind kind, struct shape s)
     test_draw(&p.plan, kind, s.batch, s.length, 0);
     solve(&p);
     FOR_TESTED (dev)
-        check_on(dev, &p, 1e-5);
+        if (everywhere || !test_launches_slowly(dev))
+            check_on(dev, &p, 1e-5);
     free_problem(&p);
 }
 
@@ -236,11 +238,11 @@ START_TEST(plans_match_oracle)
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
         for (int kind = 0; kind < PLAN_KINDS; kind++)
             check(kind, (struct shape){.batch = 3, .length = lengths[i], .heads = 2, .kv_heads = 1 + kind % 2,
-                                       .width = 16, .causal = (int)i % 2, .views = kind % 3 == 0});
+                                       .width = 16, .causal = (int)i % 2, .views = kind % 3 == 0}, lengths[i] <= 33);
     for (int kind = 0; kind < PLAN_KINDS; kind++) /* the other causality, on a length of several tiles */
         for (int causal = 0; causal < 2; causal++)
             check(kind, (struct shape){.batch = 2, .length = 197 - kind, .heads = 1, .kv_heads = 1, .width = 16,
-                                       .causal = causal});
+                                       .causal = causal}, kind % 3 == 0);
 }
 END_TEST
 
@@ -278,8 +280,10 @@ END_TEST
 
 START_TEST(long_sequence_matches_oracle)
 {
-    check(UNBIASED_OWN, (struct shape){.batch = 1, .length = 521, .heads = 1, .kv_heads = 1, .width = 16, .causal = 1});
-    check(LOOK_BACK, (struct shape){.batch = 1, .length = 512, .heads = 1, .kv_heads = 1, .width = 16, .causal = 1});
+    struct shape s = {.batch = 1, .length = 521, .heads = 1, .kv_heads = 1, .width = 16, .causal = 1};
+    check(UNBIASED_OWN, s, false);
+    s.length = 512;
+    check(LOOK_BACK, s, false);
 }
 END_TEST
 
