@@ -1,6 +1,7 @@
 /* Sizes whose products no integer holds are refused: small operands must not pass for what is a multiple of 2^64
  * (2^32 where a size_t has 32 bits). And elements past the 2^31st and the 2^32nd are those and no others. */
 #include "harness.h"
+#include "op/attention.h"
 #include "ssacl/train.h"
 
 #include <limits.h>
@@ -40,6 +41,29 @@ START_TEST(attention)
     test_free(t, 64);
     test_free(data, plan.stride * (size_t)plan.examples);
     ssa_plan_finish(&plan);
+}
+END_TEST
+
+/* What the GPU shape leaves to the portable kernel: pairs whose last of a head 32 bits do not number. */
+START_TEST(pairs_of_a_head)
+{
+    const struct ssa_attention a = {.queries = 3, .keys = 6};
+    float element;
+    struct ssa_pairs p = {.tensor.buffer = (void *)&element, .query = UINT32_MAX / 2, .key = 0};
+    ck_assert(ssa_attention_countable_pairs(&a, (struct ssa_pairs){.query = SIZE_MAX})); /* there are none */
+    ck_assert(ssa_attention_countable_pairs(&a, p));                                     /* 2^32 - 2 */
+    p.head = SIZE_MAX; /* which the kernel adds in 64 bits */
+    ck_assert(ssa_attention_countable_pairs(&a, p));
+    p.query = (size_t)1 << 31;
+    ck_assert(!ssa_attention_countable_pairs(&a, p)); /* 2^32 */
+    p.query = UINT32_MAX / 2;
+    p.key = 1;
+    ck_assert(!ssa_attention_countable_pairs(&a, p));
+    p.query = 0;
+    p.key = UINT32_MAX / 5;
+    ck_assert(ssa_attention_countable_pairs(&a, p)); /* 2^32 - 1 */
+    p.key = SIZE_MAX / 5 + 1;
+    ck_assert(sizeof(size_t) == 4 || !ssa_attention_countable_pairs(&a, p)); /* past 2^64 */
 }
 END_TEST
 
@@ -218,6 +242,6 @@ END_TEST
 
 int main(void)
 {
-    return test_run("sizes", (const TTest *const[]){extents, attention, rows_far_away, strides_as_large_as_an_int,
-                                                   offsets_and_counts, counts_of_blocks, models, not_numbers, NULL});
+    return test_run("sizes", (const TTest *const[]){extents, attention, pairs_of_a_head, rows_far_away,
+                                                   strides_as_large_as_an_int, offsets_and_counts, counts_of_blocks, models, not_numbers, NULL});
 }

@@ -41,6 +41,8 @@ void ssa_attention_constants(struct ssa_constant *constants, const struct ssa_at
 /* `a` and `b` below have no 0 left that means a default. */
 int ssa_attention_fwd_gpu(struct ssa_device *device, const struct ssa_attention *a);
 int ssa_attention_bwd_gpu(struct ssa_device *device, const struct ssa_attention_bwd *b);
+/* Whether 32 bits count the pairs of a head, as PAIR_AT() in cl/attention.h does; else cl/plain.cl takes them. */
+bool ssa_attention_countable_pairs(const struct ssa_attention *a, struct ssa_pairs p);
 /* cl/plain.cl, where the device's own shape failed its self-test. */
 int ssa_attention_fwd_plain(struct ssa_device *device, const struct ssa_attention *a);
 int ssa_attention_bwd_plain(struct ssa_device *device, const struct ssa_attention_bwd *b);

@@ -50,8 +50,7 @@ static bool countable(int positions, struct ssa_strides s)
     return s.position <= UINT32_MAX / (size_t)positions;
 }
 
-/* The same of pairs, as PAIR_AT() in cl/attention.h does. */
-static bool countable_pairs(const struct ssa_attention *a, struct ssa_pairs p)
+bool ssa_attention_countable_pairs(const struct ssa_attention *a, struct ssa_pairs p)
 {
     const size_t last = ssa_plus(ssa_times((size_t)a->queries - 1, p.query), ssa_times((size_t)a->keys - 1, p.key));
     return !ssa_present(p.tensor) || last <= UINT32_MAX;
@@ -60,7 +59,7 @@ static bool countable_pairs(const struct ssa_attention *a, struct ssa_pairs p)
 static bool countable_inputs(const struct ssa_attention *a)
 {
     return countable(a->queries, a->q_strides) && countable(a->keys, a->k_strides) && countable(a->keys, a->v_strides) &&
-           countable_pairs(a, a->bias) && countable_pairs(a, a->gate);
+           ssa_attention_countable_pairs(a, a->bias) && ssa_attention_countable_pairs(a, a->gate);
 }
 
 #define OPERANDS(a) \
