@@ -26,7 +26,8 @@ START_TEST(a_step_that_is_not_finite_is_not_taken)
                     w[e] = (float)e, g[e] = e == 7 ? bad[i] : 1;
                 struct ssa_adamw a = {.w = test_from(dev, w, 20), .g = test_from(dev, g, 20), .m = test_from(dev, zero, 20),
                                       .v = test_from(dev, zero, 20), .sumsq = test_from(dev, &bad[i], 1), .count = 20,
-                                      .lr = 0.1f, .decay = 0.1f, .clip = (float)clip, .step = 1};
+                                      .lr = 0.1f, .decay = 0.1f, .clip = (float)clip, .step = 1,
+                                      .average = test_from(dev, zero, 20), .ema = 0.5f};
                 OK(ssa_adamw(dev, &a));
                 OK(ssa_tensor_read(a.w, seen, 20));
                 ck_assert_mem_eq(seen, w, sizeof w);
@@ -34,6 +35,9 @@ START_TEST(a_step_that_is_not_finite_is_not_taken)
                 ck_assert_mem_eq(seen, zero, sizeof zero);
                 OK(ssa_tensor_read(a.v, seen, 20));
                 ck_assert_mem_eq(seen, zero, sizeof zero);
+                OK(ssa_tensor_read(a.average, seen, 20));
+                ck_assert_mem_eq(seen, zero, sizeof zero);
+                test_free(a.average, 20);
                 test_free(a.w, 20), test_free(a.g, 20), test_free(a.m, 20), test_free(a.v, 20), test_free(a.sumsq, 1);
             }
 }

@@ -78,6 +78,8 @@ START_TEST(elements)
         REPLACES(dropout_fwd, drop, out, residual);
         struct ssa_adamw adamw = {.w = AT(0), .g = AT(2), .m = AT(4), .v = AT(6), .count = COUNT, .step = 1, .lr = 1};
         MEETS(adamw, adamw, m, v);
+        adamw.average = AT(8);
+        MEETS(adamw, adamw, average, w);
         TAKES(adamw, adamw, w, g);
         struct ssa_sum sum = {.x = AT(0), .out = AT(2), .count = COUNT};
         MEETS(sum, sum, out, x);

@@ -216,9 +216,9 @@ void want_sum(const struct op_case *c)
     exact(c, 1)[0] = sum;
 }
 
-enum { WEIGHT, GRADIENT, MOMENT1, MOMENT2, SUMSQ };
+enum { WEIGHT, GRADIENT, MOMENT1, MOMENT2, SUMSQ, AVERAGE };
 
-/* Thorough: with the defaults. */
+/* Thorough: with the defaults; the second variant keeps an average. */
 static struct ssa_adamw adamw(const struct op_case *c)
 {
     return c->thorough ? (struct ssa_adamw){.lr = 0.01f, .decay = 0.1f, .clip = 1, .grad_scale = 0.5f, .step = 3}
@@ -244,6 +244,10 @@ void describe_adamw(struct op_case *c)
     add_operand(c, UPDATED, "m", c->parameters);
     add_operand(c, UPDATED, "v", c->parameters);
     add_operand(c, READ, "sumsq", 1);
+    if (c->variant)
+        add_operand(c, UPDATED, "average", c->parameters);
+    c->variants = 2;
+    snprintf(c->name, sizeof c->name, "%s", c->variant ? "average" : "");
     c->flops = 14.0 * (double)c->parameters;
     c->prepare = prepare_adamw;
 }
@@ -255,6 +259,10 @@ int call_adamw(struct op_case *c)
     a.m = tensor(c, MOMENT1);
     a.v = tensor(c, MOMENT2);
     a.sumsq = tensor(c, SUMSQ);
+    if (c->variant) {
+        a.average = tensor(c, AVERAGE);
+        a.ema = 0.75f;
+    }
     a.count = c->parameters;
     return ssa_adamw(c->device, &a);
 }
@@ -265,6 +273,7 @@ void want_adamw(const struct op_case *c)
                                    .beta2 = c->thorough ? 0.999 : (double)a.beta2,
                                    .eps = (double)(c->thorough ? 1e-8f : a.eps), .decay = (double)a.decay,
                                    .grad_scale = c->thorough ? 0.5 : 1, .clip = (double)a.clip,
-                                   .sumsq = exact(c, SUMSQ)[0], .step = a.step};
+                                   .sumsq = exact(c, SUMSQ)[0], .step = a.step, .ema = 0.75,
+                                   .average = c->variant ? exact(c, AVERAGE) : NULL};
     oracle_adamw(&o, exact(c, WEIGHT), exact(c, GRADIENT), exact(c, MOMENT1), exact(c, MOMENT2), c->parameters);
 }

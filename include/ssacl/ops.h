@@ -299,14 +299,17 @@ struct ssa_sum {
  *    g' = c g;  m = b1 m + (1-b1) g';  v = b2 v + (1-b2) g'^2;
  *    w -= lr (m/(1-b1^step) / (sqrt(v/(1-b2^step)) + eps) + decay w)
  *  with c = grad_scale min(1, clip / (grad_scale sqrt(sumsq))) where sumsq [1] is given and clip > 0, else grad_scale.
+ *  and, where an average is given, average = ema average + (1 - ema) w of the new w.
  *  Where sumsq is given and not finite nothing changes, whatever clip is: a gradient that is not finite is not taken.
- *  Shapes   w, g, m, v [count]. step counts from 1. grad_scale 0 means 1; beta1, beta2, eps 0 mean 0.9, 0.999, 1e-8;
+ *  Shapes   w, g, m, v, average [count]. ema is in [0, 1), 0 without an average. step counts from 1. grad_scale 0 means 1; beta1, beta2, eps 0 mean 0.9, 0.999, 1e-8;
  *           a beta of SSA_NONE is 0. */
 struct ssa_adamw {
     struct ssa_tensor w, g, m, v, sumsq;
     size_t count;
     float lr, beta1, beta2, eps, decay, clip, grad_scale;
     int step;
+    struct ssa_tensor average; /**< absent: none is kept */
+    float ema;
 };
 
 /** out[r,:] = x[rows[r],:].  Shapes: x [source_rows, width]; rows int32 [count]; out [count, width]. An index outside

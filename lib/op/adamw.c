@@ -22,6 +22,8 @@ static int check_numbers(const struct ssa_adamw *a)
     REQUIRE(a->clip >= 0, "adamw: clip is %g, must not be negative", (double)a->clip);
     REQUIRE(isfinite(a->grad_scale) && a->grad_scale >= 0, "adamw: grad_scale is %g, must be finite and not negative",
             (double)a->grad_scale);
+    REQUIRE(a->ema >= 0 && a->ema < 1, "adamw: ema is %g, must be in [0, 1)", (double)a->ema);
+    REQUIRE(a->ema == 0 || ssa_present(a->average), "adamw: ema is %g, and there is no average", (double)a->ema);
 done:
     return err;
 }
@@ -38,6 +40,7 @@ int ssa_adamw_check(struct ssa_device *device, const struct ssa_adamw *a)
         VECTOR(m, ssa_output(true), a->count),
         VECTOR(v, ssa_output(true), a->count),
         VECTOR(sumsq, SSA_READ | SSA_OPTIONAL, 1),
+        VECTOR(average, ssa_output(true) | SSA_OPTIONAL, a->count),
         {0}}));
 done:
     return err;
@@ -50,11 +53,14 @@ int ssa_adamw_run(struct ssa_device *device, const struct ssa_adamw *a)
     const double keep = 1 - (double)a->lr * (double)a->decay;
     struct ssa_launch l = {
         .kernel = "adamw",
+        .constants = {{"AVERAGE", ssa_present(a->average)}},
         .args = {ARG_TENSOR(a->w), ARG_TENSOR(a->g), ARG_TENSOR(a->m), ARG_TENSOR(a->v), ARG_TENSOR(a->sumsq),
-                 ARG_ULONG(a->count), ARG_FLOAT((float)beta1), ARG_FLOAT_AS(rest1, (float)(1 - beta1)), ARG_FLOAT((float)beta2),
+                 ARG_TENSOR(a->average), ARG_ULONG(a->count), ARG_FLOAT((float)beta1),
+                 ARG_FLOAT_AS(rest1, (float)(1 - beta1)), ARG_FLOAT((float)beta2),
                  ARG_FLOAT_AS(rest2, (float)(1 - beta2)), ARG_FLOAT((float)rate), ARG_FLOAT((float)correct2),
                  ARG_FLOAT(a->eps > 0 ? a->eps : 1e-8f), ARG_FLOAT((float)keep), ARG_FLOAT(a->clip),
-                 ARG_FLOAT(a->grad_scale > 0 ? a->grad_scale : 1)},
+                 ARG_FLOAT(a->grad_scale > 0 ? a->grad_scale : 1),
+                 ARG_FLOAT_AS(rest_ema, (float)(1 - (double)a->ema))},
     };
     return ssa_launch_chunks(device, &l, a->count);
 }

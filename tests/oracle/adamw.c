@@ -12,5 +12,7 @@ void oracle_adamw(const struct oracle_adamw *a, double *w, const double *g, doub
         v[i] = a->beta2 * v[i] + (1 - a->beta2) * c * g[i] * c * g[i];
         double m_hat = m[i] / (1 - pow(a->beta1, a->step)), v_hat = v[i] / (1 - pow(a->beta2, a->step));
         w[i] -= a->lr * (m_hat / (sqrt(v_hat) + a->eps) + a->decay * w[i]);
+        if (a->average)
+            a->average[i] = a->ema * a->average[i] + (1 - a->ema) * w[i];
     }
 }
