@@ -14,7 +14,7 @@ void run_trainer(struct run *r, int batch)
         {.pattern = {.kind = SSA_LOCAL, .ratio = 0.25f, .look_back = 1, .sigma = 0.7f}, .steps = 4, .lr = 0.01f},
         {.pattern = {.kind = SSA_UNBIASED, .ratio = 0.5f, .per_example = 1}, .steps = 4, .lr = 0.02f},
         {.steps = RUN_STEPS - 8, .lr = 0.01f}};
-    struct ssa_train_config config = {.batch = batch, .seed = 5, .stages = stages, .stage_count = 3};
+    struct ssa_train_config config = {.batch = batch, .seed = 5, .ema = 0.8f, .stages = stages, .stage_count = 3};
     for (int i = 0; i < 300; i++)
         text[i] = (unsigned char)(i * i % 37);
     OK(ssa_model_initialise(r->model, 5));
@@ -35,16 +35,24 @@ void run_end(struct run r)
     ssa_model_destroy(r.model);
 }
 
-void run_read(struct run r, struct result *result)
+static void read_parameters(struct run r, struct result *result)
 {
-    OK(ssa_trainer_losses(r.trainer, RUN_STEPS, result->losses, &result->norm));
-    result->count = 0;
     for (int i = 0; i < ssa_model_tensors(r.model); i++) {
         const struct ssa_parameter *p = ssa_model_parameter(r.model, i);
         ck_assert_uint_le(result->count + p->count, sizeof result->values / sizeof *result->values);
         OK(ssa_tensor_read(p->value, result->values + result->count, p->count));
         result->count += p->count;
     }
+}
+
+void run_read(struct run r, struct result *result)
+{
+    OK(ssa_trainer_losses(r.trainer, RUN_STEPS, result->losses, &result->norm));
+    result->count = 0;
+    read_parameters(r, result);
+    OK(ssa_trainer_use_average(r.trainer, 1));
+    read_parameters(r, result);
+    OK(ssa_trainer_use_average(r.trainer, 0));
 }
 
 void run_bare(const char *name, struct result *result)

@@ -23,7 +23,7 @@ void run_end(struct run r);
 
 struct result {
     float losses[RUN_STEPS], norm;
-    float values[16384]; /* the parameters */
+    float values[16384]; /* the parameters, and then their average */
     size_t count;
 };
 void run_read(struct run r, struct result *result);

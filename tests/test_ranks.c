@@ -120,7 +120,7 @@ struct training {
     bool unlike;  /* devices are of different makes */
     const char *refusal;
     int status;
-    /* of one rank, for the others to match: losses of steps, and parameters after the last */
+    /* of one rank, for the others to match: losses of steps, and parameters after the last, and their average */
     float losses[STEPS], norm, *parameters;
     size_t parameter_count;
 };
@@ -129,7 +129,7 @@ static struct training new_training(const char *device, int batch)
 {
     struct training t = {.device = device, .micro_batch = 2, .odd = -1,
         .model = {.gpt.layers = 2, .gpt.heads = 2, .gpt.width = 32, .gpt.vocabulary = 256, .gpt.length = 16, .gpt.dropout = 0.25f},
-        .config = {.batch = batch, .seed = 5, .smoothing = 0.1f, .stage_count = 2},
+        .config = {.batch = batch, .seed = 5, .smoothing = 0.1f, .ema = 0.75f, .stage_count = 2},
         .stages = {{.pattern = {.kind = SSA_UNBIASED, .ratio = 0.5f, .per_example = 1}, .steps = 2, .lr = 0.01f},
                    {.pattern = {.kind = SSA_LOCAL, .ratio = 0.5f, .look_back = 1}, .steps = STEPS - 2, .lr = 0.01f}}};
     for (uint32_t i = 0; i < TEXT; i++)
@@ -202,15 +202,32 @@ static void end(struct rank *r)
         ssa_device_close(r->device);
 }
 
+static size_t read_values(const struct ssa_model *model, float *to)
+{
+    size_t count = 0;
+    for (int i = 0; i < ssa_model_tensors(model); i++) {
+        const struct ssa_parameter *p = ssa_model_parameter(model, i);
+        OK(ssa_tensor_read(p->value, to + count, p->count));
+        count += p->count;
+    }
+    return count;
+}
+
 static float *read_parameters(const struct ssa_model *model, size_t *count)
 {
     float *all = malloc(ssa_model_elements(ssa_model_config(model)) * sizeof *all);
-    *count = 0;
-    for (int i = 0; i < ssa_model_tensors(model); i++) {
-        const struct ssa_parameter *p = ssa_model_parameter(model, i);
-        OK(ssa_tensor_read(p->value, all + *count, p->count));
-        *count += p->count;
-    }
+    *count = read_values(model, all);
+    return all;
+}
+
+/* The average behind them. */
+static float *read_state(const struct rank *r, size_t *count)
+{
+    float *all = malloc(2 * ssa_model_elements(ssa_model_config(r->model)) * sizeof *all);
+    *count = read_values(r->model, all);
+    OK(ssa_trainer_use_average(r->trainer, 1));
+    *count += read_values(r->model, all + *count);
+    OK(ssa_trainer_use_average(r->trainer, 0));
     return all;
 }
 
@@ -220,7 +237,7 @@ static void train_alone(struct training *t)
     begin(&r, t, NULL);
     OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
     OK(ssa_trainer_losses(r.trainer, STEPS, t->losses, &t->norm));
-    t->parameters = read_parameters(r.model, &t->parameter_count);
+    t->parameters = read_state(&r, &t->parameter_count);
     end(&r);
 }
 
@@ -233,7 +250,7 @@ static void train_as_one(struct ssa_ranks *ranks, void *cookie)
     begin(&r, t, ranks);
     OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){.every = 1}));
     OK(ssa_trainer_losses(r.trainer, STEPS, losses, &norm));
-    parameters = read_parameters(r.model, &count);
+    parameters = read_state(&r, &count);
     ck_assert_msg(!memcmp(losses, t->losses, sizeof losses), "%d ranks: losses %.9g ... %.9g, alone %.9g ... %.9g",
                   ranks->count, (double)losses[0], (double)losses[STEPS - 1], (double)t->losses[0],
                   (double)t->losses[STEPS - 1]);
@@ -354,7 +371,7 @@ static void resume(struct ssa_ranks *ranks, void *cookie)
     } else {
         OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
         OK(ssa_trainer_losses(r.trainer, 2, losses, NULL));
-        float *parameters = read_parameters(r.model, &count);
+        float *parameters = read_state(&r, &count);
         ck_assert(!memcmp(losses, t->losses + 2, sizeof losses));
         ck_assert(!memcmp(parameters, t->parameters, count * sizeof *parameters));
         free(parameters);
@@ -596,7 +613,7 @@ static void lose_a_device(struct ssa_ranks *ranks, void *cookie)
     if (others) {
         OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
         OK(ssa_trainer_losses(r.trainer, STEPS, losses, NULL));
-        float *parameters = read_parameters(r.model, &count);
+        float *parameters = read_state(&r, &count);
         ck_assert(!memcmp(losses, t->losses, sizeof losses));
         ck_assert(!memcmp(parameters, t->parameters, count * sizeof *parameters));
         free(parameters);

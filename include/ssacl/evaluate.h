@@ -64,6 +64,8 @@ struct ssa_watched {
 
 /** Held-out data that a run of the trainer looks at on the way (struct ssa_trainer_run): the loss by the mode of use
  *  that counts in the end, the best parameters kept, and an end where nothing gets better. Zero means the default.
+ *    Average     where the trainer keeps one (struct ssa_train_config.ema) it is what is looked at; `best` has it beside
+ *                the weights (ssa_checkpoint_load_average()).
  *    Ranks       rank 0 looks; all end after the same step.
  *    Resumed     best_step, best_loss and stale go on: ssa_checkpoint_save() has them, as they are at that step. */
 struct ssa_watch {

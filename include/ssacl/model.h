@@ -97,7 +97,8 @@ struct ssa_memory {
 };
 
 /** What a model will take, before anything is allocated. moments is 0: they are the trainer's, with the sums of
- *  gradients that it keeps apart where a step has several micro-batches (log2 of their number). */
+ *  gradients that it keeps apart where a step has several micro-batches (log2 of their number), and with the average of
+ *  the weights where it keeps one. ssa_train_check() has them. */
 SSA_API int ssa_model_memory(const struct ssa_model_config *config, const struct ssa_model_limits *limits,
                              struct ssa_memory *memory);
 

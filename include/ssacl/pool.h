@@ -24,8 +24,8 @@
  * same run, if it computes as the device did.
  *
  * Beside what one device takes, each keeps log2(micro-batches of a step) sums of gradients. In host memory the copy of
- * the run takes 12 bytes a parameter (twice that while it is renewed, if there is room), a device's sums some 4 bytes a
- * parameter each. A pool and what is made on it are used from one thread, as a device is.
+ * the run takes 12 bytes a parameter, 16 with an average of the weights (twice that while it is renewed, if there is
+ * room), a device's sums some 4 bytes a parameter each. A pool and what is made on it are used from one thread, as a device is.
  */
 #ifndef SSACL_POOL_H
 #define SSACL_POOL_H
@@ -74,8 +74,8 @@ struct ssa_pool_config {
                                  all that, the host backend as the only one for ever. Time in which the process was
                                  stopped or its machine paused does not count. A device that passes its deadline is
                                  never waited for again: its thread and memory are given up */
-    int copy_every;         /**< steps between copies of the run (parameters, moments) to host memory, from which it
-                                 goes on if every device is lost; 0: 50; SSA_NONE: none */
+    int copy_every;         /**< steps between copies of the run (parameters, moments, average) to host memory, from which
+                                 it goes on if every device is lost; 0: 50; SSA_NONE: none */
     int check_every;        /**< spot check: every so many steps one micro-batch is computed by two devices; a
                                  difference beyond rounding is put to the host backend, and who is wrong is taken out.
                                  Costs those two a micro-batch and a transfer. 0 or SSA_NONE: never */

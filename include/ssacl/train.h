@@ -79,6 +79,10 @@ struct ssa_train_config {
     float decay;        /**< 0 means 0.1; SSA_NONE: none. Never on gains and biases */
     float clip;         /**< of the gradient's norm; 0 means 1; SSA_NONE: it is not clipped */
     float smoothing;    /**< of the labels */
+    float ema;          /**< in (0, 1): after every step that is taken, average = ema average + (1 - ema) w of its new
+                             weights w (0.999 in Sparse Transformers; Child et al. 2019), beside them on the device. It
+                             begins as the weights are before the first step, without a correction for that. Held-out
+                             data is looked at with it. 0: none is kept */
     uint64_t seed;
     const struct ssa_stage *stages; /**< copied */
     int stage_count;
@@ -111,11 +115,17 @@ SSA_API int ssa_trainer_steps_done(const struct ssa_trainer *trainer);       /**
 SSA_API int ssa_trainer_total_steps(const struct ssa_trainer *trainer);    /**< of all stages */
 
 /** Enqueues one step; nothing is read back. SSA_EINVAL past the last. From the first step on whose gradient has a norm
- *  that is not finite, none is taken: parameters and moments stay as they are, while ssa_trainer_steps_done() counts on
- *  and ssa_trainer_losses() gives that norm. ssa_trainer_run() and ssa_checkpoint_save() first go back to the last step
- *  that was taken, with a warning in the log; steps from there are taken again. If neither is called for 1023 steps,
- *  this call goes back, with SSA_ENUMERIC. */
+ *  that is not finite, none is taken: parameters, moments and average stay as they are, while ssa_trainer_steps_done()
+ *  counts on and ssa_trainer_losses() gives that norm. ssa_trainer_run() and ssa_checkpoint_save() first go back to the
+ *  last step that was taken, with a warning in the log; steps from there are taken again. If neither is called for 1023
+ *  steps, this call goes back, with SSA_ENUMERIC. */
 SSA_API int ssa_trainer_step(struct ssa_trainer *trainer);
+
+/** With `on`, the model has the average of the weights (struct ssa_train_config.ema) for its parameters, on every device
+ *  of a pool, until this is called with 0: to evaluate it, generate with it or save it as a model alone. Nothing is read
+ *  back; gradients of the step before are lost. Until then steps, and checkpoints of the trainer, are SSA_EINVAL; a
+ *  checkpoint that is loaded into the trainer ends it. SSA_EINVAL: no average is kept. */
+SSA_API int ssa_trainer_use_average(struct ssa_trainer *trainer, int on);
 
 /** Loss (nats a token, before the update) of each of the last `count` steps, oldest first, and the gradient's norm
  *  before clipping of the last (may be NULL). Waits. count at most 1024 and at most the steps done since create. */

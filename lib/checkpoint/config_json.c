@@ -16,26 +16,29 @@ struct field {
     const char *name;
     enum field_kind kind;
     size_t at;
+    bool later; /* 0 in files that were written before there was such a field */
 };
 
-#define INT(type, name) {#name, FIELD_INT, offsetof(struct type, name)}
-#define FLOAT(type, name) {#name, FIELD_FLOAT, offsetof(struct type, name)}
-#define U64(type, name) {#name, FIELD_U64, offsetof(struct type, name)}
+#define INT(type, name) {#name, FIELD_INT, offsetof(struct type, name), false}
+#define FLOAT(type, name) {#name, FIELD_FLOAT, offsetof(struct type, name), false}
+#define FLOAT_LATER(type, name) {#name, FIELD_FLOAT, offsetof(struct type, name), true}
+#define U64(type, name) {#name, FIELD_U64, offsetof(struct type, name), false}
+#define END {NULL, FIELD_INT, 0, false}
 
 static const struct field training_fields[] = {
     INT(ssa_train_config, batch), FLOAT(ssa_train_config, beta1), FLOAT(ssa_train_config, beta2),
     FLOAT(ssa_train_config, eps), FLOAT(ssa_train_config, decay), FLOAT(ssa_train_config, clip),
-    FLOAT(ssa_train_config, smoothing), U64(ssa_train_config, seed), {NULL, 0, 0}};
+    FLOAT(ssa_train_config, smoothing), FLOAT_LATER(ssa_train_config, ema), U64(ssa_train_config, seed), END};
 
 static const struct field stage_fields[] = {INT(ssa_stage, steps), FLOAT(ssa_stage, lr), FLOAT(ssa_stage, lr_end),
-                                            INT(ssa_stage, warmup), {NULL, 0, 0}};
+                                            INT(ssa_stage, warmup), END};
 
 static const struct field pattern_fields[] = {
     INT(ssa_pattern, kind), FLOAT(ssa_pattern, ratio), INT(ssa_pattern, look_back), FLOAT(ssa_pattern, sigma),
-    INT(ssa_pattern, fixed_windows), {"no_own_key", FIELD_NONE, offsetof(struct ssa_pattern, own_key)},
+    INT(ssa_pattern, fixed_windows), {"no_own_key", FIELD_NONE, offsetof(struct ssa_pattern, own_key), false},
     INT(ssa_pattern, per_example),
     INT(ssa_pattern, keep_first), INT(ssa_pattern, dense_first), INT(ssa_pattern, dense_last),
-    FLOAT(ssa_pattern, ratio_last), {NULL, 0, 0}};
+    FLOAT(ssa_pattern, ratio_last), END};
 
 /* ---- writing ---- */
 
@@ -70,7 +73,8 @@ static json_t *to_json(const struct field *fields, const void *from)
 /* A field of a model in this file's terms. */
 static struct field model_field(const struct ssa_field *f)
 {
-    return (struct field){f->name, f->kind == SSA_FIELD_INT ? FIELD_INT : FIELD_FLOAT, f->at};
+    return (struct field){f->name, f->kind == SSA_FIELD_INT ? FIELD_INT : FIELD_FLOAT, f->at,
+                          f->flags & SSA_FIELD_LATER};
 }
 
 json_t *ssa_model_to_json(const struct ssa_model_config *config)
@@ -161,6 +165,8 @@ static bool none_from_json(const json_t *value, int *to)
 static int field_from_json(const struct field *f, const json_t *value, void *to)
 {
     void *at = (char *)to + f->at;
+    if (!value && f->later)
+        return SSA_OK;
     bool good = f->kind == FIELD_INT     ? int_from_json(value, at)
                 : f->kind == FIELD_NONE  ? none_from_json(value, at)
                 : f->kind == FIELD_FLOAT ? float_from_json(value, at)
@@ -199,9 +205,7 @@ int ssa_model_from_json(const json_t *json, struct ssa_model_config *config)
     TRY(family_from_json(json_object_get(json, "family"), &config->family));
     for (const struct ssa_field *f = ssa_model_fields(config->family); f->name; f++) {
         const struct field field = model_field(f);
-        const json_t *value = json_object_get(json, f->name);
-        if (value || !(f->flags & SSA_FIELD_LATER))
-            TRY(field_from_json(&field, value, config));
+        TRY(field_from_json(&field, json_object_get(json, f->name), config));
     }
     if (ssa_model_check(config))
         err = ssa_fail(SSA_EFORMAT, "its config is wrong: %s", ssa_last_error());

@@ -26,15 +26,19 @@ done:
     return err;
 }
 
-/* All data of a file in memory. */
+/* All data of a file in memory, and which of it is for the parameters. */
 struct loaded {
     const struct ssa_checkpoint *file;
     const struct ssa_model *model;
+    int parameters, kinds; /* SSA_KIND_VALUE or SSA_KIND_AVERAGE; as many as there are to fill */
     char *values;
 };
 
+/* An average that the file has not begins at the parameters. */
 static const char *values_of(const struct loaded *l, int kind, const struct ssa_parameter *p)
 {
+    if (kind == SSA_KIND_VALUE || (kind == SSA_KIND_AVERAGE && !l->file->has_average))
+        kind = l->parameters;
     const json_t *offsets = json_object_get(ssa_checkpoint_entry(l->file, kind, p), "data_offsets");
     return l->values + (size_t)json_integer_value(json_array_get(offsets, 0));
 }
@@ -42,7 +46,7 @@ static const char *values_of(const struct loaded *l, int kind, const struct ssa_
 static void fill_state(const void *cookie, float *state)
 {
     const struct loaded *l = cookie;
-    for (int kind = SSA_KIND_VALUE; kind <= SSA_KIND_SECOND; kind++)
+    for (int kind = SSA_KIND_VALUE; kind < l->kinds; kind++)
         for (int i = 0; i < ssa_model_tensors(l->model); i++) {
             const struct ssa_parameter *p = ssa_model_parameter(l->model, i);
             memcpy(state, values_of(l, kind, p), p->count * sizeof *state);
@@ -50,10 +54,12 @@ static void fill_state(const void *cookie, float *state)
         }
 }
 
-static int write_tensors(const struct loaded *l, const struct ssa_model *model, const struct ssa_trainer *trainer)
+static int write_tensors(const struct loaded *l, const struct ssa_model *model, struct ssa_trainer *trainer)
 {
-    int kinds = trainer ? 3 : 1, count = ssa_model_tensors(model), err = SSA_OK;
-    for (int kind = 0; kind < kinds; kind++)
+    int count = ssa_model_tensors(model), err = SSA_OK;
+    if (trainer)
+        trainer->average_begun = true;
+    for (int kind = 0; kind < l->kinds; kind++)
         for (int i = 0; i < count; i++) {
             const struct ssa_parameter *p = ssa_model_parameter(model, i);
             struct ssa_tensor t = kind ? ssa_trainer_moment(trainer, p, kind) : p->value;
@@ -72,9 +78,10 @@ static int write_replicas(const struct loaded *l, const struct ssa_group *g)
     return ssa_pool_live(g->pool) ? SSA_OK : ssa_fail(SSA_EDEVICE, "no device is left: %s", ssa_last_error());
 }
 
-static int load_tensors(const struct ssa_checkpoint *c, struct ssa_model *model, struct ssa_trainer *trainer)
+static int load_tensors(const struct ssa_checkpoint *c, int parameters, struct ssa_model *model,
+                        struct ssa_trainer *trainer)
 {
-    struct loaded l = {c, model, malloc(c->data_size + 1)};
+    struct loaded l = {c, model, parameters, trainer ? ssa_trainer_kinds(trainer) : 1, malloc(c->data_size + 1)};
     int err;
     if (!l.values)
         return ssa_fail(SSA_ENOMEM, "out of host memory for its data");
@@ -95,12 +102,23 @@ int ssa_checkpoint_load(const struct ssa_checkpoint *c, struct ssa_model *model,
     int err = ssa_model_same(&c->model, ssa_model_config(model));
     if (!err && trainer)
         err = check_trainer(c, model, trainer);
-    err = err ? err : load_tensors(c, model, trainer);
+    err = err ? err : load_tensors(c, SSA_KIND_VALUE, model, trainer);
     if (!err && trainer) {
+        trainer->averaged = false;
         trainer->step = trainer->judged = c->step;
         trainer->best = c->best;
         trainer->counted = 0;
         trainer->agreed = false;
     }
+    return ssa_checkpoint_in_file(c, err);
+}
+
+int ssa_checkpoint_load_average(const struct ssa_checkpoint *c, struct ssa_model *model)
+{
+    int err;
+    REQUIRE(c->has_average, "it has no average of the weights: its run kept none, or it was saved again without");
+    TRY(ssa_model_same(&c->model, ssa_model_config(model)));
+    TRY(load_tensors(c, SSA_KIND_AVERAGE, model, NULL));
+done:
     return ssa_checkpoint_in_file(c, err);
 }

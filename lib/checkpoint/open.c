@@ -223,24 +223,28 @@ static bool same_shape(const json_t *entry, const struct ssa_parameter *p)
            (!p->columns || json_integer_value(json_array_get(shape, 1)) == p->columns);
 }
 
-/* A file that was trained, and whose moments another program left out, holds a model alone. */
-static bool any_moment(const struct ssa_checkpoint *c)
+/* A file that was trained, and whose moments (or average) another program left out, holds a model alone. */
+static bool any_of(const struct ssa_checkpoint *c, int kind)
 {
     const char *name;
     json_t *entry;
     json_object_foreach(c->json, name, entry) {
-        for (int kind = SSA_KIND_FIRST; kind <= SSA_KIND_SECOND; kind++)
-            if (!strncmp(name, ssa_kind_prefix[kind], strlen(ssa_kind_prefix[kind])))
-                return true;
+        if (!strncmp(name, ssa_kind_prefix[kind], strlen(ssa_kind_prefix[kind])))
+            return true;
     }
     return false;
 }
 
-static int check_called_for(const struct ssa_checkpoint *c, const struct ssa_parameter_list *p, int kinds)
+static bool has_kind(const struct ssa_checkpoint *c, int kind)
 {
-    size_t metadata = 1;
-    for (int kind = 0; kind < kinds; kind++)
-        for (int i = 0; i < p->count; i++) {
+    return kind == SSA_KIND_VALUE || (kind == SSA_KIND_AVERAGE ? c->has_average : c->has_moments);
+}
+
+static int check_called_for(const struct ssa_checkpoint *c, const struct ssa_parameter_list *p)
+{
+    size_t called = 1; /* the metadata */
+    for (int kind = 0; kind < SSA_KINDS; kind++)
+        for (int i = 0; has_kind(c, kind) && i < p->count; i++, called++) {
             const json_t *entry = ssa_checkpoint_entry(c, kind, &p->table[i]);
             if (!entry)
                 return ssa_fail(SSA_EFORMAT, "it lacks tensor \"%s%s\"", ssa_kind_prefix[kind], p->table[i].name);
@@ -248,21 +252,21 @@ static int check_called_for(const struct ssa_checkpoint *c, const struct ssa_par
                 return ssa_fail(SSA_EFORMAT, "tensor \"%s%s\" is not of the shape that its config calls for",
                                 ssa_kind_prefix[kind], p->table[i].name);
         }
-    size_t others = json_object_size(c->json) - (size_t)kinds * (size_t)p->count - metadata;
+    size_t others = json_object_size(c->json) - called;
     return others ? ssa_fail(SSA_EFORMAT, "it has %zu tensors that its config does not call for", others) : SSA_OK;
 }
 
 /* As checkpoint_save.c writes it: a checksum in front of all (whose name and digits may be damaged), then the tensors
  * in order. */
-static bool is_ours(const struct ssa_checkpoint *c, const struct ssa_parameter_list *p, int kinds)
+static bool is_ours(const struct ssa_checkpoint *c, const struct ssa_parameter_list *p)
 {
     static const char start[] = "{\"__metadata__\":{\"?????\":\"????????\",";
     for (size_t i = 0; start[i]; i++)
         if (i >= c->header_length || (start[i] != '?' && start[i] != c->header[i]))
             return false;
     void *at = json_object_iter(c->json);
-    for (int kind = 0; kind < kinds; kind++)
-        for (int i = 0; i < p->count; i++) {
+    for (int kind = 0; kind < SSA_KINDS; kind++)
+        for (int i = 0; has_kind(c, kind) && i < p->count; i++) {
             at = json_object_iter_next(c->json, at);
             const char *key = at ? json_object_iter_key(at) : "";
             size_t prefix = strlen(ssa_kind_prefix[kind]);
@@ -275,12 +279,12 @@ static bool is_ours(const struct ssa_checkpoint *c, const struct ssa_parameter_l
 static int check_tensors(struct ssa_checkpoint *c)
 {
     struct ssa_parameter_list p = {0};
-    int kinds, err;
-    c->has_moments = c->has_training && any_moment(c);
-    kinds = c->has_moments ? 3 : 1;
+    int err;
+    c->has_moments = c->has_training && (any_of(c, SSA_KIND_FIRST) || any_of(c, SSA_KIND_SECOND));
+    c->has_average = c->has_training && c->training.ema > 0 && any_of(c, SSA_KIND_AVERAGE);
     TRY(ssa_model_list(&c->model, &p));
-    TRY(check_called_for(c, &p, kinds));
-    c->ours = is_ours(c, &p, kinds);
+    TRY(check_called_for(c, &p));
+    c->ours = is_ours(c, &p);
 done:
     free(p.table);
     return err;
@@ -401,6 +405,11 @@ const struct ssa_train_config *ssa_checkpoint_training(const struct ssa_checkpoi
 int ssa_checkpoint_step(const struct ssa_checkpoint *c)
 {
     return c->step;
+}
+
+int ssa_checkpoint_has_average(const struct ssa_checkpoint *c)
+{
+    return c->has_average;
 }
 
 const char *ssa_checkpoint_note(const struct ssa_checkpoint *c)

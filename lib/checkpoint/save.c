@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const ssa_kind_prefix[3] = {"", "moment1.", "moment2."};
+const char *const ssa_kind_prefix[SSA_KINDS] = {"", "moment1.", "moment2.", "average."};
 
 struct writer {
     const char *path;
@@ -94,9 +94,14 @@ static json_t *entry(const struct ssa_parameter *p, size_t begin)
                      (json_int_t)(begin + 4 * p->count));
 }
 
+static int kinds_of(const struct writer *w)
+{
+    return w->trainer ? ssa_trainer_kinds(w->trainer) : 1;
+}
+
 static json_t *header_object(const struct writer *w, const char *note)
 {
-    int kinds = w->trainer ? 3 : 1, count = ssa_model_tensors(w->model);
+    int kinds = kinds_of(w), count = ssa_model_tensors(w->model);
     json_t *o = json_object();
     size_t begin = 0;
     int err = json_object_set_new(o, "__metadata__", metadata(w, note));
@@ -157,7 +162,7 @@ static int read_tensor(struct writer *w, int kind, const struct ssa_parameter *p
 
 static int write_tensors(struct writer *w)
 {
-    int kinds = w->trainer ? 3 : 1, count = ssa_model_tensors(w->model), err = SSA_OK;
+    int kinds = kinds_of(w), count = ssa_model_tensors(w->model), err = SSA_OK;
     size_t most = 0;
     for (int i = 0; i < count; i++)
         most = ssa_model_parameter(w->model, i)->count > most ? ssa_model_parameter(w->model, i)->count : most;
@@ -206,6 +211,7 @@ static bool is_meant(const struct writer *w, const struct ssa_checkpoint *c, con
 {
     const struct ssa_trainer *t = w->trainer;
     return c->ours && !strcmp(c->note, note ? note : "") && c->has_training == (t != NULL) &&
+           c->has_average == (kinds_of(w) > SSA_KIND_AVERAGE) &&
            (!t || (c->step == t->step && c->best.step == t->best.step)) &&
            equal(ssa_model_to_json(&c->model), ssa_model_to_json(ssa_model_config(w->model))) &&
            (!t || equal(ssa_training_to_json(&c->training), ssa_training_to_json(&t->config)));
@@ -248,11 +254,14 @@ int ssa_checkpoint_save(const char *path, struct ssa_model *model, struct ssa_tr
     int err;
     REQUIRE(path && *path, "checkpoint: no file name");
     REQUIRE(!trainer || trainer->model == model, "checkpoint %s: the trainer is of another model", path);
+    REQUIRE(!trainer || !trainer->averaged, "checkpoint %s: the model has the average of the weights: "
+            "ssa_trainer_use_average(trainer, 0) first", path);
     if (trainer && trainer->crew) {
         TRY(ssa_mirror_now(trainer));
         w.state = trainer->crew->mirror.state;
     } else if (trainer) {
         TRY(ssa_trainer_settle(trainer));
+        TRY(ssa_average_begin(trainer));
     }
     TRY(make_header(&w, note));
     TRY(write_file(&w, note));

@@ -115,6 +115,7 @@ static int check_numbers(const struct ssa_train_config *t)
     REQUIRE(at_least_none(t->decay), "train: decay is %g, must not be negative, or SSA_NONE", (double)t->decay);
     REQUIRE(at_least_none(t->clip), "train: clip is %g, must not be negative, or SSA_NONE", (double)t->clip);
     REQUIRE(t->smoothing >= 0 && t->smoothing < 1, "train: smoothing is %g, must be in [0, 1)", (double)t->smoothing);
+    REQUIRE(t->ema >= 0 && t->ema < 1, "train: ema is %g, must be in [0, 1)", (double)t->ema);
 done:
     return err;
 }
@@ -145,6 +146,11 @@ static int copies(int micros)
     return 2 + ssa_tree_depth(micros);
 }
 
+static int copies_with_average(int micros)
+{
+    return copies(micros) + 1;
+}
+
 static size_t scalar_bytes(int micros)
 {
     return ssa_trainer_scalars(micros) * 4;
@@ -161,7 +167,8 @@ int ssa_train_check(struct ssa_device *device, const struct ssa_model_config *mo
     TRY(ssa_train_config_check(training, model, limits->batch));
     if (data_count)
         TRY(check_count(data_count, ssa_model_facts(model).length));
-    struct ssa_extra extra = {training->batch ? training->batch : limits->batch, copies, scalar_bytes};
+    struct ssa_extra extra = {training->batch ? training->batch : limits->batch,
+                              training->ema > 0 ? copies_with_average : copies, scalar_bytes};
     TRY(ssa_model_fit(device, model, &l, extra, memory ? memory : &ours));
 done:
     return err;

@@ -32,7 +32,9 @@ struct ssa_trainer {
     int counted; /* done since create or load: as many losses are kept, at most SSA_LOSSES */
     int judged;  /* steps up to here are known to have been taken */
     struct ssa_arena moments;
-    struct ssa_place *first, *second; /* a part each */
+    struct ssa_place *first, *second, *average; /* a part each; the average (average.c) is NULL where none is kept */
+    bool average_begun;               /* it is one of weights that there were */
+    bool averaged;                    /* the model has it for its weights, and they are in its place */
     struct ssa_arena *partials;       /* sums that wait on the tree's stack (tree.h); laid out as the gradients */
     struct ssa_buffer *scalars;       /* for SSA_LOSSES steps the losses of their micro-batches (sums over tokens), then
                                          for as many steps the gradient's squared norm: not finite from the first on
@@ -93,6 +95,13 @@ static inline size_t ssa_trainer_loss_at(const struct ssa_trainer *t, int step, 
 {
     return (size_t)(step % SSA_LOSSES) * (size_t)t->micros + (size_t)micro;
 }
+
+/* ---- the average of the weights, of a trainer of one device (average.c) ---- */
+struct ssa_tensor ssa_average_at(const struct ssa_trainer *t, int part); /* absent where none is kept */
+/* Has it begin at the weights there are, unless it has begun. */
+int ssa_average_begin(struct ssa_trainer *t);
+/* It and the weights change places. Takes the gradients' memory for that. */
+int ssa_average_swap(struct ssa_trainer *t);
 
 /* ---- looking at held-out data (watch.c) ---- */
 int ssa_watch_check(const struct ssa_trainer *t, const struct ssa_watch *w);

@@ -171,7 +171,8 @@ int ssa_trainer_update(struct ssa_trainer *t)
     struct ssa_tensor sumsq = ssa_tensor_at(t->scalars, ssa_trainer_squares_at(t, t->step)), none = {0};
     struct ssa_tensor before = ssa_tensor_at(t->scalars, ssa_trainer_squares_at(t, t->step + SSA_LOSSES - 1));
     float lr = ssa_learning_rate(c, t->step);
-    int parts = ssa_model_part_count(t->model), err = SSA_OK;
+    int parts = ssa_model_part_count(t->model), err;
+    TRY(ssa_average_begin(t));
     for (int i = 0; i < parts; i++) {
         struct ssa_model_part p = ssa_model_part(t->model, i);
         TRY(ssa_sum(t->device, &(struct ssa_sum){.x = p.grad, .out = sumsq, .count = p.count, .squares = 1,
@@ -183,7 +184,7 @@ int ssa_trainer_update(struct ssa_trainer *t)
             .m = ssa_arena_at(&t->moments, t->first[i]), .v = ssa_arena_at(&t->moments, t->second[i]), .sumsq = sumsq,
             .count = p.count, .lr = lr, .beta1 = c->beta1, .beta2 = c->beta2, .eps = c->eps,
             .decay = p.decayed && c->decay > 0 ? c->decay : 0, .clip = c->clip > 0 ? c->clip : 0,
-            .step = t->step + 1}));
+            .step = t->step + 1, .average = ssa_average_at(t, i), .ema = c->ema}));
     }
 done:
     return err;

@@ -49,12 +49,15 @@ static int create_moments(struct ssa_trainer *t)
     t->moments.limit = limit && limit < info.max_allocation / 4 ? limit : info.max_allocation / 4;
     t->first = calloc((size_t)parts, sizeof *t->first);
     t->second = calloc((size_t)parts, sizeof *t->second);
-    if (!t->first || !t->second)
+    t->average = t->config.ema > 0 ? calloc((size_t)parts, sizeof *t->average) : NULL;
+    if (!t->first || !t->second || (t->config.ema > 0 && !t->average))
         return ssa_fail(SSA_ENOMEM, "train: out of host memory");
     for (int i = 0; i < parts; i++) {
         size_t count = ssa_model_part(t->model, i).count;
         TRY(ssa_arena_place(&t->moments, count, "a moment", &t->first[i]));
         TRY(ssa_arena_place(&t->moments, count, "a moment", &t->second[i]));
+        if (t->average)
+            TRY(ssa_arena_place(&t->moments, count, "an average", &t->average[i]));
     }
     TRY(ssa_arena_allocate(&t->moments, t->device));
     TRY(ssa_arena_fill(&t->moments, 0));
@@ -160,6 +163,7 @@ void ssa_trainer_destroy(struct ssa_trainer *t)
     ssa_train_config_finish(&t->config);
     free(t->first);
     free(t->second);
+    free(t->average);
     free(t->tokens);
     free(t->targets);
     free(t->plans);
@@ -186,14 +190,23 @@ int ssa_trainer_total_steps(const struct ssa_trainer *t)
 
 struct ssa_tensor ssa_trainer_moment(const struct ssa_trainer *t, const struct ssa_parameter *p, int kind)
 {
-    struct ssa_place part = kind == SSA_KIND_FIRST ? t->first[p->part] : t->second[p->part];
-    return ssa_tensor_add(ssa_arena_at(&t->moments, part), p->offset);
+    const struct ssa_place *parts = kind == SSA_KIND_FIRST    ? t->first
+                                    : kind == SSA_KIND_SECOND ? t->second
+                                                              : t->average;
+    return ssa_tensor_add(ssa_arena_at(&t->moments, parts[p->part]), p->offset);
+}
+
+int ssa_trainer_kinds(const struct ssa_trainer *t)
+{
+    return t->config.ema > 0 ? SSA_KINDS : SSA_KIND_AVERAGE;
 }
 
 int ssa_trainer_step(struct ssa_trainer *t)
 {
     int err;
     REQUIRE(t->step < ssa_trainer_total_steps(t), "train: all %d steps are done", t->step);
+    REQUIRE(!t->averaged, "train: the model has the average of the weights: ssa_trainer_use_average(trainer, 0) comes "
+            "before the next step");
     if (t->step - t->judged >= SSA_LOSSES - 1) /* one more would overwrite the norm of the last step known to be good */
         TRY(ssa_trainer_check(t));
     if (t->crew)

@@ -6,6 +6,7 @@
 #include "impl.h"
 
 #include <math.h>
+#include <stdio.h>
 
 int ssa_watch_check(const struct ssa_trainer *t, const struct ssa_watch *w)
 {
@@ -39,6 +40,24 @@ static bool is_better(const struct ssa_trainer *t, const struct ssa_watch *w, do
     return t->best.step ? loss < t->best.loss - w->gain : isfinite(loss);
 }
 
+/* Of the average, where one is kept; whatever becomes of that, the model has its weights again. */
+static int evaluate(struct ssa_trainer *t, const struct ssa_watch *w, struct ssa_scores *scores)
+{
+    char why[512];
+    int err, back;
+    if (t->config.ema <= 0)
+        return ssa_evaluate(t->model, w->data, &w->how, scores, NULL, NULL);
+    TRY(ssa_trainer_use_average(t, 1));
+    err = ssa_evaluate(t->model, w->data, &w->how, scores, NULL, NULL);
+    snprintf(why, sizeof why, "%s", err ? ssa_last_error() : "");
+    back = ssa_trainer_use_average(t, 0);
+    if (err)
+        ssa_fail(err, "%s", why);
+    err = err ? err : back;
+done:
+    return err;
+}
+
 static bool keep(struct ssa_trainer *t, const struct ssa_watch *w)
 {
     if (!w->best)
@@ -55,7 +74,7 @@ int ssa_watch_look(struct ssa_trainer *t, const struct ssa_watch *w)
     int err = SSA_OK;
     if (t->config.ranks && t->config.ranks->rank)
         return SSA_OK;
-    TRY(ssa_evaluate(t->model, w->data, &w->how, &watched.scores, NULL, NULL));
+    TRY(evaluate(t, w, &watched.scores));
     if (is_better(t, w, watched.scores.loss)) {
         t->best = (struct ssa_best){.step = t->step, .loss = watched.scores.loss};
         watched.saved = keep(t, w);

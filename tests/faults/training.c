@@ -35,8 +35,8 @@ static int create(struct training *t, struct ssa_device *device, int batch)
     if (!t->model)
         TRY(ssa_model_create(&t->model, device, &config, &limits));
     TRY(ssa_model_initialise(t->model, 7));
-    TRY(ssa_trainer_create(&t->trainer, t->model, &(struct ssa_train_config){.batch = batch, .seed = 7, .stages = stages,
-        .stage_count = 2}, &data));
+    TRY(ssa_trainer_create(&t->trainer, t->model, &(struct ssa_train_config){.batch = batch, .seed = 7, .ema = 0.75f,
+        .stages = stages, .stage_count = 2}, &data));
 done:
     return err;
 }
@@ -72,9 +72,11 @@ static int finish(struct training *t)
     int err;
     snprintf(path, sizeof path, "/tmp/ssacl-faults-%ld.safetensors", (long)getpid());
     TRY(ssa_trainer_losses(t->trainer, TRAINING_STEPS - t->resumed, t->losses + t->resumed, NULL));
+    TRY(ssa_trainer_use_average(t->trainer, 1));
     TRY(ssa_evaluate(t->model, &data, &(struct ssa_evaluate){.pattern = &pattern, .passes = 10, .windows = 8}, &scores,
         NULL, NULL));
     t->score = scores.loss;
+    TRY(ssa_trainer_use_average(t->trainer, 0));
     TRY(ssa_checkpoint_save(path, t->model, t->trainer, NULL));
     TRY(read_parameters(t));
 done:

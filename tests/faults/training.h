@@ -17,7 +17,7 @@ struct training {
     struct ssa_trainer *trainer;
     int resumed; /* steps done before, whose losses are not kept */
     float losses[TRAINING_STEPS]; /* of each step */
-    double score;                 /* evaluated after the last step */
+    double score;                 /* of the weights' average, evaluated after the last step */
     float *parameters;            /* likewise */
     size_t parameter_count;
 };

@@ -35,15 +35,16 @@ static int sum_tensor(struct ssa_tensor t, size_t count, uint32_t *crc)
     return err;
 }
 
-/* Parameters, and once there are some the optimiser's moments. */
+/* Parameters, and once there are some the optimiser's moments, with the average. */
 static int sum_state(struct ssa_trainer *t, int step, uint32_t *parameters, uint32_t *moments)
 {
-    int count = ssa_model_tensors(t->model), err = SSA_OK;
+    int count = ssa_model_tensors(t->model), err;
     *parameters = *moments = 0;
+    TRY(ssa_average_begin(t));
     for (int i = 0; i < count; i++) {
         const struct ssa_parameter *p = ssa_model_parameter(t->model, i);
         TRY(sum_tensor(p->value, p->count, parameters));
-        for (int kind = SSA_KIND_FIRST; step && kind <= SSA_KIND_SECOND; kind++)
+        for (int kind = SSA_KIND_FIRST; step && kind < ssa_trainer_kinds(t); kind++)
             TRY(sum_tensor(ssa_trainer_moment(t, p, kind), p->count, moments));
     }
 done:

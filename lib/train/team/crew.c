@@ -96,8 +96,41 @@ done:
 static int rescue(void *rescuer)
 {
     struct ssa_trainer *front = rescuer;
-    int step = front->step, err = ssa_mirror_rollback(front);
-    return err ? err : ssa_crew_settle(front, step);
+    const bool averaged = front->averaged;
+    int step = front->step, err;
+    front->averaged = false; /* the copy has the weights in their own place */
+    TRY(ssa_mirror_rollback(front));
+    TRY(ssa_crew_settle(front, step));
+    if (averaged)
+        TRY(ssa_trainer_use_average(front, 1));
+done:
+    return err;
+}
+
+static int swap_average(void *seat)
+{
+    struct ssa_trainer *t = ((struct ssa_seat *)seat)->trainer;
+    int err = ssa_average_swap(t);
+    return err ? err : ssa_device_finish(t->device);
+}
+
+int ssa_crew_swap_average(struct ssa_trainer *front, bool on)
+{
+    struct ssa_crew *c = front->crew;
+    int err = SSA_OK;
+    do {
+        if (ssa_crew_next(c, -1) < 0) {
+            front->averaged = false;
+            TRY(rescue(front));
+            if (!on)
+                break;
+        }
+        for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i))
+            if (ssa_member_do(c->pool->members[i], swap_average, c->seats[i], ssa_pool_first_patience(c->pool)))
+                ssa_crew_lose(c, i, ssa_last_error());
+    } while (ssa_crew_next(c, -1) < 0);
+done:
+    return err;
 }
 
 int ssa_crew_create(struct ssa_trainer *front)

@@ -10,7 +10,8 @@
 #include "train/sum/exchange.h"
 #include "pool/pool.h"
 
-/* A copy of the run on the host: parameters, first moments, second moments; each as the file of a checkpoint has it. */
+/* A copy of the run on the host: parameters, first moments, second moments, and the average where one is kept; each as
+ * the file of a checkpoint has it. */
 struct ssa_mirror {
     bool valid;
     int step;
@@ -41,6 +42,8 @@ void ssa_crew_go_back(struct ssa_crew *c, int step); /* later steps count for no
 int ssa_crew_settle(struct ssa_trainer *front, int step);
 /* A seat on a member that joined. */
 int ssa_crew_join(struct ssa_trainer *front, struct ssa_member *m);
+/* Every seat's weights and their average change places; `on`: the average comes in. */
+int ssa_crew_swap_average(struct ssa_trainer *front, bool on);
 /* The member and its seat are out; `why` goes into the event. */
 void ssa_crew_lose(struct ssa_crew *c, int i, const char *why);
 /* The seat of a member that takes part, or NULL; the first after `i` of them, or -1. */
@@ -73,7 +76,7 @@ int ssa_mirror_now(struct ssa_trainer *front);
 int ssa_mirror_set(struct ssa_trainer *front, int step, void (*fill)(const void *cookie, float *state),
                    const void *cookie);
 void ssa_mirror_drop(struct ssa_crew *c);
-size_t ssa_mirror_size(const struct ssa_model *m); /* floats of one of the three */
+size_t ssa_mirror_size(const struct ssa_model *m); /* floats of one of them */
 /* No seat is left: goes back to the copy, and on with the host backend if the program wants that. */
 int ssa_mirror_rollback(struct ssa_trainer *front);
 
