@@ -6,6 +6,7 @@ structure is right; of a file in our own form the checksum must be right too.
 """
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -52,8 +53,8 @@ def write(path, metadata, tensors, order=sorted, separators=(",", ":"), dtype="F
         f.write(struct.pack("<Q", len(text)) + text + b"".join(tensors[name][1] for name in order(tensors)))
 
 
-def sample(path):
-    return json.loads(good("sample", "--device", "cpu", "-c", path, "--count", "16", "--json"))["bytes"]
+def sample(path, *more):
+    return json.loads(good("sample", "--device", "cpu", "-c", path, "--count", "16", "--json", *more))["bytes"]
 
 
 def average(a, b):
@@ -86,6 +87,31 @@ def saved_again():
     write("weights", metadata, {k: v for k, v in tensors.items() if not k.startswith("moment")})
     assert sample("weights") == want
     refused("no optimiser state", *TRAIN, "--resume", "weights")
+
+
+def with_average():
+    """Of a run with --ema: what is left out is not there, and files from before there was such a thing are read."""
+    metadata, tensors = read("ema")
+    raw = {k: v for k, v in tensors.items() if not k.startswith(("moment", "average."))}
+    kept = {k: v for k, v in tensors.items() if k.startswith("average.")}
+    assert len(kept) == len(raw) and len(tensors) == 4 * len(raw)
+    assert sample("ema") != sample("ema", "--raw-weights")
+    write("sorted", metadata, tensors)
+    assert sample("sorted") == sample("ema") and sample("sorted", "--raw-weights") == sample("ema", "--raw-weights")
+    write("no-average", metadata, {k: v for k, v in tensors.items() if k not in kept})
+    assert sample("no-average") == sample("ema", "--raw-weights")
+    good(*TRAIN, "--resume", "no-average", "--steps", "7", "-c", "on", "-f")
+    write("no-moments", metadata, {**raw, **kept})
+    assert sample("no-moments") == sample("ema")
+    name = sorted(kept)[0]
+    write("bad", metadata, {k: v for k, v in tensors.items() if k != name})
+    refused("it lacks tensor \"%s\"" % name, "sample", "-c", "bad")
+    older = re.sub('"ema":[^,]*,', "", metadata["training"])
+    assert older != metadata["training"]
+    write("older", {**metadata, "training": older}, {k: v for k, v in tensors.items() if k not in kept})
+    assert sample("older") == sample("ema", "--raw-weights")
+    write("bad", {**metadata, "training": older}, tensors)
+    refused("%d tensors that its config does not call for" % len(kept), "sample", "-c", "bad")
 
 
 def structure():
@@ -145,6 +171,8 @@ def main():
         os.rename("on.stage1", "c")
         good(*TRAIN, *small, "--steps", "1", "-c", "early")
         saved_again()
+        good(*TRAIN, *small, "--steps", "5", "--lr", "0.05", "--ema", "0.9", "-c", "ema")
+        with_average()
         structure()
         costly()
     print("ok")

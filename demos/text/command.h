@@ -26,8 +26,12 @@ struct loaded {
     struct ssa_pool *pool;
     struct ssa_checkpoint *checkpoint;
     struct ssa_model *model;
+    bool averaged; /* its weights are an average of those of many steps */
 };
-int load_model(struct loaded *loaded, const char *devices, const char *checkpoint, int batch);
+/* `average`: of the weights, where the checkpoint has one. */
+int load_model(struct loaded *loaded, const char *devices, const char *checkpoint, int batch, bool average);
+#define RAW_WEIGHTS_HELP \
+    "take the weights of the last step, where the checkpoint has an average of them too (`train --ema`)"
 void unload_model(struct loaded *loaded);
 
 /* What `train` kept in the checkpoint's note. */

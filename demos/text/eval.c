@@ -23,7 +23,7 @@ static struct {
     struct arg_list data;
     uint64_t seed;
     double tolerance;
-    int part, mode, passes, windows, stride, batch, force, json, verbose, tokens;
+    int part, mode, passes, windows, stride, batch, raw, force, json, verbose, tokens;
 } options;
 
 static const struct unit *unit; /* of losses */
@@ -47,6 +47,7 @@ static const char examples[] =
 
 static const struct arg table[] = {
     ARG_TEXT('c', "checkpoint", &options.checkpoint, "FILE", "the model"),
+    ARG_FLAG(0, "raw-weights", &options.raw, RAW_WEIGHTS_HELP),
     ARG_LIST('d', "data", &options.data, "FILE",
              "the text it was trained on, - for stdin; the part held out is found as `train` does. Of other text that "
              "is said, and with --json \"same_text\" is false"),
@@ -267,7 +268,7 @@ static int run(struct loaded *loaded, struct text *text, const struct run *log)
     static const char *const part_names[] = {"train", "valid", "test"};
     struct ssa_stage stages[STAGES_MAX];
     const struct ssa_pattern *pattern;
-    if (load_model(loaded, options.device, options.checkpoint, options.batch) ||
+    if (load_model(loaded, options.device, options.checkpoint, options.batch, !options.raw) ||
         check_run(loaded->checkpoint, log) ||
         load_text(text, loaded->checkpoint))
         return EXIT_FAILED;
@@ -279,13 +280,14 @@ static int run(struct loaded *loaded, struct text *text, const struct run *log)
         return say_error("--stride is %d, must be at most the model's length, %d", options.stride, length);
     struct ssa_data data = text_data(text, (enum text_part)options.part);
     struct train_note note = read_train_note(loaded->checkpoint, text);
-    json_t *result = json_pack("{s:o, s:s, s:i, s:i, s:i, s:o}", "checkpoint", json_text(options.checkpoint), "part",
-                               part_names[options.part], "step", ssa_checkpoint_step(loaded->checkpoint), "length",
-                               length, "stride", options.stride, "device",
-                               device_json(ssa_model_device(loaded->model)));
+    json_t *result = json_pack("{s:o, s:b, s:s, s:i, s:i, s:i, s:o}", "checkpoint", json_text(options.checkpoint),
+                               "averaged", loaded->averaged, "part", part_names[options.part], "step",
+                               ssa_checkpoint_step(loaded->checkpoint), "length", length, "stride", options.stride,
+                               "device", device_json(ssa_model_device(loaded->model)));
     if (!options.json)
-        say_result("%s after step %d, on the %s part (%zu %ss)", options.checkpoint,
-                   ssa_checkpoint_step(loaded->checkpoint), part_names[options.part], data.count, unit->item);
+        say_result("%s after step %d%s, on the %s part (%zu %ss)", options.checkpoint,
+                   ssa_checkpoint_step(loaded->checkpoint), loaded->averaged ? " (the average of its weights)" : "",
+                   part_names[options.part], data.count, unit->item);
     if (unit->perplexity)
         json_object_set_new(result, "unit", json_string(unit->name));
     json_object_set_new(result, "same_text", same_text_json(&note));

@@ -113,13 +113,15 @@ void outputs_end(struct outputs *out)
     file_unlock(&out->lock);
 }
 
-/* Of a file with the optimiser's moments: the values, and about what its header takes. */
-static uint64_t checkpoint_bytes(const struct ssa_model *model)
+/* Of a file with the optimiser's moments, and the average where one is kept: the values, and about what its header
+ * takes. */
+static uint64_t checkpoint_bytes(const struct ssa_model *model, bool average)
 {
-    enum { KINDS = 3, METADATA = 1024, ENTRY = 100 };
+    enum { METADATA = 1024, ENTRY = 100 };
+    uint64_t kinds = average ? 4 : 3;
     uint64_t values = ssa_model_elements(ssa_model_config(model));
     uint64_t tensors = (uint64_t)ssa_model_tensors(model);
-    return METADATA + KINDS * (ENTRY * tensors + sizeof(float) * values);
+    return METADATA + kinds * (ENTRY * tensors + sizeof(float) * values);
 }
 
 /* How many files more there are at most: what is written stands beside what it replaces. */
@@ -134,9 +136,11 @@ static int count_new(const struct train_options *o, int stage, int stages)
     return count;
 }
 
-void outputs_check_room(const struct train_options *o, const struct ssa_model *model, int stage, int stages)
+void outputs_check_room(const struct train_options *o, const struct ssa_model *model,
+                        const struct ssa_train_config *training, int stage)
 {
-    uint64_t free_bytes, bytes = checkpoint_bytes(model) * (uint64_t)count_new(o, stage, stages);
+    uint64_t free_bytes, bytes = checkpoint_bytes(model, training->ema > 0) *
+                                 (uint64_t)count_new(o, stage, training->stage_count);
     if (file_room(o->checkpoint, &free_bytes) && free_bytes < bytes)
         say_error("%s: this run writes about %" PRIu64 " bytes of checkpoints, and %" PRIu64 " are free there; make "
                   "room before it does, or give another --checkpoint", o->checkpoint, bytes, free_bytes);

@@ -21,8 +21,9 @@ int outputs_check(const struct train_options *o, int stages);
 /* From here on no other run writes this checkpoint. */
 int outputs_begin(struct outputs *out, const struct train_options *o);
 void outputs_end(struct outputs *out);
-/* Warns where the disk has less room than the checkpoint takes, and its copies from `stage` on, of `stages` in all. */
-void outputs_check_room(const struct train_options *o, const struct ssa_model *model, int stage, int stages);
+/* Warns where the disk has less room than the checkpoint takes, and its copies from `stage` on. */
+void outputs_check_room(const struct train_options *o, const struct ssa_model *model,
+                        const struct ssa_train_config *training, int stage);
 
 /* A run that is resumed at `step` goes on in its log, which must be its own: `start` is the record that it begins with.
  * `seconds` is set to what the log says of the time before. */

@@ -17,7 +17,7 @@ static struct {
     const char *checkpoint, *device, *prompt, *prompt_tokens;
     uint64_t seed;
     float temperature;
-    int count, top_k, json, verbose, tokens;
+    int count, top_k, raw, json, verbose, tokens;
 } options;
 
 /* What is continued: ids of tokens, which may be bytes. */
@@ -40,6 +40,7 @@ static const char examples[] =
 
 static const struct arg table[] = {
     ARG_TEXT('c', "checkpoint", &options.checkpoint, "FILE", "the model"),
+    ARG_FLAG(0, "raw-weights", &options.raw, RAW_WEIGHTS_HELP),
     ARG_TEXT('p', "prompt", &options.prompt, "TEXT",
              "what to continue; - reads it from stdin. With --tokens 16 or 32, a token file"),
     ARG_TEXT(0, "prompt-tokens", &options.prompt_tokens, "IDS", "the ids to continue, with blanks between"),
@@ -254,7 +255,7 @@ int sample_main(int argc, char **argv)
         return EXIT_FAILED;
     say_set_quiet(options.json);
     say_library_log(options.verbose);
-    status = load_model(&loaded, options.device, options.checkpoint, 1);
+    status = load_model(&loaded, options.device, options.checkpoint, 1, !options.raw);
     if (!status)
         status = settle_prompt(&prompt, loaded.checkpoint);
     signals_catch();

@@ -113,7 +113,8 @@ json_t *settings_json(const struct settings *s)
         stage_format(&t->stages[i], 0, text, sizeof text);
         json_array_append_new(stages, json_string(text));
     }
-    return json_pack("{s:o, s:o, s:i, s:i, s:f, s:o, s:I}", "model", model_json(&s->model), "stages", stages, "batch",
-                     t->batch, "micro_batch", s->micro_batch, "tokens_per_step", (double)t->batch * s->model.gpt.length,
-                     "seed", u64_json(t->seed), "parameters", (json_int_t)ssa_model_elements(&s->model));
+    return json_pack("{s:o, s:o, s:i, s:i, s:f, s:o, s:o, s:I}", "model", model_json(&s->model), "stages", stages,
+                     "batch", t->batch, "micro_batch", s->micro_batch, "tokens_per_step",
+                     (double)t->batch * s->model.gpt.length, "ema", number_json((double)t->ema), "seed",
+                     u64_json(t->seed), "parameters", (json_int_t)ssa_model_elements(&s->model));
 }

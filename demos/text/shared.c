@@ -65,7 +65,14 @@ int parse_options(const struct arg *table, const struct args_page *page, int arg
 
 /* ---- checkpoints ---- */
 
-int load_model(struct loaded *loaded, const char *devices, const char *checkpoint, int batch)
+static int load_weights(struct loaded *loaded, bool average)
+{
+    loaded->averaged = average && ssa_checkpoint_has_average(loaded->checkpoint);
+    return loaded->averaged ? ssa_checkpoint_load_average(loaded->checkpoint, loaded->model)
+                            : ssa_checkpoint_load(loaded->checkpoint, loaded->model, NULL);
+}
+
+int load_model(struct loaded *loaded, const char *devices, const char *checkpoint, int batch, bool average)
 {
     struct ssa_model_limits limits = {.batch = batch};
     *loaded = (struct loaded){0};
@@ -73,7 +80,7 @@ int load_model(struct loaded *loaded, const char *devices, const char *checkpoin
         ssa_pool_open(&loaded->pool, devices, NULL) == SSA_OK &&
         ssa_pool_model_create(&loaded->model, loaded->pool, ssa_checkpoint_model(loaded->checkpoint), &limits) ==
             SSA_OK &&
-        ssa_checkpoint_load(loaded->checkpoint, loaded->model, NULL) == SSA_OK)
+        load_weights(loaded, average) == SSA_OK)
         return 0;
     library_failed();
     unload_model(loaded);

@@ -158,7 +158,7 @@ static int stage_of(const struct training *t, int step, int *first, int *end)
 static void check_room(const struct training *t)
 {
     int first, end, stage = stage_of(t, t->first_step, &first, &end);
-    outputs_check_room(t->o, t->model, stage, t->s.training.stage_count);
+    outputs_check_room(t->o, t->model, &t->s.training, stage);
 }
 
 static int open_log(struct training *t)
@@ -277,6 +277,17 @@ static int evaluate_both(struct training *t, int step, const struct ssa_pattern 
     return SSA_OK;
 }
 
+/* Of the average of the weights, where one is kept. */
+static int evaluate_now(struct training *t, int step, const struct ssa_pattern *pattern)
+{
+    if (t->s.training.ema <= 0)
+        return evaluate_both(t, step, pattern);
+    int status = ssa_trainer_use_average(t->trainer, 1);
+    status = status ? status : evaluate_both(t, step, pattern);
+    int back = ssa_trainer_use_average(t->trainer, 0);
+    return status ? status : back;
+}
+
 static int save_checkpoint(struct training *t, bool on_the_way)
 {
     int status = on_the_way ? outputs_save_on_the_way(&t->outputs, t->model, t->trainer, t->note)
@@ -310,7 +321,7 @@ static int stretch(struct training *t, const struct ssa_trainer_run *run)
     if (!status && (until == total || (t->o->every && until % t->o->every == 0)))
         status = save_checkpoint(t, until < total);
     if (!status && (until == end || (t->o->eval_every && until % t->o->eval_every == 0)))
-        status = evaluate_both(t, until, pattern);
+        status = evaluate_now(t, until, pattern);
     return status;
 }
 

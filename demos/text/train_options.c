@@ -112,6 +112,9 @@ static const struct arg table[] = {
     ARG_FLOAT(0, "decay", &options.training.decay, 0, 10, "X", "weight decay, of matrices only; 0: none"),
     ARG_FLOAT(0, "clip", &options.training.clip, 0, 1e6, "X", "largest norm of the gradient; 0: none"),
     ARG_FLOAT(0, "smoothing", &options.training.smoothing, 0, 0.9, "X", "label smoothing"),
+    ARG_FLOAT(0, "ema", &options.training.ema, 0, 0.999999, "X",
+              "keep a moving average of the weights, of which each step leaves X and adds 1 - X of the new weights: "
+              "0.999 say. Evaluations look at it, checkpoints have both; 0: none"),
     ARG_U64('s', "seed", &options.training.seed, "N", "of initial weights, data, samples and dropout"),
     ARG_HEADING("files"),
     ARG_TEXT('c', "checkpoint", &options.checkpoint, "FILE",
@@ -122,7 +125,7 @@ static const struct arg table[] = {
              "keep a copy at the end of each stage but the last: FILE.stage1, ..."),
     ARG_TEXT(0, "resume", &options.resume, "FILE",
              "continue the run of this checkpoint (and write to it, without --checkpoint)"),
-    ARG_TEXT(0, "from", &options.from, "FILE", "start with the weights of this checkpoint"),
+    ARG_TEXT(0, "from", &options.from, "FILE", "start with the weights of this checkpoint (not with an average of them)"),
     ARG_FLAG('f', "force", &options.force, "replace a checkpoint, its copies and a log that are there"),
     ARG_TEXT('l', "log", &options.log, "FILE",
              "write a JSON object a line: settings, steps, evaluations; for `report`"),

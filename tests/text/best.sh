@@ -39,6 +39,19 @@ check test "$(grep -c '"event":"resume"' log.jsonl)" -eq 1
 check train --force -c a.st --best best.st --eval-every 0 --steps 40 -l epochs.jsonl
 check test "$(grep '"event":"watch"' epochs.jsonl | sed 's/.*"step":\([0-9]*\),"bits.*/\1/' | tr '\n' ' ')" = "17 34 40 "
 
+# ---- with an average of the weights: what was looked at is what `eval` measures ----
+check train --force -c a.st --best best.st --steps 60 --ema 0.9 -l ema.jsonl
+check grep -q '"ema":0.8999' ema.jsonl
+evaluate() { "$program" eval --device cpu --data text -c "$@" --part valid --windows 2 --json 2>err; }
+dense() { sed 's/.*"dense": *{[^}]*"bits": *\([0-9.]*\).*/\1/'; }
+logged=$(grep '"event":"evaluation"' ema.jsonl | tail -1 | sed 's/.*"dense":\([0-9.]*\).*/\1/')
+averaged=$(evaluate a.st | tr -d '\n' | dense)
+check test "$(printf '%.4f' "$averaged")" = "$(printf '%.4f' "$logged")"
+check test "$averaged" != "$(evaluate a.st --raw-weights | tr -d '\n' | dense)"
+check sh -c "'$program' eval --device cpu --data text -c a.st --windows 2 2>err | grep -q 'the average of its weights'"
+"$program" train --data text --device cpu --resume a.st --ema 0.5 2>err
+check grep -q -e '--ema does not go with --resume' err
+
 # ---- files are looked after ----
 train -c b.st --best best.st
 check grep -q 'best.st: exists; give another --best' err
