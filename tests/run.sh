@@ -12,7 +12,8 @@ cd "$(dirname "$0")/.."
 build=${BUILD:-build}
 
 needed="gcc g++ libc6-dev meson ninja-build pkg-config python3 check libjansson-dev ocl-icd-opencl-dev
-    libopenmpi-dev openmpi-bin opencl-c-headers libclblast-dev pocl-opencl-icd mesa-opencl-icd gnuplot-nox"
+    libopenmpi-dev openmpi-bin opencl-c-headers libclblast-dev pocl-opencl-icd mesa-opencl-icd gnuplot-nox
+    libjpeg-dev libpng-dev zlib1g-dev"
 
 missing()
 {
