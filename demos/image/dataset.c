@@ -313,18 +313,18 @@ static int make_file_room(struct dataset_reader *r, size_t size, char why[WHY])
 static int read_block(const struct dataset *d, struct dataset_reader *r, uint32_t image, char why[WHY])
 {
     const struct dataset_block *b = block_of(d, image);
-    size_t size = picture_bytes(d), skip = (image - b->first) * size;
+    size_t size = picture_bytes(d), before = image - b->first;
     struct picture *p = &r->picture;
     if (b->bytes) {
         p->rows = d->rows;
         p->columns = d->columns;
         p->channels = d->channels;
-        p->pixels = b->bytes + skip;
+        p->pixels = b->bytes + before * size;
         return 0;
     }
     if (make_file_room(r, size, why) || picture_make(p, d->rows, d->columns, d->channels))
         return why_not(why, "takes more memory than there is");
-    int error = file_bytes(b->file, b->planar ? r->file : p->own, size, b->at + skip);
+    int error = file_bytes(b->file, b->planar ? r->file : p->own, size, b->at + (uint64_t)before * size);
     if (error)
         return why_not(why, "cannot be read: %s", strerror(error));
     if (b->planar)

@@ -38,6 +38,7 @@ struct finish {
     struct mix mix;
     int first, count, next, done;
     float *pixels, *soft;
+    unsigned char *bytes;
     int32_t *labels;
 };
 
@@ -235,6 +236,8 @@ static void finish_example(struct loader *l, struct room *room, const struct fin
         values_of(l, f, other, room->other);
         augment_mix_values(&l->o.augment, &f->mix, pixels, room->other);
     }
+    if (f->bytes)
+        memcpy(f->bytes + (size_t)i * l->size, f->slot->bytes + (size_t)example * l->size, l->size);
     if (f->labels)
         f->labels[i] = label_of(l, f, example);
     if (f->soft)
@@ -343,22 +346,40 @@ static bool fill(struct loader *l, int64_t step, struct finish *f)
     return !l->failed;
 }
 
-int loader_fill(struct loader *l, int64_t step, int first, int count, float *pixels, int32_t *labels, float *soft)
+static int check_fill(const struct loader *l, int64_t step, int first, int count)
 {
-    struct finish f = {.mix = augment_mix(&l->o.augment, step), .first = first, .count = count, .pixels = pixels,
-                       .labels = labels, .soft = soft};
     bool is_step = step >= 0 && step <= INT64_MAX / l->o.batch - l->slot_count;
     if (!is_step || first < 0 || count < 1 || first > l->o.batch - count)
         return say_error("examples %d to %d of step %lld: a step has %d", first, first + count - 1, (long long)step,
                          l->o.batch);
-    if (soft && !l->o.data->classes)
-        return say_error("pictures without classes have no targets");
+    return 0;
+}
+
+static int fill_alone(struct loader *l, int64_t step, struct finish *f)
+{
     pthread_mutex_lock(&l->filling);
     pthread_mutex_lock(&l->lock);
-    bool filled = fill(l, step, &f);
+    bool filled = fill(l, step, f);
     pthread_mutex_unlock(&l->lock);
     pthread_mutex_unlock(&l->filling);
     return filled ? 0 : say_error("no memory to prepare pictures");
+}
+
+int loader_fill(struct loader *l, int64_t step, int first, int count, float *pixels, int32_t *labels, float *soft)
+{
+    struct finish f = {.first = first, .count = count, .pixels = pixels, .labels = labels, .soft = soft};
+    if (check_fill(l, step, first, count))
+        return EXIT_FAILED;
+    if (soft && !l->o.data->classes)
+        return say_error("pictures without classes have no targets");
+    f.mix = augment_mix(&l->o.augment, step);
+    return fill_alone(l, step, &f);
+}
+
+int loader_fill_bytes(struct loader *l, int64_t step, int first, int count, unsigned char *bytes, int32_t *labels)
+{
+    struct finish f = {.first = first, .count = count, .bytes = bytes, .labels = labels};
+    return check_fill(l, step, first, count) || fill_alone(l, step, &f) ? EXIT_FAILED : 0;
 }
 
 struct loader_counters loader_counters(struct loader *l)

@@ -44,6 +44,9 @@ void loader_destroy(struct loader *loader); /* NULL is fine */
  * Says what is wrong and returns non-zero. */
 int loader_fill(struct loader *loader, int64_t step, int first, int count, float *pixels, int32_t *labels, float *soft);
 
+/* The same as bytes, for models that read pixels as tokens: neither normalised nor erased nor mixed. */
+int loader_fill_bytes(struct loader *loader, int64_t step, int first, int count, unsigned char *bytes, int32_t *labels);
+
 /* The picture at that place, before it is looked at; UINT32_MAX without memory. */
 uint32_t loader_image(struct loader *loader, int64_t step, int example, uint32_t *epoch);
 struct loader_counters loader_counters(struct loader *loader);

@@ -5,11 +5,11 @@
 #include "say.h"
 #include "zip.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MOST_HEADER = 4096, MOST_DIMS = 4, MOST_CLASSES = 1 << 20 };
 
@@ -156,7 +156,7 @@ static int add_pictures(struct dataset *d, const struct zip *zip, const struct a
 {
     struct dataset_block block = {.count = (size_t)a->shape[0], .planar = planar, .at = a->member->at + a->header};
     if (a->member->method == 0) {
-        block.file = dup(zip->file);
+        block.file = fcntl(zip->file, F_DUPFD_CLOEXEC, 0);
         return block.file < 0 ? say_error("%s: cannot be opened once more", zip->path)
                               : dataset_add_block(d, zip->path, block);
     }

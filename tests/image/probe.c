@@ -302,17 +302,22 @@ static json_t *filled(struct loader *l, const struct loader_options *o, const ch
     size_t size = (size_t)o->augment.rows * (size_t)o->augment.columns * (size_t)o->augment.channels;
     size_t many = count > 0 ? (size_t)count : 1;
     float *pixels = malloc(many * size * sizeof *pixels), *soft = malloc(many * (size_t)(classes + 1) * sizeof *soft);
-    int32_t *labels = malloc(many * sizeof *labels);
+    int32_t *labels = malloc(many * sizeof *labels), *again = malloc(many * sizeof *again);
+    unsigned char *bytes = malloc(many * size);
     json_t *value = json_null(), *list = json_array();
     if (!loader_fill(l, step, first, count, pixels, labels, classes ? soft : NULL)) {
         for (size_t i = 0; i < many; i++)
             json_array_append_new(list, json_integer(labels[i]));
         value = json_pack("{s:o,s:O,s:o}", "pixels", hex((unsigned char *)pixels, many * size * sizeof *pixels),
                           "labels", list, "soft", hex((unsigned char *)soft, many * (size_t)classes * sizeof *soft));
+        if (!loader_fill_bytes(l, step, first, count, bytes, again) && !memcmp(again, labels, many * sizeof *labels))
+            json_object_set_new(value, "bytes", hex(bytes, many * size));
     }
     json_decref(list);
     free(pixels);
     free(labels);
+    free(again);
+    free(bytes);
     free(soft);
     return value;
 }

@@ -247,6 +247,7 @@ def bad_npz():
             ({"data": made.npy("|u1", (3, 2, 2, 2), bytes(24))}, "have 2 channels"),
             ({"labels": made.npy("<i8", (2,), bytes(16))}, "3 pictures, but labels.npy has 2"),
             ({"labels": made.npy("<i8", (3,), struct.pack("<3q", 1, -7, 2))}, "label 1 (from 0) of labels.npy is -7"),
+            ({"labels": made.npy("<i2", (3,), struct.pack("<3h", 1, -7, 2))}, "label 1 (from 0) of labels.npy is -7"),
             ({"labels": made.npy("<u8", (3,), struct.pack("<3Q", 1, 2, 2**64 - 1))}, "label 2 (from 0)"),
             ({"labels": made.npy("<i8", (3,), struct.pack("<3q", 1, 2, 2**40))}, "is 1099511627776")):
         write("bad.npz", npz_bytes(imagenet64(3, 0, **changes)[0]))
@@ -289,7 +290,7 @@ def on_white(v, alpha):
 def png_kinds():
     grey = bytes(range(0, 240, 20))  # 3 x 4
     lines = [grey[i:i + 4] for i in (0, 4, 8)]
-    wide = [bytes(b for v in line for b in (v, 128)) for line in lines]  # 16 bits: v 257/256, about
+    wide = [bytes(b for v in line for b in (v, 200)) for line in lines]  # 16 bits
     palette = made.chunk(b"PLTE", bytes([10, 20, 30, 200, 150, 100, 7, 8, 9]))
     see_through = made.chunk(b"tRNS", bytes([255, 100]))
     packed = [bytes([0b00011000]), bytes([0b10000100]), bytes([0b01000010])]
@@ -299,7 +300,7 @@ def png_kinds():
     grey_alpha = [bytes(b for v in line for b in (v, 255 - v)) for line in lines]
     for name, data, shape, want in (
             ("grey", made.png(3, 4, 0, 8, lines), 1, grey),
-            ("wide", made.png(3, 4, 0, 16, wide), 1, bytes(((v * 256 + 128) * 255 + 32895) >> 16 for v in grey)),
+            ("wide", made.png(3, 4, 0, 16, wide), 1, bytes(round((v * 256 + 200) * 255 / 65535) for v in grey)),
             ("palette", made.png(3, 4, 3, 2, packed, palette), 3,
              bytes(v for r in index for i in r for v in colours[i])),
             ("see", made.png(3, 4, 3, 2, packed, palette + see_through), 3,
@@ -369,7 +370,7 @@ def jpegs():
             near(shown, [p[i] for p in ink for i in range(shown["shape"][2])])
     with open("jpeg-colour/a.JPEG", "rb") as f:
         good = f.read()
-    write("jpeg-bad/0.png", good)  # names lie
+    write("jpeg-bad/0.%s" % ("png" if HAS["png"] else "jpg"), good)  # names lie
     write("jpeg-bad/1.jpg", good[:len(good) // 2])
     write("jpeg-bad/2.jpg", good[:-2])
     write("jpeg-bad/3.jpg", good[:3])
@@ -575,7 +576,7 @@ LOADED = [made.rgb(6, 5, 17 * i)[:30] for i in range(14)]
 def load(flags, fills, threads=0, ahead=0, batch=5, first=0, count=0, part=0, path="load", seed=3, size=SIZE):
     got = probe("loader", flags, seed, threads, ahead, batch, first, count, part, *size, path,
                 *("%d,%d,%d" % f for f in fills))
-    assert got["timed"] and got["examples"] == sum(f[2] for f, shown in zip(fills, got["fills"]) if shown)
+    assert got["timed"] and got["examples"] == 2 * sum(f[2] for f, shown in zip(fills, got["fills"]) if shown)
     return got
 
 
@@ -586,13 +587,15 @@ def floats(text):
 
 def expected(flags, images, batch, step, seed=3):
     """Values, labels and targets of a whole batch; `images` are those of the part."""
-    values, labels, soft = [], [], []
+    values, labels, soft, shown = [], [], [], []
     for i in range(batch):
         epoch, place = divmod(step * batch + i, len(images))
         order = ref.Draws.of(seed, ref.SHUFFLE, epoch, 0).permutation(len(images))
         image = images[place if "i" in flags else order[place]]
         picture = SIZE + (1, list(LOADED[image]))
-        values.append(ref.values(flags, seed, epoch, image, ref.augmented(flags, seed, epoch, image, picture, *SIZE)))
+        done = ref.augmented(flags, seed, epoch, image, picture, *SIZE)
+        shown += done[3]
+        values.append(ref.values(flags, seed, epoch, image, done))
         labels.append(image % 4)
     kind, share, box = ref.mix(seed, step, 0.8, 1, *SIZE) if "x" in flags else (0, 1, None)
     mixed = []
@@ -606,7 +609,7 @@ def expected(flags, images, batch, step, seed=3):
             mixed.append([b if cut else a for a, b, cut in zip(x, y, inside)])
         smooth = [[0.9 * (k == l) + 0.1 / 4 for k in range(4)] for l in (labels[i], labels[batch - 1 - i])]
         soft.append([share * a + (1 - share) * b for a, b in zip(*smooth)])
-    return mixed, labels, soft
+    return mixed, labels, soft, shown
 
 
 def loader():
@@ -618,7 +621,8 @@ def loader():
     for flags, part, images in (("pfex", 0, range(11)), ("pfe", 0, range(11)), ("mi", 2, range(11, 14))):
         got = load(flags, [(s, 0, 5) for s in steps], part=part)
         for s, shown in zip(steps, got["fills"]):
-            values, labels, soft = expected(flags, list(images), 5, s)
+            values, labels, soft, bytes_ = expected(flags, list(images), 5, s)
+            assert unhex(shown["bytes"]) == bytes_, (flags, s)
             off = [abs(a - b) for a, b in zip(floats(shown["pixels"]), sum(values, []))]
             assert len(off) == 150 and max(off) < 1e-5, (flags, s, max(off))
             assert shown["labels"] == labels, (flags, s)
@@ -642,7 +646,7 @@ def loader_threads():
         got = load("ofex", shares, threads, 2, batch=7, first=first, count=count)["fills"]
         for s in range(9):
             part = [got[3 * s + k] for k in (1, 0, 2)]
-            for key in ("pixels", "labels", "soft"):
+            for key in ("pixels", "labels", "soft", "bytes"):
                 assert sum((list(p[key]) for p in part), []) == list(alone["fills"][s][key]), (threads, s, key)
     colour = {"path": "classes", "batch": 9, "size": (12, 12)}
     if HAS["png"]:
