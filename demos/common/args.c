@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_OPTIONS = 96, HELP_WIDTH = 80, HELP_INDENT = 26, VERSION = 1, FIRST_LONG = 256 };
+enum { MAX_OPTIONS = 128, HELP_WIDTH = 80, HELP_INDENT = 26, VERSION = 1, FIRST_LONG = 256 };
 
 /* ---- values ---- */
 
@@ -117,9 +117,9 @@ static void format_default(const struct arg *a, char *text, size_t size)
         if (word && *word)
             snprintf(text, size, " [%s]", word);
     }
-    if (a->kind == ARG_KIND_CHOICE && *(int *)a->target >= 0) {
+    if (a->kind == ARG_KIND_CHOICE && *(int *)a->target >= a->low) {
         const char *word = a->value;
-        for (int i = *(int *)a->target; i > 0; i--)
+        for (int i = *(int *)a->target - (int)a->low; i > 0; i--)
             word += strcspn(word, "|") + 1;
         snprintf(text, size, " [%.*s]", (int)strcspn(word, "|"), word);
     }
@@ -217,7 +217,7 @@ static int store_choice(const struct arg *a, const char *word)
     char form[256];
     int i = parse_choice(word, strlen(word), a->value);
     if (i >= 0) {
-        *(int *)a->target = i;
+        *(int *)a->target = (int)a->low + i;
         return 0;
     }
     snprintf(form, sizeof form, "one of %s", a->value);
@@ -249,7 +249,7 @@ static int store(const struct arg *a, const char *word, int earlier)
 {
     switch (a->kind) {
     case ARG_KIND_FLAG:
-        *(int *)a->target = 1;
+        *(int *)a->target = (int)a->low;
         return 0;
     case ARG_KIND_U64:
         return parse_u64(word, a->target) ? refuse("a whole number from 0 to 18446744073709551615", a, word) : 0;

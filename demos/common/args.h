@@ -22,13 +22,13 @@
 enum arg_kind {
     ARG_KIND_END,
     ARG_KIND_HEADING,
-    ARG_KIND_FLAG,   /* int *, becomes 1 */
+    ARG_KIND_FLAG,   /* int *, becomes `low` */
     ARG_KIND_INT,    /* int * */
     ARG_KIND_U64,    /* uint64_t * */
     ARG_KIND_REAL,   /* double * */
     ARG_KIND_FLOAT,  /* float * */
     ARG_KIND_TEXT,   /* const char ** */
-    ARG_KIND_CHOICE, /* int *, the number of the word in `value`, "one|two|three" */
+    ARG_KIND_CHOICE, /* int *, the number of the word in `value`, "one|two|three", from `low` on */
     ARG_KIND_LIST,   /* struct arg_list *, may be repeated */
     ARG_KIND_NAMES   /* const char **, "a,b": repeated, each is added behind a comma */
 };
@@ -49,8 +49,10 @@ struct arg_list {
 };
 
 #define ARG_HEADING(text) {.kind = ARG_KIND_HEADING, .help = (text)}
-#define ARG_FLAG(letter_, name_, target_, help_) \
-    {.kind = ARG_KIND_FLAG, .letter = (letter_), .name = (name_), .target = (target_), .help = (help_)}
+#define ARG_CHOSEN(letter_, name_, target_, chosen_, help_) \
+    {.kind = ARG_KIND_FLAG, .letter = (letter_), .name = (name_), .target = (target_), .low = (chosen_), \
+     .help = (help_)}
+#define ARG_FLAG(letter_, name_, target_, help_) ARG_CHOSEN(letter_, name_, target_, 1, help_)
 #define ARG_NUMBER(kind_, letter_, name_, target_, low_, high_, value_, help_) \
     {.kind = (kind_), .letter = (letter_), .name = (name_), .target = (target_), .low = (low_), .high = (high_), \
      .value = (value_), .help = (help_)}

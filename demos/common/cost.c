@@ -1,15 +1,10 @@
 #include "cost.h"
 
-static int kv_heads(const struct ssa_gpt *m)
-{
-    return m->kv_heads ? m->kv_heads : m->heads;
-}
-
 /* Pairs of one sequence, and the rows that keys and values are projected for. */
 static int count_pairs(const struct ssa_gpt *m, struct ssa_sample how, double *pairs, double *kv_rows)
 {
     struct ssa_plan plan = {0};
-    double N = m->length, keys = how.keys + how.keep_count, groups = (double)m->heads / kv_heads(m);
+    double N = m->length, keys = how.keys + how.keep_count, groups = (double)m->heads / m->kv_heads;
     *kv_rows = N;
     *pairs = m->bidirectional ? N * N : N * (N + 1) / 2;
     if (how.kind == SSA_DENSE)
@@ -25,8 +20,10 @@ static int count_pairs(const struct ssa_gpt *m, struct ssa_sample how, double *p
 int cost_add_layers(struct cost *cost, const struct ssa_model_config *model, const struct ssa_pattern *pattern,
                     int first, int end, double sequences, uint64_t seed)
 {
-    const struct ssa_gpt *m = &model->gpt;
-    double N = m->length, C = m->width, kv = C * kv_heads(m) / m->heads, hidden = m->hidden ? m->hidden : 4 * C;
+    struct ssa_model_config settled = *model;
+    const struct ssa_gpt *m = &settled.gpt;
+    ssa_model_settle(&settled);
+    double N = m->length, C = m->width, kv = C * m->kv_heads / m->heads, hidden = m->hidden;
     const int mlp = m->gated ? 3 : 2; /* matrices */
     for (int l = first; l < end; l++) {
         struct ssa_sample how;

@@ -3,6 +3,7 @@
 #define TEXT_COMMAND_H
 
 #include "args.h"
+#include "model.h"
 #include "say.h"
 #include "signals.h"
 #include "text.h"
@@ -68,7 +69,6 @@ const char *unit_text(const struct unit *unit, double nats, char text[64]);
 /* Adds PREFIX and the unit's key, and where it has one the perplexity. */
 void unit_record(const struct unit *unit, json_t *object, const char *prefix, double nats);
 json_t *device_json(const struct ssa_device *device);
-json_t *model_json(const struct ssa_model_config *config);
 
 /* The last sampled pattern that a checkpoint was trained with, or NULL. */
 const struct ssa_pattern *sampled_pattern(const struct ssa_checkpoint *checkpoint);

@@ -145,17 +145,6 @@ json_t *device_json(const struct ssa_device *device)
                      info.driver, "units", info.units);
 }
 
-json_t *model_json(const struct ssa_model_config *c)
-{
-    const struct ssa_gpt *m = &c->gpt;
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s, s:b, s:b, s:o}", "layers", m->layers, "heads",
-                     m->heads, "kv_heads", m->kv_heads ? m->kv_heads : m->heads, "width", m->width, "hidden",
-                     m->hidden ? m->hidden : 4 * m->width, "vocabulary", m->vocabulary, "length", m->length,
-                     "positions", m->positions == SSA_POSITIONS_LEARNED ? "learned" : "rotary", "norm",
-                     m->norm == SSA_NORM_RMS ? "rms" : "layer", "gated", m->gated, "tied", !m->untied, "dropout",
-                     number_json((double)m->dropout));
-}
-
 const struct ssa_pattern *sampled_pattern(const struct ssa_checkpoint *checkpoint)
 {
     const struct ssa_train_config *training = ssa_checkpoint_training(checkpoint);

@@ -1,6 +1,7 @@
 #include "train_options.h"
 
 #include "devices.h"
+#include "model.h"
 #include "presets.h"
 
 #include <limits.h>
@@ -58,30 +59,16 @@ static const char examples[] =
 static struct train_options options;
 static struct raw raw;
 
-static const struct arg table[] = {
+static const struct arg text_table[] = {
     ARG_HEADING("text"),
     ARG_LIST('d', "data", &options.data, "FILE", "text to train on, - for stdin; repeat it for several files"),
     ARG_CHOICE(0, "tokens", &options.tokens, TEXT_TOKEN_NAMES,
                TOKENS_HELP "; losses are then nats a token, and perplexity. If not said, 8, or as the checkpoint's"),
     ARG_HEADING(MODEL_HEADING),
     ARG_TEXT(0, "preset", &raw.name, "NAME", PRESET_HELP),
-    ARG_INT(0, "layers", &options.model.gpt.layers, 1, 1000, "N", "layers"),
-    ARG_INT(0, "width", &options.model.gpt.width, 8, 65536, "N", "width; a multiple of 8 times the heads"),
-    ARG_INT(0, "heads", &options.model.gpt.heads, 1, 1024, "N", "heads of attention"),
-    ARG_INT(0, "kv-heads", &options.model.gpt.kv_heads, 0, 1024, "N",
-            "heads of keys and values, dividing the heads; 0: as many"),
-    ARG_INT(0, "hidden", &options.model.gpt.hidden, 0, 1 << 20, "N", "width of the MLP; 0: four times the width"),
-    ARG_INT(0, "vocabulary", &options.model.gpt.vocabulary, 0, 1 << 20, "N",
-            "ids that the model knows, those of the data must be below; 0: 256, or of token files the data's largest "
-            "and one"),
-    ARG_INT('N', "length", &options.model.gpt.length, 8, 1 << 20, "N", "bytes, or tokens, in a sequence"),
-    ARG_CHOICE(0, "positions", &options.model.gpt.positions, "rotary|learned", "how positions are told"),
-    ARG_CHOICE(0, "norm", &options.model.gpt.norm, "layer|rms", "kind of norm"),
-    ARG_FLAG(0, "gelu-tanh", &options.model.gpt.activation, "GELU in its tanh form"),
-    ARG_FLAG(0, "gated", &options.model.gpt.gated, "a gated MLP: SwiGLU, or with --gelu-tanh GeGLU"),
-    ARG_FLAG(0, "untied", &options.model.gpt.untied, "a head of its own, not the embedding"),
-    ARG_FLAG(0, "no-bias", &options.model.gpt.no_bias, "no biases"),
-    ARG_FLOAT(0, "dropout", &options.model.gpt.dropout, 0, 0.95, "P", "dropout after the embedding and both branches"),
+    ARG_END};
+
+static const struct arg run_table[] = {
     ARG_HEADING(ATTENTION_HEADING),
     ARG_CHOICE('a', "attention", &raw.preset.pattern.kind, "dense|unbiased|local",
                "which keys a query sees: all, a uniform sample, or a slice of locally shuffled ones"),
@@ -160,7 +147,6 @@ static const struct arg table[] = {
     ARG_FLAG('v', "verbose", &options.verbose, "what the library logs, too"),
     ARG_FLAG(0, "json", &options.json, "one object on stdout at the end, no notes"),
     ARG_END};
-enum { OPTIONS = sizeof table / sizeof *table };
 
 /* What `plan` has besides. */
 static const struct arg plan_table[] = {
@@ -169,7 +155,33 @@ static const struct arg plan_table[] = {
              "seconds to measure a stage, about: where a few steps take longer, steps of fewer layers and passes are "
              "measured; 0: nothing is"),
     ARG_END};
-enum { PLAN_OPTIONS = sizeof plan_table / sizeof *plan_table };
+
+/* Between the first two are the fields of the model. */
+static const struct model_option model_options[] = {
+    {"vocabulary", 0, 0, "ids that the model knows, those of the data must be below; 0: 256, or of token files the "
+                         "data's largest and one"},
+    {"length", 'N', 8, "bytes, or tokens, in a sequence"},
+    {"bidirectional", .help = NULL}, /* would see what it is to predict */
+    {0}};
+
+enum { OPTIONS_MAX = 120 };
+static struct arg table[OPTIONS_MAX + 1];
+
+static int append(int count, const struct arg *more)
+{
+    while (more->kind && count < OPTIONS_MAX)
+        table[count++] = *more++;
+    return count;
+}
+
+static void make_table(bool plan)
+{
+    int count = append(0, text_table);
+    count += model_args(&options.model, model_options, table + count, OPTIONS_MAX - count);
+    count = append(count, run_table);
+    count = plan ? append(count, plan_table) : count;
+    table[count] = (struct arg)ARG_END;
+}
 
 static int makes_longer(const char *option)
 {
@@ -209,7 +221,6 @@ static void take_preset(struct train_options *o, struct raw *r, const struct pre
 {
     o->model = p->model;
     o->model.gpt.vocabulary = p->model.gpt.vocabulary == 256 ? 0 : p->model.gpt.vocabulary; /* unless of token files */
-    o->model.gpt.activation = p->model.gpt.activation == SSA_ACT_GELU_TANH;
     o->micro_batch = p->batch;
     o->training = p->training;
     o->training.decay = p->training.decay > 0 ? p->training.decay : 0;
@@ -237,10 +248,7 @@ static void settle_defaults(struct train_options *o)
     o->training.clip = none_if_zero(o->training.clip);
     o->pool.deadline = o->pool.deadline > 0 ? o->pool.deadline : SSA_NONE;
     o->pool.copy_every = o->pool.copy_every > 0 ? o->pool.copy_every : SSA_NONE;
-    if (o->model.gpt.activation)
-        o->model.gpt.activation = SSA_ACT_GELU_TANH;
-    else
-        o->model.gpt.activation = o->model.gpt.gated ? SSA_ACT_SILU : SSA_ACT_GELU;
+    model_choose(&o->model);
 }
 
 static int settle_stages(struct train_options *o, const struct raw *r)
@@ -298,17 +306,14 @@ bool train_is_alone(int argc, char **argv)
 
 int train_options_parse(const struct train_options **parsed, bool plan, int argc, char **argv)
 {
-    unsigned char given[OPTIONS + PLAN_OPTIONS] = {0};
-    struct arg all[OPTIONS + PLAN_OPTIONS];
+    unsigned char given[OPTIONS_MAX] = {0};
     const struct args_page page = {.name = plan ? "ssacl-text plan" : "ssacl-text train",
                                    .usage = plan ? "[options of train]" : "--data FILE [options]",
                                    .about = plan ? about_plan : about, .examples = plan ? STAGES_HELP : examples,
                                    .given = given};
     default_options(&options, &raw);
-    memcpy(all, table, sizeof table);
-    if (plan)
-        memcpy(all + OPTIONS - 1, plan_table, sizeof plan_table); /* in place of the end */
-    int status = args_parse(all, &page, argc, argv);
+    make_table(plan);
+    int status = args_parse(table, &page, argc, argv);
     if (status == ARGS_GO && raw.name) { /* once more, over what it says */
         const struct preset *preset = preset_find(raw.name, &status);
         if (!preset)
@@ -316,7 +321,8 @@ int train_options_parse(const struct train_options **parsed, bool plan, int argc
         free(options.data.items);
         default_options(&options, &raw);
         take_preset(&options, &raw, preset);
-        status = args_parse(all, &page, argc, argv);
+        make_table(plan);
+        status = args_parse(table, &page, argc, argv);
     }
     if (status == ARGS_GO)
         status = check_combination(&options, &raw, given, plan);

@@ -59,7 +59,7 @@ struct ssa_model_config {
 enum ssa_field_kind { SSA_FIELD_INT, SSA_FIELD_FLOAT };
 
 /** A field of a family's config. What checks a config, writes it to files, compares two, and offers it on a command line
- *  goes by this table. */
+ *  goes by this table. One of whole numbers from 0 to 1 without `choices` is a yes or no. */
 struct ssa_field {
     const char *name;
     int kind;           /**< enum ssa_field_kind */
@@ -68,12 +68,19 @@ struct ssa_field {
     int flags;          /**< SSA_FIELD_FREE: parameters fit a model in which it is another; SSA_FIELD_LATER: 0 in files
                              that were written before there was such a field */
     const char *about;
+    const char *choices;  /**< NULL, or words for the whole numbers from `least` on, "rotary|learned" */
+    const char *option;   /**< on command lines: NULL is `name` with dashes for underscores; one of `choices`: an option
+                               of this name chooses it, and takes no value */
+    const char *contrary; /**< of a yes or no: the name of what is so where it is 0, in logs: "tied" of `untied` */
 };
 enum { SSA_FIELD_FREE = 1, SSA_FIELD_LATER = 2 };
 
 /** The fields of a family, the last has a name of NULL; and its name. NULL: there is no such family. */
 SSA_API const struct ssa_field *ssa_model_fields(int family);
 SSA_API const char *ssa_model_family(int family);
+
+/** Fills in what zero means, of a config that may be wrong elsewhere. Of no family: leaves it. */
+SSA_API void ssa_model_settle(struct ssa_model_config *config);
 
 /** SSA_EINVAL names the field that is wrong and what would be right. */
 SSA_API int ssa_model_check(const struct ssa_model_config *config);

@@ -35,6 +35,13 @@ static double value_of(const struct ssa_model_config *c, const struct ssa_field 
     return f->kind == SSA_FIELD_INT ? *(const int *)at : (double)*(const float *)at;
 }
 
+void ssa_model_settle(struct ssa_model_config *config)
+{
+    const struct ssa_family *family = ssa_family(config->family);
+    if (family)
+        family->settle(config);
+}
+
 int ssa_model_check(const struct ssa_model_config *c)
 {
     const struct ssa_family *family = ssa_family(c->family);
@@ -92,8 +99,8 @@ int ssa_model_same(const struct ssa_model_config *theirs, const struct ssa_model
     if (theirs->family != ours->family)
         return ssa_fail(SSA_EFORMAT, "it is of another model: a %s, this is a %s", ssa_model_family(theirs->family),
                         family->name);
-    family->settle(&a);
-    family->settle(&b);
+    ssa_model_settle(&a);
+    ssa_model_settle(&b);
     TRY(same_fields(family, &a, &b));
     TRY(ssa_model_list(theirs, &their_list));
     TRY(ssa_model_list(ours, &our_list));

@@ -6,30 +6,33 @@
 #include <float.h>
 #include <stdio.h>
 
-#define INT(field, least, most, flags, about) \
-    {#field, SSA_FIELD_INT, offsetof(struct ssa_model_config, gpt.field), least, most, flags, about}
-#define FLOAT(field, least, most, flags, about) \
-    {#field, SSA_FIELD_FLOAT, offsetof(struct ssa_model_config, gpt.field), least, most, flags, about}
+#define FIELD(kind_, field, least_, most_, flags_, ...) \
+    {.name = #field, .kind = (kind_), .at = offsetof(struct ssa_model_config, gpt.field), .least = (least_), \
+     .most = (most_), .flags = (flags_), __VA_ARGS__}
+#define INT(...) FIELD(SSA_FIELD_INT, __VA_ARGS__)
+#define FLOAT(...) FIELD(SSA_FIELD_FLOAT, __VA_ARGS__)
 
 /* Bounds that keep every product of two dimensions within an int. */
 static const struct ssa_field fields[] = {
-    INT(layers, 1, 1024, 0, "layers"),
-    INT(heads, 1, 1024, 0, "heads of attention; width / heads is a multiple of 8, at most 256"),
-    INT(kv_heads, 0, 1024, 0, "heads of keys and values, dividing heads; 0: as many"),
-    INT(width, 8, 32768, 0, "width of the residual stream"),
-    INT(hidden, 0, 1 << 18, 0, "width of the MLP; 0: 4 x width"),
-    INT(vocabulary, 2, 1 << 20, 0, "tokens that there are"),
-    INT(length, 1, 1 << 20, SSA_FIELD_FREE, "positions of the longest sequence"),
-    INT(positions, SSA_POSITIONS_ROTARY, SSA_POSITIONS_LEARNED, 0, "0: rotary, 1: learned"),
-    FLOAT(rope_base, 0, FLT_MAX, 0, "base of rotary positions; 0: 10000"),
-    INT(norm, SSA_NORM_LAYER, SSA_NORM_RMS, 0, "0: layer norm, 1: RMS norm"),
-    FLOAT(norm_eps, 0, FLT_MAX, 0, "added to a norm's variance; 0: 1e-5"),
-    INT(activation, SSA_ACT_NONE, SSA_ACT_SILU, 0, "1: exact GELU, 2: its tanh form, 3: SiLU; 0: GELU, gated SiLU"),
-    INT(gated, 0, 1, SSA_FIELD_LATER, "1: the MLP is gated: down(act(gate(x)) up(x))"),
-    INT(untied, 0, 1, 0, "1: the head has a matrix of its own"),
-    INT(no_bias, 0, 1, 0, "1: linear layers and norms without biases"),
-    INT(bidirectional, 0, 1, 0, "1: queries see later keys too"),
-    FLOAT(dropout, 0, 1, SSA_FIELD_FREE, "of the embedding and of both branches of a layer, below 1"),
+    INT(layers, 1, 1024, 0, .about = "layers"),
+    INT(heads, 1, 1024, 0, .about = "heads of attention; width / heads is a multiple of 8, at most 256"),
+    INT(kv_heads, 0, 1024, 0, .about = "heads of keys and values, dividing heads; 0: as many"),
+    INT(width, 8, 32768, 0, .about = "width of the residual stream"),
+    INT(hidden, 0, 1 << 18, 0, .about = "width of the MLP; 0: 4 x width"),
+    INT(vocabulary, 2, 1 << 20, 0, .about = "tokens that there are"),
+    INT(length, 1, 1 << 20, SSA_FIELD_FREE, .about = "positions of the longest sequence"),
+    INT(positions, SSA_POSITIONS_ROTARY, SSA_POSITIONS_LEARNED, 0, .about = "how positions are told",
+        .choices = "rotary|learned"),
+    FLOAT(rope_base, 0, FLT_MAX, 0, .about = "base of rotary positions; 0: 10000"),
+    INT(norm, SSA_NORM_LAYER, SSA_NORM_RMS, 0, .about = "kind of norm", .choices = "layer|rms"),
+    FLOAT(norm_eps, 0, FLT_MAX, 0, .about = "added to a norm's variance; 0: 1e-5"),
+    INT(activation, SSA_ACT_NONE, SSA_ACT_SILU, 0, .choices = "default|gelu|gelu-tanh|silu", .option = "gelu-tanh",
+        .about = "GELU in its tanh form, not exact; of a gated MLP GeGLU, not SwiGLU"),
+    INT(gated, 0, 1, SSA_FIELD_LATER, .about = "a gated MLP: down(act(gate(x)) up(x)), SwiGLU"),
+    INT(untied, 0, 1, 0, .about = "a head with a matrix of its own, not the embedding's", .contrary = "tied"),
+    INT(no_bias, 0, 1, 0, .about = "linear layers and norms without biases", .contrary = "bias"),
+    INT(bidirectional, 0, 1, 0, .about = "queries see later keys too"),
+    FLOAT(dropout, 0, 1, SSA_FIELD_FREE, .about = "of the embedding and of both branches of a layer, below 1"),
     {0}};
 
 static int check(const struct ssa_model_config *config)

@@ -1,0 +1,122 @@
+#include "model.h"
+
+#include "numbers.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { FIELDS_MAX = 64, NAME_ROOM = 32 };
+
+static void *place(struct ssa_model_config *config, const struct ssa_field *f)
+{
+    return (char *)config + f->at;
+}
+
+static bool is_yes_or_no(const struct ssa_field *f)
+{
+    return f->kind == SSA_FIELD_INT && f->least >= 0 && f->most <= 1 && !f->choices;
+}
+
+/* ---- options ---- */
+
+static const struct model_option *find_own(const struct model_option *own, const char *field)
+{
+    while (own && own->field && strcmp(own->field, field))
+        own++;
+    return own && own->field ? own : NULL;
+}
+
+static const char *name_option(const struct ssa_field *f, char name[NAME_ROOM])
+{
+    if (f->option)
+        return f->option;
+    snprintf(name, NAME_ROOM, "%s", f->name);
+    for (char *c = name; *c; c++)
+        *c = *c == '_' ? '-' : *c;
+    return name;
+}
+
+static struct arg make_arg(const struct ssa_field *f, void *target)
+{
+    int chosen = f->choices && f->option ? parse_choice(f->option, strlen(f->option), f->choices) : -1;
+    struct arg a = {.target = target, .help = f->about, .low = f->least, .high = f->most};
+    if (chosen >= 0)
+        return (struct arg)ARG_CHOSEN(0, NULL, target, (int)f->least + chosen, f->about);
+    a.kind = f->choices                  ? ARG_KIND_CHOICE
+             : is_yes_or_no(f)           ? ARG_KIND_FLAG
+             : f->kind == SSA_FIELD_INT ? ARG_KIND_INT
+                                        : ARG_KIND_FLOAT;
+    a.value = f->choices ? f->choices : a.kind == ARG_KIND_FLAG ? NULL : a.kind == ARG_KIND_INT ? "N" : "X";
+    if (a.kind == ARG_KIND_FLAG)
+        a.low = 1;
+    return a;
+}
+
+int model_args(struct ssa_model_config *config, const struct model_option *own, struct arg *args, int room)
+{
+    static char names[FIELDS_MAX][NAME_ROOM];
+    int count = 0, field = 0;
+    for (const struct ssa_field *f = ssa_model_fields(config->family); f && f->name && field < FIELDS_MAX; f++, field++) {
+        const struct model_option *ours = find_own(own, f->name);
+        if (count == room || (ours && !ours->help))
+            continue;
+        struct arg a = make_arg(f, place(config, f));
+        a.name = name_option(f, names[field]);
+        if (ours) {
+            a.letter = ours->letter;
+            a.low = ours->least;
+            a.help = ours->help;
+        }
+        args[count++] = a;
+    }
+    return count;
+}
+
+void model_choose(struct ssa_model_config *config)
+{
+    struct ssa_model_config settled = *config;
+    ssa_model_settle(&settled);
+    for (const struct ssa_field *f = ssa_model_fields(config->family); f && f->name; f++)
+        if (f->choices)
+            *(int *)place(config, f) = *(int *)place(&settled, f);
+}
+
+/* ---- JSON ---- */
+
+static json_t *choice_json(const char *choices, int number)
+{
+    for (; number > 0 && *choices; number--)
+        choices += strcspn(choices, "|") + (choices[strcspn(choices, "|")] != 0);
+    return json_stringn(choices, strcspn(choices, "|"));
+}
+
+static void set_field(json_t *object, const struct ssa_field *f, void *at)
+{
+    json_t *value = f->kind != SSA_FIELD_INT ? number_json((double)*(float *)at)
+                    : f->choices             ? choice_json(f->choices, *(int *)at - (int)f->least)
+                    : !is_yes_or_no(f)       ? json_integer(*(int *)at)
+                    : f->contrary            ? json_boolean(!*(int *)at)
+                                             : json_boolean(*(int *)at);
+    json_object_set_new(object, f->contrary ? f->contrary : f->name, value);
+}
+
+json_t *model_json(const struct ssa_model_config *config)
+{
+    struct ssa_model_config settled = *config;
+    json_t *object = json_object();
+    ssa_model_settle(&settled);
+    for (const struct ssa_field *f = ssa_model_fields(config->family); f && f->name; f++)
+        set_field(object, f, place(&settled, f));
+    return object;
+}
+
+int model_int(const struct ssa_model_config *config, const char *field)
+{
+    struct ssa_model_config settled = *config;
+    ssa_model_settle(&settled);
+    for (const struct ssa_field *f = ssa_model_fields(config->family); f && f->name; f++)
+        if (f->kind == SSA_FIELD_INT && !strcmp(f->name, field))
+            return *(int *)place(&settled, f);
+    return 0;
+}

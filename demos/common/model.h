@@ -1,0 +1,29 @@
+/* Models by the tables of their families (ssa_model_fields()): their fields as options and as JSON. */
+#ifndef DEMO_MODEL_H
+#define DEMO_MODEL_H
+
+#include "args.h"
+
+#include <jansson.h>
+#include <ssacl/model.h>
+
+/* What a program has to say of a field that its family has not. A list of them ends with a field of NULL. */
+struct model_option {
+    const char *field;
+    int letter;
+    double least;     /* in place of the table's */
+    const char *help; /* the same; NULL: the program has no such option */
+};
+
+/* An option for every field of the config's family, which sets it there: into `args`, of which there is room for `room`.
+ * Returns how many they are. Their names live until the next call. `own` may be NULL. */
+int model_args(struct ssa_model_config *config, const struct model_option *own, struct arg *args, int room);
+/* Where zero is a word of its own (default|gelu|...), what it stands for. */
+void model_choose(struct ssa_model_config *config);
+/* All fields, with what zero means filled in: choices are words, yes or no is true or false. */
+json_t *model_json(const struct ssa_model_config *config);
+
+/* A whole number of the config by the name of its field; 0 if its family has none of the name. Zero is filled in. */
+int model_int(const struct ssa_model_config *config, const char *field);
+
+#endif
