@@ -163,6 +163,14 @@ int args_version(const char *name)
     return finish_stdout();
 }
 
+int args_append(struct arg *table, int count, int most, const struct arg *more)
+{
+    while (more && more->kind && count < most)
+        table[count++] = *more++;
+    table[count] = (struct arg)ARG_END;
+    return count;
+}
+
 /* ---- parsing ---- */
 
 static int refuse(const char *form, const struct arg *a, const char *word)

@@ -77,6 +77,10 @@ struct args_page {
     unsigned char *given;  /* NULL, or for every entry of the table: set to 1 if the option was there */
 };
 
+/* A table in pieces: puts those of `more` (NULL: none) behind the first `count` of the table, of which there may be
+ * `most`, and an end behind them. Returns how many there are. */
+int args_append(struct arg *table, int count, int most, const struct arg *more);
+
 enum { ARGS_GO = -1 };
 int args_parse(const struct arg *table, const struct args_page *page, int argc, char **argv);
 void args_help(const struct arg *table, const struct args_page *page);

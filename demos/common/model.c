@@ -111,12 +111,25 @@ json_t *model_json(const struct ssa_model_config *config)
     return object;
 }
 
+static const struct ssa_field *find_int(const struct ssa_model_config *config, const char *name)
+{
+    for (const struct ssa_field *f = ssa_model_fields(config->family); f && f->name; f++)
+        if (f->kind == SSA_FIELD_INT && !strcmp(f->name, name))
+            return f;
+    return NULL;
+}
+
 int model_int(const struct ssa_model_config *config, const char *field)
 {
     struct ssa_model_config settled = *config;
+    const struct ssa_field *f = find_int(config, field);
     ssa_model_settle(&settled);
-    for (const struct ssa_field *f = ssa_model_fields(config->family); f && f->name; f++)
-        if (f->kind == SSA_FIELD_INT && !strcmp(f->name, field))
-            return *(int *)place(&settled, f);
-    return 0;
+    return f ? *(int *)place(&settled, f) : 0;
+}
+
+void model_set(struct ssa_model_config *config, const char *field, int value)
+{
+    const struct ssa_field *f = find_int(config, field);
+    if (f)
+        *(int *)place(config, f) = value;
 }

@@ -1,75 +1,127 @@
 /* ssacl-text: language models over bytes or tokens, trained with Stochastically Subsampled self-Attention. */
-#include "command.h"
+#include "data.h"
+#include "sample.h"
 
-#include "drivers.h"
-#include "files.h"
+#include "run/stages.h"
 
-#include <signal.h>
-#include <stdio.h>
-#include <string.h>
+#define TOKENS_HELP \
+    "bits of a token: 8 are the bytes of text, 16 and 32 unsigned integers of token files, as nanoGPT's train.bin"
 
-static const struct command {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *what;
-} commands[] = {
+static const struct command commands[] = {
     {"train", train_main, "train a model on text, or take up a run that was stopped"},
     {"plan", plan_main, "what such a run would take: memory, operations, time"},
     {"eval", eval_main, "measure a checkpoint on held-out text: one dense pass, and the self-ensemble"},
     {"sample", sample_main, "let a checkpoint write"},
     {"report", report_main, "compare runs: a table, and loss against tokens and seconds as SVG and PNG"},
+    {0}};
+
+static const char train_about[] =
+    "Trains a model on the bytes of files (or with --tokens, on the tokens of token files): the first 90% of each file "
+    "for training, the next 5% for validation, the last 5% left for `eval`. Without more "
+    "options this is dense attention; --attention or --stages sample it.\n"
+    "\n"
+    "Ctrl-C (or SIGTERM, SIGQUIT) stops after the step at hand, writes the checkpoint and exits with 130; a second one "
+    "ends at once. So do SIGHUP, SIGXCPU, SIGUSR1 and SIGUSR2, unless they are ignored (nohup). --resume continues such a run, or one that was killed, from its last checkpoint, as if it had never "
+    "stopped.\n"
+    "\n"
+    "Under mpirun or srun the processes train one model together, each on a part of the passes of a step "
+    "(--accumulate); devices of one machine are dealt out among them. Rank 0 speaks and writes all files. --alone: not so.";
+
+static const char plan_about[] =
+    "Says what `ssacl-text train` with the same options would take, before it starts: parameters, memory by kind, "
+    "floating-point operations of a step (forward and backward, of products only; attention by the pairs of queries "
+    "and keys that are drawn), seconds of a step, and the time of all of it, stage by stage. Seconds are measured: some "
+    "steps of the run itself, or where those would take long (--measure) of fewer layers and passes, and that is said. "
+    "Without --data none is checked, and --tokens needs --vocabulary. Nothing is written. A run that does not fit is "
+    "planned too, with what would make it fit.";
+
+static const char train_examples[] =
+    STAGES_HELP
+    "\n"
+    "examples:\n"
+    "  # dense\n"
+    "  ssacl-text train --data enwik8 --layers 6 --width 256 --heads 8 --length 512 --steps 5000\n"
+    "  # the recipe of the paper: sampled, then a short dense fine-tune\n"
+    "  ssacl-text train --data enwik8 --attention local --look-back --ratio 0.25 --steps 4500 \\\n"
+    "                   --fine-tune 500 --checkpoint ssa.safetensors --log ssa.jsonl\n"
+    "  # tokens of GPT-2, as nanoGPT's data/openwebtext/prepare.py writes them\n"
+    "  ssacl-text train --data train.bin --tokens 16 --vocabulary 50257 --layers 6 --width 384 --heads 6\n"
+    "  # go on after Ctrl-C; make it longer\n"
+    "  ssacl-text train --data enwik8 --resume ssa.safetensors --log ssa.jsonl\n"
+    "  ssacl-text train --data enwik8 --resume ssa.safetensors --log ssa.jsonl --steps 8000\n";
+
+static const struct arg train_options[] = {
+    ARG_CHOICE(0, "tokens", &data_tokens, TEXT_TOKEN_NAMES,
+               TOKENS_HELP "; losses are then nats a token, and perplexity. If not said, 8, or as the checkpoint's"),
+    ARG_END};
+
+static const char eval_about[] =
+    "Measures a checkpoint on text that it was not trained on: window after window, each byte predicted once; "
+    "in bits a byte, or where tokens are no bytes, in nats a token and as perplexity.\n"
+    "\n"
+    "dense: one pass in which every query sees every key. ensemble: the self-ensemble of the paper, M passes that "
+    "each sample anew, their probabilities averaged for every byte (token), log(1/M sum p). Beside it stand the "
+    "mean and the standard deviation of the single passes. With --tolerance there are no more passes than it takes: it "
+    "ends once the result is within that of what infinitely many passes would give, by what the last doubling of the passes "
+    "changed and by the scatter of the single ones. The sample is that of the checkpoint's last sampled stage, or "
+    "what --pattern says; a checkpoint without one is measured dense only.";
+
+static const char eval_examples[] =
+    "examples:\n"
+    "  ssacl-text eval --checkpoint ssa.safetensors --data enwik8 --passes 50\n"
+    "  ssacl-text eval --checkpoint ssa.safetensors --data enwik8 --passes 200 --tolerance 0.002 --device all\n"
+    "  ssacl-text eval --checkpoint dense.safetensors --data enwik8 --pattern unbiased:ratio=0.5\n";
+
+static const struct arg eval_options[] = {
+    ARG_CHOICE(0, "tokens", &data_tokens, TEXT_TOKEN_NAMES, TOKENS_HELP "; if not said, as it was trained on"),
+    ARG_END};
+
+static const char report_about[] =
+    "Reads the logs of one or several runs of `train` (and what `eval --log` added to them). Prints a table; with "
+    "--out draws NAME.svg and NAME.png: bits per byte (nats per token, of token files) against bytes read and against "
+    "seconds of training (without the time for evaluations). Faint: training, averaged. Full line: "
+    "validation, dense. Dashed: validation, one sampled pass, while a stage samples. Of runs on several devices "
+    "NAME-shares.svg and .png show which part of every "
+    "step each device computed. Pictures need gnuplot. A run that went on from another's weights (--from) is "
+    "drawn behind it from one file: cat FIRST.jsonl SECOND.jsonl.";
+
+static const char report_examples[] = "examples:\n  ssacl-text report dense.jsonl ssa.jsonl --out curves\n";
+
+static const struct model_option model_options[] = {
+    {"vocabulary", 0, 0, "ids that the model knows, those of the data must be below; 0: 256, or of token files the "
+                         "data's largest and one"},
+    {"length", 'N', 8, "bytes, or tokens, in a sequence"},
+    {"bidirectional", .help = NULL}, /* would see what it is to predict */
+    {0}};
+
+static const struct program ssacl_text = {
+    .name = "ssacl-text",
+    .about = "Trains transformers over bytes, or tokens, with Stochastically Subsampled self-Attention, on any\n"
+             "OpenCL device or, where there is none, on the CPU.\n",
+    .commands = commands,
+    .train = {.about = train_about, .examples = train_examples, .options = train_options,
+              .data = "text to train on, - for stdin; repeat it for several files"},
+    .plan = {.about = plan_about, .examples = STAGES_HELP},
+    .eval = {.about = eval_about, .examples = eval_examples, .options = eval_options,
+             .data = "the text it was trained on, - for stdin; the part held out is found as `train` does. Of other "
+                     "text that is said, and with --json \"same_text\" is false"},
+    .report = {.about = report_about, .examples = report_examples},
+    .families = 1u << SSA_GPT,
+    .model_options = model_options,
+    .units = data_units,
+    .what = "text",
+    .defaults = data_defaults,
+    .adapt = data_adapt,
+    .open = data_open,
+    .close = data_close,
+    .describe = data_describe,
+    .note = data_note,
+    .fill = data_fill,
+    .invent = data_invent,
+    .describe_model = data_describe_model,
 };
-enum { COMMANDS = sizeof commands / sizeof *commands };
-
-static int help(void)
-{
-    puts("usage: ssacl-text COMMAND [options]\n\n"
-         "Trains transformers over bytes, or tokens, with Stochastically Subsampled self-Attention, on any\n"
-         "OpenCL device or, where there is none, on the CPU.\n");
-    for (int i = 0; i < COMMANDS; i++)
-        printf("  %-8s %s\n", commands[i].name, commands[i].what);
-    puts("\n      --devices  list the devices of this machine\n"
-         "  -h, --help     this text\n"
-         "      --version  say which version this is\n\n"
-         "`ssacl-text COMMAND --help` tells the rest. Results go to stdout (with --json as one\n"
-         "object), everything else to stderr. Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.\n\n"
-         "environment:\n"
-         "  SSACL_DEVICE    what --device auto takes: cpu, opencl, opencl:0:0, or a part of a name\n"
-         "  SSACL_THREADS   threads of the cpu device");
-    return finish_stdout();
-}
-
-/* One line a device: what --device takes, then what it is. */
-static int list_devices(void)
-{
-    struct ssa_device_info devices[32];
-    int count;
-    if (ssa_device_list(devices, 32, &count) != SSA_OK)
-        return library_failed();
-    for (int i = 0; i < count && i < 32; i++)
-        printf("%-12s %s, %d units, %zu MiB (%s)\n", devices[i].id, devices[i].name, devices[i].units,
-               devices[i].memory >> 20, devices[i].platform);
-    return finish_stdout();
-}
 
 int main(int argc, char **argv)
 {
-    occupy_standard_files();
-    prepare_drivers();
-    say_set_program("ssacl-text");
-    signal(SIGXFSZ, SIG_IGN); /* a file past its limit is then a write that fails, and is said */
-    if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
-        return help();
-    if (argc > 1 && !strcmp(argv[1], "--version"))
-        return args_version("ssacl-text");
-    if (argc > 1 && !strcmp(argv[1], "--devices"))
-        return list_devices();
-    for (int i = 0; argc > 1 && i < COMMANDS; i++)
-        if (!strcmp(argv[1], commands[i].name))
-            return commands[i].run(argc - 1, argv + 1);
-    if (argc > 1)
-        say_error("'%s' is no command; train, plan, eval, sample and report are (see --help)", argv[1]);
-    else
-        say_error("give a command: train, plan, eval, sample or report (see --help)");
-    return EXIT_USAGE;
+    return program_main(&ssacl_text, argc, argv);
 }

@@ -1,10 +1,11 @@
 /* ssacl-text sample: what a checkpoint writes. */
-#include "command.h"
+#include "sample.h"
 
+#include "data.h"
 #include "files.h"
 #include "numbers.h"
 #include "progress.h"
-#include "text.h"
+#include "signals.h"
 #include "words.h"
 
 #include <inttypes.h>
@@ -227,9 +228,6 @@ static int generate(struct ssa_model *model, const struct prompt *prompt)
     return status ? status : interrupted ? EXIT_INTERRUPTED : finish_stdout();
 }
 
-static const struct args_page page = {.name = "ssacl-text sample", .usage = "--checkpoint FILE [options]",
-                                       .about = about, .examples = examples};
-
 /* What is written goes to stdout, which may be led to a file. */
 static int check_files(void)
 {
@@ -239,8 +237,10 @@ static int check_files(void)
     return files_check(&files);
 }
 
-int sample_main(int argc, char **argv)
+int sample_main(const struct program *program, int argc, char **argv)
 {
+    const struct args_page page = {.name = program_command(program, "sample"), .usage = "--checkpoint FILE [options]",
+                                   .about = about, .examples = examples};
     struct loaded loaded = {0};
     struct prompt prompt = {0};
     options.prompt = "The ";
@@ -255,7 +255,7 @@ int sample_main(int argc, char **argv)
         return EXIT_FAILED;
     say_set_quiet(options.json);
     say_library_log(options.verbose);
-    status = load_model(&loaded, options.device, options.checkpoint, 1, !options.raw);
+    status = load_model(&loaded, program, options.device, options.checkpoint, 1, !options.raw);
     if (!status)
         status = settle_prompt(&prompt, loaded.checkpoint);
     signals_catch();

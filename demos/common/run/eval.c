@@ -1,14 +1,12 @@
-/* ssacl-text eval: a checkpoint on held-out text, dense and as a self-ensemble. */
-#include "command.h"
-
+/* eval: a checkpoint on data held out, dense and as a self-ensemble. */
 #include "devices.h"
 #include "files.h"
+#include "note.h"
 #include "numbers.h"
-#include "words.h"
 #include "progress.h"
 #include "run.h"
-#include "stages.h"
-#include "text.h"
+#include "signals.h"
+#include "words.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -16,61 +14,39 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MODE_BOTH, MODE_DENSE, MODE_ENSEMBLE, PASSES_MAX = 1000 };
+enum { MODE_BOTH, MODE_DENSE, MODE_ENSEMBLE, PASSES_MAX = 1000, OPTIONS_MAX = 64 };
 
 static struct {
-    const char *checkpoint, *device, *pattern, *log;
-    struct arg_list data;
+    const char *checkpoint, *pattern, *log;
     uint64_t seed;
     double tolerance;
-    int part, mode, passes, windows, stride, batch, raw, force, json, verbose, tokens;
+    int part, mode, passes, windows, stride, batch, raw, force;
 } options;
+static struct train_options shared; /* those of it that eval has too */
 
 static const struct unit *unit; /* of losses */
 
-static const char about[] =
-    "Measures a checkpoint on text that it was not trained on: window after window, each byte predicted once; "
-    "in bits a byte, or where tokens are no bytes, in nats a token and as perplexity.\n"
-    "\n"
-    "dense: one pass in which every query sees every key. ensemble: the self-ensemble of the paper, M passes that "
-    "each sample anew, their probabilities averaged for every byte (token), log(1/M sum p). Beside it stand the "
-    "mean and the standard deviation of the single passes. With --tolerance there are no more passes than it takes: it "
-    "ends once the result is within that of what infinitely many passes would give, by what the last doubling of the passes "
-    "changed and by the scatter of the single ones. The sample is that of the checkpoint's last sampled stage, or "
-    "what --pattern says; a checkpoint without one is measured dense only.";
-
-static const char examples[] =
-    "examples:\n"
-    "  ssacl-text eval --checkpoint ssa.safetensors --data enwik8 --passes 50\n"
-    "  ssacl-text eval --checkpoint ssa.safetensors --data enwik8 --passes 200 --tolerance 0.002 --device all\n"
-    "  ssacl-text eval --checkpoint dense.safetensors --data enwik8 --pattern unbiased:ratio=0.5\n";
-
-static const struct arg table[] = {
-    ARG_TEXT('c', "checkpoint", &options.checkpoint, "FILE", "the model"),
-    ARG_FLAG(0, "raw-weights", &options.raw, RAW_WEIGHTS_HELP),
-    ARG_LIST('d', "data", &options.data, "FILE",
-             "the text it was trained on, - for stdin; the part held out is found as `train` does. Of other text that "
-             "is said, and with --json \"same_text\" is false"),
-    ARG_CHOICE(0, "tokens", &options.tokens, TEXT_TOKEN_NAMES, TOKENS_HELP "; if not said, as it was trained on"),
-    ARG_CHOICE('p', "part", &options.part, TEXT_PART_NAMES, "which part of it"),
+/* Behind --checkpoint and what is said of the data. */
+static const struct arg own_table[] = {
+    ARG_CHOICE('p', "part", &options.part, "train|valid|test", "which part of it"),
     ARG_CHOICE('m', "mode", &options.mode, "both|dense|ensemble", "what to measure"),
     ARG_INT('M', "passes", &options.passes, 1, PASSES_MAX, "M", "passes of the ensemble"),
     ARG_REAL(0, "tolerance", &options.tolerance, 0, 8, "B",
-             "end the ensemble sooner, once it is within B bits (nats, of tokens) of where more passes would take it; "
-             "0: all passes"),
+             "end the ensemble sooner, once it is within B (in the unit of the losses) of where more passes would take "
+             "it; 0: all passes"),
     ARG_TEXT(0, "pattern", &options.pattern, "STAGE",
              "how the ensemble samples, as a stage of `train` is written: local:ratio=0.25,look-back"),
     ARG_INT('w', "windows", &options.windows, 0, INT_MAX, "N", "at most so many windows, spread evenly; 0: all"),
     ARG_INT(0, "stride", &options.stride, 0, INT_MAX, "N",
-            "bytes (tokens) from one window's start to the next's: below the model's length they overlap, and a byte "
-            "sees more of what came before it; 0: no overlap"),
+            "from one window's start to the next's: below the model's length they overlap, and what is predicted has "
+            "more before it; 0: no overlap"),
     ARG_INT('b', "batch", &options.batch, 1, 65536, "N", "windows in a pass"),
     ARG_U64('s', "seed", &options.seed, "N", "of the samples"),
     ARG_TEXT('l', "log", &options.log, "FILE", "add the result to the log of the run, for `report`"),
     ARG_FLAG('f', "force", &options.force, "add it to the log of another run, too"),
-    ARG_NAMES(0, "device", &options.device, "NAMES", DEVICES_HELP "; several share passes and windows"),
-    ARG_FLAG('v', "verbose", &options.verbose, "what the library logs, too"),
-    ARG_FLAG(0, "json", &options.json, "one object on stdout"),
+    ARG_NAMES(0, "device", &shared.device, "NAMES", DEVICES_HELP "; several share passes and windows"),
+    ARG_FLAG('v', "verbose", &shared.verbose, "what the library logs, too"),
+    ARG_FLAG(0, "json", &shared.json, "one object on stdout"),
     ARG_END};
 
 static void on_progress(void *cookie, double done)
@@ -98,8 +74,9 @@ static int measure(struct ssa_model *model, const struct ssa_data *data, const s
 
 static json_t *scores_json(const struct ssa_scores *s)
 {
+    char items[64];
     json_t *object = json_pack("{s:o, s:I, s:o}", "loss", number_json(s->loss),
-                               unit->perplexity ? "tokens" : "bytes", (json_int_t)s->tokens, "seconds",
+                               unit_items(unit, "", items), (json_int_t)s->tokens, "seconds",
                                number_json(s->seconds));
     unit_record(unit, object, "", s->loss);
     return object;
@@ -109,14 +86,6 @@ static json_t *scores_json(const struct ssa_scores *s)
 static int passes_of(const struct ssa_scores *s)
 {
     return options.tolerance > 0 ? s->passes : options.passes;
-}
-
-/* "single_bits" of "single_", of tokens "single_loss". */
-static void set_loss(json_t *object, const char *before, const char *behind, json_t *value)
-{
-    char key[64];
-    snprintf(key, sizeof key, "%s%s%s", before, unit->key, behind);
-    json_object_set_new(object, key, value);
 }
 
 static json_t *ensemble_json(const struct ssa_scores *s, const struct ssa_pattern *pattern, const double *ensemble)
@@ -132,9 +101,9 @@ static json_t *ensemble_json(const struct ssa_scores *s, const struct ssa_patter
     json_object_set_new(object, "passes", json_integer(passes));
     if (options.tolerance > 0)
         json_object_set_new(object, "unsettled", number_json(unit_loss(unit, s->unsettled)));
-    set_loss(object, "single_", "", number_json(unit_loss(unit, s->single)));
+    unit_set(unit, object, "single_", "", number_json(unit_loss(unit, s->single)));
     json_object_set_new(object, "single_spread", number_json(unit_loss(unit, s->single_spread)));
-    set_loss(object, "", "_of_first", curve);
+    unit_set(unit, object, "", "_of_first", curve);
     return object;
 }
 
@@ -208,13 +177,13 @@ static int evaluate(struct ssa_model *model, const struct ssa_data *data, const 
     int status = 0;
     if (options.mode != MODE_ENSEMBLE && (status = measure(model, data, NULL, 1, &scores, NULL)) == 0) {
         json_object_set_new(result, "dense", scores_json(&scores));
-        if (!options.json)
+        if (!shared.json)
             print_first("dense", scores.loss);
     }
     if (!status && options.mode != MODE_DENSE && pattern &&
         (status = measure(model, data, pattern, options.passes, &scores, ensemble)) == 0) {
         json_object_set_new(result, "ensemble", ensemble_json(&scores, pattern, ensemble));
-        if (!options.json)
+        if (!shared.json)
             print_ensemble(&scores, ensemble);
     }
     return status;
@@ -239,10 +208,11 @@ static int check_run(const struct ssa_checkpoint *checkpoint, const struct run *
 {
     json_t *start = start_of(checkpoint);
     const char *other = options.force ? NULL : run_other_field(log->start, start);
+    int status = other ? say_error("%s: is the log of another run than %s (its \"%s\" is another); give another --log, "
+                                   "or add to it with --force", options.log, options.checkpoint, other)
+                       : 0;
     json_decref(start);
-    return other ? say_error("%s: is the log of another run than %s (its \"%s\" is another); give another --log, or "
-                             "add to it with --force", options.log, options.checkpoint, other)
-                 : 0;
+    return status;
 }
 
 static int write_log(json_t *result)
@@ -254,53 +224,61 @@ static int write_log(json_t *result)
     return log_close(&log) || status ? EXIT_FAILED : 0;
 }
 
-static int load_text(struct text *text, const struct ssa_checkpoint *checkpoint)
+/* Of the checkpoint, whose file stays the loaded model's. */
+static int open_data(const struct program *p, struct ssa_checkpoint *checkpoint, struct settings *s)
 {
-    const struct ssa_model_config *model = ssa_checkpoint_model(checkpoint);
-    int token_size = settle_tokens(options.tokens, checkpoint, options.checkpoint);
-    unit = unit_of(token_size);
-    return !token_size || text_load(text, &options.data, token_size, model->gpt.length) ||
-           text_check_ids(text, model->gpt.vocabulary);
+    *s = (struct settings){.program = p, .o = &shared, .source_name = options.checkpoint, .source = checkpoint,
+                           .model = *ssa_checkpoint_model(checkpoint)};
+    if (!shared.data.count)
+        return say_error("no %s: give --data FILE (see --help)", p->what);
+    if (p->open(s))
+        return EXIT_FAILED;
+    unit = s->data.unit;
+    return 0;
 }
 
-static int run(struct loaded *loaded, struct text *text, const struct run *log)
+static json_t *begin_result(const struct loaded *loaded, const struct settings *s)
 {
     static const char *const part_names[] = {"train", "valid", "test"};
+    const int step = ssa_checkpoint_step(loaded->checkpoint);
+    struct train_note note = note_read(s->program, loaded->checkpoint, s->data.fingerprint);
+    json_t *result = json_pack("{s:o, s:b, s:s, s:i, s:i, s:i, s:o}", "checkpoint", json_text(options.checkpoint),
+                               "averaged", loaded->averaged, "part", part_names[options.part], "step", step, "length",
+                               model_int(&s->model, "length"), "stride", options.stride, "device",
+                               device_json(ssa_model_device(loaded->model)));
+    if (!shared.json)
+        say_result("%s after step %d%s, on the %s part (%zu %ss)", options.checkpoint, step,
+                   loaded->averaged ? " (the average of its weights)" : "", part_names[options.part],
+                   s->data.part[options.part].count, unit->item);
+    if (!unit->unnamed)
+        json_object_set_new(result, "unit", json_string(unit->name));
+    note_add_same(s->program, &note, result);
+    if (note.known && !note.same)
+        say_note("%s was trained on other %s (or in another order of --data): what is held out of this one may not "
+                 "be new to it", options.checkpoint, s->program->what);
+    return result;
+}
+
+static int run(struct loaded *loaded, struct settings *s, const struct program *p, const struct run *log)
+{
     struct ssa_stage stages[STAGES_MAX];
     const struct ssa_pattern *pattern;
-    if (load_model(loaded, options.device, options.checkpoint, options.batch, !options.raw) ||
-        check_run(loaded->checkpoint, log) ||
-        load_text(text, loaded->checkpoint))
+    if (load_model(loaded, p, shared.device, options.checkpoint, options.batch, !options.raw) ||
+        check_run(loaded->checkpoint, log) || open_data(p, loaded->checkpoint, s))
         return EXIT_FAILED;
-    int status = choose_pattern(loaded->checkpoint, stages, &pattern);
-    int length = ssa_checkpoint_model(loaded->checkpoint)->gpt.length;
+    int status = choose_pattern(loaded->checkpoint, stages, &pattern), length = model_int(&s->model, "length");
     if (status)
         return status;
     if (options.stride > length)
         return say_error("--stride is %d, must be at most the model's length, %d", options.stride, length);
-    struct ssa_data data = text_data(text, (enum text_part)options.part);
-    struct train_note note = read_train_note(loaded->checkpoint, text);
-    json_t *result = json_pack("{s:o, s:b, s:s, s:i, s:i, s:i, s:o}", "checkpoint", json_text(options.checkpoint),
-                               "averaged", loaded->averaged, "part", part_names[options.part], "step",
-                               ssa_checkpoint_step(loaded->checkpoint), "length", length, "stride", options.stride,
-                               "device", device_json(ssa_model_device(loaded->model)));
-    if (!options.json)
-        say_result("%s after step %d%s, on the %s part (%zu %ss)", options.checkpoint,
-                   ssa_checkpoint_step(loaded->checkpoint), loaded->averaged ? " (the average of its weights)" : "",
-                   part_names[options.part], data.count, unit->item);
-    if (unit->perplexity)
-        json_object_set_new(result, "unit", json_string(unit->name));
-    json_object_set_new(result, "same_text", same_text_json(&note));
-    if (note.known && !note.same)
-        say_note("%s was trained on other text (or in another order of --data): what is held out of this one may not "
-                 "be new to it", options.checkpoint);
+    json_t *result = begin_result(loaded, s);
     signals_catch();
-    status = evaluate(loaded->model, &data, pattern, result);
+    status = evaluate(loaded->model, &s->data.part[options.part], pattern, result);
     json_object_set_new(result, "devices", devices_json(loaded->pool)); /* with who was lost */
     if (!status && options.log)
         status = write_log(result);
     if (!status)
-        status = options.json ? print_json(json_incref(result)) : finish_stdout();
+        status = shared.json ? print_json(json_incref(result)) : finish_stdout();
     json_decref(result);
     return status;
 }
@@ -309,8 +287,8 @@ static int run(struct loaded *loaded, struct text *text, const struct run *log)
 static int check_files(struct run *log)
 {
     struct files files = {0};
-    for (int i = 0; i < options.data.count; i++)
-        files_read(&files, "--data", options.data.items[i]);
+    for (int i = 0; i < shared.data.count; i++)
+        files_read(&files, "--data", shared.data.items[i]);
     files_read(&files, "--checkpoint", options.checkpoint);
     files_write(&files, "--log", options.log);
     if (files_check(&files))
@@ -318,19 +296,31 @@ static int check_files(struct run *log)
     return options.log && file_holds_something(options.log) ? run_read(log, options.log) : 0;
 }
 
-static const struct args_page page = {.name = "ssacl-text eval", .usage = "--checkpoint FILE --data FILE [options]",
-                                       .about = about, .examples = examples};
-
-int eval_main(int argc, char **argv)
+static void make_table(const struct program *p, struct arg table[OPTIONS_MAX + 1])
 {
+    const struct arg first[] = {
+        ARG_TEXT('c', "checkpoint", &options.checkpoint, "FILE", "the model"),
+        ARG_FLAG(0, "raw-weights", &options.raw, RAW_WEIGHTS_HELP),
+        ARG_LIST('d', "data", &shared.data, "FILE", p->eval.data), ARG_END};
+    int count = args_append(table, 0, OPTIONS_MAX, first);
+    count = args_append(table, count, OPTIONS_MAX, p->eval.options);
+    args_append(table, count, OPTIONS_MAX, own_table);
+}
+
+int eval_main(const struct program *p, int argc, char **argv)
+{
+    const struct args_page page = {.name = program_command(p, "eval"), .usage = "--checkpoint FILE --data FILE [options]",
+                                   .about = p->eval.about, .examples = p->eval.examples};
+    static struct arg table[OPTIONS_MAX + 1];
+    static struct settings s;
     struct loaded loaded = {0};
-    struct text text = {0};
     struct run log = {0};
-    options.part = TEXT_TEST;
-    options.tokens = -1;
+    p->defaults(&shared);
+    make_table(p, table);
+    options.part = PART_TEST;
     options.passes = 10;
     options.batch = 8;
-    options.device = "auto";
+    shared.device = "auto";
     int status = parse_options(table, &page, argc, argv, &options.checkpoint);
     if (status != ARGS_GO)
         return status;
@@ -338,11 +328,11 @@ int eval_main(int argc, char **argv)
         return say_error("%s: cannot be written: %s; --log names the log of the run", options.log, strerror(errno));
     if (check_files(&log))
         return EXIT_FAILED;
-    say_set_quiet(options.json);
-    say_library_log(options.verbose);
-    status = run(&loaded, &text, &log);
+    say_set_quiet(shared.json);
+    say_library_log(shared.verbose);
+    status = run(&loaded, &s, p, &log);
     run_free(&log);
     unload_model(&loaded);
-    text_free(&text);
+    p->close(&s);
     return status;
 }

@@ -1,5 +1,5 @@
-/* ssacl-text plan: what a run would take, before it starts. */
-#include "command.h"
+/* plan: what a run would take, before it starts. */
+#include "program.h"
 
 #include "cost.h"
 #include "devices.h"
@@ -7,6 +7,7 @@
 #include "numbers.h"
 #include "progress.h"
 #include "settings.h"
+#include "signals.h"
 #include "timing.h"
 
 #include <math.h>
@@ -42,11 +43,6 @@ static double all_seconds(const struct planning *p)
     return sum;
 }
 
-static double tokens_of(const struct planning *p)
-{
-    return (double)p->s.training.batch * p->s.model.gpt.length;
-}
-
 static double flop_of(const struct planned *stage)
 {
     return stage->cost.linear + stage->cost.attention;
@@ -55,7 +51,7 @@ static double flop_of(const struct planned *stage)
 /* Which steps the seconds are of. */
 static const char *how_measured(const struct planning *p, const struct timing *t, char text[128])
 {
-    int layers = p->s.model.gpt.layers, passes = p->s.training.batch / p->s.micro_batch;
+    int layers = model_int(&p->s.model, "layers"), passes = settings_passes(&p->s);
     if (!t->extrapolated)
         return "measured";
     if (t->layers < layers && t->passes < passes)
@@ -149,21 +145,21 @@ static void print_stage(const struct planning *p, int i)
     if (!isfinite(stage->timing.seconds))
         return;
     say_result("         %.4g s a step (%s), %.0f tokens/s, %.0f GFLOP/s", stage->timing.seconds,
-               how_measured(p, &stage->timing, how), tokens_of(p) / stage->timing.seconds,
+               how_measured(p, &stage->timing, how), settings_tokens(&p->s) / stage->timing.seconds,
                1e-9 * flop_of(stage) / stage->timing.seconds);
     say_result("         %d steps: %s", p->s.training.stages[i].steps, format_time(steps_seconds(p, i), time));
 }
 
 static int print_all(const struct planning *p)
 {
-    const struct ssa_gpt *m = &p->s.model.gpt;
-    char time[32];
-    say_result("model    %d layers, width %d, %d heads, MLP %d, length %d, vocabulary %d: %zu parameters", m->layers,
-               m->width, m->heads, m->hidden ? m->hidden : 4 * m->width, m->length, m->vocabulary,
-               ssa_model_elements(&p->s.model));
+    const struct ssa_model_config *m = &p->s.model;
+    char time[32], more[128];
+    p->s.program->describe_model(m, more, sizeof more);
+    say_result("model    %d layers, width %d, %d heads, MLP %d, %s: %zu parameters", model_int(m, "layers"),
+               model_int(m, "width"), model_int(m, "heads"), model_int(m, "hidden"), more, ssa_model_elements(m));
     print_memory(p);
     say_result("step     %d sequences in passes of %d, %.0f tokens", p->s.training.batch, p->s.micro_batch,
-               tokens_of(p));
+               settings_tokens(&p->s));
     for (int i = 0; i < p->s.training.stage_count; i++)
         print_stage(p, i);
     if (isfinite(all_seconds(p)))
@@ -196,7 +192,7 @@ static json_t *stage_json(const struct planning *p, int i)
         return object;
     json_object_set_new(object, "how", json_string(how_measured(p, &stage->timing, how)));
     json_object_set_new(object, "extrapolated", json_boolean(stage->timing.extrapolated));
-    json_object_set_new(object, "tokens_per_second", number_json(tokens_of(p) / stage->timing.seconds));
+    json_object_set_new(object, "tokens_per_second", number_json(settings_tokens(&p->s) / stage->timing.seconds));
     if (!stage->timing.extrapolated)
         json_object_set_new(object, "peak_bytes", json_integer((json_int_t)stage->timing.peak));
     return object;
@@ -205,6 +201,7 @@ static json_t *stage_json(const struct planning *p, int i)
 static int print_object(const struct planning *p)
 {
     json_t *object = settings_json(&p->s), *stages = json_array();
+    char key[64];
     for (int i = 0; i < p->s.training.stage_count; i++)
         json_array_append_new(stages, stage_json(p, i));
     json_object_set_new(object, "stages", stages);
@@ -214,22 +211,22 @@ static int print_object(const struct planning *p)
     json_object_set_new(object, "advice", p->fits ? json_null() : json_string(p->why));
     json_object_set_new(object, "seconds", number_json(all_seconds(p)));
     if (p->s.o->data.count)
-        json_object_set_new(object, p->s.token_size > 1 ? "train_tokens" : "train_bytes",
-                            json_integer((json_int_t)p->s.train_count));
+        json_object_set_new(object, unit_items(p->s.data.unit, "train_", key),
+                            json_integer((json_int_t)p->s.data.part[PART_TRAIN].count));
     return print_json(object);
 }
 
-int plan_main(int argc, char **argv)
+int plan_main(const struct program *program, int argc, char **argv)
 {
     static struct planning p;
     const struct train_options *o;
-    int status = train_options_parse(&o, true, argc, argv);
+    int status = train_options_parse(&o, program, true, argc, argv);
     if (status != ARGS_GO)
         return status;
     say_set_quiet(o->quiet || o->json);
     say_library_log(o->verbose);
     signals_catch();
-    status = settings_make(&p.s, o) || devices_open(&p.devices, o->device, &o->pool) || check(&p) ? EXIT_FAILED
+    status = settings_make(&p.s, program, o) || devices_open(&p.devices, o->device, &o->pool) || check(&p) ? EXIT_FAILED
                                                                                                   : measure(&p);
     if (!status)
         status = o->json ? print_object(&p) : print_all(&p);

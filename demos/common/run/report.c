@@ -1,6 +1,5 @@
-/* ssacl-text report: runs side by side, as a table and as curves. */
-#include "command.h"
-
+/* report: runs side by side, as a table and as curves. */
+#include "figures.h"
 #include "files.h"
 #include "plot.h"
 #include "run.h"
@@ -18,16 +17,9 @@ static struct {
     int json;
 } options;
 
-static const char about[] =
-    "Reads the logs of one or several runs of `train` (and what `eval --log` added to them). Prints a table; with "
-    "--out draws NAME.svg and NAME.png: bits per byte (nats per token, of token files) against bytes read and against "
-    "seconds of training (without the time for evaluations). Faint: training, averaged. Full line: "
-    "validation, dense. Dashed: validation, one sampled pass, while a stage samples. Of runs on several devices "
-    "NAME-shares.svg and .png show which part of every "
-    "step each device computed. Pictures need gnuplot. A run that went on from another's weights (--from) is "
-    "drawn behind it from one file: cat FIRST.jsonl SECOND.jsonl.";
-
-static const char examples[] = "examples:\n  ssacl-text report dense.jsonl ssa.jsonl --out curves\n";
+static const struct program *program;
+static const struct figure_line *figures; /* the lines of its table */
+static int figure_count;
 
 static const struct arg table[] = {
     ARG_TEXT('o', "out", &options.out, "NAME", "draw NAME.svg and NAME.png"),
@@ -35,127 +27,12 @@ static const struct arg table[] = {
     ARG_FLAG(0, "json", &options.json, "the table as one object on stdout"),
     ARG_END};
 
-/* ---- figures of a run ---- */
-
-static double last_of(const struct series *s, const double *values)
-{
-    return s->count ? values[s->count - 1] : NAN;
-}
-
-/* The mean over the last twentieth of a run, since one step's loss is mostly noise. */
-static double train_loss(const struct run *r)
-{
-    const struct series *s = &r->train;
-    double sum = 0;
-    size_t count = s->count / 20 + 1;
-    for (size_t i = 0; i < count && count <= s->count; i++)
-        sum += s->bits[s->count - 1 - i];
-    return count <= s->count ? sum / (double)count : NAN;
-}
-
-static double valid_loss(const struct run *r)
-{
-    return last_of(&r->dense, r->dense.bits);
-}
-
-static double valid_perplexity(const struct run *r)
-{
-    return exp(valid_loss(r));
-}
-
-static double tokens_of(const struct run *r)
-{
-    return last_of(&r->train, r->train.tokens);
-}
-
-static double seconds_of(const struct run *r)
-{
-    return last_of(&r->train, r->train.seconds);
-}
-
-static double speed(const struct run *r)
-{
-    return tokens_of(r) / seconds_of(r);
-}
-
-/* Of the scores of one layer and micro-batch, in the first stage: what fused attention does not store. */
-static double score_bytes(const struct run *r)
-{
-    return json_number(json_array_get(json_object_get(r->profile, "stages"), 0), "score_bytes");
-}
-
-/* Of several devices. */
-static double device_count(const struct run *r)
-{
-    return r->devices > 1 ? r->devices : NAN;
-}
-
-static double devices_lost(const struct run *r)
-{
-    return r->devices > 1 ? r->lost : NAN;
-}
-
-static double share_changes(const struct run *r)
-{
-    return r->devices > 1 ? r->changes : NAN;
-}
-
-/* A figure of the table: how it is called, computed and printed. What says in which unit a loss is, is of those runs
- * only. */
-enum of { OF_ALL, OF_BYTES, OF_TOKENS };
-static const struct figure {
-    const char *key, *name, *format;
-    double scale;
-    const char *in_log; /* "event.path"; NULL: `compute` */
-    double (*compute)(const struct run *r);
-    enum of of;
-} figures[] = {
-    {"parameters", "parameters (millions)", "%.2f", 1e-6, "start.parameters", NULL},
-    {"tokens", "tokens trained on (millions)", "%.2f", 1e-6, NULL, tokens_of},
-    {"train_bits", "training, bits per byte", "%.3f", 1, NULL, train_loss, OF_BYTES},
-    {"valid_bits", "validation, dense", "%.3f", 1, NULL, valid_loss, OF_BYTES},
-    {"test_dense_bits", "test, dense", "%.4f", 1, "test.dense.bits", NULL, OF_BYTES},
-    {"test_single_bits", "test, one sampled pass", "%.4f", 1, "test.ensemble.single_bits", NULL, OF_BYTES},
-    {"test_ensemble_bits", "test, self-ensemble", "%.4f", 1, "test.ensemble.bits", NULL, OF_BYTES},
-    {"train_loss", "training, nats per token", "%.3f", 1, NULL, train_loss, OF_TOKENS},
-    {"valid_loss", "validation, dense", "%.3f", 1, NULL, valid_loss, OF_TOKENS},
-    {"valid_perplexity", "  as perplexity", "%.2f", 1, NULL, valid_perplexity, OF_TOKENS},
-    {"test_dense_loss", "test, dense", "%.4f", 1, "test.dense.loss", NULL, OF_TOKENS},
-    {"test_dense_perplexity", "  as perplexity", "%.2f", 1, "test.dense.perplexity", NULL, OF_TOKENS},
-    {"test_single_loss", "test, one sampled pass", "%.4f", 1, "test.ensemble.single_loss", NULL, OF_TOKENS},
-    {"test_ensemble_loss", "test, self-ensemble", "%.4f", 1, "test.ensemble.loss", NULL, OF_TOKENS},
-    {"test_ensemble_perplexity", "  as perplexity", "%.2f", 1, "test.ensemble.perplexity", NULL, OF_TOKENS},
-    {"test_passes", "  of so many passes", "%.0f", 1, "test.ensemble.passes", NULL},
-    {"seconds", "seconds of training", "%.1f", 1, NULL, seconds_of},
-    {"tokens_per_second", "tokens per second", "%.0f", 1, NULL, speed},
-    {"attention_seconds", "seconds in attention (1)", "%.1f", 1, "profile.attention_seconds", NULL},
-    {"score_bytes", "scores not stored, MiB (2)", "%.1f", 1.0 / 1048576, NULL, score_bytes},
-    {"devices", "devices", "%.0f", 1, NULL, device_count},
-    {"devices_lost", "devices lost", "%.0f", 1, NULL, devices_lost},
-    {"share_changes", "changes of shares", "%.0f", 1, NULL, share_changes},
-    {"peak_bytes", "peak device memory, MiB", "%.0f", 1.0 / 1048576, "end.peak_bytes", NULL},
-};
-enum { FIGURES = sizeof figures / sizeof *figures };
-
-static double figure_of(const struct run *r, const struct figure *f)
-{
-    if (f->of && (f->of == OF_TOKENS) != r->of_tokens)
-        return NAN;
-    if (f->compute)
-        return f->compute(r);
-    const json_t *event = !strncmp(f->in_log, "start.", 6)   ? r->start
-                          : !strncmp(f->in_log, "test.", 5)  ? r->test
-                          : !strncmp(f->in_log, "end.", 4)   ? r->end
-                                                             : r->profile;
-    return json_number(event, strchr(f->in_log, '.') + 1);
-}
-
 /* ---- table ---- */
 
-static int is_known(const struct run *runs, int count, const struct figure *f)
+static int is_known(const struct run *runs, int count, const struct figure_line *f)
 {
     for (int r = 0; r < count; r++)
-        if (isfinite(figure_of(&runs[r], f)))
+        if (isfinite(figure_of(program, &runs[r], f)))
             return 1;
     return 0;
 }
@@ -169,13 +46,13 @@ static int column_width(const struct run *runs, int count)
     return width;
 }
 
-static void print_figure(const struct run *runs, int count, const struct figure *f)
+static void print_figure(const struct run *runs, int count, const struct figure_line *f)
 {
     int width = column_width(runs, count);
     char cell[64];
     printf("%-30s", f->name);
     for (int r = 0; r < count; r++) {
-        double value = figure_of(&runs[r], f);
+        double value = figure_of(program, &runs[r], f);
         snprintf(cell, sizeof cell, f->format, value * f->scale);
         printf(" %*s", width, isfinite(value) ? cell : "-");
     }
@@ -188,7 +65,7 @@ static void print_table(const struct run *runs, int count)
     for (int r = 0; r < count; r++)
         printf(" %*s%s", column_width(runs, count) - text_columns(runs[r].name), "", runs[r].name);
     putchar('\n');
-    for (int f = 0; f < FIGURES; f++)
+    for (int f = 0; f < figure_count; f++)
         if (is_known(runs, count, &figures[f]))
             print_figure(runs, count, &figures[f]);
     for (int r = 0; r < count; r++)
@@ -205,9 +82,10 @@ static json_t *table_json(const struct run *runs, int count)
     json_t *list = json_array();
     for (int r = 0; r < count; r++) {
         json_t *row = json_pack("{s:s}", "run", runs[r].name);
-        for (int f = 0; f < FIGURES; f++) {
-            double value = figure_of(&runs[r], &figures[f]);
-            json_object_set_new(row, figures[f].key, isfinite(value) ? json_real(value) : json_null());
+        for (int f = 0; f < figure_count; f++) {
+            double value = figure_of(program, &runs[r], &figures[f]);
+            if (isfinite(value) || !json_object_get(row, figures[f].key)) /* which units may share */
+                json_object_set_new(row, figures[f].key, isfinite(value) ? json_real(value) : json_null());
         }
         json_object_set(row, "stages", json_object_get(runs[r].start, "stages"));
         json_object_set(row, "device", json_object_get(runs[r].start, "device"));
@@ -269,6 +147,12 @@ static int make_lines(const struct run *runs, const struct series *curves, int c
     return n;
 }
 
+static const char *unit_name(const struct run *r)
+{
+    const struct unit *unit = figures_unit(program, r);
+    return unit ? unit->name : *r->unit ? r->unit : "loss";
+}
+
 static int draw(const struct run *runs, const struct series *curves, int count, const char *svg, const char *png)
 {
     struct plot_line lines[2][3 * RUNS_MAX];
@@ -276,13 +160,14 @@ static int draw(const struct run *runs, const struct series *curves, int count, 
     double low, high, longest = 0;
     choose_range(curves, count, &low, &high);
     for (int r = 0; r < count; r++)
-        longest = fmax(longest, seconds_of(&runs[r]));
+        longest = fmax(longest, figures_seconds(&runs[r]));
     int minutes = longest > 600;
-    const char *unit = unit_of(1 + runs[0].of_tokens)->name;
+    const struct unit *unit = figures_unit(program, &runs[0]);
+    char items[96];
+    snprintf(items, sizeof items, "million %ss trained on", unit ? unit->item : "token");
     struct plot_panel panels[2] = {
-        {.x_label = runs[0].of_tokens ? "million tokens trained on" : "million bytes trained on", .y_label = unit,
-         .x_scale = 1e-6},
-        {.x_label = minutes ? "minutes of training" : "seconds of training", .y_label = unit,
+        {.x_label = items, .y_label = unit_name(&runs[0]), .x_scale = 1e-6},
+        {.x_label = minutes ? "minutes of training" : "seconds of training", .y_label = unit_name(&runs[0]),
          .x_scale = minutes ? 1 / 60.0 : 1}};
     for (int p = 0; p < 2; p++) {
         panels[p].count = make_lines(runs, curves, count, p, names, lines[p]);
@@ -348,9 +233,9 @@ static int draw_pictures(const struct run *runs, int count, char names[PICTURES]
     static const char *const endings[PICTURES] = {".svg", ".png", "-shares.svg", "-shares.png"};
     struct files files = {0};
     for (int r = 1; r < count; r++)
-        if (runs[r].of_tokens != runs[0].of_tokens)
-            return say_error("%s is of %s and %s of %s: draw them apart", runs[0].name,
-                             unit_of(1 + runs[0].of_tokens)->name, runs[r].name, unit_of(1 + runs[r].of_tokens)->name);
+        if (strcmp(unit_name(&runs[r]), unit_name(&runs[0])) != 0)
+            return say_error("%s is of %s and %s of %s: draw them apart", runs[0].name, unit_name(&runs[0]), runs[r].name,
+                             unit_name(&runs[r]));
     for (int i = 0; i < pictures; i++) {
         snprintf(names[i], 4096, "%s%s", options.out, endings[i]);
         files_write(&files, "--out", names[i]);
@@ -388,21 +273,21 @@ static int report(const struct run *runs, int count)
     return finish_stdout();
 }
 
-static const struct args_page page = {.name = "ssacl-text report", .usage = "LOG.jsonl... [options]",
-                                       .about = about, .examples = examples,
-                                       .rest = &options.logs};
-
-int report_main(int argc, char **argv)
+int report_main(const struct program *p, int argc, char **argv)
 {
+    const struct args_page page = {.name = program_command(p, "report"), .usage = "LOG.jsonl... [options]",
+                                   .about = p->report.about, .examples = p->report.examples, .rest = &options.logs};
     static struct run runs[RUNS_MAX];
     static char labels[RUNS_MAX][LABEL_MAX];
     int read = 0;
+    program = p;
+    figure_count = figures_make(p, &figures);
     options.title = "Loss in training";
     int status = args_parse(table, &page, argc, argv);
     if (status != ARGS_GO)
         return status;
     if (options.logs.count == 0 || options.logs.count > RUNS_MAX) {
-        say_error("give one to %d logs that `ssacl-text train --log` wrote (see --help)", RUNS_MAX);
+        say_error("give one to %d logs that `%s train --log` wrote (see --help)", RUNS_MAX, p->name);
         return EXIT_USAGE;
     }
     for (status = 0; read < options.logs.count && !status; read += !status)

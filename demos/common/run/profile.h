@@ -1,16 +1,14 @@
 /* Where the time of a training step goes: a few passes with every operator waited for, nothing updated. */
-#ifndef TEXT_PROFILE_H
-#define TEXT_PROFILE_H
+#ifndef RUN_PROFILE_H
+#define RUN_PROFILE_H
 
-#include <jansson.h>
-#include <ssacl/train.h>
+#include "settings.h"
 
-/* For each stage of the run, `passes` forward and backward passes of the model's micro-batch over the start of `data`.
+/* For each stage of the run, `passes` forward and backward passes of the model's micro-batch over the start of its data.
  * `profile` becomes {"passes", "batch", "stages": [{"pattern", "steps", "seconds" (a step, all operators),
  * "attention_seconds" (a step), "score_bytes"}], "attention_seconds", "seconds"}: the last two are the whole run's,
  * estimated from the passes. score_bytes: what storing the scores of a micro-batch would take, one layer, forward; the
  * fused operators never store them. Gradients are overwritten. Returns the library's status, SSA_ESTOPPED after Ctrl-C. */
-int profile_run(struct ssa_model *model, const struct ssa_train_config *training, const struct ssa_data *data,
-                int passes, json_t **profile);
+int profile_run(const struct settings *s, struct ssa_model *model, int passes, json_t **profile);
 
 #endif

@@ -1,8 +1,8 @@
 /* The devices of a run: opened as a pool, what becomes of them in the log, their shares in words. */
-#ifndef TEXT_DEVICES_H
-#define TEXT_DEVICES_H
+#ifndef RUN_DEVICES_H
+#define RUN_DEVICES_H
 
-#include "command.h"
+#include "program.h"
 #include "files.h"
 
 #include <ssacl/pool.h>

@@ -99,14 +99,26 @@ static bool same_in_log(const json_t *a, const json_t *b)
     return same;
 }
 
+static bool differs(const json_t *theirs, const json_t *ours, const char *field)
+{
+    const json_t *a = json_object_get(theirs, field), *b = json_object_get(ours, field);
+    return a && b && !same_in_log(a, b);
+}
+
 const char *run_other_field(const json_t *theirs, const json_t *ours)
 {
-    static const char *const fields[] = {"seed", "batch", "parameters", "train_bytes", "train_tokens", "unit", "model"};
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-        const json_t *a = json_object_get(theirs, fields[i]), *b = json_object_get(ours, fields[i]);
-        if (a && b && !same_in_log(a, b))
-            return fields[i];
-    }
+    static const char *const first[] = {"seed", "batch", "parameters"}, *const last[] = {"unit", "model"};
+    const char *key;
+    json_t *value;
+    for (size_t i = 0; i < sizeof first / sizeof *first; i++)
+        if (differs(theirs, ours, first[i]))
+            return first[i];
+    json_object_foreach((json_t *)ours, key, value)
+        if (!strncmp(key, "train_", 6) && differs(theirs, ours, key)) /* how much there is to train on */
+            return key;
+    for (size_t i = 0; i < sizeof last / sizeof *last; i++)
+        if (differs(theirs, ours, last[i]))
+            return last[i];
     return NULL;
 }
 
@@ -199,6 +211,18 @@ static void go_on(struct run *run)
     run->started = false;
 }
 
+static void name_unit(struct run *run, const char *unit)
+{
+    snprintf(run->unit, sizeof run->unit, "%.31s", unit ? unit : "");
+    ssa_plain_text(run->unit, strlen(run->unit));
+}
+
+/* Losses in bits have a key of their own; nats stand in every record. */
+static const char *loss_key(const struct run *run)
+{
+    return !*run->unit || !strncmp(run->unit, "bits", 4) ? "bits" : "loss";
+}
+
 static int take(struct run *run, json_t *record)
 {
     const char *event = json_string_value(json_object_get(record, "event"));
@@ -207,7 +231,7 @@ static int take(struct run *run, json_t *record)
     if (!strcmp(event, "step") || !strcmp(event, "evaluation"))
         go_on(run);
     if (!strcmp(event, "step"))
-        return add_point(run, &run->train, record, run->of_tokens ? "loss" : "bits") || add_shares(run, record);
+        return add_point(run, &run->train, record, loss_key(run)) || add_shares(run, record);
     if (!strcmp(event, "device"))
         return take_change(run, record);
     if (!strcmp(event, "evaluation"))
@@ -226,7 +250,7 @@ static int take(struct run *run, json_t *record)
         keep(slot, record);
     if (slot == &run->start) {
         name_devices(run, json_object_get(record, "devices"));
-        run->of_tokens = json_object_get(record, "unit");
+        name_unit(run, json_string_value(json_object_get(record, "unit")));
     }
     return 0;
 }

@@ -1,8 +1,8 @@
 /* A run that is resumed and made longer. */
-#ifndef TEXT_LONGER_H
-#define TEXT_LONGER_H
+#ifndef RUN_LONGER_H
+#define RUN_LONGER_H
 
-#include "train_options.h"
+#include "options.h"
 
 /* Puts `config`'s stages (those of the checkpoint) into `stages`, then what the options add to them: --stages, or one
  * stage more up to --steps in all, which goes on as the last one ended. Says why not, or returns 0. */

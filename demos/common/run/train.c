@@ -1,7 +1,8 @@
-/* ssacl-text train: a run from its settings, or from a checkpoint, to its last step or to Ctrl-C. */
-#include "train_options.h"
+/* train: a run from its settings, or from a checkpoint, to its last step or to Ctrl-C. */
+#include "options.h"
 
 #include "devices.h"
+#include "note.h"
 #include "numbers.h"
 #include "outputs.h"
 #include "profile.h"
@@ -9,9 +10,9 @@
 #include "ranks.h"
 #include "run.h"
 #include "settings.h"
+#include "signals.h"
 #include "words.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@ struct training {
     const struct train_options *o;
     struct ssa_ranks *ranks; /* NULL: one process */
     struct settings s;
-    struct ssa_data train, valid;
+    const struct ssa_data *train, *valid;
     struct devices devices;
     struct ssa_model *model;
     struct ssa_trainer *trainer;
@@ -31,32 +32,25 @@ struct training {
     double seconds, started; /* of training before, and when the present stretch began */
     int first_step;
     double train_loss, dense_loss, sampled_loss; /* the latest, nats */
-    char note[256];
+    struct train_note origin; /* of --from */
+    char *note;               /* for checkpoints */
     int saved_step; /* that the checkpoint is of; -1: there is none of this run yet */
     int failed;    /* the log could not be written */
     int no_device; /* every one was lost, and the run is to stop then */
     int said;      /* why it failed */
     int settled;   /* ended since nothing got better */
-    json_t *profile, *same_text; /* the text as that of --from; NULL without */
+    json_t *profile;
 };
 
 /* ---- setting up ---- */
 
-/* What a checkpoint must keep besides what the library does, so that a run can go on as it was. */
-static void make_note(struct training *t)
-{
-    snprintf(t->note, sizeof t->note,
-             "{\"program\": \"ssacl-text\", \"micro_batch\": %d, \"tokens\": %d, \"text\": \"%016" PRIx64 "\"}",
-             t->s.micro_batch, 8 * t->s.text.token_size, t->s.text.fingerprint);
-}
-
 /* Whose weights a run starts from, and whether what is held out now was so then. */
 static void look_at_origin(struct training *t)
 {
-    struct train_note note = read_train_note(t->s.source, &t->s.text);
-    t->same_text = same_text_json(&note);
-    if (note.known && !note.same)
-        say_note("%s was trained on other text: what is held out of this one may not be new to it", t->o->from);
+    t->origin = note_read(t->s.program, t->s.source, t->s.data.fingerprint);
+    if (t->origin.known && !t->origin.same)
+        say_note("%s was trained on other %s: what is held out of this one may not be new to it", t->o->from,
+                 t->s.program->what);
 }
 
 static double training_seconds(const void *training);
@@ -87,7 +81,7 @@ static int make_trainer(struct training *t)
     t->s.training.ranks = t->ranks;
     if (ssa_pool_model_create(&t->model, t->devices.pool, &t->s.model, &limits) != SSA_OK ||
         ssa_model_initialise(t->model, t->s.training.seed) != SSA_OK ||
-        ssa_trainer_create(&t->trainer, t->model, &t->s.training, &t->train) != SSA_OK)
+        ssa_trainer_create(&t->trainer, t->model, &t->s.training, t->train) != SSA_OK)
         return library_failed();
     if (t->s.source && ssa_checkpoint_load(t->s.source, t->model, t->o->resume ? t->trainer : NULL) != SSA_OK)
         return library_failed();
@@ -100,20 +94,20 @@ static int make_trainer(struct training *t)
 
 static json_t *start_record(struct training *t)
 {
-    bool of_tokens = t->s.token_size > 1;
+    const struct unit *unit = t->s.data.unit;
+    char items[64];
     json_t *line = json_pack("{s:s, s:s, s:i, s:o, s:o, s:I, s:I}", "event", "start", "version", ssa_version(), "ranks",
                              t->ranks ? t->ranks->count : 1, "device", device_json(ssa_model_device(t->model)),
-                             "devices", devices_json(t->devices.pool), of_tokens ? "train_tokens" : "train_bytes",
-                             (json_int_t)t->train.count, "memory_bytes", (json_int_t)t->memory.total);
+                             "devices", devices_json(t->devices.pool), unit_items(unit, "train_", items),
+                             (json_int_t)t->train->count, "memory_bytes", (json_int_t)t->memory.total);
     json_t *settings = settings_json(&t->s);
     json_object_update(line, settings);
     json_decref(settings);
-    if (t->same_text)
-        json_object_set(line, "same_text", t->same_text);
-    if (of_tokens) {
-        json_object_set_new(line, "tokens_of_bits", json_integer(8 * t->s.token_size));
-        json_object_set_new(line, "unit", json_string(t->s.unit->name));
-    }
+    if (t->o->from)
+        note_add_same(t->s.program, &t->origin, line);
+    t->s.program->describe(&t->s, line);
+    if (!unit->unnamed)
+        json_object_set_new(line, "unit", json_string(unit->name));
     return line;
 }
 
@@ -128,9 +122,9 @@ static int announce(struct training *t)
             say_note("device %s: %s (%s), %.0f MiB", m.info.id, m.info.name, m.info.platform,
                      (double)m.info.memory / 1048576);
     say_note("model of %.2f million parameters, %zu %ss to train on; needs %.0f MiB of each device",
-             1e-6 * (double)ssa_model_elements(&t->s.model), t->train.count, t->s.unit->item,
+             1e-6 * (double)ssa_model_elements(&t->s.model), t->train->count, t->s.data.unit->item,
              (double)t->memory.total / 1048576);
-    int passes = (t->s.training.batch ? t->s.training.batch : t->s.micro_batch) / t->s.micro_batch;
+    int passes = settings_passes(&t->s);
     if (passes < devices_live(t->devices.pool))
         say_note("steps of %d pass%s keep %d of %d devices busy: give a smaller --batch and a larger --accumulate",
                  passes, passes == 1 ? "" : "es", passes, devices_live(t->devices.pool));
@@ -169,7 +163,7 @@ static int open_log(struct training *t)
     return status;
 }
 
-static int set_up(struct training *t)
+static int set_up(struct training *t, const struct program *program)
 {
     const struct train_options *o = t->o;
     bool lead = ranks_lead(t->ranks);
@@ -177,15 +171,17 @@ static int set_up(struct training *t)
     say_library_log(o->verbose);
     if (lead && (outputs_check(o, o->training.stage_count) || outputs_begin(&t->outputs, o)))
         return EXIT_FAILED;
-    if (settings_make(&t->s, o))
+    if (settings_make(&t->s, program, o))
         return EXIT_FAILED;
-    t->train = text_data(&t->s.text, TEXT_TRAIN);
-    t->valid = text_data(&t->s.text, TEXT_VALID);
+    t->train = &t->s.data.part[PART_TRAIN];
+    t->valid = &t->s.data.part[PART_VALID];
     if (o->from)
         look_at_origin(t);
     if (lead && o->resume && outputs_check(o, t->s.training.stage_count)) /* which only the checkpoint knows */
         return EXIT_FAILED;
-    make_note(t);
+    t->note = note_make(&t->s);
+    if (!t->note)
+        return say_error("no memory for the checkpoint's note");
     if (make_trainer(t))
         return EXIT_FAILED;
     if (lead)
@@ -203,7 +199,7 @@ static double training_seconds(const void *training)
 
 static double tokens_of(const struct training *t, int step)
 {
-    return (double)step * t->s.training.batch * t->s.model.gpt.length;
+    return step * settings_tokens(&t->s);
 }
 
 /* A log that cannot be written ends the run, but as Ctrl-C does: what was trained is kept. */
@@ -227,13 +223,13 @@ static void on_progress(void *cookie, const struct ssa_progress *p)
     if (!ranks_lead(t->ranks))
         return;
     progress_update(p->step, p->seconds_left, "step %d of %d, stage %d: %s, %.0f tokens/s%s", p->step, p->steps,
-                    p->stage + 1, unit_text(t->s.unit, p->loss, loss), p->tokens_per_second,
+                    p->stage + 1, unit_text(t->s.data.unit, p->loss, loss), p->tokens_per_second,
                     devices_text(t->devices.pool, shares, sizeof shares));
     json_t *line = json_pack("{s:s, s:i, s:i, s:f, s:f, s:o, s:f, s:o, s:o}", "event", "step", "step", p->step,
                              "stage", p->stage, "tokens", p->tokens, "seconds", training_seconds(t), "loss",
                              number_json(p->loss), "lr", p->lr, "gradient_norm", number_json(p->gradient_norm),
                              "tokens_per_second", number_json(p->tokens_per_second));
-    unit_record(t->s.unit, line, "", p->loss);
+    unit_record(t->s.data.unit, line, "", p->loss);
     if (ssa_pool_count(t->devices.pool) > 1)
         devices_add_shares(t->devices.pool, line);
     if (t->devices.failed)
@@ -246,7 +242,7 @@ static int evaluate(struct training *t, const struct ssa_pattern *pattern, doubl
     struct ssa_evaluate how = {.pattern = pattern, .windows = (size_t)t->o->eval_windows, .seed = t->s.training.seed,
                                  .stop = t->ranks ? NULL : &interrupted}; /* ranks stop after the same step */
     struct ssa_scores scores = {0};
-    int status = ssa_evaluate(t->model, &t->valid, &how, &scores, NULL, NULL);
+    int status = ssa_evaluate(t->model, t->valid, &how, &scores, NULL, NULL);
     *loss = scores.loss;
     return status;
 }
@@ -263,17 +259,17 @@ static int evaluate_both(struct training *t, int step, const struct ssa_pattern 
         return status;
     json_t *line = json_pack("{s:s, s:i, s:f, s:f, s:o}", "event", "evaluation", "step", step, "tokens",
                              tokens_of(t, step), "seconds", t->seconds, "dense",
-                             number_json(unit_loss(t->s.unit, t->dense_loss)));
+                             number_json(unit_loss(t->s.data.unit, t->dense_loss)));
     if (sampled)
-        json_object_set_new(line, "sampled", number_json(unit_loss(t->s.unit, t->sampled_loss)));
-    if (t->s.unit->perplexity)
+        json_object_set_new(line, "sampled", number_json(unit_loss(t->s.data.unit, t->sampled_loss)));
+    if (t->s.data.unit->perplexity)
         json_object_set_new(line, "dense_perplexity", number_json(exp(t->dense_loss)));
     record(t, line);
     char time[32], also[64] = "", loss[64];
     if (sampled)
-        snprintf(also, sizeof also, ", sampled %.3f", unit_loss(t->s.unit, t->sampled_loss));
+        snprintf(also, sizeof also, ", sampled %.3f", unit_loss(t->s.data.unit, t->sampled_loss));
     say_note("step %d, %s: training %.3f, validation %s%s", step, format_seconds(t->seconds, time),
-             unit_loss(t->s.unit, t->train_loss), unit_text(t->s.unit, t->dense_loss, loss), also);
+             unit_loss(t->s.data.unit, t->train_loss), unit_text(t->s.data.unit, t->dense_loss, loss), also);
     return SSA_OK;
 }
 
@@ -347,23 +343,23 @@ static void on_watched(void *cookie, const struct ssa_watched *w)
     char loss[64];
     t->settled = w->ends;
     json_t *line = json_pack("{s:s, s:i}", "event", "watch", "step", w->step);
-    unit_record(t->s.unit, line, "", w->scores.loss);
+    unit_record(t->s.data.unit, line, "", w->scores.loss);
     json_object_set_new(line, "best_step", json_integer(w->best_step));
-    unit_record(t->s.unit, line, "best_", w->best_loss);
+    unit_record(t->s.data.unit, line, "best_", w->best_loss);
     json_object_set_new(line, "stale", json_integer(w->stale));
     json_object_set_new(line, "saved", json_boolean(w->saved));
     record(t, line);
     if (w->saved)
-        say_note("step %d: %s, the best so far: %s", w->step, unit_text(t->s.unit, w->scores.loss, loss), t->o->best);
+        say_note("step %d: %s, the best so far: %s", w->step, unit_text(t->s.data.unit, w->scores.loss, loss), t->o->best);
     if (w->ends)
         say_note("step %d: no better for %d looks; the best was %s at step %d", w->step, w->stale,
-                 unit_text(t->s.unit, w->best_loss, loss), w->best_step);
+                 unit_text(t->s.data.unit, w->best_loss, loss), w->best_step);
 }
 
 static struct ssa_watch watch_of(struct training *t)
 {
     const struct train_options *o = t->o;
-    return (struct ssa_watch){.data = &t->valid, .every = o->eval_every, .patience = o->patience, .best = o->best,
+    return (struct ssa_watch){.data = t->valid, .every = o->eval_every, .patience = o->patience, .best = o->best,
                               .note = t->note, .watched = on_watched, .cookie = t,
                               .how = {.pattern = o->best_sampled ? &t->s.training.stages[0].pattern : NULL,
                                       .windows = (size_t)o->eval_windows, .seed = t->s.training.seed,
@@ -432,7 +428,7 @@ static json_t *end_record(struct training *t, int outcome)
 static int profile(struct training *t)
 {
     say_note("profile: %d passes of each stage, operator by operator", t->o->profile);
-    int status = profile_run(t->model, &t->s.training, &t->train, t->o->profile, &t->profile);
+    int status = profile_run(&t->s, t->model, t->o->profile, &t->profile);
     if (status)
         return status == SSA_ESTOPPED ? EXIT_INTERRUPTED : library_failed();
     json_t *line = json_copy(t->profile);
@@ -443,14 +439,13 @@ static int profile(struct training *t)
 /* The latest losses: train_bits, valid_bits, valid_bits_sampled; of tokens train_loss, valid_loss, ... */
 static void set_losses(const struct training *t, json_t *object)
 {
-    char key[64];
+    const struct unit *unit = t->s.data.unit;
     if (isfinite(t->train_loss))
-        unit_record(t->s.unit, object, "train_", t->train_loss);
+        unit_record(unit, object, "train_", t->train_loss);
     if (isfinite(t->dense_loss))
-        unit_record(t->s.unit, object, "valid_", t->dense_loss);
-    snprintf(key, sizeof key, "valid_%s_sampled", t->s.unit->key);
+        unit_record(unit, object, "valid_", t->dense_loss);
     if (isfinite(t->sampled_loss))
-        json_object_set_new(object, key, json_real(unit_loss(t->s.unit, t->sampled_loss)));
+        unit_set(unit, object, "valid_", "_sampled", json_real(unit_loss(unit, t->sampled_loss)));
 }
 
 /* Returns the exit status. */
@@ -475,7 +470,8 @@ static int finish(struct training *t, int outcome)
     else if (step < total)
         say_note("continue with --resume %s", t->outputs.checkpoint);
     else if (outcome)
-        say_note("the evaluation after it was not made: `ssacl-text eval --checkpoint %s` makes one", t->outputs.checkpoint);
+        say_note("the evaluation after it was not made: `%s eval --checkpoint %s` makes one", t->s.program->name,
+                 t->outputs.checkpoint);
     json_decref(start);
     json_decref(end);
     return status ? status : outcome == SSA_ESTOPPED ? EXIT_INTERRUPTED : outcome ? EXIT_FAILED : 0;
@@ -488,7 +484,7 @@ static void tear_down(struct training *t)
     devices_close(&t->devices);
     settings_finish(&t->s);
     json_decref(t->profile);
-    json_decref(t->same_text);
+    free(t->note);
 }
 
 /* A log that could not be written, which was said, has ended the run. */
@@ -514,17 +510,17 @@ static int conclude(struct training *t, int outcome)
     return outcome ? EXIT_FAILED : 0;
 }
 
-int train_main(int argc, char **argv)
+int train_main(const struct program *program, int argc, char **argv)
 {
     struct training t = {.train_loss = NAN, .dense_loss = NAN, .sampled_loss = NAN, .saved_step = -1};
     signals_survive_writes();
     int status = ranks_join(&t.ranks, train_is_alone(argc, argv));
     if (status)
         return status;
-    status = train_options_parse(&t.o, false, argc, argv);
-    if (status == ARGS_GO && set_up(&t))
+    status = train_options_parse(&t.o, program, false, argc, argv);
+    if (status == ARGS_GO && set_up(&t, program))
         status = EXIT_FAILED;
-    status = ranks_all(t.ranks, status, ARGS_GO);
+    status = ranks_all(t.ranks, program_command(program, "train"), status, ARGS_GO);
     if (status == ARGS_GO)
         status = conclude(&t, train(&t));
     status = log_close(&t.log) || (!status && t.outputs.incomplete) ? EXIT_FAILED : status;

@@ -5,8 +5,8 @@
  * Stages are parted by spaces, a stage is `kind` or `kind:key=value,...`; kinds are dense, unbiased and local. What a
  * stage does not say it takes from a preset.
  */
-#ifndef TEXT_STAGES_H
-#define TEXT_STAGES_H
+#ifndef RUN_STAGES_H
+#define RUN_STAGES_H
 
 #include <ssacl/train.h>
 

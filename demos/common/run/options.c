@@ -1,10 +1,10 @@
-#include "train_options.h"
+#include "options.h"
 
 #include "devices.h"
-#include "model.h"
 #include "presets.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,41 +16,6 @@ struct raw {
     float fine_tune_lr;
 };
 
-static const char about[] =
-    "Trains a model on the bytes of files (or with --tokens, on the tokens of token files): the first 90% of each file "
-    "for training, the next 5% for validation, the last 5% left for `eval`. Without more "
-    "options this is dense attention; --attention or --stages sample it.\n"
-    "\n"
-    "Ctrl-C (or SIGTERM, SIGQUIT) stops after the step at hand, writes the checkpoint and exits with 130; a second one "
-    "ends at once. So do SIGHUP, SIGXCPU, SIGUSR1 and SIGUSR2, unless they are ignored (nohup). --resume continues such a run, or one that was killed, from its last checkpoint, as if it had never "
-    "stopped.\n"
-    "\n"
-    "Under mpirun or srun the processes train one model together, each on a part of the passes of a step "
-    "(--accumulate); devices of one machine are dealt out among them. Rank 0 speaks and writes all files. --alone: not so.";
-
-static const char about_plan[] =
-    "Says what `ssacl-text train` with the same options would take, before it starts: parameters, memory by kind, "
-    "floating-point operations of a step (forward and backward, of products only; attention by the pairs of queries "
-    "and keys that are drawn), seconds of a step, and the time of all of it, stage by stage. Seconds are measured: some "
-    "steps of the run itself, or where those would take long (--measure) of fewer layers and passes, and that is said. "
-    "Without --data none is checked, and --tokens needs --vocabulary. Nothing is written. A run that does not fit is "
-    "planned too, with what would make it fit.";
-
-static const char examples[] =
-    STAGES_HELP
-    "\n"
-    "examples:\n"
-    "  # dense\n"
-    "  ssacl-text train --data enwik8 --layers 6 --width 256 --heads 8 --length 512 --steps 5000\n"
-    "  # the recipe of the paper: sampled, then a short dense fine-tune\n"
-    "  ssacl-text train --data enwik8 --attention local --look-back --ratio 0.25 --steps 4500 \\\n"
-    "                   --fine-tune 500 --checkpoint ssa.safetensors --log ssa.jsonl\n"
-    "  # tokens of GPT-2, as nanoGPT's data/openwebtext/prepare.py writes them\n"
-    "  ssacl-text train --data train.bin --tokens 16 --vocabulary 50257 --layers 6 --width 384 --heads 6\n"
-    "  # go on after Ctrl-C; make it longer\n"
-    "  ssacl-text train --data enwik8 --resume ssa.safetensors --log ssa.jsonl\n"
-    "  ssacl-text train --data enwik8 --resume ssa.safetensors --log ssa.jsonl --steps 8000\n";
-
 /* Headings whose options a checkpoint answers already. */
 #define MODEL_HEADING "model"
 #define ATTENTION_HEADING "attention (of every stage that does not say otherwise)"
@@ -59,15 +24,12 @@ static const char examples[] =
 static struct train_options options;
 static struct raw raw;
 
-static const struct arg text_table[] = {
-    ARG_HEADING("text"),
-    ARG_LIST('d', "data", &options.data, "FILE", "text to train on, - for stdin; repeat it for several files"),
-    ARG_CHOICE(0, "tokens", &options.tokens, TEXT_TOKEN_NAMES,
-               TOKENS_HELP "; losses are then nats a token, and perplexity. If not said, 8, or as the checkpoint's"),
+static const struct arg model_table[] = {
     ARG_HEADING(MODEL_HEADING),
     ARG_TEXT(0, "preset", &raw.name, "NAME", PRESET_HELP),
     ARG_END};
 
+/* Behind the fields of the model. */
 static const struct arg run_table[] = {
     ARG_HEADING(ATTENTION_HEADING),
     ARG_CHOICE('a', "attention", &raw.preset.pattern.kind, "dense|unbiased|local",
@@ -156,31 +118,19 @@ static const struct arg plan_table[] = {
              "measured; 0: nothing is"),
     ARG_END};
 
-/* Between the first two are the fields of the model. */
-static const struct model_option model_options[] = {
-    {"vocabulary", 0, 0, "ids that the model knows, those of the data must be below; 0: 256, or of token files the "
-                         "data's largest and one"},
-    {"length", 'N', 8, "bytes, or tokens, in a sequence"},
-    {"bidirectional", .help = NULL}, /* would see what it is to predict */
-    {0}};
-
 enum { OPTIONS_MAX = 120 };
 static struct arg table[OPTIONS_MAX + 1];
 
-static int append(int count, const struct arg *more)
+static void make_table(const struct program *p, bool plan)
 {
-    while (more->kind && count < OPTIONS_MAX)
-        table[count++] = *more++;
-    return count;
-}
-
-static void make_table(bool plan)
-{
-    int count = append(0, text_table);
-    count += model_args(&options.model, model_options, table + count, OPTIONS_MAX - count);
-    count = append(count, run_table);
-    count = plan ? append(count, plan_table) : count;
-    table[count] = (struct arg)ARG_END;
+    const struct arg data[] = {
+        ARG_HEADING(p->what), ARG_LIST('d', "data", &options.data, "FILE", p->train.data), ARG_END};
+    int count = args_append(table, 0, OPTIONS_MAX, data);
+    count = args_append(table, count, OPTIONS_MAX, p->train.options);
+    count = args_append(table, count, OPTIONS_MAX, model_table);
+    count += model_args(&options.model, p->model_options, table + count, OPTIONS_MAX - count);
+    count = args_append(table, count, OPTIONS_MAX, run_table);
+    args_append(table, count, OPTIONS_MAX, plan ? plan_table : NULL);
 }
 
 static int makes_longer(const char *option)
@@ -205,22 +155,21 @@ static int refuse_given(const unsigned char *given, const char *what, int whole_
     return ARGS_GO;
 }
 
-static void default_options(struct train_options *o, struct raw *r)
+static void default_options(const struct program *p, struct train_options *o, struct raw *r)
 {
-    *o = (struct train_options){.model = {.gpt = {.layers = 4, .width = 128, .heads = 4, .length = 256}},
-                                .training = {.decay = 0.1f, .clip = 1}, .tokens = -1,
+    *o = (struct train_options){.training = {.decay = 0.1f, .clip = 1},
                                 .pool = {.deadline = 60, .copy_every = 50},
                                 .micro_batch = 16, .device = "auto",
                                 .measure = 20, .log_every = 10, .eval_every = 200, .eval_windows = 32};
     *r = (struct raw){.preset = {.pattern = {.ratio = 0.25f}, .lr = 2e-3f, .warmup = -1},
                       .steps = 1000, .accumulate = 1};
+    p->defaults(o);
 }
 
 /* Instead of the defaults. */
 static void take_preset(struct train_options *o, struct raw *r, const struct preset *p)
 {
     o->model = p->model;
-    o->model.gpt.vocabulary = p->model.gpt.vocabulary == 256 ? 0 : p->model.gpt.vocabulary; /* unless of token files */
     o->micro_batch = p->batch;
     o->training = p->training;
     o->training.decay = p->training.decay > 0 ? p->training.decay : 0;
@@ -283,10 +232,8 @@ static int contradiction(const char *why)
     return EXIT_USAGE;
 }
 
-static int check_combination(const struct train_options *o, const struct raw *r, const unsigned char *given, bool plan)
+static int check_combination(const struct train_options *o, const struct raw *r, const unsigned char *given)
 {
-    if (!o->data.count && !plan)
-        return contradiction("no text: give --data FILE (see --help)");
     if (o->resume && o->from)
         return contradiction("--resume continues a run and --from starts one: give one of them");
     if (r->stages && (is_given(given, "steps") || is_given(given, "fine-tune") || is_given(given, "fine-tune-lr")))
@@ -304,41 +251,65 @@ bool train_is_alone(int argc, char **argv)
     return false;
 }
 
-int train_options_parse(const struct train_options **parsed, bool plan, int argc, char **argv)
+/* Which are read twice where there is a preset: the second time over what it says. */
+static int read_options(const struct program *p, bool plan, unsigned char *given, int argc, char **argv)
+{
+    const struct page *of = plan ? &p->plan : &p->train;
+    const struct args_page page = {.name = program_command(p, plan ? "plan" : "train"),
+                                   .usage = plan ? "[options of train]" : "--data FILE [options]",
+                                   .about = of->about, .examples = of->examples, .given = given};
+    default_options(p, &options, &raw);
+    make_table(p, plan);
+    int status = args_parse(table, &page, argc, argv);
+    if (status != ARGS_GO || !raw.name)
+        return status;
+    const struct preset *preset = preset_find(raw.name, &status);
+    if (!preset)
+        return status;
+    free(options.data.items);
+    default_options(p, &options, &raw);
+    take_preset(&options, &raw, preset);
+    if (p->adapt)
+        p->adapt(&options);
+    make_table(p, plan);
+    return args_parse(table, &page, argc, argv);
+}
+
+static const char *default_checkpoint(const struct program *p)
+{
+    static char name[64];
+    snprintf(name, sizeof name, "%s.safetensors", p->name);
+    return name;
+}
+
+static int settle_batch(struct train_options *o, const struct raw *r)
+{
+    if (r->accumulate > INT_MAX / o->micro_batch) {
+        say_error("--batch %d and --accumulate %d make more than %d sequences a step; give fewer", o->micro_batch,
+                  r->accumulate, INT_MAX);
+        return EXIT_USAGE;
+    }
+    o->training.batch = o->micro_batch * r->accumulate;
+    return ARGS_GO;
+}
+
+int train_options_parse(const struct train_options **parsed, const struct program *p, bool plan, int argc, char **argv)
 {
     unsigned char given[OPTIONS_MAX] = {0};
-    const struct args_page page = {.name = plan ? "ssacl-text plan" : "ssacl-text train",
-                                   .usage = plan ? "[options of train]" : "--data FILE [options]",
-                                   .about = plan ? about_plan : about, .examples = plan ? STAGES_HELP : examples,
-                                   .given = given};
-    default_options(&options, &raw);
-    make_table(plan);
-    int status = args_parse(table, &page, argc, argv);
-    if (status == ARGS_GO && raw.name) { /* once more, over what it says */
-        const struct preset *preset = preset_find(raw.name, &status);
-        if (!preset)
-            return status;
-        free(options.data.items);
-        default_options(&options, &raw);
-        take_preset(&options, &raw, preset);
-        make_table(plan);
-        status = args_parse(table, &page, argc, argv);
+    int status = read_options(p, plan, given, argc, argv);
+    if (status == ARGS_GO && !options.data.count && !plan) {
+        say_error("no %s: give --data FILE (see --help)", p->what);
+        return EXIT_USAGE;
     }
     if (status == ARGS_GO)
-        status = check_combination(&options, &raw, given, plan);
+        status = check_combination(&options, &raw, given);
     if (status != ARGS_GO || (status = settle_stages(&options, &raw)))
         return status;
     settle_defaults(&options);
     options.more_stages = options.resume && raw.stages;
     options.steps_in_all = options.resume && is_given(given, "steps") ? raw.steps : 0;
     if (!options.checkpoint)
-        options.checkpoint = options.resume ? options.resume : "ssacl-text.safetensors";
-    if (raw.accumulate > INT_MAX / options.micro_batch) {
-        say_error("--batch %d and --accumulate %d make more than %d sequences a step; give fewer", options.micro_batch,
-                  raw.accumulate, INT_MAX);
-        return EXIT_USAGE;
-    }
-    options.training.batch = options.micro_batch * raw.accumulate;
+        options.checkpoint = options.resume ? options.resume : default_checkpoint(p);
     *parsed = &options;
-    return ARGS_GO;
+    return settle_batch(&options, &raw);
 }

@@ -3,6 +3,7 @@
 #include "cost.h"
 #include "devices.h"
 #include "progress.h"
+#include "signals.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -23,41 +24,23 @@ struct job {
 /* `count` patterns, for layers that lie evenly among those of the run. */
 static int choose_layers(const struct job *j, int count, struct ssa_pattern *patterns)
 {
-    const struct ssa_gpt *m = &j->s->model.gpt;
+    const int layers = model_int(&j->s->model, "layers"), length = model_int(&j->s->model, "length");
     for (int i = 0; i < count; i++) {
-        int layer = count > 1 ? (int)((long long)i * (m->layers - 1) / (count - 1)) : m->layers / 2;
+        int layer = count > 1 ? (int)((long long)i * (layers - 1) / (count - 1)) : layers / 2;
         struct ssa_sample how;
-        int err = ssa_pattern_sample(j->pattern, layer, m->layers, m->length, 1, &how);
+        int err = ssa_pattern_sample(j->pattern, layer, layers, length, 1, &how);
         if (err)
             return err;
         patterns[i] = j->pattern->layers ? j->pattern->layers[layer] : *j->pattern;
         patterns[i].kind = how.kind;
-        patterns[i].ratio = (float)how.keys / (float)m->length;
+        patterns[i].ratio = (float)how.keys / (float)length;
         patterns[i].ratio_last = 0;
         patterns[i].dense_first = patterns[i].dense_last = 0;
     }
     return SSA_OK;
 }
 
-static int passes_of(const struct settings *s)
-{
-    int batch = s->training.batch ? s->training.batch : s->micro_batch;
-    return batch / s->micro_batch;
-}
-
 /* ---- timing ---- */
-
-static struct ssa_data random_tokens(const struct settings *s)
-{
-    size_t count = 64 * ((size_t)s->model.gpt.length + 1);
-    uint32_t *ids = malloc(count * sizeof *ids);
-    uint64_t x = 1;
-    for (size_t i = 0; ids && i < count; i++) {
-        x = x * 6364136223846793005u + 1442695040888963407u;
-        ids[i] = (uint32_t)(x >> 33) % (uint32_t)s->model.gpt.vocabulary;
-    }
-    return (struct ssa_data){.items = ids, .count = count, .item_size = sizeof *ids};
-}
 
 static int run_to(struct ssa_trainer *trainer, int step)
 {
@@ -116,10 +99,10 @@ static int measure(struct job *j, int layers, int passes, double *seconds, doubl
     struct ssa_model_config config = j->s->model;
     struct ssa_pattern *patterns = calloc((size_t)layers, sizeof *patterns);
     struct ssa_pattern few = {.layers = patterns, .layer_count = layers};
-    struct ssa_data data = random_tokens(j->s);
-    const struct ssa_pattern *pattern = layers < config.gpt.layers ? &few : j->pattern;
+    struct ssa_data data = j->s->program->invent(j->s);
+    const struct ssa_pattern *pattern = layers < model_int(&config, "layers") ? &few : j->pattern;
     struct cost cost;
-    config.gpt.layers = layers;
+    model_set(&config, "layers", layers);
     int err = patterns && data.items ? choose_layers(j, layers, patterns) : SSA_ENOMEM;
     err = err ? err : cost_of_step(&cost, &config, pattern, (double)passes * j->s->micro_batch, j->s->training.seed);
     err = err ? err : time_model(j, &config, pattern, passes, &data, seconds);
@@ -146,7 +129,7 @@ static int extrapolate_layers(struct job *j, int layers, int passes, double *sec
     double few, many, few_flop, many_flop;
     struct cost all;
     int err = measure(j, layers, passes, &many, &many_flop);
-    if (err || layers == j->s->model.gpt.layers) {
+    if (err || layers == model_int(&j->s->model, "layers")) {
         *seconds = many;
         return err;
     }
@@ -166,7 +149,7 @@ static int extrapolate_layers(struct job *j, int layers, int passes, double *sec
  * there all are needed. */
 static int extrapolate(struct job *j, double ratio, struct timing *timing)
 {
-    int all = passes_of(j->s), L = j->s->model.gpt.layers, apart = all > 2 && devices_live(j->pool) == 1;
+    int all = settings_passes(j->s), L = model_int(&j->s->model, "layers"), apart = all > 2 && devices_live(j->pool) == 1;
     double expected = 3 * j->one_layer * ratio * (apart ? 3 : all), one, two;
     int layers = L / 4 < FEW_LAYERS ? FEW_LAYERS : L / 4;
     timing->layers = expected > j->s->o->measure && layers < L ? layers : L;
@@ -187,7 +170,7 @@ int timing_of_stage(const struct settings *s, struct ssa_pool *pool, const struc
     struct job j = {.s = s, .pool = pool, .pattern = &stage->pattern};
     struct cost all;
     double ignored;
-    int passes = passes_of(s), L = s->model.gpt.layers;
+    int passes = settings_passes(s), L = model_int(&s->model, "layers");
     *timing = (struct timing){.layers = L, .passes = passes};
     int err = cost_of_step(&all, &s->model, j.pattern, s->micro_batch, s->training.seed);
     err = err ? err : measure(&j, 1, 1, &j.one_layer, &j.one_flop);

@@ -1,8 +1,8 @@
-/* What `ssacl-text train` is told, and `plan`. */
-#ifndef TEXT_TRAIN_OPTIONS_H
-#define TEXT_TRAIN_OPTIONS_H
+/* What `train` is told, and `plan`. */
+#ifndef RUN_OPTIONS_H
+#define RUN_OPTIONS_H
 
-#include "command.h"
+#include "program.h"
 #include "stages.h"
 
 #include <ssacl/pool.h>
@@ -10,7 +10,6 @@
 
 struct train_options {
     struct arg_list data;
-    int tokens; /* number of TEXT_TOKEN_NAMES, -1: not said */
     struct ssa_model_config model;
     struct ssa_train_config training; /* its stages are `stages` */
     struct ssa_stage stages[STAGES_MAX];
@@ -28,6 +27,7 @@ struct train_options {
 /* Whether --alone is among them: known before the others are read, since ranks join before anything is said. */
 bool train_is_alone(int argc, char **argv);
 /* ARGS_GO, or the exit status. To `plan` a run there need be no data. The options live as long as the program. */
-int train_options_parse(const struct train_options **parsed, bool plan, int argc, char **argv);
+int train_options_parse(const struct train_options **parsed, const struct program *program, bool plan, int argc,
+                        char **argv);
 
 #endif

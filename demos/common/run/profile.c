@@ -3,8 +3,6 @@
 #include "numbers.h"
 
 #include "signals.h"
-#include "stages.h"
-#include "text.h"
 
 #include <stdlib.h>
 
@@ -16,20 +14,6 @@ struct profile {
     int layers, passes, micro_batches;
     double seconds, attention_seconds; /* of the whole run */
 };
-
-/* Inputs and targets: neighbouring windows from the start of the text. */
-static int make_tokens(struct profile *p, const struct ssa_data *data)
-{
-    size_t count = (size_t)p->pass.batch * (size_t)p->pass.length;
-    int32_t *tokens = malloc(2 * count * sizeof *tokens);
-    p->pass.tokens = tokens;
-    p->pass.targets = tokens + count;
-    for (size_t i = 0; tokens && i < count; i++) {
-        tokens[i] = (int32_t)text_token(data, i % (data->count - 1));
-        tokens[count + i] = (int32_t)text_token(data, i % (data->count - 1) + 1);
-    }
-    return tokens ? SSA_OK : SSA_ENOMEM;
-}
 
 /* Draws every layer's plan; `pairs` becomes (query, key) pairs over all layers and the micro-batch. */
 static int draw_plans(struct profile *p, const struct ssa_pattern *pattern, uint64_t step, double *pairs)
@@ -74,26 +58,25 @@ static int profile_stage(struct profile *p, const struct ssa_stage *stage, json_
     p->seconds += stage->steps * all;
     p->attention_seconds += stage->steps * attention;
     stage_format(stage, 1, pattern, sizeof pattern);
-    double score_bytes = 4 * pairs / p->layers * ssa_model_config(p->model)->gpt.heads;
+    double score_bytes = 4 * pairs / p->layers * model_int(ssa_model_config(p->model), "heads");
     json_array_append_new(list, json_pack("{s:s, s:i, s:o, s:o, s:o}", "pattern", pattern, "steps", stage->steps,
                                           "seconds", number_json(all), "attention_seconds", number_json(attention),
                                           "score_bytes", number_json(score_bytes)));
     return status;
 }
 
-int profile_run(struct ssa_model *model, const struct ssa_train_config *training, const struct ssa_data *data,
-                int passes, json_t **profile)
+int profile_run(const struct settings *s, struct ssa_model *model, int passes, json_t **profile)
 {
-    const struct ssa_model_config *config = ssa_model_config(model);
-    int batch = ssa_model_limits(model)->batch, layers = config->gpt.layers;
-    struct profile p = {.model = model, .layers = layers, .passes = passes,
-                        .micro_batches = training->batch ? training->batch / batch : 1,
-                        .pass = {.batch = batch, .length = config->gpt.length, .training = 1}};
+    const struct ssa_train_config *training = &s->training;
+    int batch = ssa_model_limits(model)->batch, layers = model_int(&s->model, "layers");
+    struct profile p = {.model = model, .layers = layers, .passes = passes, .micro_batches = settings_passes(s),
+                        .pass = {.batch = batch, .length = model_int(&s->model, "length"), .training = 1}};
     json_t *list = json_array();
+    void *inputs = NULL;
     p.plans = calloc((size_t)layers, sizeof *p.plans);
     p.pointers = calloc((size_t)layers, sizeof *p.pointers);
     p.pass.plans = p.pointers;
-    int status = p.plans && p.pointers ? make_tokens(&p, data) : SSA_ENOMEM;
+    int status = p.plans && p.pointers ? s->program->fill(s, &p.pass, &inputs) : SSA_ENOMEM;
     for (int i = 0; i < training->stage_count && !status && !interrupted; i++)
         status = profile_stage(&p, &training->stages[i], list);
     if (!status && interrupted)
@@ -106,6 +89,6 @@ int profile_run(struct ssa_model *model, const struct ssa_train_config *training
         ssa_plan_finish(&p.plans[l]);
     free(p.plans);
     free(p.pointers);
-    free((void *)p.pass.tokens);
+    free(inputs);
     return status;
 }

@@ -1,30 +1,30 @@
 /* A run as its JSONL log tells it. Every line is an object with "event":
  *   start       what was run: "device" (the first of "devices"), "model", "stages", "parameters", "tokens_per_step",
- *               "memory", of a --from also "same_text", of tokens that are no bytes "unit" (nats per token). A second
+ *               "memory", of a --from also "same_text"; "unit" of losses, where it is not bits per byte. A second
  *               one, if no resume follows, goes on with what the first has trained:
  *               `cat ssa.jsonl fine-tune.jsonl` is the log of a run and of its --from
  *   resume      a checkpoint was taken up at "step"; lines of later steps that stand before it do not count
- *   step        "step", "stage", "tokens", "seconds" (training only), "loss" (nats), "bits" (or "perplexity"), "lr",
- *               "gradient_norm",
+ *   step        "step", "stage", "tokens", "seconds" (training only), "loss" (nats), "lr", "gradient_norm", and
+ *               "bits" or "perplexity" where the unit has that;
  *               of several devices also "shares" (micro-batches of a step) and "rates" (tokens/s), an entry a device
  *   device      what became of one: "change" (left out, share, lost, joined, rollback), "member", "id", "step",
  *               "before" and "after" (its share), "reason". After a rollback the run goes on from "step": later ones do
  *               not count
- *   evaluation  "step", "tokens", "seconds", "dense" and, in a sampled stage, "sampled" (bits per byte, or
- *               nats per token; validation)
+ *   evaluation  "step", "tokens", "seconds", "dense" and, in a sampled stage, "sampled" (in the unit;
+ *               validation)
  *   profile     where the time of a step goes, see profile.h
  *   end         "status", "step", "tokens", "seconds", "peak_bytes"
- *   test        what `ssacl-text eval` measured
+ *   test        what `eval` measured
  */
-#ifndef TEXT_RUN_H
-#define TEXT_RUN_H
+#ifndef RUN_RUN_H
+#define RUN_RUN_H
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 struct series {
-    double *step, *tokens, *seconds, *bits; /* or nats of a token, or what else it is of */
+    double *step, *tokens, *seconds, *bits; /* in the unit of the run, or what else it is of */
     size_t count, capacity;
 };
 
@@ -39,7 +39,7 @@ struct run {
     json_t *start, *end, *profile, *test; /* the last of each, or NULL */
     double step0, tokens0, seconds0;      /* where the last start was, */
     bool started;                         /* that nothing has followed yet */
-    bool of_tokens;                       /* that are no bytes: losses are nats a token */
+    char unit[32];                        /* that losses are in, "nats per token"; "": where the log names none */
 };
 
 /* Says what is wrong with the file and returns non-zero; a line that is no record is passed over. */

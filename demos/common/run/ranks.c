@@ -1,6 +1,6 @@
 #include "ranks.h"
 
-#include "command.h"
+#include "program.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -72,14 +72,14 @@ bool ranks_lead(const struct ssa_ranks *ranks)
     return !ranks || !ranks->rank;
 }
 
-int ranks_all(struct ssa_ranks *ranks, int status, int good)
+int ranks_all(struct ssa_ranks *ranks, const char *program, int status, int good)
 {
-    static char name[64];
+    static char name[96];
     int lowest = 0;
     if (!ranks)
         return status;
     if (ranks->rank) {
-        snprintf(name, sizeof name, "ssacl-text train, rank %d", ranks->rank);
+        snprintf(name, sizeof name, "%s, rank %d", program, ranks->rank);
         say_set_program(name);
     }
     float *failed = calloc((size_t)ranks->count, sizeof *failed);

@@ -1,10 +1,10 @@
 /* The files that a run of training writes: a checkpoint, copies of it at the ends of stages, a log. They are tried
  * before the run starts, files of other runs are left alone, and a failure on the way does not cost the run. */
-#ifndef TEXT_OUTPUTS_H
-#define TEXT_OUTPUTS_H
+#ifndef RUN_OUTPUTS_H
+#define RUN_OUTPUTS_H
 
 #include "files.h"
-#include "train_options.h"
+#include "options.h"
 
 struct outputs {
     const struct train_options *o;

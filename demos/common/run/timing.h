@@ -1,6 +1,6 @@
 /* What a step of a run takes on its devices, measured before the run. */
-#ifndef TEXT_TIMING_H
-#define TEXT_TIMING_H
+#ifndef RUN_TIMING_H
+#define RUN_TIMING_H
 
 #include "settings.h"
 
@@ -13,7 +13,7 @@ struct timing {
 };
 
 /* Of a stage: some steps of the run's own model where they take no more than about --measure seconds; else of one with
- * fewer of its layers and passes. On random tokens. The library's status, SSA_ESTOPPED after Ctrl-C. */
+ * fewer of its layers and passes. On data that the program invents. The library's status, SSA_ESTOPPED after Ctrl-C. */
 int timing_of_stage(const struct settings *s, struct ssa_pool *pool, const struct ssa_stage *stage,
                     struct timing *timing);
 

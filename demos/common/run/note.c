@@ -1,0 +1,50 @@
+#include "note.h"
+
+#include "run.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct train_note note_read(const struct program *p, const struct ssa_checkpoint *checkpoint, uint64_t fingerprint)
+{
+    struct train_note result = {0};
+    json_t *note = json_loads(ssa_checkpoint_note(checkpoint), 0, NULL);
+    double micro_batch = json_number(note, "micro_batch");
+    const char *theirs = json_string_value(json_object_get(note, p->what));
+    char ours[17];
+    snprintf(ours, sizeof ours, "%016" PRIx64, fingerprint);
+    result.known = theirs;
+    result.same = theirs && !strcmp(theirs, ours);
+    if (theirs && micro_batch >= 1 && micro_batch <= 65536)
+        result.micro_batch = (int)micro_batch;
+    json_decref(note);
+    return result;
+}
+
+double note_number(const struct ssa_checkpoint *checkpoint, const char *key)
+{
+    json_t *note = json_loads(ssa_checkpoint_note(checkpoint), 0, NULL);
+    double number = json_number(note, key);
+    json_decref(note);
+    return number;
+}
+
+char *note_make(const struct settings *s)
+{
+    char fingerprint[17];
+    json_t *note = json_pack("{s:s, s:i}", "program", s->program->name, "micro_batch", s->micro_batch);
+    s->program->note(s, note);
+    snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, s->data.fingerprint);
+    json_object_set_new(note, s->program->what, json_string(fingerprint));
+    char *text = json_dumps(note, 0);
+    json_decref(note);
+    return text;
+}
+
+void note_add_same(const struct program *p, const struct train_note *note, json_t *record)
+{
+    char key[64];
+    snprintf(key, sizeof key, "same_%s", p->what);
+    json_object_set_new(record, key, note->known ? json_boolean(note->same) : json_null());
+}

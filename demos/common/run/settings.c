@@ -1,0 +1,97 @@
+#include "settings.h"
+
+#include "longer.h"
+#include "note.h"
+#include "numbers.h"
+
+#include <stdio.h>
+
+static int open_source(struct settings *s)
+{
+    if (!s->source_name)
+        return 0;
+    if (open_checkpoint(&s->source, s->program, s->source_name))
+        return EXIT_FAILED;
+    if (s->o->resume && !ssa_checkpoint_training(s->source))
+        return say_error("%s: holds a model but no run to continue; use --from", s->source_name);
+    s->model = *ssa_checkpoint_model(s->source);
+    return 0;
+}
+
+/* A run that goes on does so as it was. */
+static int take_run(struct settings *s)
+{
+    const struct program *p = s->program;
+    struct train_note note = note_read(p, s->source, s->data.fingerprint);
+    if (!note.micro_batch)
+        return say_error("%s: was not written by %s train; start from it with --from instead", s->source_name, p->name);
+    if (s->o->data.count && !note.same)
+        return say_error("%s: was trained on other %s; give the same --data in the same order, or start a new run "
+                         "with --from", s->source_name, p->what);
+    s->micro_batch = note.micro_batch;
+    s->training = *ssa_checkpoint_training(s->source);
+    return make_longer(s->o, &s->training, s->stages);
+}
+
+int settings_make(struct settings *s, const struct program *program, const struct train_options *o)
+{
+    *s = (struct settings){.program = program, .o = o, .source_name = o->resume ? o->resume : o->from,
+                           .model = o->model, .training = o->training, .micro_batch = o->micro_batch};
+    return open_source(s) || program->open(s) || (o->resume && take_run(s)) ? EXIT_FAILED : 0;
+}
+
+void settings_finish(struct settings *s)
+{
+    ssa_checkpoint_close(s->source);
+    s->source = NULL;
+    if (s->program)
+        s->program->close(s);
+}
+
+double settings_tokens(const struct settings *s)
+{
+    return (double)s->training.batch * model_int(&s->model, "length");
+}
+
+int settings_passes(const struct settings *s)
+{
+    return s->training.batch ? s->training.batch / s->micro_batch : 1;
+}
+
+int settings_fit(const struct settings *s, const struct ssa_pool *pool, struct ssa_memory *memory, char why[512])
+{
+    const struct ssa_model_limits limits = {.batch = s->micro_batch, .training = 1};
+    struct ssa_pool_member m;
+    size_t largest = 0;
+    int status = SSA_ENODEVICE;
+    snprintf(why, 512, "no device can be used");
+    for (int i = 0; i < ssa_pool_count(pool); i++) {
+        struct ssa_device *device = ssa_pool_device(pool, i);
+        if (!device || ssa_pool_member(pool, i, &m) != SSA_OK)
+            continue;
+        int err = ssa_train_check(device, &s->model, &limits, &s->training, s->data.part[PART_TRAIN].count, memory);
+        if (err == SSA_OK)
+            return SSA_OK;
+        if (m.info.memory > largest) {
+            snprintf(why, 512, "%s", ssa_last_error());
+            status = err;
+            largest = m.info.memory;
+        }
+    }
+    return status;
+}
+
+json_t *settings_json(const struct settings *s)
+{
+    const struct ssa_train_config *t = &s->training;
+    json_t *stages = json_array();
+    for (int i = 0; i < t->stage_count; i++) {
+        char text[256];
+        stage_format(&t->stages[i], 0, text, sizeof text);
+        json_array_append_new(stages, json_string(text));
+    }
+    return json_pack("{s:o, s:o, s:i, s:i, s:f, s:o, s:o, s:I}", "model", model_json(&s->model), "stages", stages,
+                     "batch", t->batch, "micro_batch", s->micro_batch, "tokens_per_step", settings_tokens(s), "ema",
+                     number_json((double)t->ema), "seed", u64_json(t->seed), "parameters",
+                     (json_int_t)ssa_model_elements(&s->model));
+}

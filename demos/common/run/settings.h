@@ -1,0 +1,43 @@
+/* What a run is of, its data, its model, its training: from the command line, and what a checkpoint knows, from it. */
+#ifndef RUN_SETTINGS_H
+#define RUN_SETTINGS_H
+
+#include "options.h"
+
+enum data_part { PART_TRAIN, PART_VALID, PART_TEST, DATA_PARTS };
+
+/* What the program makes of --data. */
+struct run_data {
+    struct ssa_data part[DATA_PARTS]; /* empty where no --data was given */
+    const struct unit *unit;          /* of losses */
+    uint64_t fingerprint;             /* a number that other data would hardly have */
+};
+
+struct settings {
+    const struct program *program;
+    const struct train_options *o;
+    const char *source_name;             /* of --resume or --from, or NULL, */
+    struct ssa_checkpoint *source;       /* and that */
+    struct run_data data;
+    struct ssa_model_config model;
+    struct ssa_train_config training;
+    struct ssa_stage stages[STAGES_MAX]; /* of a run that is made longer */
+    int micro_batch;
+};
+
+/* Says what is wrong and returns non-zero. */
+int settings_make(struct settings *s, const struct program *program, const struct train_options *o);
+void settings_finish(struct settings *s);
+
+/* Positions of a step's sequences, and passes of a step. */
+double settings_tokens(const struct settings *s);
+int settings_passes(const struct settings *s);
+
+/* Whether it fits one of the devices: those that it does not fit are left out of a run. Of none, the largest's reason;
+ * with SSA_ENOMEM `memory` is what it would take. */
+int settings_fit(const struct settings *s, const struct ssa_pool *pool, struct ssa_memory *memory, char why[512]);
+
+/* {"batch", "micro_batch", "tokens_per_step", "seed", "parameters", "model", "stages"} */
+json_t *settings_json(const struct settings *s);
+
+#endif
