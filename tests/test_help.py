@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """--help and --version of every program, command and script that people call.
 Usage: test_help.py FOLDER_OF_PROGRAMS VERSION"""
+import json
 import os
+import re
 import subprocess
 import sys
 
@@ -37,6 +39,28 @@ for command in COMMANDS:
     if len(command) > 1 or command[0] != "ssacl-text":
         assert "takes no value" in run(*words, "--version=1", code=2)[1]
         assert "takes no value" in run(*words, "--help=1", code=2)[1]
+
+# Every field of a config is an option and stands in the JSON of a model: what adds one to the header and to its family's
+# table has both.
+with open(os.path.join(ROOT, "include", "ssacl", "model.h"), encoding="utf-8") as header:
+    struct = re.search(r"^struct ssa_gpt \{(.*?)^\};", header.read(), re.M | re.S).group(1)
+fields = re.findall(r"^    (?:int|float) (\w+);", struct, re.M)
+assert len(fields) > 15 and "layers" in fields, fields
+text = os.path.join(PROGRAMS, "text", "ssacl-text")
+told = run(text, "train", "--help")[0]
+model = json.loads(run(text, "plan", "--device", "cpu", "--measure", "0", "--json", "--norm", "rms", "--untied", "--hidden",
+                       "96", "--gelu-tanh", "--rope-base", "500", "--kv-heads", "2")[0])["model"]
+for field in fields:
+    option = {"activation": "gelu-tanh"}.get(field, field.replace("_", "-"))
+    assert (" --%s " % option in told.replace("\n", " ")) == (field != "bidirectional"), field
+    assert {"untied": "tied", "no_bias": "bias"}.get(field, field) in model, (field, model)
+assert model == {"layers": 4, "heads": 4, "kv_heads": 2, "width": 128, "hidden": 96, "vocabulary": 256, "length": 256,
+                 "positions": "rotary", "rope_base": 500, "norm": "rms", "norm_eps": model["norm_eps"],
+                 "activation": "gelu-tanh", "gated": False, "tied": False, "bias": True, "bidirectional": False,
+                 "dropout": 0}, model
+assert abs(model["norm_eps"] - 1e-5) < 1e-9
+assert "one of layer|rms" in run(text, "plan", "--norm", "batch", code=2)[1]
+assert "not an option" in run(text, "plan", "--bidirectional", code=2)[1]
 
 quickstart = os.path.join(ROOT, "demos", "quickstart.sh")
 assert run("sh", quickstart, "--version")[0] == "quickstart %s\n" % VERSION

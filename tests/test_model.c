@@ -530,6 +530,40 @@ START_TEST(bad_configs)
 }
 END_TEST
 
+static int count_words(const char *choices)
+{
+    int count = 1;
+    for (; *choices; choices++)
+        count += *choices == '|';
+    return count;
+}
+
+/* What programs make options and JSON of; and what zero means. */
+START_TEST(fields_have_words)
+{
+    struct ssa_model_config c = {.gpt = {.layers = 1, .width = 64, .heads = 4, .gated = 1}};
+    int choices = 0;
+    for (int family = 0; ssa_model_fields(family); family++)
+        for (const struct ssa_field *f = ssa_model_fields(family); f->name; f++) {
+            ck_assert_msg(f->about && *f->about, "%s", f->name);
+            choices += f->choices != NULL;
+            if (f->choices)
+                ck_assert_msg(f->kind == SSA_FIELD_INT && count_words(f->choices) == f->most - f->least + 1, "%s: %s",
+                              f->name, f->choices);
+            ck_assert_msg(!f->contrary || (f->kind == SSA_FIELD_INT && f->least >= 0 && f->most <= 1), "%s", f->name);
+        }
+    ck_assert_int_ge(choices, 3);
+    ssa_model_settle(&c);
+    ck_assert_int_eq(c.gpt.kv_heads, 4);
+    ck_assert_int_eq(c.gpt.hidden, 256);
+    ck_assert_int_eq(c.gpt.activation, SSA_ACT_SILU);
+    ck_assert_float_eq(c.gpt.rope_base, 10000);
+    c = (struct ssa_model_config){.family = 9, .gpt.layers = 1};
+    ssa_model_settle(&c);
+    ck_assert_int_eq(c.gpt.hidden, 0);
+}
+END_TEST
+
 START_TEST(refuses_what_cannot_fit)
 {
     FOR_DEVICES (dev) {
@@ -605,5 +639,5 @@ int main(void)
 {
     return test_run("model", (const TTest *const[]){matches_pytorch, finite_differences, accumulates,
         projects_sampled_rows_alone, looks_at_nothing_later, initialises_alike_everywhere, memory_is_as_foreseen,
-        one_buffer_or_many, bad_configs, refuses_what_cannot_fit, bad_passes, NULL});
+        one_buffer_or_many, bad_configs, fields_have_words, refuses_what_cannot_fit, bad_passes, NULL});
 }

@@ -56,13 +56,13 @@ static struct arg make_arg(const struct ssa_field *f, void *target)
 int model_args(struct ssa_model_config *config, const struct model_option *own, struct arg *args, int room)
 {
     static char names[FIELDS_MAX][NAME_ROOM];
-    int count = 0, field = 0;
-    for (const struct ssa_field *f = ssa_model_fields(config->family); f && f->name && field < FIELDS_MAX; f++, field++) {
+    int count = 0;
+    for (const struct ssa_field *f = ssa_model_fields(config->family); f && f->name; f++) {
         const struct model_option *ours = find_own(own, f->name);
-        if (count == room || (ours && !ours->help))
+        if (count == room || count == FIELDS_MAX || (ours && !ours->help))
             continue;
         struct arg a = make_arg(f, place(config, f));
-        a.name = name_option(f, names[field]);
+        a.name = name_option(f, names[count]);
         if (ours) {
             a.letter = ours->letter;
             a.low = ours->least;

@@ -15,8 +15,8 @@ struct model_option {
     const char *help; /* the same; NULL: the program has no such option */
 };
 
-/* An option for every field of the config's family, which sets it there: into `args`, of which there is room for `room`.
- * Returns how many they are. Their names live until the next call. `own` may be NULL. */
+/* An option for every field of the config's family, which sets it there: into `args`, of which there are no more than
+ * `room`. Returns how many they are. Their names live until the next call. `own` may be NULL. */
 int model_args(struct ssa_model_config *config, const struct model_option *own, struct arg *args, int room);
 /* Where zero is a word of its own (default|gelu|...), what it stands for. */
 void model_choose(struct ssa_model_config *config);

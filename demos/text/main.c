@@ -21,17 +21,18 @@ static const char train_about[] =
     "options this is dense attention; --attention or --stages sample it.\n"
     "\n"
     "Ctrl-C (or SIGTERM, SIGQUIT) stops after the step at hand, writes the checkpoint and exits with 130; a second one "
-    "ends at once. So do SIGHUP, SIGXCPU, SIGUSR1 and SIGUSR2, unless they are ignored (nohup). --resume continues such a run, or one that was killed, from its last checkpoint, as if it had never "
-    "stopped.\n"
+    "ends at once. So do SIGHUP, SIGXCPU, SIGUSR1 and SIGUSR2, unless they are ignored (nohup). --resume continues such "
+    "a run, or one that was killed, from its last checkpoint, as if it had never stopped.\n"
     "\n"
     "Under mpirun or srun the processes train one model together, each on a part of the passes of a step "
-    "(--accumulate); devices of one machine are dealt out among them. Rank 0 speaks and writes all files. --alone: not so.";
+    "(--accumulate); devices of one machine are dealt out among them. Rank 0 speaks and writes all files. "
+    "--alone: not so.";
 
 static const char plan_about[] =
     "Says what `ssacl-text train` with the same options would take, before it starts: parameters, memory by kind, "
     "floating-point operations of a step (forward and backward, of products only; attention by the pairs of queries "
-    "and keys that are drawn), seconds of a step, and the time of all of it, stage by stage. Seconds are measured: some "
-    "steps of the run itself, or where those would take long (--measure) of fewer layers and passes, and that is said. "
+    "and keys that are drawn), seconds of a step, and the time of all of it, stage by stage. Seconds are measured: "
+    "some steps of the run itself, or where those would take long (--measure) of fewer layers and passes, and that is said. "
     "Without --data none is checked, and --tokens needs --vocabulary. Nothing is written. A run that does not fit is "
     "planned too, with what would make it fit.";
 
@@ -62,8 +63,8 @@ static const char eval_about[] =
     "dense: one pass in which every query sees every key. ensemble: the self-ensemble of the paper, M passes that "
     "each sample anew, their probabilities averaged for every byte (token), log(1/M sum p). Beside it stand the "
     "mean and the standard deviation of the single passes. With --tolerance there are no more passes than it takes: it "
-    "ends once the result is within that of what infinitely many passes would give, by what the last doubling of the passes "
-    "changed and by the scatter of the single ones. The sample is that of the checkpoint's last sampled stage, or "
+    "ends once the result is within that of what infinitely many passes would give, by what the last doubling of the "
+    "passes changed and by the scatter of the single ones. The sample is that of the checkpoint's last sampled stage, or "
     "what --pattern says; a checkpoint without one is measured dense only.";
 
 static const char eval_examples[] =

@@ -1,17 +1,10 @@
 #!/bin/sh
 # The best model of a run kept, and runs that end where nothing gets better. On the host backend.
 # Usage: best.sh PATH/ssacl-text
-set -u
-program=$(realpath "$1")
-work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-best.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "$0")/begin.sh"
 export SSACL_OPENCL_LIBRARY= SSACL_THREADS=1
-checks=0 failures=0
 tiny="--layers 1 --width 32 --heads 1 --length 16 --batch 4 --lr 0.05 --steps 400 --eval-every 10"
 
-wrong() { failures=$((failures + 1)); printf 'WRONG: %s: %s\n' "$*" "$(cat err)"; }
-check() { checks=$((checks + 1)); "$@" || wrong "$*"; }
 # shellcheck disable=SC2086 # a list of options
 train() { "$program" train --data text --device cpu --quiet --eval-windows 2 $tiny "$@" 2>err; }
 # Without a rule: what is learnt of one part is wrong of another.
@@ -61,5 +54,4 @@ train -c c.st --best missing/best.st
 check grep -q 'missing' err
 check test ! -e c.st
 
-echo "$checks checks, $failures failures"
-[ "$failures" = 0 ]
+finish 'ssacl-text, best'

@@ -2,18 +2,12 @@
 # What ssacl-text reads and writes: no output is an input, no run takes another's files, half a line costs a line, links
 # are followed, a disk that is full on the way does not end a run. On the host backend. Usage:
 # files.sh PATH/ssacl-text PATH/room.so
-set -u
-program=$(realpath "$1")
 room=$(realpath "$2")
-work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-text-files.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-checks=0 failures=0
+. "$(dirname "$0")/begin.sh"
 small="--layers 1 --width 16 --heads 2 --length 16 --batch 2 --eval-windows 2"
 export SSACL_OPENCL_LIBRARY= # none: devices are not what this is about
 
-wrong() { failures=$((failures + 1)); printf 'WRONG: %s\n' "$*"; }
-check() { checks=$((checks + 1)); "$@" >/dev/null 2>&1 || wrong "$*"; }
+check() { check_quietly "$@"; }
 text() { "$program" "$@"; }
 again() { text train --device cpu --data text -q "$@"; }
 # shellcheck disable=SC2086 # a list of options
@@ -40,12 +34,7 @@ records() { grep -a -c "^{.*\"event\":\"$2\".*}\$" "$1"; }
 count() { [ "$(records "$1" "$2")" -eq "$3" ] || wrong "$1 has $(records "$1" "$2") records of $2, not $3"; checks=$((checks + 1)); }
 wait_for() { until [ -e "$1" ]; do sleep 0.05; kill -0 "$2" 2>/dev/null || break; done; }
 
-python3 - <<'END'
-import random
-random.seed(1)
-words = "the a of and to in is on that by with as for was were from history river city first".split()
-open("text", "w").write(" ".join(random.choice(words) for _ in range(3000)))
-END
+words 3000 >text
 check train -c a.st -l a.jsonl
 mkdir folder
 ln -s text text.link
@@ -125,6 +114,11 @@ check again --resume drop.st --steps 6 -l drop.jsonl # made longer
 check measured -c drop.st -l drop.jsonl
 count drop.jsonl test 2
 refuses 'its "model" is another' measured -c a.st -l drop.jsonl
+sed 's/"rope_base":[0-9.]*,//; s/"bias":true,//' drop.jsonl >older.jsonl # from before a model had these
+check [ "$(cmp -s drop.jsonl older.jsonl; echo $?)" -eq 1 ]
+check again --resume drop.st --steps 8 -l older.jsonl
+sed 's/"bias":true/"bias":false/' drop.jsonl >biased.jsonl
+refuses 'its "model" is another' again --resume drop.st --steps 9 -l biased.jsonl
 check train -c batch.st --batch 1
 refuses 'its "batch" is another' measured -c batch.st -l a.jsonl
 check train -c wide.st --width 32
@@ -355,5 +349,4 @@ checks=$((checks + 1))
 case $out in *'goes on without this copy'*'make room'*) ;; *) wrong "of a copy that cannot be written: $out" ;; esac
 check [ "$(echo limited.st*)" = 'limited.st*' ]
 
-echo "$checks checks, $failures failures"
-[ $failures -eq 0 ]
+finish 'ssacl-text, files'

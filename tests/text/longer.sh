@@ -1,18 +1,11 @@
 #!/bin/sh
 # Runs of ssacl-text that are over and made longer, and runs of one process in what is left of a launcher's environment.
 # On the host backend. Usage: longer.sh PATH/ssacl-text
-set -u
-program=$(realpath "$1")
-work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-longer.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "$0")/begin.sh"
 export SSACL_OPENCL_LIBRARY= SSACL_THREADS=1
 unset OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_RANK PMI_SIZE PMI_RANK PMI_FD SLURM_STEP_NUM_TASKS SLURM_PROCID
-checks=0 failures=0
 tiny="--layers 1 --width 8 --heads 1 --length 8 --batch 1 --dropout 0.1"
 
-wrong() { failures=$((failures + 1)); printf 'WRONG: %s: %s\n' "$*" "$(cat err)"; }
-check() { checks=$((checks + 1)); "$@" || wrong "$*"; }
 train() { "$program" train --data text --device cpu --quiet --log-every 1 --eval-windows 2 "$@" 2>err; }
 # shellcheck disable=SC2086 # a list of options
 start() { train $tiny "$@"; }
@@ -25,7 +18,7 @@ refuses() { # WORDS OPTIONS...: and leaves the checkpoint as it is
     check grep -q -e "$words" err
     check cmp -s before a.st
 }
-yes 'All that is gold does not glitter, not all those who wander are lost.' | head -c 20000 >text
+proverb 20000 >text
 
 # ---- longer ----
 
@@ -63,5 +56,4 @@ for names in OMPI_COMM_WORLD_SIZE:OMPI_COMM_WORLD_RANK PMI_SIZE:PMI_RANK SLURM_S
 done
 check env PMI_SIZE=2 PMI_RANK=0 PMI_FD=77 "$program" train --data text --device cpu --quiet $tiny --steps 1 -c one.st --force
 
-printf 'ssacl-text, longer: %d checks, %d wrong\n' $checks $failures
-[ $failures -eq 0 ]
+finish 'ssacl-text, longer'

@@ -1,19 +1,11 @@
 #!/bin/sh
 # What ssacl-text plan says of a run against the run itself: its memory, its operations by hand, its settings; where it
 # does not fit, and with no data. Seconds are not judged. On the host backend. Usage: plan.sh PATH/ssacl-text
-set -u
-program=$(realpath "$1")
-work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-plan.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "$0")/begin.sh"
 export SSACL_OPENCL_LIBRARY= SSACL_THREADS=1
-checks=0 failures=0
 
-wrong() { failures=$((failures + 1)); printf 'WRONG: %s: %s\n' "$*" "$(cat err)"; }
-check() { checks=$((checks + 1)); "$@" || wrong "$*"; }
 text() { "$program" "$@" 2>err; }
 plan() { text plan --device cpu --measure 0.01 "$@"; }
-json() { check python3 -c "import json, sys; x = json.load(open(sys.argv[1])); assert eval(sys.argv[2]), x" "$1" "$2"; }
 refuses() { # STATUS WORDS OPTIONS...
     status=$1 words=$2
     shift 2
@@ -23,7 +15,7 @@ refuses() { # STATUS WORDS OPTIONS...
     check grep -q -e "$words" err
     check [ "$(grep -c '^ssacl-text' err)" -eq 1 ]
 }
-yes 'All that is gold does not glitter, not all those who wander are lost.' | head -c 20000 >text
+proverb 20000 >text
 
 # ---- memory: of the plan, and the peak of the run ----
 
@@ -143,5 +135,4 @@ refuses 2 'does not go with --resume' --resume run --layers 3
 refuses 1 'cannot open' --resume nothing-there
 check [ ! -e ssacl-text.safetensors ]
 
-printf 'ssacl-text, plan: %d checks, %d wrong\n' $checks $failures
-[ $failures -eq 0 ]
+finish 'ssacl-text, plan'

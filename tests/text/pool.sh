@@ -1,27 +1,16 @@
 #!/bin/sh
 # ssacl-text on several devices: the same run whoever computes it, devices that fail, what log and report tell of it. On
 # two PoCL devices. Usage: pool.sh PATH/ssacl-text PATH/ssacl_faults.so
-set -u
-program=$(realpath "$1")
 layer=$(realpath "$2")
-work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-text.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "$0")/begin.sh"
 export OCL_ICD_VENDORS=libpocl.so.2 POCL_DEVICES='pthread pthread'
 if [ "$("$program" --devices | grep -c '^opencl:0:[01] ')" -ne 2 ]; then
     echo 'ssacl-text on a pool: skipped, PoCL is not there'
     exit 77
 fi
-checks=0 failures=0
-wrong() { failures=$((failures + 1)); printf 'WRONG: %s\n' "$*"; cat err 2>/dev/null; }
-check() { checks=$((checks + 1)); "$@" >/dev/null 2>&1 || wrong "$*"; }
+check() { check_quietly "$@"; }
 
-python3 - <<'END' >text
-import random
-random.seed(1)
-words = "the a of and to in is on that by with as for was were from history river city first".split()
-print(" ".join(random.choice(words) for _ in range(12000)))
-END
+words 12000 >text
 
 # run STATUS NAME RULES OPTIONS...: a run under these rules of the fault layer, NAME.jsonl its log.
 run() {
@@ -133,5 +122,4 @@ r = json.load(open("report.json"))["runs"]
 assert [x["devices"] for x in r] == [None, 2, 3] and [x["devices_lost"] for x in r] == [None, 1, 2]
 assert r[0]["tokens"] == r[1]["tokens"] == r[2]["tokens"]'
 
-printf 'ssacl-text on a pool: %d checks, %d wrong\n' $checks $failures
-[ $failures -eq 0 ]
+finish 'ssacl-text on a pool'

@@ -2,17 +2,11 @@
 # The command line of ssacl-text: every bad input refused in one sentence with nothing half-written, Ctrl-C and
 # resume, machine-readable outputs. On the host backend; runs that are stopped also on the first OpenCL device
 # (SSA_TEST_DEVICES=cpu: not). Usage: run.sh PATH/ssacl-text
-set -u
-program=$(realpath "$1")
-work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-text.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-checks=0 failures=0
+. "$(dirname "$0")/begin.sh"
 device=cpu
 small="--layers 2 --width 32 --heads 2 --length 64 --batch 4 --eval-windows 4"
 
-wrong() { failures=$((failures + 1)); printf 'WRONG: %s\n' "$*"; }
-check() { checks=$((checks + 1)); "$@" >/dev/null 2>&1 || wrong "$*"; }
+check() { check_quietly "$@"; }
 text() { "$program" "$@"; }
 # shellcheck disable=SC2086 # a list of options
 train() { text train --device $device --data text $small "$@"; }
@@ -36,18 +30,7 @@ refuses() {
     [ "$(ls -A)" = "$before" ] || wrong "files were left: $*: $(ls -A)"
 }
 
-json() { # json FILE EXPRESSION: the file is one JSON object `x` for which the expression holds
-    checks=$((checks + 1))
-    python3 -c "import json, sys; x = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))" "$1" "$2" ||
-        wrong "$2 does not hold in $1: $(cat "$1")"
-}
-
-python3 - <<'EOF'
-import random
-random.seed(1)
-words = "the a of and to in is on that by with as for was were from history river city first".split()
-open("text", "w").write(" ".join(random.choice(words) for _ in range(12000)))
-EOF
+words 12000 >text
 
 # ---- help ----
 
@@ -316,5 +299,4 @@ for device in cpu $opencl; do
     json report.json 'len({r["tokens"] for r in x["runs"]}) == 1'
 done
 
-printf 'ssacl-text: %d checks, %d wrong\n' $checks $failures
-[ $failures -eq 0 ]
+finish 'ssacl-text'

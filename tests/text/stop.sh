@@ -1,18 +1,11 @@
 #!/bin/sh
 # How runs of ssacl-text end, and go on: signals, broken pipes, evaluations that are stopped, losses that are not finite,
 # Ctrl-Z. On the host backend. Usage: stop.sh PATH/ssacl-text
-set -u
-program=$(realpath "$1")
-work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-stop.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "$0")/begin.sh"
 ulimit -c 0
 export SSACL_OPENCL_LIBRARY= SSACL_THREADS=1
-checks=0 failures=0
 tiny="--device cpu --layers 1 --width 8 --heads 1 --length 8 --batch 1 --eval-windows 2 --log-every 5"
 
-wrong() { failures=$((failures + 1)); printf 'WRONG: %s\n' "$*"; }
-check() { checks=$((checks + 1)); "$@" || wrong "$*"; }
 has() { grep -q -- "$2" "$1"; }
 lacks() { ! grep -q -- "$2" "$1"; }
 # A shell starts what is in the background with Ctrl-C ignored, and ignored it stays.
@@ -30,7 +23,7 @@ ends() { # STATUS: that of $child
     got=$?
     check [ $got -eq "$1" ]
 }
-yes 'All that is gold does not glitter, not all those who wander are lost.' | head -c 20000 >text
+proverb 20000 >text
 
 # ---- signals: each ends the run in order ----
 
@@ -148,5 +141,4 @@ kill -s TERM $child
 ends 130
 check lacks err lost
 
-printf 'ssacl-text, ends: %d checks, %d wrong\n' $checks $failures
-[ $failures -eq 0 ]
+finish 'ssacl-text, ends'

@@ -1,17 +1,10 @@
 #!/bin/sh
 # Token files: ids of 16 and 32 bits instead of bytes, through train, eval, sample and report. On the host backend.
 # Usage: tokens.sh PATH/ssacl-text
-set -u
-program=$(realpath "$1")
-work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-tokens.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. "$(dirname "$0")/begin.sh"
 export SSACL_OPENCL_LIBRARY= SSACL_THREADS=1
-checks=0 failures=0
 tiny="--device cpu --layers 1 --width 16 --heads 2 --length 32 --batch 2 --eval-windows 2 --log-every 1"
 
-wrong() { failures=$((failures + 1)); printf 'WRONG: %s: %s\n' "$*" "$(cat err)"; }
-check() { checks=$((checks + 1)); "$@" || wrong "$*"; }
 text() { "$program" "$@" 2>err; }
 # shellcheck disable=SC2086 # a list of options
 train() { text train $tiny "$@"; }
@@ -25,7 +18,6 @@ refuses() { # STATUS WORDS COMMAND...
     check [ "$(grep -c '^ssacl-text' err)" -eq 1 ]
 }
 same() { check python3 -c "import json, sys; a, b = (json.load(open(f)) for f in sys.argv[2:]); assert $1" "$@"; }
-json() { check python3 -c "import json, sys; x = json.load(open(sys.argv[1])); assert eval(sys.argv[2]), x" "$1" "$2"; }
 
 # The same ids as 16 and as 32 bits, those of a byte also as bytes; and files that are wrong.
 python3 - <<'END'
@@ -136,5 +128,4 @@ refuses 1 'too short' train --data small.bin --tokens 16 --length 150 -c new.st
 refuses 2 'one of 8|16|32' train --data 16.bin --tokens 64 -c new.st
 check [ ! -e new.st ]
 
-printf 'ssacl-text, tokens: %d checks, %d wrong\n' $checks $failures
-[ $failures -eq 0 ]
+finish 'ssacl-text, tokens'

@@ -309,8 +309,8 @@ static void make_table(const struct program *p, struct arg table[OPTIONS_MAX + 1
 
 int eval_main(const struct program *p, int argc, char **argv)
 {
-    const struct args_page page = {.name = program_command(p, "eval"), .usage = "--checkpoint FILE --data FILE [options]",
-                                   .about = p->eval.about, .examples = p->eval.examples};
+    const struct args_page page = {.name = program_command(p, "eval"), .about = p->eval.about,
+                                   .usage = "--checkpoint FILE --data FILE [options]", .examples = p->eval.examples};
     static struct arg table[OPTIONS_MAX + 1];
     static struct settings s;
     struct loaded loaded = {0};

@@ -94,7 +94,8 @@ static const struct unit_line {
 };
 
 static const struct figure_line last_lines[] = {
-    {.key = "test_passes", .name = "  of so many passes", .format = "%.0f", .scale = 1, .in_log = "test.ensemble.passes"},
+    {.key = "test_passes", .name = "  of so many passes", .format = "%.0f", .scale = 1,
+     .in_log = "test.ensemble.passes"},
     {.key = "seconds", .name = "seconds of training", .format = "%.1f", .scale = 1, .compute = figures_seconds},
     {.key = "tokens_per_second", .name = "tokens per second", .format = "%.0f", .scale = 1, .compute = speed},
     {.key = "attention_seconds", .name = "seconds in attention (1)", .format = "%.1f", .scale = 1,

@@ -46,10 +46,12 @@ static const struct arg run_table[] = {
               "ratio of the last layer; those between grow evenly"),
     ARG_INT(0, "keep-first", &raw.preset.pattern.keep_first, 0, 64, "N", "so many first positions are seen by all"),
     ARG_FLAG(0, "per-example", &raw.preset.pattern.per_example, "a sample for each sequence of the batch"),
-    ARG_TEXT(0, "stages", &raw.stages, "STAGES", "a sequence of stages, see below; replaces --steps and --fine-tune. With --resume: more of them"),
+    ARG_TEXT(0, "stages", &raw.stages, "STAGES",
+             "a sequence of stages, see below; replaces --steps and --fine-tune. With --resume: more of them"),
     ARG_HEADING(TRAINING_HEADING),
-    ARG_INT('n', "steps", &raw.steps, 1, INT_MAX, "N", "optimiser steps. With --resume: of all, to make a run longer; they go on as the last "
-            "stage does, at its --lr-end"),
+    ARG_INT('n', "steps", &raw.steps, 1, INT_MAX, "N",
+            "optimiser steps. With --resume: of all, to make a run longer; they go on as the last stage does, at its "
+            "--lr-end"),
     ARG_INT(0, "fine-tune", &raw.fine_tune, 0, INT_MAX, "N", "so many dense steps after them"),
     ARG_FLOAT(0, "fine-tune-lr", &raw.fine_tune_lr, 0, 100, "X", "their learning rate; 0: a quarter of --lr"),
     ARG_INT('b', "batch", &options.micro_batch, 1, 65536, "N", "sequences in a pass"),
@@ -88,7 +90,8 @@ static const struct arg run_table[] = {
     ARG_INT(0, "eval-windows", &options.eval_windows, 1, INT_MAX, "N",
             "sequences of the validation part used each time"),
     ARG_TEXT(0, "best", &options.best, "FILE",
-             "keep the model of the least validation loss here, looked at every --eval-every steps, or (0) once an epoch"),
+             "keep the model of the least validation loss here, looked at every --eval-every steps, or (0) once an "
+             "epoch"),
     ARG_INT(0, "patience", &options.patience, 0, INT_MAX, "N",
             "end the run after N such looks one after another that were no better; 0: go on"),
     ARG_FLAG(0, "best-sampled", &options.best_sampled,

@@ -13,7 +13,7 @@ struct train_options {
     struct ssa_model_config model;
     struct ssa_train_config training; /* its stages are `stages` */
     struct ssa_stage stages[STAGES_MAX];
-    int steps_in_all, more_stages; /* of a run that is resumed: how long it is to be, 0: as it was; `stages` are added */
+    int steps_in_all, more_stages; /* of a run that is resumed: how long it is to be, 0: as before; `stages` are added */
     int micro_batch;
     struct ssa_pool_config pool;
     const char *checkpoint, *resume, *from, *log, *device;

@@ -114,8 +114,8 @@ static void print_memory(const struct planning *p)
     struct ssa_pool_member of;
     say_result("memory   %.1f MiB: parameters %.1f, gradients %.1f, optimiser %.1f, activations %.1f, inputs %.1f, "
                "scratch %.1f%s", mib * (double)(m->total + p->scratch), mib * (double)m->parameters,
-               mib * (double)m->gradients, mib * (double)m->moments, mib * (double)m->activations, mib * (double)m->inputs,
-               mib * (double)p->scratch, p->scratch ? "" : " (not known)");
+               mib * (double)m->gradients, mib * (double)m->moments, mib * (double)m->activations,
+               mib * (double)m->inputs, mib * (double)p->scratch, p->scratch ? "" : " (not known)");
     for (int i = 0; i < ssa_pool_count(p->devices.pool); i++)
         if (ssa_pool_member(p->devices.pool, i, &of) == SSA_OK && !of.lost)
             say_result("device   %s: %s (%s), %.0f MiB", of.info.id, of.info.name, of.info.platform,

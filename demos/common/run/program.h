@@ -54,8 +54,8 @@ struct program {
     void (*adapt)(struct train_options *o);    /* after a preset was taken; or NULL */
 
     /* ---- data (struct settings has what they go by) ---- */
-    /* Opens what --data names, if it names any, as the checkpoint's if there is one; fills s->data, whose unit is set in
-     * any case; completes and checks s->model. Says what is wrong and returns non-zero. */
+    /* Opens what --data names, if it names any, as the checkpoint's if there is one; fills s->data, of which the unit is
+     * set in any case; completes and checks s->model. Says what is wrong and returns non-zero. */
     int (*open)(struct settings *s);
     void (*close)(struct settings *s); /* also after an open() that failed, or was never called */
     /* More for the head of a log, and for what a checkpoint notes so that open() knows how its data were read. */
@@ -63,7 +63,7 @@ struct program {
     void (*note)(const struct settings *s, json_t *note);
     /* Inputs and targets of a pass, of the beginning of the data; `memory` is to be freed. The library's status. */
     int (*fill)(const struct settings *s, struct ssa_pass *pass, void **memory);
-    /* Data that fit the model, to measure how long a step takes; items of NULL: no memory. Its items are to be freed. */
+    /* Data that fit the model, to measure how long a step takes; items of NULL: no memory. They are to be freed. */
     struct ssa_data (*invent)(const struct settings *s);
     /* What `plan` says of a model besides its layers, widths and heads: "length 256, vocabulary 256". */
     void (*describe_model)(const struct ssa_model_config *model, char *text, size_t size);

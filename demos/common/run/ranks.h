@@ -19,7 +19,7 @@ bool ranks_lead(const struct ssa_ranks *ranks);
  * `status`, or that some other rank has failed. Others than rank 0 are PROGRAM, rank N in errors from then on. */
 int ranks_all(struct ssa_ranks *ranks, const char *program, int status, int good);
 
-/* --device of this rank: those on one machine deal out what there is. "auto" deals out the GPUs, where there are any. */
+/* --device of this rank: those on one machine deal out what there is; of "auto" the GPUs, where there are any. */
 const char *ranks_devices(const struct ssa_ranks *ranks, const char *names, char *text, size_t size);
 
 #endif

@@ -234,8 +234,8 @@ static int draw_pictures(const struct run *runs, int count, char names[PICTURES]
     struct files files = {0};
     for (int r = 1; r < count; r++)
         if (strcmp(unit_name(&runs[r]), unit_name(&runs[0])) != 0)
-            return say_error("%s is of %s and %s of %s: draw them apart", runs[0].name, unit_name(&runs[0]), runs[r].name,
-                             unit_name(&runs[r]));
+            return say_error("%s is of %s and %s of %s: draw them apart", runs[0].name, unit_name(&runs[0]),
+                             runs[r].name, unit_name(&runs[r]));
     for (int i = 0; i < pictures; i++) {
         snprintf(names[i], 4096, "%s%s", options.out, endings[i]);
         files_write(&files, "--out", names[i]);

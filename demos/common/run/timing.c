@@ -149,7 +149,8 @@ static int extrapolate_layers(struct job *j, int layers, int passes, double *sec
  * there all are needed. */
 static int extrapolate(struct job *j, double ratio, struct timing *timing)
 {
-    int all = settings_passes(j->s), L = model_int(&j->s->model, "layers"), apart = all > 2 && devices_live(j->pool) == 1;
+    int all = settings_passes(j->s), L = model_int(&j->s->model, "layers");
+    bool apart = all > 2 && devices_live(j->pool) == 1;
     double expected = 3 * j->one_layer * ratio * (apart ? 3 : all), one, two;
     int layers = L / 4 < FEW_LAYERS ? FEW_LAYERS : L / 4;
     timing->layers = expected > j->s->o->measure && layers < L ? layers : L;

@@ -350,7 +350,8 @@ static void on_watched(void *cookie, const struct ssa_watched *w)
     json_object_set_new(line, "saved", json_boolean(w->saved));
     record(t, line);
     if (w->saved)
-        say_note("step %d: %s, the best so far: %s", w->step, unit_text(t->s.data.unit, w->scores.loss, loss), t->o->best);
+        say_note("step %d: %s, the best so far: %s", w->step, unit_text(t->s.data.unit, w->scores.loss, loss),
+                 t->o->best);
     if (w->ends)
         say_note("step %d: no better for %d looks; the best was %s at step %d", w->step, w->stale,
                  unit_text(t->s.data.unit, w->best_loss, loss), w->best_step);
@@ -398,7 +399,7 @@ static int train(struct training *t)
     if (status == SSA_OK || status == SSA_ESTOPPED || t->no_device) {
         int saved = t->saved_step == ssa_trainer_steps_done(t->trainer) ? SSA_OK : save_checkpoint(t, false);
         status = saved ? saved : status;
-        if (!status && ssa_trainer_steps_done(t->trainer) < total) { /* lost over it: what was saved is the latest copy */
+        if (!status && ssa_trainer_steps_done(t->trainer) < total) { /* lost over it: what was saved is the last copy */
             status = SSA_EDEVICE;
             t->no_device = 1;
         }
@@ -413,7 +414,7 @@ static json_t *end_record(struct training *t, int outcome)
 {
     int step = ssa_trainer_steps_done(t->trainer);
     double tokens = tokens_of(t, step - t->first_step), seconds = t->seconds;
-    bool finished = step == ssa_trainer_total_steps(t->trainer); /* and written; it is the evaluation that was not made */
+    bool finished = step == ssa_trainer_total_steps(t->trainer); /* and written; only the evaluation was not made */
     const char *status = finished                   ? "finished"
                          : t->settled               ? "no better"
                          : outcome == SSA_ESTOPPED ? "interrupted"
