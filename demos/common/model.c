@@ -2,7 +2,6 @@
 
 #include "numbers.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -53,22 +52,30 @@ static struct arg make_arg(const struct ssa_field *f, void *target)
     return a;
 }
 
-int model_args(struct ssa_model_config *config, const struct model_option *own, struct arg *args, int room)
+static void set_own(struct arg *a, const struct model_option *own)
+{
+    a->letter = own->letter;
+    if (own->help) {
+        a->low = own->least;
+        a->help = own->help;
+    }
+}
+
+int model_args(struct ssa_model_config *config, enum model_choice choice, const struct model_option *own,
+               struct arg *args, int room)
 {
     static char names[FIELDS_MAX][NAME_ROOM];
     int count = 0;
-    for (const struct ssa_field *f = ssa_model_fields(config->family); f && f->name; f++) {
+    room = room < FIELDS_MAX ? room : FIELDS_MAX;
+    for (const struct ssa_field *f = ssa_model_fields(config->family); f && f->name && count < room; f++) {
         const struct model_option *ours = find_own(own, f->name);
-        if (count == room || count == FIELDS_MAX || (ours && !ours->help))
+        if (ours ? ours->hidden : choice == MODEL_OWN)
             continue;
-        struct arg a = make_arg(f, place(config, f));
-        a.name = name_option(f, names[count]);
-        if (ours) {
-            a.letter = ours->letter;
-            a.low = ours->least;
-            a.help = ours->help;
-        }
-        args[count++] = a;
+        args[count] = make_arg(f, place(config, f));
+        args[count].name = name_option(f, names[count]);
+        if (ours)
+            set_own(&args[count], ours);
+        count++;
     }
     return count;
 }

@@ -7,17 +7,23 @@
 #include <jansson.h>
 #include <ssacl/model.h>
 
+#include <stdbool.h>
+
 /* What a program has to say of a field that its family has not. A list of them ends with a field of NULL. */
 struct model_option {
     const char *field;
     int letter;
-    double least;     /* in place of the table's */
-    const char *help; /* the same; NULL: the program has no such option */
+    double least;     /* in place of the table's, with: */
+    const char *help; /* NULL: both are the table's */
+    bool hidden;      /* the program has no such option */
 };
+/* Which fields are options: all but what `own` hides, or those of `own` alone. */
+enum model_choice { MODEL_ALL, MODEL_OWN };
 
-/* An option for every field of the config's family, which sets it there: into `args`, of which there are no more than
+/* An option for each such field of the config's family, which sets it there: into `args`, of which there are no more than
  * `room`. Returns how many they are. Their names live until the next call. `own` may be NULL. */
-int model_args(struct ssa_model_config *config, const struct model_option *own, struct arg *args, int room);
+int model_args(struct ssa_model_config *config, enum model_choice choice, const struct model_option *own,
+               struct arg *args, int room);
 /* Where zero is a word of its own (default|gelu|...), what it stands for. */
 void model_choose(struct ssa_model_config *config);
 /* All fields, with what zero means filled in: choices are words, yes or no is true or false. */

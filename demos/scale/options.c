@@ -2,6 +2,7 @@
 
 #include "args.h"
 #include "files.h"
+#include "model.h"
 #include "say.h"
 
 #include <jansson.h>
@@ -39,7 +40,7 @@ static const char examples[] =
     "  mpirun -n 4 ssacl-scale --measure\n"
     "  ssacl-scale --layers 6 --width 256 --length 512 --tokens-per-second 2900 --ranks 1,2,4 --gbit 20 --alone\n";
 
-static const struct arg table[] = {
+static const struct arg rank_table[] = {
     ARG_HEADING("how fast a rank is"),
     ARG_TEXT(0, "bench", &raw.bench, "FILE.json",
              "rates of forward and backward and of the update, as `ssacl-bench step` measured them"),
@@ -51,11 +52,14 @@ static const struct arg table[] = {
     ARG_REAL(0, "processors", &options.processors, 0, 1e6, "N",
              "so many ranks compute at once, more share; 0: each its own"),
     ARG_HEADING("model (the three, if none of --layers, --width)"),
-    ARG_INT(0, "layers", &raw.model.gpt.layers, 1, 1000, "N", "layers"),
-    ARG_INT(0, "width", &raw.model.gpt.width, 8, 65536, "N", "width"),
-    ARG_INT('N', "length", &raw.model.gpt.length, 8, 1 << 20, "N", "tokens in a sequence (default: 512, 1024 and 2048)"),
-    ARG_INT(0, "vocabulary", &raw.model.gpt.vocabulary, 1, 1 << 20, "N", "tokens there are"),
-    ARG_FLAG(0, "untied", &raw.model.gpt.untied, "a head of its own"),
+    ARG_END};
+
+/* What counts of a model here. */
+static const struct model_option sizes[] = {
+    {.field = "layers"}, {.field = "width"}, {"length", 'N', 8, "tokens in a sequence (default: 512, 1024 and 2048)"},
+    {.field = "vocabulary"}, {.field = "untied"}, {0}};
+
+static const struct arg step_table[] = {
     ARG_REAL('r', "ratio", &options.ratio, 1e-6, 1, "R", "keys that a query sees, of all"),
     ARG_HEADING("a step"),
     ARG_INT('b', "batch", &options.batch, 1, 65536, "N", "sequences in a micro-batch"),
@@ -79,6 +83,8 @@ static const struct arg table[] = {
     ARG_FLAG(0, "markdown", &options.markdown, "tables for a README"),
     ARG_FLAG(0, "json", &options.json, "one object on stdout"),
     ARG_END};
+
+enum { OPTIONS_MAX = 64 };
 
 static int wrong(const char *why)
 {
@@ -250,11 +256,20 @@ static int check_files(void)
     return files_check(&files);
 }
 
+static void make_table(struct arg table[OPTIONS_MAX + 1])
+{
+    int count = args_append(table, 0, OPTIONS_MAX, rank_table);
+    count += model_args(&raw.model, MODEL_OWN, sizes, table + count, OPTIONS_MAX - count);
+    args_append(table, count, OPTIONS_MAX, step_table);
+}
+
 int scale_options_parse(const struct scale_options **parsed, int argc, char **argv)
 {
+    struct arg table[OPTIONS_MAX + 1];
     const struct args_page page = {.name = "ssacl-scale", .usage = "--bench FILE.json | --gflops X [options]",
                                    .about = about, .examples = examples};
     default_options();
+    make_table(table);
     int status = args_parse(table, &page, argc, argv);
     if (status != ARGS_GO)
         return status;

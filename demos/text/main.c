@@ -92,7 +92,7 @@ static const struct model_option model_options[] = {
     {"vocabulary", 0, 0, "ids that the model knows, those of the data must be below; 0: 256, or of token files the "
                          "data's largest and one"},
     {"length", 'N', 8, "bytes, or tokens, in a sequence"},
-    {"bidirectional", .help = NULL}, /* would see what it is to predict */
+    {"bidirectional", .hidden = true}, /* would see what it is to predict */
     {0}};
 
 static const struct program ssacl_text = {

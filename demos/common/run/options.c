@@ -131,7 +131,7 @@ static void make_table(const struct program *p, bool plan)
     int count = args_append(table, 0, OPTIONS_MAX, data);
     count = args_append(table, count, OPTIONS_MAX, p->train.options);
     count = args_append(table, count, OPTIONS_MAX, model_table);
-    count += model_args(&options.model, p->model_options, table + count, OPTIONS_MAX - count);
+    count += model_args(&options.model, MODEL_ALL, p->model_options, table + count, OPTIONS_MAX - count);
     count = args_append(table, count, OPTIONS_MAX, run_table);
     args_append(table, count, OPTIONS_MAX, plan ? plan_table : NULL);
 }
