@@ -558,9 +558,11 @@ START_TEST(fields_have_words)
     ck_assert_int_eq(c.gpt.hidden, 256);
     ck_assert_int_eq(c.gpt.activation, SSA_ACT_SILU);
     ck_assert_float_eq(c.gpt.rope_base, 10000);
+    ck_assert_int_eq(ssa_model_length(&tiny), tiny.gpt.length);
     c = (struct ssa_model_config){.family = 9, .gpt.layers = 1};
     ssa_model_settle(&c);
     ck_assert_int_eq(c.gpt.hidden, 0);
+    ck_assert_int_eq(ssa_model_length(&c), 0);
 }
 END_TEST
 

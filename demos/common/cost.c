@@ -1,18 +1,47 @@
 #include "cost.h"
 
+#include "model.h"
+
+#include <stdbool.h>
+
+/* What of a model costs operations. */
+struct shape {
+    int layers, length, heads, kv_heads, width, hidden, matrices; /* of an MLP */
+    bool causal;
+    double ends; /* products of the embedding and the head, a sequence */
+};
+
+static struct shape shape_of(const struct ssa_model_config *model)
+{
+    struct shape s = {.layers = model_int(model, "layers"), .length = ssa_model_length(model),
+                      .heads = model_int(model, "heads"), .kv_heads = model_int(model, "kv_heads"),
+                      .width = model_int(model, "width"), .hidden = model_int(model, "hidden"),
+                      .matrices = model_int(model, "gated") ? 3 : 2};
+    s.kv_heads = s.kv_heads ? s.kv_heads : s.heads; /* a family without such a field */
+    switch (model->family) {
+    case SSA_GPT:
+        s.causal = !model->gpt.bidirectional;
+        s.ends = (double)s.length * s.width * model->gpt.vocabulary;
+        break;
+    default:
+        break;
+    }
+    return s;
+}
+
 /* Pairs of one sequence, and the rows that keys and values are projected for. */
-static int count_pairs(const struct ssa_gpt *m, struct ssa_sample how, double *pairs, double *kv_rows)
+static int count_pairs(const struct shape *s, struct ssa_sample how, double *pairs, double *kv_rows)
 {
     struct ssa_plan plan = {0};
-    double N = m->length, keys = how.keys + how.keep_count, groups = (double)m->heads / m->kv_heads;
+    double N = s->length, keys = how.keys + how.keep_count, groups = (double)s->heads / s->kv_heads;
     *kv_rows = N;
-    *pairs = m->bidirectional ? N * N : N * (N + 1) / 2;
+    *pairs = s->causal ? N * (N + 1) / 2 : N * N;
     if (how.kind == SSA_DENSE)
         return SSA_OK;
     if (how.kind == SSA_UNBIASED && !how.own_key && 2 * keys <= N * groups && keys * groups <= N)
         *kv_rows = keys;
     int err = ssa_plan_draw(&plan, &how);
-    *pairs = m->bidirectional ? plan.pairs : plan.pairs_causal;
+    *pairs = s->causal ? plan.pairs_causal : plan.pairs;
     ssa_plan_finish(&plan);
     return err;
 }
@@ -20,21 +49,18 @@ static int count_pairs(const struct ssa_gpt *m, struct ssa_sample how, double *p
 int cost_add_layers(struct cost *cost, const struct ssa_model_config *model, const struct ssa_pattern *pattern,
                     int first, int end, double sequences, uint64_t seed)
 {
-    struct ssa_model_config settled = *model;
-    const struct ssa_gpt *m = &settled.gpt;
-    ssa_model_settle(&settled);
-    double N = m->length, C = m->width, kv = C * m->kv_heads / m->heads, hidden = m->hidden;
-    const int mlp = m->gated ? 3 : 2; /* matrices */
+    const struct shape s = shape_of(model);
+    double N = s.length, C = s.width, kv = C * s.kv_heads / s.heads, hidden = s.hidden;
     for (int l = first; l < end; l++) {
         struct ssa_sample how;
         double pairs, kv_rows;
-        int err = ssa_pattern_sample(pattern, l, m->layers, m->length, 1, &how);
+        int err = ssa_pattern_sample(pattern, l, s.layers, s.length, 1, &how);
         how.seed = seed;
         how.layer = (uint32_t)l;
-        err = err ? err : count_pairs(m, how, &pairs, &kv_rows);
+        err = err ? err : count_pairs(&s, how, &pairs, &kv_rows);
         if (err)
             return err;
-        cost->linear += 6 * sequences * (N * (2 * C * C + mlp * C * hidden) + kv_rows * 2 * C * kv);
+        cost->linear += 6 * sequences * (N * (2 * C * C + s.matrices * C * hidden) + kv_rows * 2 * C * kv);
         cost->attention += 12 * sequences * pairs * C;
     }
     return SSA_OK;
@@ -43,7 +69,7 @@ int cost_add_layers(struct cost *cost, const struct ssa_model_config *model, con
 int cost_of_step(struct cost *cost, const struct ssa_model_config *model, const struct ssa_pattern *pattern,
                  double sequences, uint64_t seed)
 {
-    const struct ssa_gpt *m = &model->gpt;
-    *cost = (struct cost){.linear = 6 * sequences * m->length * m->width * (double)m->vocabulary};
-    return cost_add_layers(cost, model, pattern, 0, m->layers, sequences, seed);
+    const struct shape s = shape_of(model);
+    *cost = (struct cost){.linear = 6 * sequences * s.ends};
+    return cost_add_layers(cost, model, pattern, 0, s.layers, sequences, seed);
 }

@@ -85,6 +85,9 @@ SSA_API void ssa_model_settle(struct ssa_model_config *config);
 /** SSA_EINVAL names the field that is wrong and what would be right. */
 SSA_API int ssa_model_check(const struct ssa_model_config *config);
 
+/** N, the positions of its longest sequence, or of all; 0 if the config is wrong. */
+SSA_API int ssa_model_length(const struct ssa_model_config *config);
+
 /** Parameters (floats) of such a model; 0 if the config is wrong. */
 SSA_API size_t ssa_model_elements(const struct ssa_model_config *config);
 

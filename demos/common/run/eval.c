@@ -244,7 +244,7 @@ static json_t *begin_result(const struct loaded *loaded, const struct settings *
     struct train_note note = note_read(s->program, loaded->checkpoint, s->data.fingerprint);
     json_t *result = json_pack("{s:o, s:b, s:s, s:i, s:i, s:i, s:o}", "checkpoint", json_text(options.checkpoint),
                                "averaged", loaded->averaged, "part", part_names[options.part], "step", step, "length",
-                               model_int(&s->model, "length"), "stride", options.stride, "device",
+                               ssa_model_length(&s->model), "stride", options.stride, "device",
                                device_json(ssa_model_device(loaded->model)));
     if (!shared.json)
         say_result("%s after step %d%s, on the %s part (%zu %ss)", options.checkpoint, step,
@@ -266,7 +266,7 @@ static int run(struct loaded *loaded, struct settings *s, const struct program *
     if (load_model(loaded, p, shared.device, options.checkpoint, options.batch, !options.raw) ||
         check_run(loaded->checkpoint, log) || open_data(p, loaded->checkpoint, s))
         return EXIT_FAILED;
-    int status = choose_pattern(loaded->checkpoint, stages, &pattern), length = model_int(&s->model, "length");
+    int status = choose_pattern(loaded->checkpoint, stages, &pattern), length = ssa_model_length(&s->model);
     if (status)
         return status;
     if (options.stride > length)

@@ -93,9 +93,12 @@ static const struct unit_line {
     {"test_ensemble_perplexity", "  as perplexity", "%.2f", "test.ensemble.perplexity", NULL, true},
 };
 
-static const struct figure_line last_lines[] = {
+static const struct figure_line ensemble_lines[] = {
     {.key = "test_passes", .name = "  of so many passes", .format = "%.0f", .scale = 1,
      .in_log = "test.ensemble.passes"},
+    {.key = ""}};
+
+static const struct figure_line last_lines[] = {
     {.key = "seconds", .name = "seconds of training", .format = "%.1f", .scale = 1, .compute = figures_seconds},
     {.key = "tokens_per_second", .name = "tokens per second", .format = "%.0f", .scale = 1, .compute = speed},
     {.key = "attention_seconds", .name = "seconds in attention (1)", .format = "%.1f", .scale = 1,
@@ -150,6 +153,7 @@ int figures_make(const struct program *program, const struct figure_line **lines
     add(first_lines);
     for (const struct unit *const *u = program->units; *u; u++)
         add_of_unit(*u);
+    add(ensemble_lines);
     add_own(program->figures);
     add(last_lines);
     *lines = all;

@@ -269,6 +269,11 @@ static int read_options(const struct program *p, bool plan, unsigned char *given
     const struct preset *preset = preset_find(raw.name, &status);
     if (!preset)
         return status;
+    if (!(p->families >> preset->model.family & 1)) {
+        say_error("--preset %s is a %s, which %s does not train", raw.name, ssa_model_family(preset->model.family),
+                  p->name);
+        return EXIT_USAGE;
+    }
     free(options.data.items);
     default_options(p, &options, &raw);
     take_preset(&options, &raw, preset);

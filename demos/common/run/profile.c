@@ -70,7 +70,7 @@ int profile_run(const struct settings *s, struct ssa_model *model, int passes, j
     const struct ssa_train_config *training = &s->training;
     int batch = ssa_model_limits(model)->batch, layers = model_int(&s->model, "layers");
     struct profile p = {.model = model, .layers = layers, .passes = passes, .micro_batches = settings_passes(s),
-                        .pass = {.batch = batch, .length = model_int(&s->model, "length"), .training = 1}};
+                        .pass = {.batch = batch, .length = ssa_model_length(&s->model), .training = 1}};
     json_t *list = json_array();
     void *inputs = NULL;
     p.plans = calloc((size_t)layers, sizeof *p.plans);

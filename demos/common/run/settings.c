@@ -50,7 +50,7 @@ void settings_finish(struct settings *s)
 
 double settings_tokens(const struct settings *s)
 {
-    return (double)s->training.batch * model_int(&s->model, "length");
+    return (double)s->training.batch * ssa_model_length(&s->model);
 }
 
 int settings_passes(const struct settings *s)

@@ -24,7 +24,7 @@ struct job {
 /* `count` patterns, for layers that lie evenly among those of the run. */
 static int choose_layers(const struct job *j, int count, struct ssa_pattern *patterns)
 {
-    const int layers = model_int(&j->s->model, "layers"), length = model_int(&j->s->model, "length");
+    const int layers = model_int(&j->s->model, "layers"), length = ssa_model_length(&j->s->model);
     for (int i = 0; i < count; i++) {
         int layer = count > 1 ? (int)((long long)i * (layers - 1) / (count - 1)) : layers / 2;
         struct ssa_sample how;

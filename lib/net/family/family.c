@@ -63,6 +63,11 @@ struct ssa_facts ssa_model_facts(const struct ssa_model_config *c)
     return ssa_family(c->family)->facts(c);
 }
 
+int ssa_model_length(const struct ssa_model_config *c)
+{
+    return ssa_model_check(c) ? 0 : ssa_model_facts(c).length;
+}
+
 /* ---- comparing ---- */
 
 static int same_fields(const struct ssa_family *family, const struct ssa_model_config *theirs,
