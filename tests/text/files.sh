@@ -117,8 +117,10 @@ refuses 'its "model" is another' measured -c a.st -l drop.jsonl
 sed 's/"rope_base":[0-9.]*,//; s/"bias":true,//' drop.jsonl >older.jsonl # from before a model had these
 check [ "$(cmp -s drop.jsonl older.jsonl; echo $?)" -eq 1 ]
 check again --resume drop.st --steps 8 -l older.jsonl
+sed 's/"model":{/&"newer":1,/' drop.jsonl >newer.jsonl
+check again --resume drop.st --steps 9 -l newer.jsonl
 sed 's/"bias":true/"bias":false/' drop.jsonl >biased.jsonl
-refuses 'its "model" is another' again --resume drop.st --steps 9 -l biased.jsonl
+refuses 'its "model" is another' again --resume drop.st --steps 10 -l biased.jsonl
 check train -c batch.st --batch 1
 refuses 'its "batch" is another' measured -c batch.st -l a.jsonl
 check train -c wide.st --width 32
