@@ -131,6 +131,47 @@ END_TEST
 
 /* ---- a model ---- */
 
+/* Waits for the program for 300 s, then works for `seconds`. */
+static int wait_then_work(void *argument)
+{
+    struct task *t = argument;
+    int err = ssa_member_enter(t->member);
+    if (err)
+        return err;
+    pools_be_slow(300);
+    ssa_member_leave(t->member);
+    pools_be_slow(t->seconds);
+    t->entered = ssa_member_enter(t->member);
+    if (!t->entered)
+        ssa_member_leave(t->member);
+    return SSA_OK;
+}
+
+START_TEST(waiting_for_the_program_is_not_late)
+{
+    struct ssa_pool *pool = pools_hosts(3, NULL);
+    struct task *late = calloc(1, sizeof *late), soon = {pool->members[1], 90, SSA_OK, -1};
+    struct ssa_device *device = pool->members[0]->device;
+    struct ssa_member *m;
+    int status;
+    pools_set_clock();
+    *late = (struct task){pool->members[0], 300, SSA_OK, 1};
+    ssa_member_start(pool->members[0], wait_then_work, late, 100);
+    ssa_member_start(pool->members[1], wait_then_work, &soon, 100);
+    m = ssa_pool_next(pool, &status);
+    ck_assert(m == pool->members[1] && status == SSA_OK && soon.entered == SSA_OK);
+    m = ssa_pool_next(pool, &status);
+    ck_assert(m == pool->members[0] && m->abandoned && status == SSA_EDEVICE);
+    ssa_member_lose(m, SSA_POOL_LOST, ssa_last_error());
+    ssa_member_keep(m, late);
+    pools_join(m);
+    ck_assert_int_eq(late->entered, SSA_EDEVICE);
+    ssa_pool_close(pool);
+    free(late);
+    ssa_device_close(device);
+}
+END_TEST
+
 START_TEST(model_on_each)
 {
     struct ssa_pool *pool = pools_hosts(2, NULL);
@@ -202,5 +243,5 @@ END_TEST
 int main(void)
 {
     return test_run_alone("pool", (const TTest *const[]){opens, refuses, jobs_end_in_their_order, late_jobs_are_given_up,
-        model_on_each, model_that_does_not_fit, NULL});
+        waiting_for_the_program_is_not_late, model_on_each, model_that_does_not_fit, NULL});
 }

@@ -104,6 +104,7 @@ void ssa_member_start(struct ssa_member *m, ssa_job job, void *argument, double 
     m->started = ssa_awake();
     m->deadline = seconds > 0 ? m->started + seconds : INFINITY;
     m->extended = false;
+    m->inside = 0;
     m->state = BUSY;
     pthread_cond_signal(&m->wake);
     pthread_mutex_unlock(&m->pool->lock);
@@ -114,12 +115,9 @@ bool ssa_member_is_busy(const struct ssa_member *m)
     return m->state == BUSY && !m->abandoned;
 }
 
-/* The thread is left to itself. The lock of `sharing` says that no job of it is using the program's memory now. */
+/* The thread is left to itself. */
 static int abandon(struct ssa_member *m, double now)
 {
-    pthread_mutex_lock(&m->sharing);
-    m->abandoned = true;
-    pthread_mutex_unlock(&m->sharing);
     m->pool->abandoned = true;
     pthread_detach(m->thread);
     return ssa_fail(SSA_EDEVICE, "silent for %.3g s; its thread and memory are given up", now - m->started);
@@ -136,6 +134,19 @@ static bool extend(struct ssa_member *m)
             m->deadline - m->started);
     m->deadline = m->info.kind == SSA_DEVICE_HOST ? INFINITY : m->started + 10 * (m->deadline - m->started);
     return true;
+}
+
+/* Past its deadline? The lock of `sharing` says that no job of it is using the program's memory, or waiting for the
+ * program, now. */
+static bool is_late(struct ssa_member *m, double now)
+{
+    if (now < m->deadline || pthread_mutex_trylock(&m->sharing))
+        return false;
+    m->deadline += m->inside;
+    m->inside = 0;
+    m->abandoned = now >= m->deadline && !extend(m);
+    pthread_mutex_unlock(&m->sharing);
+    return m->abandoned;
 }
 
 struct ssa_member *ssa_pool_next(struct ssa_pool *pool, int *status)
@@ -155,12 +166,12 @@ struct ssa_member *ssa_pool_next(struct ssa_pool *pool, int *status)
                 found = m;
                 m->state = IDLE;
                 *status = m->status ? ssa_fail(m->status, "%s", m->error) : SSA_OK;
-            } else if (ssa_member_is_busy(m) && now >= m->deadline && !extend(m)) {
+            } else if (ssa_member_is_busy(m) && is_late(m, now)) {
                 found = m;
                 *status = abandon(m, now);
             } else if (ssa_member_is_busy(m)) {
                 busy = true;
-                first = m->deadline < first ? m->deadline : first;
+                first = m->deadline > now && m->deadline < first ? m->deadline : first;
             }
         }
         if (!found && busy)
@@ -221,6 +232,7 @@ double ssa_pool_first_patience(const struct ssa_pool *pool)
 int ssa_member_enter(struct ssa_member *m)
 {
     pthread_mutex_lock(&m->sharing);
+    m->entered = ssa_awake();
     if (!m->abandoned)
         return SSA_OK;
     pthread_mutex_unlock(&m->sharing);
@@ -229,6 +241,7 @@ int ssa_member_enter(struct ssa_member *m)
 
 void ssa_member_leave(struct ssa_member *m)
 {
+    m->inside += ssa_awake() - m->entered;
     pthread_mutex_unlock(&m->sharing);
 }
 

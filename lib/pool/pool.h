@@ -50,7 +50,9 @@ struct ssa_member {
     char error[1024];
     double started, deadline; /* of ssa_awake() */
     bool extended;            /* the deadline, since no other device was left */
-    pthread_mutex_t sharing; /* held while a job touches what it must not touch once abandoned */
+    pthread_mutex_t sharing; /* held while a job touches what it must not touch once abandoned: time that does not count,
+                                as it may wait there for the program. Guards these: */
+    double entered, inside;  /* when it last began to, and for how long it did before, not yet added to the deadline */
     void *kept[SSA_MEMBER_KEEPS];
 };
 
@@ -111,7 +113,8 @@ double ssa_pool_patience(const struct ssa_pool *pool, double expected);
 /* For one whose time is unknown: it may have kernels to build. */
 double ssa_pool_first_patience(const struct ssa_pool *pool);
 
-/* In a job, around its use of the program's memory. SSA_EDEVICE: it was abandoned, and must end. */
+/* In a job, around its use of the program's memory, or its waiting for the program. SSA_EDEVICE: it was abandoned, and
+ * must end. */
 int ssa_member_enter(struct ssa_member *m);
 void ssa_member_leave(struct ssa_member *m);
 /* Memory that an abandoned member's thread may still use. */
