@@ -8,17 +8,29 @@ const struct ssa_model_config run_config = {.gpt = {.layers = 2, .heads = 2, .wi
 const struct ssa_model_limits run_limits = {.batch = 1, .training = 1};
 static unsigned char text[300];
 
-void run_trainer(struct run *r, int batch)
+struct ssa_data run_data(void)
+{
+    for (int i = 0; i < (int)sizeof text; i++)
+        text[i] = (unsigned char)(i * i % 37);
+    return (struct ssa_data){.items = text, .count = sizeof text};
+}
+
+void run_trainer_on(struct run *r, int batch, const struct ssa_data *data, struct ssa_ranks *ranks)
 {
     struct ssa_stage stages[] = {
         {.pattern = {.kind = SSA_LOCAL, .ratio = 0.25f, .look_back = 1, .sigma = 0.7f}, .steps = 4, .lr = 0.01f},
         {.pattern = {.kind = SSA_UNBIASED, .ratio = 0.5f, .per_example = 1}, .steps = 4, .lr = 0.02f},
         {.steps = RUN_STEPS - 8, .lr = 0.01f}};
-    struct ssa_train_config config = {.batch = batch, .seed = 5, .ema = 0.8f, .stages = stages, .stage_count = 3};
-    for (int i = 0; i < 300; i++)
-        text[i] = (unsigned char)(i * i % 37);
+    struct ssa_train_config config = {.batch = batch, .seed = 5, .ema = 0.8f, .stages = stages, .stage_count = 3,
+                                      .ranks = ranks};
     OK(ssa_model_initialise(r->model, 5));
-    OK(ssa_trainer_create(&r->trainer, r->model, &config, &(struct ssa_data){.items = text, .count = 300}));
+    OK(ssa_trainer_create(&r->trainer, r->model, &config, data));
+}
+
+void run_trainer(struct run *r, int batch)
+{
+    const struct ssa_data data = run_data();
+    run_trainer_on(r, batch, &data, NULL);
 }
 
 struct run run_start(struct ssa_pool *pool)

@@ -18,6 +18,8 @@ struct run {
 
 /* The model must be there. */
 void run_trainer(struct run *r, int batch);
+struct ssa_data run_data(void); /* what it learns from; or from something else: */
+void run_trainer_on(struct run *r, int batch, const struct ssa_data *data, struct ssa_ranks *ranks);
 struct run run_start(struct ssa_pool *pool);
 void run_end(struct run r);
 

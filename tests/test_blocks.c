@@ -36,7 +36,7 @@ static struct ssa_facts facts(const struct ssa_model_config *config)
 {
     (void)config;
     return (struct ssa_facts){.layers = now->kind == &ssa_attention_kind, .length = LENGTH, .width = WIDTH,
-                              .vocabulary = VOCABULARY, .causal = true};
+                              .vocabulary = VOCABULARY, .causal = true, .answers = LENGTH};
 }
 
 static bool narrow(struct ssa_model_config *config)

@@ -1,5 +1,6 @@
 /* Evaluation and self-ensemble, held against the same thing done by hand. */
 #include "golden.h"
+#include "evaluate/ensemble.h"
 #include "ssacl/evaluate.h"
 
 #include <math.h>
@@ -209,6 +210,83 @@ START_TEST(windows_overlap)
 }
 END_TEST
 
+/* ---- answers that are values ---- */
+
+enum { VALUES = 7, VALUE_BATCHES = 3 };
+static const size_t value_batches[VALUE_BATCHES + 1] = {0, 3, 4, VALUES + 1}; /* room for one that has no target */
+
+static float value_of(int pass, int i)
+{
+    return (float)golden_value(4000 + (uint32_t)pass, (uint32_t)i);
+}
+
+static float target_of(int i)
+{
+    return (float)golden_value(5000, (uint32_t)i) / 2;
+}
+
+static int add_values(struct ssa_ensemble *e, int pass, int batch, size_t count)
+{
+    struct ssa_answers a = {count, malloc(count * sizeof(float)), malloc(count * sizeof(float))};
+    for (size_t i = 0; i < count; i++) {
+        a.values[i] = value_of(pass, (int)(value_batches[batch] + i));
+        a.targets[i] = target_of((int)(value_batches[batch] + i));
+    }
+    return ssa_ensemble_add(e, pass, (size_t)batch, a);
+}
+
+/* Batches of an ensemble of `passes`, the last pass first. */
+static struct ssa_ensemble *ensemble_of_values(int passes)
+{
+    static const size_t counts[VALUE_BATCHES] = {3, 1, VALUES - 4};
+    struct ssa_ensemble *e;
+    OK(ssa_ensemble_create(&e, &(struct ssa_ensemble_config){.join = SSA_JOIN_VALUES, .passes = passes,
+        .batches = VALUE_BATCHES, .first = value_batches}));
+    for (int pass = passes - 1; pass >= 0; pass--)
+        for (int b = VALUE_BATCHES - 1; b >= 0; b--)
+            OK(add_values(e, pass, b, counts[b]));
+    ck_assert(ssa_ensemble_complete(e));
+    return e;
+}
+
+/* The loss of the mean of values, not the mean of their losses. */
+START_TEST(averages_values)
+{
+    for (int passes = 1; passes <= PASSES; passes += PASSES - 1) {
+        struct ssa_ensemble *e = ensemble_of_values(passes);
+        struct ssa_ensemble_result r = ssa_ensemble_result(e);
+        ck_assert_int_eq(r.passes, passes);
+        ck_assert_uint_eq(r.answers, VALUES);
+        for (int m = 0; m < passes; m++) {
+            double together = 0, alone = 0;
+            for (int i = 0; i < VALUES; i++) {
+                double sum = 0;
+                for (int pass = 0; pass <= m; pass++)
+                    sum += (double)value_of(pass, i);
+                together += fabs(sum / (m + 1) - (double)target_of(i)) / VALUES;
+                alone += fabs((double)value_of(m, i) - (double)target_of(i)) / VALUES;
+            }
+            ck_assert_double_eq_tol(r.ensemble[m], together, 1e-12);
+            ck_assert_double_eq_tol(r.singles[m], alone, 1e-12);
+        }
+        ck_assert(passes == 1 || r.ensemble[passes - 1] < r.single - 0.01);
+        ssa_ensemble_destroy(e);
+    }
+}
+END_TEST
+
+START_TEST(passes_have_the_same_answers)
+{
+    struct ssa_ensemble *e;
+    OK(ssa_ensemble_create(&e, &(struct ssa_ensemble_config){.join = SSA_JOIN_VALUES, .passes = 2,
+        .batches = VALUE_BATCHES, .first = value_batches}));
+    OK(add_values(e, 1, 0, 2));
+    FAILS(add_values(e, 0, 0, 3), SSA_EINVAL, "pass 1 has 3 targets in batch 0: more than");
+    FAILS(add_values(e, 0, 1, 2), SSA_EINVAL, "pass 1 has 2 targets in batch 1");
+    ssa_ensemble_destroy(e);
+}
+END_TEST
+
 static void count_calls(void *cookie, double done)
 {
     *(double *)cookie = done;
@@ -242,5 +320,6 @@ END_TEST
 int main(void)
 {
     return test_run("ensemble", (const TTest *const[]){averages_probabilities, few_passes_begin_many,
-                                                       dense_is_one_pass, windows_overlap, bad_input, NULL});
+                                                       dense_is_one_pass, windows_overlap, averages_values,
+                                                       passes_have_the_same_answers, bad_input, NULL});
 }

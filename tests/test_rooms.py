@@ -25,7 +25,7 @@ ROOMS = {
     "net/block": {"net/block.h"},
     "net/family": {"net/net.h", "net/block/blocks.h"},
     "checkpoint": {"disk/", "net/net.h", "net/replicas.h", "train/", "pool/pool.h"},
-    "evaluate": {"net/net.h", "net/replicas.h", "pool/pool.h", "train/internal.h"},
+    "evaluate": {"net/net.h", "net/replicas.h", "pool/pool.h", "train/feed.h", "train/internal.h"},
     "train": {"net/net.h", "net/arena.h", "net/replicas.h", "pool/pool.h", "checkpoint/checkpoint.h", "train/"},
 }
 ROOMS["train/sum"] = ROOMS["train/team"] = ROOMS["train"] | {"disk/crc32.h", "disk/json.h"}

@@ -38,7 +38,7 @@ static int add(struct ssa_ensemble *e, int unit)
     size_t count = first[batch + 1] - first[batch];
     float *mine = malloc(count * sizeof *mine);
     memcpy(mine, losses[pass] + first[batch], count * sizeof *mine);
-    return ssa_ensemble_add(e, pass, (size_t)batch, mine);
+    return ssa_ensemble_add(e, pass, (size_t)batch, (struct ssa_answers){.count = count, .values = mine});
 }
 
 /* Units in an order that depends on `seed`; 0: their own. */
@@ -93,7 +93,8 @@ static struct sums sums_of(unsigned seed, bool threads, double tolerance)
     struct sums s = {0};
     int order[UNITS];
     shuffle(order, seed);
-    OK(ssa_ensemble_create(&e, PASSES, BATCHES, first, tolerance));
+    OK(ssa_ensemble_create(&e, &(struct ssa_ensemble_config){.passes = PASSES, .batches = BATCHES, .first = first,
+        .tolerance = tolerance}));
     if (threads)
         add_by_threads(e, order);
     else

@@ -15,10 +15,11 @@ extern "C" {
 struct ssa_evaluate {
     const struct ssa_pattern *pattern; /**< NULL: dense */
     int passes;              /**< M of the self-ensemble, 1..1000; 0 means 1. Dense: 1 */
-    size_t windows;          /**< at most so many windows, spread evenly over the data; 0: all */
+    size_t windows;          /**< at most so many windows, spread evenly over the data; 0: all. Of a source: examples */
     size_t stride;           /**< tokens from one window's start to the next's, up to the model's length N; 0: N. Where
                                   windows overlap, a token is predicted by the first that holds it, so all but the
-                                  first N see at least N - stride before them; costs N/stride times as much */
+                                  first N see at least N - stride before them; costs N/stride times as much. Of a
+                                  source: 0 */
     uint64_t seed;           /**< of the samples */
     const volatile int *stop;
     void (*progress)(void *cookie, double done); /**< share done, 0..1 */
@@ -34,7 +35,7 @@ struct ssa_scores {
     double loss;          /**< of the ensemble of all passes */
     double single;        /**< mean over the single passes */
     double single_spread; /**< their standard deviation; 0 for one pass */
-    size_t tokens;        /**< predicted */
+    size_t tokens;        /**< predicted: answers that had a target */
     double seconds;
     int passes;           /**< that were run: 1 for dense */
     double unsettled;     /**< how far `loss` may be from that of infinitely many passes: what the last doubling of the
@@ -42,12 +43,14 @@ struct ssa_scores {
                                Infinite for fewer than 4 passes, 0 for dense */
 };
 
-/** Mean loss over windows of the model's length (the tail, shorter, included), each token predicted once. With M
- *  passes: the passes' probabilities of each token are averaged in log space, log(1/M sum_m p_m).
+/** Mean loss over windows of the model's length (the tail, shorter, included), each token predicted once; of a source
+ *  over the answers of its examples. With M passes: the passes' probabilities of each token are averaged in log space,
+ *  log(1/M sum_m p_m).
  *  @param ensemble NULL, or M values: ensemble[m-1] is the loss of the first m passes' ensemble
  *  @param singles  NULL, or M values: the loss of each pass alone. Passes that were not run (dense; tolerance) repeat
  *                  the last
- *  SSA_ESTOPPED if stopped. Any model of the device serves, made for training or not. */
+ *  SSA_ESTOPPED if stopped; what a source failed with (data.h). Any model of the device serves, made for training or
+ *  not. */
 SSA_API int ssa_evaluate(struct ssa_model *model, const struct ssa_data *data, const struct ssa_evaluate *how,
                          struct ssa_scores *scores, double *ensemble, double *singles);
 
@@ -72,7 +75,8 @@ struct ssa_watch {
     const struct ssa_data *data;
     struct ssa_evaluate how; /**< dense, or passes of a pattern; its `stop` ends the run too, with SSA_ESTOPPED */
     int every;               /**< steps from one look to the next, counted from step 0; 0: an epoch: as many as take the
-                                  tokens that the training data has. The last step of all is always looked at */
+                                  tokens, or examples, that the training data has. The last step of all is always
+                                  looked at */
     int patience;            /**< so many looks one after another without a better loss end the run with SSA_ESTOPPED,
                                   and `ends` told; 0: none do */
     double gain;             /**< a loss is better if it is lower by more than this, nats a token */

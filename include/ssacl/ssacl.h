@@ -4,6 +4,7 @@
 #include "base.h"
 #include "cache.h"
 #include "checkpoint.h"
+#include "data.h"
 #include "device.h"
 #include "evaluate.h"
 #include "model.h"

@@ -1,6 +1,7 @@
 /**
  * @file train.h
- * Training: stages of sampling, and the trainer. What a model learnt is asked by evaluate.h and kept by checkpoint.h.
+ * Training: stages of sampling, and the trainer. What it learns from is in data.h; what a model learnt is asked by
+ * evaluate.h and kept by checkpoint.h.
  *
  *   ssa_model_create(&model, device, &config, &limits);            // limits.batch: the micro-batch
  *   ssa_trainer_create(&trainer, model, &training, &data);
@@ -14,6 +15,7 @@
 #ifndef SSACL_TRAIN_H
 #define SSACL_TRAIN_H
 
+#include "data.h"
 #include "model.h"
 
 #ifdef __cplusplus
@@ -52,13 +54,6 @@ SSA_API int ssa_pattern_sample(const struct ssa_pattern *pattern, int layer, int
 
 /* ---- training ---- */
 
-/** Token ids in host memory: bytes, or 16- or 32-bit unsigned integers. */
-struct ssa_data {
-    const void *items;
-    size_t count;
-    int item_size; /**< 1 (also 0), 2 or 4 bytes */
-};
-
 struct ssa_ranks;
 
 /** A stretch of training. */
@@ -91,9 +86,10 @@ struct ssa_train_config {
     size_t reserved[3];
 };
 
-/** Checks a whole run before anything is allocated: both configs, every stage's pattern on this model, the data's
- *  length (0: not checked), and memory. SSA_ENOMEM: "needs X MiB, device has Y" and the change that would fit (a
- *  smaller micro-batch with the same batch, or a smaller width). `memory` may be NULL. */
+/** Checks a whole run before anything is allocated: both configs, every stage's pattern on this model, the number of
+ *  token ids, of which a causal model learns (0: not checked, or the data is a source), and memory. SSA_ENOMEM: "needs
+ *  X MiB, device has Y" and the change that would fit (a smaller micro-batch with the same batch, or a smaller width).
+ *  `memory` may be NULL. */
 SSA_API int ssa_train_check(struct ssa_device *device, const struct ssa_model_config *model,
                             const struct ssa_model_limits *limits, const struct ssa_train_config *training,
                             size_t data_count, struct ssa_memory *memory);
@@ -101,11 +97,12 @@ SSA_API int ssa_train_check(struct ssa_device *device, const struct ssa_model_co
 /** Learning rate of a step (from 0) within the stages. */
 SSA_API float ssa_learning_rate(const struct ssa_train_config *training, int step);
 
-/** Threads: as its model: one at a time. With plans to draw it has a thread of its own for them. */
+/** Threads: as its model: one at a time. It has a thread of its own that fills batches, and with plans to draw one for
+ *  them. */
 struct ssa_trainer;
 
-/** `model` (made with limits.training) and the data's items must outlive the trainer. The model's parameters are
- *  taken as they are: call ssa_model_initialise() with the run's seed first. */
+/** `model` (made with limits.training) and the data's items, or what its source needs, must outlive the trainer. The
+ *  model's parameters are taken as they are: call ssa_model_initialise() with the run's seed first. */
 SSA_API int ssa_trainer_create(struct ssa_trainer **trainer, struct ssa_model *model,
                                const struct ssa_train_config *training, const struct ssa_data *data);
 SSA_API void ssa_trainer_destroy(struct ssa_trainer *trainer);
@@ -114,11 +111,11 @@ SSA_API const struct ssa_train_config *ssa_trainer_config(const struct ssa_train
 SSA_API int ssa_trainer_steps_done(const struct ssa_trainer *trainer);       /**< steps done */
 SSA_API int ssa_trainer_total_steps(const struct ssa_trainer *trainer);    /**< of all stages */
 
-/** Enqueues one step; nothing is read back. SSA_EINVAL past the last. From the first step on whose gradient has a norm
- *  that is not finite, none is taken: parameters, moments and average stay as they are, while ssa_trainer_steps_done()
- *  counts on and ssa_trainer_losses() gives that norm. ssa_trainer_run() and ssa_checkpoint_save() first go back to the
- *  last step that was taken, with a warning in the log; steps from there are taken again. If neither is called for 1023
- *  steps, this call goes back, with SSA_ENUMERIC. */
+/** Enqueues one step; nothing is read back. SSA_EINVAL past the last; what a source failed with (data.h). From the
+ *  first step on whose gradient has a norm that is not finite, none is taken: parameters, moments and average stay as
+ *  they are, while ssa_trainer_steps_done() counts on and ssa_trainer_losses() gives that norm. ssa_trainer_run() and
+ *  ssa_checkpoint_save() first go back to the last step that was taken, with a warning in the log; steps from there are
+ *  taken again. If neither is called for 1023 steps, this call goes back, with SSA_ENUMERIC. */
 SSA_API int ssa_trainer_step(struct ssa_trainer *trainer);
 
 /** With `on`, the model has the average of the weights (struct ssa_train_config.ema) for its parameters, on every device
@@ -127,8 +124,9 @@ SSA_API int ssa_trainer_step(struct ssa_trainer *trainer);
  *  checkpoint that is loaded into the trainer ends it. SSA_EINVAL: no average is kept. */
 SSA_API int ssa_trainer_use_average(struct ssa_trainer *trainer, int on);
 
-/** Loss (nats a token, before the update) of each of the last `count` steps, oldest first, and the gradient's norm
- *  before clipping of the last (may be NULL). Waits. count at most 1024 and at most the steps done since create. */
+/** Loss (mean over a step's answers: nats a token; before the update) of each of the last `count` steps, oldest first,
+ *  and the gradient's norm before clipping of the last (may be NULL). Waits. count at most 1024 and at most the steps
+ *  done since create. */
 SSA_API int ssa_trainer_losses(struct ssa_trainer *trainer, int count, float *losses, float *norm);
 
 /** What there is to say after a step. */
@@ -138,7 +136,7 @@ struct ssa_progress {
     double loss;              /**< mean over the steps since the last report, nats a token */
     double gradient_norm;     /**< of the last step, before clipping */
     double lr;                /**< of the last step */
-    double tokens;            /**< trained on so far, over resumes */
+    double tokens;            /**< positions trained on so far, over resumes */
     double tokens_per_second; /**< since the last report */
     double seconds;           /**< since ssa_trainer_run() began */
     double seconds_left;      /**< to the end of all stages, at the mean speed of this stage so far */

@@ -1,4 +1,4 @@
-/* Sums of losses over the passes of an ensemble, in a fixed order whatever the order of arrival. */
+/* Sums over the passes of an ensemble, in a fixed order whatever the order of arrival. */
 #include "ensemble.h"
 #include "impl.h"
 
@@ -11,25 +11,28 @@ enum { LEAST_PASSES = 4 }; /* a spread of fewer says little */
 struct arrival {
     struct arrival *next;
     int pass;
-    float *losses;
+    struct ssa_answers answers;
 };
 
 /* A batch's passes are added one after another: whoever takes the next out of `waiting` is alone with the batch's sums
  * until it counts it as added. */
 struct batch {
     int added;
+    bool counted; /* some pass has come, */
+    size_t count; /* with so many answers */
     struct arrival *waiting;
 };
 
 struct sums {
-    double single, ensemble; /* over a batch's tokens */
+    double single, ensemble; /* over a batch's answers */
 };
 
 struct ssa_ensemble {
+    enum ssa_join join;
     int passes;
     size_t count, *first;
     double tolerance;
-    double *log_sum;   /* a token each: log of the sum of the passes' probabilities */
+    double *joined;    /* an answer each, of the passes so far: log of the sum of probabilities, or sum of values */
     struct sums *sums; /* [passes, batches] */
     pthread_mutex_t lock; /* guards what follows, and batches */
     bool lock_made, settled;
@@ -39,7 +42,7 @@ struct ssa_ensemble {
     double *ensemble, *singles;
 };
 
-/* ---- a batch's tokens ---- */
+/* ---- a batch's answers ---- */
 
 /* log(exp(a) + exp(b)) */
 static double log_add(double a, double b)
@@ -48,13 +51,11 @@ static double log_add(double a, double b)
     return high + log1p(exp(low - high));
 }
 
-static void add_losses(struct ssa_ensemble *e, size_t batch, const struct arrival *a)
+static struct sums join_probabilities(const struct arrival *a, double *log_sum)
 {
-    const size_t first = e->first[batch], count = e->first[batch + 1] - first;
-    double *log_sum = e->log_sum ? e->log_sum + first : NULL;
     struct sums s = {0};
-    for (size_t i = 0; i < count; i++) {
-        double log_p = -(double)a->losses[i], together = log_p;
+    for (size_t i = 0; i < a->answers.count; i++) {
+        double log_p = -(double)a->answers.values[i], together = log_p;
         if (a->pass)
             together = log_add(log_sum[i], log_p);
         if (log_sum)
@@ -62,8 +63,30 @@ static void add_losses(struct ssa_ensemble *e, size_t batch, const struct arriva
         s.single -= log_p;
         s.ensemble -= together;
     }
-    s.ensemble += (double)count * log(a->pass + 1.0);
-    e->sums[(size_t)a->pass * e->count + batch] = s;
+    s.ensemble += (double)a->answers.count * log(a->pass + 1.0);
+    return s;
+}
+
+static struct sums join_values(const struct arrival *a, double *sum)
+{
+    struct sums s = {0};
+    for (size_t i = 0; i < a->answers.count; i++) {
+        double value = (double)a->answers.values[i], target = (double)a->answers.targets[i], together = value;
+        if (a->pass)
+            together = sum[i] + value;
+        if (sum)
+            sum[i] = together;
+        s.single += fabs(value - target);
+        s.ensemble += fabs(together / (a->pass + 1) - target);
+    }
+    return s;
+}
+
+static void add_answers(struct ssa_ensemble *e, size_t batch, const struct arrival *a)
+{
+    double *joined = e->joined ? e->joined + e->first[batch] : NULL;
+    e->sums[(size_t)a->pass * e->count + batch] =
+        e->join == SSA_JOIN_VALUES ? join_values(a, joined) : join_probabilities(a, joined);
 }
 
 /* ---- passes ---- */
@@ -95,17 +118,25 @@ static double unsettled(const struct ssa_ensemble *e, int m)
     return to_come + deviation(e->singles, m) / sqrt(m);
 }
 
+static size_t answers_of_all(const struct ssa_ensemble *e)
+{
+    size_t count = 0;
+    for (size_t b = 0; b < e->count; b++)
+        count += e->batches[b].count;
+    return count;
+}
+
 static void complete_pass(struct ssa_ensemble *e)
 {
     const struct sums *sums = e->sums + (size_t)e->done * e->count;
-    const double tokens = (double)e->first[e->count];
+    const double answers = (double)answers_of_all(e);
     struct sums all = {0};
     for (size_t b = 0; b < e->count; b++) {
         all.single += sums[b].single;
         all.ensemble += sums[b].ensemble;
     }
-    e->singles[e->done] = all.single / tokens;
-    e->ensemble[e->done] = all.ensemble / tokens;
+    e->singles[e->done] = all.single / answers;
+    e->ensemble[e->done] = all.ensemble / answers;
     e->done++;
     e->settled = e->done == e->passes || (e->tolerance > 0 && unsettled(e, e->done) <= e->tolerance);
 }
@@ -125,7 +156,8 @@ static struct arrival *take_next(struct batch *b)
 
 static void drop(struct arrival *a)
 {
-    free(a->losses);
+    free(a->answers.values);
+    free(a->answers.targets);
     free(a);
 }
 
@@ -136,7 +168,7 @@ static void add_waiting(struct ssa_ensemble *e, size_t number)
     struct arrival *a;
     while (!e->settled && (a = take_next(b))) {
         pthread_mutex_unlock(&e->lock);
-        add_losses(e, number, a);
+        add_answers(e, number, a);
         pthread_mutex_lock(&e->lock);
         b->added++;
         e->added[a->pass]++;
@@ -146,19 +178,38 @@ static void add_waiting(struct ssa_ensemble *e, size_t number)
     }
 }
 
-int ssa_ensemble_add(struct ssa_ensemble *e, int pass, size_t batch, float *losses)
+/* As many answers as in the passes before? */
+static bool counts(const struct ssa_ensemble *e, size_t batch, size_t count)
+{
+    struct batch *b = &e->batches[batch];
+    if (count > e->first[batch + 1] - e->first[batch] || (b->counted && count != b->count))
+        return false;
+    b->counted = true;
+    b->count = count;
+    return true;
+}
+
+int ssa_ensemble_add(struct ssa_ensemble *e, int pass, size_t batch, struct ssa_answers answers)
 {
     struct arrival *a = malloc(sizeof *a);
+    int err = SSA_OK;
     if (!a) {
-        free(losses);
+        free(answers.values);
+        free(answers.targets);
         return ssa_fail(SSA_ENOMEM, "evaluate: out of host memory");
     }
     pthread_mutex_lock(&e->lock);
-    *a = (struct arrival){e->batches[batch].waiting, pass, losses};
-    e->batches[batch].waiting = a;
-    add_waiting(e, batch);
+    *a = (struct arrival){e->batches[batch].waiting, pass, answers};
+    if (counts(e, batch, answers.count)) {
+        e->batches[batch].waiting = a;
+        add_waiting(e, batch);
+    } else {
+        drop(a);
+        err = ssa_fail(SSA_EINVAL, "evaluate: pass %d has %zu targets in batch %zu: more than were asked for, or not "
+                       "as many as another pass", pass + 1, answers.count, batch);
+    }
     pthread_mutex_unlock(&e->lock);
-    return SSA_OK;
+    return err;
 }
 
 bool ssa_ensemble_has(struct ssa_ensemble *e, int pass, size_t batch)
@@ -179,36 +230,36 @@ bool ssa_ensemble_complete(struct ssa_ensemble *e)
 
 struct ssa_ensemble_result ssa_ensemble_result(const struct ssa_ensemble *e)
 {
-    return (struct ssa_ensemble_result){.passes = e->done, .ensemble = e->ensemble, .singles = e->singles,
-        .single = mean(e->singles, e->done), .spread = deviation(e->singles, e->done),
+    return (struct ssa_ensemble_result){.passes = e->done, .answers = answers_of_all(e), .ensemble = e->ensemble,
+        .singles = e->singles, .single = mean(e->singles, e->done), .spread = deviation(e->singles, e->done),
         .unsettled = unsettled(e, e->done)};
 }
 
 /* ---- create and destroy ---- */
 
-int ssa_ensemble_create(struct ssa_ensemble **ensemble, int passes, size_t batches, const size_t *first,
-                        double tolerance)
+int ssa_ensemble_create(struct ssa_ensemble **ensemble, const struct ssa_ensemble_config *config)
 {
     struct ssa_ensemble *e = calloc(1, sizeof *e);
-    size_t p = (size_t)passes;
+    const size_t p = (size_t)config->passes, batches = config->batches, *first = config->first;
     int err = SSA_OK;
     if (!e)
         TRY(ssa_fail(SSA_ENOMEM, "evaluate: out of host memory"));
-    e->passes = passes;
+    e->join = config->join;
+    e->passes = config->passes;
     e->count = batches;
-    e->tolerance = tolerance;
+    e->tolerance = config->tolerance;
     e->first = malloc((batches + 1) * sizeof *e->first);
-    e->log_sum = passes > 1 ? malloc(first[batches] * sizeof *e->log_sum) : NULL;
+    e->joined = p > 1 ? malloc(first[batches] * sizeof *e->joined) : NULL;
     e->sums = calloc(batches, p * sizeof *e->sums);
     e->batches = calloc(batches, sizeof *e->batches);
     e->added = calloc(p, sizeof *e->added);
     e->ensemble = calloc(p, sizeof *e->ensemble);
     e->singles = calloc(p, sizeof *e->singles);
     e->lock_made = !pthread_mutex_init(&e->lock, NULL);
-    if (!e->first || (passes > 1 && !e->log_sum) || !e->sums || !e->batches || !e->added || !e->ensemble ||
+    if (!e->first || (p > 1 && !e->joined) || !e->sums || !e->batches || !e->added || !e->ensemble ||
         !e->singles || !e->lock_made)
-        TRY(ssa_fail(SSA_ENOMEM, "evaluate: out of host memory: %zu tokens in %zu batches, %d passes take %zu bytes",
-                     first[batches], batches, passes, 8 * first[batches] + 16 * p * batches));
+        TRY(ssa_fail(SSA_ENOMEM, "evaluate: out of host memory: %zu answers in %zu batches, %zu passes take %zu bytes",
+                     first[batches], batches, p, 8 * first[batches] + 16 * p * batches));
     for (size_t b = 0; b <= batches; b++)
         e->first[b] = first[b];
 done:
@@ -232,7 +283,7 @@ void ssa_ensemble_destroy(struct ssa_ensemble *e)
     if (e->lock_made)
         pthread_mutex_destroy(&e->lock);
     free(e->first);
-    free(e->log_sum);
+    free(e->joined);
     free(e->sums);
     free(e->batches);
     free(e->added);

@@ -16,66 +16,114 @@ enum { MAX_PASSES = 1000 };
 /* ---- windows ---- */
 
 /* What window number `w` of the chosen predicts: `known` tokens from `start` on but for the first `context`, which the
- * window before has predicted. Past the last window, nothing. */
+ * window before has predicted. */
 struct window {
     size_t start, known, context;
 };
 static struct window window_at(const struct ssa_evaluator *e, size_t w)
 {
-    size_t length = (size_t)e->facts.length;
-    struct window window = {0};
-    if (w < e->chosen) {
-        size_t number = w * e->windows / e->chosen;
-        window.start = number * e->stride;
-        window.known = e->data.count - 1 - window.start;
-        window.known = window.known < length ? window.known : length;
-        window.context = number ? length - e->stride : 0;
-    }
+    const size_t length = (size_t)e->facts.length, number = w * e->windows / e->chosen;
+    struct window window = {.start = number * e->stride, .context = number ? length - e->stride : 0};
+    window.known = e->data.count - 1 - window.start;
+    window.known = window.known < length ? window.known : length;
     return window;
 }
 
-static void fill_window(const struct ssa_worker *worker, size_t w, int b)
+static void fill_window(const struct ssa_evaluator *e, size_t w, const struct ssa_batch *batch)
 {
-    const struct ssa_evaluator *e = worker->e;
-    size_t length = (size_t)e->facts.length;
-    int32_t *tokens = worker->tokens + (size_t)b * length, *targets = worker->targets + (size_t)b * length;
-    struct window window = window_at(e, w);
-    ssa_data_copy(&e->data, window.start, window.known, tokens);
-    ssa_data_copy(&e->data, window.start + 1, window.known, targets);
-    for (size_t i = 0; i < window.context; i++)
-        targets[i] = -1;
-    for (size_t i = window.known; i < length; i++) {
-        tokens[i] = 0;
-        targets[i] = -1;
+    const struct window window = window_at(e, w);
+    ssa_batch_clear(batch, &e->layout, 1);
+    ssa_data_copy(&e->data, window.start, window.known, batch->tokens);
+    ssa_data_copy(&e->data, window.start + window.context + 1, window.known - window.context,
+                  batch->targets + window.context);
+}
+
+/* Number of the chosen example `w`. */
+static size_t example_at(const struct ssa_evaluator *e, size_t w)
+{
+    return w * e->windows / e->chosen;
+}
+
+/* Chosen examples [w, end), as many at once as are one after another in the list. */
+static int fill_examples(const struct ssa_evaluator *e, size_t w, size_t end, const struct ssa_batch *batch)
+{
+    const size_t begin = w;
+    int err = SSA_OK;
+    while (w < end) {
+        size_t first = example_at(e, w), next = w + 1;
+        while (next < end && example_at(e, next) == first + (next - w))
+            next++;
+        struct ssa_batch part = ssa_batch_from(batch, &e->layout, (int)(w - begin));
+        TRY(ssa_data_fill(&e->data, &(struct ssa_draw){.count = (int)(next - w), .length = e->facts.length,
+            .answers = e->facts.answers, .seed = e->how.seed, .first = first}, &part));
+        w = next;
     }
+done:
+    return err;
+}
+
+/* The batch of a unit; past the last window, nothing is asked. */
+static int fill_unit(void *cookie, struct ssa_feed_key key, const struct ssa_batch *batch)
+{
+    const struct ssa_evaluator *e = cookie;
+    const size_t first = (size_t)key.number % e->batches * (size_t)e->batch, left = e->chosen - first;
+    const int count = left < (size_t)e->batch ? (int)left : e->batch;
+    const struct ssa_batch rest = ssa_batch_from(batch, &e->layout, count);
+    ssa_batch_clear(&rest, &e->layout, e->batch - count);
+    if (e->data.fill)
+        return fill_examples(e, first, first + (size_t)count, batch);
+    for (int b = 0; b < count; b++) {
+        const struct ssa_batch one = ssa_batch_from(batch, &e->layout, b);
+        fill_window(e, first + (size_t)b, &one);
+    }
+    return SSA_OK;
 }
 
 static void choose_windows(struct ssa_evaluator *e)
 {
     size_t length = (size_t)e->facts.length, predicted = e->data.count - 1;
     e->stride = e->how.stride ? e->how.stride : length;
-    e->windows = 1 + (predicted > length ? (predicted - length + e->stride - 1) / e->stride : 0);
+    if (e->data.fill)
+        e->windows = e->data.examples;
+    else
+        e->windows = 1 + (predicted > length ? (predicted - length + e->stride - 1) / e->stride : 0);
     e->chosen = e->how.windows && e->how.windows < e->windows ? e->how.windows : e->windows;
     e->batches = (e->chosen + (size_t)e->batch - 1) / (size_t)e->batch;
 }
 
+/* Most answers of window `w` that have a target: of token ids, all that do. */
+static size_t answers_of(const struct ssa_evaluator *e, size_t w)
+{
+    struct window window = window_at(e, w);
+    return e->data.fill ? (size_t)e->facts.answers : window.known - window.context;
+}
+
 static int make_ensemble(struct ssa_evaluator *e)
 {
-    size_t *first = malloc((e->batches + 1) * sizeof *first), batch = (size_t)e->batch;
+    size_t *first = malloc((e->batches + 1) * sizeof *first), batch = (size_t)e->batch, count = 0;
     int err;
     if (!first)
         TRY(ssa_fail(SSA_ENOMEM, "evaluate: out of host memory"));
-    for (size_t w = 0; w < e->batches * batch; w++) {
-        struct window window = window_at(e, w);
+    for (size_t w = 0; w < e->chosen; w++) {
         if (w % batch == 0)
-            first[w / batch] = e->counted;
-        e->counted += window.known - window.context;
+            first[w / batch] = count;
+        count += answers_of(e, w);
     }
-    first[e->batches] = e->counted;
-    TRY(ssa_ensemble_create(&e->ensemble, e->passes, e->batches, first, e->how.tolerance));
+    first[e->batches] = count;
+    TRY(ssa_ensemble_create(&e->ensemble, &(struct ssa_ensemble_config){.join = SSA_JOIN_PROBABILITIES,
+        .passes = e->passes, .batches = e->batches, .first = first, .tolerance = e->how.tolerance}));
 done:
     free(first);
     return err;
+}
+
+static int make_feed(struct ssa_evaluator *e, const struct ssa_model *model)
+{
+    const struct ssa_group *group = ssa_model_group(model);
+    e->takers = group ? group->pool->count + 1 : 1; /* one may join */
+    e->layout = ssa_batch_layout(model);
+    return ssa_feed_create(&e->feed, &(struct ssa_feed_config){.layout = e->layout, .count = e->batch,
+        .takers = e->takers, .fill = fill_unit, .cookie = e});
 }
 
 /* ---- a unit ---- */
@@ -101,6 +149,18 @@ static void leave(const struct ssa_worker *w)
         ssa_member_leave(w->member);
 }
 
+/* Units come in the order of their numbers: those after this one will be wanted, by whoever is free. */
+static void want_batches(struct ssa_evaluator *e, size_t number)
+{
+    const size_t all = e->batches * (size_t)e->passes;
+    size_t wanted = atomic_load(&e->wanted), end = number + 1 + SSA_FEED_AHEAD * (size_t)e->takers;
+    end = end < all ? end : all;
+    ssa_feed_want(e->feed, (struct ssa_feed_key){0, number});
+    if (end > wanted && atomic_compare_exchange_strong(&e->wanted, &wanted, end))
+        for (size_t next = wanted > number ? wanted : number + 1; next < end; next++)
+            ssa_feed_want(e->feed, (struct ssa_feed_key){0, next});
+}
+
 static int take(struct ssa_worker *w, struct ssa_unit *unit)
 {
     struct ssa_evaluator *e = w->e;
@@ -110,21 +170,26 @@ static int take(struct ssa_worker *w, struct ssa_unit *unit)
     if (unit->number == SSA_UNIT_NONE)
         return err;
     w->out[w->out_count++] = unit->number;
-    for (int b = 0; b < e->batch; b++)
-        fill_window(w, unit->number % e->batches * (size_t)e->batch + (size_t)b, b);
+    if (err)
+        return err;
+    want_batches(e, unit->number);
+    err = ssa_feed_take(e->feed, (struct ssa_feed_key){0, unit->number}, &w->batch);
+    w->no_data = err != SSA_OK;
     return err;
 }
 
 static int begin_unit(struct ssa_worker *w, struct ssa_unit *unit)
 {
+    struct ssa_pass pass = {.batch = w->e->batch};
     int err;
     TRY(enter(w));
     err = take(w, unit);
     leave(w);
     if (err || unit->number == SSA_UNIT_NONE)
         goto done;
-    err = ssa_model_forward(w->model, &(struct ssa_pass){.tokens = w->tokens, .targets = w->targets,
-        .plans = unit->plans, .batch = w->e->batch});
+    pass.plans = unit->plans;
+    ssa_batch_give(&w->batch, &pass);
+    err = ssa_model_forward(w->model, &pass);
     ssa_units_used(w->e->units, unit);
 done:
     return err;
@@ -145,7 +210,8 @@ static int add_kept(struct ssa_worker *w)
     size_t number = w->out[0];
     float *losses = take_kept(w);
     int err;
-    TRY(ssa_ensemble_add(e->ensemble, (int)(number / e->batches), number % e->batches, losses));
+    TRY(ssa_ensemble_add(e->ensemble, (int)(number / e->batches), number % e->batches,
+                         (struct ssa_answers){.count = w->kept_count, .values = losses}));
     if (ssa_ensemble_complete(e->ensemble))
         ssa_units_close(e->units);
 done:
@@ -162,21 +228,22 @@ void ssa_worker_drop(struct ssa_worker *w)
     free(take_kept(w));
 }
 
-/* Waits for the device, and keeps the losses of what was predicted. */
+/* Waits for the device, and keeps the losses of what had a target. */
 static int end_unit(struct ssa_worker *w)
 {
-    size_t rows = (size_t)w->e->batch * (size_t)w->e->facts.length, count = 0;
-    float *kept = malloc(rows * sizeof *kept);
+    size_t answers = (size_t)w->e->batch * (size_t)w->e->facts.answers, count = 0;
+    float *kept = malloc(answers * sizeof *kept);
     int err;
     if (!kept)
         TRY(ssa_fail(SSA_ENOMEM, "evaluate: out of host memory"));
-    TRY(ssa_tensor_read(ssa_model_losses(w->model), w->losses, rows));
-    for (size_t i = 0; i < rows; i++)
-        if (w->targets[i] >= 0) {
+    TRY(ssa_tensor_read(ssa_model_losses(w->model), w->losses, answers));
+    for (size_t i = 0; i < answers; i++)
+        if (w->batch.targets[i] >= 0) {
             kept[count++] = w->losses[i];
             w->suspect = w->suspect || (w->member && !isfinite(w->losses[i]));
         }
     w->kept = kept;
+    w->kept_count = count;
     kept = NULL;
 done:
     free(kept);
@@ -227,8 +294,8 @@ int ssa_worker_create(struct ssa_worker **worker, struct ssa_evaluator *e, struc
 {
     size_t rows = (size_t)e->batch * (size_t)e->facts.length;
     struct ssa_worker *w = calloc(1, sizeof *w);
-    int err = SSA_OK;
-    *worker = w;
+    int err;
+    *worker = NULL;
     if (!w)
         return ssa_fail(SSA_ENOMEM, "evaluate: out of host memory");
     w->e = e;
@@ -236,14 +303,14 @@ int ssa_worker_create(struct ssa_worker **worker, struct ssa_evaluator *e, struc
     w->member = member;
     if (member && member->rate > 0) /* of training: forward is about a third of it */
         w->seconds = (double)rows / (3 * member->rate);
-    w->tokens = malloc(rows * sizeof *w->tokens);
-    w->targets = malloc(rows * sizeof *w->targets);
-    w->losses = malloc(rows * sizeof *w->losses);
-    if (!w->tokens || !w->targets || !w->losses) {
-        err = ssa_fail(SSA_ENOMEM, "evaluate: out of host memory");
-        ssa_worker_destroy(w);
-        *worker = NULL;
-    }
+    TRY(ssa_batch_create(&w->batch, &e->layout, e->batch));
+    w->losses = malloc((size_t)e->batch * (size_t)e->facts.answers * sizeof *w->losses);
+    if (!w->losses)
+        TRY(ssa_fail(SSA_ENOMEM, "evaluate: out of host memory"));
+    *worker = w;
+    w = NULL;
+done:
+    ssa_worker_destroy(w);
     return err;
 }
 
@@ -251,8 +318,7 @@ void ssa_worker_destroy(struct ssa_worker *w)
 {
     if (!w)
         return;
-    free(w->tokens);
-    free(w->targets);
+    ssa_batch_finish(&w->batch);
     free(w->losses);
     free(w->kept);
     free(w);
@@ -266,14 +332,15 @@ static int check(const struct ssa_evaluator *e)
     struct ssa_sample sample;
     int err;
     TRY(ssa_check_reserved("evaluate", how->reserved, 2));
-    REQUIRE(e->facts.causal, "evaluate: the next token is predicted, which needs a causal model");
     REQUIRE(e->passes > 0 && e->passes <= MAX_PASSES, "evaluate: passes is %d, must be in [1, %d]", e->passes,
             MAX_PASSES);
     REQUIRE(how->stride <= (size_t)e->facts.length, "evaluate: stride is %zu, must be at most the model's length, %d",
             how->stride, e->facts.length);
     REQUIRE(how->tolerance >= 0 && isfinite(how->tolerance),
             "evaluate: tolerance is %g, must be 0 or a positive number of nats a token", how->tolerance);
-    TRY(ssa_data_check(&e->data, e->facts.vocabulary, 1));
+    REQUIRE(!how->stride || !e->data.fill, "evaluate: stride is %zu, but a source has examples: must be 0",
+            how->stride);
+    TRY(ssa_data_check(&e->data, e->facts, 1));
     for (int l = 0; how->pattern && l < e->facts.layers; l++)
         TRY(ssa_pattern_sample(how->pattern, l, e->facts.layers, e->facts.length, e->batch, &sample));
 done:
@@ -315,11 +382,15 @@ static int evaluate(struct ssa_evaluator *e, struct ssa_model *model, bool *aban
     e->sampled = e->how.pattern && ssa_pattern_samples(e->how.pattern, e->facts.layers, e->facts.length);
     if (!e->sampled)
         e->passes = 1; /* dense passes are all the same */
+    REQUIRE(e->facts.join == SSA_JOIN_PROBABILITIES || e->passes == 1,
+            "evaluate: passes is %d, of a model whose answers are values it must be 1", e->passes);
     choose_windows(e);
     TRY(make_ensemble(e));
+    TRY(make_feed(e, model));
     TRY(ssa_units_create(&e->units, &(struct ssa_units_config){.count = e->batches * (size_t)e->passes,
         .takers = takers, .layers = e->sampled ? e->facts.layers : 0, .settings = plan_settings, .cookie = e}));
     TRY(ssa_model_group(model) ? ssa_evaluate_pool(e, model, abandoned) : evaluate_here(e, model));
+    REQUIRE(ssa_ensemble_result(e->ensemble).answers, "evaluate: none of the %zu examples has a target", e->chosen);
     if (e->how.progress)
         e->how.progress(e->how.cookie, 1);
 done:
@@ -333,7 +404,7 @@ static void tell(const struct ssa_evaluator *e, int asked, struct ssa_scores *sc
     scores->loss = r.ensemble[r.passes - 1];
     scores->single = r.single;
     scores->single_spread = r.spread;
-    scores->tokens = e->counted;
+    scores->tokens = r.answers;
     scores->passes = r.passes;
     scores->unsettled = e->sampled ? r.unsettled : 0;
     for (int m = 0; m < asked; m++) {
@@ -348,6 +419,7 @@ static void tell(const struct ssa_evaluator *e, int asked, struct ssa_scores *sc
 static void finish(struct ssa_evaluator *e)
 {
     ssa_units_destroy(e->units);
+    ssa_feed_destroy(e->feed);
     ssa_ensemble_destroy(e->ensemble);
     free(e);
 }

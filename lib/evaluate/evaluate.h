@@ -4,13 +4,16 @@
 #define SSA_EVALUATE_H
 
 #include "ensemble.h"
+#include "train/feed.h"
 #include "train/internal.h"
 #include "net/net.h"
 #include "units.h"
 #include "pool/pool.h"
 #include "ssacl/evaluate.h"
 
-/* A unit is a pass over a batch of windows: number pass * batches + batch. */
+#include <stdatomic.h>
+
+/* A unit is a pass over a batch of windows: number pass * batches + batch. Of a source a window is an example. */
 struct ssa_evaluator {
     struct ssa_facts facts;
     struct ssa_data data;
@@ -19,7 +22,11 @@ struct ssa_evaluator {
     bool sampled;
     size_t stride;          /* from a window's start to the next's */
     size_t windows, chosen; /* in the data, evaluated */
-    size_t batches, counted;
+    size_t batches;
+    struct ssa_batch_layout layout;
+    struct ssa_feed *feed;  /* of units' batches, by their numbers */
+    int takers;
+    atomic_size_t wanted;   /* units whose batches have been wanted ahead */
     struct ssa_units *units;
     struct ssa_ensemble *ensemble;
 };
@@ -31,12 +38,14 @@ struct ssa_worker {
     struct ssa_evaluator *e;
     struct ssa_model *model;
     struct ssa_member *member; /* of a pool; NULL: the caller's own thread */
-    int32_t *tokens, *targets;
-    float *losses;             /* of a unit's rows */
-    float *kept;               /* of the predicted tokens of a unit that is done but not added: the first of `out` */
+    struct ssa_batch batch;
+    float *losses;             /* of a unit's answers */
+    float *kept;               /* of those with a target, of a unit that is done but not added: the first of `out` */
+    size_t kept_count;
     size_t out[SSA_WORKER_UNITS]; /* units taken and not added, oldest first; changed after ssa_member_enter() only */
     int out_count;
     bool idle;                 /* found none to take */
+    bool no_data;              /* the last error was that of a batch: no fault of the device */
     bool suspect;              /* of a pool: ended its job because the losses it keeps are not numbers */
     double seconds;            /* a unit; 0: not known yet */
     int done;                  /* units */

@@ -73,11 +73,11 @@ static void start_all(struct hand_out *h)
 
 /* ---- trouble ---- */
 
-/* A wrong argument is no fault of the device. */
+/* A wrong argument is no fault of the device, nor is data that did not come. */
 static void lose(struct hand_out *h, struct ssa_member *m, int status)
 {
     struct ssa_worker *w = h->workers[m->number];
-    if (status == SSA_EINVAL)
+    if (status == SSA_EINVAL || (!m->abandoned && w->no_data))
         note(h, status);
     else
         ssa_member_lose(m, SSA_POOL_LOST, ssa_last_error());
@@ -148,8 +148,10 @@ static void finish(struct hand_out *h)
 {
     for (int i = 0; i < h->pool->count; i++)
         ssa_worker_destroy(h->workers[i]);
-    if (h->abandoned)
+    if (h->abandoned) {
         ssa_units_stop(h->e->units);
+        ssa_feed_stop(h->e->feed);
+    }
 }
 
 /* Until all is done, or nobody is left. */

@@ -42,6 +42,7 @@ struct ssa_draft {
     struct ssa_net *net;
     struct ssa_block *block;
     size_t batch, rows; /* of the largest pass: sequences, and positions of all of them */
+    int answers;        /* of a sequence */
     int length, width;  /* of the stream: positions of a sequence, and elements of one; the first block sets the width */
     bool training;
     int err;
@@ -86,7 +87,7 @@ int ssa_draft_input(struct ssa_draft *d, struct ssa_input input);
 
 /* The layer of attention whose plan this block takes, from 0: the next. */
 int ssa_draft_layer(struct ssa_draft *d);
-/* The head's: a loss a position. */
+/* The head's: a loss an answer. */
 struct ssa_place ssa_draft_losses(struct ssa_draft *d);
 
 /* ---- running ---- */

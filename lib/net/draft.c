@@ -135,7 +135,7 @@ int ssa_draft_layer(struct ssa_draft *d)
 
 struct ssa_place ssa_draft_losses(struct ssa_draft *d)
 {
-    return d->net->losses = ssa_draft_keep(d, d->rows, "losses");
+    return d->net->losses = ssa_draft_keep(d, ssa_times(d->batch, (size_t)d->answers), "losses");
 }
 
 /* ---- placing ---- */

@@ -58,6 +58,7 @@ int ssa_net_plan(struct ssa_net *net, const struct ssa_model_config *config, con
     *net = (struct ssa_net){.kept.limit = limit, .cache.limit = limit};
     family->settle(&settled);
     d.length = family->facts(config).length;
+    d.answers = family->facts(config).answers;
     d.rows = d.batch * (size_t)d.length;
     family->build(net, &settled);
     TRY(net->err);
@@ -95,6 +96,15 @@ int ssa_model_bucket_count(const struct ssa_model *m)
 struct ssa_bucket ssa_model_bucket(const struct ssa_model *m, int bucket)
 {
     return ssa_model_serving(m)->net.parameters.buckets[bucket];
+}
+
+bool ssa_model_given(const struct ssa_model *m, int input, struct ssa_given *given)
+{
+    m = ssa_model_serving(m);
+    if (input >= m->net.input_count)
+        return false;
+    *given = (struct ssa_given){m->net.inputs[input].from, (size_t)m->facts.length * sizeof(int32_t)};
+    return true;
 }
 
 /* ---- what a run sees ---- */

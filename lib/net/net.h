@@ -11,6 +11,12 @@
 
 /* ---- what follows from a config, which must have been checked ---- */
 
+/* How a self-ensemble makes one answer of its passes'. */
+enum ssa_join {
+    SSA_JOIN_PROBABILITIES, /* their mean, in log space; the loss is -log p */
+    SSA_JOIN_VALUES         /* their mean; the loss is its distance from the target */
+};
+
 struct ssa_facts {
     int layers;     /* of attention: as many plans a pass */
     int length;     /* N */
@@ -18,6 +24,8 @@ struct ssa_facts {
     int vocabulary; /* of tokens and answers */
     bool causal;
     bool absolute;  /* positions are learned: none past N */
+    int answers;    /* of a sequence, each with a target and a loss: N where every position has one */
+    enum ssa_join join;
 };
 struct ssa_facts ssa_model_facts(const struct ssa_model_config *config);
 
@@ -31,6 +39,12 @@ struct ssa_parameter_list {
     int count;
 };
 int ssa_model_list(const struct ssa_model_config *config, struct ssa_parameter_list *list);
+
+/* An input of the net: where struct ssa_pass has its address, and the bytes of a sequence. False: there are no more. */
+struct ssa_given {
+    size_t from, bytes;
+};
+bool ssa_model_given(const struct ssa_model *m, int input, struct ssa_given *given);
 
 /* ---- memory ---- */
 

@@ -50,8 +50,8 @@ struct ssa_member {
     char error[1024];
     double started, deadline; /* of ssa_awake() */
     bool extended;            /* the deadline, since no other device was left */
-    pthread_mutex_t sharing; /* held while a job touches what it must not touch once abandoned: time that does not count,
-                                as it may wait there for the program. Guards these: */
+    pthread_mutex_t sharing; /* held while a job touches what it must not touch once abandoned: time that does not
+                                count, as it may wait there for the program. Guards these: */
     double entered, inside;  /* when it last began to, and for how long it did before, not yet added to the deadline */
     void *kept[SSA_MEMBER_KEEPS];
 };

@@ -1,4 +1,4 @@
-/* Training configs: checking, copying, the learning rate; and reading ids out of data. */
+/* Training configs: checking, copying, the learning rate. */
 #include "internal.h"
 #include "impl.h"
 #include "net/net.h"
@@ -6,52 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- data ---- */
-
-static int32_t item(const struct ssa_data *d, size_t i)
-{
-    uint16_t two;
-    uint32_t four;
-    switch (d->item_size) {
-    case 2:
-        memcpy(&two, (const char *)d->items + 2 * i, 2);
-        return two;
-    case 4:
-        memcpy(&four, (const char *)d->items + 4 * i, 4);
-        return four > INT32_MAX ? INT32_MAX : (int32_t)four;
-    default:
-        return ((const unsigned char *)d->items)[i];
-    }
-}
-
-void ssa_data_copy(const struct ssa_data *data, size_t first, size_t count, int32_t *ids)
-{
-    for (size_t i = 0; i < count; i++)
-        ids[i] = item(data, first + i);
-}
-
-static int check_count(size_t count, int length)
-{
-    return count > (size_t)length ? SSA_OK
-                                  : ssa_fail(SSA_EINVAL, "data: %zu tokens; at least %d are needed for sequences of %d",
-                                             count, length + 1, length);
-}
-
-int ssa_data_check(const struct ssa_data *d, int vocabulary, int length)
-{
-    int err;
-    REQUIRE(d && d->items, "data: no items");
-    REQUIRE(d->item_size == 0 || d->item_size == 1 || d->item_size == 2 || d->item_size == 4,
-            "data: item_size is %d, must be 1, 2 or 4", d->item_size);
-    TRY(check_count(d->count, length));
-    if (d->item_size <= 1 && vocabulary >= 256)
-        return SSA_OK;
-    for (size_t i = 0; i < d->count; i++)
-        REQUIRE(item(d, i) < vocabulary, "data: token %zu is %d, the vocabulary is %d", i, item(d, i), vocabulary);
-done:
-    return err;
-}
 
 /* ---- patterns of all layers ---- */
 
@@ -126,7 +80,6 @@ int ssa_train_config_check(const struct ssa_train_config *t, const struct ssa_mo
     int err;
     TRY(ssa_model_check(m));
     TRY(check_numbers(t));
-    REQUIRE(ssa_model_facts(m).causal, "train: the trainer predicts the next token and needs a causal model");
     REQUIRE(micro_batch > 0, "train: limits.batch is %d, must be positive", micro_batch);
     REQUIRE(t->batch >= 0 && t->batch % micro_batch == 0,
             "train: batch %d does not divide into micro-batches of %d (limits.batch)", t->batch, micro_batch);
@@ -166,7 +119,7 @@ int ssa_train_check(struct ssa_device *device, const struct ssa_model_config *mo
     l.training = 1;
     TRY(ssa_train_config_check(training, model, limits->batch));
     if (data_count)
-        TRY(check_count(data_count, ssa_model_facts(model).length));
+        TRY(ssa_data_check_ids(data_count, ssa_model_facts(model), ssa_model_facts(model).length));
     struct ssa_extra extra = {training->batch ? training->batch : limits->batch,
                               training->ema > 0 ? copies_with_average : copies, scalar_bytes};
     TRY(ssa_model_fit(device, model, &l, extra, memory ? memory : &ours));

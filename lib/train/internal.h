@@ -4,6 +4,8 @@
 
 #include "ssacl/train.h"
 #include "net/arena.h"
+#include "net/net.h"
+#include "train/feed.h"
 #include "train/sum/tree.h"
 
 #include <stdbool.h>
@@ -27,7 +29,8 @@ struct ssa_trainer {
     struct ssa_device *device;
     struct ssa_train_config config; /* defaults filled in */
     struct ssa_data data;
-    int layers, length, vocabulary, micro_batch, micros;
+    struct ssa_facts facts;
+    int layers, length, micro_batch, micros;
     int step;    /* done */
     int counted; /* done since create or load: as many losses are kept, at most SSA_LOSSES */
     int judged;  /* steps up to here are known to have been taken */
@@ -43,7 +46,13 @@ struct ssa_trainer {
     int groups;                       /* draws a layer and step: micros where a stage draws per example, else 1 */
     int first_group;                  /* micro-batch that the first of them is of */
     const struct ssa_plan **plans;    /* of the pass at hand */
-    int32_t *tokens, *targets;
+    struct ssa_batch_layout layout;
+    struct ssa_batch batch;           /* of the pass at hand */
+    struct ssa_feed *feed;            /* where it comes from: that of the front */
+    bool owns_feed;
+    int run_first, run_end;           /* micro-batches at hand */
+    double waited;                    /* seconds for batches; whoever measures sets it to 0 */
+    bool no_data;                     /* the last error was that of a batch: no fault of the device */
     int (*each)(void *cookie, struct ssa_trainer *t, int micro); /* after each micro-batch that is taken; may be NULL */
     /* Over ranks (over_ranks.h): NULL without. */
     struct ssa_over_ranks *over_ranks;
@@ -91,6 +100,11 @@ static inline size_t ssa_trainer_squares_at(const struct ssa_trainer *t, int ste
 {
     return (size_t)SSA_LOSSES * (size_t)t->micros + (size_t)(step % SSA_LOSSES);
 }
+/* What a step's sum of losses is divided by. */
+static inline float ssa_trainer_answers(const struct ssa_trainer *t)
+{
+    return (float)t->config.batch * (float)t->facts.answers;
+}
 static inline size_t ssa_trainer_loss_at(const struct ssa_trainer *t, int step, int micro)
 {
     return (size_t)(step % SSA_LOSSES) * (size_t)t->micros + (size_t)micro;
@@ -112,10 +126,16 @@ int ssa_watch_look(struct ssa_trainer *t, const struct ssa_watch *w);
 
 bool ssa_all_finite(const float *x, size_t count);
 
-/* ---- data ---- */
-int ssa_data_check(const struct ssa_data *data, int vocabulary, int length);
+/* ---- data (data.c) ---- */
+/* `least`: token ids before the last that there must be. */
+int ssa_data_check(const struct ssa_data *data, struct ssa_facts facts, int least);
+int ssa_data_check_ids(size_t count, struct ssa_facts facts, int least); /* without looking at them */
 /* Copies `count` ids. */
 void ssa_data_copy(const struct ssa_data *data, size_t first, size_t count, int32_t *ids);
+/* Calls a source. Its errors have a text and a status of the library's. */
+int ssa_data_fill(const struct ssa_data *data, const struct ssa_draw *draw, const struct ssa_batch *batch);
+/* Fills a micro-batch; for the feed of the front `trainer`. */
+int ssa_trainer_fill(void *trainer, struct ssa_feed_key key, const struct ssa_batch *batch);
 
 /* ---- configs ---- */
 /* Defaults filled in, stages copied with all they point to. */

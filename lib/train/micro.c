@@ -1,6 +1,7 @@
 /* One device's work in a step: gradients of a run of micro-batches, summed along the tree, and the update. */
 #include "internal.h"
 #include "train/sum/tree.h"
+#include "clock.h"
 #include "rng.h"
 #include "impl.h"
 #include "net/net.h"
@@ -18,21 +19,69 @@ int ssa_trainer_stage(const struct ssa_trainer *t, uint64_t step)
     return i;
 }
 
-/* Where sequence `example` of the step lies in the data: from (seed, step, example) alone. */
-static size_t sequence_start(const struct ssa_trainer *t, int example)
+/* ---- batches ---- */
+
+/* Where sequence `example` of the step lies among token ids: from (seed, step, example) alone. */
+static size_t sequence_start(const struct ssa_trainer *t, uint64_t step, uint64_t example)
 {
-    struct ssa_philox r = ssa_philox(t->config.seed ^ SEED_DATA, (uint64_t)t->step, (uint64_t)example);
+    struct ssa_philox r = ssa_philox(t->config.seed ^ SEED_DATA, step, example);
     return (size_t)(((uint64_t)r.v[1] << 32 | r.v[0]) % (t->data.count - (size_t)t->length));
 }
 
-static void fill_batch(struct ssa_trainer *t, int micro)
+static void copy_sequences(const struct ssa_trainer *t, const struct ssa_draw *draw, const struct ssa_batch *batch)
 {
-    for (int b = 0; b < t->micro_batch; b++) {
-        size_t start = sequence_start(t, micro * t->micro_batch + b), at = (size_t)b * (size_t)t->length;
-        ssa_data_copy(&t->data, start, (size_t)t->length, t->tokens + at);
-        ssa_data_copy(&t->data, start + 1, (size_t)t->length, t->targets + at);
+    const size_t length = (size_t)t->length;
+    for (int b = 0; b < draw->count; b++) {
+        size_t start = sequence_start(t, draw->step, draw->first + (uint64_t)b), at = (size_t)b * length;
+        ssa_data_copy(&t->data, start, length, batch->tokens + at);
+        ssa_data_copy(&t->data, start + 1, length, batch->targets + at);
     }
 }
+
+int ssa_trainer_fill(void *trainer, struct ssa_feed_key key, const struct ssa_batch *batch)
+{
+    const struct ssa_trainer *t = trainer;
+    const struct ssa_draw draw = {.training = 1, .count = t->micro_batch, .length = t->length,
+        .answers = t->facts.answers, .seed = t->config.seed, .step = key.step,
+        .first = key.number * (uint64_t)t->micro_batch};
+    if (t->data.fill)
+        return ssa_data_fill(&t->data, &draw, batch);
+    copy_sequences(t, &draw, batch);
+    return SSA_OK;
+}
+
+/* This one, and those that are likely to be next: of the run at hand, then of the next step's. */
+static void want_batches(struct ssa_trainer *t, int micro)
+{
+    const int total = ssa_trainer_total_steps(t);
+    int step = t->step;
+    for (int i = 0; i <= SSA_FEED_AHEAD && step < total; i++) {
+        ssa_feed_want(t->feed, (struct ssa_feed_key){(uint64_t)step, (uint64_t)micro});
+        if (++micro >= t->run_end) {
+            micro = t->run_first;
+            step++;
+        }
+    }
+}
+
+/* Takes the batch. What is the front's is touched only while it is sure to be there. */
+static int take_batch(struct ssa_trainer *t, int micro)
+{
+    double start = ssa_awake();
+    int err;
+    if (t->member)
+        TRY(ssa_member_enter(t->member));
+    want_batches(t, micro);
+    err = ssa_feed_take(t->feed, (struct ssa_feed_key){(uint64_t)t->step, (uint64_t)micro}, &t->batch);
+    t->no_data = err != SSA_OK;
+    if (t->member)
+        ssa_member_leave(t->member);
+    t->waited += ssa_awake() - start;
+done:
+    return err;
+}
+
+/* ---- a micro-batch ---- */
 
 /* Takes the plans of a micro-batch; dense layers get NULL. */
 static int take_plans(struct ssa_trainer *t, int micro)
@@ -56,20 +105,17 @@ done:
 /* Loss into its place, gradients set. */
 static int micro_step(struct ssa_trainer *t, int micro, ssa_bucket_complete complete, void *cookie)
 {
-    size_t rows = (size_t)t->micro_batch * (size_t)t->length;
+    struct ssa_pass pass = {.plans = t->plans, .training = 1, .smoothing = t->config.smoothing,
+        .grad_scale = 1.0f / ssa_trainer_answers(t), .seed = t->config.seed ^ SEED_DROPOUT, .step = (uint64_t)t->step,
+        .first_example = (uint32_t)(micro * t->micro_batch)};
     int err;
-    if (t->member)
-        TRY(ssa_member_enter(t->member));
-    fill_batch(t, micro);
-    if (t->member)
-        ssa_member_leave(t->member);
+    TRY(take_batch(t, micro));
     TRY(take_plans(t, micro));
-    TRY(ssa_model_forward(t->model, &(struct ssa_pass){.tokens = t->tokens, .targets = t->targets, .plans = t->plans,
-        .training = 1, .smoothing = t->config.smoothing,
-        .grad_scale = 1.0f / ((float)t->config.batch * (float)t->length), .seed = t->config.seed ^ SEED_DROPOUT,
-        .step = (uint64_t)t->step, .first_example = (uint32_t)(micro * t->micro_batch)}));
+    ssa_batch_give(&t->batch, &pass);
+    TRY(ssa_model_forward(t->model, &pass));
     TRY(ssa_sum(t->device, &(struct ssa_sum){.x = ssa_model_losses(t->model),
-        .out = ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, micro)), .count = rows}));
+        .out = ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, micro)),
+        .count = (size_t)t->micro_batch * (size_t)t->facts.answers}));
     TRY(ssa_model_backward_in_buckets(t->model, complete, cookie));
 done:
     return err;
@@ -136,6 +182,8 @@ int ssa_trainer_gradients_in_buckets(struct ssa_trainer *t, int first, int end, 
 {
     struct ssa_tree tree = ssa_tree_begin(t->micros, first, end);
     int err = SSA_OK;
+    t->run_first = first;
+    t->run_end = end;
     for (int micro = first; micro < end - (take_bucket != NULL); micro++) {
         struct ssa_node node = {.index = micro};
         enum ssa_tree_move what;

@@ -77,14 +77,21 @@ done:
     return err;
 }
 
+/* Of a pool the host backend may join, or judge. */
+static int create_feed(struct ssa_trainer *t)
+{
+    const struct ssa_group *group = ssa_model_group(t->model);
+    t->owns_feed = true;
+    return ssa_feed_create(&t->feed, &(struct ssa_feed_config){.layout = t->layout, .count = t->micro_batch,
+        .takers = group ? group->pool->count + 1 : 1, .fill = ssa_trainer_fill, .cookie = t});
+}
+
 int ssa_trainer_allocate(struct ssa_trainer *t)
 {
-    size_t rows = (size_t)t->micro_batch * (size_t)t->length;
     int err;
-    t->tokens = malloc(rows * sizeof *t->tokens);
-    t->targets = malloc(rows * sizeof *t->targets);
+    TRY(ssa_batch_create(&t->batch, &t->layout, t->micro_batch));
     t->plans = calloc((size_t)t->layers, sizeof *t->plans);
-    if (!t->tokens || !t->targets || !t->plans)
+    if (!t->plans)
         return ssa_fail(SSA_ENOMEM, "train: out of host memory");
     TRY(create_moments(t));
     TRY(create_partials(t));
@@ -108,9 +115,10 @@ int ssa_trainer_prepare(struct ssa_trainer **trainer, struct ssa_model *model, c
     t->model = model;
     t->device = ssa_model_group(model) ? NULL : ssa_model_device(model);
     t->data = *data;
+    t->facts = facts;
     t->layers = facts.layers;
     t->length = facts.length;
-    t->vocabulary = facts.vocabulary;
+    t->layout = ssa_batch_layout(model);
     t->micro_batch = limits->batch;
     TRY(ssa_train_config_copy(&t->config, training, limits->batch));
     t->micros = t->config.batch / t->micro_batch;
@@ -134,8 +142,9 @@ int ssa_trainer_create(struct ssa_trainer **trainer, struct ssa_model *model, co
     *trainer = NULL;
     REQUIRE(limits->training, "train: the model was made without limits.training");
     TRY(ssa_train_config_check(training, m, limits->batch));
-    TRY(ssa_data_check(data, ssa_model_facts(m).vocabulary, ssa_model_facts(m).length));
+    TRY(ssa_data_check(data, ssa_model_facts(m), ssa_model_facts(m).length));
     TRY(ssa_trainer_prepare(&t, model, training, data));
+    TRY(create_feed(t));
     TRY(ssa_model_group(model) ? ssa_crew_create(t) : ssa_trainer_allocate(t));
     if (!t->crew && t->config.ranks && t->config.ranks->count > 1)
         TRY(ssa_over_ranks_create(t, model));
@@ -152,6 +161,8 @@ void ssa_trainer_destroy(struct ssa_trainer *t)
         return;
     ssa_over_ranks_destroy(t->over_ranks);
     ssa_crew_destroy(t->crew);
+    if (t->owns_feed)
+        ssa_feed_destroy(t->feed);
     ssa_plan_queue_destroy(t->queue);
     if (t->device)
         ssa_device_finish(t->device);
@@ -164,8 +175,7 @@ void ssa_trainer_destroy(struct ssa_trainer *t)
     free(t->first);
     free(t->second);
     free(t->average);
-    free(t->tokens);
-    free(t->targets);
+    ssa_batch_finish(&t->batch);
     free(t->plans);
     free(t);
 }
@@ -250,8 +260,7 @@ int ssa_trainer_history(struct ssa_trainer *t, int count, float *losses, float *
     TRY(ssa_tensor_read(ssa_tensor_at(t->scalars, 0), all, size));
     for (int i = 0; i < count; i++) {
         int step = t->step - count + i;
-        losses[i] = ssa_tree_sum(all + ssa_trainer_loss_at(t, step, 0), t->micros) /
-                    ((float)t->config.batch * (float)t->length);
+        losses[i] = ssa_tree_sum(all + ssa_trainer_loss_at(t, step, 0), t->micros) / ssa_trainer_answers(t);
         squares[i] = all[ssa_trainer_squares_at(t, step)];
     }
 done:

@@ -13,7 +13,7 @@ int ssa_watch_check(const struct ssa_trainer *t, const struct ssa_watch *w)
     int err;
     TRY(ssa_check_reserved("train: watch", w->reserved, 4));
     REQUIRE(w->data, "train: watch: data is NULL");
-    TRY(ssa_data_check(w->data, t->vocabulary, 1));
+    TRY(ssa_data_check(w->data, t->facts, 1));
     REQUIRE(w->every >= 0, "train: watch: every is %d, must not be negative", w->every);
     REQUIRE(w->patience >= 0, "train: watch: patience is %d, must not be negative", w->patience);
     REQUIRE(w->gain >= 0 && isfinite(w->gain), "train: watch: gain is %g, must be 0 or a positive number of nats a "
@@ -24,7 +24,8 @@ done:
 
 static int every(const struct ssa_trainer *t, const struct ssa_watch *w)
 {
-    const size_t step = (size_t)t->config.batch * (size_t)t->length, epoch = (t->data.count + step - 1) / step;
+    const size_t batch = (size_t)t->config.batch, step = t->data.fill ? batch : batch * (size_t)t->length;
+    const size_t epoch = ((t->data.fill ? t->data.examples : t->data.count) + step - 1) / step;
     return w->every ? w->every : epoch < INT32_MAX ? (int)epoch : INT32_MAX;
 }
 

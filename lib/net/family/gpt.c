@@ -67,7 +67,8 @@ static struct ssa_facts facts(const struct ssa_model_config *config)
     const struct ssa_gpt *c = &config->gpt;
     return (struct ssa_facts){.layers = c->layers, .length = c->length, .width = c->width,
                               .vocabulary = c->vocabulary, .causal = !c->bidirectional,
-                              .absolute = c->positions == SSA_POSITIONS_LEARNED};
+                              .absolute = c->positions == SSA_POSITIONS_LEARNED, .answers = c->length,
+                              .join = SSA_JOIN_PROBABILITIES};
 }
 
 static bool narrow(struct ssa_model_config *config)

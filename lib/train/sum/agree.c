@@ -51,13 +51,27 @@ done:
     return err;
 }
 
+static int add_data(json_t *o, const struct ssa_data *d)
+{
+    const size_t bytes = d->count * (size_t)(d->item_size ? d->item_size : 1);
+    json_t *data = json_object();
+    char digits[17];
+    int failed;
+    snprintf(digits, sizeof digits, "%016llx", (unsigned long long)d->identity);
+    if (d->fill)
+        failed = json_object_set_new(data, "examples", json_integer((json_int_t)d->examples)) ||
+                 json_object_set_new(data, "identity", json_string(digits));
+    else
+        failed = json_object_set_new(data, "tokens", json_integer((json_int_t)d->count)) ||
+                 add_checksum(data, "checksum", ssa_crc32(0, d->items, bytes));
+    return json_object_set_new(o, "data", data) || failed;
+}
+
 /* The names are those that a difference is told by. */
 static int write_down(const struct ssa_trainer *front, struct ssa_trainer *t, char **text)
 {
-    const struct ssa_data *d = &front->data;
-    const size_t bytes = d->count * (size_t)(d->item_size ? d->item_size : 1);
     uint32_t parameters, moments;
-    json_t *o = json_object(), *data = json_object();
+    json_t *o = json_object();
     int err;
     if (!t)
         TRY(ssa_fail(SSA_EDEVICE, "no device is left"));
@@ -67,12 +81,10 @@ static int write_down(const struct ssa_trainer *front, struct ssa_trainer *t, ch
         json_object_set_new(o, "training", ssa_training_to_json(&front->config)) ||
         json_object_set_new(o, "micro_batch", json_integer(front->micro_batch)) ||
         json_object_set_new(o, "step", json_integer(front->step)) || add_checksum(o, "parameters", parameters) ||
-        add_checksum(o, "moments", moments) || json_object_set(o, "data", data) ||
-        json_object_set_new(data, "tokens", json_integer((json_int_t)d->count)) ||
-        add_checksum(data, "checksum", ssa_crc32(0, d->items, bytes)) || !(*text = ssa_json_text(o, JSON_COMPACT)))
+        add_checksum(o, "moments", moments) || add_data(o, &front->data) ||
+        !(*text = ssa_json_text(o, JSON_COMPACT)))
         err = ssa_fail(SSA_ENOMEM, "train: out of host memory");
 done:
-    json_decref(data);
     json_decref(o);
     return err;
 }

@@ -162,6 +162,7 @@ static int each(void *cookie, struct ssa_trainer *t, int micro)
         return SSA_OK;
     TRY(ssa_device_finish(t->device));
     s->start = ssa_awake();
+    t->waited = 0;
     s->timed--;
 done:
     return err;
@@ -173,7 +174,7 @@ int ssa_seat_compute(void *seat)
     struct ssa_trainer *t = s->trainer;
     int before = s->count, err;
     s->start = ssa_awake();
-    s->transfer = 0;
+    s->transfer = t->waited = 0;
     s->timed = s->end - s->first;
     s->holds_root = false;
     TRY(ensure(&s->losses, (size_t)t->micros));
@@ -181,7 +182,7 @@ int ssa_seat_compute(void *seat)
     TRY(overlaps(t->device) ? compute_overlapped(s) : ssa_trainer_gradients(t, s->first, s->end, take, s));
     TRY(ssa_tensor_read(ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, s->first)), s->losses + s->first,
                         (size_t)(s->end - s->first)));
-    s->compute = ssa_awake() - s->start - s->transfer;
+    s->compute = ssa_awake() - s->start - s->transfer - t->waited;
     for (int i = before; i < s->count; i++) {
         int first = ssa_node_first(s->sums[i].node), end = ssa_node_end(s->sums[i].node, t->micros);
         s->sums[i].finite = s->sums[i].finite && ssa_all_finite(s->losses + first, (size_t)(end - first));
@@ -196,10 +197,10 @@ int ssa_seat_compute_alone(void *seat)
     int err;
     s->start = ssa_awake();
     s->timed = s->fresh ? 0 : s->end - s->first;
-    s->transfer = 0;
+    s->transfer = s->trainer->waited = 0;
     s->trainer->each = NULL;
     TRY(ssa_over_ranks_compute(s->over_ranks, s->trainer));
-    s->compute = ssa_awake() - s->start;
+    s->compute = ssa_awake() - s->start - s->trainer->waited;
 done:
     return err;
 }

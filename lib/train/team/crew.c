@@ -25,6 +25,14 @@ int ssa_crew_next(const struct ssa_crew *c, int i)
     return -1;
 }
 
+bool ssa_crew_excuses(const struct ssa_crew *c, int i, int status)
+{
+    bool no_data = !c->pool->members[i]->abandoned && c->seats[i]->trainer->no_data;
+    if (no_data)
+        c->seats[i]->trainer->no_data = false; /* of this job */
+    return status == SSA_EINVAL || no_data;
+}
+
 void ssa_crew_lose(struct ssa_crew *c, int i, const char *why)
 {
     struct ssa_member *m = c->pool->members[i];
@@ -55,6 +63,7 @@ static int start_seat(struct ssa_trainer *front, int i)
     s->stage = s->measured = -1;
     TRY(ssa_trainer_prepare(&s->trainer, ssa_model_group(front->model)->replicas[i], &front->config, &front->data));
     s->trainer->member = m;
+    s->trainer->feed = front->feed;
     ssa_member_start(m, allocate, s, ssa_pool_first_patience(c->pool));
 done:
     return err;
@@ -198,7 +207,7 @@ static int alone(struct ssa_trainer *front, int i)
     status = ssa_member_do(m, ssa_seat_step, s, /* it may wait for the step before */
                            ssa_shares_patience(c, s, 2 * front->micros));
     if (status) {
-        if (status == SSA_EINVAL)
+        if (ssa_crew_excuses(c, i, status))
             return status;
         ssa_crew_lose(c, i, ssa_last_error());
         return SSA_OK;
@@ -306,7 +315,7 @@ int ssa_crew_history(struct ssa_trainer *front, int count, float *losses, float 
     TRY(ssa_crew_settle(front, front->step));
     for (int i = 0; i < count; i++) {
         int step = front->step - count + i;
-        losses[i] = c->history[step % SSA_LOSSES] / ((float)front->config.batch * (float)front->length);
+        losses[i] = c->history[step % SSA_LOSSES] / ssa_trainer_answers(front);
         squares[i] = c->squares[step % SSA_LOSSES];
     }
 done:

@@ -46,6 +46,9 @@ int ssa_crew_join(struct ssa_trainer *front, struct ssa_member *m);
 int ssa_crew_swap_average(struct ssa_trainer *front, bool on);
 /* The member and its seat are out; `why` goes into the event. */
 void ssa_crew_lose(struct ssa_crew *c, int i, const char *why);
+/* That the job of member `i` failed is no fault of its device, but of an argument, or of data that did not come. Asked
+ * once for each job that failed. */
+bool ssa_crew_excuses(const struct ssa_crew *c, int i, int status);
 /* The seat of a member that takes part, or NULL; the first after `i` of them, or -1. */
 struct ssa_seat *ssa_crew_seat(const struct ssa_crew *c, int i);
 int ssa_crew_next(const struct ssa_crew *c, int i);

@@ -26,7 +26,7 @@ static int recompute(struct ssa_trainer *front, int i, int first, int end, bool 
     s->fresh = false;
     s->stage = ssa_trainer_stage(front, (uint64_t)front->step);
     status = ssa_member_do(c->pool->members[i], ssa_seat_compute, s, ssa_shares_patience(c, s, end - first));
-    if (status == SSA_EINVAL)
+    if (status && ssa_crew_excuses(c, i, status))
         return status;
     *finite = !status;
     if (status) {
@@ -142,6 +142,7 @@ static int open_judge(const struct ssa_trainer *front, struct judge *j)
     if (!j->seat)
         return ssa_fail(SSA_ENOMEM, "out of host memory");
     TRY(ssa_trainer_prepare(&j->seat->trainer, j->model, &front->config, &front->data));
+    j->seat->trainer->feed = front->feed;
     TRY(ssa_trainer_allocate(j->seat->trainer));
     j->seat->trainer->step = front->step;
 done:

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Waits for all jobs. Who failed is lost, and a wrong argument is the caller's. ended() may be NULL. */
+/* Waits for all jobs. Who failed is lost, unless the caller is to blame. ended() may be NULL. */
 static int gather(struct ssa_trainer *front, void (*ended)(struct ssa_trainer *front, int i))
 {
     struct ssa_crew *c = front->crew;
@@ -16,7 +16,7 @@ static int gather(struct ssa_trainer *front, void (*ended)(struct ssa_trainer *f
     int status, err = SSA_OK;
     char text[512] = "";
     while ((m = ssa_pool_next(c->pool, &status))) {
-        if (status == SSA_EINVAL) {
+        if (status && ssa_crew_excuses(c, m->number, status)) {
             err = status;
             snprintf(text, sizeof text, "%s", ssa_last_error());
         } else if (status) {
@@ -209,7 +209,7 @@ static int compute_alone(struct ssa_trainer *front, int i)
         ssa_over_ranks_desert(front->over_ranks, true);
     else if (!status)
         ssa_shares_observe(front, i);
-    if (status)
+    if (status && !ssa_crew_excuses(c, i, status)) /* else all ranks are told by finishing */
         ssa_crew_lose(c, i, ssa_last_error());
     return m->abandoned ? ssa_fail(SSA_EDEVICE, "train: %s: %s", m->info.id, m->reason) : SSA_OK;
 }
@@ -244,11 +244,15 @@ static int sum_over_ranks(struct ssa_trainer *front, struct ssa_gradients **sum,
     int first = ssa_crew_next(c, -1), err;
     const struct ssa_model *model = c->seats[first]->trainer->model;
     bool several = ssa_crew_next(c, first) >= 0;
+    int failed = SSA_OK;
     *sum = NULL;
     TRY(ssa_over_ranks_begin(front, c->seats[first]->trainer));
-    TRY(several ? compute(front) : compute_alone(front, first));
-    if (ssa_crew_next(c, -1) < 0) {
-        ssa_over_ranks_fail(o, SSA_EDEVICE);
+    if (several)
+        failed = compute(front);
+    else
+        TRY(compute_alone(front, first));
+    if (failed || ssa_crew_next(c, -1) < 0) { /* the others wait */
+        ssa_over_ranks_fail(o, failed ? failed : SSA_EDEVICE);
     } else if (several) {
         TRY(merge(front, sum, owner));
         ssa_over_ranks_offer(o, model, (*sum)->values, c->losses);
@@ -290,7 +294,9 @@ int ssa_crew_together(struct ssa_trainer *front)
     int owner = -1, first, err;
     for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i))
         c->seats[i]->trainer->step = front->step; /* of those without a share too: they update */
-    TRY(ssa_suspect_check(front));
+    err = ssa_suspect_check(front);
+    if (err && !front->over_ranks) /* which must all hear of it: what is wrong comes up again in the step */
+        return err;
     if (ssa_crew_next(c, -1) < 0) /* all were lost over it */
         return SSA_OK;
     ssa_shares_plan(front);

@@ -1,0 +1,89 @@
+/* What a trainer or an evaluation is given: token ids in memory, or a source. */
+#include "internal.h"
+#include "impl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- token ids ---- */
+
+static int32_t item(const struct ssa_data *d, size_t i)
+{
+    uint16_t two;
+    uint32_t four;
+    switch (d->item_size) {
+    case 2:
+        memcpy(&two, (const char *)d->items + 2 * i, 2);
+        return two;
+    case 4:
+        memcpy(&four, (const char *)d->items + 4 * i, 4);
+        return four > INT32_MAX ? INT32_MAX : (int32_t)four;
+    default:
+        return ((const unsigned char *)d->items)[i];
+    }
+}
+
+void ssa_data_copy(const struct ssa_data *data, size_t first, size_t count, int32_t *ids)
+{
+    for (size_t i = 0; i < count; i++)
+        ids[i] = item(data, first + i);
+}
+
+/* ---- checking ---- */
+
+int ssa_data_check_ids(size_t count, struct ssa_facts facts, int least)
+{
+    int err = SSA_OK;
+    REQUIRE(facts.causal, "data: of token ids the next is predicted, which needs a causal model");
+    REQUIRE(count > (size_t)least, "data: %zu tokens; at least %d are needed for sequences of %d", count, least + 1,
+            least);
+done:
+    return err;
+}
+
+static int check_source(const struct ssa_data *d)
+{
+    int err = SSA_OK;
+    REQUIRE(!d->items, "data: items and fill are given; only one can be");
+    REQUIRE(d->examples > 0, "data: fill is given, but examples is 0");
+done:
+    return err;
+}
+
+int ssa_data_check(const struct ssa_data *d, struct ssa_facts facts, int least)
+{
+    int err;
+    if (d && d->fill)
+        return check_source(d);
+    REQUIRE(d && d->items, "data: no items");
+    REQUIRE(d->item_size == 0 || d->item_size == 1 || d->item_size == 2 || d->item_size == 4,
+            "data: item_size is %d, must be 1, 2 or 4", d->item_size);
+    TRY(ssa_data_check_ids(d->count, facts, least));
+    if (d->item_size <= 1 && facts.vocabulary >= 256)
+        return SSA_OK;
+    for (size_t i = 0; i < d->count; i++)
+        REQUIRE(item(d, i) < facts.vocabulary, "data: token %zu is %d, the vocabulary is %d", i, item(d, i),
+                facts.vocabulary);
+done:
+    return err;
+}
+
+/* ---- a source ---- */
+
+int ssa_data_fill(const struct ssa_data *data, const struct ssa_draw *draw, const struct ssa_batch *batch)
+{
+    struct ssa_batch given = *batch; /* its own: it may change the addresses */
+    char text[512] = "";
+    int status;
+    ssa_fail(SSA_OK, "%s", text); /* no older error passes for this one's */
+    status = data->fill(data->cookie, draw, &given);
+    if (!status)
+        return SSA_OK;
+    snprintf(text, sizeof text, "%s", ssa_last_error());
+    if (!*text)
+        snprintf(text, sizeof text, "fill returned %d", status);
+    if (status > 0 || !strcmp(ssa_status_name(status), "unknown status"))
+        status = SSA_EIO;
+    return draw->training ? ssa_fail(status, "data: step %llu: %s", (unsigned long long)draw->step + 1, text)
+                          : ssa_fail(status, "data: example %llu: %s", (unsigned long long)draw->first, text);
+}
