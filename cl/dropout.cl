@@ -2,9 +2,11 @@
  *
  *   element i keeps where the 24 top bits of word n mod 4 of philox(seed, n / 4, stream), n = first + i, are not below
  *   threshold = ceil(p 2^24): integers, so every device drops the same elements
+ *   runs: n = first + i / run, `first` counting runs
  *
  * Shapes  x, residual, out [count]; residual may be absent; out may be x or residual. lead = first mod 4.
- * Grid    a chunk each of the lead + count elements that begin on a whole counter.
+ * Grid    dropout: a chunk each of the lead + count elements that begin on a whole counter. dropout_runs: PIECE elements
+ *         of a run each, of which it has so many `pieces`.
  * Macros  those of common.h.
  *
  * A counter's four words lie side by side in two lanes of 64 bits, (v0, v1) and (v2, v3): then a round is one
@@ -16,6 +18,11 @@
  *   PoCL, two threads           21-34%
  */
 #include "common.h"
+#include "rng.h"
+
+#ifndef PIECE
+#define PIECE 4096 /* as in lib/op/dropout.c */
+#endif
 
 #if VW == 16
 #define LANES_64 ulong8
@@ -106,5 +113,31 @@ __kernel void dropout(TENSOR(const float, x), TENSOR(const float, residual), TEN
                 out[i] = residual ? v + residual[i] : v;
             }
         }
+    }
+}
+
+__kernel void dropout_runs(TENSOR(const float, x), TENSOR(const float, residual), TENSOR(float, out), const ulong run,
+                           const ulong pieces, const ulong seed, const ulong stream, const ulong first,
+                           const int threshold, const float scale)
+{
+    BIND_SHARED(const float, x);
+    BIND_SHARED(const float, residual);
+    BIND_SHARED(float, out);
+    const ulong number = ROW / pieces, before = ROW % pieces * (ulong)PIECE, n = first + number;
+    const ulong begin = number * run + before;
+    const int count = (int)min((ulong)PIECE, run - before);
+    const struct ssa_philox words = ssa_philox(seed, n / 4, stream);
+    const uint word = n % 4 < 2 ? (n % 2 ? words.v[1] : words.v[0]) : n % 2 ? words.v[3] : words.v[2];
+    const int keep = (int)(word >> 8) >= threshold;
+    x += begin;
+    residual += residual ? begin : 0;
+    out += begin;
+    FOR_ROW (c, part, count) {
+        vec v = vec_set(0.0f);
+        if (keep)
+            v = LOAD(x + c, part) * scale;
+        if (residual)
+            v = v + LOAD(residual + c, part);
+        STORE(out + c, v, part);
     }
 }

@@ -1,8 +1,9 @@
-/* GELU in both forms and SiLU, and their derivatives, on a vec, for every kernel that fuses one.
+/* GELU in three forms and SiLU, and their derivatives, on a vec, for every kernel that fuses one.
  *
  *   exact  x Phi(x), Phi the normal distribution;       slope  Phi(x) + x phi(x)
  *   tanh   x s(2 z), z = sqrt(2/pi)(x + 0.044715 x^3), s the logistic function (x/2 (1 + tanh z) is the same)
  *   SiLU   x s(x);                                      slope  s(x) + x s(x) (1 - s(x))
+ *   quick  x s(1.702 x): SiLU's curve, 1.702 times as steep, so that both are one piece of code
  *
  * Phi needs no separate erf: Phi(-|x|) = exp(-x^2/2) R(t), t = 1/(1 + 0.26 |x|), R a polynomial of degree 9 without
  * constant term, fitted for the relative error (4e-8 on 0 <= |x| <= 16; 4e-7 in float arithmetic), so that the left
@@ -15,6 +16,7 @@
 #define ACT_GELU 1
 #define ACT_GELU_TANH 2
 #define ACT_SILU 3
+#define ACT_QUICK_GELU 4
 
 SSA_INLINE vec vec_abs(vec x)
 {
@@ -79,27 +81,35 @@ SSA_INLINE vec vec_silu_exp(vec x)
 {
     return vec_exp2(x * -1.44269504f);
 }
-SSA_INLINE vec vec_silu(vec x)
+SSA_INLINE vec vec_silu(vec x, float steep)
 {
-    return vec_select(x < -87.0f, vec_set(0.0f), x) / (vec_silu_exp(x) + 1.0f);
+    vec z = x * steep;
+    return vec_select(z < -87.0f, vec_set(0.0f), x) / (vec_silu_exp(z) + 1.0f);
 }
-SSA_INLINE vec vec_silu_slope(vec x)
+SSA_INLINE vec vec_silu_slope(vec x, float steep)
 {
+    x = x * steep;
     x = vec_select(x > 87.0f, vec_set(87.0f), x);
     vec e = vec_silu_exp(x), s = 1.0f / (e + 1.0f);
     return vec_select(x < -87.0f, vec_set(0.0f), s + s * (e * s) * x); /* 1 - s = e s */
 }
 
 /* By number, for kernels that take the form as a parameter, which is not ACT_NONE then: a test less in their loops. */
+SSA_INLINE float act_steep(int activation)
+{
+    return activation == ACT_SILU ? 1.0f : 1.702f;
+}
 SSA_INLINE vec vec_activate(vec x, int activation)
 {
-    return activation == ACT_GELU ? vec_gelu(x) : activation == ACT_GELU_TANH ? vec_gelu_tanh(x) : vec_silu(x);
+    if (activation == ACT_GELU)
+        return vec_gelu(x);
+    return activation == ACT_GELU_TANH ? vec_gelu_tanh(x) : vec_silu(x, act_steep(activation));
 }
 SSA_INLINE vec vec_activate_slope(vec x, int activation)
 {
     if (activation == ACT_GELU)
         return vec_gelu_slope(x);
-    return activation == ACT_GELU_TANH ? vec_gelu_tanh_slope(x) : vec_silu_slope(x);
+    return activation == ACT_GELU_TANH ? vec_gelu_tanh_slope(x) : vec_silu_slope(x, act_steep(activation));
 }
 
 #endif

@@ -83,6 +83,147 @@ START_TEST(matches_oracle)
 }
 END_TEST
 
+/* ---- soft targets ---- */
+
+/* Weights of mixed labels: of each row they add up to 1, or to something else, and every fifth row has none. */
+static float *make_soft(int rows, int vocabulary)
+{
+    const size_t v = (size_t)vocabulary;
+    float *s = test_values((size_t)rows * v, 5, 0, 1);
+    for (int r = 0; r < rows; r++) {
+        float *row = s + (size_t)r * v, sum = 0;
+        for (size_t i = 0; i < v; i++)
+            sum += row[i] = row[i] < 0.5f ? 0 : row[i];
+        for (size_t i = 0; i < v; i++)
+            row[i] = r % 5 == 3 || sum <= 0 ? 0 : r % 5 == 4 ? row[i] / (2 * sum) : row[i] / sum;
+    }
+    return s;
+}
+
+static void check_soft(struct ssa_device *dev, int rows, int vocabulary, float smoothing)
+{
+    const size_t n = (size_t)rows * (size_t)vocabulary, m = (size_t)rows;
+    float *logits = test_values(n, 2, -8, 8), *soft = make_soft(rows, vocabulary);
+    double *x = test_doubles(logits, n), *s = test_doubles(soft, n), *want = malloc((m + n) * sizeof *want);
+    struct ssa_tensor tx = test_from(dev, logits, n), ts = test_from(dev, soft, n), loss = test_new(dev, m);
+    struct ssa_tensor again = test_new(dev, m), dlogits = test_new(dev, n);
+    struct ssa_cross_entropy a = {.logits = tx, .soft_targets = ts, .loss = loss, .dlogits = dlogits, .rows = rows,
+                                  .vocabulary = vocabulary, .smoothing = smoothing, .grad_scale = 0.75f};
+    oracle_cross_entropy_soft(x, s, rows, vocabulary, (double)smoothing, 0.75, want, want + m);
+    OK(ssa_cross_entropy(dev, &a));
+    test_compare("loss", loss, want, m, 4e-6, 3e-6, "soft %d x %d smoothing %g", rows, vocabulary, (double)smoothing);
+    test_compare("dlogits", dlogits, want + m, n, 3e-7, 1e-5, "soft %d x %d smoothing %g", rows, vocabulary,
+                 (double)smoothing);
+    a.dlogits = (struct ssa_tensor){0};
+    a.loss = again;
+    OK(ssa_cross_entropy(dev, &a));
+    test_same_bits("loss alone", again, loss, m);
+    a.loss = (struct ssa_tensor){0};
+    a.dlogits = dlogits;
+    IN_PLACE(cross_entropy, a, dlogits, logits, n);
+    test_free(tx, n);
+    test_free(ts, n);
+    test_free(loss, m);
+    test_free(again, m);
+    test_free(dlogits, n);
+    free(logits);
+    free(soft);
+    free(x);
+    free(s);
+    free(want);
+}
+
+START_TEST(soft_matches_oracle)
+{
+    static const int shapes[][2] = {{1, 1},  {9, 2},   {11, 15},  {33, 16},   {17, 17},    {64, 63},   {31, 64},
+                                    {5, 65}, {1009, 3}, {3, 1009}, {40, 256}, {10, 10}};
+    FOR_DEVICES (dev)
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+            for (int smooth = 0; smooth < 2; smooth++)
+                if (test_fits((size_t)shapes[i][0] * (size_t)shapes[i][1] * 20))
+                    check_soft(dev, shapes[i][0], shapes[i][1], smooth ? 0.1f : 0);
+}
+END_TEST
+
+/* A weight of 1 on one class is a hard target. */
+START_TEST(soft_as_hard)
+{
+    enum { ROWS = 23, V = 19, N = ROWS * V };
+    FOR_DEVICES (dev)
+        for (int smooth = 0; smooth < 2; smooth++) {
+            struct ce_case c = make_case(ROWS, V, smooth ? 0.2 : 0, 0.5);
+            float *soft = calloc(N, sizeof *soft);
+            for (int r = 0; r < ROWS; r++)
+                if (c.targets[r] >= 0 && c.targets[r] < V)
+                    soft[r * V + c.targets[r]] = 1;
+            struct ssa_tensor logits = test_from(dev, c.logits, N), s = test_from(dev, soft, N);
+            struct ssa_tensor loss = test_new(dev, ROWS), dlogits = test_new(dev, N);
+            OK(ssa_cross_entropy(dev, &(struct ssa_cross_entropy){.logits = logits, .soft_targets = s, .loss = loss,
+                .dlogits = dlogits, .rows = ROWS, .vocabulary = V, .smoothing = (float)c.smoothing, .grad_scale = 0.5f}));
+            test_compare("loss", loss, c.loss, ROWS, 2e-6, 2e-6, "one-hot, smoothing %g", c.smoothing);
+            test_compare("dlogits", dlogits, c.dlogits, N, 3e-7, 1e-5, "one-hot, smoothing %g", c.smoothing);
+            test_free(logits, N);
+            test_free(s, N);
+            test_free(loss, ROWS);
+            test_free(dlogits, N);
+            free(soft);
+            free_case(&c);
+        }
+}
+END_TEST
+
+/* A class that cannot be and has no weight does not matter; one that has makes the loss infinite. NaN is seen. */
+START_TEST(soft_extremes)
+{
+    const float x[] = {0, -INFINITY, 0}, none[] = {0.25f, 0, 0.75f}, some[] = {0.5f, 0.5f, 0}, broken[] = {0, NAN, 0};
+    FOR_DEVICES (dev)
+        for (int i = 0; i < 3; i++) {
+            struct ssa_tensor logits = test_from(dev, i == 2 ? broken : x, 3), loss = test_new(dev, 1);
+            struct ssa_tensor soft = test_from(dev, i == 1 ? some : none, 3);
+            OK(ssa_cross_entropy(dev, &(struct ssa_cross_entropy){.logits = logits, .soft_targets = soft, .loss = loss,
+                                                                  .dlogits = logits, .rows = 1, .vocabulary = 3}));
+            float *got = test_read(loss, 1), *d = test_read(logits, 3);
+            if (i == 0)
+                ck_assert_float_eq_tol(got[0], logf(2), 1e-6f);
+            ck_assert(i == 0 || (i == 1 ? isinf(got[0]) && got[0] > 0 : isnan(got[0])));
+            for (int v = 0; v < 3 && i < 2; v++)
+                ck_assert_float_eq_tol(d[v], (v == 1 ? 0 : 0.5f) - (i ? some : none)[v], 1e-6f);
+            free(got);
+            free(d);
+            test_free(logits, 3);
+            test_free(soft, 3);
+            test_free(loss, 1);
+        }
+}
+END_TEST
+
+START_TEST(soft_finite_differences)
+{
+    enum { ROWS = 5, V = 17, N = ROWS * V };
+    float *logits = test_values(N, 2, -4, 4), *soft = make_soft(ROWS, V);
+    double *x = test_doubles(logits, N), *s = test_doubles(soft, N), loss[2][ROWS], d[N], unused[N];
+    const double h = 1e-5;
+    oracle_cross_entropy_soft(x, s, ROWS, V, 0.2, 1, loss[0], d);
+    for (int i = 0; i < N; i++) {
+        double kept = x[i], difference = 0;
+        for (int side = 0; side < 2; side++) {
+            x[i] = kept + (side ? h : -h);
+            oracle_cross_entropy_soft(x, s, ROWS, V, 0.2, 1, loss[side], unused);
+        }
+        for (int r = 0; r < ROWS; r++)
+            difference += (loss[1][r] - loss[0][r]) / (2 * h);
+        x[i] = kept;
+        ck_assert_double_eq_tol(difference, d[i], 1e-8);
+    }
+    free(logits);
+    free(soft);
+    free(x);
+    free(s);
+}
+END_TEST
+
+/* ---- rows of one's own ---- */
+
 static void check_row(const char *what, const float *x, int n, int target, float smoothing, double loss,
                       const double *dlogits)
 {
@@ -180,6 +321,8 @@ START_TEST(bad_arguments)
         REFUSES_SMALL(cross_entropy, good, targets, 4);
         REFUSES_SMALL(cross_entropy, good, loss, 4);
         REFUSES_SMALL(cross_entropy, good, dlogits, 32);
+        REFUSES_ABSENT(cross_entropy, good, targets);
+        REFUSES(cross_entropy, good, soft_targets, test_too_small(t), "soft_targets needs 32");
         test_free(t, 64);
     }
 }
@@ -188,5 +331,7 @@ END_TEST
 int main(void)
 {
     return test_run("cross_entropy", (const TTest *const[]){matches_oracle, extreme_logits, nan_logits,
-                                                            finite_differences, bad_arguments, NULL});
+                                                            finite_differences, soft_matches_oracle, soft_as_hard,
+                                                            soft_extremes, soft_finite_differences, bad_arguments,
+                                                            NULL});
 }

@@ -60,6 +60,54 @@ START_TEST(matches_oracle)
 }
 END_TEST
 
+/* ---- runs: drop path ---- */
+
+static void check_runs(struct ssa_device *dev, size_t runs, size_t run, float p, size_t before)
+{
+    const size_t n = runs * run, first = before * run;
+    float *x = test_values(n, 1, -2, 2), *r = test_values(n, 2, -2, 2);
+    double *xd = test_doubles(x, n), *rd = test_doubles(r, n), *want = malloc(n * sizeof *want);
+    struct ssa_tensor tx = test_from(dev, x, n), tr = test_from(dev, r, n), out = test_new(dev, n);
+    struct ssa_dropout_fwd f = {.x = tx, .residual = tr, .out = out, .count = n, .p = p, .seed = seed, .stream = stream,
+                                .first = first, .run = run};
+    struct ssa_dropout_bwd b = {.dy = tx, .dx = tr, .count = n, .p = p, .seed = seed, .stream = stream, .first = first,
+                                .run = run, .accumulate = 1};
+    OK(ssa_dropout_fwd(dev, &f));
+    oracle_dropout_runs(xd, rd, n, p, seed, stream, first, run, want);
+    test_compare("out", out, want, n, 5e-7, 2e-7, "%zu runs of %zu, p %g, before %zu", runs, run, (double)p, before);
+    OK(ssa_dropout_bwd(dev, &b));
+    test_same_bits("dx added to", tr, out, n);
+    f.residual = (struct ssa_tensor){0};
+    OK(ssa_dropout_fwd(dev, &f));
+    oracle_dropout_runs(xd, NULL, n, p, seed, stream, first, run, want);
+    test_compare("out", out, want, n, 0, 2e-7, "alone, %zu runs of %zu, p %g, before %zu", runs, run, (double)p, before);
+    b.dx = out;
+    b.accumulate = 0;
+    IN_PLACE(dropout_bwd, b, dx, dy, n);
+    test_free(tx, n);
+    test_free(tr, n);
+    test_free(out, n);
+    free(x);
+    free(r);
+    free(xd);
+    free(rd);
+    free(want);
+}
+
+/* One, primes, a piece of a run and one off; all words of a counter. */
+START_TEST(runs)
+{
+    static const size_t shapes[][2] = {{1, 1}, {7, 1}, {9, 2}, {5, 17}, {11, 64}, {6, 1009}, {3, 4096}, {5, 4097},
+                                       {2, 9001}};
+    FOR_DEVICES (dev)
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+            for (size_t before = 0; before < 5; before += 1 + i % 2) {
+                check_runs(dev, shapes[i][0], shapes[i][1], 0.4f, before);
+                check_runs(dev, shapes[i][0], shapes[i][1], 0, before);
+            }
+}
+END_TEST
+
 /* What a whole call drops, calls on its parts drop: micro-batches. */
 START_TEST(parts)
 {
@@ -163,6 +211,9 @@ START_TEST(bad_arguments)
         REFUSES(dropout_fwd, good, p, -0.1f, "p is -0.1");
         REFUSES(dropout_fwd, good, p, NAN, "p is nan");
         REFUSES(dropout_fwd, good, first, SIZE_MAX, "first is");
+        REFUSES(dropout_fwd, good, run, 3, "run is 3, must divide count 8");
+        REFUSES(dropout_bwd, ((struct ssa_dropout_bwd){.dy = t, .dx = t, .count = 8, .p = 0.5f, .first = 6}), run, 4,
+                "run is 4, must divide count 8 and first 6");
         REFUSES_ABSENT(dropout_fwd, good, x);
         REFUSES_SMALL(dropout_fwd, good, residual, 8);
         REFUSES_SMALL(dropout_fwd, good, out, 8);
@@ -179,6 +230,6 @@ END_TEST
 
 int main(void)
 {
-    return test_run("dropout", (const TTest *const[]){matches_oracle, parts, frequencies, threshold, drops_infinity,
+    return test_run("dropout", (const TTest *const[]){matches_oracle, runs, parts, frequencies, threshold, drops_infinity,
                                                       bad_arguments, NULL});
 }

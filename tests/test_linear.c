@@ -266,7 +266,7 @@ static void check_differences(struct ssa_device *dev, int activation)
 START_TEST(finite_differences)
 {
     FOR_DEVICES (dev)
-        for (int activation = SSA_ACT_NONE; activation <= SSA_ACT_SILU; activation++)
+        for (int activation = SSA_ACT_NONE; activation <= SSA_ACT_QUICK_GELU; activation++)
             check_differences(dev, activation);
 }
 END_TEST
@@ -348,7 +348,7 @@ START_TEST(bad_arguments)
         FAILS((g = f, g.in = -1, ssa_linear_fwd(dev, &g)), SSA_EINVAL, "in is -1");
         FAILS((g = f, g.x.buffer = NULL, ssa_linear_fwd(dev, &g)), SSA_EINVAL, "x is absent");
         FAILS((g = f, g.x_stride = 3, ssa_linear_fwd(dev, &g)), SSA_EINVAL, "x_stride is 3");
-        FAILS((g = f, g.activation = 4, ssa_linear_fwd(dev, &g)), SSA_EINVAL, "activation is 4");
+        FAILS((g = f, g.activation = 5, ssa_linear_fwd(dev, &g)), SSA_EINVAL, "activation is 5");
         FAILS((g = f, g.out = 4096, ssa_linear_fwd(dev, &g)), SSA_EINVAL, "w needs 16384");
         FAILS((c = b, c.dy.buffer = NULL, ssa_linear_bwd(dev, &c)), SSA_EINVAL, "dy is absent");
         FAILS((c = b, c.w.buffer = NULL, ssa_linear_bwd(dev, &c)), SSA_EINVAL, "w is absent");

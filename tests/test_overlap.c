@@ -113,12 +113,42 @@ START_TEST(rows)
         MEETS(cross_entropy, ce, dlogits, logits);
         TAKES(cross_entropy, ce, loss, targets);
         REPLACES(cross_entropy, ce, dlogits, logits);
+        ce.targets = (struct ssa_tensor){0};
+        ce.soft_targets = AT(6);
+        MEETS(cross_entropy, ce, dlogits, soft_targets);
+        TAKES(cross_entropy, ce, dlogits, soft_targets);
+        struct ssa_prepend_fwd join = {.first = AT(0), .x = AT(2), .positions = AT(4), .out = AT(6), .batch = 2, .lead = 1,
+                                       .length = 2, .width = WIDTH};
+        MEETS(prepend_fwd, join, out, first);
+        MEETS(prepend_fwd, join, out, positions);
+        TAKES(prepend_fwd, join, out, x);
+        join.lead = 0;
+        MEETS(prepend_fwd, join, out, x);
+        REPLACES(prepend_fwd, join, out, x);
+        struct ssa_prepend_bwd parted = {.dout = AT(0), .dfirst = AT(2), .dx = AT(4), .dpositions = AT(6), .batch = 2,
+                                         .lead = 1, .length = 2, .width = WIDTH};
+        TAKES(prepend_bwd, parted, dx, dout);
+        MEETS(prepend_bwd, parted, dpositions, dfirst);
+        struct ssa_mean_fwd mean = {.x = AT(0), .out = AT(2), .batch = 2, .length = 3, .width = WIDTH};
+        TAKES(mean_fwd, mean, out, x);
+        struct ssa_mean_bwd mean_back = {.dout = AT(0), .dx = AT(2), .batch = 2, .length = 3, .width = WIDTH};
+        MEETS(mean_bwd, mean_back, dx, dout);
+        struct ssa_patches cut = {.x = AT(0), .out = AT(2), .batch = 1, .rows = 4, .columns = 4, .channels = 3, .patch = 2};
+        TAKES(patches, cut, out, x);
         struct ssa_embedding_fwd embed = {.ids = INTS(0), .table = AT(1), .out = AT(4), .rows = ROWS, .length = ROWS,
                                           .width = WIDTH, .vocabulary = 4};
         TAKES(embedding_fwd, embed, out, table);
         struct ssa_embedding_bwd embed_back = {.ids = INTS(0), .dout = AT(1), .dtable = AT(4), .rows = ROWS,
                                                .length = ROWS, .width = WIDTH, .vocabulary = 4};
         TAKES(embedding_bwd, embed_back, dtable, dout);
+        struct ssa_grid_fwd grid = {.row = AT(0), .column = AT(1), .channel = AT(2), .out = AT(4), .count = 6,
+                                    .rows = 3, .columns = 2, .channels = 1, .width = WIDTH};
+        MEETS(grid_fwd, grid, out, column);
+        TAKES(grid_fwd, grid, out, row);
+        struct ssa_grid_bwd grid_back = {.dout = AT(0), .drow = AT(2), .dcolumn = AT(3), .dchannel = AT(4), .count = 6,
+                                         .rows = 3, .columns = 2, .channels = 1, .width = WIDTH};
+        MEETS(grid_bwd, grid_back, dchannel, dout);
+        TAKES(grid_bwd, grid_back, drow, dcolumn);
         struct ssa_gather_rows gather = {.x = AT(0), .rows = INTS(2), .out = AT(4), .count = 2, .source_rows = ROWS,
                                          .width = WIDTH};
         MEETS(gather_rows, gather, out, x);

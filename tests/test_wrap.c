@@ -98,9 +98,15 @@ static void check_updated(struct ssa_device *dev, cl_context context)
         ONE_WAY(scatter_rows, out, .x = AT(0), .rows = INTS(1), .count = 1, .target_rows = 4, .width = 8,
                 .accumulate = 1);
         ONE_WAY(cross_entropy, dlogits, .logits = AT(0), .targets = INTS(1), .rows = 4, .vocabulary = 8);
+        ONE_WAY(cross_entropy, dlogits, .logits = AT(0), .soft_targets = AT(1), .rows = 4, .vocabulary = 8);
+        ONE_WAY(mean_bwd, dx, .dout = AT(0), .batch = 1, .length = 2, .width = 8, .accumulate = 1);
+        ONE_WAY(prepend_bwd, dfirst, .dout = AT(0), .batch = 1, .lead = 1, .length = 2, .width = 8, .accumulate = 1);
+        ONE_WAY(prepend_bwd, dpositions, .dout = AT(0), .batch = 1, .lead = 1, .length = 2, .width = 8, .accumulate = 1);
         ONE_WAY(embedding_bwd, dtable, .ids = INTS(0), .dout = AT(1), .rows = 4, .length = 4, .width = 8,
                 .vocabulary = 8);
         ONE_WAY(embedding_bwd, dpositions, .dout = AT(1), .rows = 4, .length = 4, .width = 8, .vocabulary = 8,
+                .accumulate = 1);
+        ONE_WAY(grid_bwd, drow, .dout = AT(0), .count = 4, .rows = 2, .columns = 2, .channels = 1, .width = 8,
                 .accumulate = 1);
 #define NORM .x = AT(0), .stats = AT(1), .dy = AT(2), .rows = 4, .width = 8
         ONE_WAY(norm_bwd, dx, NORM, .accumulate_dx = 1);

@@ -120,7 +120,7 @@ static const struct {
     {"attention", {"attention"}},
     {"norms", {"norm"}},
     {"gather, scatter, add, rope, dropout", {"gather", "scatter", "add", "rope", "dropout"}},
-    {"embedding, loss", {"embedding", "cross_entropy"}},
+    {"embedding, loss", {"embedding", "grid", "patches", "prepend", "mean", "cross_entropy"}},
     {"optimiser", {"adamw", "sum"}},
     {"the rest", {NULL}},
 };

@@ -5,6 +5,7 @@
 #include "oracle/dropout.h"
 #include "oracle/gelu.h"
 #include "oracle/glu.h"
+#include "oracle/patches.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -32,7 +33,7 @@ void want_add(const struct op_case *c)
 
 /* ---- gelu: with its bias, as an MLP whose linear layer does not fuse it ---- */
 
-static const char *const forms[] = {"exact", "tanh", "silu"}; /* from SSA_ACT_GELU on */
+static const char *const forms[] = {"exact", "tanh", "silu", "quick"}; /* from SSA_ACT_GELU on */
 
 static int form(const struct op_case *c)
 {
@@ -150,9 +151,21 @@ static uint64_t first(const struct op_case *c)
     return c->thorough ? 3 : 0;
 }
 
+/* Thorough: in runs of rows too. */
+static size_t run(const struct op_case *c)
+{
+    return c->variant ? (size_t)c->width : 1;
+}
+static void describe_runs(struct op_case *c)
+{
+    c->variants = 2;
+    snprintf(c->name, sizeof c->name, c->variant ? "runs" : "elements");
+}
+
 void describe_dropout_fwd(struct op_case *c)
 {
     describe_add(c);
+    describe_runs(c);
     c->operands[1].name = "residual";
     c->flops *= 2;
 }
@@ -161,11 +174,12 @@ int call_dropout_fwd(struct op_case *c)
     return ssa_dropout_fwd(c->device, &(struct ssa_dropout_fwd){.x = tensor(c, 0), .residual = tensor(c, 1),
                                                                 .out = tensor(c, 2), .count = c->operands[0].count,
                                                                 .p = drop, .seed = seed, .stream = stream,
-                                                                .first = first(c)});
+                                                                .first = first(c) * run(c), .run = run(c)});
 }
 void want_dropout_fwd(const struct op_case *c)
 {
-    oracle_dropout(exact(c, 0), exact(c, 1), c->operands[0].count, drop, seed, stream, first(c), exact(c, 2));
+    oracle_dropout_runs(exact(c, 0), exact(c, 1), c->operands[0].count, drop, seed, stream, first(c) * run(c), run(c),
+                        exact(c, 2));
 }
 
 void describe_dropout_bwd(struct op_case *c)
@@ -173,17 +187,45 @@ void describe_dropout_bwd(struct op_case *c)
     size_t count = (size_t)c->rows * (size_t)c->width;
     add_operand(c, READ, "dy", count);
     add_operand(c, WRITTEN, "dx", count);
+    describe_runs(c);
     c->flops = (double)count;
 }
 int call_dropout_bwd(struct op_case *c)
 {
     return ssa_dropout_bwd(c->device, &(struct ssa_dropout_bwd){.dy = tensor(c, 0), .dx = tensor(c, 1),
                                                                 .count = c->operands[0].count, .p = drop,
-                                                                .seed = seed, .stream = stream, .first = first(c)});
+                                                                .seed = seed, .stream = stream,
+                                                                .first = first(c) * run(c), .run = run(c)});
 }
 void want_dropout_bwd(const struct op_case *c)
 {
-    oracle_dropout(exact(c, 0), NULL, c->operands[0].count, drop, seed, stream, first(c), exact(c, 1));
+    oracle_dropout_runs(exact(c, 0), NULL, c->operands[0].count, drop, seed, stream, first(c) * run(c), run(c),
+                        exact(c, 1));
+}
+
+/* ---- patches: of 4 x 4 pixels, of images of as many elements as the stream has ---- */
+
+static struct oracle_images images(const struct op_case *c)
+{
+    return c->thorough ? (struct oracle_images){2, 12, 9, 5, 3} : (struct oracle_images){c->rows, 4, 4 * c->width / 16, 1, 4};
+}
+void describe_patches(struct op_case *c)
+{
+    const struct oracle_images s = images(c);
+    const size_t count = (size_t)s.batch * (size_t)s.rows * (size_t)s.columns * (size_t)s.channels;
+    add_operand(c, READ, "x", count);
+    add_operand(c, WRITTEN, "out", count);
+}
+int call_patches(struct op_case *c)
+{
+    const struct oracle_images s = images(c);
+    return ssa_patches(c->device, &(struct ssa_patches){.x = tensor(c, 0), .out = tensor(c, 1), .batch = s.batch,
+        .rows = s.rows, .columns = s.columns, .channels = s.channels, .patch = s.patch});
+}
+void want_patches(const struct op_case *c)
+{
+    const struct oracle_images s = images(c);
+    oracle_patches(&s, exact(c, 0), exact(c, 1));
 }
 
 /* ---- sum and adamw: over all parameters ---- */

@@ -3,7 +3,10 @@
 
 #include "oracle/cross_entropy.h"
 #include "oracle/embedding.h"
+#include "oracle/grid.h"
+#include "oracle/mean.h"
 #include "oracle/norm.h"
+#include "oracle/prepend.h"
 #include "oracle/rope.h"
 #include "oracle/rows.h"
 
@@ -153,6 +156,81 @@ void want_embedding_bwd(const struct op_case *c)
     oracle_embedding_bwd(&e, exact(c, 1), exact(c, 2), exact(c, 3));
 }
 
+/* ---- grid: of square images of three channels, of about the length ---- */
+
+enum { GRID_CHANNELS = 3 };
+
+static struct oracle_grid grid(const struct op_case *c)
+{
+    int rows = 1;
+    while ((rows + 1) * (rows + 1) * GRID_CHANNELS <= c->length)
+        rows++;
+    if (c->thorough)
+        return (struct oracle_grid){.first = 5, .count = 60, .rows = 7, .columns = 4, .channels = GRID_CHANNELS,
+                                    .width = c->width};
+    return (struct oracle_grid){.count = rows * rows * GRID_CHANNELS, .rows = rows, .columns = rows,
+                                .channels = GRID_CHANNELS, .width = c->width};
+}
+
+static size_t grid_elements(const struct op_case *c)
+{
+    const struct oracle_grid g = grid(c);
+    return (size_t)g.count * (size_t)g.width;
+}
+
+/* The three tables, or their gradients. */
+static void add_tables(struct op_case *c, enum role role, const char *const names[3])
+{
+    const struct oracle_grid g = grid(c);
+    const int sizes[] = {g.rows, g.columns, g.channels};
+    for (int axis = 0; axis < 3; axis++)
+        add_operand(c, role, names[axis], (size_t)sizes[axis] * (size_t)g.width);
+}
+
+void describe_grid_fwd(struct op_case *c)
+{
+    add_tables(c, READ, (const char *const[]){"row", "column", "channel"});
+    add_operand(c, WRITTEN, "out", grid_elements(c));
+    c->flops = 2.0 * (double)grid_elements(c);
+}
+int call_grid_fwd(struct op_case *c)
+{
+    const struct oracle_grid g = grid(c);
+    return ssa_grid_fwd(c->device, &(struct ssa_grid_fwd){.row = tensor(c, 0), .column = tensor(c, 1),
+                                                          .channel = tensor(c, 2), .out = tensor(c, 3),
+                                                          .first = g.first, .count = g.count, .rows = g.rows,
+                                                          .columns = g.columns, .channels = g.channels,
+                                                          .width = g.width});
+}
+void want_grid_fwd(const struct op_case *c)
+{
+    const struct oracle_grid g = grid(c);
+    oracle_grid_fwd(&g, (const double *const[]){exact(c, 0), exact(c, 1), exact(c, 2)}, exact(c, 3));
+}
+
+void describe_grid_bwd(struct op_case *c)
+{
+    add_operand(c, READ, "dout", grid_elements(c));
+    add_tables(c, WRITTEN, (const char *const[]){"drow", "dcolumn", "dchannel"});
+    c->flops = 3.0 * (double)grid_elements(c);
+}
+int call_grid_bwd(struct op_case *c)
+{
+    const struct oracle_grid g = grid(c);
+    return ssa_grid_bwd(c->device, &(struct ssa_grid_bwd){.dout = tensor(c, 0), .drow = tensor(c, 1),
+                                                          .dcolumn = tensor(c, 2), .dchannel = tensor(c, 3),
+                                                          .count = g.count, .rows = g.rows, .columns = g.columns,
+                                                          .channels = g.channels, .width = g.width});
+}
+void want_grid_bwd(const struct op_case *c)
+{
+    struct oracle_grid g = grid(c);
+    g.first = 0;
+    for (int i = 1; i < 4; i++)
+        memset(exact(c, i), 0, c->operands[i].count * sizeof(double));
+    oracle_grid_bwd(&g, exact(c, 0), (double *const[]){exact(c, 1), exact(c, 2), exact(c, 3)});
+}
+
 /* ---- rope: the queries, in place ---- */
 
 static int first_position(const struct op_case *c)
@@ -186,31 +264,42 @@ void want_rope(const struct op_case *c)
                                       .base = 10000, .inverse = c->variant}, exact(c, 0));
 }
 
-/* ---- cross-entropy: loss and gradient of the logits ---- */
+/* ---- cross-entropy: loss and gradient of the logits; thorough, of soft targets too ---- */
 
 void describe_cross_entropy(struct op_case *c)
 {
+    const bool soft = c->variant;
     size_t count = (size_t)c->rows * (size_t)c->vocabulary;
     struct operand *logits = add_operand(c, READ, "logits", count);
     logits->low = -8;
     logits->high = 8;
-    add_numbers(c, IDS, "targets", (size_t)c->rows, c->vocabulary);
-    add_operand(c, WRITTEN, "loss", (size_t)c->rows);
-    add_operand(c, WRITTEN, "dlogits", count);
+    if (soft)
+        add_operand(c, READ, "soft_targets", count)->low = 0;
+    else
+        add_numbers(c, IDS, "targets", (size_t)c->rows, c->vocabulary);
+    add_operand(c, WRITTEN, "loss", (size_t)c->rows)->cancels = soft ? (double)c->vocabulary : 1;
+    add_operand(c, WRITTEN, "dlogits", count)->cancels = soft ? 10 : 1;
+    c->variants = 2;
+    snprintf(c->name, sizeof c->name, soft ? "soft" : "hard");
     c->flops = 5.0 * (double)count;
 }
 int call_cross_entropy(struct op_case *c)
 {
-    return ssa_cross_entropy(c->device, &(struct ssa_cross_entropy){.logits = tensor(c, 0), .targets = tensor(c, 1),
-                                                                    .loss = tensor(c, 2), .dlogits = tensor(c, 3),
-                                                                    .rows = c->rows, .vocabulary = c->vocabulary,
-                                                                    .smoothing = c->thorough ? 0.1f : 0,
-                                                                    .grad_scale = c->thorough ? 0.5f : 1});
+    struct ssa_cross_entropy a = {.logits = tensor(c, 0), .loss = tensor(c, 2), .dlogits = tensor(c, 3), .rows = c->rows,
+                                  .vocabulary = c->vocabulary, .smoothing = c->thorough ? 0.1f : 0,
+                                  .grad_scale = c->thorough ? 0.5f : 1};
+    *(c->variant ? &a.soft_targets : &a.targets) = tensor(c, 1);
+    return ssa_cross_entropy(c->device, &a);
 }
 void want_cross_entropy(const struct op_case *c)
 {
-    oracle_cross_entropy(exact(c, 0), numbers(c, 1), c->rows, c->vocabulary, c->thorough ? (double)0.1f : 0,
-                         c->thorough ? 0.5 : 1, exact(c, 2), exact(c, 3));
+    const double smoothing = c->thorough ? (double)0.1f : 0, scale = c->thorough ? 0.5 : 1;
+    if (c->variant)
+        oracle_cross_entropy_soft(exact(c, 0), exact(c, 1), c->rows, c->vocabulary, smoothing, scale, exact(c, 2),
+                                  exact(c, 3));
+    else
+        oracle_cross_entropy(exact(c, 0), numbers(c, 1), c->rows, c->vocabulary, smoothing, scale, exact(c, 2),
+                             exact(c, 3));
 }
 
 /* ---- gather and scatter: the quarter of the rows that a plan's keys are; thorough, all into or out of few ---- */
@@ -263,4 +352,116 @@ int call_scatter_rows(struct op_case *c)
 void want_scatter_rows(const struct op_case *c)
 {
     oracle_scatter_rows(exact(c, 0), numbers(c, 1), taken(c), target_rows(c), c->width, c->thorough, exact(c, 2));
+}
+
+/* ---- prepend: a class token before, and learned positions of, sequences ---- */
+
+static struct oracle_prepend prepend(struct op_case *c)
+{
+    if (c->thorough)
+        c->length = 10;
+    return (struct oracle_prepend){c->thorough ? 3 : c->batch, c->thorough ? 2 : 1, c->length, c->width};
+}
+static size_t joined(const struct oracle_prepend *s)
+{
+    return (size_t)(s->lead + s->length) * (size_t)s->width;
+}
+
+void describe_prepend_fwd(struct op_case *c)
+{
+    const struct oracle_prepend s = prepend(c);
+    add_operand(c, READ, "first", (size_t)s.lead * (size_t)s.width);
+    add_operand(c, READ, "x", (size_t)s.batch * (size_t)s.length * (size_t)s.width);
+    add_operand(c, READ, "positions", joined(&s));
+    add_operand(c, WRITTEN, "out", (size_t)s.batch * joined(&s));
+    c->flops = (double)((size_t)s.batch * joined(&s));
+}
+int call_prepend_fwd(struct op_case *c)
+{
+    const struct oracle_prepend s = prepend(c);
+    return ssa_prepend_fwd(c->device, &(struct ssa_prepend_fwd){.first = tensor(c, 0), .x = tensor(c, 1),
+        .positions = tensor(c, 2), .out = tensor(c, 3), .batch = s.batch, .lead = s.lead, .length = s.length,
+        .width = s.width});
+}
+void want_prepend_fwd(const struct op_case *c)
+{
+    struct op_case copy = *c;
+    const struct oracle_prepend s = prepend(&copy);
+    oracle_prepend_fwd(&s, exact(c, 0), exact(c, 1), exact(c, 2), exact(c, 3));
+}
+
+void describe_prepend_bwd(struct op_case *c)
+{
+    const struct oracle_prepend s = prepend(c);
+    add_operand(c, READ, "dout", (size_t)s.batch * joined(&s));
+    add_operand(c, WRITTEN, "dfirst", (size_t)s.lead * (size_t)s.width);
+    add_operand(c, WRITTEN, "dx", (size_t)s.batch * (size_t)s.length * (size_t)s.width);
+    add_operand(c, WRITTEN, "dpositions", joined(&s));
+    c->flops = (double)((size_t)s.batch * joined(&s));
+}
+int call_prepend_bwd(struct op_case *c)
+{
+    const struct oracle_prepend s = prepend(c);
+    return ssa_prepend_bwd(c->device, &(struct ssa_prepend_bwd){.dout = tensor(c, 0), .dfirst = tensor(c, 1),
+        .dx = tensor(c, 2), .dpositions = tensor(c, 3), .batch = s.batch, .lead = s.lead, .length = s.length,
+        .width = s.width});
+}
+void want_prepend_bwd(const struct op_case *c)
+{
+    struct op_case copy = *c;
+    const struct oracle_prepend s = prepend(&copy);
+    memset(exact(c, 1), 0, c->operands[1].count * sizeof(double));
+    memset(exact(c, 3), 0, c->operands[3].count * sizeof(double));
+    oracle_prepend_bwd(&s, exact(c, 0), exact(c, 1), exact(c, 2), exact(c, 3));
+}
+
+/* ---- mean: over all positions; thorough, over some ---- */
+
+static struct oracle_mean mean(const struct op_case *c)
+{
+    return c->thorough ? (struct oracle_mean){c->batch, 10, 2, 5, c->width}
+                       : (struct oracle_mean){c->batch, c->length, 0, c->length, c->width};
+}
+
+static void describe_mean(struct op_case *c, enum role few, enum role all, const char *names[2])
+{
+    const struct oracle_mean s = mean(c);
+    const size_t count = (size_t)s.batch * (size_t)s.length * (size_t)s.width;
+    struct operand *x = add_operand(c, all, names[0], count);
+    if (all == READ)
+        x->moved = (size_t)s.batch * (size_t)s.count * (size_t)s.width;
+    add_operand(c, few, names[1], (size_t)s.batch * (size_t)s.width);
+    c->flops = (double)count;
+}
+void describe_mean_fwd(struct op_case *c)
+{
+    describe_mean(c, WRITTEN, READ, (const char *[]){"x", "out"});
+}
+int call_mean_fwd(struct op_case *c)
+{
+    const struct oracle_mean s = mean(c);
+    return ssa_mean_fwd(c->device, &(struct ssa_mean_fwd){.x = tensor(c, 0), .out = tensor(c, 1), .batch = s.batch,
+        .length = s.length, .first = s.first, .count = s.count, .width = s.width});
+}
+void want_mean_fwd(const struct op_case *c)
+{
+    const struct oracle_mean s = mean(c);
+    oracle_mean_fwd(&s, exact(c, 0), exact(c, 1));
+}
+
+void describe_mean_bwd(struct op_case *c)
+{
+    describe_mean(c, READ, WRITTEN, (const char *[]){"dx", "dout"});
+}
+int call_mean_bwd(struct op_case *c)
+{
+    const struct oracle_mean s = mean(c);
+    return ssa_mean_bwd(c->device, &(struct ssa_mean_bwd){.dx = tensor(c, 0), .dout = tensor(c, 1), .batch = s.batch,
+        .length = s.length, .first = s.first, .count = s.count, .width = s.width});
+}
+void want_mean_bwd(const struct op_case *c)
+{
+    const struct oracle_mean s = mean(c);
+    memset(exact(c, 0), 0, c->operands[0].count * sizeof(double));
+    oracle_mean_bwd(&s, exact(c, 1), exact(c, 0));
 }

@@ -44,6 +44,7 @@ struct ssa_batch {
     int32_t *tokens;  /**< [count, length], in [0, V) */
     int32_t *targets; /**< [count, answers]; negative: no loss. A training's mean is over all answers nevertheless, an
                            evaluation's over those that are not negative */
+    int32_t *labels;  /**< [count], in [0, classes): of pixels with classes */
 };
 
 /** Token ids in host memory, bytes or 16- or 32-bit unsigned integers: a sequence is N of them from anywhere, its

@@ -95,11 +95,13 @@ struct ssa_generate {
     uint64_t seed;
     int (*token)(void *cookie, int32_t token); /**< called with each new one; non-zero stops */
     void *cookie;
-    size_t reserved[4];
+    int label;          /**< of a model with classes: which one */
+    size_t reserved[3];
 };
 
 /** Continues `prompt` (at least one token; its end counts where it is longer than the model) by `count` tokens, with
- *  dense attention over the last N at most. `out` may be NULL. SSA_EINVAL also where logits are not finite.
+ *  dense attention over the last N at most. Of pixels it may be empty, NULL, and the two together are at most N. `out`
+ *  may be NULL. SSA_EINVAL also where logits are not finite.
  *    Cost     the prompt is one pass, each token then one row of it, which reads every weight once, and the keys and
  *             values of the tokens before it: they stay on the device (ssa_memory.cache; SSA_ENOMEM if they do not
  *    fit). Past N   rotary: each token sees itself and the N - 1 before it, whose keys and values stay as they were

@@ -1,6 +1,7 @@
 /**
  * @file model.h
- * A transformer over token ids: its parameters, its memory, and one forward and backward pass.
+ * A transformer over token ids, over the patches of an image or its elements: its parameters, its memory, and one
+ * forward and backward pass. Over token ids:
  *
  *   x = embed[id] (+ position[n]);  per layer: x += proj(attention(norm1(x))), x += down(gelu(up(norm2(x))));
  *   logits = head(norm(x))
@@ -44,14 +45,64 @@ struct ssa_gpt {
     float dropout;     /**< after the embedding and after both branches of a layer, in [0, 1) */
 };
 
+/** A classifier of images, as ViT and DeiT (Dosovitskiy et al., ICLR 2021; Touvron et al., ICML 2021):
+ *    x = [class, patch(pixels)] + position;  layers as above, not causal;  logits = head(norm(x)[class])
+ *  or with mean_pool, without a class token, head(mean over n of norm(x)[n]). Layer norm, exact GELU, biases everywhere.
+ *  A sequence is N = (rows/patch)(columns/patch) positions, row by row, after that of the class token, which makes them
+ *  one more: all of them in every pass. Its one answer is the image's class: `targets` [batch, 1], or `soft_targets`.
+ *  Sampling: a pattern's `keep_first` 1 lets every query see the class token besides what is drawn of the others, as
+ *  many as ratio * N: of 49 patches and a class token ratio 0.24 draws 12.
+ *  DeiT-tiny is {.rows = 224, .channels = 3, .patch = 16, .layers = 12, .heads = 3, .width = 192, .classes = 1000}.
+ *  Zero means the default. */
+struct ssa_vit {
+    int rows, columns;       /**< of an image, multiples of patch; columns 0 means rows */
+    int channels;            /**< of a pixel */
+    int patch;               /**< rows and columns of a patch */
+    int layers;              /**< L */
+    int heads;               /**< H; the head width C/H is a multiple of 8, at most 256 */
+    int width;               /**< C */
+    int hidden;              /**< width of the MLP; 0 means 4*C */
+    int classes;             /**< V */
+    int mean_pool;           /**< 1: no class token, the mean over all positions is classified */
+    float norm_eps;          /**< 0 means 1e-6 */
+    float dropout;           /**< after the embedding and after both branches of a layer, in [0, 1) */
+    float attention_dropout; /**< of attention's probabilities, in [0, 1) */
+    float drop_path;         /**< of both branches of the last layer, of an image as a whole; less in those below, in
+                                  proportion to their number, 0 in the first; in [0, 1) */
+};
+
+/** Images, an element after the other: what Sparse Transformers are for CIFAR-10. An image [rows, columns, channels] is
+ *  a sequence of N = rows columns channels tokens x_t below `values`, in this order, each predicted from all before it:
+ *    e_t = embed[x_t] + row[r] + column[c] + channel[k], where (r columns + c) channels + k = t
+ *    x = start (+ label[class]) at position 0, e_(t-1) at t;  layers as of a GPT, causal;  logits = head(norm(x))
+ *  So the answer at position t is x_t, not the token after it: a pass's tokens and targets are the same numbers (and
+ *  the last one of tokens is not read). A new model's logits are 0, its loss log(values): of bytes 8 bits. Zero means
+ *  the default. The one of 59,196,928 parameters has 32 rows, 32 columns, 3 channels, 128 layers, 2 heads, key_width
+ *  64, width 256, hidden 512 and dropout 0.25.
+ *  Source: Child et al., Generating Long Sequences with Sparse Transformers, 2019, and the code that they published. */
+struct ssa_pixels {
+    int rows, columns, channels; /**< a table of positions each, of channels where there are several */
+    int values;     /**< that an element may have; 0 means 256 */
+    int classes;    /**< of images, one of which ssa_pass.labels names for each; 0: none */
+    int layers;     /**< L */
+    int heads;      /**< H; width/H, of a head's values, is a multiple of 4, at most 256 */
+    int key_width;  /**< of one head's queries and keys, as much of a multiple; 0 means width/H */
+    int width;      /**< C */
+    int hidden;     /**< width of the MLP; 0 means 4*C */
+    int activation; /**< enum ssa_activation; 0 means SSA_ACT_QUICK_GELU */
+    float dropout;  /**< after both branches of a layer, in [0, 1) */
+};
+
 /** Families of models: which member of a config counts. */
-enum ssa_family_number { SSA_GPT };
+enum ssa_family_number { SSA_GPT, SSA_VIT, SSA_PIXELS };
 
 /** What a model is. */
 struct ssa_model_config {
     int family; /**< enum ssa_family_number */
     union {
         struct ssa_gpt gpt;
+        struct ssa_vit vit;
+        struct ssa_pixels pixels;
         size_t room[64]; /**< no member will be larger */
     };
 };
@@ -128,7 +179,10 @@ SSA_API const struct ssa_model_limits *ssa_model_limits(const struct ssa_model *
 SSA_API struct ssa_device *ssa_model_device(const struct ssa_model *model);
 
 /** As GPT-2: matrices and embeddings from N(0, 0.02^2), those that end a residual branch divided by sqrt(2L), gains 1,
- *  biases 0. From a counter-based generator: the same bits on every machine. */
+ *  biases 0. As DeiT: matrices, class token and positions from N(0, 0.02^2), but those of the patches, and their bias,
+ *  uniform up to 1/sqrt(elements of a patch); gains 1, other biases 0. Pixels: tables and start from N(0, 0.01^2),
+ *  positions of a third of this variance, what enters a branch of variance 1/(8 C), what ends it 1/(16 L inputs); gains
+ *  1, biases and head 0. From a counter-based generator: the same bits on every machine. */
 SSA_API int ssa_model_initialise(struct ssa_model *model, uint64_t seed);
 
 /* ---- parameters ---- */
@@ -136,7 +190,10 @@ SSA_API int ssa_model_initialise(struct ssa_model *model, uint64_t seed);
 /** One parameter. Matrices (decayed by the optimiser) come first, then gains and biases. Names are "embed.weight"
  *  [V,C], "position.weight" [N,C], "layer.3.qkv.weight" [(H + 2 kv_heads) D, C], "layer.3.proj.weight" [C,C],
  *  "layer.3.up.weight" [hidden,C], "layer.3.down.weight" [C,hidden], "head.weight" [V,C]; "layer.3.norm1.gain",
- *  "layer.3.norm1.bias", "layer.3.qkv.bias", ..., "norm.gain". */
+ *  "layer.3.norm1.bias", "layer.3.qkv.bias", ..., "norm.gain". A vit's are "patch.weight" [C, channels patch^2] (channel,
+ *  row, column: a convolution's), "patch.bias", those of the layers, "head.weight" [V,C], "head.bias"; "class.weight" [C]
+ *  and "position.weight" [N,C] are not decayed. Pixels have "row.weight", "column.weight", "channel.weight" and
+ *  "label.weight", [.,C] each, and "start"; their qkv is [H (2 key_width + C/H), C]. */
 struct ssa_parameter {
     char name[48];
     int rows, columns;             /**< columns 0: a vector of `rows` */
@@ -164,10 +221,11 @@ SSA_API struct ssa_model_part ssa_model_part(const struct ssa_model *model, int 
 
 /* ---- passes ---- */
 
-/** One pass over `batch` sequences of `length` tokens. */
+/** One pass over `batch` sequences of `length` positions. What a family does not take is NULL: SSA_EINVAL. */
 struct ssa_pass {
     const int32_t *tokens;  /**< [batch, length], host memory, in [0, V) */
-    const int32_t *targets; /**< [batch, length] or NULL: no loss; negative: ignored */
+    const int32_t *targets; /**< [batch, answers of a sequence] or NULL: no loss; negative: ignored. A family's docstring
+                                 says how many answers a sequence has; a GPT's has one a position */
     int batch, length;      /**< 0 means the model's; never more than them */
     const struct ssa_plan *const *plans; /**< NULL: dense; else one a layer, NULL or SSA_DENSE-like for dense */
     int training;           /**< 1: dropout is on and backward may follow */
@@ -177,20 +235,25 @@ struct ssa_pass {
     uint32_t first_example; /**< and the number of the pass's first sequence in its step */
     int accumulate;         /**< 1: backward adds to gradients; else it sets them. Where logits are too many to be kept,
                                  the head's share is put into them by forward */
+    const float *pixels;       /**< [batch, rows, columns, channels], as the model is to see them: finite */
+    const float *soft_targets; /**< [batch, classes], instead of targets: weights of all classes, which add up to 1 (mixed
+                                    or smoothed labels); a row of zeros is ignored */
+    const int32_t *labels;     /**< [batch], in [0, classes): of pixels with classes */
     size_t reserved[4];
 };
 
-/** Enqueues a forward pass. With targets, ssa_model_losses() holds a loss (nats) a position afterwards.
- *  `tokens`, `targets` and plans may be reused when the call returns. */
+/** Enqueues a forward pass. With targets, hard or soft, ssa_model_losses() holds a loss (nats) an answer afterwards.
+ *  What `pass` points to may be reused when the call returns. */
 SSA_API int ssa_model_forward(struct ssa_model *model, const struct ssa_pass *pass);
 
 /** Enqueues the backward pass of the last forward, which must have had `training` and targets. Once a forward. */
 SSA_API int ssa_model_backward(struct ssa_model *model);
 
-/** Losses of the last forward, [batch * length], 0 where ignored. */
+/** Losses of the last forward, [batch * answers of a sequence], 0 where ignored. */
 SSA_API struct ssa_tensor ssa_model_losses(const struct ssa_model *model);
 
-/** Logits [V] of position `position` of sequence `sequence` of the last forward without targets, on the host. Waits. */
+/** Logits [V] of position `position` of sequence `sequence` of the last forward that was not for training, on the host:
+ *  of one of its answers, 0 where a sequence has one. Waits. */
 SSA_API int ssa_model_read_logits(struct ssa_model *model, int sequence, int position, float *logits);
 
 #ifdef __cplusplus

@@ -44,12 +44,19 @@ extern "C" {
     X(dropout_bwd) \
     X(embedding_fwd) \
     X(embedding_bwd) \
+    X(grid_fwd) \
+    X(grid_bwd) \
     X(rope) \
     X(cross_entropy) \
     X(sum) \
     X(adamw) \
     X(gather_rows) \
-    X(scatter_rows)
+    X(scatter_rows) \
+    X(patches) \
+    X(prepend_fwd) \
+    X(prepend_bwd) \
+    X(mean_fwd) \
+    X(mean_bwd)
 
 /** Elements between neighbours of a tensor of heads: (b, i, h, d) lies b*batch + i*position + h*head + d elements from
  *  its first one. 0 is the default: of heads their width, of positions heads times width, of the batch what its
@@ -132,8 +139,9 @@ struct ssa_attention_bwd {
     struct ssa_pairs dbias, dgate, dscores; /**< dscores: given; the gradient of scores */
 };
 
-/** silu(v) = v/(1 + exp(-v)). NaN gives NaN. */
-enum ssa_activation { SSA_ACT_NONE, SSA_ACT_GELU, SSA_ACT_GELU_TANH, SSA_ACT_SILU };
+/** silu(v) = v/(1 + exp(-v)); quick_gelu(v) = v/(1 + exp(-1.702 v)), within 0.021 of gelu. NaN gives NaN.
+ *  Source   GELU in its three forms: Hendrycks and Gimpel, 2016. */
+enum ssa_activation { SSA_ACT_NONE, SSA_ACT_GELU, SSA_ACT_GELU_TANH, SSA_ACT_SILU, SSA_ACT_QUICK_GELU };
 
 /** y = act(x w^T + bias) + residual.
  *  Shapes   x [rows, in]; w [out, in]; bias [out] or absent; pre [rows, out] or absent: what act was applied to, for
@@ -185,7 +193,7 @@ struct ssa_norm_bwd {
     int accumulate, accumulate_dx;
 };
 
-/** y = gelu(x + bias): exact (x/2)(1 + erf(x/sqrt 2)), or its tanh form; or silu(x + bias).
+/** y = gelu(x + bias): exact (x/2)(1 + erf(x/sqrt 2)), its tanh form or quick_gelu; or silu(x + bias).
  *  Shapes   x, y [rows, width]; bias [width] or absent. y may be x. activation 0 means SSA_ACT_GELU. */
 struct ssa_gelu_fwd {
     struct ssa_tensor x, bias, y;
@@ -225,7 +233,11 @@ struct ssa_add {
 /** out[i] = residual[i] + (keep_i ? x[i]/(1-p) : 0). keep_i comes from the counter (seed, stream, i) alone: nothing
  *  is stored. With n = first + i it is: word n mod 4 of Philox4x32-10 (key seed, counter n/4 in its low and stream in
  *  its high half), as a uniform number of 24 bits in [0, 1), is not below p. Every device drops the same elements.
- *  Shapes   x, out, residual (or absent) [count]; out may be x or residual. 0 <= p < 1; p 0 copies or adds. */
+ *  With `run` elements are dropped together, as whole branches are by drop path (stochastic depth): n is then
+ *  (first + i) / run.
+ *  Shapes   x, out, residual (or absent) [count]; out may be x or residual. 0 <= p < 1; p 0 copies or adds. run divides
+ *           count and first; 0 means 1.
+ *  Source   drop path: Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016; by sequence, as timm's. */
 struct ssa_dropout_fwd {
     struct ssa_tensor x, residual, out;
     size_t count;
@@ -233,6 +245,7 @@ struct ssa_dropout_fwd {
     uint64_t seed, stream; /**< stream: a number of one's own for (step, layer, place), below 2^63: the rest is used by
                                 ssa_plan_draw() */
     size_t first;          /**< index of the first element in the stream (micro-batches) */
+    size_t run;
 };
 
 /** dx[i] (+)= keep_i ? dy[i]/(1-p) : 0, the same keep_i. dx may be dy. */
@@ -243,6 +256,7 @@ struct ssa_dropout_bwd {
     uint64_t seed, stream;
     size_t first;
     int accumulate;
+    size_t run;
 };
 
 /** out[t,:] = table[ids[t],:] + positions[t mod length,:].
@@ -261,6 +275,30 @@ struct ssa_embedding_bwd {
     int accumulate;
 };
 
+/** Learned positions of a grid, such as an image's, as a sum of a table an axis: out[i,:] = row[r,:] + column[c,:] +
+ *  channel[k,:], where (r columns + c) channels + k = first + i.
+ *  Shapes   row [rows, width]; column [columns, width]; channel [channels, width]: absent ones count nothing; out
+ *           [count, width].
+ *  Units    first and count in elements of the grid, of which there are at most 2^30.
+ *  Source   Sparse Transformer (Child et al., 2019), section 5.2. */
+struct ssa_grid_fwd {
+    struct ssa_tensor row, column, channel, out;
+    int first, count;
+    int rows, columns, channels, width;
+};
+
+/** Its gradients, of elements 0 to count: drow[r,:] (+)= sum of dout over the elements of row r; dcolumn and dchannel
+ *  likewise. In a fixed order. Absent outputs are not computed. An entry sums its elements by itself: where there are a
+ *  batch's gradients, sum them over the batch first (dpositions of ssa_embedding_bwd()).
+ *  Shapes   dout [count, width]; the others as forward.
+ *  Cost     bandwidth-bound: 4 bytes an element of dout for each output. */
+struct ssa_grid_bwd {
+    struct ssa_tensor dout, drow, dcolumn, dchannel;
+    int count;
+    int rows, columns, channels, width;
+    int accumulate;
+};
+
 /** Rotary positions (RoFormer): each pair (x[j], x[j + D/2]) of a head turns by position * base^(-2j/D). In place.
  *  Keys are turned by their original position before sampling. `inverse` turns back: the gradient.
  *  Shapes   x [rows, heads, width], rows `stride` elements apart (0: heads*width); row t has position
@@ -275,14 +313,18 @@ struct ssa_rope {
 /** Softmax cross-entropy by row, and its gradient in the same pass; probabilities are never a second tensor.
  *    t = (1-smoothing) onehot + smoothing/V;  loss = -sum_v t_v log softmax(x)_v;
  *    dlogits = grad_scale (softmax(x) - t)
+ *  With soft_targets s, w = sum_v s_v (1 of mixed or smoothed labels):
+ *    t = (1-smoothing) s + w smoothing/V;  dlogits = grad_scale (w softmax(x) - t)
  *  Shapes   logits [rows, vocabulary]; targets int32 [rows], outside [0, vocabulary): ignored (loss 0, gradient 0);
- *           loss [rows] (nats) or absent; dlogits [rows, vocabulary] or absent, may be logits.
+ *           soft_targets [rows, vocabulary], instead of targets, or absent; a row of zeros is ignored; loss [rows]
+ *           (nats) or absent; dlogits [rows, vocabulary] or absent, may be logits.
  *  Units    for the mean over n counted rows, grad_scale is 1/n; 0 means 1. 0 <= smoothing < 1.
- *  Infinities  a logit of -inf has probability 0; at the target it makes the loss +inf, the gradient stays finite. */
+ *  Infinities  a logit of -inf has probability 0; at a target it makes the loss +inf, the gradient stays finite. */
 struct ssa_cross_entropy {
     struct ssa_tensor logits, targets, loss, dlogits;
     int rows, vocabulary;
     float smoothing, grad_scale;
+    struct ssa_tensor soft_targets;
 };
 
 /** out[0] (+)= sum of x[i], or of x[i]^2 if `squares`. Fixed order; partial sums of 16384 in float. Where `before` [1]
@@ -324,6 +366,52 @@ struct ssa_gather_rows {
 struct ssa_scatter_rows {
     struct ssa_tensor x, rows, out;
     int count, target_rows, width;
+    int accumulate;
+};
+
+/** The patches of images as rows, for a linear layer, p = patch:
+ *    out[b, u (columns/p) + v, (c p + i) p + j] = x[b, u p + i, v p + j, c]
+ *  Shapes   x [batch, rows, columns, channels]; out [batch, rows/p columns/p, channels p^2], each row in the order of a
+ *           convolution's weight [width, channels, p, p]. p divides rows and columns.
+ *  Cost     bandwidth-bound: 8 bytes an element. */
+struct ssa_patches {
+    struct ssa_tensor x, out;
+    int batch, rows, columns, channels, patch;
+};
+
+/** Learned rows before every sequence, such as a class token, and learned positions:
+ *    out[b,n,:] = (n < lead ? first[n,:] : x[b,n-lead,:]) + positions[n,:]
+ *  Shapes   first [lead, width]; x [batch, length, width]; positions [lead+length, width] or absent; out
+ *           [batch, lead+length, width]. lead 0: no first, and out may be x. batch (lead+length) below 2^31.
+ *  Cost     bandwidth-bound: 8 bytes an element. */
+struct ssa_prepend_fwd {
+    struct ssa_tensor first, x, positions, out;
+    int batch, lead, length, width;
+};
+
+/** Its gradients: dfirst[n,:] (+)= sum over b of dout[b,n,:], n < lead; dx[b,i,:] = dout[b,lead+i,:];
+ *    dpositions[n,:] (+)= sum over b of dout[b,n,:]. In a fixed order. Absent outputs are not computed.
+ *  Shapes   as forward. accumulate: dfirst and dpositions are added to. */
+struct ssa_prepend_bwd {
+    struct ssa_tensor dout, dfirst, dx, dpositions;
+    int batch, lead, length, width;
+    int accumulate;
+};
+
+/** out[b,:] = mean of x[b,n,:] over n in [first, first + count): of one position a class token's row, of all of them
+ *  mean pooling.
+ *  Shapes   x [batch, length, width]; out [batch, width]. count 0 means all from `first` on.
+ *  Cost     bandwidth-bound: 4 bytes an element of x that counts. */
+struct ssa_mean_fwd {
+    struct ssa_tensor x, out;
+    int batch, length, first, count, width;
+};
+
+/** dx[b,n,:] (+)= dout[b,:]/count for n in [first, first + count); other rows become 0, or stay with accumulate.
+ *  Shapes   as forward; dx [batch, length, width]. */
+struct ssa_mean_bwd {
+    struct ssa_tensor dout, dx;
+    int batch, length, first, count, width;
     int accumulate;
 };
 

@@ -56,12 +56,12 @@ static int32_t draw(const float *logits, float *sorted, int count, const struct 
     return last;
 }
 
-/* What a token is drawn from: the logits after the last token of the window. */
+/* What a token is drawn from: the logits after the last token of the window, or of none. */
 struct asking {
     struct ssa_model *model;
     const struct ssa_model *cached; /* whose cache holds all of the window but its last token; NULL: none's */
     int32_t *window;                /* [N] the tokens that are seen, at most */
-    int count;
+    int count, label;
     float *logits;
 };
 
@@ -71,7 +71,7 @@ static int ask(void *argument)
     struct ssa_model *m = a->model;
     return m == a->cached && ssa_model_passed(m) < INT_MAX
         ? ssa_model_continue(m, a->window[a->count - 1], a->logits)
-        : ssa_model_begin(m, a->window, a->count, a->logits);
+        : ssa_model_begin(m, a->window, a->count, a->label, a->logits);
 }
 
 /* The same for a job, with memory of its own behind it. */
@@ -153,24 +153,40 @@ static void append(struct asking *a, int32_t token)
     a->window[a->count++] = token;
 }
 
+/* Who starts by itself needs no prompt, and ends at N. */
+static int check_prompt(struct ssa_facts facts, const int32_t *prompt, size_t prompt_count, size_t count)
+{
+    const size_t length = (size_t)facts.length;
+    int err = SSA_OK;
+    REQUIRE(prompt || !prompt_count, "generate: the prompt is NULL");
+    REQUIRE(prompt_count > 0 || facts.starts, "generate: the prompt is empty, give at least one token");
+    REQUIRE(!facts.starts || (prompt_count <= length && count <= length - prompt_count),
+            "generate: a prompt of %zu and %zu more, a sequence of this model has %zu", prompt_count, count, length);
+done:
+    return err;
+}
+
 int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t prompt_count, size_t count, int32_t *out,
                  const struct ssa_generate *how)
 {
     const struct ssa_facts facts = ssa_model_facts(ssa_model_config(model));
     int32_t *window = calloc((size_t)facts.length, sizeof *window);
     float *logits = malloc(2 * (size_t)facts.vocabulary * sizeof *logits);
-    struct asking asking = {.model = model, .window = window, .logits = logits};
+    struct asking asking = {.model = model, .window = window, .label = how->label, .logits = logits};
     int err;
     if (!window || !logits)
         TRY(ssa_fail(SSA_ENOMEM, "generate: out of host memory"));
-    TRY(ssa_check_reserved("generate", how->reserved, 4));
+    TRY(ssa_check_reserved("generate", how->reserved, 3));
     REQUIRE(facts.causal, "generate: the next token is predicted, which needs a causal model");
-    REQUIRE(prompt && prompt_count > 0, "generate: the prompt is empty, give at least one token");
+    TRY(check_prompt(facts, prompt, prompt_count, count));
+    REQUIRE(how->label >= 0 && how->label < (facts.classes ? facts.classes : 1),
+            "generate: label is %d, the model has %d classes", how->label, facts.classes);
     REQUIRE(how->top_k >= 0, "generate: top_k is %d, must not be negative", how->top_k);
     REQUIRE(isfinite(how->temperature) && (how->temperature >= 0 || how->temperature == SSA_NONE),
             "generate: temperature is %g, must not be negative, or SSA_NONE", (double)how->temperature);
     asking.count = prompt_count < (size_t)facts.length ? (int)prompt_count : facts.length;
-    memcpy(window, prompt + prompt_count - (size_t)asking.count, (size_t)asking.count * sizeof *window);
+    if (asking.count)
+        memcpy(window, prompt + prompt_count - (size_t)asking.count, (size_t)asking.count * sizeof *window);
     for (size_t i = 0; i < count; i++) {
         TRY(ask_any(&asking));
         if (!all_finite(logits, facts.vocabulary))

@@ -23,7 +23,7 @@ struct ssa_block_kind {
     int (*forward)(const struct ssa_block *, struct ssa_run *);
     /* Reverses the last forward: from the gradient of what it left to that of what it took, in `dx` both. */
     int (*backward)(const struct ssa_block *, struct ssa_run *);
-    /* Heads: the answer to row `row` of the last forward, on the host. Waits. */
+    /* Heads: answer `row` of the last forward, those of a sequence before those of the next, on the host. Waits. */
     int (*read)(const struct ssa_block *, struct ssa_run *, size_t row, float *answer);
 };
 
@@ -48,17 +48,26 @@ struct ssa_draft {
     int err;
 };
 
-/* How a parameter begins. */
-enum ssa_start {
-    SSA_START_NORMAL,     /* N(0, 0.02^2) */
-    SSA_START_BRANCH_END, /* the same, divided by the square root of the number of these in the net: the stream's
-                             variance then does not grow with depth */
-    SSA_START_ONE,
-    SSA_START_ZERO,
+/* How a parameter begins: drawn from N(0, deviation^2) or uniform in (-bound, bound), or where both are 0 all of one
+ * value. */
+struct ssa_start {
+    double deviation, bound;
+    float value;
+    bool branch_end; /* the deviation is divided by the square root of the number of these in the net: the stream's
+                        variance then does not grow with depth */
 };
+#define SSA_START_NORMAL ((struct ssa_start){.deviation = 0.02})
+#define SSA_START_BRANCH_END ((struct ssa_start){.deviation = 0.02, .branch_end = true})
+#define SSA_START_ONE ((struct ssa_start){.value = 1})
+#define SSA_START_ZERO ((struct ssa_start){.value = 0})
 /* A parameter's number, which ssa_value() takes; 0: none. Matrices are decayed by the optimiser, vectors not. */
-int ssa_draft_matrix(struct ssa_draft *d, const char *name, int rows, int columns, enum ssa_start start);
-int ssa_draft_vector(struct ssa_draft *d, const char *name, int count, enum ssa_start start);
+int ssa_draft_matrix(struct ssa_draft *d, const char *name, int rows, int columns, struct ssa_start start);
+int ssa_draft_vector(struct ssa_draft *d, const char *name, int count, struct ssa_start start);
+/* A matrix that the optimiser does not decay, as a table of positions. */
+int ssa_draft_table(struct ssa_draft *d, const char *name, int rows, int columns, struct ssa_start start);
+/* A matrix, or with columns 0 a vector, that starts uniform, bound 1 / sqrt(fan_in): PyTorch's default of linear layers
+ * and convolutions. */
+int ssa_draft_uniform(struct ssa_draft *d, const char *name, int rows, int columns, int fan_in);
 /* One that a block below has, by its whole name: a tied head's. */
 int ssa_draft_shared(struct ssa_draft *d, const char *name);
 
@@ -75,20 +84,25 @@ void ssa_draft_scratch(struct ssa_draft *d, enum ssa_slot slot, size_t count, co
 /* Room for a whole sequence in the cache of keys that generation has: `each` elements a position. */
 struct ssa_place ssa_draft_cache(struct ssa_draft *d, size_t each);
 
-/* What a pass is given: an int32 a position. The number is what ssa_input() takes. */
+/* What a pass is given: int32 or float32, so many a sequence, one sequence after another. The number is what
+ * ssa_input() takes. */
 struct ssa_input {
     const char *name; /* "token" */
     size_t from;      /* where struct ssa_pass has its address */
-    int below;        /* every value is less, */
+    int type;         /* enum ssa_type */
+    size_t each;      /* elements of a sequence; 0: one a position of it */
+    int below;        /* int32: every value is less, */
     bool any_below;   /* and may be negative; else at least 0 */
     bool optional;
+    bool late;        /* the stream's position t takes value t - 1, and its first -1: a sequence's last is not read */
+    bool target;      /* losses are of it; of several, which must be optional, a pass has at most one */
 };
 int ssa_draft_input(struct ssa_draft *d, struct ssa_input input);
 
 /* The layer of attention whose plan this block takes, from 0: the next. */
 int ssa_draft_layer(struct ssa_draft *d);
-/* The head's: a loss an answer. */
-struct ssa_place ssa_draft_losses(struct ssa_draft *d);
+/* The head's: how many losses a sequence has, and answers that read() takes; 0: one a position. */
+struct ssa_place ssa_draft_losses(struct ssa_draft *d, size_t each);
 
 /* ---- running ---- */
 

@@ -2,6 +2,7 @@
 #include "internal.h"
 #include "impl.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,7 @@ static void fail_once(struct ssa_draft *d, int err)
 
 /* ---- parameters ---- */
 
-static int add(struct ssa_draft *d, struct ssa_parameter q, enum ssa_start start)
+static int add(struct ssa_draft *d, struct ssa_parameter q, struct ssa_start start)
 {
     struct ssa_parameters *p = &d->net->parameters;
     if (d->err)
@@ -34,7 +35,7 @@ static int add(struct ssa_draft *d, struct ssa_parameter q, enum ssa_start start
     p->drafts[p->count] = (struct ssa_parameter_draft){.start = start, .block = d->block->number};
     p->count++;
     p->decayed += q.decayed;
-    p->branch_ends += start == SSA_START_BRANCH_END;
+    p->branch_ends += start.branch_end;
     return q.decayed ? p->decayed : p->decayed - p->count;
 }
 
@@ -45,17 +46,33 @@ static struct ssa_parameter named(const struct ssa_draft *d, const char *name)
     return p;
 }
 
-int ssa_draft_matrix(struct ssa_draft *d, const char *name, int rows, int columns, enum ssa_start start)
+static int matrix(struct ssa_draft *d, const char *name, int rows, int columns, int decayed, struct ssa_start start)
 {
     struct ssa_parameter p = named(d, name);
     p.rows = rows;
     p.columns = columns;
     p.count = ssa_times((size_t)rows, (size_t)columns);
-    p.decayed = 1;
+    p.decayed = decayed;
     return add(d, p, start);
 }
 
-int ssa_draft_vector(struct ssa_draft *d, const char *name, int count, enum ssa_start start)
+int ssa_draft_matrix(struct ssa_draft *d, const char *name, int rows, int columns, struct ssa_start start)
+{
+    return matrix(d, name, rows, columns, 1, start);
+}
+
+int ssa_draft_table(struct ssa_draft *d, const char *name, int rows, int columns, struct ssa_start start)
+{
+    return matrix(d, name, rows, columns, 0, start);
+}
+
+int ssa_draft_uniform(struct ssa_draft *d, const char *name, int rows, int columns, int fan_in)
+{
+    const struct ssa_start start = {.bound = 1 / sqrt((double)fan_in)};
+    return columns ? ssa_draft_matrix(d, name, rows, columns, start) : ssa_draft_vector(d, name, rows, start);
+}
+
+int ssa_draft_vector(struct ssa_draft *d, const char *name, int count, struct ssa_start start)
 {
     struct ssa_parameter p = named(d, name);
     p.rows = count;
@@ -133,9 +150,10 @@ int ssa_draft_layer(struct ssa_draft *d)
     return d->net->layers++;
 }
 
-struct ssa_place ssa_draft_losses(struct ssa_draft *d)
+struct ssa_place ssa_draft_losses(struct ssa_draft *d, size_t each)
 {
-    return d->net->losses = ssa_draft_keep(d, ssa_times(d->batch, (size_t)d->answers), "losses");
+    d->net->answers = each;
+    return d->net->losses = ssa_draft_keep(d, each ? d->batch * each : d->rows, "losses");
 }
 
 /* ---- placing ---- */

@@ -6,14 +6,22 @@
 #include "plan.h"
 #include "impl.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+size_t ssa_input_count(const struct ssa_input *input, int batch, int length)
+{
+    return ssa_times((size_t)batch, input->each ? input->each : (size_t)length);
+}
+
 size_t ssa_inputs_count(const struct ssa_net *net, int batch, int length)
 {
-    const size_t room = ssa_plan_room(length), rows = (size_t)batch * (size_t)length;
-    const size_t plans = ssa_times(ssa_times((size_t)net->layers, (size_t)batch), room);
-    return ssa_plus(ssa_plus(room, (size_t)net->input_count * rows), plans);
+    const size_t room = ssa_plan_room(length);
+    size_t count = ssa_plus(room, ssa_times(ssa_times((size_t)net->layers, (size_t)batch), room));
+    for (int i = 0; i < net->input_count; i++)
+        count = ssa_plus(count, ssa_input_count(&net->inputs[i], batch, length));
+    return count;
 }
 
 static struct ssa_tensor inputs_at(const struct ssa_model *m, size_t offset)
@@ -58,25 +66,85 @@ done:
     return err;
 }
 
-static const int32_t *values_of(const struct ssa_pass *p, const struct ssa_input *input)
+static const void *values_of(const struct ssa_pass *p, size_t from)
 {
-    const int32_t *values;
-    memcpy(&values, (const char *)p + input->from, sizeof values);
+    const void *values;
+    memcpy(&values, (const char *)p + from, sizeof values);
     return values;
 }
 
-static int check_input(const struct ssa_input *input, const int32_t *values, size_t rows)
+static int check_ids(const struct ssa_input *input, const int32_t *values, size_t count)
 {
     int err = SSA_OK;
-    REQUIRE(values || input->optional, "model: %ss is NULL", input->name);
-    for (size_t i = 0; values && i < rows; i++)
+    for (size_t i = 0; i < count; i++)
         REQUIRE(values[i] < input->below && (values[i] >= 0 || input->any_below),
                 "model: %s %zu is %d, vocabulary is %d", input->name, i, values[i], input->below);
 done:
     return err;
 }
 
-static int check_pass(const struct ssa_model *m, const struct ssa_pass *p)
+static int check_numbers(const struct ssa_input *input, const float *values, size_t count)
+{
+    int err = SSA_OK;
+    for (size_t i = 0; i < count; i++)
+        REQUIRE(isfinite(values[i]), "model: %s %zu is %g, must be a number", input->name, i, (double)values[i]);
+done:
+    return err;
+}
+
+/* The last one of a sequence is not read. */
+static int check_late(const struct ssa_input *input, const int32_t *values, const struct ssa_pass *p)
+{
+    int err = SSA_OK;
+    for (size_t b = 0; b < (size_t)p->batch; b++)
+        TRY(check_ids(input, values + b * (size_t)p->length, (size_t)p->length - 1));
+done:
+    return err;
+}
+
+static int check_input(const struct ssa_input *input, const struct ssa_pass *p, bool begins)
+{
+    const void *values = values_of(p, input->from);
+    const size_t count = ssa_input_count(input, p->batch, p->length);
+    int err = SSA_OK;
+    REQUIRE(values || input->optional, "model: %ss is NULL", input->name);
+    if (values && input->late && begins)
+        TRY(check_late(input, values, p));
+    else if (values)
+        TRY(input->type == SSA_I32 ? check_ids(input, values, count) : check_numbers(input, values, count));
+done:
+    return err;
+}
+
+/* What is given must be taken: whoever gives the targets of another kind of model would see no loss, and no reason. */
+static int check_taken(const struct ssa_net *net, const struct ssa_pass *p)
+{
+    static const struct {
+        const char *name;
+        size_t from;
+    } all[] = {{"tokens", offsetof(struct ssa_pass, tokens)}, {"targets", offsetof(struct ssa_pass, targets)},
+               {"pixels", offsetof(struct ssa_pass, pixels)}, {"soft_targets", offsetof(struct ssa_pass, soft_targets)},
+               {"labels", offsetof(struct ssa_pass, labels)}};
+    const struct ssa_input *target = NULL;
+    int err = SSA_OK;
+    for (size_t f = 0; f < sizeof all / sizeof *all; f++) {
+        bool taken = !values_of(p, all[f].from);
+        for (int i = 0; i < net->input_count; i++)
+            taken = taken || net->inputs[i].from == all[f].from;
+        REQUIRE(taken, "model: this kind of model takes no %s", all[f].name);
+    }
+    for (int i = 0; i < net->input_count; i++) {
+        if (!net->inputs[i].target || !values_of(p, net->inputs[i].from))
+            continue;
+        REQUIRE(!target, "model: both %ss and %ss are given, losses are of one of them", target->name,
+                net->inputs[i].name);
+        target = &net->inputs[i];
+    }
+done:
+    return err;
+}
+
+static int check_pass(const struct ssa_model *m, const struct ssa_pass *p, bool begins)
 {
     int err;
     TRY(ssa_check_reserved("model: pass", p->reserved, 4));
@@ -84,25 +152,43 @@ static int check_pass(const struct ssa_model *m, const struct ssa_pass *p)
             m->limits.batch);
     REQUIRE(p->length > 0 && p->length <= m->facts.length, "model: length %d, must be in [1, %d]", p->length,
             m->facts.length);
+    REQUIRE(p->length == m->facts.length || !m->facts.whole, "model: length %d, of this kind of model all sequences "
+            "are of %d", p->length, m->facts.length);
     REQUIRE(!p->training || m->limits.training, "model: a training pass of a model made without limits.training");
     REQUIRE(p->smoothing >= 0 && p->smoothing < 1, "model: smoothing is %g, must be in [0, 1)", (double)p->smoothing);
+    TRY(check_taken(&m->net, p));
     for (int i = 0; i < m->net.input_count; i++)
-        TRY(check_input(&m->net.inputs[i], values_of(p, &m->net.inputs[i]), (size_t)p->batch * (size_t)p->length));
+        TRY(check_input(&m->net.inputs[i], p, begins));
 done:
     return err;
 }
 
-static void stage_inputs(struct ssa_model *m, const struct ssa_pass *p, size_t *used)
+static void stage_late(const int32_t *values, const struct ssa_pass *p, int32_t *to)
 {
-    const size_t rows = (size_t)p->batch * (size_t)p->length;
+    const size_t length = (size_t)p->length;
+    for (int b = 0; b < p->batch; b++, values += length, to += length) {
+        to[0] = -1;
+        memcpy(to + 1, values, (length - 1) * sizeof *to);
+    }
+}
+
+static void stage_inputs(struct ssa_model *m, const struct ssa_pass *p, bool begins, size_t *used)
+{
+    m->targets = false;
     for (int i = 0; i < m->net.input_count; i++) {
-        const int32_t *values = values_of(p, &m->net.inputs[i]);
+        const struct ssa_input *input = &m->net.inputs[i];
+        const void *values = values_of(p, input->from);
+        const size_t count = ssa_input_count(input, p->batch, p->length);
         m->input[i] = (struct ssa_tensor){0};
         if (!values)
             continue;
-        m->input[i] = inputs_at(m, m->dense_room + *used);
-        memcpy(m->staging + *used, values, rows * sizeof *values);
-        *used += rows;
+        m->input[i] = ssa_tensor_as(inputs_at(m, m->dense_room + *used), input->type);
+        if (input->late && begins)
+            stage_late(values, p, m->staging + *used);
+        else
+            memcpy(m->staging + *used, values, count * sizeof *m->staging);
+        *used += count;
+        m->targets = m->targets || input->target;
     }
 }
 
@@ -164,9 +250,10 @@ int ssa_inputs_write(struct ssa_model *m, const struct ssa_pass *pass, int keys)
     int err;
     p.batch = p.batch ? p.batch : m->limits.batch;
     p.length = p.length ? p.length : m->facts.length;
-    TRY(check_pass(m, &p));
+    const bool begins = !keys || keys == p.length; /* its first positions are its sequences' */
+    TRY(check_pass(m, &p, begins));
     TRY(write_dense(m, keys ? keys : p.length, p.length));
-    stage_inputs(m, &p, &used);
+    stage_inputs(m, &p, begins, &used);
     for (int l = 0; l < m->net.layers; l++)
         TRY(stage_plan(m, &p, l, &used));
     TRY(ssa_tensor_write(inputs_at(m, m->dense_room), m->staging, used));

@@ -10,7 +10,7 @@
 
 /* What is not public of a parameter. */
 struct ssa_parameter_draft {
-    enum ssa_start start;
+    struct ssa_start start;
     int block; /* the lowest that has it: its gradient is complete when that one's backward is done */
     bool shared; /* others have it too */
     struct ssa_place place;
@@ -47,6 +47,7 @@ struct ssa_net {
     struct ssa_parameters parameters;
     struct ssa_arena kept; /* and scratch */
     struct ssa_place slots[SSA_SLOT_COUNT], dx, losses;
+    size_t answers; /* a sequence; 0: one a position */
     size_t slot_counts[SSA_SLOT_COUNT], dx_count;
     const char *slot_names[SSA_SLOT_COUNT];
     struct ssa_input inputs[SSA_NET_INPUTS];
@@ -67,6 +68,8 @@ static inline size_t ssa_plan_room(int length)
 {
     return 6 * (size_t)length + 64;
 }
+/* Elements that `batch` sequences of `length` positions have of an input; of all inputs and plans, of 4 bytes each. */
+size_t ssa_input_count(const struct ssa_input *input, int batch, int length);
 size_t ssa_inputs_count(const struct ssa_net *net, int batch, int length);
 
 /* ---- a model ---- */
@@ -83,7 +86,8 @@ struct ssa_model {
     struct ssa_net net;
     struct ssa_arena gradients; /* the parameters' layout again */
     bool cache_open;
-    int passed; /* tokens of the sequence that is in the cache */
+    int passed; /* positions of the sequence that is in the cache, */
+    int32_t label; /* and its class */
 
     /* Inputs: [dense plan | the net's inputs | plans], written to the device at once. */
     struct ssa_buffer *inputs;
@@ -94,6 +98,7 @@ struct ssa_model {
     struct ssa_staged_plan *plans; /* L, of the last forward; their data is in `staging` and `dense` */
 
     struct ssa_pass pass; /* the last forward's numbers */
+    bool targets;         /* it had some */
     int state;            /* enum ssa_model_state */
 };
 

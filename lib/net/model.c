@@ -304,17 +304,25 @@ static double normal(uint64_t seed, uint64_t parameter, uint64_t element)
     return (double)(2 * sum - 16 * 65535) * (0.5 / (65536.0 * 1.1547005383792515)); /* sqrt(16/12) */
 }
 
+/* In (-1, 1), of 25 bits: no rounding. */
+static double uniform(uint64_t seed, uint64_t parameter, uint64_t element)
+{
+    const struct ssa_philox r = ssa_philox(seed, element, 0x696e6974ull << 32 | parameter << 1);
+    return ((double)(r.v[0] >> 8) + 0.5) / 8388608.0 - 1;
+}
+
 static int initialise_one(const struct ssa_model *m, int i, uint64_t seed, float *values)
 {
     const struct ssa_parameter *p = &m->net.parameters.table[i];
-    const enum ssa_start start = m->net.parameters.drafts[i].start;
-    double scale = 0.02;
-    if (start == SSA_START_ONE || start == SSA_START_ZERO)
-        return ssa_tensor_fill(p->value, start == SSA_START_ONE ? 1 : 0, p->count);
-    if (start == SSA_START_BRANCH_END)
+    const struct ssa_start start = m->net.parameters.drafts[i].start;
+    double scale = start.deviation;
+    if (scale <= 0 && start.bound <= 0)
+        return ssa_tensor_fill(p->value, start.value, p->count);
+    if (start.branch_end)
         scale /= sqrt((double)m->net.parameters.branch_ends);
     for (size_t e = 0; e < p->count; e++)
-        values[e] = (float)(scale * normal(seed, (uint64_t)i, e));
+        values[e] = (float)(start.bound > 0 ? start.bound * uniform(seed, (uint64_t)i, e)
+                                            : scale * normal(seed, (uint64_t)i, e));
     return ssa_tensor_write(p->value, values, p->count);
 }
 

@@ -103,7 +103,7 @@ bool ssa_model_given(const struct ssa_model *m, int input, struct ssa_given *giv
     m = ssa_model_serving(m);
     if (input >= m->net.input_count)
         return false;
-    *given = (struct ssa_given){m->net.inputs[input].from, (size_t)m->facts.length * sizeof(int32_t)};
+    *given = (struct ssa_given){m->net.inputs[input].from, ssa_input_count(&m->net.inputs[input], 1, m->facts.length) * 4};
     return true;
 }
 
@@ -169,7 +169,7 @@ static struct ssa_run begin(struct ssa_model *m)
 {
     const struct ssa_pass *p = &m->pass;
     struct ssa_run r = {.model = m, .device = m->device, .pass = p, .batch = p->batch, .length = p->length,
-                        .rows = p->batch * p->length, .keep = p->training, .losses = p->targets, .keys = p->length,
+                        .rows = p->batch * p->length, .keep = p->training, .losses = m->targets, .keys = p->length,
                         .accumulate = p->accumulate != 0};
     for (int s = 0; s < SSA_SLOT_COUNT; s++)
         if (m->net.slot_counts[s])
@@ -199,7 +199,7 @@ int ssa_model_forward(struct ssa_model *m, const struct ssa_pass *pass)
     TRY(ssa_inputs_write(m, pass, 0));
     struct ssa_run r = begin(m);
     TRY(walk_up(&r));
-    m->state = pass->targets && pass->training ? SSA_MODEL_BACKWARD_READY : SSA_MODEL_FORWARD;
+    m->state = m->targets && pass->training ? SSA_MODEL_BACKWARD_READY : SSA_MODEL_FORWARD;
 done:
     return err;
 }
@@ -251,10 +251,11 @@ int ssa_model_read_logits(struct ssa_model *m, int sequence, int position, float
     int err;
     m = ssa_model_serving(m);
     REQUIRE(m->state == SSA_MODEL_FORWARD, "model: logits are read after a forward pass that is not for training");
-    REQUIRE(sequence >= 0 && sequence < m->pass.batch && position >= 0 && position < m->pass.length,
+    const int answers = m->net.answers ? (int)m->net.answers : m->pass.length;
+    REQUIRE(sequence >= 0 && sequence < m->pass.batch && position >= 0 && position < answers,
             "model: no position %d of sequence %d in a pass of %d sequences of %d", position, sequence, m->pass.batch,
-            m->pass.length);
-    TRY(read_logits(m, (size_t)sequence * (size_t)m->pass.length + (size_t)position, logits));
+            answers);
+    TRY(read_logits(m, (size_t)sequence * (size_t)answers + (size_t)position, logits));
 done:
     return err;
 }
@@ -278,6 +279,7 @@ static int open_cache(struct ssa_model *m)
 }
 
 /* Slots are in no order once the ring has turned, which does not matter to the one query that sees them all. */
+/* `count` positions. */
 static int pass_cached(struct ssa_model *m, const int32_t *tokens, int count, float *logits)
 {
     const int length = m->facts.length, first = m->passed;
@@ -285,6 +287,7 @@ static int pass_cached(struct ssa_model *m, const int32_t *tokens, int count, fl
     int err;
     m->state = SSA_MODEL_EMPTY;
     struct ssa_pass pass = {.tokens = tokens, .batch = 1, .length = count};
+    pass.labels = m->facts.classes ? &m->label : NULL;
     TRY(ssa_inputs_write(m, &pass, keys));
     struct ssa_run r = begin(m);
     r.cached = true;
@@ -298,11 +301,13 @@ done:
     return err;
 }
 
-int ssa_model_begin(struct ssa_model *m, const int32_t *tokens, int count, float *logits)
+int ssa_model_begin(struct ssa_model *m, const int32_t *tokens, int count, int label, float *logits)
 {
+    static const int32_t none = 0;
     int err = open_cache(m);
     m->passed = 0;
-    return err ? err : pass_cached(m, tokens, count, logits);
+    m->label = label;
+    return err ? err : pass_cached(m, count ? tokens : &none, count + m->facts.starts, logits);
 }
 
 int ssa_model_continue(struct ssa_model *m, int32_t token, float *logits)

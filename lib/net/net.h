@@ -24,6 +24,9 @@ struct ssa_facts {
     int vocabulary; /* of tokens and answers */
     bool causal;
     bool absolute;  /* positions are learned: none past N */
+    bool starts;    /* a sequence begins by itself: the answer at a position is the token there, not the one after it */
+    int classes;    /* of sequences, one of which a pass must name; 0: none */
+    bool whole;     /* every sequence has all N positions */
     int answers;    /* of a sequence, each with a target and a loss: N where every position has one */
     enum ssa_join join;
 };
@@ -91,12 +94,13 @@ int ssa_model_backward_in_buckets(struct ssa_model *m, ssa_bucket_complete compl
 /* ---- generation's passes, over one sequence; dense ---- */
 
 /* Both leave what ssa_model_read_logits() takes, as a forward pass does. Begin: `count` tokens, at most N, whose keys
- * and values the cache then holds, and no others. Continue: the token after them, which sees those of the cache and
- * itself; past N it takes the oldest one's place. That is for rotary positions: learned ones end at N.
- * Both: `logits` of the last token, on the host; waits. */
-int ssa_model_begin(struct ssa_model *m, const int32_t *tokens, int count, float *logits);
+ * and values the cache then holds, and no others; of a model that starts by itself from none to N - 1, of class `label`
+ * where there are classes. Continue: the token after them, which sees those of the cache and itself; past N it takes
+ * the oldest one's place. That is for rotary positions: learned ones end at N.
+ * Both: `logits` of what comes next, on the host; waits. */
+int ssa_model_begin(struct ssa_model *m, const int32_t *tokens, int count, int label, float *logits);
 int ssa_model_continue(struct ssa_model *m, int32_t token, float *logits);
-/* Tokens that have passed since the last begin; 0: none has. */
+/* Positions that have passed since the last begin; 0: none has. */
 int ssa_model_passed(const struct ssa_model *m);
 
 #endif

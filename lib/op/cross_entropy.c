@@ -13,7 +13,8 @@ int ssa_cross_entropy_check(struct ssa_device *device, const struct ssa_cross_en
             (double)a->grad_scale);
     TRY(ssa_check_operands(device, "cross_entropy", (const struct ssa_operand[]){
         VECTOR(logits, SSA_READ | SSA_PLACE, count),
-        VECTOR(targets, SSA_READ | SSA_INTS, rows),
+        VECTOR(targets, ssa_present(a->soft_targets) ? SSA_UNUSED : SSA_READ | SSA_INTS, rows),
+        VECTOR(soft_targets, SSA_READ | SSA_OPTIONAL, count),
         VECTOR(loss, SSA_WRITE | SSA_OPTIONAL, rows),
         VECTOR(dlogits, ssa_output(true) | SSA_OPTIONAL | SSA_PLACE, count),
         {0}}));
@@ -23,10 +24,16 @@ done:
 
 int ssa_cross_entropy_run(struct ssa_device *device, const struct ssa_cross_entropy *a)
 {
-    struct ssa_launch l = {
+    struct ssa_launch soft = {
+        .file = "cross_entropy",
+        .kernel = "cross_entropy_soft",
+        .args = {ARG_TENSOR(a->logits), ARG_TENSOR(a->soft_targets), ARG_TENSOR(a->loss), ARG_TENSOR(a->dlogits),
+                 ARG_INT(a->vocabulary), ARG_FLOAT(a->smoothing), ARG_FLOAT(a->grad_scale != 0 ? a->grad_scale : 1)},
+    };
+    struct ssa_launch hard = {
         .kernel = "cross_entropy",
         .args = {ARG_TENSOR(a->logits), ARG_TENSOR(a->targets), ARG_TENSOR(a->loss), ARG_TENSOR(a->dlogits),
                  ARG_INT(a->vocabulary), ARG_FLOAT(a->smoothing), ARG_FLOAT(a->grad_scale != 0 ? a->grad_scale : 1)},
     };
-    return ssa_launch_rows(device, &l, (size_t)a->rows);
+    return ssa_launch_rows(device, ssa_present(a->soft_targets) ? &soft : &hard, (size_t)a->rows);
 }

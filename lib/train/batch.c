@@ -11,6 +11,7 @@ static const struct {
 } arrays[SSA_BATCH_ARRAYS] = {
     {offsetof(struct ssa_batch, tokens), offsetof(struct ssa_pass, tokens)},
     {offsetof(struct ssa_batch, targets), offsetof(struct ssa_pass, targets)},
+    {offsetof(struct ssa_batch, labels), offsetof(struct ssa_pass, labels)},
 };
 
 static void *get(const struct ssa_batch *batch, int i)

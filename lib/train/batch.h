@@ -6,7 +6,7 @@
 #include "ssacl/data.h"
 #include "ssacl/model.h"
 
-enum { SSA_BATCH_ARRAYS = 2 }; /* of struct ssa_batch */
+enum { SSA_BATCH_ARRAYS = 3 }; /* of struct ssa_batch */
 
 /* Bytes of a sequence in each of a batch's arrays, in their order; 0: the net reads no such thing. */
 struct ssa_batch_layout {

@@ -35,6 +35,8 @@ int ssa_data_check_ids(size_t count, struct ssa_facts facts, int least)
 {
     int err = SSA_OK;
     REQUIRE(facts.causal, "data: of token ids the next is predicted, which needs a causal model");
+    REQUIRE(!facts.starts, "data: of token ids the next is predicted, of images that begin by themselves none; give a "
+            "source");
     REQUIRE(count > (size_t)least, "data: %zu tokens; at least %d are needed for sequences of %d", count, least + 1,
             least);
 done:

@@ -28,3 +28,22 @@ void oracle_cross_entropy(const double *logits, const int32_t *targets, int rows
         }
     }
 }
+
+void oracle_cross_entropy_soft(const double *logits, const double *soft_targets, int rows, int vocabulary,
+                               double smoothing, double grad_scale, double *loss, double *dlogits)
+{
+    for (int r = 0; r < rows; r++) {
+        const size_t at = (size_t)r * (size_t)vocabulary;
+        const double *x = logits + at, *s = soft_targets + at, lse = log_sum_exp(x, vocabulary);
+        double weight = 0;
+        for (int v = 0; v < vocabulary; v++)
+            weight += s[v];
+        loss[r] = 0;
+        for (int v = 0; v < vocabulary; v++) {
+            const double t = (1 - smoothing) * s[v] + weight * smoothing / vocabulary;
+            if (t != 0)
+                loss[r] -= t * (x[v] - lse);
+            dlogits[at + (size_t)v] = grad_scale * (weight * exp(x[v] - lse) - t);
+        }
+    }
+}

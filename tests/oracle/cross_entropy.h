@@ -6,5 +6,8 @@
 
 void oracle_cross_entropy(const double *logits, const int32_t *targets, int rows, int vocabulary, double smoothing,
                           double grad_scale, double *loss, double *dlogits);
+/* The same with weights of all classes. */
+void oracle_cross_entropy_soft(const double *logits, const double *soft_targets, int rows, int vocabulary,
+                               double smoothing, double grad_scale, double *loss, double *dlogits);
 
 #endif

@@ -7,10 +7,16 @@ bool oracle_dropout_keeps(uint64_t seed, uint64_t stream, uint64_t n, float p)
     return ssa_uniform(ssa_philox(seed, n / 4, stream).v[n % 4]) >= p;
 }
 
+void oracle_dropout_runs(const double *x, const double *residual, size_t count, float p, uint64_t seed, uint64_t stream,
+                         uint64_t first, size_t run, double *out)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = (oracle_dropout_keeps(seed, stream, (first + i) / run, p) ? x[i] / (1 - (double)p) : 0) +
+                 (residual ? residual[i] : 0);
+}
+
 void oracle_dropout(const double *x, const double *residual, size_t count, float p, uint64_t seed, uint64_t stream,
                     uint64_t first, double *out)
 {
-    for (size_t i = 0; i < count; i++)
-        out[i] = (oracle_dropout_keeps(seed, stream, first + i, p) ? x[i] / (1 - (double)p) : 0) +
-                 (residual ? residual[i] : 0);
+    oracle_dropout_runs(x, residual, count, p, seed, stream, first, 1, out);
 }

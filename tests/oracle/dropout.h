@@ -9,5 +9,8 @@
 bool oracle_dropout_keeps(uint64_t seed, uint64_t stream, uint64_t n, float p);
 void oracle_dropout(const double *x, const double *residual, size_t count, float p, uint64_t seed, uint64_t stream,
                     uint64_t first, double *out);
+/* The same with elements that are dropped in runs. */
+void oracle_dropout_runs(const double *x, const double *residual, size_t count, float p, uint64_t seed, uint64_t stream,
+                         uint64_t first, size_t run, double *out);
 
 #endif

@@ -14,6 +14,8 @@ double oracle_activate(double x, int activation)
         return 0.5 * x * (1 + tanh(sqrt_2_over_pi * (x + 0.044715 * x * x * x)));
     if (activation == SSA_ACT_SILU)
         return x / (1 + exp(-x));
+    if (activation == SSA_ACT_QUICK_GELU)
+        return x / (1 + exp(-1.702 * x));
     return x;
 }
 
@@ -28,6 +30,10 @@ double oracle_activate_slope(double x, int activation)
     if (activation == SSA_ACT_SILU) {
         double s = 1 / (1 + exp(-x));
         return s + x * s * (1 - s);
+    }
+    if (activation == SSA_ACT_QUICK_GELU) {
+        double s = 1 / (1 + exp(-1.702 * x));
+        return s * (1 + 1.702 * x * (1 - s));
     }
     return 1;
 }

@@ -1,22 +1,28 @@
 /* out = x + drop(proj(att)),  att = attention(q, k, v),  q, k, v = rope(norm(x) w^T + bias)
  *
- * Queries, keys and values lie side by side, [R, (H + 2 kv_heads) D], from one product. Where all queries see the same
- * few keys and none its own besides, keys and values are projected for those rows alone, (x[S])W = (xW)[S]: at a
+ * Queries, keys and values lie side by side, [R, H D + kv_heads (D + E)], from one product. Where all queries see the
+ * same few keys and none its own besides, keys and values are projected for those rows alone, (x[S])W = (xW)[S]: at a
  * quarter of the keys an eighth of a layer's GEMM work less. Then queries [R, H D] come first, keys and values
- * [R, 2 kv_heads D] after them, each at its position; rows that were not sampled hold anything, and attention does not
- * read them. In generation they are apart as well: keys and values have their places in the cache. */
+ * [R, kv_heads (D + E)] after them, each at its position; rows that were not sampled hold anything, and attention does
+ * not read them. In generation they are apart as well: keys and values have their places in the cache. */
 #include "blocks.h"
 #include "plan.h"
 #include "impl.h"
 
 static int q_width(const struct ssa_attention_block *b)
 {
-    return b->heads * b->head_width;
+    return b->heads * b->key_width;
 }
 
 static int kv_width(const struct ssa_attention_block *b)
 {
-    return 2 * b->kv_heads * b->head_width;
+    return b->kv_heads * (b->key_width + b->value_width);
+}
+
+/* Of what attention answers. */
+static int out_width(const struct ssa_attention_block *b)
+{
+    return b->heads * b->value_width;
 }
 
 static void draft(struct ssa_block *block, struct ssa_draft *d)
@@ -24,18 +30,22 @@ static void draft(struct ssa_block *block, struct ssa_draft *d)
     struct ssa_attention_block *b = (struct ssa_attention_block *)block;
     b->layer = ssa_draft_layer(d);
     b->width = d->width;
-    b->head_width = d->width / b->heads;
+    b->key_width = b->key_width ? b->key_width : d->width / b->heads;
+    b->value_width = b->value_width ? b->value_width : d->width / b->heads;
     const int all = q_width(b) + kv_width(b);
     ssa_branch_draft(&b->branch, d);
-    b->qkv = ssa_draft_matrix(d, "qkv.weight", all, b->width, SSA_START_NORMAL);
-    b->proj = ssa_draft_matrix(d, "proj.weight", b->width, b->width, SSA_START_BRANCH_END);
+    b->qkv = ssa_draft_matrix(d, "qkv.weight", all, b->width, ssa_branch_start_in(&b->branch));
+    b->proj = ssa_draft_matrix(d, "proj.weight", b->width, out_width(b), ssa_branch_start_out(&b->branch));
     b->qkv_bias = b->bias ? ssa_draft_vector(d, "qkv.bias", all, SSA_START_ZERO) : 0;
     b->proj_bias = b->bias ? ssa_draft_vector(d, "proj.bias", b->width, SSA_START_ZERO) : 0;
     b->qkv_at = ssa_draft_keep(d, ssa_times(d->rows, (size_t)all), "queries, keys and values");
     b->lse = ssa_draft_keep(d, ssa_times(d->rows, (size_t)b->heads), "log-sum-exps");
-    b->att = ssa_draft_keep(d, ssa_times(d->rows, (size_t)b->width), "attention's output");
-    b->cache = ssa_draft_cache(d, (size_t)kv_width(b));
+    b->att = ssa_draft_keep(d, ssa_times(d->rows, (size_t)out_width(b)), "attention's output");
+    if (b->causal) /* others generate nothing */
+        b->cache = ssa_draft_cache(d, (size_t)kv_width(b));
     ssa_draft_scratch(d, SSA_SLOT_WIDE, ssa_times(d->rows, (size_t)all), "gradients of queries, keys and values");
+    if (d->training)
+        ssa_draft_scratch(d, SSA_SLOT_NORM, ssa_times(d->rows, (size_t)out_width(b)), "the gradient of attention");
 }
 
 /* ---- where queries, keys and values are ---- */
@@ -44,6 +54,12 @@ struct heads {
     struct ssa_tensor q, k, v;
     int q_width, kv_width, q_stride, kv_stride;
 };
+/* Values lie beside keys. */
+static struct ssa_tensor values_after(const struct ssa_attention_block *b, struct ssa_tensor keys)
+{
+    return ssa_tensor_add(keys, (size_t)b->kv_heads * (size_t)b->key_width);
+}
+
 static struct heads heads_at(const struct ssa_attention_block *b, const struct ssa_run *r, struct ssa_tensor base,
                              bool apart)
 {
@@ -51,7 +67,7 @@ static struct heads heads_at(const struct ssa_attention_block *b, const struct s
     struct heads h = {.q = base, .q_width = q, .kv_width = kv, .q_stride = apart ? q : q + kv,
                       .kv_stride = apart ? kv : q + kv};
     h.k = ssa_tensor_add(base, (size_t)q * (size_t)(apart ? r->rows : 1));
-    h.v = ssa_tensor_add(h.k, (size_t)kv / 2);
+    h.v = values_after(b, h.k);
     return h;
 }
 
@@ -65,7 +81,7 @@ static struct ssa_tensor cached(const struct ssa_attention_block *b, const struc
 static int sampled_keys(const struct ssa_attention_block *b, const struct ssa_run *r)
 {
     const long long q = q_width(b), kv = kv_width(b), keys = ssa_staged(r, b->layer)->common_keys;
-    return keys * kv <= r->length * q && 2 * keys * q <= r->length * kv ? (int)keys : 0;
+    return keys * kv <= r->length * q && 2 * keys * b->width <= r->length * kv ? (int)keys : 0;
 }
 
 enum move { GATHER, SCATTER, SCATTER_ADD };
@@ -92,7 +108,7 @@ static int move_sampled(const struct ssa_attention_block *b, const struct ssa_ru
 
 static int rope(const struct ssa_attention_block *b, const struct ssa_run *r, struct heads h, int inverse)
 {
-    struct ssa_rope a = {.x = h.q, .rows = r->rows, .length = r->length, .heads = b->heads, .width = b->head_width,
+    struct ssa_rope a = {.x = h.q, .rows = r->rows, .length = r->length, .heads = b->heads, .width = b->key_width,
                          .stride = h.q_stride, .inverse = inverse, .first_position = r->first, .base = b->rope_base};
     const bool apart = h.q_stride == h.q_width;
     if (b->rope_base <= 0)
@@ -146,12 +162,14 @@ static struct ssa_attention attention(const struct ssa_attention_block *b, const
     const struct ssa_strides kv = {.position = (size_t)h.kv_stride};
     if (r->cached) {
         h.k = cached(b, r, 0);
-        h.v = ssa_tensor_add(h.k, (size_t)h.kv_width / 2);
+        h.v = values_after(b, h.k);
     }
     return (struct ssa_attention){.q = h.q, .k = h.k, .v = h.v, .out = ssa_kept(r, b->att), .lse = ssa_kept(r, b->lse),
         .plan = &staged->plan, .plan_data = staged->data, .batch = r->batch, .keys = r->keys, .queries = r->length,
-        .heads = b->heads, .kv_heads = b->kv_heads, .width = b->head_width,
-        .q_strides = {.position = (size_t)h.q_stride}, .k_strides = kv, .v_strides = kv, .causal = b->causal};
+        .heads = b->heads, .kv_heads = b->kv_heads, .width = b->key_width, .value_width = b->value_width,
+        .q_strides = {.position = (size_t)h.q_stride}, .k_strides = kv, .v_strides = kv, .causal = b->causal,
+        .dropout = ssa_dropout_now(r, b->dropout), .seed = r->pass->seed, .stream = ssa_stream_now(r, b->dropout_stream),
+        .first_example = r->pass->first_example};
 }
 
 static int forward(const struct ssa_block *block, struct ssa_run *r)
@@ -164,7 +182,7 @@ static int forward(const struct ssa_block *block, struct ssa_run *r)
     TRY(ssa_attention_fwd(r->device, &(struct ssa_attention_fwd){attention(b, r)}));
     TRY(ssa_branch_forward_end(&b->branch, r, (struct ssa_branch_end){.in = ssa_kept(r, b->att),
         .w = ssa_value(r, b->proj), .bias = ssa_value(r, b->proj_bias), .x = x, .out = ssa_kept(r, block->out),
-        .width = b->width}));
+        .width = out_width(b)}));
 done:
     return err;
 }
@@ -210,7 +228,7 @@ static int backward(const struct ssa_block *block, struct ssa_run *r)
     TRY(ssa_branch_backward_end(&b->branch, r, &d));
     TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.x = ssa_kept(r, b->att), .w = ssa_value(r, b->proj),
         .dy = d, .dx = datt, .dw = ssa_grad(r, b->proj), .dbias = ssa_grad(r, b->proj_bias), .rows = r->rows,
-        .in = b->width, .out = b->width, .accumulate = r->accumulate}));
+        .in = out_width(b), .out = b->width, .accumulate = r->accumulate}));
     TRY(ssa_attention_bwd(r->device, &(struct ssa_attention_bwd){.attention = attention(b, r), .dout = datt,
         .dq = dh.q, .dk = dh.k, .dv = dh.v}));
     TRY(ssa_norm_part_again(&b->branch.norm, r, x));

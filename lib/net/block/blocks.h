@@ -28,10 +28,17 @@ int ssa_norm_part_backward(const struct ssa_norm_part *n, const struct ssa_run *
 struct ssa_branch {
     struct ssa_norm_part norm;
     float dropout;
-    int stream; /* of random numbers: one for each place of a net that drops, below 2^16 */
+    int stream;      /* of random numbers: one for each place of a net that drops, below 2^16 */
+    float path;      /* of the whole branch, by sequence (drop path), after dropout */
+    int path_stream;
+    double in_deviation, out_deviation; /* of its first and its last matrix at the start; 0: SSA_START_NORMAL and
+                                           SSA_START_BRANCH_END */
 };
 void ssa_branch_draft(struct ssa_branch *b, struct ssa_draft *d);
-/* out = x + drop(in w^T + bias): one fused operator without dropout. */
+/* How its first matrix starts, and its last one. */
+struct ssa_start ssa_branch_start_in(const struct ssa_branch *b);
+struct ssa_start ssa_branch_start_out(const struct ssa_branch *b);
+/* out = x + drop(in w^T + bias): one fused operator where nothing is dropped. */
 struct ssa_branch_end {
     struct ssa_tensor in, w, bias, x, out;
     int width; /* of `in` */
@@ -42,6 +49,8 @@ int ssa_branch_backward_end(const struct ssa_branch *b, const struct ssa_run *r,
 
 /* Dropout in `r`'s pass of `count` elements a position; p is 0 where it is off. */
 float ssa_dropout_now(const struct ssa_run *r, float p);
+/* The operator's number of a stream in this step. */
+uint64_t ssa_stream_now(const struct ssa_run *r, int stream);
 int ssa_drop_forward(const struct ssa_run *r, float p, int stream, int width, struct ssa_tensor x,
                      struct ssa_tensor residual, struct ssa_tensor out);
 int ssa_drop_backward(const struct ssa_run *r, float p, int stream, int width, struct ssa_tensor dy,
@@ -60,15 +69,42 @@ struct ssa_embed_tokens_block {
 };
 extern const struct ssa_block_kind ssa_embed_tokens_kind;
 
+/* x = drop([class, patch(pixels)] + position[n]): a class token, or none, and the patches of an image */
+struct ssa_embed_patches_block {
+    struct ssa_block block;
+    int rows, columns, channels, patch, width;
+    bool class_token;
+    float dropout;
+    /* draft */
+    int count, each; /* patches of an image, elements of a patch */
+    int w, bias, first, position, pixels;
+};
+extern const struct ssa_block_kind ssa_embed_patches_kind;
+
+/* x = start (+ label[class]) at position 0, and at t that of element t - 1 of a grid:
+ * embed[value] + row[r] + column[c] + channel[k] */
+struct ssa_embed_pixels_block {
+    struct ssa_block block;
+    int rows, columns, channels, values, width;
+    int classes;      /* 0: no labels are taken */
+    double deviation; /* of tables and start at the beginning; of positions' tables that by sqrt(3) */
+    /* draft */
+    int table, row, column, channel, start, label_table, tokens, labels;
+};
+extern const struct ssa_block_kind ssa_embed_pixels_kind;
+
 /* x += drop(proj(attention(rope(qkv(norm(x)))))) */
 struct ssa_attention_block {
     struct ssa_block block;
     struct ssa_branch branch;
     int heads, kv_heads;
+    int key_width, value_width; /* of a head's queries and keys, and of its values; 0: width / heads */
     bool causal, bias;
     float rope_base; /* 0: no rotary positions */
+    float dropout;   /* of probabilities */
+    int dropout_stream;
     /* draft */
-    int layer, width, head_width, qkv, qkv_bias, proj, proj_bias;
+    int layer, width, qkv, qkv_bias, proj, proj_bias;
     struct ssa_place qkv_at, lse, att, cache;
 };
 extern const struct ssa_block_kind ssa_attention_kind;
@@ -90,11 +126,24 @@ struct ssa_head_tokens_block {
     struct ssa_block block;
     struct ssa_norm_part norm;
     int vocabulary;
-    const char *tied; /* whose matrix it takes, or NULL: one of its own, "head.weight" */
+    const char *tied; /* whose matrix it takes, or NULL: one of its own, "head.weight", */
+    bool zero;        /* which starts at 0 */
     /* draft */
     int width, w, targets, chunk;
     struct ssa_place losses;
 };
 extern const struct ssa_block_kind ssa_head_tokens_kind;
+
+/* logits = head(pool(norm(x))), a row and a loss a sequence; targets are classes, or weights of all of them. */
+struct ssa_head_classes_block {
+    struct ssa_block block;
+    struct ssa_norm_part norm;
+    int classes;
+    bool mean; /* pool: the mean over all positions; else the first one's row */
+    /* draft */
+    int width, w, bias, targets, soft;
+    struct ssa_place losses, pooled;
+};
+extern const struct ssa_block_kind ssa_head_classes_kind;
 
 #endif

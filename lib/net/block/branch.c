@@ -53,7 +53,7 @@ float ssa_dropout_now(const struct ssa_run *r, float p)
     return r->pass->training ? p : 0;
 }
 
-static uint64_t stream_of(const struct ssa_run *r, int stream)
+uint64_t ssa_stream_now(const struct ssa_run *r, int stream)
 {
     return r->pass->step << 16 | (uint64_t)stream;
 }
@@ -68,7 +68,7 @@ int ssa_drop_forward(const struct ssa_run *r, float p, int stream, int width, st
                      struct ssa_tensor residual, struct ssa_tensor out)
 {
     return ssa_dropout_fwd(r->device, &(struct ssa_dropout_fwd){.x = x, .residual = residual, .out = out,
-        .count = (size_t)r->rows * (size_t)width, .p = p, .seed = r->pass->seed, .stream = stream_of(r, stream),
+        .count = (size_t)r->rows * (size_t)width, .p = p, .seed = r->pass->seed, .stream = ssa_stream_now(r, stream),
         .first = first_of(r, width)});
 }
 
@@ -76,30 +76,81 @@ int ssa_drop_backward(const struct ssa_run *r, float p, int stream, int width, s
                       struct ssa_tensor dx)
 {
     return ssa_dropout_bwd(r->device, &(struct ssa_dropout_bwd){.dy = dy, .dx = dx,
-        .count = (size_t)r->rows * (size_t)width, .p = p, .seed = r->pass->seed, .stream = stream_of(r, stream),
+        .count = (size_t)r->rows * (size_t)width, .p = p, .seed = r->pass->seed, .stream = ssa_stream_now(r, stream),
         .first = first_of(r, width)});
 }
 
 /* ---- branches ---- */
+
+struct ssa_start ssa_branch_start_in(const struct ssa_branch *b)
+{
+    return b->in_deviation > 0 ? (struct ssa_start){.deviation = b->in_deviation} : SSA_START_NORMAL;
+}
+
+struct ssa_start ssa_branch_start_out(const struct ssa_branch *b)
+{
+    return b->out_deviation > 0 ? (struct ssa_start){.deviation = b->out_deviation} : SSA_START_BRANCH_END;
+}
 
 void ssa_branch_draft(struct ssa_branch *b, struct ssa_draft *d)
 {
     ssa_norm_part_draft(&b->norm, d);
 }
 
+/* Elements of a sequence, which drop path drops together. */
+static size_t sequence(const struct ssa_branch *b, const struct ssa_run *r)
+{
+    return (size_t)r->length * (size_t)b->norm.width;
+}
+
+static int path_forward(const struct ssa_branch *b, const struct ssa_run *r, float p, struct ssa_tensor x,
+                        struct ssa_tensor residual, struct ssa_tensor out)
+{
+    const int width = b->norm.width;
+    return ssa_dropout_fwd(r->device, &(struct ssa_dropout_fwd){.x = x, .residual = residual, .out = out,
+        .count = (size_t)r->rows * (size_t)width, .p = p, .seed = r->pass->seed,
+        .stream = ssa_stream_now(r, b->path_stream), .first = first_of(r, width), .run = sequence(b, r)});
+}
+
+static int path_backward(const struct ssa_branch *b, const struct ssa_run *r, float p, struct ssa_tensor dy,
+                         struct ssa_tensor dx)
+{
+    const int width = b->norm.width;
+    return ssa_dropout_bwd(r->device, &(struct ssa_dropout_bwd){.dy = dy, .dx = dx,
+        .count = (size_t)r->rows * (size_t)width, .p = p, .seed = r->pass->seed,
+        .stream = ssa_stream_now(r, b->path_stream), .first = first_of(r, width), .run = sequence(b, r)});
+}
+
 int ssa_branch_forward_end(const struct ssa_branch *b, const struct ssa_run *r, struct ssa_branch_end e)
 {
-    const float p = ssa_dropout_now(r, b->dropout);
+    const float p = ssa_dropout_now(r, b->dropout), path = ssa_dropout_now(r, b->path);
     const int width = b->norm.width;
-    const struct ssa_tensor none = {0}, branch = p > 0 ? r->slots[SSA_SLOT_NORM] : e.out;
-    const int err = ssa_linear_fwd(r->device, &(struct ssa_linear_fwd){.x = e.in, .w = e.w, .bias = e.bias,
-        .residual = p > 0 ? none : e.x, .y = branch, .rows = r->rows, .in = e.width, .out = width});
-    return err || p <= 0 ? err : ssa_drop_forward(r, p, b->stream, width, branch, e.x, e.out);
+    const bool drops = p > 0 || path > 0;
+    const struct ssa_tensor none = {0}, branch = drops ? r->slots[SSA_SLOT_NORM] : e.out;
+    int err;
+    TRY(ssa_linear_fwd(r->device, &(struct ssa_linear_fwd){.x = e.in, .w = e.w, .bias = e.bias,
+        .residual = drops ? none : e.x, .y = branch, .rows = r->rows, .in = e.width, .out = width}));
+    if (p > 0)
+        TRY(ssa_drop_forward(r, p, b->stream, width, branch, path > 0 ? none : e.x, path > 0 ? branch : e.out));
+    if (path > 0)
+        TRY(path_forward(b, r, path, branch, e.x, e.out));
+done:
+    return err;
 }
 
 int ssa_branch_backward_end(const struct ssa_branch *b, const struct ssa_run *r, struct ssa_tensor *d)
 {
-    const float p = ssa_dropout_now(r, b->dropout);
-    *d = p > 0 ? r->slots[SSA_SLOT_BRANCH] : r->dx;
-    return p > 0 ? ssa_drop_backward(r, p, b->stream, b->norm.width, r->dx, *d) : SSA_OK;
+    const float p = ssa_dropout_now(r, b->dropout), path = ssa_dropout_now(r, b->path);
+    int err = SSA_OK;
+    *d = r->dx;
+    if (path > 0) {
+        TRY(path_backward(b, r, path, *d, r->slots[SSA_SLOT_BRANCH]));
+        *d = r->slots[SSA_SLOT_BRANCH];
+    }
+    if (p > 0) {
+        TRY(ssa_drop_backward(r, p, b->stream, b->norm.width, *d, r->slots[SSA_SLOT_BRANCH]));
+        *d = r->slots[SSA_SLOT_BRANCH];
+    }
+done:
+    return err;
 }

@@ -16,10 +16,11 @@ static void draft(struct ssa_block *block, struct ssa_draft *d)
     b->chunk = (int)(rows < d->rows ? rows : d->rows);
     ssa_norm_part_draft(&b->norm, d);
     b->w = b->tied ? ssa_draft_shared(d, b->tied)
-                   : ssa_draft_matrix(d, "head.weight", b->vocabulary, b->width, SSA_START_NORMAL);
+                   : ssa_draft_matrix(d, "head.weight", b->vocabulary, b->width,
+                                        b->zero ? SSA_START_ZERO : SSA_START_NORMAL);
     b->targets = ssa_draft_input(d, (struct ssa_input){.name = "target", .from = offsetof(struct ssa_pass, targets),
-        .below = b->vocabulary, .any_below = true, .optional = true});
-    b->losses = ssa_draft_losses(d);
+        .type = SSA_I32, .below = b->vocabulary, .any_below = true, .optional = true, .target = true});
+    b->losses = ssa_draft_losses(d, 0);
     ssa_draft_scratch(d, SSA_SLOT_WIDE, ssa_times((size_t)b->chunk, (size_t)b->vocabulary), "logits");
 }
 

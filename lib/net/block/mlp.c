@@ -16,8 +16,8 @@ static void draft(struct ssa_block *block, struct ssa_draft *d)
     const size_t pre = ssa_times(d->rows, (size_t)up_width(b));
     b->width = d->width;
     ssa_branch_draft(&b->branch, d);
-    b->up = ssa_draft_matrix(d, "up.weight", up_width(b), b->width, SSA_START_NORMAL);
-    b->down = ssa_draft_matrix(d, "down.weight", b->width, b->hidden, SSA_START_BRANCH_END);
+    b->up = ssa_draft_matrix(d, "up.weight", up_width(b), b->width, ssa_branch_start_in(&b->branch));
+    b->down = ssa_draft_matrix(d, "down.weight", b->width, b->hidden, ssa_branch_start_out(&b->branch));
     b->up_bias = b->bias ? ssa_draft_vector(d, "up.bias", up_width(b), SSA_START_ZERO) : 0;
     b->down_bias = b->bias ? ssa_draft_vector(d, "down.bias", b->width, SSA_START_ZERO) : 0;
     b->pre = b->gated ? ssa_draft_keep(d, pre, "the MLP's gates")

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct ssa_family *const families[] = {[SSA_GPT] = &ssa_gpt_family};
+static const struct ssa_family *const families[] = {
+    [SSA_GPT] = &ssa_gpt_family, [SSA_VIT] = &ssa_vit_family, [SSA_PIXELS] = &ssa_pixels_family};
 
 const struct ssa_family *ssa_family_of_tests;
 

@@ -17,7 +17,7 @@ struct ssa_family {
     bool (*narrow)(struct ssa_model_config *);
     void (*build)(struct ssa_net *, const struct ssa_model_config *); /* settled; ssa_net_add()s blocks from the first */
 };
-extern const struct ssa_family ssa_gpt_family;
+extern const struct ssa_family ssa_gpt_family, ssa_vit_family, ssa_pixels_family;
 /* NULL: there is no such family. */
 const struct ssa_family *ssa_family(int number);
 /* A number for nets that no family has: a block alone between embedding and head (tests/test_blocks.c). */

@@ -1,0 +1,12 @@
+/* The mean over `count` positions from `first` on of each sequence, in double precision. */
+#ifndef SSA_ORACLE_MEAN_H
+#define SSA_ORACLE_MEAN_H
+
+struct oracle_mean {
+    int batch, length, first, count, width;
+};
+void oracle_mean_fwd(const struct oracle_mean *s, const double *x, double *out);
+/* Adds to dx. */
+void oracle_mean_bwd(const struct oracle_mean *s, const double *dout, double *dx);
+
+#endif

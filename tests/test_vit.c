@@ -1,0 +1,784 @@
+/* The ViT: sizes as published, its forward pass against one in double precision, sampling with the class token kept,
+ * soft targets, whatever is dropped, learning, files, memory, bad input. */
+#include "golden.h"
+
+#include "ssacl/checkpoint.h"
+#include "ssacl/evaluate.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Six patches of 2 x 2 pixels of two channels. */
+enum { BATCH = 4, ROWS = 4, COLUMNS = 6, CHANNELS = 2, PATCH = 2, PATCHES = 6, EACH = CHANNELS * PATCH * PATCH,
+       IMAGE = ROWS * COLUMNS * CHANNELS, HEADS = 2, WIDTH = 16, HIDDEN = 20, CLASSES = 5, LAYERS = 2, MOST = PATCHES + 1 };
+
+static struct ssa_model_config small(int mean_pool)
+{
+    return (struct ssa_model_config){.family = SSA_VIT, .vit = {.rows = ROWS, .columns = COLUMNS, .channels = CHANNELS,
+        .patch = PATCH, .layers = LAYERS, .heads = HEADS, .width = WIDTH, .hidden = HIDDEN, .classes = CLASSES,
+        .mean_pool = mean_pool}};
+}
+
+/* ---- parameters ---- */
+
+START_TEST(sizes)
+{
+    const struct ssa_model_config deit = {.family = SSA_VIT, .vit = {.rows = 224, .channels = 3, .patch = 16,
+        .layers = 12, .heads = 3, .width = 192, .classes = 1000}};
+    struct ssa_model_config c = {.family = SSA_VIT, .vit = {.rows = 28, .channels = 1, .patch = 4, .layers = 4, .heads = 6,
+        .width = 96, .classes = 10, .mean_pool = 1}};
+    ck_assert_uint_eq(ssa_model_elements(&deit), 5717416);
+    ck_assert_uint_eq(ssa_model_elements(&c), 454858);
+    c.vit.patch = 2;
+    ck_assert_uint_eq(ssa_model_elements(&c), 467818);
+    c.vit.patch = 4;
+    c.vit.mean_pool = 0;
+    ck_assert_uint_eq(ssa_model_elements(&c), 454858 + 2 * 96); /* a class token, and its position */
+    c.vit = (struct ssa_vit){.rows = 8, .columns = 8, .channels = 1, .patch = 1, .layers = 3, .heads = 3, .width = 48,
+                             .classes = 10, .mean_pool = 1};
+    ck_assert_uint_eq(ssa_model_elements(&c), 88570);
+}
+END_TEST
+
+/* Least, largest and mean square of what a parameter starts as. */
+struct spread {
+    double least, most, deviation;
+};
+static struct spread spread_of(const struct ssa_model *m, const char *name)
+{
+    const struct ssa_parameter *p = ssa_model_find(m, name);
+    ck_assert_msg(p != NULL, "no %s", name);
+    float *x = test_read(p->value, p->count);
+    struct spread s = {(double)x[0], (double)x[0], 0};
+    for (size_t i = 0; i < p->count; i++) {
+        s.least = fmin(s.least, (double)x[i]);
+        s.most = fmax(s.most, (double)x[i]);
+        s.deviation += (double)x[i] * (double)x[i] / (double)p->count;
+    }
+    s.deviation = sqrt(s.deviation);
+    free(x);
+    return s;
+}
+
+START_TEST(starts_as_deit)
+{
+    const struct ssa_model_config c = {.family = SSA_VIT, .vit = {.rows = 32, .channels = 3, .patch = 4, .layers = 2,
+        .heads = 3, .width = 96, .classes = 50}};
+    static const char *const normal[] = {"class.weight", "position.weight", "layer.1.qkv.weight", "layer.0.proj.weight",
+                                         "layer.1.down.weight", "head.weight"};
+    const double bound = 1 / sqrt(48);
+    FOR_DEVICES (dev) {
+        struct ssa_model *m;
+        OK(ssa_model_create(&m, dev, &c, &(struct ssa_model_limits){.batch = 1}));
+        for (size_t i = 0; i < sizeof normal / sizeof *normal; i++)
+            ck_assert_double_eq_tol(spread_of(m, normal[i]).deviation, 0.02, i ? 0.001 : 0.006);
+        const struct spread w = spread_of(m, "patch.weight"), b = spread_of(m, "patch.bias");
+        ck_assert(w.least >= -bound && w.most <= bound && w.least < -0.99 * bound && w.most > 0.99 * bound);
+        ck_assert(b.least >= -bound && b.most <= bound && b.most - b.least > bound);
+        ck_assert_double_eq_tol(w.deviation, bound / sqrt(3), 0.02 * bound);
+        ck_assert(spread_of(m, "head.bias").deviation == 0 && spread_of(m, "norm.gain").least == 1);
+        ck_assert(!ssa_model_find(m, "position.weight")->decayed && !ssa_model_find(m, "class.weight")->decayed);
+        ck_assert(ssa_model_find(m, "patch.weight")->decayed && ssa_model_find(m, "head.weight")->decayed);
+        ck_assert_int_eq(ssa_model_find(m, "position.weight")->rows, 65);
+        ssa_model_destroy(m);
+    }
+}
+END_TEST
+
+/* ---- a fixture ---- */
+
+struct fixture {
+    struct ssa_model *model;
+    struct ssa_plan plan;
+    const struct ssa_plan *plans[LAYERS];
+    float pixels[BATCH * IMAGE], soft[BATCH * CLASSES];
+    int32_t targets[BATCH];
+    struct ssa_pass pass;
+};
+
+/* Sampled: half of the other positions for each image, and the first one always. */
+static void open_fixture(struct fixture *f, struct ssa_device *dev, const struct ssa_model_config *c, bool sampled)
+{
+    static const int first = 0;
+    *f = (struct fixture){.model = NULL};
+    OK(ssa_model_create(&f->model, dev, c, &(struct ssa_model_limits){.batch = BATCH, .training = 1}));
+    golden_parameters(f->model, 0.3);
+    for (int i = 0; i < BATCH * IMAGE; i++)
+        f->pixels[i] = (float)golden_value(1000, (uint32_t)i);
+    for (int b = 0; b < BATCH; b++)
+        f->targets[b] = (3 * b + 1) % CLASSES;
+    f->pass = (struct ssa_pass){.pixels = f->pixels, .seed = 3, .step = 5};
+    if (!sampled)
+        return;
+    OK(ssa_plan_draw(&f->plan, &(struct ssa_sample){.kind = SSA_UNBIASED, .length = PATCHES + !c->vit.mean_pool,
+        .keys = 3, .keep = &first, .keep_count = 1, .batch = BATCH, .per_example = 1, .seed = 9}));
+    for (int l = 0; l < LAYERS; l++)
+        f->plans[l] = &f->plan;
+    f->pass.plans = f->plans;
+}
+
+static void close_fixture(struct fixture *f)
+{
+    ssa_model_destroy(f->model);
+    ssa_plan_finish(&f->plan);
+}
+
+static void train_on_targets(struct fixture *f)
+{
+    f->pass.targets = f->targets;
+    f->pass.training = 1;
+}
+
+/* ---- in double precision ---- */
+
+static double *values_of(const struct ssa_model *m, const char *format, int layer)
+{
+    char name[48];
+    snprintf(name, sizeof name, format, layer);
+    const struct ssa_parameter *p = ssa_model_find(m, name);
+    ck_assert_msg(p != NULL, "no %s", name);
+    float *x = test_read(p->value, p->count);
+    double *d = test_doubles(x, p->count);
+    free(x);
+    return d;
+}
+
+/* y = x w^T + bias, of `rows` rows. */
+static void apply_linear(const struct ssa_model *m, const char *what, int layer, int rows, int in, int out,
+                         const double *x, double *y)
+{
+    char name[48];
+    snprintf(name, sizeof name, "%s.weight", what);
+    double *w = values_of(m, name, layer);
+    snprintf(name, sizeof name, "%s.bias", what);
+    double *bias = values_of(m, name, layer);
+    for (int r = 0; r < rows; r++)
+        for (int o = 0; o < out; o++) {
+            y[r * out + o] = bias[o];
+            for (int i = 0; i < in; i++)
+                y[r * out + o] += x[r * in + i] * w[o * in + i];
+        }
+    free(w);
+    free(bias);
+}
+
+static void apply_norm(const struct ssa_model *m, const char *what, int layer, int rows, const double *x, double *y)
+{
+    char name[48];
+    snprintf(name, sizeof name, "%s.gain", what);
+    double *gain = values_of(m, name, layer);
+    snprintf(name, sizeof name, "%s.bias", what);
+    double *bias = values_of(m, name, layer);
+    for (int r = 0; r < rows; r++) {
+        double mean = 0, variance = 0;
+        for (int c = 0; c < WIDTH; c++)
+            mean += x[r * WIDTH + c] / WIDTH;
+        for (int c = 0; c < WIDTH; c++)
+            variance += (x[r * WIDTH + c] - mean) * (x[r * WIDTH + c] - mean) / WIDTH;
+        for (int c = 0; c < WIDTH; c++)
+            y[r * WIDTH + c] = (x[r * WIDTH + c] - mean) / sqrt(variance + 1e-6) * gain[c] + bias[c];
+    }
+    free(gain);
+    free(bias);
+}
+
+/* One query of one head over `count` keys. */
+static void attend(const double *qkv, int query, const int32_t *keys, int count, int head, double *out)
+{
+    enum { D = WIDTH / HEADS };
+    double weights[MOST], sum = 0;
+    for (int k = 0; k < count; k++) {
+        double dot = 0;
+        for (int d = 0; d < D; d++)
+            dot += qkv[query * 3 * WIDTH + head * D + d] * qkv[keys[k] * 3 * WIDTH + WIDTH + head * D + d];
+        sum += weights[k] = exp(dot / sqrt(D));
+    }
+    for (int d = 0; d < D; d++) {
+        out[query * WIDTH + head * D + d] = 0;
+        for (int k = 0; k < count; k++)
+            out[query * WIDTH + head * D + d] +=
+                weights[k] / sum * qkv[keys[k] * 3 * WIDTH + 2 * WIDTH + head * D + d];
+    }
+}
+
+static void apply_attention(const struct fixture *f, int example, int length, const double *qkv, double *out)
+{
+    int32_t keys[MOST + 1];
+    for (int n = 0; n < length; n++) {
+        int count = length;
+        for (int k = 0; k < length; k++)
+            keys[k] = k;
+        if (f->pass.plans)
+            count = ssa_plan_keys(&f->plan, example, n, keys);
+        for (int h = 0; h < HEADS; h++)
+            attend(qkv, n, keys, count, h, out);
+    }
+}
+
+static void apply_layer(const struct fixture *f, int example, int layer, int length, double *x)
+{
+    double y[MOST * WIDTH], qkv[MOST * 3 * WIDTH], att[MOST * WIDTH], wide[MOST * HIDDEN];
+    apply_norm(f->model, "layer.%d.norm1", layer, length, x, y);
+    apply_linear(f->model, "layer.%d.qkv", layer, length, WIDTH, 3 * WIDTH, y, qkv);
+    apply_attention(f, example, length, qkv, att);
+    apply_linear(f->model, "layer.%d.proj", layer, length, WIDTH, WIDTH, att, y);
+    for (int i = 0; i < length * WIDTH; i++)
+        x[i] += y[i];
+    apply_norm(f->model, "layer.%d.norm2", layer, length, x, y);
+    apply_linear(f->model, "layer.%d.up", layer, length, WIDTH, HIDDEN, y, wide);
+    for (int i = 0; i < length * HIDDEN; i++)
+        wide[i] *= 0.5 * (1 + erf(wide[i] / sqrt(2)));
+    apply_linear(f->model, "layer.%d.down", layer, length, HIDDEN, WIDTH, wide, y);
+    for (int i = 0; i < length * WIDTH; i++)
+        x[i] += y[i];
+}
+
+static void embed(const struct fixture *f, int example, int lead, double *x)
+{
+    double patches[PATCHES * EACH], *position = values_of(f->model, "position.weight", 0);
+    const float *pixels = f->pixels + example * IMAGE;
+    for (int n = 0; n < PATCHES; n++)
+        for (int e = 0; e < EACH; e++) {
+            const int channel = e / (PATCH * PATCH), row = n / (COLUMNS / PATCH) * PATCH + e / PATCH % PATCH;
+            const int column = n % (COLUMNS / PATCH) * PATCH + e % PATCH;
+            patches[n * EACH + e] = (double)pixels[(row * COLUMNS + column) * CHANNELS + channel];
+        }
+    apply_linear(f->model, "patch", 0, PATCHES, EACH, WIDTH, patches, x + lead * WIDTH);
+    if (lead) {
+        double *token = values_of(f->model, "class.weight", 0);
+        memcpy(x, token, WIDTH * sizeof *x);
+        free(token);
+    }
+    for (int i = 0; i < (PATCHES + lead) * WIDTH; i++)
+        x[i] += position[i];
+    free(position);
+}
+
+static void logits_of(const struct fixture *f, int example, int mean_pool, double *logits)
+{
+    const int length = PATCHES + !mean_pool;
+    double x[MOST * WIDTH], y[MOST * WIDTH];
+    embed(f, example, !mean_pool, x);
+    for (int l = 0; l < LAYERS; l++)
+        apply_layer(f, example, l, length, x);
+    apply_norm(f->model, "norm", 0, length, x, y);
+    for (int n = 1; n < length && mean_pool; n++)
+        for (int c = 0; c < WIDTH; c++)
+            y[c] += y[n * WIDTH + c];
+    for (int c = 0; c < WIDTH && mean_pool; c++)
+        y[c] /= length;
+    apply_linear(f->model, "head", 0, 1, WIDTH, CLASSES, y, logits);
+}
+
+static double loss_of(const double *logits, int target)
+{
+    double sum = 0;
+    for (int v = 0; v < CLASSES; v++)
+        sum += exp(logits[v]);
+    return log(sum) - logits[target];
+}
+
+static void check_forward(struct ssa_device *dev, int mean_pool, bool sampled)
+{
+    const struct ssa_model_config c = small(mean_pool);
+    struct fixture f;
+    double want[BATCH][CLASSES], losses[BATCH];
+    char message[512];
+    open_fixture(&f, dev, &c, sampled);
+    OK(ssa_model_forward(f.model, &f.pass));
+    for (int b = 0; b < BATCH; b++) {
+        float got[CLASSES];
+        logits_of(&f, b, mean_pool, want[b]);
+        losses[b] = b == 2 ? 0 : loss_of(want[b], f.targets[b]);
+        OK(ssa_model_read_logits(f.model, b, 0, got));
+        ck_assert_msg(test_close_to("logits", got, want[b], CLASSES, 1e-5, 1e-5, message, sizeof message),
+                      "mean %d, sampled %d, image %d: %s", mean_pool, sampled, b, message);
+    }
+    f.targets[2] = -1;
+    train_on_targets(&f);
+    OK(ssa_model_forward(f.model, &f.pass));
+    test_compare("losses", ssa_model_losses(f.model), losses, BATCH, 1e-5, 1e-5, "mean %d, sampled %d", mean_pool,
+                 sampled);
+    close_fixture(&f);
+}
+
+START_TEST(forward_in_double_precision)
+{
+    FOR_DEVICES (dev)
+        for (int i = 0; i < 4; i++)
+            check_forward(dev, i & 1, i >> 1);
+}
+END_TEST
+
+/* ---- finite differences of the whole ---- */
+
+static double objective(struct fixture *f)
+{
+    double sum = 0;
+    OK(ssa_model_forward(f->model, &f->pass));
+    float *loss = test_read(ssa_model_losses(f->model), BATCH);
+    for (int b = 0; b < BATCH; b++)
+        sum += (double)loss[b];
+    free(loss);
+    return sum;
+}
+
+static void check_direction(struct fixture *f, int i)
+{
+    const struct ssa_parameter *p = ssa_model_parameter(f->model, i);
+    float *x = test_read(p->value, p->count), *g = test_read(p->grad, p->count), *moved = malloc(p->count * 4);
+    float *d = test_values(p->count, (uint64_t)i + 50, -1, 1);
+    double slope = 0, h = 4e-3 / sqrt((double)p->count), length = 0, value[2];
+    for (size_t e = 0; e < p->count; e++) {
+        slope += (double)g[e] * (double)d[e];
+        length += (double)g[e] * (double)g[e];
+    }
+    for (int side = 0; side < 2; side++) {
+        for (size_t e = 0; e < p->count; e++)
+            moved[e] = x[e] + (float)((side ? -h : h) * (double)d[e]);
+        OK(ssa_tensor_write(p->value, moved, p->count));
+        value[side] = objective(f);
+    }
+    OK(ssa_tensor_write(p->value, x, p->count));
+    const double got = (value[0] - value[1]) / (2 * h);
+    ck_assert_msg(fabs(got - slope) <= 1e-2 * fabs(slope) + 3e-3 * sqrt(length) + 1e-3, "%s: slope %g, difference %g",
+                  p->name, slope, got);
+    ck_assert_msg(length > 0, "%s has no gradient", p->name);
+    free(x);
+    free(g);
+    free(d);
+    free(moved);
+}
+
+static struct ssa_model_config dropping(int mean_pool)
+{
+    struct ssa_model_config c = small(mean_pool);
+    c.vit.dropout = 0.1f;
+    c.vit.attention_dropout = 0.2f;
+    c.vit.drop_path = 0.4f;
+    return c;
+}
+
+START_TEST(finite_differences)
+{
+    FOR_DEVICES (dev)
+        for (int mean_pool = 0; mean_pool < 2; mean_pool++) {
+            const struct ssa_model_config c = dropping(mean_pool);
+            struct fixture f;
+            open_fixture(&f, dev, &c, true);
+            train_on_targets(&f);
+            objective(&f);
+            OK(ssa_model_backward(f.model));
+            for (int i = 0; i < ssa_model_tensors(f.model); i++)
+                check_direction(&f, i);
+            close_fixture(&f);
+        }
+}
+END_TEST
+
+/* ---- soft targets ---- */
+
+/* Those with all weight on one class are that class; an ignored image has none. */
+START_TEST(soft_as_hard)
+{
+    const struct ssa_model_config c = small(0);
+    FOR_DEVICES (dev) {
+        struct fixture hard, soft;
+        open_fixture(&hard, dev, &c, true);
+        open_fixture(&soft, dev, &c, true);
+        hard.targets[1] = -1;
+        train_on_targets(&hard);
+        for (int b = 0; b < BATCH; b++)
+            if (b != 1)
+                soft.soft[b * CLASSES + soft.targets[b]] = 1;
+        soft.pass.soft_targets = soft.soft;
+        soft.pass.training = 1;
+        OK(ssa_model_forward(hard.model, &hard.pass));
+        OK(ssa_model_forward(soft.model, &soft.pass));
+        float *losses = test_read(ssa_model_losses(hard.model), BATCH);
+        double *want = test_doubles(losses, BATCH);
+        test_compare("losses", ssa_model_losses(soft.model), want, BATCH, 1e-6, 1e-6, "soft");
+        ck_assert(losses[1] == 0 && losses[0] > 0);
+        free(losses);
+        free(want);
+        OK(ssa_model_backward(hard.model));
+        OK(ssa_model_backward(soft.model));
+        for (int i = 0; i < ssa_model_tensors(hard.model); i++) {
+            const struct ssa_parameter *p = ssa_model_parameter(hard.model, i);
+            float *g = test_read(p->grad, p->count);
+            double *d = test_doubles(g, p->count);
+            test_compare(p->name, ssa_model_parameter(soft.model, i)->grad, d, p->count, 1e-6, 1e-5, "soft");
+            free(g);
+            free(d);
+        }
+        close_fixture(&hard);
+        close_fixture(&soft);
+    }
+}
+END_TEST
+
+/* ---- what is dropped ---- */
+
+/* Losses of a batch, and of its halves as micro-batches: what is dropped goes by the number of the image. */
+static void check_parts(struct ssa_device *dev, const struct ssa_model_config *c)
+{
+    struct fixture f;
+    open_fixture(&f, dev, c, false);
+    train_on_targets(&f);
+    OK(ssa_model_forward(f.model, &f.pass));
+    float *whole = test_read(ssa_model_losses(f.model), BATCH);
+    for (int half = 0; half < 2; half++) {
+        f.pass.batch = BATCH / 2;
+        f.pass.pixels = f.pixels + half * BATCH / 2 * IMAGE;
+        f.pass.targets = f.targets + half * BATCH / 2;
+        f.pass.first_example = (uint32_t)(half * BATCH / 2);
+        OK(ssa_model_forward(f.model, &f.pass));
+        float *part = test_read(ssa_model_losses(f.model), BATCH / 2);
+        for (int b = 0; b < BATCH / 2; b++)
+            ck_assert_msg(fabsf(part[b] - whole[half * BATCH / 2 + b]) <= 2e-6f, "image %d of half %d: %g, in the whole %g",
+                          b, half, (double)part[b], (double)whole[half * BATCH / 2 + b]);
+        free(part);
+    }
+    free(whole);
+    close_fixture(&f);
+}
+
+/* With one layer more than drops, and that one's branches nearly always dropped: the image is what it was before it. */
+static void check_path(struct ssa_device *dev)
+{
+    struct ssa_model_config c = small(1), one = c;
+    struct fixture f, g;
+    c.vit.drop_path = 0.9999f;
+    one.vit.layers = 1;
+    open_fixture(&f, dev, &c, false);
+    open_fixture(&g, dev, &one, false);
+    for (int i = 0; i < ssa_model_tensors(g.model); i++) {
+        const struct ssa_parameter *p = ssa_model_parameter(g.model, i);
+        float *x = test_read(p->value, p->count);
+        OK(ssa_tensor_write(ssa_model_find(f.model, p->name)->value, x, p->count));
+        free(x);
+    }
+    train_on_targets(&f);
+    train_on_targets(&g);
+    OK(ssa_model_forward(f.model, &f.pass));
+    OK(ssa_model_forward(g.model, &g.pass));
+    test_same_bits("losses", ssa_model_losses(f.model), ssa_model_losses(g.model), BATCH);
+    f.pass.training = 0; /* which drops nothing */
+    OK(ssa_model_forward(f.model, &f.pass));
+    float *a = test_read(ssa_model_losses(f.model), BATCH), *b = test_read(ssa_model_losses(g.model), BATCH);
+    ck_assert(fabsf(a[0] - b[0]) > 1e-3f);
+    free(a);
+    free(b);
+    close_fixture(&f);
+    close_fixture(&g);
+}
+
+START_TEST(drops)
+{
+    FOR_DEVICES (dev) {
+        const struct ssa_model_config c = dropping(0), none = small(0);
+        struct fixture f, g;
+        check_parts(dev, &c);
+        check_path(dev);
+        open_fixture(&f, dev, &c, false);
+        open_fixture(&g, dev, &none, false);
+        f.pass.targets = g.pass.targets = f.targets;
+        OK(ssa_model_forward(f.model, &f.pass));
+        OK(ssa_model_forward(g.model, &g.pass));
+        test_same_bits("losses of evaluation", ssa_model_losses(f.model), ssa_model_losses(g.model), BATCH);
+        close_fixture(&f);
+        close_fixture(&g);
+    }
+}
+END_TEST
+
+/* ---- sampling ---- */
+
+/* Of 50 positions every query of an image sees the class token, and 12 others that are drawn evenly. */
+START_TEST(keeps_the_class_token)
+{
+    enum { N = 50, K = 12, EXAMPLES = 16, STEPS = 250 };
+    const struct ssa_pattern pattern = {.kind = SSA_UNBIASED, .ratio = 0.24f, .keep_first = 1, .per_example = 1,
+                                        .own_key = SSA_NONE};
+    int seen[N] = {0}, alike = 0;
+    struct ssa_plan plan = {0};
+    struct ssa_sample how;
+    OK(ssa_pattern_sample(&pattern, 1, 4, N, EXAMPLES, &how));
+    ck_assert_int_eq(how.keys, K);
+    for (int step = 0; step < STEPS; step++) {
+        int32_t keys[N + 1], before[N + 1] = {0}, other[N + 1];
+        how.step = (uint64_t)step;
+        OK(ssa_plan_draw(&plan, &how));
+        for (int e = 0; e < EXAMPLES; e++) {
+            ck_assert_int_eq(ssa_plan_keys(&plan, e, 7, keys), K + 1);
+            ck_assert_int_eq(ssa_plan_keys(&plan, e, 49, other), K + 1);
+            ck_assert(!memcmp(keys, other, (K + 1) * sizeof *keys) && keys[0] == 0 && keys[1] > 0);
+            alike += !memcmp(keys, before, (K + 1) * sizeof *keys);
+            memcpy(before, keys, sizeof before);
+            for (int k = 0; k <= K; k++)
+                seen[keys[k]]++;
+        }
+    }
+    const double draws = EXAMPLES * STEPS, p = K / (N - 1.0);
+    ck_assert_int_eq(alike, 0);
+    ck_assert_int_eq(seen[0], (int)draws);
+    for (int n = 1; n < N; n++)
+        ck_assert_double_eq_tol(seen[n], draws * p, 5 * sqrt(draws * p * (1 - p)));
+    ssa_plan_finish(&plan);
+}
+END_TEST
+
+/* ---- learning ---- */
+
+enum { SIDE = 8, IMAGES = 32, KINDS = 4 };
+
+/* Noise with a bright quarter, whose number is the class. */
+static void make_images(float *pixels, int32_t *classes)
+{
+    for (int b = 0; b < IMAGES; b++) {
+        classes[b] = b % KINDS;
+        for (int i = 0; i < SIDE * SIDE; i++) {
+            const int quarter = i / SIDE / (SIDE / 2) * 2 + i % SIDE / (SIDE / 2);
+            pixels[b * SIDE * SIDE + i] = (float)(0.4 * golden_value(7, (uint32_t)(b * SIDE * SIDE + i))) +
+                                          (quarter == classes[b] ? 0.5f : 0);
+        }
+    }
+}
+
+static double mean_loss(const struct ssa_model *m)
+{
+    double sum = 0;
+    float *losses = test_read(ssa_model_losses(m), IMAGES);
+    for (int b = 0; b < IMAGES; b++)
+        sum += (double)losses[b] / IMAGES;
+    free(losses);
+    return sum;
+}
+
+static void update(struct ssa_device *dev, const struct ssa_model *m, struct ssa_tensor moments[2][8], int step)
+{
+    for (int i = 0; i < ssa_model_part_count(m); i++) {
+        const struct ssa_model_part part = ssa_model_part(m, i);
+        for (int j = 0; j < 2 && step == 1; j++) {
+            OK(ssa_buffer_create(&moments[j][i].buffer, dev, part.count * sizeof(float)));
+            OK(ssa_tensor_fill(moments[j][i], 0, part.count));
+        }
+        OK(ssa_adamw(dev, &(struct ssa_adamw){.w = part.value, .g = part.grad, .m = moments[0][i], .v = moments[1][i],
+            .count = part.count, .lr = 3e-3f, .step = step}));
+    }
+}
+
+static void check_learning(struct ssa_device *dev, struct ssa_vit how, bool sampled, int steps,
+                           double below)
+{
+    const struct ssa_model_config c = {.family = SSA_VIT, .vit = how};
+    const struct ssa_pattern pattern = {.kind = SSA_UNBIASED, .ratio = how.mean_pool ? 0.5f : 8.0f / 17,
+        .keep_first = !how.mean_pool, .per_example = 1, .own_key = SSA_NONE};
+    struct ssa_tensor moments[2][8] = {{{0}}};
+    float pixels[IMAGES * SIDE * SIDE];
+    int32_t classes[IMAGES];
+    struct ssa_plan plan = {0};
+    const struct ssa_plan *plans[2] = {&plan, &plan};
+    struct ssa_model *m;
+    double first = 0;
+    make_images(pixels, classes);
+    OK(ssa_model_create(&m, dev, &c, &(struct ssa_model_limits){.batch = IMAGES, .training = 1}));
+    struct ssa_pass pass = {.pixels = pixels, .targets = classes, .training = 1, .grad_scale = 1.0f / IMAGES};
+    for (int step = 1; step <= steps; step++) {
+        pass.step = (uint64_t)step;
+        if (sampled) {
+            struct ssa_sample s;
+            OK(ssa_pattern_sample(&pattern, 0, 2, 16 + !how.mean_pool, IMAGES, &s));
+            s.step = (uint64_t)step;
+            OK(ssa_plan_draw(&plan, &s));
+            pass.plans = plans;
+        }
+        OK(ssa_model_forward(m, &pass));
+        first = step == 1 ? mean_loss(m) : first;
+        OK(ssa_model_backward(m));
+        update(dev, m, moments, step);
+    }
+    pass.training = 0;
+    OK(ssa_model_forward(m, &pass));
+    ck_assert_double_eq_tol(first, log(KINDS), 0.2);
+    ck_assert_msg(mean_loss(m) < below, "loss %g after %g; mean %d, sampled %d", mean_loss(m), first, how.mean_pool, sampled);
+    for (int i = 0; i < ssa_model_part_count(m); i++)
+        for (int j = 0; j < 2; j++)
+            ssa_buffer_destroy(moments[j][i].buffer);
+    ssa_plan_finish(&plan);
+    ssa_model_destroy(m);
+}
+
+START_TEST(learns)
+{
+    const struct ssa_vit how = {.rows = SIDE, .channels = 1, .patch = 2, .layers = 2, .heads = 2, .width = 16,
+                                .classes = KINDS, .mean_pool = 1};
+    struct ssa_vit token = how;
+    token.mean_pool = 0;
+    token.drop_path = 0.05f;
+    FOR_DEVICES (dev) {
+        if (!test_fits(100000000) || test_launches_slowly(dev))
+            continue;
+        check_learning(dev, how, true, 30, 1.2);
+        if (strcmp(dev->backend->name, "host")) /* elsewhere kernels are built without optimisation */
+            continue;
+        check_learning(dev, how, false, 100, 0.3);
+        check_learning(dev, token, true, 400, 0.3);
+    }
+}
+END_TEST
+
+/* ---- files, memory ---- */
+
+START_TEST(saved_and_loaded)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/ssacl_vit.%d.safetensors", (int)getpid());
+    FOR_DEVICES (dev) {
+        struct ssa_model_config c = dropping(0), other = c;
+        struct ssa_checkpoint *checkpoint;
+        struct ssa_model *loaded, *wrong;
+        struct fixture f;
+        open_fixture(&f, dev, &c, false);
+        OK(ssa_checkpoint_save(path, f.model, NULL, "a vit"));
+        OK(ssa_checkpoint_open(&checkpoint, path));
+        ck_assert_int_eq(ssa_checkpoint_model(checkpoint)->family, SSA_VIT);
+        ck_assert_float_eq(ssa_checkpoint_model(checkpoint)->vit.drop_path, 0.4f);
+        OK(ssa_model_create(&loaded, dev, ssa_checkpoint_model(checkpoint), ssa_model_limits(f.model)));
+        OK(ssa_checkpoint_load(checkpoint, loaded, NULL));
+        for (int i = 0; i < ssa_model_tensors(loaded); i++) {
+            const struct ssa_parameter *p = ssa_model_parameter(f.model, i), *q = ssa_model_parameter(loaded, i);
+            ck_assert_str_eq(p->name, q->name);
+            test_same_bits(p->name, p->value, q->value, p->count);
+        }
+        f.pass.targets = f.targets;
+        OK(ssa_model_forward(f.model, &f.pass));
+        OK(ssa_model_forward(loaded, &f.pass));
+        test_same_bits("losses", ssa_model_losses(f.model), ssa_model_losses(loaded), BATCH);
+        other.vit.mean_pool = 1;
+        OK(ssa_model_create(&wrong, dev, &other, &(struct ssa_model_limits){.batch = 1}));
+        FAILS(ssa_checkpoint_load(checkpoint, wrong, NULL), SSA_EFORMAT, "mean_pool is 0, this model's is 1");
+        ssa_model_destroy(wrong);
+        other = (struct ssa_model_config){.gpt = {.layers = 1, .heads = 1, .width = 8, .vocabulary = 9, .length = 4}};
+        OK(ssa_model_create(&wrong, dev, &other, &(struct ssa_model_limits){.batch = 1}));
+        FAILS(ssa_checkpoint_load(checkpoint, wrong, NULL), SSA_EFORMAT, "a vit, this is a gpt");
+        ssa_model_destroy(wrong);
+        ssa_model_destroy(loaded);
+        ssa_checkpoint_close(checkpoint);
+        close_fixture(&f);
+    }
+    remove(path);
+}
+END_TEST
+
+static size_t scratch_of(const struct ssa_device *dev)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < sizeof dev->scratch / sizeof *dev->scratch; i++)
+        sum += dev->scratch[i] ? dev->scratch[i]->bytes : 0;
+    return sum;
+}
+
+START_TEST(memory_is_as_foreseen)
+{
+    FOR_DEVICES (dev)
+        for (int i = 0; i < 4; i++) {
+            const struct ssa_model_config c = dropping(i & 1);
+            const struct ssa_model_limits limits = {.batch = BATCH, .training = 1, .max_buffer = i >> 1 ? 3000 : 0};
+            struct ssa_memory memory;
+            size_t before, after;
+            struct ssa_model *m;
+            struct fixture f = {.model = NULL};
+            OK(ssa_model_memory(&c, &limits, &memory));
+            ssa_device_memory(dev, &before, NULL);
+            before -= scratch_of(dev);
+            OK(ssa_model_create(&m, dev, &c, &limits));
+            f.pass = (struct ssa_pass){.pixels = f.pixels, .targets = f.targets, .training = 1};
+            OK(ssa_model_forward(m, &f.pass));
+            OK(ssa_model_backward(m));
+            ssa_device_memory(dev, &after, NULL);
+            ck_assert_uint_eq(after - scratch_of(dev) - before, memory.total);
+            ck_assert_uint_ge(memory.inputs, BATCH * (IMAGE + 1 + CLASSES) * sizeof(float));
+            ck_assert_uint_eq(memory.cache, 0);
+            ssa_model_destroy(m);
+        }
+}
+END_TEST
+
+/* ---- bad input ---- */
+
+START_TEST(bad_configs)
+{
+    struct ssa_model_config c;
+#define BAD(words, ...) \
+    c = (struct ssa_model_config){.family = SSA_VIT, .vit = {.rows = 8, .channels = 1, .patch = 2, .layers = 2, .heads = 2, \
+                                  .width = 16, .classes = 4, __VA_ARGS__}}; \
+    FAILS(ssa_model_check(&c), SSA_EINVAL, words); \
+    ck_assert_uint_eq(ssa_model_elements(&c), 0)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+    BAD("rows is 0", .rows = 0);
+    BAD("patch 3 does not divide images of 8 x 8", .patch = 3);
+    BAD("patch 2 does not divide images of 8 x 7", .columns = 7);
+    BAD("patch is 0", .patch = 0);
+    BAD("channels is 0", .channels = 0);
+    BAD("classes is 1", .classes = 1);
+    BAD("patches of an image", .rows = 2048, .columns = 2048);
+    BAD("width 20 does not divide", .width = 20, .heads = 3);
+    BAD("multiple of 8", .width = 24);
+    BAD("mean_pool is 2", .mean_pool = 2);
+    BAD("dropout is 1", .dropout = 1);
+    BAD("attention_dropout is 1", .attention_dropout = 1);
+    BAD("drop_path is 1", .drop_path = 1);
+    BAD("drop_path is nan", .drop_path = NAN);
+    BAD("norm_eps is -1", .norm_eps = -1);
+#pragma GCC diagnostic pop
+    ck_assert_str_eq(ssa_model_family(SSA_VIT), "vit");
+}
+END_TEST
+
+START_TEST(bad_passes)
+{
+    const struct ssa_model_config c = small(0);
+    FOR_DEVICES (dev) {
+        struct fixture f;
+        float logits[CLASSES];
+        int32_t ids[BATCH * MOST] = {0};
+        open_fixture(&f, dev, &c, false);
+#define BAD_PASS(words, ...) \
+    FAILS(ssa_model_forward(f.model, &(struct ssa_pass){.batch = 2, __VA_ARGS__}), SSA_EINVAL, words)
+        BAD_PASS("pixels is NULL", .targets = f.targets);
+        BAD_PASS("takes no tokens", .pixels = f.pixels, .tokens = ids);
+        BAD_PASS("both targets and soft targets", .pixels = f.pixels, .targets = f.targets, .soft_targets = f.soft);
+        BAD_PASS("all sequences are of 7", .pixels = f.pixels, .length = 6);
+        f.targets[1] = CLASSES;
+        BAD_PASS("target 1 is 5", .pixels = f.pixels, .targets = f.targets);
+        f.soft[3] = INFINITY;
+        BAD_PASS("soft target 3 is inf", .pixels = f.pixels, .soft_targets = f.soft);
+        f.pixels[2 * IMAGE - 1] = NAN;
+        BAD_PASS("pixel 95 is ", .pixels = f.pixels);
+        OK(ssa_model_forward(f.model, &(struct ssa_pass){.batch = 1, .pixels = f.pixels, .length = MOST}));
+        FAILS(ssa_model_backward(f.model), SSA_EINVAL, "needs a forward pass");
+        FAILS(ssa_model_read_logits(f.model, 0, 1, logits), SSA_EINVAL, "no position 1 of sequence 0");
+        FAILS(ssa_generate(f.model, ids, 1, 1, NULL, &(struct ssa_generate){.top_k = 0}), SSA_EINVAL, "causal");
+        close_fixture(&f);
+        struct ssa_model *gpt;
+        OK(ssa_model_create(&gpt, dev, &(struct ssa_model_config){.gpt = {.layers = 1, .heads = 1, .width = 8,
+            .vocabulary = 9, .length = 4}}, &(struct ssa_model_limits){.batch = 1}));
+        FAILS(ssa_model_forward(gpt, &(struct ssa_pass){.tokens = ids, .soft_targets = f.soft}), SSA_EINVAL,
+              "takes no soft_targets");
+        FAILS(ssa_model_forward(gpt, &(struct ssa_pass){.tokens = ids, .pixels = f.pixels}), SSA_EINVAL, "takes no pixels");
+        ssa_model_destroy(gpt);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    return test_run("vit", (const TTest *const[]){sizes, starts_as_deit, forward_in_double_precision, finite_differences,
+                                                  soft_as_hard, drops, keeps_the_class_token, learns, saved_and_loaded,
+                                                  memory_is_as_foreseen, bad_configs, bad_passes, NULL});
+}
