@@ -631,6 +631,72 @@ START_TEST(learns)
 }
 END_TEST
 
+/* ---- from a source ---- */
+
+/* Half of the images, in the order of the step's examples; targets as classes, or as weights of 1. */
+static int fill_images(void *cookie, const struct ssa_draw *draw, struct ssa_batch *batch)
+{
+    const int *soft = cookie;
+    float pixels[IMAGES * SIDE * SIDE];
+    int32_t classes[IMAGES];
+    make_images(pixels, classes);
+    ck_assert_int_eq(draw->answers, 1);
+    ck_assert(!batch->tokens && !batch->labels);
+    ck_assert(*soft ? !batch->targets && batch->soft_targets : batch->targets && !batch->soft_targets);
+    for (int i = 0; i < draw->count; i++) {
+        const size_t image = (size_t)(draw->step * 3 + draw->first + (uint64_t)i) % IMAGES;
+        memcpy(batch->pixels + i * SIDE * SIDE, pixels + image * SIDE * SIDE, SIDE * SIDE * sizeof *pixels);
+        for (int k = 0; *soft && k < KINDS; k++)
+            batch->soft_targets[i * KINDS + k] = k == classes[image];
+        if (!*soft)
+            batch->targets[i] = classes[image];
+    }
+    return SSA_OK;
+}
+
+static double train_from_source(struct ssa_device *dev, int soft, double *accuracy_loss)
+{
+    const struct ssa_model_config c = {.family = SSA_VIT, .vit = {.rows = SIDE, .channels = 1, .patch = 2, .layers = 2,
+        .heads = 2, .width = 16, .classes = KINDS, .mean_pool = 1}};
+    const struct ssa_stage stage = {.steps = 24, .lr = 1e-2f, .pattern = {.kind = SSA_UNBIASED, .ratio = 0.5f,
+        .per_example = 1}};
+    const struct ssa_train_config training = {.batch = 8, .stages = &stage, .stage_count = 1};
+    int hard = 0;
+    struct ssa_scores scores;
+    struct ssa_trainer *t;
+    struct ssa_model *m;
+    float loss;
+    OK(ssa_model_create(&m, dev, &c, &(struct ssa_model_limits){.batch = 4, .training = 1}));
+    OK(ssa_trainer_create(&t, m, &training, &(struct ssa_data){.fill = fill_images, .cookie = &soft, .soft = soft,
+        .examples = IMAGES}));
+    OK(ssa_trainer_run(t, 0, NULL));
+    OK(ssa_trainer_losses(t, 1, &loss, NULL));
+    OK(ssa_evaluate(m, &(struct ssa_data){.fill = fill_images, .cookie = &hard, .examples = IMAGES},
+                    &(struct ssa_evaluate){.pattern = &stage.pattern, .passes = 3}, &scores, NULL, NULL));
+    ck_assert_uint_eq(scores.tokens, IMAGES);
+    *accuracy_loss = scores.loss;
+    FAILS(ssa_evaluate(m, &(struct ssa_data){.fill = fill_images, .cookie = &hard, .examples = IMAGES, .soft = 1},
+                       &(struct ssa_evaluate){0}, &scores, NULL, NULL), SSA_EINVAL, "counted by targets");
+    ssa_trainer_destroy(t);
+    ssa_model_destroy(m);
+    return (double)loss;
+}
+
+START_TEST(from_a_source)
+{
+    FOR_DEVICES (dev) {
+        double hard, soft, of_hard, of_soft;
+        if (!test_fits(100000000) || test_launches_slowly(dev))
+            continue;
+        hard = train_from_source(dev, 0, &of_hard);
+        soft = train_from_source(dev, 1, &of_soft);
+        ck_assert_double_eq_tol(hard, soft, 1e-4);
+        ck_assert_double_eq_tol(of_hard, of_soft, 1e-4);
+        ck_assert_msg(hard < 0.9 * log(KINDS) && of_hard < 0.9 * log(KINDS), "loss %g, of all %g", hard, of_hard);
+    }
+}
+END_TEST
+
 /* ---- files, memory ---- */
 
 START_TEST(saved_and_loaded)
@@ -779,6 +845,6 @@ END_TEST
 int main(void)
 {
     return test_run("vit", (const TTest *const[]){sizes, starts_as_deit, forward_in_double_precision, finite_differences,
-                                                  soft_as_hard, drops, keeps_the_class_token, learns, saved_and_loaded,
-                                                  memory_is_as_foreseen, bad_configs, bad_passes, NULL});
+                                                  soft_as_hard, drops, keeps_the_class_token, learns, from_a_source,
+                                                  saved_and_loaded, memory_is_as_foreseen, bad_configs, bad_passes, NULL});
 }

@@ -45,6 +45,8 @@ struct ssa_batch {
     int32_t *targets; /**< [count, answers]; negative: no loss. A training's mean is over all answers nevertheless, an
                            evaluation's over those that are not negative */
     int32_t *labels;  /**< [count], in [0, classes): of pixels with classes */
+    float *pixels;    /**< [count, rows, columns, channels], as the model is to see them */
+    float *soft_targets; /**< [count, classes], where ssa_data.soft says so, and targets are NULL then */
 };
 
 /** Token ids in host memory, bytes or 16- or 32-bit unsigned integers: a sequence is N of them from anywhere, its
@@ -66,6 +68,8 @@ struct ssa_data {
     int (*fill)(void *cookie, const struct ssa_draw *draw, struct ssa_batch *batch);
     void *cookie;
     size_t examples;   /**< in an epoch of training, in an evaluation; at least 1 */
+    int soft;          /**< 1: fill gives soft_targets instead of targets: mixed or smoothed labels. Not in evaluations,
+                            which count by targets */
     uint64_t identity; /**< a hash of all that decides what is drawn (files, their order, augmentation): ranks compare
                             it before the first step */
 };

@@ -155,8 +155,8 @@ struct ssa_trainer_run {
     size_t reserved[3];
 };
 
-/** Runs until `until` steps are done (0: to the end of the last stage). SSA_ENUMERIC where a loss or the norm of a
- *  gradient is not finite: the text says at which step. Parameters and moments are those of ssa_trainer_steps_done()
+/** Runs until `until` steps are done (0: to the end of the last stage); `run` may be NULL. SSA_ENUMERIC where a loss or
+ *  the norm of a gradient is not finite: the text says at which step. Parameters and moments are those of ssa_trainer_steps_done()
  *  then: where a norm was not finite, of the step before; where only a loss was not, that step and those up to the
  *  report that finds it were taken. Calling it again goes on from there. */
 SSA_API int ssa_trainer_run(struct ssa_trainer *trainer, int until, const struct ssa_trainer_run *run);

@@ -121,7 +121,7 @@ static int make_feed(struct ssa_evaluator *e, const struct ssa_model *model)
 {
     const struct ssa_group *group = ssa_model_group(model);
     e->takers = group ? group->pool->count + 1 : 1; /* one may join */
-    e->layout = ssa_batch_layout(model);
+    e->layout = ssa_batch_layout(model, false);
     return ssa_feed_create(&e->feed, &(struct ssa_feed_config){.layout = e->layout, .count = e->batch,
         .takers = e->takers, .fill = fill_unit, .cookie = e});
 }
@@ -340,6 +340,7 @@ static int check(const struct ssa_evaluator *e)
             "evaluate: tolerance is %g, must be 0 or a positive number of nats a token", how->tolerance);
     REQUIRE(!how->stride || !e->data.fill, "evaluate: stride is %zu, but a source has examples: must be 0",
             how->stride);
+    REQUIRE(!e->data.soft, "evaluate: data.soft is set, but answers are counted by targets: must be 0");
     TRY(ssa_data_check(&e->data, e->facts, 1));
     for (int l = 0; how->pattern && l < e->facts.layers; l++)
         TRY(ssa_pattern_sample(how->pattern, l, e->facts.layers, e->facts.length, e->batch, &sample));

@@ -12,6 +12,8 @@ static const struct {
     {offsetof(struct ssa_batch, tokens), offsetof(struct ssa_pass, tokens)},
     {offsetof(struct ssa_batch, targets), offsetof(struct ssa_pass, targets)},
     {offsetof(struct ssa_batch, labels), offsetof(struct ssa_pass, labels)},
+    {offsetof(struct ssa_batch, pixels), offsetof(struct ssa_pass, pixels)},
+    {offsetof(struct ssa_batch, soft_targets), offsetof(struct ssa_pass, soft_targets)},
 };
 
 static void *get(const struct ssa_batch *batch, int i)
@@ -26,15 +28,24 @@ static void set(struct ssa_batch *batch, int i, void *memory)
     memcpy((char *)batch + arrays[i].batch, &memory, sizeof memory);
 }
 
-struct ssa_batch_layout ssa_batch_layout(const struct ssa_model *m)
+struct ssa_batch_layout ssa_batch_layout(const struct ssa_model *m, bool soft)
 {
+    const size_t left_out = soft ? offsetof(struct ssa_pass, targets) : offsetof(struct ssa_pass, soft_targets);
     struct ssa_batch_layout layout = {{0}};
     struct ssa_given given;
     for (int input = 0; ssa_model_given(m, input, &given); input++)
         for (int i = 0; i < SSA_BATCH_ARRAYS; i++)
-            if (arrays[i].pass == given.from)
+            if (arrays[i].pass == given.from && given.from != left_out)
                 layout.bytes[i] = given.bytes;
     return layout;
+}
+
+bool ssa_batch_has_soft(const struct ssa_batch_layout *layout)
+{
+    for (int i = 0; i < SSA_BATCH_ARRAYS; i++)
+        if (arrays[i].pass == offsetof(struct ssa_pass, soft_targets))
+            return layout->bytes[i];
+    return false;
 }
 
 int ssa_batch_create(struct ssa_batch *batch, const struct ssa_batch_layout *layout, int count)

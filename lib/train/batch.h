@@ -6,13 +6,16 @@
 #include "ssacl/data.h"
 #include "ssacl/model.h"
 
-enum { SSA_BATCH_ARRAYS = 3 }; /* of struct ssa_batch */
+#include <stdbool.h>
+
+enum { SSA_BATCH_ARRAYS = 5 }; /* of struct ssa_batch */
 
 /* Bytes of a sequence in each of a batch's arrays, in their order; 0: the net reads no such thing. */
 struct ssa_batch_layout {
     size_t bytes[SSA_BATCH_ARRAYS];
 };
-struct ssa_batch_layout ssa_batch_layout(const struct ssa_model *m);
+struct ssa_batch_layout ssa_batch_layout(const struct ssa_model *m, bool soft); /* of targets only one kind */
+bool ssa_batch_has_soft(const struct ssa_batch_layout *layout);
 
 /* Zeroed. */
 int ssa_batch_create(struct ssa_batch *batch, const struct ssa_batch_layout *layout, int count);

@@ -45,6 +45,8 @@ static void leave_out(struct clock *c, double seconds)
 
 int ssa_trainer_run(struct ssa_trainer *t, int until, const struct ssa_trainer_run *run)
 {
+    static const struct ssa_trainer_run defaults;
+    run = run ? run : &defaults;
     int steps = ssa_trainer_total_steps(t), every = run->every ? run->every : 10, err;
     double start = ssa_seconds();
     struct clock c = {.start = start, .report = start, .stage_start = start};

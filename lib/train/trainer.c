@@ -118,7 +118,7 @@ int ssa_trainer_prepare(struct ssa_trainer **trainer, struct ssa_model *model, c
     t->facts = facts;
     t->layers = facts.layers;
     t->length = facts.length;
-    t->layout = ssa_batch_layout(model);
+    t->layout = ssa_batch_layout(model, t->data.soft);
     t->micro_batch = limits->batch;
     TRY(ssa_train_config_copy(&t->config, training, limits->batch));
     t->micros = t->config.batch / t->micro_batch;
@@ -144,6 +144,9 @@ int ssa_trainer_create(struct ssa_trainer **trainer, struct ssa_model *model, co
     TRY(ssa_train_config_check(training, m, limits->batch));
     TRY(ssa_data_check(data, ssa_model_facts(m), ssa_model_facts(m).length));
     TRY(ssa_trainer_prepare(&t, model, training, data));
+    REQUIRE(!data->soft || data->fill, "data: soft targets are given by fill, which is NULL");
+    REQUIRE(!data->soft || ssa_batch_has_soft(&t->layout), "data: a %s takes no soft targets",
+            ssa_model_family(m->family));
     TRY(create_feed(t));
     TRY(ssa_model_group(model) ? ssa_crew_create(t) : ssa_trainer_allocate(t));
     if (!t->crew && t->config.ranks && t->config.ranks->count > 1)
