@@ -5,8 +5,8 @@
  *   runs: n = first + i / run, `first` counting runs
  *
  * Shapes  x, residual, out [count]; residual may be absent; out may be x or residual. lead = first mod 4.
- * Grid    dropout: a chunk each of the lead + count elements that begin on a whole counter. dropout_runs: PIECE elements
- *         of a run each, of which it has so many `pieces`.
+ * Grid    dropout: a chunk each of the lead + count elements that begin on a whole counter. dropout_runs: PIECE
+ *         elements of a run each, of which it has so many `pieces`.
  * Macros  those of common.h.
  *
  * A counter's four words lie side by side in two lanes of 64 bits, (v0, v1) and (v2, v3): then a round is one

@@ -159,7 +159,8 @@ START_TEST(soft_as_hard)
             struct ssa_tensor logits = test_from(dev, c.logits, N), s = test_from(dev, soft, N);
             struct ssa_tensor loss = test_new(dev, ROWS), dlogits = test_new(dev, N);
             OK(ssa_cross_entropy(dev, &(struct ssa_cross_entropy){.logits = logits, .soft_targets = s, .loss = loss,
-                .dlogits = dlogits, .rows = ROWS, .vocabulary = V, .smoothing = (float)c.smoothing, .grad_scale = 0.5f}));
+                .dlogits = dlogits, .rows = ROWS, .vocabulary = V, .smoothing = (float)c.smoothing,
+                .grad_scale = 0.5f}));
             test_compare("loss", loss, c.loss, ROWS, 2e-6, 2e-6, "one-hot, smoothing %g", c.smoothing);
             test_compare("dlogits", dlogits, c.dlogits, N, 3e-7, 1e-5, "one-hot, smoothing %g", c.smoothing);
             test_free(logits, N);

@@ -80,7 +80,8 @@ static void check_runs(struct ssa_device *dev, size_t runs, size_t run, float p,
     f.residual = (struct ssa_tensor){0};
     OK(ssa_dropout_fwd(dev, &f));
     oracle_dropout_runs(xd, NULL, n, p, seed, stream, first, run, want);
-    test_compare("out", out, want, n, 0, 2e-7, "alone, %zu runs of %zu, p %g, before %zu", runs, run, (double)p, before);
+    test_compare("out", out, want, n, 0, 2e-7, "alone, %zu runs of %zu, p %g, before %zu", runs, run, (double)p,
+                 before);
     b.dx = out;
     b.accumulate = 0;
     IN_PLACE(dropout_bwd, b, dx, dy, n);
@@ -230,6 +231,6 @@ END_TEST
 
 int main(void)
 {
-    return test_run("dropout", (const TTest *const[]){matches_oracle, runs, parts, frequencies, threshold, drops_infinity,
-                                                      bad_arguments, NULL});
+    return test_run("dropout", (const TTest *const[]){matches_oracle, runs, parts, frequencies, threshold,
+                                                      drops_infinity, bad_arguments, NULL});
 }

@@ -23,7 +23,8 @@ static void check_mean(struct ssa_device *dev, const struct oracle_mean *s, int 
     test_compare("out", to, out, m, 2e-7 * sqrt(s->count), 1e-6, "%d x %d x %d, %d from %d", s->batch, s->length,
                  s->width, s->count, s->first);
     OK(ssa_mean_bwd(dev, &(struct ssa_mean_bwd){.dout = td, .dx = tdx, .count = count, SHAPE(s)}));
-    test_compare("dx", tdx, dx, n, 0, 3e-7, "%d x %d x %d, %d from %d", s->batch, s->length, s->width, s->count, s->first);
+    test_compare("dx", tdx, dx, n, 0, 3e-7, "%d x %d x %d, %d from %d", s->batch, s->length, s->width, s->count,
+                 s->first);
     OK(ssa_mean_bwd(dev, &(struct ssa_mean_bwd){.dout = td, .dx = tsum, .count = count, SHAPE(s), .accumulate = 1}));
     test_compare("dx added to", tsum, sum, n, 2e-7, 3e-7, "%d x %d x %d, %d from %d", s->batch, s->length, s->width,
                  s->count, s->first);
@@ -44,8 +45,9 @@ static void check_mean(struct ssa_device *dev, const struct oracle_mean *s, int 
 
 START_TEST(matches_oracle)
 {
-    static const struct oracle_mean shapes[] = {{1, 1, 0, 1, 1},   {3, 5, 0, 5, 7},    {2, 50, 0, 1, 96}, {2, 50, 1, 49, 16},
-                                                {5, 17, 3, 9, 17}, {2, 64, 63, 1, 65}, {3, 9, 2, 7, 1009}, {2, 1009, 0, 1009, 3}};
+    static const struct oracle_mean shapes[] = {
+        {1, 1, 0, 1, 1},   {3, 5, 0, 5, 7},    {2, 50, 0, 1, 96},  {2, 50, 1, 49, 16},
+        {5, 17, 3, 9, 17}, {2, 64, 63, 1, 65}, {3, 9, 2, 7, 1009}, {2, 1009, 0, 1009, 3}};
     FOR_DEVICES (dev)
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
             const struct oracle_mean *s = &shapes[i];
@@ -85,7 +87,7 @@ START_TEST(one_row)
 }
 END_TEST
 
-/* The gradient of sum(dout o out) by central differences of the oracle's forward, which is linear: any step is exact. */
+/* The gradient of sum(dout o out) by differences of the oracle's forward, which is linear: any step is exact. */
 START_TEST(finite_differences)
 {
     enum { BATCH = 2, LENGTH = 5, WIDTH = 3, N = BATCH * LENGTH * WIDTH, M = BATCH * WIDTH };

@@ -117,8 +117,8 @@ START_TEST(rows)
         ce.soft_targets = AT(6);
         MEETS(cross_entropy, ce, dlogits, soft_targets);
         TAKES(cross_entropy, ce, dlogits, soft_targets);
-        struct ssa_prepend_fwd join = {.first = AT(0), .x = AT(2), .positions = AT(4), .out = AT(6), .batch = 2, .lead = 1,
-                                       .length = 2, .width = WIDTH};
+        struct ssa_prepend_fwd join = {.first = AT(0), .x = AT(2), .positions = AT(4), .out = AT(6), .batch = 2,
+                                       .lead = 1, .length = 2, .width = WIDTH};
         MEETS(prepend_fwd, join, out, first);
         MEETS(prepend_fwd, join, out, positions);
         TAKES(prepend_fwd, join, out, x);
@@ -133,7 +133,8 @@ START_TEST(rows)
         TAKES(mean_fwd, mean, out, x);
         struct ssa_mean_bwd mean_back = {.dout = AT(0), .dx = AT(2), .batch = 2, .length = 3, .width = WIDTH};
         MEETS(mean_bwd, mean_back, dx, dout);
-        struct ssa_patches cut = {.x = AT(0), .out = AT(2), .batch = 1, .rows = 4, .columns = 4, .channels = 3, .patch = 2};
+        struct ssa_patches cut = {.x = AT(0), .out = AT(2), .batch = 1, .rows = 4, .columns = 4, .channels = 3,
+                                  .patch = 2};
         TAKES(patches, cut, out, x);
         struct ssa_embedding_fwd embed = {.ids = INTS(0), .table = AT(1), .out = AT(4), .rows = ROWS, .length = ROWS,
                                           .width = WIDTH, .vocabulary = 4};

@@ -41,8 +41,8 @@ START_TEST(order)
         x[i] = (float)i;
     FOR_DEVICES (dev) {
         struct ssa_tensor tx = test_from(dev, x, 32), out = test_new(dev, 32);
-        OK(ssa_patches(dev, &(struct ssa_patches){.x = tx, .out = out, .batch = 1, .rows = 4, .columns = 4, .channels = 2,
-                                                  .patch = 2}));
+        OK(ssa_patches(dev, &(struct ssa_patches){.x = tx, .out = out, .batch = 1, .rows = 4, .columns = 4,
+                                                  .channels = 2, .patch = 2}));
         test_compare("out", out, want, 16, 0, 0, "by hand");
         test_free(tx, 32);
         test_free(out, 32);

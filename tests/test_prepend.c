@@ -55,7 +55,8 @@ static void check_backward(struct ssa_device *dev, const struct oracle_prepend *
     double *df = test_doubles(start, n.positions), *dx = malloc(n.x * sizeof *dx);
     struct ssa_tensor td = test_from(dev, dout, n.out), tx = test_new(dev, n.x);
     struct ssa_tensor tf = test_from(dev, start, n.first + 1), tp = test_from(dev, start, n.positions);
-    struct ssa_prepend_bwd a = {.dout = td, .dfirst = tf, .dx = tx, .dpositions = tp, SHAPE(s), .accumulate = accumulate};
+    struct ssa_prepend_bwd a = {.dout = td, .dfirst = tf, .dx = tx, .dpositions = tp, SHAPE(s),
+                                .accumulate = accumulate};
     if (!accumulate) {
         memset(dp, 0, n.positions * sizeof *dp);
         memset(df, 0, n.positions * sizeof *df);
@@ -66,7 +67,8 @@ static void check_backward(struct ssa_device *dev, const struct oracle_prepend *
     test_compare("dpositions", tp, dp, n.positions, 1e-5, 1e-6, "%d x (%d + %d) x %d", s->batch, s->lead, s->length,
                  s->width);
     if (s->lead)
-        test_compare("dfirst", tf, df, n.first, 1e-5, 1e-6, "%d x (%d + %d) x %d", s->batch, s->lead, s->length, s->width);
+        test_compare("dfirst", tf, df, n.first, 1e-5, 1e-6, "%d x (%d + %d) x %d", s->batch, s->lead, s->length,
+                     s->width);
     OK(ssa_tensor_fill(tx, -7, n.x));
     a.dfirst = a.dpositions = (struct ssa_tensor){0};
     OK(ssa_prepend_bwd(dev, &a)); /* dx alone */
@@ -101,7 +103,7 @@ START_TEST(matches_oracle)
 }
 END_TEST
 
-/* The gradient of sum(dout o out) by central differences of the oracle's forward, which is linear: any step is exact. */
+/* The gradient of sum(dout o out) by differences of the oracle's forward, which is linear: any step is exact. */
 START_TEST(finite_differences)
 {
     enum { BATCH = 2, LEAD = 2, LENGTH = 3, WIDTH = 5, OUT = BATCH * (LEAD + LENGTH) * WIDTH,

@@ -207,7 +207,8 @@ void want_dropout_bwd(const struct op_case *c)
 
 static struct oracle_images images(const struct op_case *c)
 {
-    return c->thorough ? (struct oracle_images){2, 12, 9, 5, 3} : (struct oracle_images){c->rows, 4, 4 * c->width / 16, 1, 4};
+    return c->thorough ? (struct oracle_images){2, 12, 9, 5, 3}
+                       : (struct oracle_images){c->rows, 4, 4 * c->width / 16, 1, 4};
 }
 void describe_patches(struct op_case *c)
 {

@@ -285,8 +285,8 @@ void describe_cross_entropy(struct op_case *c)
 }
 int call_cross_entropy(struct op_case *c)
 {
-    struct ssa_cross_entropy a = {.logits = tensor(c, 0), .loss = tensor(c, 2), .dlogits = tensor(c, 3), .rows = c->rows,
-                                  .vocabulary = c->vocabulary, .smoothing = c->thorough ? 0.1f : 0,
+    struct ssa_cross_entropy a = {.logits = tensor(c, 0), .loss = tensor(c, 2), .dlogits = tensor(c, 3),
+                                  .rows = c->rows, .vocabulary = c->vocabulary, .smoothing = c->thorough ? 0.1f : 0,
                                   .grad_scale = c->thorough ? 0.5f : 1};
     *(c->variant ? &a.soft_targets : &a.targets) = tensor(c, 1);
     return ssa_cross_entropy(c->device, &a);

@@ -47,9 +47,9 @@ struct ssa_gpt {
 
 /** A classifier of images, as ViT and DeiT (Dosovitskiy et al., ICLR 2021; Touvron et al., ICML 2021):
  *    x = [class, patch(pixels)] + position;  layers as above, not causal;  logits = head(norm(x)[class])
- *  or with mean_pool, without a class token, head(mean over n of norm(x)[n]). Layer norm, exact GELU, biases everywhere.
- *  A sequence is N = (rows/patch)(columns/patch) positions, row by row, after that of the class token, which makes them
- *  one more: all of them in every pass. Its one answer is the image's class: `targets` [batch, 1], or `soft_targets`.
+ *  or with mean_pool, without a class token, head(mean over n of norm(x)[n]). Layer norm, exact GELU, biases
+ *  everywhere. A sequence is N positions, all of them in every pass: that of the class token, then the (rows/patch)
+ *  (columns/patch) patches, row by row. Its one answer is the image's class: `targets` [batch, 1], or `soft_targets`.
  *  Sampling: a pattern's `keep_first` 1 lets every query see the class token besides what is drawn of the others, as
  *  many as ratio * N: of 49 patches and a class token ratio 0.24 draws 12.
  *  DeiT-tiny is {.rows = 224, .channels = 3, .patch = 16, .layers = 12, .heads = 3, .width = 192, .classes = 1000}.
@@ -224,8 +224,8 @@ SSA_API struct ssa_model_part ssa_model_part(const struct ssa_model *model, int 
 /** One pass over `batch` sequences of `length` positions. What a family does not take is NULL: SSA_EINVAL. */
 struct ssa_pass {
     const int32_t *tokens;  /**< [batch, length], host memory, in [0, V) */
-    const int32_t *targets; /**< [batch, answers of a sequence] or NULL: no loss; negative: ignored. A family's docstring
-                                 says how many answers a sequence has; a GPT's has one a position */
+    const int32_t *targets; /**< [batch, answers of a sequence] or NULL: no loss; negative: ignored. A GPT has an answer
+                                 a position; other families' docstrings say how many */
     int batch, length;      /**< 0 means the model's; never more than them */
     const struct ssa_plan *const *plans; /**< NULL: dense; else one a layer, NULL or SSA_DENSE-like for dense */
     int training;           /**< 1: dropout is on and backward may follow */
@@ -236,8 +236,8 @@ struct ssa_pass {
     int accumulate;         /**< 1: backward adds to gradients; else it sets them. Where logits are too many to be kept,
                                  the head's share is put into them by forward */
     const float *pixels;       /**< [batch, rows, columns, channels], as the model is to see them: finite */
-    const float *soft_targets; /**< [batch, classes], instead of targets: weights of all classes, which add up to 1 (mixed
-                                    or smoothed labels); a row of zeros is ignored */
+    const float *soft_targets; /**< [batch, classes], instead of targets: weights of all classes, which add up to 1
+                                    (mixed or smoothed labels); a row of zeros is ignored */
     const int32_t *labels;     /**< [batch], in [0, classes): of pixels with classes */
     size_t reserved[4];
 };

@@ -10,8 +10,8 @@ static int check(const char *op, size_t count, float p, size_t first, size_t run
     REQUIRE(count > 0, "%s: count is 0", op);
     REQUIRE(p >= 0 && p < 1, "%s: p is %g, must be in [0, 1)", op, (double)p);
     REQUIRE(first <= SIZE_MAX - count, "%s: first is %zu, first + count overflows", op, first);
-    REQUIRE(!run || (count % run == 0 && first % run == 0), "%s: run is %zu, must divide count %zu and first %zu", op, run,
-            count, first);
+    REQUIRE(!run || (count % run == 0 && first % run == 0), "%s: run is %zu, must divide count %zu and first %zu", op,
+            run, count, first);
 done:
     return err;
 }

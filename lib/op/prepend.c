@@ -6,11 +6,11 @@ static int check_shape(const char *op, int batch, int lead, int length, int widt
     TRY(ssa_check_positive(op, "batch", batch));
     TRY(ssa_check_positive(op, "length", length));
     TRY(ssa_check_positive(op, "width", width));
-    REQUIRE(lead >= 0 && lead < 1 << 30 && length <= 1 << 30, "%s: lead is %d, length %d, must be in [0, 2^30)", op, lead,
-            length);
+    REQUIRE(lead >= 0 && lead < 1 << 30 && length <= 1 << 30, "%s: lead is %d, length %d, must be in [0, 2^30)", op,
+            lead, length);
     REQUIRE(width <= 1 << 28, "%s: width is %d, must be at most 2^28", op, width);
-    REQUIRE((size_t)batch * (size_t)(lead + length) < (size_t)1 << 31, "%s: batch %d of %d rows, must be below 2^31 rows",
-            op, batch, lead + length);
+    REQUIRE((size_t)batch * (size_t)(lead + length) < (size_t)1 << 31, "%s: batch %d of %d rows, must be below 2^31 "
+            "rows", op, batch, lead + length);
 done:
     return err;
 }

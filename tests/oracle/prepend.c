@@ -8,7 +8,8 @@ void oracle_prepend_fwd(const struct oracle_prepend *s, const double *first, con
     for (int b = 0; b < s->batch; b++)
         for (int n = 0; n < s->lead + s->length; n++)
             for (int c = 0; c < s->width; c++) {
-                const double v = n < s->lead ? first[n * s->width + c] : x[(b * s->length + n - s->lead) * s->width + c];
+                const double v = n < s->lead ? first[n * s->width + c]
+                                             : x[(b * s->length + n - s->lead) * s->width + c];
                 *out++ = v + (positions ? positions[n * s->width + c] : 0);
             }
 }

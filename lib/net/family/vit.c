@@ -28,7 +28,7 @@ static const struct ssa_field fields[] = {
     FLOAT(norm_eps, 0, FLT_MAX, 0, "added to a norm's variance; 0: 1e-6"),
     FLOAT(dropout, 0, 1, SSA_FIELD_FREE, "of the embedding and of both branches of a layer, below 1"),
     FLOAT(attention_dropout, 0, 1, SSA_FIELD_FREE, "of attention's probabilities, below 1"),
-    FLOAT(drop_path, 0, 1, SSA_FIELD_FREE, "of whole branches, by image, in the last layer; below 1, from 0 in the first"),
+    FLOAT(drop_path, 0, 1, SSA_FIELD_FREE, "of whole branches, by image, in the last layer, 0 in the first; below 1"),
     {0}};
 
 static void settle(struct ssa_model_config *config)
