@@ -538,7 +538,7 @@ START_TEST(tiles)
             OK(ssa_tuning_set(&d, NULL, 0));
             for (int width = 8; width <= 256; width += 8)
                 for (int rows = 1; rows <= 256; rows *= 4) {
-                    struct attention_tile t = ssa_attention_tile(&d, "attention_bwd_gpu", rows, width);
+                    struct attention_tile t = ssa_attention_tile(&d, "attention_bwd_gpu", rows, width, false);
                     ck_assert_msg((size_t)(t.side * t.tall) <= group && t.tall >= 4 && t.rows == t.tall * t.each &&
                                       t.rows <= t.side * t.tall && 4 * t.side <= t.side * t.tall,
                                   "few %d, group %zu, width %d: %d x %d of %d", few, group, width, t.side, t.tall,

@@ -18,6 +18,15 @@ static void take(const char *text)
         snprintf(taken[count++], sizeof taken[0], "%s", text);
 }
 
+static void take_tile(const char *file, int width, struct attention_tile t, const char *registers, const char *kind)
+{
+    char tall[16] = "", text[96];
+    if (t.tall != t.side)
+        snprintf(tall, sizeof tall, ",TALL=%d", t.tall);
+    snprintf(text, sizeof text, "%s:D=%d,SIDE=%d%s,EACH=%d%s%s", file, width, t.side, tall, t.each, registers, kind);
+    take(text);
+}
+
 /* Of devices whose work-groups have 256 work-items, as all of those have that tests/isa.sh compiles for. */
 static void take_all(const char *file)
 {
@@ -27,13 +36,12 @@ static void take_all(const char *file)
                                .local_memory = 32768}};
         for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
             for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
-                struct attention_tile t = ssa_attention_tile(&d, file, rows[r], widths[w]);
-                char tall[16] = "", text[96];
-                if (t.tall != t.side)
-                    snprintf(tall, sizeof tall, ",TALL=%d", t.tall);
-                snprintf(text, sizeof text, "%s:D=%d,SIDE=%d%s,EACH=%d%s", file, widths[w], t.side, tall, t.each,
-                         few ? ",REGISTERS=128" : "");
-                take(text);
+                const struct attention_tile plain = ssa_attention_tile(&d, file, rows[r], widths[w], false);
+                const struct attention_tile pairs = ssa_attention_tile(&d, file, rows[r], widths[w], true);
+                const char *registers = few ? ",REGISTERS=128" : "";
+                take_tile(file, widths[w], plain, registers, "");
+                if (memcmp(&plain, &pairs, sizeof plain)) /* else it is one of gpu_kinds */
+                    take_tile(file, widths[w], pairs, registers, ",PAIRS=1");
             }
     }
 }

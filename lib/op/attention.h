@@ -12,8 +12,9 @@ struct attention_tile {
 };
 enum { ATTENTION_SMALL_ROWS = 32 };
 
-/* Of the kernels of cl/<file>.cl for at most `rows` rows. */
-struct attention_tile ssa_attention_tile(const struct ssa_device *device, const char *file, int rows, int width);
+/* Of the kernels of cl/<file>.cl for at most `rows` rows, without pairs or with them. */
+struct attention_tile ssa_attention_tile(const struct ssa_device *device, const char *file, int rows, int width,
+                                         bool pairs);
 
 /* What kernels of every shape take, in the order of cl/: ATTENTION_SIZES, ATTENTION_PAIRS and a tensor's strides. */
 #define ATTENTION_SIZES(a) \

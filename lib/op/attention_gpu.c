@@ -1,5 +1,7 @@
 #include "attention.h"
 
+#include <string.h>
+
 static size_t divide_up(int a, int b)
 {
     return ((size_t)a + (size_t)b - 1) / (size_t)b;
@@ -7,10 +9,13 @@ static size_t divide_up(int a, int b)
 
 /* Short blocks take the small tile. Eight rows a work-item do more arithmetic per byte of local memory, where registers
  * hold their sums. Where heads are too wide for that, more work-items share a row, until each has 32 sums, 16 where
- * registers are few; of the widest short blocks take a whole group too. */
-struct attention_tile ssa_attention_tile(const struct ssa_device *device, const char *file, int rows, int width)
+ * registers are few, or where a wide head's gradients take those that pairs need; of the widest short blocks take a
+ * whole group too. */
+struct attention_tile ssa_attention_tile(const struct ssa_device *device, const char *file, int rows, int width,
+                                         bool pairs)
 {
-    const bool few = ssa_tuned(device, file, "REGISTERS") < 256, large = rows > 2 * ATTENTION_SMALL_ROWS;
+    const bool large = rows > 2 * ATTENTION_SMALL_ROWS, few = ssa_tuned(device, file, "REGISTERS") < 256 ||
+                       (pairs && width > 64 && !strcmp(file, "attention_bwd_gpu"));
     const int side = ssa_tuned(device, file, "SIDE"), each = large ? ssa_tuned(device, file, "EACH") : 4;
     const int sums = few ? 16 : 32;
     struct attention_tile t = {.side = large ? side : 8, .each = each};
@@ -70,7 +75,7 @@ static bool countable_inputs(const struct ssa_attention *a)
 static struct attention_tile tile_for(const struct ssa_device *device, const char *file, int rows,
                                       const struct ssa_attention *a)
 {
-    return ssa_attention_tile(device, file, rows, build_width(a));
+    return ssa_attention_tile(device, file, rows, build_width(a), ssa_attention_has_pairs(a));
 }
 
 static size_t query_blocks(const struct ssa_attention *a)

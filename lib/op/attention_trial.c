@@ -197,5 +197,6 @@ bool ssa_attention_trusted(struct ssa_device *device, const char *file, bool bac
     const struct ssa_tuning_setting settings[] = {{file, "SIDE", 8}, {file, "EACH", 4}};
     if (!large || device->trial || ssa_tuning_set(device, settings, 2))
         return false;
-    return ssa_attention_trusted(device, file, backward, a, width, ssa_attention_tile(device, file, 1, width));
+    tile = ssa_attention_tile(device, file, 1, width, ssa_attention_has_pairs(a));
+    return ssa_attention_trusted(device, file, backward, a, width, tile);
 }

@@ -138,7 +138,10 @@ def units(only, target):
         if (only and name not in only) or name + "_gpu" in gpu:  # where there are two, a GPU runs the other
             continue
         own = [v.partition(":")[2] for v in variants if v.partition(":")[0] == name]
-        own += [o + "," + kind for kind in build_list("gpu_kinds") for o in own if re.match(r"D=(32|64)\b", o)]
+        width = lambda o: re.match(r"D=\d+", o)
+        of_pairs = {width(o)[0] for o in own if o.endswith(",PAIRS=1")}  # these widths have a tile for them
+        own += [o + "," + kind for kind in build_list("gpu_kinds") for o in own if width(o) and
+                (kind == "EXACT=0" or "PAIRS" not in o and width(o)[0] not in of_pairs)]
         for options in own or [""]:
             yield name, options
 
