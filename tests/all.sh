@@ -1,7 +1,7 @@
 #!/bin/bash
 # Everything, hours of it: what .ci/run has no time for, after .ci/run itself has passed.
 #
-#   bash tests/all.sh [PART...]      parts: link cross clang vendors fuzz threads gpu abi; all of them unless named
+#   bash tests/all.sh [PART...]   parts: link cross clang vendors faults fuzz threads gpu abi; all of them unless named
 #
 # Installs what it needs (as root or through sudo). A line for each thing tried, with its seconds; what it said is in
 # $BUILD-all ("build-all"). The last line is "N passed, N failed", and 1 is the exit status if any failed.
@@ -92,7 +92,13 @@ threads()
     build "$root-threads" gcc -Db_sanitize=thread -Db_lundef=false -Dbuildtype=debugoptimized -Dmpi=disabled &&
         TSAN_OPTIONS=halt_on_error=1 SSACL_OPENCL_LIBRARY='' SSA_TEST_DEVICES=cpu \
             meson test -C "$root-threads" --no-rebuild add linear store units pool train ensemble crew lost stopped \
-            finite ranks evaluate
+            finite ranks evaluate data average watch
+}
+
+# Every call that can fail, of which the suite has a choice.
+faults()
+{
+    build "$root" "${CC:-cc}" && SSA_TEST_FAULTS=all meson test -C "$root" --no-rebuild fault fault_pool fault_training
 }
 
 # The bundle for a GPU's machine, with what OpenCL there is here.
@@ -122,7 +128,7 @@ abi()
 }
 
 mkdir -p "$logs"
-[ $# -gt 0 ] || set -- link cross clang vendors fuzz threads gpu abi
+[ $# -gt 0 ] || set -- link cross clang vendors faults fuzz threads gpu abi
 for part; do
     case $part in
     link)
@@ -136,6 +142,7 @@ for part; do
         try clang clang_tests
         ;;
     vendors) try vendors sh tests/vendors.sh --install ;;
+    faults) try faults faults ;;
     fuzz) try fuzz fuzz ;;
     threads) try threads threads ;;
     gpu) try gpu gpu ;;
