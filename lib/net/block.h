@@ -101,8 +101,8 @@ int ssa_draft_input(struct ssa_draft *d, struct ssa_input input);
 
 /* The layer of attention whose plan this block takes, from 0: the next. */
 int ssa_draft_layer(struct ssa_draft *d);
-/* The head's: how many losses a sequence has, and answers that read() takes; 0: one a position. */
-struct ssa_place ssa_draft_losses(struct ssa_draft *d, size_t each);
+/* The head's: a loss an answer. */
+struct ssa_place ssa_draft_losses(struct ssa_draft *d);
 
 /* ---- running ---- */
 

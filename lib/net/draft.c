@@ -150,10 +150,9 @@ int ssa_draft_layer(struct ssa_draft *d)
     return d->net->layers++;
 }
 
-struct ssa_place ssa_draft_losses(struct ssa_draft *d, size_t each)
+struct ssa_place ssa_draft_losses(struct ssa_draft *d)
 {
-    d->net->answers = each;
-    return d->net->losses = ssa_draft_keep(d, each ? d->batch * each : d->rows, "losses");
+    return d->net->losses = ssa_draft_keep(d, ssa_times(d->batch, (size_t)d->answers), "losses");
 }
 
 /* ---- placing ---- */

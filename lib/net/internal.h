@@ -47,7 +47,6 @@ struct ssa_net {
     struct ssa_parameters parameters;
     struct ssa_arena kept; /* and scratch */
     struct ssa_place slots[SSA_SLOT_COUNT], dx, losses;
-    size_t answers; /* a sequence; 0: one a position */
     size_t slot_counts[SSA_SLOT_COUNT], dx_count;
     const char *slot_names[SSA_SLOT_COUNT];
     struct ssa_input inputs[SSA_NET_INPUTS];

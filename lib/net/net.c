@@ -251,7 +251,7 @@ int ssa_model_read_logits(struct ssa_model *m, int sequence, int position, float
     int err;
     m = ssa_model_serving(m);
     REQUIRE(m->state == SSA_MODEL_FORWARD, "model: logits are read after a forward pass that is not for training");
-    const int answers = m->net.answers ? (int)m->net.answers : m->pass.length;
+    const int answers = m->facts.answers == m->facts.length ? m->pass.length : m->facts.answers;
     REQUIRE(sequence >= 0 && sequence < m->pass.batch && position >= 0 && position < answers,
             "model: no position %d of sequence %d in a pass of %d sequences of %d", position, sequence, m->pass.batch,
             answers);

@@ -17,7 +17,7 @@ static void draft(struct ssa_block *block, struct ssa_draft *d)
     b->soft = ssa_draft_input(d, (struct ssa_input){.name = "soft target",
         .from = offsetof(struct ssa_pass, soft_targets), .type = SSA_F32, .each = (size_t)b->classes, .optional = true,
         .target = true});
-    b->losses = ssa_draft_losses(d, 1);
+    b->losses = ssa_draft_losses(d);
     b->pooled = ssa_draft_keep(d, ssa_times(d->batch, (size_t)b->width), "pooled rows");
     ssa_draft_scratch(d, SSA_SLOT_WIDE, ssa_times(d->batch, (size_t)b->classes), "logits");
 }
