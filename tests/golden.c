@@ -75,17 +75,44 @@ static int number_of(const struct ssa_model *model, int i)
     return number;
 }
 
+static bool ends_in(const char *name, const char *end)
+{
+    const size_t n = strlen(name), m = strlen(end);
+    return n >= m && !strcmp(name + n - m, end);
+}
+
+/* Gains are about 1, biases within a tenth, all else within `scale`. */
+static void set_values(const struct ssa_parameter *p, uint32_t number, bool bias, double scale)
+{
+    const bool gain = ends_in(p->name, ".gain");
+    const double base = gain ? 1 : 0, s = gain ? 0.2 : bias ? 0.1 : scale;
+    float *x = malloc(p->count * sizeof *x);
+    for (size_t e = 0; e < p->count; e++)
+        x[e] = (float)(base + s * golden_value(number, (uint32_t)e));
+    OK(ssa_tensor_write(p->value, x, p->count));
+    free(x);
+}
+
 void golden_parameters(struct ssa_model *model, double scale)
 {
     for (int i = 0; i < ssa_model_tensors(model); i++) {
         const struct ssa_parameter *p = ssa_model_parameter(model, i);
-        const uint32_t number = (uint32_t)number_of(model, i);
-        bool gain = strstr(p->name, "gain");
-        double base = gain ? 1 : 0, s = p->decayed ? scale : gain ? 0.2 : 0.1;
-        float *x = malloc(p->count * sizeof *x);
-        for (size_t e = 0; e < p->count; e++)
-            x[e] = (float)(base + s * golden_value(number, (uint32_t)e));
-        OK(ssa_tensor_write(p->value, x, p->count));
-        free(x);
+        set_values(p, (uint32_t)number_of(model, i), !p->decayed, scale);
+    }
+}
+
+uint32_t golden_number(const char *name)
+{
+    uint32_t h = 2166136261u;
+    for (; *name; name++)
+        h = (h ^ (unsigned char)*name) * 16777619u;
+    return h;
+}
+
+void golden_named_parameters(struct ssa_model *model, double scale)
+{
+    for (int i = 0; i < ssa_model_tensors(model); i++) {
+        const struct ssa_parameter *p = ssa_model_parameter(model, i);
+        set_values(p, golden_number(p->name), ends_in(p->name, ".bias"), scale);
     }
 }

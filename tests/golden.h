@@ -24,5 +24,8 @@ int golden_int(const json_t *object, const char *key);     /* 0 where absent */
 void golden_config(const json_t *object, struct ssa_model_config *config);
 /* Parameters as parameters() of golden/make.py sets them. */
 void golden_parameters(struct ssa_model *model, double scale);
+/* Parameters as golden/families.py sets them, and the number that it makes of a name. */
+void golden_named_parameters(struct ssa_model *model, double scale);
+uint32_t golden_number(const char *name);
 
 #endif

@@ -100,6 +100,12 @@ def visible(N, window, causal=True):
     return see & (j <= i) if causal else see
 
 
+def attend(q, k, v, see):
+    """[B, heads, N, .] each; see says by query and key which pairs there are."""
+    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+    return scores.masked_fill(~see, -math.inf).softmax(-1) @ v
+
+
 def forward(c, p, tokens, window):
     B, N = tokens.shape
     H, G, D = c["heads"], c.get("kv_heads") or c["heads"], c["width"] // c["heads"]
@@ -115,8 +121,7 @@ def forward(c, p, tokens, window):
         if c["positions"] == "rotary":
             q, k = rope(q), rope(k)
         k, v = (t.repeat_interleave(H // G, 1) for t in (k, v))
-        a = F.scaled_dot_product_attention(q, k, v, attn_mask=see)
-        a = a.transpose(1, 2).reshape(B, N, -1)
+        a = attend(q, k, v, see).transpose(1, 2).reshape(B, N, -1)
         x = x + F.linear(a, p[n + "proj.weight"], p.get(n + "proj.bias"))
         h = F.linear(norm(c, p, n + "norm2.", x), p[n + "up.weight"], p.get(n + "up.bias"))
         h = F.gelu(h, approximate="tanh" if c.get("gelu") == "tanh" else "none")
@@ -198,5 +203,6 @@ def write(name, what):
         f.write("\n")
 
 
-write("model.json", {name: model_case(c) for name, c in MODELS.items()})
-write("training.json", training_case())
+if __name__ == "__main__":
+    write("model.json", {name: model_case(c) for name, c in MODELS.items()})
+    write("training.json", training_case())

@@ -1,0 +1,270 @@
+#!/usr/bin/env python3
+"""Writes families.json: what PyTorch, in double precision, makes of models of all families, for test_families.c. Run
+it where PyTorch is installed, after changing a case:  python3 tests/golden/families.py
+
+Each case: what a pass is given; which keys were sampled, from a second implementation of the draw; logits at a few
+positions, all losses; and of the gradient of 0.25 * (sum of losses), by parameter, its norm, what it is along a
+direction, and a few elements. Parameters are made by name: parameter() below, golden_named_parameters() in C.
+"""
+import math
+
+import torch
+import torch.nn.functional as F
+
+from make import M32, attend, digits, rope, value, write
+from sample import shuffle
+
+PIXELS, INPUT, RMS, GRAD_SCALE = 1000, 1001, 1, 0.25
+GELU, GELU_TANH, SILU, QUICK_GELU = 1, 2, 3, 4
+
+
+def number(name):
+    """A parameter's first argument of value(): FNV-1a of its name."""
+    h = 2166136261
+    for byte in name.encode():
+        h = (h ^ byte) * 16777619 & M32
+    return h
+
+
+def parameter(name, shape, scale):
+    """Gains within 1 +- 0.2, biases within +-0.1, all else within +-scale; rounded to float."""
+    base, s = (1, 0.2) if name.endswith(".gain") else (0, 0.1) if name.endswith(".bias") else (0, scale)
+    x = torch.tensor([base + s * value(number(name), e) for e in range(math.prod(shape))])
+    return x.float().double().reshape(shape).requires_grad_()
+
+
+# ---- names and shapes ----
+
+def of_norm(name, C, bias=True):
+    return {name + ".gain": (C,)} | ({name + ".bias": (C,)} if bias else {})
+
+
+def of_linear(name, out, into, bias=True):
+    return {name + ".weight": (out, into)} | ({name + ".bias": (out,)} if bias else {})
+
+
+def of_layers(c, norm_bias=True, bias=True):
+    C, H, E = c["width"], c["heads"], c["width"] // c["heads"]
+    D, G, hidden = c.get("key_width", E), c.get("kv_heads", H), c["hidden"]
+    out = {}
+    for l in range(c["layers"]):
+        p = f"layer.{l}."
+        out |= of_norm(p + "norm1", C, norm_bias) | of_norm(p + "norm2", C, norm_bias)
+        out |= of_linear(p + "qkv", H * D + G * (D + E), C, bias) | of_linear(p + "proj", C, C, bias)
+        out |= of_linear(p + "up", (1 + c.get("gated", 0)) * hidden, C, bias) | of_linear(p + "down", C, hidden, bias)
+    return out
+
+
+def gpt_shapes(c):
+    C, V = c["width"], c["vocabulary"]
+    return {"embed.weight": (V, C), "head.weight": (V, C)} | of_layers(c, False, False) | of_norm("norm", C, False)
+
+
+def vit_shapes(c):
+    C, P, token = c["width"], c["patch"], not c.get("mean_pool")
+    positions = c["rows"] // P * (c["columns"] // P) + token
+    return (of_linear("patch", C, c["channels"] * P * P) | {"position.weight": (positions, C)} |
+            ({"class.weight": (C,)} if token else {}) | of_layers(c) | of_norm("norm", C) |
+            of_linear("head", c["classes"], C))
+
+
+def pixels_shapes(c):
+    C = c["width"]
+    tables = {"embed": c["values"], "row": c["rows"], "column": c["columns"], "head": c["values"]}
+    tables |= {"channel": c["channels"]} if c["channels"] > 1 else {}
+    tables |= {"label": c["classes"]} if c.get("classes") else {}
+    return ({t + ".weight": (n, C) for t, n in tables.items()} | {"start": (C,)} | of_layers(c) | of_norm("norm", C))
+
+
+# ---- models ----
+
+def norm(p, name, x, rms=False, eps=1e-5):
+    if rms:
+        return x / (x.pow(2).mean(-1, keepdim=True) + eps).sqrt() * p[name + ".gain"]
+    return F.layer_norm(x, x.shape[-1:], p[name + ".gain"], p[name + ".bias"], eps)
+
+
+def linear(p, name, x):
+    return F.linear(x, p[name + ".weight"], p.get(name + ".bias"))
+
+
+ACTIVATIONS = {GELU: F.gelu, GELU_TANH: lambda x: F.gelu(x, approximate="tanh"), SILU: F.silu,
+               QUICK_GELU: lambda x: x * torch.sigmoid(1.702 * x)}
+
+
+def layer(c, p, l, x, see, activation, rms=False, rotary=False, eps=1e-5):
+    B, N, C = x.shape
+    H, E = c["heads"], C // c["heads"]
+    D, G, n = c.get("key_width", E), c.get("kv_heads", H), f"layer.{l}."
+    qkv = linear(p, n + "qkv", norm(p, n + "norm1", x, rms, eps)).split([H * D, G * D, G * E], -1)
+    q, k, v = (t.reshape(B, N, heads, -1).transpose(1, 2) for t, heads in zip(qkv, (H, G, G)))
+    if rotary:
+        q, k = rope(q), rope(k)
+    k, v = (t.repeat_interleave(H // G, 1) for t in (k, v))
+    x = x + linear(p, n + "proj", attend(q, k, v, see).transpose(1, 2).reshape(B, N, C))
+    up = linear(p, n + "up", norm(p, n + "norm2", x, rms, eps))
+    if c.get("gated"):
+        gate, up = up.chunk(2, -1)
+        return x + linear(p, n + "down", ACTIVATIONS[activation](gate) * up)
+    return x + linear(p, n + "down", ACTIVATIONS[activation](up))
+
+
+def gpt(c, p, given, see):
+    x = p["embed.weight"][given["tokens"]]
+    for l in range(c["layers"]):
+        x = layer(c, p, l, x, see[l], SILU, rms=True, rotary=True)
+    return linear(p, "head", norm(p, "norm", x, rms=True))
+
+
+def vit(c, p, given, see):
+    images = given["pixels"].permute(0, 3, 1, 2)
+    w = p["patch.weight"].reshape(c["width"], c["channels"], c["patch"], c["patch"])
+    x = F.conv2d(images, w, p["patch.bias"], stride=c["patch"]).flatten(2).transpose(1, 2)
+    if not c.get("mean_pool"):
+        x = torch.cat([p["class.weight"].expand(x.shape[0], 1, -1), x], 1)
+    x = x + p["position.weight"]
+    for l in range(c["layers"]):
+        x = layer(c, p, l, x, see[l], GELU, eps=1e-6)
+    x = norm(p, "norm", x, eps=1e-6)
+    return linear(p, "head", x.mean(1, keepdim=True) if c.get("mean_pool") else x[:, :1])
+
+
+def pixels(c, p, given, see):
+    tokens = given["tokens"]
+    t = torch.arange(tokens.shape[1])
+    place = t // c["channels"]
+    e = p["embed.weight"][tokens] + p["row.weight"][place // c["columns"]] + p["column.weight"][place % c["columns"]]
+    if c["channels"] > 1:
+        e = e + p["channel.weight"][t % c["channels"]]
+    start = p["start"].expand(tokens.shape[0], 1, -1)
+    if "labels" in given:
+        start = start + p["label.weight"][given["labels"]][:, None]
+    x = torch.cat([start, e[:, :-1]], 1)
+    for l in range(c["layers"]):
+        x = layer(c, p, l, x, see[l], c.get("activation", QUICK_GELU))
+    return linear(p, "head", norm(p, "norm", x, eps=1e-6))
+
+
+# ---- sampling ----
+
+def visible(how, layer, example, N):
+    """The keys of each query, before causality."""
+    local = how["kind"] == "local"
+    sigma = how["sigma"] * how["keys"] / 2 if local else -1
+    order = shuffle(N, sigma, how["seed"], how["step"], layer, example)
+    if local:  # slices of half as many keys; a query sees its own, and the one before
+        s = how["keys"] // 2
+        sets = [order[max(0, i // s - 1) * s: (i // s + 1) * s] for i in range(N)]
+    else:
+        keep = [0] if how.get("keep_first") else []
+        sets = [keep + [i for i in order if i not in keep][:how["keys"]]] * N
+    return [sorted(set(keys) | ({i} if how.get("own_key") else set())) for i, keys in enumerate(sets)]
+
+
+def sees(keys, layers, N, causal):
+    """Of each layer which pairs there are, [examples, 1, N, N]."""
+    before = torch.ones(N, N, dtype=torch.bool).tril() if causal else torch.ones(N, N, dtype=torch.bool)
+    if not keys:
+        return [before] * layers
+    see = torch.zeros(layers, len(keys[0]), 1, N, N, dtype=torch.bool)
+    for l, of_layer in enumerate(keys):
+        for e, of_example in enumerate(of_layer):
+            for i, seen in enumerate(of_example):
+                see[l, e, 0, i, seen] = True
+    return list(see & before)
+
+
+# ---- cases ----
+
+LLAMA = dict(layers=2, heads=4, kv_heads=2, width=32, hidden=40, vocabulary=13, length=12, norm=RMS, gated=1, untied=1,
+             no_bias=1)
+VIT = dict(rows=8, columns=12, channels=3, patch=4, layers=2, heads=4, width=32, hidden=48, classes=7)
+MEAN = dict(VIT, mean_pool=1)
+COLOURS = dict(rows=3, columns=4, channels=3, values=11, layers=2, heads=4, key_width=4, width=48, hidden=40)
+GREY = dict(rows=6, columns=5, channels=1, values=9, classes=3, layers=2, heads=4, width=32, hidden=40)
+GELU_GREY = dict(GREY, activation=GELU)
+UNBIASED = dict(kind="unbiased", keys=3, own_key=1, seed=7, step=3)
+TOKEN = dict(kind="unbiased", keys=3, keep_first=1, per_example=1, seed=7, step=3)
+LOCAL = dict(kind="local", keys=12, sigma=0.75, own_key=1, seed=7, step=3)
+CASES = {
+    "gpt, as Llama": ("gpt", LLAMA, {}),
+    "gpt, as Llama, sampled": ("gpt", LLAMA, dict(sample=UNBIASED)),
+    "vit, class token": ("vit", VIT, dict(smoothing=0.1)),
+    "vit, class token, soft targets, sampled": ("vit", VIT, dict(soft=1, sample=TOKEN)),
+    "vit, mean": ("vit", MEAN, dict(soft=1)),
+    "vit, mean, sampled": ("vit", MEAN, dict(sample=UNBIASED)),
+    "pixels, colours": ("pixels", COLOURS, {}),
+    "pixels, colours, sampled": ("pixels", COLOURS, dict(sample=LOCAL)),
+    "pixels, grey, labels, GELU": ("pixels", GELU_GREY, {}),
+}
+FAMILIES = {"gpt": (gpt, gpt_shapes), "vit": (vit, vit_shapes), "pixels": (pixels, pixels_shapes)}
+
+
+def whole(first, count, below):
+    """Numbers in [0, below)."""
+    return [int((value(INPUT, first + i) + 1) / 2 * below) for i in range(count)]
+
+
+def images_of(c, batch):
+    shape = batch, c["rows"], c["columns"], c["channels"]
+    return torch.tensor([value(PIXELS, i) for i in range(math.prod(shape))]).float().double().reshape(shape)
+
+
+def given_to(family, c, batch, N, soft):
+    """What a pass is given, as lists; pixels are made by both sides."""
+    if family == "vit":
+        weights = torch.tensor([value(INPUT, i) + 1 for i in range(batch * c["classes"])]).reshape(batch, -1)
+        weights = (weights / weights.sum(-1, keepdim=True)).float().flatten().tolist()
+        return {"soft_targets": weights} if soft else {"targets": [c["classes"] - 1, 2, -1, 0][:batch]}
+    tokens = whole(0, batch * N, c.get("vocabulary", c.get("values")))
+    targets = tokens[:] if family == "pixels" else whole(batch * N, batch * N, c["vocabulary"])
+    targets[N + 3] = -1
+    given = {"tokens": tokens, "targets": targets}
+    return given | {"labels": whole(5000, batch, c["classes"])} if c.get("classes") else given
+
+
+def losses_of(logits, given, smoothing):
+    flat = logits.flatten(0, 1)
+    if "soft_targets" in given:
+        return -(torch.tensor(given["soft_targets"]).reshape(flat.shape) * flat.log_softmax(-1)).sum(-1)
+    return F.cross_entropy(flat, torch.tensor(given["targets"]), reduction="none", ignore_index=-1,
+                           label_smoothing=smoothing)
+
+
+def gradient(name, g):
+    g = g.flatten()
+    n = len(g)
+    direction = torch.tensor([value(number(name) + 1 & M32, e) for e in range(n)])
+    return {"norm": digits(g.norm())[0], "along": digits(g @ direction)[0],
+            "elements": digits(torch.stack([g[i * (n - 1) // 7] for i in range(8)]))}
+
+
+def answers(c, given, smoothing, logits, gradients):
+    """Ends a case: logits at some positions of each sequence, losses, and gradients, which gradients() names."""
+    positions = sorted({0, 1, logits.shape[1] // 2, logits.shape[1] - 1} & set(range(logits.shape[1])))
+    losses = losses_of(logits, given, smoothing)
+    (losses.sum() * GRAD_SCALE).backward()
+    return {"positions": positions, "logits": digits(logits[:, positions]), "losses": digits(losses),
+            "gradients": {name: gradient(name, g) for name, g in gradients().items()}}
+
+
+def case(family, c, soft=0, smoothing=0.0, sample=None):
+    forward, shapes = FAMILIES[family]
+    batch, scale = 4 if family == "vit" else 2, 0.3
+    p = {name: parameter(name, shape, scale) for name, shape in shapes(c).items()}
+    N = {"gpt": lambda: c["length"], "vit": lambda: p["position.weight"].shape[0],
+         "pixels": lambda: c["rows"] * c["columns"] * c["channels"]}[family]()
+    given = given_to(family, c, batch, N, soft)
+    tensors = {k: torch.tensor(v).reshape(batch, -1) if k == "tokens" else torch.tensor(v) for k, v in given.items()}
+    if family == "vit":
+        tensors["pixels"] = images_of(c, batch)
+    examples = range(batch if sample and sample.get("per_example") else 1)
+    keys = sample and [[visible(sample, l, e, N) for e in examples] for l in range(c["layers"])]
+    logits = forward(c, p, tensors, sees(keys, c["layers"], N, family != "vit"))
+    return {"family": family, "config": c, "batch": batch, "scale": scale, "smoothing": smoothing, "pass": given,
+            "sample": sample, "keys": keys} | answers(c, given, smoothing, logits,
+                                                      lambda: {name: x.grad for name, x in p.items()})
+
+
+if __name__ == "__main__":
+    write("families.json", {name: case(family, c, **more) for name, (family, c, more) in CASES.items()})

@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Writes timm.json, in the format of families.json: what timm's own VisionTransformer, which is DeiT too, makes of the
+parameters of families.py, in double precision. Run it where timm is installed (pip install timm), after changing a
+case:  python3 tests/golden/timm_vit.py
+
+NAMES says what weights of timm's are called here. All are the same arrays, row by row: a convolution's weight
+[C, channels, patch, patch] is a matrix of as many columns, cls_token [1, 1, C] and pos_embed [1, N, C] lose what is 1;
+qkv has all heads of q, then of k, then of v in both. But timm's models that end in the mean mostly have fc_norm, a norm
+after the mean, where ours is before it: those are other models.
+"""
+import re
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+from families import MEAN, VIT, answers, given_to, images_of, parameter, vit_shapes
+from make import write
+
+NAMES = [(r"cls_token", "class.weight"), (r"pos_embed", "position.weight"), (r"patch_embed\.proj\.", "patch."),
+         (r"blocks\.", "layer."), (r"attn\.(qkv|proj)\.", r"\1."), (r"mlp\.fc1\.", "up."), (r"mlp\.fc2\.", "down."),
+         (r"(norm\d?)\.weight", r"\1.gain")]
+
+
+def our_name(name):
+    for theirs, ours in NAMES:
+        name = re.sub(theirs, ours, name)
+    return name
+
+
+def model_of(c):
+    mean = c.get("mean_pool", 0)
+    return VisionTransformer(
+        img_size=(c["rows"], c["columns"]), patch_size=c["patch"], in_chans=c["channels"], num_classes=c["classes"],
+        embed_dim=c["width"], depth=c["layers"], num_heads=c["heads"], mlp_ratio=c["hidden"] / c["width"],
+        class_token=not mean, global_pool="avg" if mean else "token", fc_norm=False).double().eval()
+
+
+def case(c, batch, soft, smoothing):
+    model, scale = model_of(c), 0.3
+    shapes = vit_shapes(c)
+    theirs = {our_name(name): p for name, p in model.named_parameters()}
+    assert theirs.keys() == shapes.keys(), theirs.keys() ^ shapes.keys()
+    with torch.no_grad():
+        for name, p in theirs.items():
+            p.copy_(parameter(name, shapes[name], scale).reshape(p.shape))
+    given = given_to("vit", c, batch, 0, soft)
+    logits = model(images_of(c, batch).permute(0, 3, 1, 2))[:, None]
+    return {"family": "vit", "config": c, "batch": batch, "scale": scale, "smoothing": smoothing, "pass": given,
+            "sample": None, "keys": None} | answers(c, given, smoothing, logits,
+                                                    lambda: {name: p.grad for name, p in theirs.items()})
+
+
+if __name__ == "__main__":
+    small = dict(VIT, rows=16, columns=16, layers=3)
+    write("timm.json", {"timm, DeiT": case(small, 3, 0, 0.1), "timm, soft targets": case(VIT, 4, 1, 0.0),
+                        "timm, mean": case(MEAN, 4, 0, 0.0)})
