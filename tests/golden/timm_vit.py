@@ -1,20 +1,22 @@
 #!/usr/bin/env python3
 """Writes timm.json, in the format of families.json: what timm's own VisionTransformer, which is DeiT too, makes of the
-parameters of families.py, in double precision. Run it where timm is installed (pip install timm), after changing a
-case:  python3 tests/golden/timm_vit.py
+parameters of families.py, in double precision; and timm.safetensors, one of its models as timm saves it. Run it where
+timm is installed (pip install timm safetensors), after changing a case:  python3 tests/golden/timm_vit.py
 
 NAMES says what weights of timm's are called here. All are the same arrays, row by row: a convolution's weight
 [C, channels, patch, patch] is a matrix of as many columns, cls_token [1, 1, C] and pos_embed [1, N, C] lose what is 1;
 qkv has all heads of q, then of k, then of v in both. But timm's models that end in the mean mostly have fc_norm, a norm
 after the mean, where ours is before it: those are other models.
 """
+import os
 import re
 
 import torch
+from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 
 from families import MEAN, VIT, answers, given_to, images_of, parameter, vit_shapes
-from make import write
+from make import HERE, write
 
 NAMES = [(r"cls_token", "class.weight"), (r"pos_embed", "position.weight"), (r"patch_embed\.proj\.", "patch."),
          (r"blocks\.", "layer."), (r"attn\.(qkv|proj)\.", r"\1."), (r"mlp\.fc1\.", "up."), (r"mlp\.fc2\.", "down."),
@@ -35,7 +37,7 @@ def model_of(c):
         class_token=not mean, global_pool="avg" if mean else "token", fc_norm=False).double().eval()
 
 
-def case(c, batch, soft, smoothing):
+def case(c, batch, soft=0, smoothing=0.0, file=None):
     model, scale = model_of(c), 0.3
     shapes = vit_shapes(c)
     theirs = {our_name(name): p for name, p in model.named_parameters()}
@@ -43,6 +45,8 @@ def case(c, batch, soft, smoothing):
     with torch.no_grad():
         for name, p in theirs.items():
             p.copy_(parameter(name, shapes[name], scale).reshape(p.shape))
+    if file:
+        save_file({name: x.float() for name, x in model.state_dict().items()}, os.path.join(HERE, file))
     given = given_to("vit", c, batch, 0, soft)
     logits = model(images_of(c, batch).permute(0, 3, 1, 2))[:, None]
     return {"family": "vit", "config": c, "batch": batch, "scale": scale, "smoothing": smoothing, "pass": given,
@@ -51,6 +55,7 @@ def case(c, batch, soft, smoothing):
 
 
 if __name__ == "__main__":
-    small = dict(VIT, rows=16, columns=16, layers=3)
-    write("timm.json", {"timm, DeiT": case(small, 3, 0, 0.1), "timm, soft targets": case(VIT, 4, 1, 0.0),
-                        "timm, mean": case(MEAN, 4, 0, 0.0)})
+    tiny = dict(rows=8, columns=8, channels=3, patch=4, layers=2, heads=2, width=16, hidden=24, classes=5)
+    write("timm.json", {"timm, DeiT": case(dict(VIT, rows=16, columns=16, layers=3), 3, smoothing=0.1),
+                        "timm, soft targets": case(VIT, 4, soft=1), "timm, mean": case(MEAN, 4),
+                        "timm, in a file": case(tiny, 2, file="timm.safetensors")})
