@@ -158,6 +158,190 @@ START_TEST(shortest_windows)
 }
 END_TEST
 
+/* ---- sampled, and as an ensemble ---- */
+
+enum { PASSES = 3 };
+
+static const struct ssa_pattern mixed[] = {
+    {.kind = SSA_LOCAL, .ratio = 1.0f / 3, .look_back = 1, .sigma = 0.7f},
+    {.kind = SSA_UNBIASED, .ratio = 0.25f},
+    {.kind = SSA_DENSE}};
+static const struct ssa_pattern patterns[] = {
+    {.layers = mixed, .layer_count = 3},
+    {.kind = SSA_UNBIASED, .ratio = 0.5f, .own_key = SSA_NONE, .keep_first = 1, .per_example = 1},
+    {.kind = SSA_LOCAL, .ratio = 0.25f, .keep_first = 2, .dense_first = 1}};
+
+static struct ssa_model_config image_of_tokens(void)
+{
+    return (struct ssa_model_config){.family = SSA_PIXELS, .pixels = {.rows = 4, .columns = 3, .channels = 1,
+        .values = VOCABULARY, .classes = 3, .layers = 3, .heads = 2, .key_width = 4, .width = 24}};
+}
+
+static struct ssa_model *make_any(struct ssa_device *dev, const struct ssa_model_config *config)
+{
+    struct ssa_model *m;
+    OK(ssa_model_create(&m, dev, config, &(struct ssa_model_limits){.batch = 1}));
+    golden_parameters(m, 0.25);
+    return m;
+}
+
+/* What tokens were drawn from. */
+struct seen {
+    float logits[VOCABULARY];
+    float drawn_from[STEPS][VOCABULARY];
+    int count;
+};
+
+static int see(void *cookie, int32_t token)
+{
+    struct seen *s = cookie;
+    (void)token;
+    memcpy(s->drawn_from[s->count++], s->logits, sizeof s->logits);
+    return 0;
+}
+
+static double log_sum(const double *x, int count, int stride)
+{
+    double most = -INFINITY, sum = 0;
+    for (int i = 0; i < count; i++)
+        most = fmax(most, x[i * stride]);
+    for (int i = 0; i < count; i++)
+        sum += exp(x[i * stride] - most);
+    return most + log(sum);
+}
+
+/* The log-probabilities [N, V] that a whole pass with the plans of that number gives, one after another. */
+static void whole_pass(struct ssa_model *m, const struct ssa_pattern *pattern, int pass, const int32_t *tokens,
+                       double *log_p)
+{
+    const int layers = m->facts.layers;
+    const int32_t label = 1;
+    struct ssa_plan plans[8] = {{0}};
+    const struct ssa_plan *given[8];
+    for (int l = 0; l < layers; l++) {
+        struct ssa_sample how;
+        OK(ssa_pattern_sample(pattern, l, layers, N, 1, &how));
+        how.seed = 7;
+        how.step = (uint64_t)pass;
+        OK(ssa_plan_draw(&plans[l], &how));
+        given[l] = &plans[l];
+    }
+    OK(ssa_model_forward(m, &(struct ssa_pass){.tokens = tokens, .batch = 1, .plans = given,
+                                               .labels = m->facts.classes ? &label : NULL}));
+    for (int t = 0; t < N; t++) {
+        float logits[VOCABULARY];
+        double *row = log_p + (size_t)t * VOCABULARY;
+        OK(ssa_model_read_logits(m, 0, t, logits));
+        for (int v = 0; v < VOCABULARY; v++)
+            row[v] = (double)logits[v];
+        const double sum = log_sum(row, VOCABULARY, 1);
+        for (int v = 0; v < VOCABULARY; v++)
+            row[v] -= sum;
+    }
+    for (int l = 0; l < layers; l++)
+        ssa_plan_finish(&plans[l]);
+}
+
+/* Tokens [first, end) of a sequence, of which number `from` to `end` were drawn from what was seen. */
+static void check_window(const struct seen *seen, struct ssa_model *m, const struct ssa_pattern *pattern, int passes,
+                         const int32_t *all, int prompt, int first, int from, int end)
+{
+    static double log_p[PASSES][N * VOCABULARY];
+    const int late = !m->facts.starts; /* the answer is the token after */
+    int32_t tokens[N] = {0};
+    char message[512];
+    memcpy(tokens, all + first, (size_t)(end - first) * sizeof *tokens);
+    for (int i = 0; i < passes; i++)
+        whole_pass(m, pattern, i, tokens, log_p[i]);
+    for (int i = from; i < end + late; i++) {
+        double want[VOCABULARY], got[VOCABULARY];
+        float shown[VOCABULARY];
+        for (int v = 0; v < VOCABULARY; v++) {
+            want[v] = log_sum(log_p[0] + (size_t)(i - first - late) * VOCABULARY + v, passes, N * VOCABULARY) -
+                      log(passes);
+            got[v] = (double)seen->drawn_from[i - prompt][v];
+        }
+        const double sum = log_sum(got, VOCABULARY, 1);
+        ck_assert_msg(passes == 1 || fabs(sum) < 1e-5, "probabilities add up to e^%g", sum);
+        for (int v = 0; v < VOCABULARY; v++)
+            shown[v] = (float)(got[v] - sum);
+        ck_assert_msg(test_close_to("log p", shown, want, VOCABULARY, 1e-5, 1e-5, message, sizeof message),
+                      "%s, pattern %d, %d passes, token %d after a prompt of %d, %s: %s",
+                      m->facts.starts ? "pixels" : m->facts.absolute ? "learned" : "rotary", (int)(pattern - patterns),
+                      passes, i - prompt, prompt, m->device->info.id, message);
+    }
+}
+
+/* Up to N, or where a sequence does not end there, past it twice. */
+static void check_sampled(struct ssa_device *dev, const struct ssa_model_config *config, int pattern, int passes,
+                          int prompt)
+{
+    struct ssa_model *m = make_any(dev, config);
+    struct seen seen = {.count = 0};
+    int32_t all[ALL] = {0};
+    const int count = (m->facts.starts ? N : 2 * N + 3) - prompt, late = !m->facts.starts;
+    for (int i = 0; i < prompt; i++)
+        all[i] = (int32_t)((golden_value(2000, (uint32_t)i) + 1) / 2 * VOCABULARY);
+    OK(ssa_generate(m, prompt ? all : NULL, (size_t)prompt, (size_t)count, all + prompt,
+                    &(struct ssa_generate){.seed = 7, .token = see, .cookie = &seen, .passes = passes,
+                        .pattern = &patterns[pattern], .logits = seen.logits, .label = m->facts.classes ? 1 : 0}));
+    ck_assert_int_eq(seen.count, count);
+    for (int first = 0, from = prompt; from < prompt + count; first += N - N / 2) {
+        const int last = prompt + count - late, end = first + N < last ? first + N : last;
+        check_window(&seen, m, &patterns[pattern], passes, all, prompt, first, from, end);
+        from = end + late;
+    }
+    ssa_model_destroy(m);
+}
+
+/* As whole passes with the same plans, of which the later keys are not there yet. */
+START_TEST(sampled_is_as_whole_passes)
+{
+    struct ssa_model_config three = learned;
+    const struct ssa_model_config pixels = image_of_tokens();
+    three.gpt.layers = 3;
+    FOR_DEVICES (dev)
+        for (int pattern = 0; pattern < 3; pattern++) {
+            check_sampled(dev, &pixels, pattern, 1 + pattern, 0);
+            if (pattern && !strcmp(dev->info.platform, "rusticl")) /* llvmpipe takes its time */
+                continue;
+            check_sampled(dev, &rotary, pattern, 1, 1);
+            check_sampled(dev, &three, pattern, PASSES, N - 1);
+            check_sampled(dev, &rotary, pattern, 2, 5);
+            check_sampled(dev, &pixels, pattern, PASSES, 7);
+        }
+}
+END_TEST
+
+/* More passes than those of a pattern that samples nothing are one; the first of many is the only one's. */
+START_TEST(passes_that_count)
+{
+    static const struct ssa_pattern dense = {.kind = SSA_DENSE};
+    const int32_t prompt = 3;
+    FOR_DEVICES (dev) {
+        struct ssa_model *m = make_any(dev, &rotary);
+        float want[VOCABULARY], got[VOCABULARY];
+        struct ssa_generate how = {.logits = want, .passes = 5};
+        OK(ssa_generate(m, &prompt, 1, 3, NULL, &how));
+        how.pattern = &dense;
+        how.logits = got;
+        OK(ssa_generate(m, &prompt, 1, 3, NULL, &how));
+        ck_assert_mem_eq(got, want, sizeof want);
+        how.pattern = &patterns[0];
+        OK(ssa_generate(m, &prompt, 1, 3, NULL, &how));
+        ck_assert(memcmp(got, want, sizeof want));
+        how.passes = 1001;
+        FAILS(ssa_generate(m, &prompt, 1, 3, NULL, &how), SSA_EINVAL, "generate: passes is 1001");
+        how.passes = -1;
+        FAILS(ssa_generate(m, &prompt, 1, 3, NULL, &how), SSA_EINVAL, "generate: passes is -1");
+        how.passes = 2;
+        how.pattern = &(struct ssa_pattern){.kind = SSA_LOCAL, .ratio = 0.3f};
+        FAILS(ssa_generate(m, &prompt, 1, 3, NULL, &how), SSA_EINVAL, "pattern: ratio 0.3");
+        ssa_model_destroy(m);
+    }
+}
+END_TEST
+
 /* ---- attention of one query ---- */
 
 /* It answers as the last of all does. */
@@ -322,6 +506,24 @@ static size_t held(const struct ssa_device *dev)
     return bytes;
 }
 
+/* Each pass has keys and values of its own: all, or none more. */
+static void check_ensemble_memory(struct ssa_device *dev, struct ssa_model *m, size_t without, size_t cache)
+{
+    const size_t memory_of_device = dev->info.memory;
+    const int32_t prompt = 1;
+    struct ssa_generate how = {.pattern = &patterns[1], .passes = PASSES};
+    ssa_device_memory(dev, &dev->info.memory, NULL);
+    dev->info.memory += (PASSES - 1) * cache - 4;
+    FAILS(ssa_generate(m, &prompt, 1, 3, NULL, &how), SSA_ENOMEM, "take fewer passes");
+    dev->info.memory = memory_of_device;
+    ck_assert_uint_eq(held(dev), without + cache);
+    OK(ssa_generate(m, &prompt, 1, 3, NULL, &how));
+    ck_assert_uint_eq(held(dev), without + PASSES * cache);
+    how.passes = 1;
+    OK(ssa_generate(m, &prompt, 1, 3, NULL, &how));
+    ck_assert_uint_eq(held(dev), without + PASSES * cache);
+}
+
 START_TEST(memory_is_as_foreseen)
 {
     FOR_DEVICES (dev)
@@ -348,6 +550,7 @@ START_TEST(memory_is_as_foreseen)
                 OK(ssa_generate(m, &prompt, 1, 3, out, &(struct ssa_generate){0}));
                 ck_assert_uint_eq(held(dev) - before, memory.total + memory.cache);
             }
+            check_ensemble_memory(dev, m, before + memory.total, memory.cache);
             ssa_model_destroy(m);
             ck_assert_uint_eq(held(dev), before);
         }
@@ -357,6 +560,7 @@ END_TEST
 int main(void)
 {
     return test_run("generate", (const TTest *const[]){logits_are_those_of_a_pass, shortest_windows,
+                                                       sampled_is_as_whole_passes, passes_that_count,
                                                        one_query_answers_as_the_last, stops_and_goes_on,
                                                        the_cache_is_its_own, memory_is_as_foreseen, NULL});
 }

@@ -378,6 +378,54 @@ START_TEST(fewer_queries_are_the_last)
 }
 END_TEST
 
+/* What a query sees of what is there, and how much that is in all. */
+static void check_head(const struct ssa_plan *whole, const struct ssa_plan *head, int keys, int queries)
+{
+    int32_t want[102], got[102];
+    double pairs = 0;
+    for (int e = 0; e < whole->examples; e++)
+        for (int i = 0; i < queries; i++) {
+            const int query = keys - queries + i, all = ssa_plan_keys(whole, e, query, want);
+            int count = 0, causal = 0;
+            for (int k = 0; k < all; k++) {
+                want[count] = want[k];
+                causal += want[k] <= query;
+                count += want[k] < keys;
+            }
+            ck_assert_int_eq(ssa_plan_keys(head, e, i, got), count);
+            ck_assert_mem_eq(got, want, (size_t)count * sizeof *want);
+            pairs += causal;
+        }
+    ck_assert_double_eq(head->pairs_causal, pairs);
+    ck_assert_int_eq(head->length, keys);
+    ck_assert_int_eq(head->queries, queries);
+}
+
+START_TEST(a_head_is_the_beginning)
+{
+    struct ssa_plan whole = {0}, head = {0};
+    for (size_t g = 0; g < sizeof grids / sizeof *grids; g++) {
+        const struct ssa_sample how = grids[g].how;
+        OK(ssa_plan_draw(&whole, &how));
+        if (how.queries && how.queries != how.length) {
+            FAILS(ssa_plan_head(&head, &whole, 1, 1), SSA_EINVAL, "plan_head: whole is not drawn");
+            continue;
+        }
+        for (int keys = 1; keys <= how.length; keys++)
+            for (int queries = keys; queries; queries = queries > 1 ? queries / 2 : 0) {
+                OK(ssa_plan_head(&head, &whole, keys, queries));
+                ck_assert_uint_le(head.stride, whole.stride + 2);
+                check_head(&whole, &head, keys, queries);
+            }
+        FAILS(ssa_plan_head(&head, &whole, how.length + 1, 1), SSA_EINVAL, "plan_head: keys is");
+        FAILS(ssa_plan_head(&head, &whole, 1, 2), SSA_EINVAL, "plan_head: queries is 2");
+        FAILS(ssa_plan_head(&whole, &whole, 1, 1), SSA_EINVAL, "plan_head: plan and whole");
+    }
+    ssa_plan_finish(&whole);
+    ssa_plan_finish(&head);
+}
+END_TEST
+
 START_TEST(windows_are_block_local)
 {
     int32_t keys[32];
@@ -731,7 +779,7 @@ int main(void)
     return test_run("sample", (const TTest *const[]){
                                   golden, layout_of_ones_own, philox, known_draws, plans_are_cut_shuffles,
                                   no_two_draws_collide, follows_the_definition, all_keys_is_dense,
-                                  fewer_queries_are_the_last, windows_are_block_local, unbiased_frequencies,
+                                  fewer_queries_are_the_last, a_head_is_the_beginning, windows_are_block_local, unbiased_frequencies,
                                   every_permutation_alike,
                                   local_displacement, causal_statistics, examples_are_numbered, bad_samples,
                                   bad_layouts, bad_shuffles_and_looks, queue_draws_the_same, queue_reports_errors,

@@ -96,20 +96,29 @@ struct ssa_generate {
     int (*token)(void *cookie, int32_t token); /**< called with each new one; non-zero stops */
     void *cookie;
     int label;          /**< of a model with classes: which one */
+    int passes;         /**< M of the self-ensemble, 1..1000; 0 means 1. Dense: 1 */
+    const struct ssa_pattern *pattern; /**< NULL: dense; else what each layer samples, of N positions. Pass m, from 0, is
+                             drawn with this seed at step m: as pass m of ssa_evaluate() over its first example */
+    float *logits;      /**< NULL, or [V]: when `token` is called it holds what that one was drawn from: logits, of
+                             several passes the log of their mean probabilities */
     size_t reserved[3];
 };
 
-/** Continues `prompt` (at least one token; its end counts where it is longer than the model) by `count` tokens, with
- *  dense attention over the last N at most. Of pixels it may be empty, NULL, and the two together are at most N. `out`
- *  may be NULL. SSA_EINVAL also where logits are not finite.
+/** Continues `prompt` (at least one token; its end counts where it is longer than the model) by `count` tokens, each
+ *  drawn with what a causal pass says comes next. Of pixels it may be empty, NULL, and the two together are at most N.
+ *  `out` may be NULL. SSA_EINVAL also where logits are not finite.
+ *    Sampled  a new token sees those of its keys in the plan of a whole pass over N positions that are there: its logits
+ *             are that pass's, although nothing after it is known. With M passes, each with keys and values of its own,
+ *             a token is drawn with log(1/M sum_m p_m), to which temperature and top_k are applied.
  *    Cost     the prompt is one pass, each token then one row of it, which reads every weight once, and the keys and
- *             values of the tokens before it: they stay on the device (ssa_memory.cache; SSA_ENOMEM if they do not
- *    fit). Past N   rotary: each token sees itself and the N - 1 before it, whose keys and values stay as they were
+ *             values that it sees of the tokens before it: they stay on the device (ssa_memory.cache for each of the M
+ *             passes; SSA_ENOMEM if they do not fit). M times that for M passes.
+ *    Past N   dense and rotary: each token sees itself and the N - 1 before it, whose keys and values stay as they were
  *             computed when they were new. So tokens before the last N still count through the layers, up to L (N - 1)
- *             of them: another answer than that of one pass over the last N. Learned positions: the last N/2 tokens
- *             begin anew at position 0, in one pass for every N/2 tokens.
- *    Pools    where a device is lost, the next one begins with a pass over the last N tokens (learned positions: those
- *             that the lost one held), as if they were the prompt.
+ *             of them: another answer than that of one pass over the last N. Learned positions, or sampled: the last
+ *             N/2 tokens begin anew at position 0, in one pass for every N/2 tokens.
+ *    Pools    where a device is lost, the next one begins with a pass over the last N tokens (where they begin anew:
+ *             those that the lost one held), as if they were the prompt.
  *  `how->token` may run other passes of the model, but must not change its parameters. */
 SSA_API int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t prompt_count, size_t count,
                          int32_t *out, const struct ssa_generate *how);

@@ -152,7 +152,8 @@ struct ssa_model_limits {
 
 /** Bytes of device memory. `total` is the sum of those before it. Beside it operators keep scratch of their own (packed
  *  matrices, split sums), which grows at the first steps to a few per cent of the activations; and `cache`, keys and
- *  values of one sequence, is allocated by the first ssa_generate() and stays as long as the model. */
+ *  values of one sequence, is allocated by the first ssa_generate(), once for each pass of an ensemble, and stays as long
+ *  as the model. */
 struct ssa_memory {
     size_t parameters, gradients, moments, activations, inputs, total, cache;
 };

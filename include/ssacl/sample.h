@@ -116,6 +116,13 @@ struct ssa_layout {
 };
 SSA_API int ssa_plan_from_layout(struct ssa_plan *plan, const struct ssa_layout *layout);
 
+/** Of a plan of as many queries as keys, what is left for queries at the last `queries` of the first `keys` positions
+ *  when no key past these is there: a causal pass over `whole` is that over its beginning, and then, with the keys and
+ *  values of what has passed in a cache, over one query after another, each with ssa_plan_head(plan, whole, t + 1, 1).
+ *  `plan`, another than `whole`, must be zeroed or hold an earlier one, whose memory is reused. Cost O(keys).
+ *  SSA_EINVAL. */
+SSA_API int ssa_plan_head(struct ssa_plan *plan, const struct ssa_plan *whole, int keys, int queries);
+
 /** The keys that `query` (0..T-1) of `example` sees, in increasing order, its own extra key included; returns how many,
  *  or SSA_EINVAL. `keys` holds at least max_keys + 1. For tests and for people who want to look. */
 SSA_API int ssa_plan_keys(const struct ssa_plan *plan, int example, int query, int32_t *keys);

@@ -121,7 +121,8 @@ struct ssa_run {
     int batch, length, rows;
     bool keep;       /* backward may follow */
     bool losses;     /* targets were given */
-    bool cached;     /* keys and values are rows of the cache, to which the pass adds its own */
+    bool cached;     /* keys and values are rows of a cache, to which the pass adds its own: */
+    int member;      /* that of this member of an ensemble */
     int first, keys; /* position of the first token; keys that attention sees */
     struct ssa_tensor slots[SSA_SLOT_COUNT];
     struct ssa_tensor dx; /* the gradient of the stream */

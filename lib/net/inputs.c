@@ -214,7 +214,7 @@ static int common_keys(const struct ssa_plan *plan, int length)
 }
 
 /* Copies a layer's plan into the staging memory, unless an earlier layer has the same. */
-static int stage_plan(struct ssa_model *m, const struct ssa_pass *p, int layer, size_t *used)
+static int stage_plan(struct ssa_model *m, const struct ssa_pass *p, int layer, int keys, size_t *used)
 {
     const struct ssa_plan *plan = p->plans ? p->plans[layer] : NULL;
     struct ssa_staged_plan *staged = &m->plans[layer];
@@ -223,8 +223,8 @@ static int stage_plan(struct ssa_model *m, const struct ssa_pass *p, int layer, 
         *staged = (struct ssa_staged_plan){m->dense, inputs_at(m, 0), common_keys(&m->dense, p->length)};
         return SSA_OK;
     }
-    REQUIRE(plan->data && plan->length == p->length, "model: the plan of layer %d is of length %d, the pass of %d",
-            layer, plan->length, p->length);
+    REQUIRE(plan->data && plan->length == keys, "model: the plan of layer %d is of length %d, the pass of %d", layer,
+            plan->length, keys);
     REQUIRE(plan->examples == 1 || plan->examples == p->batch,
             "model: the plan of layer %d has %d examples, the pass has %d", layer, plan->examples, p->batch);
     for (int l = 0; l < layer; l++)
@@ -250,12 +250,13 @@ int ssa_inputs_write(struct ssa_model *m, const struct ssa_pass *pass, int keys)
     int err;
     p.batch = p.batch ? p.batch : m->limits.batch;
     p.length = p.length ? p.length : m->facts.length;
-    const bool begins = !keys || keys == p.length; /* its first positions are its sequences' */
+    keys = keys ? keys : p.length;
+    const bool begins = keys == p.length; /* its first positions are its sequences' */
     TRY(check_pass(m, &p, begins));
-    TRY(write_dense(m, keys ? keys : p.length, p.length));
+    TRY(write_dense(m, keys, p.length));
     stage_inputs(m, &p, begins, &used);
     for (int l = 0; l < m->net.layers; l++)
-        TRY(stage_plan(m, &p, l, &used));
+        TRY(stage_plan(m, &p, l, keys, &used));
     TRY(ssa_tensor_write(inputs_at(m, m->dense_room), m->staging, used));
     m->pass = p;
 done:

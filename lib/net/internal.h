@@ -51,7 +51,7 @@ struct ssa_net {
     const char *slot_names[SSA_SLOT_COUNT];
     struct ssa_input inputs[SSA_NET_INPUTS];
     int input_count;
-    struct ssa_arena cache; /* a ring of N rows a block that has some */
+    struct ssa_arena cache; /* only planned: a ring of N rows a block that has some */
     struct ssa_kept_name names[SSA_NET_NAMES];
     int name_count;
 };
@@ -71,6 +71,22 @@ static inline size_t ssa_plan_room(int length)
 size_t ssa_input_count(const struct ssa_input *input, int batch, int length);
 size_t ssa_inputs_count(const struct ssa_net *net, int batch, int length);
 
+/* ---- generation (cached.c) ---- */
+
+/* The sequence that passes one position after another. */
+struct ssa_generation {
+    struct ssa_arena *caches; /* as net.cache is laid out: a member's each, */
+    int opened;               /* so many; they stay */
+    int members;              /* of the sequence at hand, */
+    int passed;               /* its positions that are in the caches, */
+    int32_t label;            /* and its class */
+    struct ssa_plan *plans;   /* NULL where it is dense: [members, L] of N positions, then [L] of the pass at hand */
+    int plan_count;
+    bool *sampled;                 /* [L] */
+    const struct ssa_plan **given; /* [L] to the pass at hand */
+};
+void ssa_generation_finish(struct ssa_generation *g);
+
 /* ---- a model ---- */
 
 struct ssa_group;
@@ -84,9 +100,7 @@ struct ssa_model {
     struct ssa_facts facts;
     struct ssa_net net;
     struct ssa_arena gradients; /* the parameters' layout again */
-    bool cache_open;
-    int passed; /* positions of the sequence that is in the cache, */
-    int32_t label; /* and its class */
+    struct ssa_generation generation;
 
     /* Inputs: [dense plan | the net's inputs | plans], written to the device at once. */
     struct ssa_buffer *inputs;
@@ -109,5 +123,10 @@ enum ssa_model_state { SSA_MODEL_EMPTY, SSA_MODEL_FORWARD, SSA_MODEL_BACKWARD_RE
 int ssa_inputs_create(struct ssa_model *m);
 void ssa_inputs_destroy(struct ssa_model *m);
 int ssa_inputs_write(struct ssa_model *m, const struct ssa_pass *pass, int keys);
+
+/* net.c: a run of the pass that was written, all blocks' forward, and an answer of the head. */
+struct ssa_run ssa_run_begin(struct ssa_model *m);
+int ssa_run_forward(struct ssa_run *r);
+int ssa_run_read(struct ssa_model *m, size_t row, float *logits);
 
 #endif

@@ -239,6 +239,7 @@ void ssa_model_destroy(struct ssa_model *m)
     }
     ssa_device_finish(m->device);
     ssa_inputs_destroy(m);
+    ssa_generation_finish(&m->generation);
     ssa_arena_finish(&m->gradients);
     ssa_net_finish(&m->net);
     free(m);

@@ -162,10 +162,10 @@ const struct ssa_staged_plan *ssa_staged(const struct ssa_run *r, int layer)
 struct ssa_tensor ssa_cached(const struct ssa_run *r, struct ssa_place cache, int first, size_t each)
 {
     const size_t slot = (size_t)(first % r->model->facts.length);
-    return ssa_tensor_add(ssa_arena_at(&r->model->net.cache, cache), slot * each);
+    return ssa_tensor_add(ssa_arena_at(&r->model->generation.caches[r->member], cache), slot * each);
 }
 
-static struct ssa_run begin(struct ssa_model *m)
+struct ssa_run ssa_run_begin(struct ssa_model *m)
 {
     const struct ssa_pass *p = &m->pass;
     struct ssa_run r = {.model = m, .device = m->device, .pass = p, .batch = p->batch, .length = p->length,
@@ -181,7 +181,7 @@ static struct ssa_run begin(struct ssa_model *m)
 
 /* ---- the walks ---- */
 
-static int walk_up(struct ssa_run *r)
+int ssa_run_forward(struct ssa_run *r)
 {
     const struct ssa_net *net = &r->model->net;
     int err = SSA_OK;
@@ -197,8 +197,8 @@ int ssa_model_forward(struct ssa_model *m, const struct ssa_pass *pass)
     m = ssa_model_serving(m);
     m->state = SSA_MODEL_EMPTY;
     TRY(ssa_inputs_write(m, pass, 0));
-    struct ssa_run r = begin(m);
-    TRY(walk_up(&r));
+    struct ssa_run r = ssa_run_begin(m);
+    TRY(ssa_run_forward(&r));
     m->state = m->targets && pass->training ? SSA_MODEL_BACKWARD_READY : SSA_MODEL_FORWARD;
 done:
     return err;
@@ -211,7 +211,7 @@ int ssa_model_backward_in_buckets(struct ssa_model *m, ssa_bucket_complete compl
     REQUIRE(m->state == SSA_MODEL_BACKWARD_READY,
             "model: backward needs a forward pass with `training` and targets just before it");
     m->state = SSA_MODEL_EMPTY;
-    struct ssa_run r = begin(m);
+    struct ssa_run r = ssa_run_begin(m);
     for (int i = m->net.count; i-- > 0;) {
         const struct ssa_block *b = m->net.blocks[i];
         TRY(b->kind->backward(b, &r));
@@ -240,9 +240,9 @@ struct ssa_tensor ssa_model_losses(const struct ssa_model *m)
     return ssa_arena_at(&m->net.kept, m->net.losses);
 }
 
-static int read_logits(struct ssa_model *m, size_t row, float *logits)
+int ssa_run_read(struct ssa_model *m, size_t row, float *logits)
 {
-    struct ssa_run r = begin(m);
+    struct ssa_run r = ssa_run_begin(m);
     return head(m)->kind->read(head(m), &r, row, logits);
 }
 
@@ -255,67 +255,7 @@ int ssa_model_read_logits(struct ssa_model *m, int sequence, int position, float
     REQUIRE(sequence >= 0 && sequence < m->pass.batch && position >= 0 && position < answers,
             "model: no position %d of sequence %d in a pass of %d sequences of %d", position, sequence, m->pass.batch,
             answers);
-    TRY(read_logits(m, (size_t)sequence * (size_t)answers + (size_t)position, logits));
+    TRY(ssa_run_read(m, (size_t)sequence * (size_t)answers + (size_t)position, logits));
 done:
     return err;
-}
-
-/* ---- forward, from a cache of keys ---- */
-
-static int open_cache(struct ssa_model *m)
-{
-    struct ssa_arena *cache = &m->net.cache;
-    int err;
-    if (m->cache_open)
-        return SSA_OK;
-    err = ssa_arena_allocate(cache, m->device);
-    m->cache_open = !err;
-    if (err) {
-        ssa_arena_release(cache);
-        ssa_fail(err, "generate: keys and values of %d positions take %.1f MiB: %s; make the model for a smaller batch",
-                 m->facts.length, (double)ssa_arena_bytes(cache) / 1048576.0, ssa_last_error());
-    }
-    return err;
-}
-
-/* Slots are in no order once the ring has turned, which does not matter to the one query that sees them all. */
-/* `count` positions. */
-static int pass_cached(struct ssa_model *m, const int32_t *tokens, int count, float *logits)
-{
-    const int length = m->facts.length, first = m->passed;
-    const int keys = first < length - count ? first + count : length;
-    int err;
-    m->state = SSA_MODEL_EMPTY;
-    struct ssa_pass pass = {.tokens = tokens, .batch = 1, .length = count};
-    pass.labels = m->facts.classes ? &m->label : NULL;
-    TRY(ssa_inputs_write(m, &pass, keys));
-    struct ssa_run r = begin(m);
-    r.cached = true;
-    r.first = first;
-    r.keys = keys;
-    TRY(walk_up(&r));
-    m->passed = first + count;
-    m->state = SSA_MODEL_FORWARD;
-    TRY(read_logits(m, (size_t)count - 1, logits));
-done:
-    return err;
-}
-
-int ssa_model_begin(struct ssa_model *m, const int32_t *tokens, int count, int label, float *logits)
-{
-    static const int32_t none = 0;
-    int err = open_cache(m);
-    m->passed = 0;
-    m->label = label;
-    return err ? err : pass_cached(m, count ? tokens : &none, count + m->facts.starts, logits);
-}
-
-int ssa_model_continue(struct ssa_model *m, int32_t token, float *logits)
-{
-    return pass_cached(m, &token, 1, logits);
-}
-
-int ssa_model_passed(const struct ssa_model *m)
-{
-    return m->passed;
 }

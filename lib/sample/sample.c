@@ -359,7 +359,9 @@ static void add_up(struct ssa_plan *plan, const int32_t *p)
         plan->max_slice = start[1] - start[0] > plan->max_slice ? start[1] - start[0] : plan->max_slice;
     }
     plan->pairs += own;
-    plan->pairs_causal += own + causal_pairs(p + p[PLAN_SOURCE_AT], common, first, real);
+    plan->pairs_causal += own;
+    if (real > first)
+        plan->pairs_causal += causal_pairs(p + p[PLAN_SOURCE_AT], common, first, real);
 }
 
 static int prepare(struct ssa_plan *plan, const struct shape *s)
@@ -557,6 +559,79 @@ int ssa_plan_from_layout(struct ssa_plan *plan, const struct ssa_layout *l)
     add_up(plan, plan->data);
 done:
     free(slice_of);
+    return err;
+}
+
+/* ---- the beginning of a plan ---- */
+
+static int check_head(const struct ssa_plan *plan, const struct ssa_plan *whole, int keys, int queries)
+{
+    int err = SSA_OK;
+    REQUIRE(plan && whole && plan != whole, "plan_head: plan and whole must be two plans");
+    REQUIRE(whole->data && whole->queries == whole->length, "plan_head: whole is not drawn, or has %d queries of %d "
+            "positions, and must have all", whole->queries, whole->length);
+    REQUIRE(keys >= 1 && keys <= whole->length, "plan_head: keys is %d, must be 1 to the length, %d", keys,
+            whole->length);
+    REQUIRE(queries >= 1 && queries <= keys, "plan_head: queries is %d, must be 1 to the keys, %d", queries, keys);
+done:
+    return err;
+}
+
+/* The slices that the queries at positions [first, end) see, besides a common one. */
+static void slices_seen(const int32_t *p, int first, int end, int seen[2])
+{
+    seen[0] = p[p[PLAN_RANGE_AT] + 2 * (first / p[PLAN_BLOCK])];
+    seen[1] = p[p[PLAN_RANGE_AT] + 2 * ((end - 1) / p[PLAN_BLOCK]) + 1];
+}
+
+static struct shape shape_of_head(const struct ssa_plan *whole, int keys, int queries)
+{
+    struct shape s = {.length = keys, .queries = queries, .block = whole->block < keys ? whole->block : keys,
+                      .slices = whole->slices, .examples = whole->examples, .common = whole->data[PLAN_COMMON]};
+    for (int e = 0; e < whole->examples; e++) {
+        const int32_t *p = whole->data + (size_t)e * whole->stride, *start = p + p[PLAN_SLICE_AT];
+        int seen[2];
+        slices_seen(p, keys - queries, keys, seen);
+        size_t sources = (size_t)(start[seen[1]] - start[seen[0]] + common_of(p));
+        s.sources = sources > s.sources ? sources : s.sources;
+    }
+    s.sources = s.sources < (size_t)keys ? s.sources : (size_t)keys;
+    finish_shape(&s);
+    return s;
+}
+
+/* Slices that nobody sees any more are left empty. */
+static void write_head_sources(int32_t *p, const int32_t *whole, int keys, const int seen[2])
+{
+    const int32_t *from = whole + whole[PLAN_SOURCE_AT], *bound = whole + whole[PLAN_SLICE_AT];
+    int32_t *start = p + p[PLAN_SLICE_AT], *source = p + p[PLAN_SOURCE_AT], count = 0;
+    for (int s = 0; s < p[PLAN_SLICES]; s++) {
+        const bool is_seen = (s >= seen[0] && s < seen[1]) || (p[PLAN_COMMON] && s == 0);
+        start[s] = count;
+        for (int i = bound[s]; is_seen && i < bound[s + 1] && from[i] < keys; i++)
+            source[count++] = from[i];
+    }
+    start[p[PLAN_SLICES]] = count;
+}
+
+int ssa_plan_head(struct ssa_plan *plan, const struct ssa_plan *whole, int keys, int queries)
+{
+    int err;
+    TRY(check_head(plan, whole, keys, queries));
+    struct shape s = shape_of_head(whole, keys, queries);
+    TRY(prepare(plan, &s));
+    for (int e = 0; e < s.examples; e++) {
+        int32_t *p = plan->data + (size_t)e * s.stride;
+        const int32_t *from = whole->data + (size_t)e * whole->stride;
+        int seen[2];
+        slices_seen(from, keys - queries, keys, seen);
+        write_header(p, &s, from[PLAN_LENGTH] < keys ? from[PLAN_LENGTH] : keys);
+        memcpy(p + p[PLAN_RANGE_AT], from + from[PLAN_RANGE_AT], 2 * (size_t)s.blocks * sizeof *p);
+        write_head_sources(p, from, keys, seen);
+        memcpy(p + p[PLAN_OWN_AT], from + from[PLAN_OWN_AT], (size_t)keys * sizeof *p);
+        add_up(plan, p);
+    }
+done:
     return err;
 }
 
