@@ -405,11 +405,10 @@ END_TEST
 
 /* ---- generation ---- */
 
-START_TEST(generates_on_who_is_there)
+static void check_generation(struct ssa_generate how)
 {
     enum { TOKENS = 20 };
     const int32_t prompt[3] = {1, 2, 3};
-    const struct ssa_generate how = {.seed = 5};
     const enum trouble troubles[] = {FINE, FAILS_AT, SLEEPS_AT};
     struct ssa_device *device = open_one(0);
     struct ssa_model *m;
@@ -441,6 +440,13 @@ START_TEST(generates_on_who_is_there)
         ssa_model_destroy(m);
         ssa_pool_close(pool);
     }
+}
+
+/* Of an ensemble, also where a device is lost between two members of a token. */
+START_TEST(generates_on_who_is_there)
+{
+    check_generation((struct ssa_generate){.seed = 5});
+    check_generation((struct ssa_generate){.seed = 5, .pattern = &sampled, .passes = 3});
 }
 END_TEST
 
