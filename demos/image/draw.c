@@ -8,11 +8,13 @@
 #include "numbers.h"
 #include "progress.h"
 #include "run/devices.h"
+#include "run/note.h"
 #include "run/stages.h"
 #include "signals.h"
 #include "words.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,14 +191,23 @@ static int read_pictures(struct drawing *d, const struct dataset *data, size_t *
     return status ? status : *count ? 0 : say_error("--complete: there is no test picture of class %d", options.label);
 }
 
-/* Where the test part is drawn, it is drawn as for the training. */
+/* A number of what the training made of its pictures; 0: not known. */
+static size_t noted(const struct ssa_checkpoint *checkpoint, const char *key)
+{
+    const double number = note_number(checkpoint, key);
+    return isfinite(number) && number > 0 && number <= INT_MAX ? (size_t)number : 0;
+}
+
+/* The parts are those of the training. */
 static int open_pictures(struct drawing *d, const struct ssa_checkpoint *checkpoint)
 {
-    const struct ssa_train_config *training = ssa_checkpoint_training(checkpoint);
+    const struct dataset_options parts = {.seed = noted(checkpoint, "recipe.split_seed"),
+        .coarse_labels = noted(checkpoint, "recipe.coarse") > 0, .valid_last = noted(checkpoint, "recipe.valid_last") > 0,
+        .train = noted(checkpoint, "recipe.train"), .valid = noted(checkpoint, "recipe.valid"),
+        .test = noted(checkpoint, "recipe.test")};
     struct dataset data;
     size_t count = 0;
-    if (dataset_open(&data, options.complete.items, options.complete.count,
-                     &(struct dataset_options){.seed = training ? training->seed : 0}))
+    if (dataset_open(&data, options.complete.items, options.complete.count, &parts))
         return EXIT_FAILED;
     int status = check_dataset(d, &data) || read_pictures(d, &data, &count) ? EXIT_FAILED : 0;
     if (!status && count < d->pictures) {

@@ -1,7 +1,8 @@
 /* What test_draw.py runs: `draw`, as a program has it, and what is needed for that.
  *
  *   draw draw ...                                               the command
- *   draw make FILE ROWS COLUMNS CHANNELS CLASSES VALUES PATTERN a model whose pictures differ, as if trained in stages
+ *   draw make FILE ROWS COLUMNS CHANNELS CLASSES VALUES PATTERN [NOTE]
+ *                                                               a model whose pictures differ, as if trained in stages
  *                                                               of this pattern
  *   draw page FILE FRAME SCALE                                  five pictures in rows of three, with frames
  */
@@ -58,14 +59,15 @@ static int widen(struct ssa_model *model)
     return SSA_OK;
 }
 
-static int save(struct ssa_model *model, const struct ssa_stage *stage, const char *path)
+static int save(struct ssa_model *model, const struct ssa_stage *stage, int count, const char *path,
+                const char *note)
 {
-    const struct ssa_train_config training = {.stages = stage, .stage_count = 1, .seed = 4};
+    const struct ssa_train_config training = {.stages = stage, .stage_count = count, .seed = 4};
     const struct ssa_data data = {.fill = fill, .examples = 1};
     struct ssa_trainer *trainer = NULL;
     int err = widen(model);
     err = err ? err : ssa_trainer_create(&trainer, model, &training, &data);
-    err = err ? err : ssa_checkpoint_save(path, model, trainer, "made for a test");
+    err = err ? err : ssa_checkpoint_save(path, model, trainer, note);
     ssa_trainer_destroy(trainer);
     return err;
 }
@@ -78,7 +80,7 @@ static int make_main(const struct program *program, int argc, char **argv)
     struct ssa_model *model;
     int count;
     (void)program;
-    if (argc != 8 || stages_parse(argv[7], &preset, stages, &count))
+    if (argc < 8 || argc > 9 || stages_parse(argv[7], &preset, stages, &count))
         return usage();
     const struct ssa_model_config config = {.family = SSA_PIXELS, .pixels = {.rows = integer(argv[2]),
         .columns = integer(argv[3]), .channels = integer(argv[4]), .classes = integer(argv[5]),
@@ -86,7 +88,7 @@ static int make_main(const struct program *program, int argc, char **argv)
     if (ssa_device_open(&device, "cpu") != SSA_OK)
         return library_failed();
     int err = ssa_model_create(&model, device, &config, &(struct ssa_model_limits){.batch = 1, .training = 1});
-    err = err ? err : save(model, stages, argv[1]);
+    err = err ? err : save(model, stages, count, argv[1], argc == 9 ? argv[8] : "made for a test");
     ssa_model_destroy(model);
     ssa_device_close(device);
     return err ? library_failed() : 0;

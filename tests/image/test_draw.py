@@ -191,6 +191,9 @@ def completed():
     assert "there are 2 such pictures to complete, not 8" in error, error
     found = cells("b" + ENDING[1], 5, 4, 8, 2, 8)
     assert found[0] == test[:20] and found[4] == test[60:80] and found[1][:8] == test[:8]
+    good("make", "fewer.st", 5, 4, 1, 2, 256, "dense", json.dumps({"recipe": {"test": 3, "split_seed": 5}}))
+    _, error = good("draw", "-c", "fewer.st", "--complete", "digits", "-o", "c.png", "--device", "cpu")
+    assert "there are 3 such pictures to complete, not 8" in error, error
 
 
 def colours():
