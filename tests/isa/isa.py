@@ -127,6 +127,13 @@ def build_list(name):
     return re.findall(r"'([^']+)'", m.group(1)) if m else []
 
 
+def has_kind(options, kind, listed):
+    """Whether attention in these options is built as that kind too: not with pairs, if the list has a tile for them."""
+    of = lambda o: (o.split(",")[0], "REGISTERS" in o)
+    same = [o for o in listed if o.endswith("PAIRS=1") and of(o) == of(options)]
+    return options.startswith("D=") and (kind == "EXACT=0" or not same)
+
+
 def units(only, target):
     """(file, options) of everything that a GPU may run."""
     variants = build_list("gpu_variants")
@@ -138,10 +145,7 @@ def units(only, target):
         if (only and name not in only) or name + "_gpu" in gpu:  # where there are two, a GPU runs the other
             continue
         own = [v.partition(":")[2] for v in variants if v.partition(":")[0] == name]
-        width = lambda o: re.match(r"D=\d+", o)
-        of_pairs = {width(o)[0] for o in own if o.endswith(",PAIRS=1")}  # these widths have a tile for them
-        own += [o + "," + kind for kind in build_list("gpu_kinds") for o in own if width(o) and
-                (kind == "EXACT=0" or "PAIRS" not in o and width(o)[0] not in of_pairs)]
+        own += [o + "," + kind for kind in build_list("gpu_kinds") for o in own if has_kind(o, kind, own)]
         for options in own or [""]:
             yield name, options
 
