@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,6 +203,82 @@ START_TEST(as_one_device)
         ssa_model_destroy(m);
         ssa_pool_close(pool);
     }
+}
+END_TEST
+
+/* ---- answers ---- */
+
+enum { WINDOWS = 11 };
+static struct {
+    atomic_int inside;
+    int calls, wrong, next[WINDOWS + 1];           /* the pass that a window's next answer is to be of */
+    double joined[WINDOWS + 1][N], single, losses; /* log of the sum of probabilities, over the passes so far */
+    size_t targets;
+    uint64_t hash[WINDOWS + 1]; /* of all logits */
+} told;
+
+static void hear(void *cookie, const struct ssa_answer *a)
+{
+    (void)cookie;
+    told.wrong += atomic_fetch_add(&told.inside, 1) > 0 || a->answers != N || a->vocabulary != 32 ||
+                  a->example > WINDOWS || a->pass != told.next[a->example];
+    told.next[a->example]++;
+    told.calls++;
+    for (int n = 0; n < N; n++) {
+        const float *logits = a->logits + n * 32;
+        double sum = 0;
+        for (int v = 0; v < 32; v++) {
+            uint32_t bits;
+            memcpy(&bits, &logits[v], sizeof bits);
+            sum += exp((double)logits[v]);
+            told.hash[a->example] = (told.hash[a->example] ^ bits) * 0x100000001b3u;
+        }
+        told.wrong += a->targets[n] < 0 ? a->example < WINDOWS || n < COUNT - 1 - WINDOWS * N : a->targets[n] > 31;
+        if (a->targets[n] < 0)
+            continue;
+        const double p = exp((double)logits[a->targets[n]]) / sum;
+        told.single -= log(p);
+        told.joined[a->example][n] += p;
+        told.targets++;
+    }
+    atomic_fetch_sub(&told.inside, 1);
+}
+
+static void check_told(const struct ssa_scores *s, int passes)
+{
+    double loss = 0;
+    for (int w = 0; w <= WINDOWS; w++)
+        for (int n = 0; n < N; n++)
+            loss -= told.joined[w][n] > 0 ? log(told.joined[w][n] / passes) : 0;
+    ck_assert_msg(!told.wrong && told.calls == passes * (WINDOWS + 1), "%d of %d are wrong; %s", told.wrong, told.calls,
+                  events);
+    ck_assert_uint_eq(told.targets, s->tokens * (size_t)passes);
+    ck_assert_double_eq_tol(loss / (double)s->tokens, s->loss, 1e-6);
+    ck_assert_double_eq_tol(told.single / (double)told.targets, s->single, 1e-6);
+}
+
+/* All that a program is told of gives the scores, whoever computes it, and the same bits. */
+START_TEST(answers_are_told)
+{
+    uint64_t want[WINDOWS + 1];
+    for (int w = 0; w < 2; w++)
+        for (int count = 0; count < 5; count++) { /* the host alone; one to three; three of which one fails */
+            struct ssa_evaluate how = w ? ensemble_of(PASSES) : (struct ssa_evaluate){0};
+            struct ssa_pool *pool = count ? make_pool(count < 4 ? count : 3) : NULL;
+            struct ssa_model *m = pool ? pool_model(pool) : NULL;
+            struct result got;
+            if (count == 4)
+                bent[1].what = FAILS_AT;
+            memset(&told, 0, sizeof told);
+            how.answer = hear;
+            got = pool ? evaluate(m, how) : alone(how);
+            check_told(&got.scores, w ? PASSES : 1);
+            if (!count)
+                memcpy(want, told.hash, sizeof want);
+            ck_assert_mem_eq(told.hash, want, sizeof want);
+            ssa_model_destroy(m);
+            ssa_pool_close(pool);
+        }
 }
 END_TEST
 
@@ -581,7 +658,7 @@ START_TEST(bad_input)
     BAD("tolerance is nan", &data, .tolerance = NAN);
     BAD("tolerance is inf", &data, .tolerance = INFINITY);
     BAD("passes is 1001", &data, .passes = 1001);
-    BAD("reserved", &data, .reserved = {0, 1});
+    BAD("reserved", &data, .reserved = {1});
     BAD("is 32, the vocabulary is 32", &wrong, .passes = 1);
     bent[1].what = bent[0].what = WRONG_AT;
     bent[1].at = bent[0].at = 3;
@@ -609,7 +686,7 @@ int main(int argc, char **argv)
     if (platform && !has_two())
         return 77;
     pools_set_clock();
-    return test_run_alone("evaluate", (const TTest *const[]){as_one_device, units_go_to_who_is_free,
+    return test_run_alone("evaluate", (const TTest *const[]){as_one_device, answers_are_told, units_go_to_who_is_free,
         nobody_waits_for_a_very_slow_one, a_member_fails, a_member_hangs, a_member_gives_no_numbers,
         no_numbers_anywhere, all_are_lost, stops_when_settled, stopping_saves_work, sets_all_scores,
         generates_on_who_is_there, a_successor_begins_with_the_last_tokens, between_steps, progress_and_stop,

@@ -11,6 +11,15 @@
 extern "C" {
 #endif
 
+/** What one pass answers to one example, or window. */
+struct ssa_answer {
+    int pass;                /**< from 0 */
+    size_t example;          /**< of a source: in its list; of token ids: the window, from the data's start on */
+    int answers, vocabulary; /**< of a sequence; V */
+    const int32_t *targets;  /**< [answers]; negative: none */
+    const float *logits;     /**< [answers, V] */
+};
+
 /** Zero means the default. */
 struct ssa_evaluate {
     const struct ssa_pattern *pattern; /**< NULL: dense */
@@ -26,7 +35,14 @@ struct ssa_evaluate {
     void *cookie;
     double tolerance;        /**< nats a token: after 4 passes, no more once ssa_scores.unsettled is at most that; 0:
                                   all. An ensemble takes 8 bytes of host memory a token, and 16 a pass and batch */
-    size_t reserved[2];
+    /** NULL, or called with all answers, of which the scores have the losses alone: for what else there is to count. What
+     *  it is given is the library's, and only until it returns.
+     *    Order    the passes of an example one after another; examples in any, on one device in that of their numbers.
+     *             With a tolerance there may be some of a pass past ssa_scores.passes
+     *    Threads  never twice at once, and never after the call has returned; on a pool on threads of the library's
+     *    Cost     logits are read from the device: of B answers V B floats a pass, where else it is B */
+    void (*answer)(void *cookie, const struct ssa_answer *answer);
+    size_t reserved[1];
 };
 
 /** Losses in nats a token. For bytes, bits per byte are loss/ln 2. All of it is set by every call; to zeroes where the

@@ -34,8 +34,11 @@ struct ssa_ensemble {
     double tolerance;
     double *joined;    /* an answer each, of the passes so far: log of the sum of probabilities, or sum of values */
     struct sums *sums; /* [passes, batches] */
+    void (*tell)(void *cookie, int pass, size_t batch, const void *more);
+    void *cookie;
+    pthread_mutex_t telling;
     pthread_mutex_t lock; /* guards what follows, and batches */
-    bool lock_made, settled;
+    bool locks_made, settled;
     struct batch *batches;
     size_t *added;     /* batches added of each pass */
     int done;          /* passes of which all are: their means are known */
@@ -84,6 +87,11 @@ static struct sums join_values(const struct arrival *a, double *sum)
 
 static void add_answers(struct ssa_ensemble *e, size_t batch, const struct arrival *a)
 {
+    if (e->tell) {
+        pthread_mutex_lock(&e->telling);
+        e->tell(e->cookie, a->pass, batch, a->answers.more);
+        pthread_mutex_unlock(&e->telling);
+    }
     double *joined = e->joined ? e->joined + e->first[batch] : NULL;
     e->sums[(size_t)a->pass * e->count + batch] =
         e->join == SSA_JOIN_VALUES ? join_values(a, joined) : join_probabilities(a, joined);
@@ -154,10 +162,16 @@ static struct arrival *take_next(struct batch *b)
     return NULL;
 }
 
+static void free_answers(const struct ssa_answers *answers)
+{
+    free(answers->values);
+    free(answers->targets);
+    free(answers->more);
+}
+
 static void drop(struct arrival *a)
 {
-    free(a->answers.values);
-    free(a->answers.targets);
+    free_answers(&a->answers);
     free(a);
 }
 
@@ -194,8 +208,7 @@ int ssa_ensemble_add(struct ssa_ensemble *e, int pass, size_t batch, struct ssa_
     struct arrival *a = malloc(sizeof *a);
     int err = SSA_OK;
     if (!a) {
-        free(answers.values);
-        free(answers.targets);
+        free_answers(&answers);
         return ssa_fail(SSA_ENOMEM, "evaluate: out of host memory");
     }
     pthread_mutex_lock(&e->lock);
@@ -248,6 +261,8 @@ int ssa_ensemble_create(struct ssa_ensemble **ensemble, const struct ssa_ensembl
     e->passes = config->passes;
     e->count = batches;
     e->tolerance = config->tolerance;
+    e->tell = config->added;
+    e->cookie = config->cookie;
     e->first = malloc((batches + 1) * sizeof *e->first);
     e->joined = p > 1 ? malloc(first[batches] * sizeof *e->joined) : NULL;
     e->sums = calloc(batches, p * sizeof *e->sums);
@@ -255,9 +270,9 @@ int ssa_ensemble_create(struct ssa_ensemble **ensemble, const struct ssa_ensembl
     e->added = calloc(p, sizeof *e->added);
     e->ensemble = calloc(p, sizeof *e->ensemble);
     e->singles = calloc(p, sizeof *e->singles);
-    e->lock_made = !pthread_mutex_init(&e->lock, NULL);
+    e->locks_made = !pthread_mutex_init(&e->lock, NULL) && !pthread_mutex_init(&e->telling, NULL);
     if (!e->first || (p > 1 && !e->joined) || !e->sums || !e->batches || !e->added || !e->ensemble ||
-        !e->singles || !e->lock_made)
+        !e->singles || !e->locks_made)
         TRY(ssa_fail(SSA_ENOMEM, "evaluate: out of host memory: %zu answers in %zu batches, %zu passes take %zu bytes",
                      first[batches], batches, p, 8 * first[batches] + 16 * p * batches));
     for (size_t b = 0; b <= batches; b++)
@@ -280,8 +295,10 @@ void ssa_ensemble_destroy(struct ssa_ensemble *e)
             next = a->next;
             drop(a);
         }
-    if (e->lock_made)
+    if (e->locks_made) {
         pthread_mutex_destroy(&e->lock);
+        pthread_mutex_destroy(&e->telling);
+    }
     free(e->first);
     free(e->joined);
     free(e->sums);

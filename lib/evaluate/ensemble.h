@@ -19,15 +19,19 @@ struct ssa_ensemble_config {
     size_t batches;
     const size_t *first; /* batch b has at most first[b + 1] - first[b] answers; copied */
     double tolerance;    /* 0: all passes are wanted */
+    /* NULL, or told of what is added, before it is: a batch's passes in their order, by one thread at a time. */
+    void (*added)(void *cookie, int pass, size_t batch, const void *more);
+    void *cookie;
 };
 int ssa_ensemble_create(struct ssa_ensemble **ensemble, const struct ssa_ensemble_config *config);
 void ssa_ensemble_destroy(struct ssa_ensemble *ensemble); /* NULL is fine */
 
-/* What a pass makes of a batch; arrays are malloc()ed. */
+/* What a pass makes of a batch; all is malloc()ed. */
 struct ssa_answers {
     size_t count;   /* the same in each pass */
     float *values;  /* probabilities: losses, -log p; values: themselves, */
     float *targets; /* and their targets */
+    void *more;     /* for `added` */
 };
 /* Takes over the arrays, also where it fails; once for each pass and batch. Waits for nobody: what comes before its
  * turn is added by whoever adds the one before it. SSA_EINVAL: another pass had another number of answers, or there are

@@ -10,6 +10,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { MAX_PASSES = 1000 };
 
@@ -98,6 +99,32 @@ static size_t answers_of(const struct ssa_evaluator *e, size_t w)
     return e->data.fill ? (size_t)e->facts.answers : window.known - window.context;
 }
 
+/* All answers of a unit, for the program. */
+struct ssa_told {
+    int32_t *targets;
+    float logits[];
+};
+
+static struct ssa_told *make_told(const struct ssa_evaluator *e)
+{
+    const size_t answers = (size_t)e->batch * (size_t)e->facts.answers, values = answers * (size_t)e->facts.vocabulary;
+    struct ssa_told *told = malloc(sizeof *told + values * sizeof *told->logits + answers * sizeof *told->targets);
+    if (told)
+        told->targets = (int32_t *)(told->logits + values);
+    return told;
+}
+
+static void tell_batch(void *cookie, int pass, size_t batch, const void *more)
+{
+    const struct ssa_evaluator *e = cookie;
+    const struct ssa_told *told = more;
+    const size_t first = batch * (size_t)e->batch, answers = (size_t)e->facts.answers, V = (size_t)e->facts.vocabulary;
+    for (size_t i = 0; i < (size_t)e->batch && first + i < e->chosen; i++)
+        e->how.answer(e->how.cookie, &(struct ssa_answer){.pass = pass, .example = example_at(e, first + i),
+            .answers = e->facts.answers, .vocabulary = e->facts.vocabulary, .targets = told->targets + i * answers,
+            .logits = told->logits + i * answers * V});
+}
+
 static int make_ensemble(struct ssa_evaluator *e)
 {
     size_t *first = malloc((e->batches + 1) * sizeof *first), batch = (size_t)e->batch, count = 0;
@@ -111,7 +138,8 @@ static int make_ensemble(struct ssa_evaluator *e)
     }
     first[e->batches] = count;
     TRY(ssa_ensemble_create(&e->ensemble, &(struct ssa_ensemble_config){.join = SSA_JOIN_PROBABILITIES,
-        .passes = e->passes, .batches = e->batches, .first = first, .tolerance = e->how.tolerance}));
+        .passes = e->passes, .batches = e->batches, .first = first, .tolerance = e->how.tolerance,
+        .added = e->how.answer ? tell_batch : NULL, .cookie = e}));
 done:
     free(first);
     return err;
@@ -195,23 +223,22 @@ done:
     return err;
 }
 
-static float *take_kept(struct ssa_worker *w)
+static struct ssa_answers take_kept(struct ssa_worker *w)
 {
-    float *losses = w->kept;
+    struct ssa_answers answers = {.count = w->kept_count, .values = w->kept, .more = w->told};
     w->kept = NULL;
+    w->told = NULL;
     w->out[0] = w->out[1];
     w->out_count--;
-    return losses;
+    return answers;
 }
 
 static int add_kept(struct ssa_worker *w)
 {
     struct ssa_evaluator *e = w->e;
     size_t number = w->out[0];
-    float *losses = take_kept(w);
     int err;
-    TRY(ssa_ensemble_add(e->ensemble, (int)(number / e->batches), number % e->batches,
-                         (struct ssa_answers){.count = w->kept_count, .values = losses}));
+    TRY(ssa_ensemble_add(e->ensemble, (int)(number / e->batches), number % e->batches, take_kept(w)));
     if (ssa_ensemble_complete(e->ensemble))
         ssa_units_close(e->units);
 done:
@@ -225,7 +252,26 @@ int ssa_worker_flush(struct ssa_worker *w)
 
 void ssa_worker_drop(struct ssa_worker *w)
 {
-    free(take_kept(w));
+    struct ssa_answers answers = take_kept(w);
+    free(answers.values);
+    free(answers.more);
+}
+
+/* Of the batch that the device has done. */
+static int keep_answers(struct ssa_worker *w)
+{
+    const struct ssa_evaluator *e = w->e;
+    int err;
+    if (!e->how.answer)
+        return SSA_OK;
+    free(w->told); /* of a unit that failed */
+    w->told = make_told(e);
+    if (!w->told)
+        TRY(ssa_fail(SSA_ENOMEM, "evaluate: out of host memory"));
+    memcpy(w->told->targets, w->batch.targets, (size_t)e->batch * (size_t)e->facts.answers * sizeof *w->batch.targets);
+    TRY(ssa_model_read_answers(w->model, w->told->logits));
+done:
+    return err;
 }
 
 /* Waits for the device, and keeps the losses of what had a target. */
@@ -237,6 +283,7 @@ static int end_unit(struct ssa_worker *w)
     if (!kept)
         TRY(ssa_fail(SSA_ENOMEM, "evaluate: out of host memory"));
     TRY(ssa_tensor_read(ssa_model_losses(w->model), w->losses, answers));
+    TRY(keep_answers(w));
     for (size_t i = 0; i < answers; i++)
         if (w->batch.targets[i] >= 0) {
             kept[count++] = w->losses[i];
@@ -321,6 +368,7 @@ void ssa_worker_destroy(struct ssa_worker *w)
     ssa_batch_finish(&w->batch);
     free(w->losses);
     free(w->kept);
+    free(w->told);
     free(w);
 }
 
@@ -331,7 +379,7 @@ static int check(const struct ssa_evaluator *e)
     const struct ssa_evaluate *how = &e->how;
     struct ssa_sample sample;
     int err;
-    TRY(ssa_check_reserved("evaluate", how->reserved, 2));
+    TRY(ssa_check_reserved("evaluate", how->reserved, 1));
     REQUIRE(e->passes > 0 && e->passes <= MAX_PASSES, "evaluate: passes is %d, must be in [1, %d]", e->passes,
             MAX_PASSES);
     REQUIRE(how->stride <= (size_t)e->facts.length, "evaluate: stride is %zu, must be at most the model's length, %d",

@@ -42,6 +42,7 @@ struct ssa_worker {
     float *losses;             /* of a unit's answers */
     float *kept;               /* of those with a target, of a unit that is done but not added: the first of `out` */
     size_t kept_count;
+    struct ssa_told *told;     /* and all answers of it, where the program wants them */
     size_t out[SSA_WORKER_UNITS]; /* units taken and not added, oldest first; changed after ssa_member_enter() only */
     int out_count;
     bool idle;                 /* found none to take */

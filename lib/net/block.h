@@ -23,8 +23,9 @@ struct ssa_block_kind {
     int (*forward)(const struct ssa_block *, struct ssa_run *);
     /* Reverses the last forward: from the gradient of what it left to that of what it took, in `dx` both. */
     int (*backward)(const struct ssa_block *, struct ssa_run *);
-    /* Heads: answer `row` of the last forward, those of a sequence before those of the next, on the host. Waits. */
-    int (*read)(const struct ssa_block *, struct ssa_run *, size_t row, float *answer);
+    /* Heads: answers `row` to row + rows - 1 of the last forward, those of a sequence before those of the next, on the
+     * host. Waits. */
+    int (*read)(const struct ssa_block *, struct ssa_run *, size_t row, int rows, float *answers);
 };
 
 struct ssa_block {

@@ -141,7 +141,7 @@ static int pass_member(struct ssa_model *m, int member, struct ssa_pass pass, fl
     r.keys = keys;
     TRY(ssa_run_forward(&r));
     m->state = SSA_MODEL_FORWARD;
-    TRY(ssa_run_read(m, (size_t)pass.length - 1, logits));
+    TRY(ssa_run_read(m, (size_t)pass.length - 1, 1, logits));
 done:
     return err;
 }

@@ -124,9 +124,9 @@ int ssa_inputs_create(struct ssa_model *m);
 void ssa_inputs_destroy(struct ssa_model *m);
 int ssa_inputs_write(struct ssa_model *m, const struct ssa_pass *pass, int keys);
 
-/* net.c: a run of the pass that was written, all blocks' forward, and an answer of the head. */
+/* net.c: a run of the pass that was written, all blocks' forward, and answers of the head from `row` on. */
 struct ssa_run ssa_run_begin(struct ssa_model *m);
 int ssa_run_forward(struct ssa_run *r);
-int ssa_run_read(struct ssa_model *m, size_t row, float *logits);
+int ssa_run_read(struct ssa_model *m, size_t row, int rows, float *logits);
 
 #endif

@@ -240,10 +240,16 @@ struct ssa_tensor ssa_model_losses(const struct ssa_model *m)
     return ssa_arena_at(&m->net.kept, m->net.losses);
 }
 
-int ssa_run_read(struct ssa_model *m, size_t row, float *logits)
+int ssa_run_read(struct ssa_model *m, size_t row, int rows, float *logits)
 {
     struct ssa_run r = ssa_run_begin(m);
-    return head(m)->kind->read(head(m), &r, row, logits);
+    return head(m)->kind->read(head(m), &r, row, rows, logits);
+}
+
+/* Of a sequence of the last pass. */
+static int answers_of(const struct ssa_model *m)
+{
+    return m->facts.answers == m->facts.length ? m->pass.length : m->facts.answers;
 }
 
 int ssa_model_read_logits(struct ssa_model *m, int sequence, int position, float *logits)
@@ -251,11 +257,16 @@ int ssa_model_read_logits(struct ssa_model *m, int sequence, int position, float
     int err;
     m = ssa_model_serving(m);
     REQUIRE(m->state == SSA_MODEL_FORWARD, "model: logits are read after a forward pass that is not for training");
-    const int answers = m->facts.answers == m->facts.length ? m->pass.length : m->facts.answers;
+    const int answers = answers_of(m);
     REQUIRE(sequence >= 0 && sequence < m->pass.batch && position >= 0 && position < answers,
             "model: no position %d of sequence %d in a pass of %d sequences of %d", position, sequence, m->pass.batch,
             answers);
-    TRY(ssa_run_read(m, (size_t)sequence * (size_t)answers + (size_t)position, logits));
+    TRY(ssa_run_read(m, (size_t)sequence * (size_t)answers + (size_t)position, 1, logits));
 done:
     return err;
+}
+
+int ssa_model_read_answers(struct ssa_model *m, float *logits)
+{
+    return ssa_run_read(m, 0, m->pass.batch * answers_of(m), logits);
 }

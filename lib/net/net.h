@@ -49,6 +49,9 @@ struct ssa_given {
 };
 bool ssa_model_given(const struct ssa_model *m, int input, struct ssa_given *given);
 
+/* Logits [batch, answers of a sequence, V] of the last forward, which was not for training, on the host; waits. */
+int ssa_model_read_answers(struct ssa_model *m, float *logits);
+
 /* ---- memory ---- */
 
 /* What a trainer takes besides, by the number of micro-batches that a step's `batch` sequences are cut into: copies of

@@ -63,12 +63,12 @@ done:
     return err;
 }
 
-static int read(const struct ssa_block *block, struct ssa_run *r, size_t row, float *answer)
+static int read(const struct ssa_block *block, struct ssa_run *r, size_t row, int rows, float *answers)
 {
     const struct ssa_head_classes_block *b = (const struct ssa_head_classes_block *)block;
     int err;
-    TRY(logits(b, r, row, 1));
-    TRY(ssa_tensor_read(r->slots[SSA_SLOT_WIDE], answer, (size_t)b->classes));
+    TRY(logits(b, r, row, rows));
+    TRY(ssa_tensor_read(r->slots[SSA_SLOT_WIDE], answers, (size_t)rows * (size_t)b->classes));
 done:
     return err;
 }

@@ -80,12 +80,16 @@ done:
     return err;
 }
 
-static int read(const struct ssa_block *block, struct ssa_run *r, size_t row, float *answer)
+static int read(const struct ssa_block *block, struct ssa_run *r, size_t row, int rows, float *answers)
 {
     const struct ssa_head_tokens_block *b = (const struct ssa_head_tokens_block *)block;
-    int err;
-    TRY(logits(b, r, row, 1));
-    TRY(ssa_tensor_read(r->slots[SSA_SLOT_WIDE], answer, (size_t)b->vocabulary));
+    int err = SSA_OK;
+    for (int first = 0; first < rows; first += b->chunk) {
+        const int count = rows - first < b->chunk ? rows - first : b->chunk;
+        TRY(logits(b, r, row + (size_t)first, count));
+        TRY(ssa_tensor_read(r->slots[SSA_SLOT_WIDE], answers + (size_t)first * (size_t)b->vocabulary,
+                            (size_t)count * (size_t)b->vocabulary));
+    }
 done:
     return err;
 }
