@@ -169,7 +169,7 @@ int run_main(int argc, char **argv)
     int status = args_parse(table, &page, argc, argv);
     if (status != ARGS_GO)
         return status;
-    if (request.preset && !(b->preset = preset_find(request.preset, &status)))
+    if (request.preset && !(b->preset = preset_find(request.preset, 1u << SSA_GPT, &status)))
         return status;
     if (request.compare)
         return compare_words(&request.words, &request.output);

@@ -134,6 +134,11 @@ int model_int(const struct ssa_model_config *config, const char *field)
     return f ? *(int *)place(&settled, f) : 0;
 }
 
+bool model_has_class_token(const struct ssa_model_config *config)
+{
+    return config->family == SSA_VIT && !config->vit.mean_pool;
+}
+
 void model_set(struct ssa_model_config *config, const char *field, int value)
 {
     const struct ssa_field *f = find_int(config, field);

@@ -31,6 +31,8 @@ json_t *model_json(const struct ssa_model_config *config);
 
 /* A whole number of the config by the name of its field; 0 if its family has none of the name. Zero is filled in. */
 int model_int(const struct ssa_model_config *config, const char *field);
+/* Whether the first position is a class token. */
+bool model_has_class_token(const struct ssa_model_config *config);
 void model_set(struct ssa_model_config *config, const char *field, int value);
 
 #endif

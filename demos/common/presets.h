@@ -4,6 +4,8 @@
 
 #include <ssacl/train.h>
 
+#include <stdbool.h>
+
 struct preset {
     const char *name, *about; /* a line for people */
     struct ssa_model_config model;
@@ -12,13 +14,17 @@ struct preset {
     struct ssa_stage stage;           /* its warm-up is a twentieth of it; then: */
     int fine_tune;                    /* so many dense steps, */
     float fine_tune_lr;
+    const char *augmentation; /* of pictures, by a word of the program that has them; NULL: none is said */
 };
+
+/* Whether it names one of a model of this family. */
+bool preset_is_of(const char *name, int family);
 
 #define PRESET_HELP \
     "a whole configuration, model and training, by name; options beside it count over it. help: lists them"
 
-/* What --preset names; for "help", and for a name of none, all are listed and NULL is returned: `status` is how the
- * program ends then. */
-const struct preset *preset_find(const char *name, int *status);
+/* What --preset names, of a model of these families (1 << SSA_GPT | ...); for "help", and for a name of none, all of them
+ * are listed and NULL is returned: `status` is how the program ends then. */
+const struct preset *preset_find(const char *name, unsigned families, int *status);
 
 #endif

@@ -27,8 +27,9 @@ void data_defaults(struct train_options *o)
     data_tokens = -1;
 }
 
-void data_adapt(struct train_options *o)
+void data_adapt(struct train_options *o, const struct preset *preset)
 {
+    (void)preset;
     if (o->model.gpt.vocabulary == 256) /* unless of token files */
         o->model.gpt.vocabulary = 0;
 }

@@ -11,7 +11,7 @@ extern int data_tokens;
 extern const struct unit *const data_units[];
 
 void data_defaults(struct train_options *o);
-void data_adapt(struct train_options *o);
+void data_adapt(struct train_options *o, const struct preset *preset);
 int data_open(struct settings *s);
 void data_close(struct settings *s);
 void data_describe(const struct settings *s, json_t *start);

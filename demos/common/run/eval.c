@@ -24,7 +24,8 @@ static struct {
 } options;
 static struct train_options shared; /* those of it that eval has too */
 
-static const struct unit *unit; /* of losses */
+static const struct unit *unit;   /* of losses */
+static const struct judge *judge; /* NULL, or of answers */
 
 /* Behind --checkpoint and what is said of the data. */
 static const struct arg own_table[] = {
@@ -54,16 +55,19 @@ static void on_progress(void *cookie, double done)
     progress_update(done, -1, "%s", (const char *)cookie);
 }
 
-static int measure(struct ssa_model *model, const struct ssa_data *data, const struct ssa_pattern *pattern, int passes,
+static int measure(struct ssa_model *model, const struct settings *s, const struct ssa_pattern *pattern, int passes,
                    struct ssa_scores *scores, double *ensemble)
 {
     struct ssa_evaluate how = {.pattern = pattern, .passes = passes,
                                  .windows = (size_t)options.windows, .stride = (size_t)options.stride,
                                  .seed = options.seed, .stop = &interrupted, .progress = on_progress,
                                  .cookie = pattern ? "self-ensemble" : "dense",
-                                 .tolerance = pattern ? options.tolerance * unit->nats : 0};
+                                 .tolerance = pattern ? options.tolerance * unit->nats : 0,
+                                 .answer = judge ? judge->answer : NULL};
+    if (judge && judge->begin(s, passes))
+        return EXIT_FAILED;
     progress_begin("evaluating", 1);
-    int status = ssa_evaluate(model, data, &how, scores, ensemble, NULL);
+    int status = ssa_evaluate(model, &s->data.part[options.part], &how, scores, ensemble, NULL);
     progress_end();
     if (status)
         return status == SSA_ESTOPPED ? EXIT_INTERRUPTED : library_failed();
@@ -109,9 +113,11 @@ static json_t *ensemble_json(const struct ssa_scores *s, const struct ssa_patter
 
 /* ---- for people ---- */
 
-static void print_row(const char *name, double loss, const char *rest)
+/* `passes`: of which the judge has a row, if there is one. */
+static void print_row(const char *name, int passes, double loss, const char *rest)
 {
-    printf("  %-26s %8.4f %s\n", name, unit_loss(unit, loss), rest);
+    char row[64];
+    printf("  %-26s %s%8.4f %s\n", name, judge ? judge->row(passes, row) : "", unit_loss(unit, loss), rest);
 }
 
 /* The unit, and what this loss is as perplexity. */
@@ -120,7 +126,7 @@ static void print_first(const char *name, double loss)
     char rest[64];
     if (unit->perplexity)
         snprintf(rest, sizeof rest, "%s (perplexity %.2f)", unit->name, exp(loss));
-    print_row(name, loss, unit->perplexity ? rest : unit->name);
+    print_row(name, 1, loss, unit->perplexity ? rest : unit->name);
 }
 
 static void print_ensemble(const struct ssa_scores *s, const double *ensemble)
@@ -130,16 +136,16 @@ static void print_ensemble(const struct ssa_scores *s, const double *ensemble)
     int passes = passes_of(s);
     if (passes > 1)
         snprintf(rest, sizeof rest, "+- %.4f over %d passes", unit_loss(unit, s->single_spread), passes);
-    print_row("one sampled pass", s->single, rest);
+    print_row("one sampled pass", 0, s->single, rest);
     for (size_t i = 0; i < sizeof at / sizeof *at; i++)
         if (at[i] < passes) {
             snprintf(name, sizeof name, "self-ensemble of %d", at[i]);
-            print_row(name, ensemble[at[i] - 1], "");
+            print_row(name, at[i], ensemble[at[i] - 1], "");
         }
     if (passes > 1) {
         snprintf(name, sizeof name, "self-ensemble of %d", passes);
         snprintf(rest, sizeof rest, "(perplexity %.2f)", exp(s->loss));
-        print_row(name, s->loss, unit->perplexity ? rest : "");
+        print_row(name, passes, s->loss, unit->perplexity ? rest : "");
     }
     if (options.tolerance > 0 && isfinite(s->unsettled))
         printf("  %d of %d passes, %s: infinitely many would give that +- %.4f\n", passes, options.passes,
@@ -150,15 +156,16 @@ static void print_ensemble(const struct ssa_scores *s, const double *ensemble)
 /* ---- the command ---- */
 
 /* The pattern of the ensemble; NULL if there is none. */
-static int choose_pattern(const struct ssa_checkpoint *checkpoint, struct ssa_stage stages[STAGES_MAX],
+static int choose_pattern(const struct settings *s, struct ssa_stage stages[STAGES_MAX],
                           const struct ssa_pattern **pattern)
 {
-    const struct ssa_stage preset = {.pattern.ratio = 0.25f, .steps = 1};
+    const struct ssa_stage preset = {.pattern = {.ratio = 0.25f, .keep_first = -1}, .steps = 1};
+    const struct stage_terms terms = settings_terms(s);
     int count;
-    *pattern = sampled_pattern(checkpoint);
+    *pattern = sampled_pattern(s->source);
     if (options.pattern) {
         int status = stages_parse(options.pattern, &preset, stages, &count);
-        if (status)
+        if (status || (status = stages_settle(stages, count, &terms)))
             return status;
         *pattern = &stages[0].pattern;
         if (count != 1 || stages[0].pattern.kind == SSA_DENSE)
@@ -169,22 +176,39 @@ static int choose_pattern(const struct ssa_checkpoint *checkpoint, struct ssa_st
     return 0;
 }
 
-static int evaluate(struct ssa_model *model, const struct ssa_data *data, const struct ssa_pattern *pattern,
-                    json_t *result)
+static void add_judged(json_t *result, const char *name, int passes)
+{
+    if (judge)
+        judge->record(json_object_get(result, name), "", passes);
+}
+
+static void print_judged(void)
+{
+    if (judge && judge->print && !shared.json)
+        judge->print();
+}
+
+static int evaluate(struct ssa_model *model, const struct settings *s, const struct ssa_pattern *pattern, json_t *result)
 {
     struct ssa_scores scores = {0};
     double ensemble[PASSES_MAX];
     int status = 0;
-    if (options.mode != MODE_ENSEMBLE && (status = measure(model, data, NULL, 1, &scores, NULL)) == 0) {
+    if (judge && !shared.json)
+        printf("  %-26s %s\n", "", judge->heads);
+    if (options.mode != MODE_ENSEMBLE && (status = measure(model, s, NULL, 1, &scores, NULL)) == 0) {
         json_object_set_new(result, "dense", scores_json(&scores));
+        add_judged(result, "dense", 1);
         if (!shared.json)
             print_first("dense", scores.loss);
+        print_judged();
     }
     if (!status && options.mode != MODE_DENSE && pattern &&
-        (status = measure(model, data, pattern, options.passes, &scores, ensemble)) == 0) {
+        (status = measure(model, s, pattern, options.passes, &scores, ensemble)) == 0) {
         json_object_set_new(result, "ensemble", ensemble_json(&scores, pattern, ensemble));
+        add_judged(result, "ensemble", passes_of(&scores));
         if (!shared.json)
             print_ensemble(&scores, ensemble);
+        print_judged();
     }
     return status;
 }
@@ -228,12 +252,13 @@ static int write_log(json_t *result)
 static int open_data(const struct program *p, struct ssa_checkpoint *checkpoint, struct settings *s)
 {
     *s = (struct settings){.program = p, .o = &shared, .source_name = options.checkpoint, .source = checkpoint,
-                           .model = *ssa_checkpoint_model(checkpoint)};
+                           .model = *ssa_checkpoint_model(checkpoint), .micro_batch = options.batch};
     if (!shared.data.count)
         return say_error("no %s: give --data FILE (see --help)", p->what);
     if (p->open(s))
         return EXIT_FAILED;
     unit = s->data.unit;
+    judge = s->data.judge;
     return 0;
 }
 
@@ -249,7 +274,7 @@ static json_t *begin_result(const struct loaded *loaded, const struct settings *
     if (!shared.json)
         say_result("%s after step %d%s, on the %s part (%zu %ss)", options.checkpoint, step,
                    loaded->averaged ? " (the average of its weights)" : "", part_names[options.part],
-                   s->data.part[options.part].count, unit->item);
+                   settings_count(&s->data.part[options.part]), unit_datum(unit));
     if (!unit->unnamed)
         json_object_set_new(result, "unit", json_string(unit->name));
     note_add_same(s->program, &note, result);
@@ -266,14 +291,14 @@ static int run(struct loaded *loaded, struct settings *s, const struct program *
     if (load_model(loaded, p, shared.device, options.checkpoint, options.batch, !options.raw) ||
         check_run(loaded->checkpoint, log) || open_data(p, loaded->checkpoint, s))
         return EXIT_FAILED;
-    int status = choose_pattern(loaded->checkpoint, stages, &pattern), length = ssa_model_length(&s->model);
+    int status = choose_pattern(s, stages, &pattern), length = ssa_model_length(&s->model);
     if (status)
         return status;
     if (options.stride > length)
         return say_error("--stride is %d, must be at most the model's length, %d", options.stride, length);
     json_t *result = begin_result(loaded, s);
     signals_catch();
-    status = evaluate(loaded->model, &s->data.part[options.part], pattern, result);
+    status = evaluate(loaded->model, s, pattern, result);
     json_object_set_new(result, "devices", devices_json(loaded->pool)); /* with who was lost */
     if (!status && options.log)
         status = write_log(result);
@@ -301,10 +326,11 @@ static void make_table(const struct program *p, struct arg table[OPTIONS_MAX + 1
     const struct arg first[] = {
         ARG_TEXT('c', "checkpoint", &options.checkpoint, "FILE", "the model"),
         ARG_FLAG(0, "raw-weights", &options.raw, RAW_WEIGHTS_HELP),
-        ARG_LIST('d', "data", &shared.data, "FILE", p->eval.data), ARG_END};
+        ARG_LIST('d', "data", &shared.data, p->sequence ? "PATH" : "FILE", p->eval.data), ARG_END};
     int count = args_append(table, 0, OPTIONS_MAX, first);
     count = args_append(table, count, OPTIONS_MAX, p->eval.options);
     args_append(table, count, OPTIONS_MAX, own_table);
+    rename_options(p, table);
 }
 
 int eval_main(const struct program *p, int argc, char **argv)
@@ -319,7 +345,7 @@ int eval_main(const struct program *p, int argc, char **argv)
     make_table(p, table);
     options.part = PART_TEST;
     options.passes = 10;
-    options.batch = 8;
+    options.batch = shared.micro_batch ? shared.micro_batch : 8;
     shared.device = "auto";
     int status = parse_options(table, &page, argc, argv, &options.checkpoint);
     if (status != ARGS_GO)

@@ -42,6 +42,7 @@ double figures_seconds(const struct run *r)
     return last_of(&r->train, r->train.seconds);
 }
 
+/* In sequences, of which a program makes its tokens before (report.c). */
 static double speed(const struct run *r)
 {
     return tokens_of(r) / figures_seconds(r);
@@ -112,6 +113,19 @@ static const struct figure_line last_lines[] = {
      .in_log = "end.peak_bytes"},
     {.key = ""}};
 
+/* Instead of those of tokens, where a program counts sequences. */
+static void name_sequences(struct figure_line *line, const char *sequence)
+{
+    if (!strcmp(line->key, "tokens")) {
+        snprintf(line->key, sizeof line->key, "%ss", sequence);
+        snprintf(line->name, sizeof line->name, "%ss trained on (millions)", sequence);
+    } else if (!strcmp(line->key, "tokens_per_second")) {
+        snprintf(line->key, sizeof line->key, "%ss_per_second", sequence);
+        snprintf(line->name, sizeof line->name, "%ss per second", sequence);
+        line->format = "%.1f";
+    }
+}
+
 enum { LINES_MAX = 96 };
 static struct figure_line all[LINES_MAX];
 static int count;
@@ -156,6 +170,8 @@ int figures_make(const struct program *program, const struct figure_line **lines
     add(ensemble_lines);
     add_own(program->figures);
     add(last_lines);
+    for (int i = 0; i < count && program->sequence; i++)
+        name_sequences(&all[i], program->sequence);
     *lines = all;
     return count;
 }

@@ -12,7 +12,8 @@
 struct raw {
     struct ssa_stage preset;
     const char *stages, *name; /* of a preset */
-    int steps, fine_tune, accumulate;
+    int steps, fine_tune, accumulate, keys;
+    double epochs, fine_tune_epochs;
     float fine_tune_lr;
 };
 
@@ -36,6 +37,7 @@ static const struct arg run_table[] = {
                "which keys a query sees: all, a uniform sample, or a slice of locally shuffled ones"),
     ARG_FLOAT('r', "ratio", &raw.preset.pattern.ratio, 0, 1, "R",
               "keys that a query sees, as a share of the length, over 0"),
+    ARG_INT(0, "keys", &raw.keys, 0, 1 << 20, "N", "instead of --ratio: so many keys; 0: as it says"),
     ARG_FLAG(0, "look-back", &raw.preset.pattern.look_back,
              "local: see the slice before one's own too, each half as long; best for text"),
     ARG_FLOAT(0, "sigma", &raw.preset.pattern.sigma, 0, 1e6, "S", "local: how far keys are shuffled, in slices; 0: 1"),
@@ -44,7 +46,8 @@ static const struct arg run_table[] = {
     ARG_INT(0, "last-dense", &raw.preset.pattern.dense_last, 0, 1000, "N", "so many of the last layers stay dense"),
     ARG_FLOAT(0, "ratio-last", &raw.preset.pattern.ratio_last, 0, 1, "R",
               "ratio of the last layer; those between grow evenly"),
-    ARG_INT(0, "keep-first", &raw.preset.pattern.keep_first, 0, 64, "N", "so many first positions are seen by all"),
+    ARG_INT(0, "keep-first", &raw.preset.pattern.keep_first, 0, 64, "N",
+            "so many first positions are seen by all; if not said, a class token where there is one"),
     ARG_FLAG(0, "per-example", &raw.preset.pattern.per_example, "a sample for each sequence of the batch"),
     ARG_TEXT(0, "stages", &raw.stages, "STAGES",
              "a sequence of stages, see below; replaces --steps and --fine-tune. With --resume: more of them"),
@@ -52,7 +55,10 @@ static const struct arg run_table[] = {
     ARG_INT('n', "steps", &raw.steps, 1, INT_MAX, "N",
             "optimiser steps. With --resume: of all, to make a run longer; they go on as the last stage does, at its "
             "--lr-end"),
+    ARG_REAL(0, "epochs", &raw.epochs, 0, EPOCHS_MOST, "X",
+             "instead of --steps: so many times as many as take all that there is to train on; 0: as it says"),
     ARG_INT(0, "fine-tune", &raw.fine_tune, 0, INT_MAX, "N", "so many dense steps after them"),
+    ARG_REAL(0, "fine-tune-epochs", &raw.fine_tune_epochs, 0, EPOCHS_MOST, "X", "instead of it, in epochs"),
     ARG_FLOAT(0, "fine-tune-lr", &raw.fine_tune_lr, 0, 100, "X", "their learning rate; 0: a quarter of --lr"),
     ARG_INT('b', "batch", &options.micro_batch, 1, 65536, "N", "sequences in a pass"),
     ARG_INT(0, "accumulate", &raw.accumulate, 1, 65536, "N", "passes in a step"),
@@ -121,19 +127,20 @@ static const struct arg plan_table[] = {
              "measured; 0: nothing is"),
     ARG_END};
 
-enum { OPTIONS_MAX = 120 };
+enum { OPTIONS_MAX = 140 };
 static struct arg table[OPTIONS_MAX + 1];
 
 static void make_table(const struct program *p, bool plan)
 {
     const struct arg data[] = {
-        ARG_HEADING(p->what), ARG_LIST('d', "data", &options.data, "FILE", p->train.data), ARG_END};
+        ARG_HEADING(p->what), ARG_LIST('d', "data", &options.data, p->sequence ? "PATH" : "FILE", p->train.data), ARG_END};
     int count = args_append(table, 0, OPTIONS_MAX, data);
     count = args_append(table, count, OPTIONS_MAX, p->train.options);
     count = args_append(table, count, OPTIONS_MAX, model_table);
     count += model_args(&options.model, MODEL_ALL, p->model_options, table + count, OPTIONS_MAX - count);
     count = args_append(table, count, OPTIONS_MAX, run_table);
     args_append(table, count, OPTIONS_MAX, plan ? plan_table : NULL);
+    rename_options(p, table);
 }
 
 static int makes_longer(const char *option)
@@ -141,15 +148,19 @@ static int makes_longer(const char *option)
     return !strcmp(option, "steps") || !strcmp(option, "stages");
 }
 
+static bool is_of_run(const struct program *p, const char *heading)
+{
+    return !strcmp(heading, ATTENTION_HEADING) || !strcmp(heading, TRAINING_HEADING) ||
+           (p->train.settled && !strcmp(heading, p->train.settled));
+}
+
 /* A checkpoint knows its model and run: options that say it again might say it differently. */
-static int refuse_given(const unsigned char *given, const char *what, int whole_run)
+static int refuse_given(const struct program *p, const unsigned char *given, const char *what, int whole_run)
 {
     int known = 0;
     for (int i = 0; table[i].kind; i++) {
         if (table[i].kind == ARG_KIND_HEADING)
-            known =
-                !strcmp(table[i].help, MODEL_HEADING) ||
-                (whole_run && (!strcmp(table[i].help, ATTENTION_HEADING) || !strcmp(table[i].help, TRAINING_HEADING)));
+            known = !strcmp(table[i].help, MODEL_HEADING) || (whole_run && is_of_run(p, table[i].help));
         else if (known && given[i] && !(whole_run && makes_longer(table[i].name))) {
             say_error("--%s does not go with %s: the checkpoint settles it; leave it out", table[i].name, what);
             return EXIT_USAGE;
@@ -164,7 +175,8 @@ static void default_options(const struct program *p, struct train_options *o, st
                                 .pool = {.deadline = 60, .copy_every = 50},
                                 .micro_batch = 16, .device = "auto",
                                 .measure = 20, .log_every = 10, .eval_every = 200, .eval_windows = 32};
-    *r = (struct raw){.preset = {.pattern = {.ratio = 0.25f}, .lr = 2e-3f, .warmup = -1},
+    *r = (struct raw){.preset = {.pattern = {.ratio = 0.25f, .keep_first = -1}, .lr = p->lr > 0 ? p->lr : 2e-3f,
+                                 .warmup = -1},
                       .steps = 1000, .accumulate = 1};
     p->defaults(o);
 }
@@ -178,7 +190,9 @@ static void take_preset(struct train_options *o, struct raw *r, const struct pre
     o->training.decay = p->training.decay > 0 ? p->training.decay : 0;
     o->training.clip = p->training.clip > 0 ? p->training.clip : 0;
     r->preset = p->stage;
-    r->preset.warmup = -1;
+    r->preset.warmup = p->stage.warmup ? p->stage.warmup : -1;
+    r->preset.pattern.keep_first = p->stage.pattern.keep_first ? p->stage.pattern.keep_first : -1;
+    r->preset.steps = 0;
     r->steps = p->stage.steps;
     r->accumulate = p->accumulate;
     r->fine_tune = p->fine_tune;
@@ -193,9 +207,6 @@ static float none_if_zero(float said)
 
 static void settle_defaults(struct train_options *o)
 {
-    for (int i = 0; i < o->training.stage_count; i++)
-        if (o->stages[i].warmup < 0)
-            o->stages[i].warmup = o->stages[i].steps / 20;
     o->training.decay = none_if_zero(o->training.decay);
     o->training.clip = none_if_zero(o->training.clip);
     o->pool.deadline = o->pool.deadline > 0 ? o->pool.deadline : SSA_NONE;
@@ -203,20 +214,23 @@ static void settle_defaults(struct train_options *o)
     model_choose(&o->model);
 }
 
-static int settle_stages(struct train_options *o, const struct raw *r)
+static int settle_stages(struct train_options *o, struct raw *r)
 {
     struct ssa_stage *stages = o->stages;
+    int fine_tune = r->fine_tune_epochs > 0 ? stage_epochs(r->fine_tune_epochs) : r->fine_tune;
     o->training.stages = stages;
     if (r->preset.pattern.ratio <= 0) {
         say_error("--ratio must be over 0 and at most 1");
         return EXIT_USAGE;
     }
+    if (r->keys)
+        r->preset.pattern.ratio = (float)-r->keys;
     if (r->stages)
         return stages_parse(r->stages, &r->preset, stages, &o->training.stage_count);
     stages[0] = r->preset;
-    stages[0].steps = r->steps;
-    o->training.stage_count = r->fine_tune ? 2 : 1;
-    stages[1] = (struct ssa_stage){.steps = r->fine_tune, .warmup = -1,
+    stages[0].steps = r->epochs > 0 ? stage_epochs(r->epochs) : r->steps;
+    o->training.stage_count = fine_tune ? 2 : 1;
+    stages[1] = (struct ssa_stage){.steps = fine_tune, .warmup = -1,
                                    .lr = r->fine_tune_lr > 0 ? r->fine_tune_lr : r->preset.lr / 4};
     return 0;
 }
@@ -235,15 +249,22 @@ static int contradiction(const char *why)
     return EXIT_USAGE;
 }
 
-static int check_combination(const struct train_options *o, const struct raw *r, const unsigned char *given)
+static int check_combination(const struct program *p, const struct train_options *o, const struct raw *r,
+                             const unsigned char *given)
 {
     if (o->resume && o->from)
         return contradiction("--resume continues a run and --from starts one: give one of them");
     if (r->stages && (is_given(given, "steps") || is_given(given, "fine-tune") || is_given(given, "fine-tune-lr")))
         return contradiction("--stages says how many steps there are: leave out --steps and --fine-tune");
+    if (r->stages && (is_given(given, "epochs") || is_given(given, "fine-tune-epochs")))
+        return contradiction("--stages says how many epochs there are: leave out --epochs and --fine-tune-epochs");
+    if ((r->epochs > 0 && is_given(given, "steps")) || (r->fine_tune_epochs > 0 && is_given(given, "fine-tune")))
+        return contradiction("epochs say how many steps there are: leave out --steps and --fine-tune, or those");
+    if (r->keys && is_given(given, "ratio"))
+        return contradiction("--keys and --ratio say the same: give one of them");
     if (o->resume)
-        return refuse_given(given, "--resume", 1);
-    return o->from ? refuse_given(given, "--from", 0) : ARGS_GO;
+        return refuse_given(p, given, "--resume", 1);
+    return o->from ? refuse_given(p, given, "--from", 0) : ARGS_GO;
 }
 
 bool train_is_alone(int argc, char **argv)
@@ -266,19 +287,14 @@ static int read_options(const struct program *p, bool plan, unsigned char *given
     int status = args_parse(table, &page, argc, argv);
     if (status != ARGS_GO || !raw.name)
         return status;
-    const struct preset *preset = preset_find(raw.name, &status);
+    const struct preset *preset = preset_find(raw.name, p->families, &status);
     if (!preset)
         return status;
-    if (!(p->families >> preset->model.family & 1)) {
-        say_error("--preset %s is a %s, which %s does not train", raw.name, ssa_model_family(preset->model.family),
-                  p->name);
-        return EXIT_USAGE;
-    }
     free(options.data.items);
     default_options(p, &options, &raw);
     take_preset(&options, &raw, preset);
     if (p->adapt)
-        p->adapt(&options);
+        p->adapt(&options, preset);
     make_table(p, plan);
     return args_parse(table, &page, argc, argv);
 }
@@ -310,7 +326,7 @@ int train_options_parse(const struct train_options **parsed, const struct progra
         return EXIT_USAGE;
     }
     if (status == ARGS_GO)
-        status = check_combination(&options, &raw, given);
+        status = check_combination(p, &options, &raw, given);
     if (status != ARGS_GO || (status = settle_stages(&options, &raw)))
         return status;
     settle_defaults(&options);

@@ -137,15 +137,16 @@ static const char *format_time(double seconds, char text[32])
 static void print_stage(const struct planning *p, int i)
 {
     const struct planned *stage = &p->stages[i];
-    char text[256], how[128], time[32];
+    char text[256], how[128], time[32], rate[64];
     stage_format(&p->s.training.stages[i], 0, text, sizeof text);
     say_result("stage %d  %s", i + 1, text);
     say_result("         %.4g GFLOP a step: GEMM %.4g, attention %.4g", 1e-9 * flop_of(stage),
                1e-9 * stage->cost.linear, 1e-9 * stage->cost.attention);
     if (!isfinite(stage->timing.seconds))
         return;
-    say_result("         %.4g s a step (%s), %.0f tokens/s, %.0f GFLOP/s", stage->timing.seconds,
-               how_measured(p, &stage->timing, how), settings_tokens(&p->s) / stage->timing.seconds,
+    say_result("         %.4g s a step (%s), %s, %.0f GFLOP/s", stage->timing.seconds,
+               how_measured(p, &stage->timing, how),
+               settings_rate(&p->s, settings_tokens(&p->s) / stage->timing.seconds, rate),
                1e-9 * flop_of(stage) / stage->timing.seconds);
     say_result("         %d steps: %s", p->s.training.stages[i].steps, format_time(steps_seconds(p, i), time));
 }
@@ -153,13 +154,14 @@ static void print_stage(const struct planning *p, int i)
 static int print_all(const struct planning *p)
 {
     const struct ssa_model_config *m = &p->s.model;
+    const char *sequence = p->s.program->sequence;
     char time[32], more[128];
     p->s.program->describe_model(m, more, sizeof more);
     say_result("model    %d layers, width %d, %d heads, MLP %d, %s: %zu parameters", model_int(m, "layers"),
                model_int(m, "width"), model_int(m, "heads"), model_int(m, "hidden"), more, ssa_model_elements(m));
     print_memory(p);
-    say_result("step     %d sequences in passes of %d, %.0f tokens", p->s.training.batch, p->s.micro_batch,
-               settings_tokens(&p->s));
+    say_result("step     %d %ss in passes of %d, %.0f %s", p->s.training.batch, sequence ? sequence : "sequence",
+               p->s.micro_batch, settings_tokens(&p->s), sequence ? "positions" : "tokens");
     for (int i = 0; i < p->s.training.stage_count; i++)
         print_stage(p, i);
     if (isfinite(all_seconds(p)))
@@ -211,8 +213,8 @@ static int print_object(const struct planning *p)
     json_object_set_new(object, "advice", p->fits ? json_null() : json_string(p->why));
     json_object_set_new(object, "seconds", number_json(all_seconds(p)));
     if (p->s.o->data.count)
-        json_object_set_new(object, unit_items(p->s.data.unit, "train_", key),
-                            json_integer((json_int_t)p->s.data.part[PART_TRAIN].count));
+        json_object_set_new(object, unit_data(p->s.data.unit, "train_", key),
+                            json_integer((json_int_t)settings_count(&p->s.data.part[PART_TRAIN])));
     return print_json(object);
 }
 

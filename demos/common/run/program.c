@@ -94,6 +94,25 @@ int program_main(const struct program *p, int argc, char **argv)
 
 /* ---- what commands share ---- */
 
+void rename_options(const struct program *p, struct arg *table)
+{
+    struct arg *kept = table;
+    for (const struct arg *a = table; a->kind; a++) {
+        const struct renamed *r = p->renamed;
+        while (r && r->option && (!a->name || strcmp(r->option, a->name) != 0))
+            r++;
+        if (r && r->option && !r->name)
+            continue;
+        *kept = *a;
+        if (r && r->option) {
+            kept->name = r->name;
+            kept->help = r->help ? r->help : kept->help;
+        }
+        kept++;
+    }
+    *kept = (struct arg)ARG_END;
+}
+
 int parse_options(const struct arg *table, const struct args_page *page, int argc, char **argv,
                   const char **checkpoint)
 {

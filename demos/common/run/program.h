@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 
+struct preset;
 struct program;
 struct settings;
 struct train_options;
@@ -28,6 +29,7 @@ struct page {
     const char *about, *examples;
     const char *data;          /* of --data FILE, in a list of its own or with others that say how it is read: */
     const struct arg *options; /* NULL, or these; reset by defaults() */
+    const char *settled;       /* NULL, or a heading in them: what a checkpoint answers to a run that goes on */
 };
 
 /* A line of `report`'s table besides those that every program has: "event.path" of a log. */
@@ -37,6 +39,26 @@ struct figure {
     const char *in_log;
 };
 
+/* An option of common/run that a program calls otherwise. A list of them ends with an option of NULL. */
+struct renamed {
+    const char *option, *name; /* name NULL: it has no such option */
+    const char *help;          /* NULL: the same */
+};
+
+/* What there is to know of answers besides their loss, one evaluation after another. */
+struct judge {
+    /* Before one of `passes` passes. Says what is wrong and returns non-zero. */
+    int (*begin)(const struct settings *s, int passes);
+    void (*answer)(void *cookie, const struct ssa_answer *answer); /* struct ssa_evaluate's; has no cookie */
+    /* After it. A row of a table, as wide as `heads`: of the first `passes` passes together, or 0 of the single ones. */
+    const char *heads;
+    const char *(*row)(int passes, char text[64]);
+    const char *(*brief)(char text[64]); /* of all passes, in a sentence */
+    /* Of one pass, or of so many with what single ones give beside it. */
+    void (*record)(json_t *object, const char *before, int passes);
+    void (*print)(void); /* NULL, or what else people are told */
+};
+
 struct program {
     const char *name;                /* "ssacl-text" */
     const char *about;               /* of its --help, as it is printed */
@@ -44,6 +66,10 @@ struct program {
     struct page train, plan, eval, report; /* plan has the options of train */
     unsigned families;               /* that it trains: 1 << SSA_GPT | ... */
     const struct model_option *model_options;
+    const struct renamed *renamed;   /* NULL, or options that have another name here */
+    const char *sequence;            /* NULL, or what a sequence is, "image": by which speeds and amounts are told then,
+                                        not by tokens */
+    float lr;                        /* peak learning rate, where none is said; 0: 2e-3 */
     const struct unit *const *units; /* that its losses may be in; the last is NULL */
     const struct figure *figures;    /* NULL, or more; the last has a key of NULL */
     /* What it trains on, "text": in sentences, and in a checkpoint's note the key of the data's fingerprint. A log has
@@ -51,7 +77,7 @@ struct program {
     const char *what;
 
     void (*defaults)(struct train_options *o); /* of its model and own options, before any are read */
-    void (*adapt)(struct train_options *o);    /* after a preset was taken; or NULL */
+    void (*adapt)(struct train_options *o, const struct preset *preset); /* after that was taken; or NULL */
 
     /* ---- data (struct settings has what they go by) ---- */
     /* Opens what --data names, if it names any, as the checkpoint's if there is one; fills s->data, of which the unit is
@@ -63,11 +89,18 @@ struct program {
     void (*note)(const struct settings *s, json_t *note);
     /* Inputs and targets of a pass, of the beginning of the data; `memory` is to be freed. The library's status. */
     int (*fill)(const struct settings *s, struct ssa_pass *pass, void **memory);
-    /* Data that fit the model, to measure how long a step takes; items of NULL: no memory. They are to be freed. */
+    /* Data that fit the model, to measure how long a step takes: items, which are to be freed, or a source, whose cookie
+     * is NULL or lives as long as the settings; neither: no memory. */
     struct ssa_data (*invent)(const struct settings *s);
+    /* NULL, or adds to a record of a training of `seconds` so far what the data had to do with it; `ends`: it is the
+     * last, and people are told, too. */
+    void (*account)(const struct settings *s, json_t *record, double seconds, bool ends);
     /* What `plan` says of a model besides its layers, widths and heads: "length 256, vocabulary 256". */
     void (*describe_model)(const struct ssa_model_config *model, char *text, size_t size);
 };
+
+/* Gives the table the names that the program has for its options. */
+void rename_options(const struct program *program, struct arg *table);
 
 int program_main(const struct program *program, int argc, char **argv);
 

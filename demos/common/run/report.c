@@ -164,7 +164,7 @@ static int draw(const struct run *runs, const struct series *curves, int count, 
     int minutes = longest > 600;
     const struct unit *unit = figures_unit(program, &runs[0]);
     char items[96];
-    snprintf(items, sizeof items, "million %ss trained on", unit ? unit->item : "token");
+    snprintf(items, sizeof items, "million %ss trained on", program->sequence ? program->sequence : unit ? unit->item : "token");
     struct plot_panel panels[2] = {
         {.x_label = items, .y_label = unit_name(&runs[0]), .x_scale = 1e-6},
         {.x_label = minutes ? "minutes of training" : "seconds of training", .y_label = unit_name(&runs[0]),
@@ -222,6 +222,18 @@ static int draw_shares(const struct run *runs, int count, const char *svg, const
     }
     return plot_draw(svg, PLOT_SVG, "Shares of the devices", panels, n) ||
            plot_draw(png, PLOT_PNG, "Shares of the devices", panels, n);
+}
+
+/* ---- sequences ---- */
+
+/* Logs count positions of sequences; makes them sequences, where the program counts those. */
+static void count_sequences(struct run *run)
+{
+    const double length = json_number(run->start, "tokens_per_step") / json_number(run->start, "batch");
+    struct series *all[] = {&run->train, &run->dense, &run->sampled};
+    for (int i = 0; i < 3 && length > 0; i++)
+        for (size_t n = 0; n < all[i]->count; n++)
+            all[i]->tokens[n] /= length;
 }
 
 /* ---- the command ---- */
@@ -298,6 +310,8 @@ int report_main(const struct program *p, int argc, char **argv)
     label_files(options.logs.items, read, ".jsonl", labels);
     for (int r = 0; r < read; r++)
         runs[r].name = labels[r];
+    for (int r = 0; r < read && p->sequence; r++)
+        count_sequences(&runs[r]);
     if (!status)
         status = report(runs, read);
     for (int r = 0; r < read; r++)

@@ -18,6 +18,40 @@ static int open_source(struct settings *s)
     return 0;
 }
 
+size_t settings_count(const struct ssa_data *data)
+{
+    return data->fill ? data->examples : data->count;
+}
+
+const char *settings_rate(const struct settings *s, double tokens_per_second, char text[64])
+{
+    if (s->program->sequence)
+        snprintf(text, 64, "%.*f %ss/s", tokens_per_second < 10.0 * ssa_model_length(&s->model),
+                 tokens_per_second / ssa_model_length(&s->model), s->program->sequence);
+    else
+        snprintf(text, 64, "%.0f tokens/s", tokens_per_second);
+    return text;
+}
+
+struct stage_terms settings_terms(const struct settings *s)
+{
+    const struct ssa_data *d = &s->data.part[PART_TRAIN];
+    const int length = ssa_model_length(&s->model);
+    const double step = (double)s->training.batch * (d->fill ? 1 : length);
+    return (struct stage_terms){.length = length, .epoch = step > 0 ? (double)settings_count(d) / step : 0,
+                                .keep_first = model_has_class_token(&s->model)};
+}
+
+/* A new run's. */
+static int take_stages(struct settings *s)
+{
+    for (int i = 0; i < s->training.stage_count; i++)
+        s->stages[i] = s->o->stages[i];
+    s->training.stages = s->stages;
+    const struct stage_terms terms = settings_terms(s);
+    return stages_settle(s->stages, s->training.stage_count, &terms);
+}
+
 /* A run that goes on does so as it was. */
 static int take_run(struct settings *s)
 {
@@ -30,14 +64,18 @@ static int take_run(struct settings *s)
                          "with --from", s->source_name, p->what);
     s->micro_batch = note.micro_batch;
     s->training = *ssa_checkpoint_training(s->source);
-    return make_longer(s->o, &s->training, s->stages);
+    struct train_options more = *s->o;
+    const struct stage_terms terms = settings_terms(s);
+    if (more.more_stages && stages_settle(more.stages, more.training.stage_count, &terms))
+        return EXIT_FAILED;
+    return make_longer(&more, &s->training, s->stages);
 }
 
 int settings_make(struct settings *s, const struct program *program, const struct train_options *o)
 {
     *s = (struct settings){.program = program, .o = o, .source_name = o->resume ? o->resume : o->from,
                            .model = o->model, .training = o->training, .micro_batch = o->micro_batch};
-    return open_source(s) || program->open(s) || (o->resume && take_run(s)) ? EXIT_FAILED : 0;
+    return open_source(s) || program->open(s) || (o->resume ? take_run(s) : take_stages(s)) ? EXIT_FAILED : 0;
 }
 
 void settings_finish(struct settings *s)

@@ -10,6 +10,7 @@ enum data_part { PART_TRAIN, PART_VALID, PART_TEST, DATA_PARTS };
 struct run_data {
     struct ssa_data part[DATA_PARTS]; /* empty where no --data was given */
     const struct unit *unit;          /* of losses */
+    const struct judge *judge;        /* NULL, or of answers */
     uint64_t fingerprint;             /* a number that other data would hardly have */
 };
 
@@ -21,13 +22,20 @@ struct settings {
     struct run_data data;
     struct ssa_model_config model;
     struct ssa_train_config training;
-    struct ssa_stage stages[STAGES_MAX]; /* of a run that is made longer */
+    struct ssa_stage stages[STAGES_MAX]; /* of a new run, or one that is made longer */
     int micro_batch;
 };
 
 /* Says what is wrong and returns non-zero. */
 int settings_make(struct settings *s, const struct program *program, const struct train_options *o);
 void settings_finish(struct settings *s);
+
+/* Items, or examples of a source. */
+size_t settings_count(const struct ssa_data *data);
+/* "1234 tokens/s", or in sequences, where the program counts those. */
+const char *settings_rate(const struct settings *s, double tokens_per_second, char text[64]);
+/* What is to be known of stages before they are settled. */
+struct stage_terms settings_terms(const struct settings *s);
 
 /* Positions of a step's sequences, and passes of a step. */
 double settings_tokens(const struct settings *s);

@@ -4,6 +4,7 @@
 #include "say.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,7 +13,7 @@ static const char *const kind_names[] = {"dense", "unbiased", "local"};
 
 /* ---- keys ---- */
 
-enum key_kind { KEY_FLAG, KEY_NONE /* a flag that sets SSA_NONE */, KEY_INT, KEY_FLOAT, KEY_RATIO };
+enum key_kind { KEY_FLAG, KEY_NONE /* a flag that sets SSA_NONE */, KEY_INT, KEY_FLOAT, KEY_RATIO, KEY_KEYS, KEY_EPOCHS };
 
 static const struct key {
     const char *name;
@@ -23,6 +24,7 @@ static const struct key {
 } keys[] = {
 #define FIELD(name) offsetof(struct ssa_stage, name)
     {"ratio", KEY_RATIO, FIELD(pattern.ratio), 0, 1, ""},
+    {"keys", KEY_KEYS, FIELD(pattern.ratio), 1, 1 << 20, ""},
     {"ratio-last", KEY_RATIO, FIELD(pattern.ratio_last), 0, 1, ""},
     {"look-back", KEY_FLAG, FIELD(pattern.look_back), 0, 1, "local"},
     {"sigma", KEY_FLOAT, FIELD(pattern.sigma), 0, 1e6, "local"},
@@ -33,6 +35,7 @@ static const struct key {
     {"per-example", KEY_FLAG, FIELD(pattern.per_example), 0, 1, ""},
     {"no-own-key", KEY_NONE, FIELD(pattern.own_key), 0, 1, ""},
     {"steps", KEY_INT, FIELD(steps), 1, INT_MAX, NULL},
+    {"epochs", KEY_EPOCHS, FIELD(steps), 0.001, EPOCHS_MOST, NULL},
     {"lr", KEY_FLOAT, FIELD(lr), 1e-12, 100, NULL},
     {"lr-end", KEY_FLOAT, FIELD(lr_end), 0, 100, NULL},
     {"warm-up", KEY_INT, FIELD(warmup), 0, INT_MAX, NULL},
@@ -73,6 +76,16 @@ static int set_key(const struct key *key, const char *value, struct ssa_stage *s
             return -1;
         *(int *)field = (int)whole;
         return 0;
+    case KEY_KEYS:
+        if (!value || parse_int(value, (long)key->low, (long)key->high, &whole))
+            return -1;
+        *(float *)field = (float)-whole;
+        return 0;
+    case KEY_EPOCHS:
+        if (!value || parse_real(value, key->low, key->high, &number))
+            return -1;
+        *(int *)field = stage_epochs(number);
+        return 0;
     default:
         if (!value || parse_real(value, key->low, key->high, &number) || (key->kind == KEY_RATIO && number <= 0))
             return -1;
@@ -89,9 +102,11 @@ static void describe_key(const struct key *key, char *text, size_t size)
         snprintf(text, size, "'%s' takes no value", key->name);
         break;
     case KEY_INT:
+    case KEY_KEYS:
         snprintf(text, size, "'%s' must be a whole number from %.0f to %.0f", key->name, key->low, key->high);
         break;
     case KEY_FLOAT:
+    case KEY_EPOCHS:
         snprintf(text, size, "'%s' must be a number from %g to %g", key->name, key->low, key->high);
         break;
     case KEY_RATIO:
@@ -132,7 +147,7 @@ static int parse_stage(const char *text, size_t length, struct ssa_stage *stage)
             return bad(text, length, why);
         at = end;
     }
-    if (stage->steps < 1)
+    if (!stage->steps)
         return bad(text, length, "has no steps=N");
     return 0;
 }
@@ -152,6 +167,45 @@ int stages_parse(const char *text, const struct ssa_stage *preset, struct ssa_st
     return *count ? status : bad(text, 0, "there is none");
 }
 
+/* ---- settling ---- */
+
+int stage_epochs(double epochs)
+{
+    return -(int)(1000 * epochs + 0.5);
+}
+
+static int settle_steps(struct ssa_stage *stage, double epoch)
+{
+    const double steps = ceil(-1e-3 * stage->steps * epoch - 1e-6);
+    if (stage->steps >= 0)
+        return 0;
+    if (epoch <= 0)
+        return say_error("how many steps %g epochs take nobody knows without data: give --data, or steps", -1e-3 *
+                         stage->steps);
+    if (steps > INT_MAX)
+        return say_error("%g epochs are %.0f steps, more than %d", -1e-3 * stage->steps, steps, INT_MAX);
+    stage->steps = (int)steps;
+    return 0;
+}
+
+int stages_settle(struct ssa_stage *stages, int count, const struct stage_terms *terms)
+{
+    for (int i = 0; i < count; i++) {
+        struct ssa_stage *s = &stages[i];
+        if (settle_steps(s, terms->epoch))
+            return EXIT_FAILED;
+        if (-s->pattern.ratio > (float)terms->length)
+            return say_error("%.0f keys of a sequence that has %d", (double)-s->pattern.ratio, terms->length);
+        if (s->pattern.ratio < 0)
+            s->pattern.ratio = -s->pattern.ratio / (float)terms->length;
+        if (s->pattern.keep_first < 0)
+            s->pattern.keep_first = s->pattern.kind != SSA_DENSE ? terms->keep_first : 0;
+        if (s->warmup < 0)
+            s->warmup = s->steps / 20;
+    }
+    return 0;
+}
+
 /* ---- printing ---- */
 
 static void print_key(const struct key *key, const struct ssa_stage *stage, FILE *out, const char *comma)
@@ -169,6 +223,8 @@ static int is_said(const struct key *key, const struct ssa_stage *stage, int pat
 {
     const void *field = (const char *)stage + key->offset;
     int kind = stage->pattern.kind;
+    if (key->kind == KEY_KEYS || key->kind == KEY_EPOCHS) /* which have become others */
+        return 0;
     if (!key->pattern_of ? pattern_only : kind == SSA_DENSE || (*key->pattern_of && kind != SSA_LOCAL))
         return 0;
     if (key->kind == KEY_NONE)

@@ -15,24 +15,39 @@ enum { STAGES_MAX = 64 };
 /* Says what is wrong and where, and returns EXIT_USAGE. */
 int stages_parse(const char *text, const struct ssa_stage *preset, struct ssa_stage stages[STAGES_MAX], int *count);
 
+/* So far keys and epochs are kept as a negative ratio, the number of keys, and as negative steps; what was not said of
+ * the warm-up and of kept positions is -1. This makes of it what the library knows, once it is known: */
+struct stage_terms {
+    int length;     /* of sequences */
+    double epoch;   /* steps; 0: there are no data */
+    int keep_first; /* where a sampled stage does not say it */
+};
+/* Says what is wrong and returns non-zero. */
+int stages_settle(struct ssa_stage *stages, int count, const struct stage_terms *terms);
+/* Steps that stand for so many epochs. */
+#define EPOCHS_MOST 2e6
+int stage_epochs(double epochs);
+
 /* The same syntax back, without steps and rates if `pattern_only`. */
 void stage_format(const struct ssa_stage *stage, int pattern_only, char *text, size_t size);
 
 /* For --help. */
 #define STAGES_HELP \
-    "stages:\n"                                                                               \
-    "  --stages 'local:ratio=0.25,look-back,steps=900,lr=2e-3 dense:steps=100,lr=2e-4'\n"     \
-    "  Stages follow each other, parted by spaces. A stage is a kind of attention, dense,\n"  \
-    "  unbiased or local, then its settings; what it leaves out comes from the options.\n"    \
-    "    steps=N, lr=X, lr-end=X, warm-up=N   length, peak and last learning rate, warm-up\n" \
-    "    ratio=R          keys that a query sees, as a share of the length, over 0 to 1\n"    \
-    "    ratio-last=R     the ratio of the last layer; those between grow evenly\n"           \
-    "    look-back        local: see the slice before one's own too, each half as long\n"     \
-    "    sigma=S          local: how far keys are shuffled, in slices\n"                      \
-    "    fixed-windows    local: no shuffle at all\n"                                         \
-    "    first-dense=N, last-dense=N          so many layers stay dense\n"                    \
-    "    keep-first=N     so many first positions are seen by all\n"                          \
-    "    per-example      every sequence of the batch has its own sample\n"                   \
+    "stages:\n"                                                                             \
+    "  --stages 'local:ratio=0.25,look-back,steps=900,lr=2e-3 dense:steps=100,lr=2e-4'\n"   \
+    "  Stages follow each other, parted by spaces. A stage is a kind of attention, dense,\n"\
+    "  unbiased or local, then its settings; what it leaves out comes from the options.\n"  \
+    "    steps=N, lr=X, lr-end=X, warm-up=N   length, peak and last learning rate, warm-up\n"\
+    "    epochs=X         instead of steps: so many times all that there is to train on\n"  \
+    "    ratio=R          keys that a query sees, as a share of the length, over 0 to 1\n"  \
+    "    keys=N           instead of it: so many keys\n"                                    \
+    "    ratio-last=R     the ratio of the last layer; those between grow evenly\n"         \
+    "    look-back        local: see the slice before one's own too, each half as long\n"   \
+    "    sigma=S          local: how far keys are shuffled, in slices\n"                    \
+    "    fixed-windows    local: no shuffle at all\n"                                       \
+    "    first-dense=N, last-dense=N          so many layers stay dense\n"                  \
+    "    keep-first=N     so many first positions are seen by all; else a class token, if any\n"\
+    "    per-example      every sequence of the batch has its own sample\n"                 \
     "    no-own-key       a query does not see its own key unless it was drawn\n"            
 
 #endif

@@ -103,7 +103,7 @@ static int measure(struct job *j, int layers, int passes, double *seconds, doubl
     const struct ssa_pattern *pattern = layers < model_int(&config, "layers") ? &few : j->pattern;
     struct cost cost;
     model_set(&config, "layers", layers);
-    int err = patterns && data.items ? choose_layers(j, layers, patterns) : SSA_ENOMEM;
+    int err = patterns && (data.items || data.fill) ? choose_layers(j, layers, patterns) : SSA_ENOMEM;
     err = err ? err : cost_of_step(&cost, &config, pattern, (double)passes * j->s->micro_batch, j->s->training.seed);
     err = err ? err : time_model(j, &config, pattern, passes, &data, seconds);
     if (!err)

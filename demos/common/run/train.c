@@ -29,6 +29,7 @@ struct training {
     struct ssa_memory memory;
     struct outputs outputs;
     struct log_file log;
+    double seconds_before;   /* of training, in other processes */
     double seconds, started; /* of training before, and when the present stretch began */
     int first_step;
     double train_loss, dense_loss, sampled_loss; /* the latest, nats */
@@ -98,8 +99,8 @@ static json_t *start_record(struct training *t)
     char items[64];
     json_t *line = json_pack("{s:s, s:s, s:i, s:o, s:o, s:I, s:I}", "event", "start", "version", ssa_version(), "ranks",
                              t->ranks ? t->ranks->count : 1, "device", device_json(ssa_model_device(t->model)),
-                             "devices", devices_json(t->devices.pool), unit_items(unit, "train_", items),
-                             (json_int_t)t->train->count, "memory_bytes", (json_int_t)t->memory.total);
+                             "devices", devices_json(t->devices.pool), unit_data(unit, "train_", items),
+                             (json_int_t)settings_count(t->train), "memory_bytes", (json_int_t)t->memory.total);
     json_t *settings = settings_json(&t->s);
     json_object_update(line, settings);
     json_decref(settings);
@@ -122,7 +123,7 @@ static int announce(struct training *t)
             say_note("device %s: %s (%s), %.0f MiB", m.info.id, m.info.name, m.info.platform,
                      (double)m.info.memory / 1048576);
     say_note("model of %.2f million parameters, %zu %ss to train on; needs %.0f MiB of each device",
-             1e-6 * (double)ssa_model_elements(&t->s.model), t->train->count, t->s.data.unit->item,
+             1e-6 * (double)ssa_model_elements(&t->s.model), settings_count(t->train), unit_datum(t->s.data.unit),
              (double)t->memory.total / 1048576);
     int passes = settings_passes(&t->s);
     if (passes < devices_live(t->devices.pool))
@@ -186,7 +187,10 @@ static int set_up(struct training *t, const struct program *program)
         return EXIT_FAILED;
     if (lead)
         check_room(t);
-    return (lead && open_log(t)) || announce(t) ? EXIT_FAILED : 0;
+    if (lead && open_log(t))
+        return EXIT_FAILED;
+    t->seconds_before = t->seconds;
+    return announce(t);
 }
 
 /* ---- running ---- */
@@ -215,21 +219,29 @@ static void record(struct training *t, json_t *line)
         give_up(t);
 }
 
+/* Of this process's share of the run. */
+static void account(const struct training *t, json_t *line, bool ends)
+{
+    if (t->s.program->account)
+        t->s.program->account(&t->s, line, training_seconds(t) - t->seconds_before, ends);
+}
+
 static void on_progress(void *cookie, const struct ssa_progress *p)
 {
     struct training *t = cookie;
-    char shares[192], loss[64];
+    char shares[192], loss[64], rate[64];
     t->train_loss = p->loss;
     if (!ranks_lead(t->ranks))
         return;
-    progress_update(p->step, p->seconds_left, "step %d of %d, stage %d: %s, %.0f tokens/s%s", p->step, p->steps,
-                    p->stage + 1, unit_text(t->s.data.unit, p->loss, loss), p->tokens_per_second,
+    progress_update(p->step, p->seconds_left, "step %d of %d, stage %d: %s, %s%s", p->step, p->steps,
+                    p->stage + 1, unit_text(t->s.data.unit, p->loss, loss), settings_rate(&t->s, p->tokens_per_second, rate),
                     devices_text(t->devices.pool, shares, sizeof shares));
     json_t *line = json_pack("{s:s, s:i, s:i, s:f, s:f, s:o, s:f, s:o, s:o}", "event", "step", "step", p->step,
                              "stage", p->stage, "tokens", p->tokens, "seconds", training_seconds(t), "loss",
                              number_json(p->loss), "lr", p->lr, "gradient_norm", number_json(p->gradient_norm),
                              "tokens_per_second", number_json(p->tokens_per_second));
     unit_record(t->s.data.unit, line, "", p->loss);
+    account(t, line, false);
     if (ssa_pool_count(t->devices.pool) > 1)
         devices_add_shares(t->devices.pool, line);
     if (t->devices.failed)
@@ -239,24 +251,46 @@ static void on_progress(void *cookie, const struct ssa_progress *p)
 
 static int evaluate(struct training *t, const struct ssa_pattern *pattern, double *loss)
 {
+    const struct judge *judge = t->s.data.judge;
     struct ssa_evaluate how = {.pattern = pattern, .windows = (size_t)t->o->eval_windows, .seed = t->s.training.seed,
-                                 .stop = t->ranks ? NULL : &interrupted}; /* ranks stop after the same step */
+                                 .stop = t->ranks ? NULL : &interrupted, /* ranks stop after the same step */
+                                 .answer = judge ? judge->answer : NULL};
     struct ssa_scores scores = {0};
+    if (judge && judge->begin(&t->s, 1))
+        return SSA_ENOMEM;
     int status = ssa_evaluate(t->model, t->valid, &how, &scores, NULL, NULL);
     *loss = scores.loss;
     return status;
+}
+
+/* " (83.1% right)" */
+static void judge_so_far(const struct judge *judge, json_t *record, const char *before, char brief[64])
+{
+    char text[60];
+    if (!judge)
+        return;
+    judge->record(record, before, 1);
+    snprintf(brief, 64, " (%.58s)", judge->brief(text));
 }
 
 /* Dense, which is what counts in the end, and as the stage trains. */
 static int evaluate_both(struct training *t, int step, const struct ssa_pattern *pattern)
 {
     int sampled = pattern->kind != SSA_DENSE;
+    const struct judge *judge = t->s.data.judge;
+    json_t *judged = json_object();
+    char dense_brief[64] = "", sampled_brief[64] = "";
     int status = evaluate(t, NULL, &t->dense_loss);
+    judge_so_far(judge, judged, "dense_", dense_brief);
     t->sampled_loss = NAN;
-    if (!status && sampled)
+    if (!status && sampled) {
         status = evaluate(t, pattern, &t->sampled_loss);
-    if (status)
+        judge_so_far(judge, judged, "sampled_", sampled_brief);
+    }
+    if (status) {
+        json_decref(judged);
         return status;
+    }
     json_t *line = json_pack("{s:s, s:i, s:f, s:f, s:o}", "event", "evaluation", "step", step, "tokens",
                              tokens_of(t, step), "seconds", t->seconds, "dense",
                              number_json(unit_loss(t->s.data.unit, t->dense_loss)));
@@ -264,12 +298,14 @@ static int evaluate_both(struct training *t, int step, const struct ssa_pattern 
         json_object_set_new(line, "sampled", number_json(unit_loss(t->s.data.unit, t->sampled_loss)));
     if (t->s.data.unit->perplexity)
         json_object_set_new(line, "dense_perplexity", number_json(exp(t->dense_loss)));
+    json_object_update(line, judged);
+    json_decref(judged);
     record(t, line);
-    char time[32], also[64] = "", loss[64];
+    char time[32], also[128] = "", loss[64];
     if (sampled)
-        snprintf(also, sizeof also, ", sampled %.3f", unit_loss(t->s.data.unit, t->sampled_loss));
-    say_note("step %d, %s: training %.3f, validation %s%s", step, format_seconds(t->seconds, time),
-             unit_loss(t->s.data.unit, t->train_loss), unit_text(t->s.data.unit, t->dense_loss, loss), also);
+        snprintf(also, sizeof also, ", sampled %.3f%s", unit_loss(t->s.data.unit, t->sampled_loss), sampled_brief);
+    say_note("step %d, %s: training %.3f, validation %s%s%s", step, format_seconds(t->seconds, time),
+             unit_loss(t->s.data.unit, t->train_loss), unit_text(t->s.data.unit, t->dense_loss, loss), dense_brief, also);
     return SSA_OK;
 }
 
@@ -454,6 +490,7 @@ static int finish(struct training *t, int outcome)
 {
     int step = ssa_trainer_steps_done(t->trainer), total = ssa_trainer_total_steps(t->trainer);
     json_t *end = end_record(t, outcome), *start = start_record(t);
+    account(t, end, true);
     int status = log_write(&t->log, json_incref(end));
     if (!status && outcome == SSA_OK && t->o->profile)
         status = profile(t);

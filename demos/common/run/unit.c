@@ -35,6 +35,17 @@ void unit_record(const struct unit *unit, json_t *object, const char *prefix, do
         json_object_set_new(object, key, number_json(exp(nats)));
 }
 
+const char *unit_datum(const struct unit *unit)
+{
+    return unit->datum ? unit->datum : unit->item;
+}
+
+const char *unit_data(const struct unit *unit, const char *before, char key[64])
+{
+    snprintf(key, 64, "%s%ss", before, unit_datum(unit));
+    return key;
+}
+
 const char *unit_items(const struct unit *unit, const char *before, char key[64])
 {
     snprintf(key, 64, "%s%ss", before, unit->item);

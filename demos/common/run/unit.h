@@ -9,7 +9,8 @@ struct unit {
     const char *key;   /* in JSON: "bits", or "loss" */
     const char *name;  /* "bits per byte" */
     const char *brief; /* "bits/byte" */
-    const char *item;  /* what the data are counted in: "byte" */
+    const char *item;  /* that each is of: "byte" */
+    const char *datum; /* what the data are counted in, where that is something else: "image" of "dimension"s */
     double nats;       /* that one of them is */
     bool perplexity;
     bool unnamed;      /* a log that names no unit is of this one: of a program, one at most */
@@ -22,7 +23,11 @@ const char *unit_text(const struct unit *unit, double nats, char text[64]);
 void unit_record(const struct unit *unit, json_t *object, const char *prefix, double nats);
 /* Sets BEFORE, the unit's key, BEHIND: "valid_bits_sampled". Takes the reference. */
 void unit_set(const struct unit *unit, json_t *object, const char *before, const char *behind, json_t *value);
-/* "train_bytes" of "train_" */
+/* What the data are counted in: "byte". */
+const char *unit_datum(const struct unit *unit);
+/* "train_bytes" of "train_": how many there are of them. */
+const char *unit_data(const struct unit *unit, const char *before, char key[64]);
+/* The same of what losses are of. */
 const char *unit_items(const struct unit *unit, const char *before, char key[64]);
 
 #endif
