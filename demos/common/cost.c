@@ -7,6 +7,7 @@
 /* What of a model costs operations. */
 struct shape {
     int layers, length, heads, kv_heads, width, hidden, matrices; /* of an MLP */
+    int query_width; /* of all heads; values are as wide as the stream */
     bool causal;
     double ends; /* products of the embedding and the head, a sequence */
 };
@@ -18,10 +19,21 @@ static struct shape shape_of(const struct ssa_model_config *model)
                       .width = model_int(model, "width"), .hidden = model_int(model, "hidden"),
                       .matrices = model_int(model, "gated") ? 3 : 2};
     s.kv_heads = s.kv_heads ? s.kv_heads : s.heads; /* a family without such a field */
+    s.query_width = s.width;
     switch (model->family) {
     case SSA_GPT:
         s.causal = !model->gpt.bidirectional;
         s.ends = (double)s.length * s.width * model->gpt.vocabulary;
+        break;
+    case SSA_VIT: { /* patches, and one row of classes */
+        const double patch = (double)model->vit.channels * model->vit.patch * model->vit.patch;
+        s.ends = s.width * ((s.length - model_has_class_token(model)) * patch + model->vit.classes);
+        break;
+    }
+    case SSA_PIXELS:
+        s.causal = true;
+        s.ends = (double)s.length * s.width * model_int(model, "values");
+        s.query_width = model_int(model, "key_width") ? s.heads * model_int(model, "key_width") : s.width;
         break;
     default:
         break;
@@ -50,7 +62,7 @@ int cost_add_layers(struct cost *cost, const struct ssa_model_config *model, con
                     int first, int end, double sequences, uint64_t seed)
 {
     const struct shape s = shape_of(model);
-    double N = s.length, C = s.width, kv = C * s.kv_heads / s.heads, hidden = s.hidden;
+    double N = s.length, C = s.width, Q = s.query_width, hidden = s.hidden, share = (double)s.kv_heads / s.heads;
     for (int l = first; l < end; l++) {
         struct ssa_sample how;
         double pairs, kv_rows;
@@ -60,8 +72,8 @@ int cost_add_layers(struct cost *cost, const struct ssa_model_config *model, con
         err = err ? err : count_pairs(&s, how, &pairs, &kv_rows);
         if (err)
             return err;
-        cost->linear += 6 * sequences * (N * (2 * C * C + s.matrices * C * hidden) + kv_rows * 2 * C * kv);
-        cost->attention += 12 * sequences * pairs * C;
+        cost->linear += 6 * sequences * (N * (C * Q + C * C + s.matrices * C * hidden) + kv_rows * C * (Q + C) * share);
+        cost->attention += 6 * sequences * pairs * (Q + C);
     }
     return SSA_OK;
 }

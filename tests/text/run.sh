@@ -11,25 +11,6 @@ text() { "$program" "$@"; }
 # shellcheck disable=SC2086 # a list of options
 train() { text train --device $device --data text $small "$@"; }
 
-# refuses STATUS WORDS COMMAND...: this exit status, one line on stderr with these words, nothing on stdout, no new
-# file.
-refuses() {
-    status=$1 words=$2
-    shift 2
-    checks=$((checks + 1))
-    before=$(ls -A)
-    "$@" >"$work/../ssacl-text-out.$$" 2>"$work/../ssacl-text-err.$$"
-    got=$?
-    out=$(cat "$work/../ssacl-text-out.$$") err=$(cat "$work/../ssacl-text-err.$$")
-    rm -f "$work/../ssacl-text-out.$$" "$work/../ssacl-text-err.$$"
-    errors=$(printf '%s\n' "$err" | grep -c '^ssacl-text')
-    [ $got -eq "$status" ] || wrong "exit status $got, not $status: $*: $err"
-    [ "$errors" -eq 1 ] || wrong "$errors lines of error, not one: $*: $err"
-    case $err in *"$words"*) ;; *) wrong "no word of '$words': $*: $err" ;; esac
-    [ -z "$out" ] || wrong "something on stdout: $*: $out"
-    [ "$(ls -A)" = "$before" ] || wrong "files were left: $*: $(ls -A)"
-}
-
 words 12000 >text
 
 # ---- help ----

@@ -1,0 +1,38 @@
+# What tests of a program by the shell begin with: each sources this with PATH/PROGRAM as its first argument, and is in an
+# empty folder from then on, which goes when it ends.
+set -u
+program=$(realpath "$1")
+work=$(mktemp -d "${TMPDIR:-/tmp}/$(basename "$program").XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+checks=0 failures=0
+
+wrong() { failures=$((failures + 1)); printf 'WRONG: %s: %s\n' "$*" "$(cat err 2>/dev/null)"; }
+check() { checks=$((checks + 1)); "$@" || wrong "$*"; }
+check_quietly() { checks=$((checks + 1)); "$@" >/dev/null 2>&1 || wrong "$*"; }
+json() { # FILE EXPRESSION: the file is one JSON object x for which it holds
+    check python3 -c "import json, sys; x = json.load(open(sys.argv[1])); assert eval(sys.argv[2]), x" "$1" "$2"
+}
+finish() { # NAME: the last command
+    printf '%s: %d checks, %d wrong\n' "$1" $checks $failures
+    [ $failures -eq 0 ]
+}
+
+# refuses STATUS WORDS COMMAND...: this exit status, one line on stderr with these words, nothing on stdout, no new
+# file.
+refuses() {
+    status=$1 words=$2
+    shift 2
+    checks=$((checks + 1))
+    before=$(ls -A)
+    "$@" >"$work.out" 2>"$work.err"
+    got=$?
+    out=$(cat "$work.out") err=$(cat "$work.err")
+    rm -f "$work.out" "$work.err"
+    errors=$(printf '%s\n' "$err" | grep -c "^$(basename "$program")")
+    [ $got -eq "$status" ] || wrong "exit status $got, not $status: $*: $err"
+    [ "$errors" -eq 1 ] || wrong "$errors lines of error, not one: $*: $err"
+    case $err in *"$words"*) ;; *) wrong "no word of '$words': $*: $err" ;; esac
+    [ -z "$out" ] || wrong "something on stdout: $*: $out"
+    [ "$(ls -A)" = "$before" ] || wrong "files were left: $*: $(ls -A)"
+}

@@ -1,0 +1,118 @@
+#!/bin/sh
+# ssacl-image from end to end, on pictures that Python draws: what is trained learns, goes on bit for bit, is kept where it
+# is best; what eval says of classes, and of pixels; every bad input refused in one sentence. On the host backend.
+# Usage: run.sh PATH/ssacl-image
+. "$(dirname "$0")/begin.sh"
+export SSACL_OPENCL_LIBRARY= SSACL_THREADS=1
+small="--layers 2 --width 32 --heads 2 --patch 2 --batch 8 --lr 3e-3"
+
+image() { "$program" "$@" 2>err; }
+# shellcheck disable=SC2086 # a list of options
+train() { image train --device cpu --data set --quiet --force $small "$@"; }
+evaluate() { image eval --device cpu --data set "$@"; }
+pictures set 1000 60
+
+# ---- a classifier, dense and sampled ----
+
+check train --epochs 10 --fine-tune-epochs 0.5 --attention unbiased --keys 8 --per-example --valid-images 40 -c c -l log.jsonl \
+    --keep-stages --eval-images 20
+check python3 - <<'END'
+import json
+x = [json.loads(line) for line in open("log.jsonl")]
+of = lambda event: [r for r in x if r["event"] == event]
+start, end, looks = of("start")[0], of("end")[0], of("evaluation")
+assert start["train_images"] == 960 and start["data"] == {"kind": start["data"]["kind"], "classes": 4, "train": 960,
+                                                          "valid": 40, "test": 60}, start
+assert "ratio=0.470588,keep-first=1,per-example,steps=1200,lr=0.003,warm-up=60" in start["stages"][0], start["stages"]
+assert start["stages"][1].startswith("dense:steps=60,"), start["stages"]
+assert start["unit"] == "nats per image" and start["model"]["rows"] == 8 and start["model"]["channels"] == 1
+assert end["step"] == 1260 and 0 <= end["waited_for_images"] <= 1 and end["unreadable_images"] == 0
+assert looks[-1]["dense"] < 0.3 and looks[-1]["dense_top1"] > 0.9 and 0 <= looks[0]["sampled_top1"] <= 1, looks
+END
+check evaluate -c c --passes 5 --json --confusion -l log.jsonl >eval.json
+json eval.json 'x["part"] == "test" and x["same_images"] and x["dense"]["images"] == 60 and x["length"] == 17'
+json eval.json 'x["dense"]["top1"] > 0.9 and x["dense"]["top5"] == 1 and x["dense"]["loss"] < 0.4'
+json eval.json 'len(x["ensemble"]["top1_of_first"]) == 5 == x["ensemble"]["passes"]'
+json eval.json 'x["ensemble"]["top1_of_first"][4] == x["ensemble"]["top1"] and x["ensemble"]["single_top1_spread"] >= 0'
+json eval.json 'all(sum(map(sum, x[k]["confusion"])) == 60 for k in ("dense", "ensemble"))'
+json eval.json 'all(abs(sum(x[k]["confusion"][i][i] for i in range(4)) / 60 - x[k]["top1"]) < 1e-6
+    for k in ("dense", "ensemble"))'
+json eval.json 'x["ensemble"]["loss"] <= x["ensemble"]["single_loss"] and "top1" in x["ensemble"]'
+check evaluate -c c --passes 1 --json >one.json
+json one.json '0 < x["ensemble"]["top1"] <= 1 and "single_top1" not in x["ensemble"]'
+check evaluate -c c --part valid --mode dense --json >valid.json
+json valid.json 'x["dense"]["images"] == 40 and x["same_images"] and "ensemble" not in x'
+check evaluate -c c --passes 3 --confusion --pattern unbiased:keys=4 >out
+check grep -q '^  self-ensemble of 3 * [0-9.]*%  100.00%  * [0-9.]* $' out
+check test "$(grep -c '  class  *answered' out)" -eq 2
+check image report log.jsonl --json >report.json
+json report.json 'x["runs"][0]["images"] == 10080 and x["runs"][0]["test_ensemble_top1"] > 0.8'
+check sh -c '"$0" report log.jsonl | grep -q "^images trained on"' "$program"
+
+# ---- whatever takes part of it: goes on bit for bit, with all of the augmentation ----
+
+run='unbiased:ratio=0.25,no-own-key,steps=9 dense:steps=6'
+moved="--augment light --mix 0.5 --mixup 0.8 --cutmix 1 --randaugment 1 --erase 0.3 --mean-pool --drop-path 0.1 --ema 0.9"
+# shellcheck disable=SC2086
+check train --stages "$run" $moved --smoothing 0.1 -c whole --keep-stages --threads 0
+check image train --device cpu --data set --quiet --resume whole.stage1 -c again --threads 3
+check cmp whole again
+# shellcheck disable=SC2086
+check train --stages "$run" $moved --smoothing 0.1 -c other --augment none
+check sh -c '! cmp -s whole other'
+refuses 2 'does not go with --resume' "$program" train --data set --resume whole.stage1 -c d --flip 0.1
+refuses 1 'other images' "$program" train --data set --resume whole.stage1 -c d --train-images 50
+check image train --device cpu --data set --quiet --resume whole --steps 20 -c longer
+check sh -c '"$0" eval -c longer --data set --device cpu --json 2>err | grep -q "\"step\": *20\b"' "$program"
+
+# ---- the best is kept, and a run ends where nothing gets better ----
+
+check train --epochs 200 --lr 0.1 --best best --patience 2 --eval-every 0 -c c2 -l best.jsonl --train-images 24
+check grep -q '"status":"no better"' best.jsonl
+best=$(grep '"event":"watch"' best.jsonl | tail -1 | sed 's/.*"best_step":\([0-9]*\).*/\1/')
+check sh -c '"$0" eval --device cpu --data set -c best --json 2>err | grep -q "\"step\": *$1\b"' "$program" "$best"
+check test $((best % 3)) -eq 0 # of 24 in steps of 8
+
+# ---- pixels ----
+
+tiny="--family pixels --layers 1 --width 16 --heads 2 --batch 4 --eval-images 4"
+# shellcheck disable=SC2086
+check image train --device cpu --data set --quiet --force $tiny --lr 1e-2 --attention local --look-back --ratio 0.25 \
+    --steps 60 --valid-images 8 --classes 4 -c p -l p.jsonl
+check evaluate -c p --images 8 --passes 2 --json >pixels.json
+json pixels.json 'x["unit"] == "bits per dimension" and 4 < x["dense"]["bits"] < 7.9 and x["length"] == 64'
+json pixels.json 'x["dense"]["dimensions"] == 8 * 64 and len(x["ensemble"]["bits_of_first"]) == 2'
+check sh -c '"$0" eval --device cpu -c p --data set --images 2 --mode dense 2>err | grep -q "bits per dimension"' "$program"
+check sh -c 'grep -q "\"unit\":\"bits per dimension\"" p.jsonl && "$0" report p.jsonl | grep -q "bits per dimension"' "$program"
+
+# ---- what is wrong is said ----
+
+mkdir empty plain
+pictures five 100 8 5
+: >plain/file.txt
+bad() { status=$1 words=$2; shift 2; refuses "$status" "$words" "$program" "$@"; }
+bad 2 'give --data' train
+bad 1 'nothing-there' train --data nothing-there
+bad 1 'empty' train --data empty
+bad 1 'plain' train --data plain
+bad 2 'one of vit|pixels' train --family swin --data set
+bad 1 'the preset is a vit' train --family pixels --preset fashion --data set
+bad 2 'there is none of the name' train --preset enwik8 --data set
+bad 1 'patch' train --data set --patch 3
+bad 1 'heads' train --data set --heads 5
+bad 2 'from 0 to 1' train --data set --flip 2
+bad 2 'one of none|light|swin' train --data set --augment much
+bad 1 'pixels are learned as they are' train --data set --family pixels --mix 1
+bad 1 'keys' train --data set --attention unbiased --keys 40
+bad 2 'give one of them' train --data set --keys 4 --ratio 0.5
+bad 2 'leave out --steps' train --data set --epochs 3 --steps 4
+bad 1 "cannot be set aside" train --data set --train-images 1 --valid-images 1000
+bad 2 'give --checkpoint' eval --data set
+bad 1 'give --data' eval --checkpoint c
+bad 1 'knows 4 classes, and the data have 5' eval --checkpoint c --data five --device cpu
+bad 1 'without sampling' eval --checkpoint c2 --data set --mode ensemble --device cpu
+bad 2 'does not go with --from' train --from c --data set --width 32
+bad 1 '--family pixels: c is a vit' train --from c --data set --family pixels
+check sh -c '"$0" eval --device cpu -c c2 --data five --part valid --mode dense 2>&1 | grep -q "5"' "$program"
+
+finish 'ssacl-image'
