@@ -19,8 +19,8 @@ usage: sh demos/quickstart.sh [options]
 EOF
 }
 
-say() { printf '\n== %s\n' "$*"; }
-fail() { printf 'quickstart: %s\n' "$*" >&2; exit 1; }
+root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/demos/common/setup.sh"
 
 # ---- the experiment --------------------------------------------------------------------------------------------
 
@@ -35,9 +35,7 @@ data='' device=auto out='' install=yes
 while [ $# -gt 0 ]; do
     case $1 in
     --help|-h) usage; exit 0 ;;
-    --version) version=$(sed -n 's/^#define SSA_VERSION_[MP][A-Z]* //p' "$(dirname "$0")/../include/ssacl/base.h")
-        echo "quickstart $(echo "$version" | paste -sd.)"
-        exit 0 ;;
+    --version) print_version; exit 0 ;;
     --no-install) install=no; shift; continue ;;
     --data|--device|--steps|--out) [ $# -gt 1 ] || fail "$1 needs a value (see --help)" ;;
     *) fail "unknown option $1 (see --help)" ;;
@@ -50,12 +48,10 @@ while [ $# -gt 0 ]; do
     esac
     shift 2
 done
-case $steps in *[!0-9]*|'') fail "--steps: '$steps' is not a whole number" ;; esac
-[ "$steps" -ge 20 ] || fail "--steps: give at least 20"
+whole_number --steps "$steps" 20
 [ -z "$data" ] || [ -r "$data" ] || fail "--data: $data cannot be read"
 
 began=$(date +%s)
-root=$(cd "$(dirname "$0")/.." && pwd)
 build=$root/build-quickstart
 out=${out:-$build/run}
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/ssacl
@@ -63,36 +59,10 @@ text=$build/demos/text/ssacl-text
 
 # ---- what must be there ----------------------------------------------------------------------------------------
 
-as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
-}
-
-has() { dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'; }
-
-updated=no
-need() {
-    missing=
-    for package; do has "$package" || missing="$missing $package"; done
-    [ -n "$missing" ] || return 0
-    { [ $install = yes ] && { [ "$(id -u)" = 0 ] || command -v sudo >/dev/null; }; } ||
-        fail "packages are missing; as root, run: apt-get install$missing"
-    say "installing$missing"
-    [ $updated = yes ] || as_root apt-get -qq update
-    updated=yes
-    # shellcheck disable=SC2086 # a list of names
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq install -y \
-        --no-install-recommends $missing >/dev/null
-}
-
-if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
-    need gcc libc6-dev meson ninja-build pkg-config python3 libjansson-dev opencl-c-headers ocl-icd-libopencl1 \
-        libclblast-dev gnuplot-nox
-    [ -n "$data" ] || [ -f "$cache/enwiki6.xml" ] || need python3-pip ca-certificates
-else
-    for program in cc meson ninja pkg-config python3 gnuplot; do
-        command -v $program >/dev/null || fail "$program is missing and this is not Debian: install it yourself"
-    done
-fi
+packages=
+[ -n "$data" ] || [ -f "$cache/enwiki6.xml" ] || packages="python3-pip ca-certificates"
+# shellcheck disable=SC2086 # a list of names
+need_tools $packages
 
 # ---- the text --------------------------------------------------------------------------------------------------
 
@@ -125,17 +95,9 @@ fi
 
 # ---- building --------------------------------------------------------------------------------------------------
 
-say "building in $build"
-log=$build/quickstart-build.log
-mkdir -p "$build" "$out"
-{ { [ -f "$build/build.ninja" ] || meson setup "$build" "$root" -Dtests=false; } && ninja -C "$build"; } >"$log" 2>&1 ||
-    { tail -n 20 "$log" >&2; fail "the build failed; all of its output: $log"; }
-
-if ! "$text" --devices | grep -q '^opencl' && [ "$device" = auto ] && command -v apt-get >/dev/null; then
-    echo "No OpenCL device here: PoCL makes one of the processor."
-    need pocl-opencl-icd
-fi
-"$text" --devices
+mkdir -p "$out"
+build_in "$build"
+show_devices "$text"
 
 # ---- training --------------------------------------------------------------------------------------------------
 

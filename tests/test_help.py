@@ -10,6 +10,7 @@ import sys
 PROGRAMS, VERSION = os.path.abspath(sys.argv[1]), sys.argv[2]
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 COMMANDS = [("ssacl-text", *c) for c in ((), ("train",), ("plan",), ("eval",), ("sample",), ("report",))]
+COMMANDS += [("ssacl-image", *c) for c in ((), ("train",), ("plan",), ("eval",), ("report",))]
 COMMANDS += [("ssacl-bench", *c) for c in ((), ("tune",), ("pool",), ("run",), ("compare",), ("show",))]
 COMMANDS += [("ssacl-doctor",), ("ssacl-scale",)]
 
@@ -36,15 +37,20 @@ for command in COMMANDS:
         assert all(len(line) <= 160 for line in text.split("\n")), command
     full(*words, "--help")
     full(*words, "--version")
-    if len(command) > 1 or command[0] != "ssacl-text":
+    if len(command) > 1 or command[0] not in ("ssacl-text", "ssacl-image"):
         assert "takes no value" in run(*words, "--version=1", code=2)[1]
         assert "takes no value" in run(*words, "--help=1", code=2)[1]
 
 # Every field of a config is an option and stands in the JSON of a model: what adds one to the header and to its family's
 # table has both.
-with open(os.path.join(ROOT, "include", "ssacl", "model.h"), encoding="utf-8") as header:
-    struct = re.search(r"^struct ssa_gpt \{(.*?)^\};", header.read(), re.M | re.S).group(1)
-fields = re.findall(r"^    (?:int|float) (\w+);", struct, re.M)
+def fields_of(family):
+    with open(os.path.join(ROOT, "include", "ssacl", "model.h"), encoding="utf-8") as header:
+        struct = re.search(r"^struct ssa_%s \{(.*?)^\};" % family, header.read(), re.M | re.S).group(1)
+    names = re.findall(r"^    (?:int|float) ([\w, ]+);", struct, re.M)
+    return [name.strip() for line in names for name in line.split(",")]
+
+
+fields = fields_of("gpt")
 assert len(fields) > 15 and "layers" in fields, fields
 text = os.path.join(PROGRAMS, "text", "ssacl-text")
 told = run(text, "train", "--help")[0]
@@ -62,12 +68,23 @@ assert abs(model["norm_eps"] - 1e-5) < 1e-9
 assert "one of layer|rms" in run(text, "plan", "--norm", "batch", code=2)[1]
 assert "not an option" in run(text, "plan", "--bidirectional", code=2)[1]
 
-quickstart = os.path.join(ROOT, "demos", "quickstart.sh")
+image = os.path.join(PROGRAMS, "image", "ssacl-image")
+for family in "vit", "pixels":
+    told = run(image, "train", "--family", family, "--help")[0].replace("\n", " ")
+    model = json.loads(run(image, "plan", "--family=" + family, "--size", "8", "--channels", "1", "--classes", "4",
+                           "--device", "cpu", "--measure", "0", "--json")[0])["model"]
+    assert set(fields_of(family)) == set(model), (fields_of(family), model)
+    for field in fields_of(family):
+        hidden = field in ("rows", "columns", "values", "activation")
+        assert hidden or " --%s " % field.replace("_", "-") in told, field
+
+quickstart, images = (os.path.join(ROOT, "demos", name + ".sh") for name in ("quickstart", "images"))
+assert run("sh", images, "--version")[0] == "images %s\n" % VERSION
 assert run("sh", quickstart, "--version")[0] == "quickstart %s\n" % VERSION
-for script in (quickstart, *(os.path.join(ROOT, "tests", name + ".sh") for name in ("run", "vendors", "isa"))):
+for script in (quickstart, images, *(os.path.join(ROOT, "tests", name + ".sh") for name in ("run", "vendors", "isa"))):
     for option in ("-h", "--help"):
         text, errors = run("sh", script, option)
         assert text.count("\n") > 1 and not errors, (script, text)
-for script, code in (("demos/quickstart.sh", 1), ("tests/run.sh", 2), ("tests/vendors.sh", 2)):
+for script, code in (("demos/quickstart.sh", 1), ("demos/images.sh", 1), ("tests/run.sh", 2), ("tests/vendors.sh", 2)):
     text, errors = run("sh", os.path.join(ROOT, script), "--no-such-thing", code=code)
     assert not text and errors.count("\n") == 1 and "--help" in errors, (script, errors)

@@ -65,6 +65,9 @@ def paths():
     assert PLAIN in run("ssacl-text", "report", folder + b"/none" + BAD, code=1)[1]
     assert PLAIN in run("ssacl-text", "train", "--data", BAD, code=1)[1]
     assert "\ufffd" not in run("ssacl-text", BAD, code=2)[1]
+    assert PLAIN in run("ssacl-image", "train", "--data", BAD, code=1)[1]
+    assert PLAIN in run("ssacl-image", "report", log)[0]
+    run("ssacl-image", "train", b"--family=" + BAD, code=2)
     run("ssacl-text", "train", b"--" + BAD, code=2)
     if shutil.which("gnuplot"):
         drawn = json.loads(run("ssacl-text", "report", log, "--out", BAD, "--title", BAD, "--json")[0])["pictures"]

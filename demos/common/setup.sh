@@ -1,0 +1,66 @@
+# What the scripts that install, build and train share; they source it. Uses $install (yes, no) and $device.
+
+say() { printf '\n== %s\n' "$*"; }
+fail() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2; exit 1; }
+
+print_version() {
+    echo "$(basename "$0" .sh) $(sed -n 's/^#define SSA_VERSION_[MP][A-Z]* //p' "$root/include/ssacl/base.h" | paste -sd.)"
+}
+
+whole_number() { # OPTION VALUE LEAST
+    case $2 in *[!0-9]*|'') fail "$1: '$2' is not a whole number" ;; esac
+    [ "$2" -ge "$3" ] || fail "$1: give at least $3"
+}
+
+# ---- what must be there ----
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+has() { dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'; }
+is_debian() { command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; }
+
+updated=no
+need() { # PACKAGE...: installs what is missing
+    missing=
+    for package; do has "$package" || missing="$missing $package"; done
+    [ -n "$missing" ] || return 0
+    { [ "$install" = yes ] && { [ "$(id -u)" = 0 ] || command -v sudo >/dev/null; }; } ||
+        fail "packages are missing; as root, run: apt-get install$missing"
+    say "installing$missing"
+    [ $updated = yes ] || as_root apt-get -qq update
+    updated=yes
+    # shellcheck disable=SC2086 # a list of names
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -qq install -y \
+        --no-install-recommends $missing >/dev/null
+}
+
+need_tools() {
+    if is_debian; then
+        need gcc libc6-dev meson ninja-build pkg-config python3 libjansson-dev opencl-c-headers ocl-icd-libopencl1 \
+            libclblast-dev gnuplot-nox "$@"
+        return
+    fi
+    for program in cc meson ninja pkg-config python3 gnuplot; do
+        command -v $program >/dev/null || fail "$program is missing and this is not Debian: install it yourself"
+    done
+}
+
+# ---- building ----
+
+build_in() { # FOLDER
+    say "building in $1"
+    log=$1/$(basename "$0" .sh)-build.log
+    mkdir -p "$1"
+    { { [ -f "$1/build.ninja" ] || meson setup "$1" "$root" -Dtests=false; } && ninja -C "$1"; } >"$log" 2>&1 ||
+        { tail -n 20 "$log" >&2; fail "the build failed; all of its output: $log"; }
+}
+
+show_devices() { # PROGRAM; where there is no OpenCL device, PoCL is installed
+    if ! "$1" --devices | grep -q '^opencl' && [ "$device" = auto ] && command -v apt-get >/dev/null; then
+        echo "No OpenCL device here: PoCL makes one of the processor."
+        need pocl-opencl-icd
+    fi
+    "$1" --devices
+}
