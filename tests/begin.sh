@@ -1,5 +1,5 @@
-# What tests of a program by the shell begin with: each sources this with PATH/PROGRAM as its first argument, and is in an
-# empty folder from then on, which goes when it ends.
+# What tests of a program by the shell begin with: each sources this with PATH/PROGRAM as its first argument, and is in
+# an empty folder from then on, which goes when it ends.
 set -u
 program=$(realpath "$1")
 work=$(mktemp -d "${TMPDIR:-/tmp}/$(basename "$program").XXXXXX")

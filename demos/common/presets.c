@@ -24,10 +24,10 @@ static const struct preset presets[] = {
      .batch = 8, .accumulate = 1, .training = {.decay = 0.1f, .clip = 1},
      .stage = {.pattern = {.kind = SSA_LOCAL, .ratio = 0.25f, .look_back = 1}, .steps = 170, .lr = 2e-3f},
      .fine_tune = 30, .fine_tune_lr = 5e-4f},
-    /* Touvron et al. 2021: 300 epochs of 1,281,167 images, of which five warm up; rate 5e-4 a 512 images. Their repeated
-     * augmentation is left out, which the reports of later ones call of no use. */
+    /* Touvron et al. 2021: 300 epochs of 1,281,167 images, of which five warm up; rate 5e-4 a 512 images. Their
+     * repeated augmentation is left out. */
     {.name = "deit-tiny",
-     .about = "DeiT's smallest, for ImageNet: 5.7 million parameters; 300 epochs of its recipe, those before the last 15 "
+     .about = "DeiT's smallest, for ImageNet: 5.7 million parameters; 300 epochs of its recipe, all but the last 15 "
               "sampled",
      .model = {.family = SSA_VIT, .vit = {.rows = 224, .columns = 224, .channels = 3, .patch = 16, .layers = 12,
                                           .heads = 3, .width = 192, .classes = 1000, .drop_path = 0.1f}},
@@ -39,7 +39,8 @@ static const struct preset presets[] = {
     /* Child et al. 2019: 140 epochs of 48,000 images in steps of 16, Adam with decay 0.01, clipped at 1, an average of
      * the weights; theirs has strided and fixed patterns where ours is sampled. */
     {.name = "cifar10-59m",
-     .about = "the generator of CIFAR-10 of Sparse Transformers, 59.2 million parameters; 400000 sampled steps, 20000 dense",
+     .about = "Sparse Transformers' generator of CIFAR-10, 59.2 million parameters; 400000 sampled steps, 20000 "
+              "dense",
      .model = {.family = SSA_PIXELS, .pixels = {.rows = 32, .columns = 32, .channels = 3, .values = 256, .layers = 128,
                                                 .heads = 2, .key_width = 64, .width = 256, .hidden = 512,
                                                 .dropout = 0.25f}},

@@ -23,8 +23,8 @@ bool preset_is_of(const char *name, int family);
 #define PRESET_HELP \
     "a whole configuration, model and training, by name; options beside it count over it. help: lists them"
 
-/* What --preset names, of a model of these families (1 << SSA_GPT | ...); for "help", and for a name of none, all of them
- * are listed and NULL is returned: `status` is how the program ends then. */
+/* What --preset names, of a model of these families (1 << SSA_GPT | ...); for "help", and for a name of none, all of
+ * them are listed and NULL is returned: `status` is how the program ends then. */
 const struct preset *preset_find(const char *name, unsigned families, int *status);
 
 #endif

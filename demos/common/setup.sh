@@ -4,7 +4,8 @@ say() { printf '\n== %s\n' "$*"; }
 fail() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2; exit 1; }
 
 print_version() {
-    echo "$(basename "$0" .sh) $(sed -n 's/^#define SSA_VERSION_[MP][A-Z]* //p' "$root/include/ssacl/base.h" | paste -sd.)"
+    version=$(sed -n 's/^#define SSA_VERSION_[MP][A-Z]* //p' "$root/include/ssacl/base.h")
+    echo "$(basename "$0" .sh) $(echo "$version" | paste -sd.)"
 }
 
 whole_number() { # OPTION VALUE LEAST

@@ -80,7 +80,8 @@ const struct arg *data_train_options(void)
                 "rows and columns that the model sees, to which pictures are resized; 0: as they are, or where they "
                 "differ 224"),
         ARG_END};
-    const struct arg threads[] = {ARG_INT(0, "threads", &data_threads, 0, THREADS_MOST, "N", DATA_THREADS_HELP), ARG_END};
+    const struct arg threads[] = {ARG_INT(0, "threads", &data_threads, 0, THREADS_MOST, "N", DATA_THREADS_HELP),
+                                  ARG_END};
     int count = args_append(table, 0, 2 * RECIPE_OPTIONS - 1, first);
     recipe_data_options(&recipe, more);
     count = args_append(table, count, 2 * RECIPE_OPTIONS - 1, more);
@@ -196,13 +197,14 @@ static int check_parts(const struct settings *s)
     static const char *const names[] = {"training", "validation", "the test"};
     for (int p = 0; p < DATASET_PARTS; p++)
         if (!set.part[p].count)
-            return say_error("%s: has no pictures for %s; give more, or fewer for the others", s->o->data.items[0], names[p]);
+            return say_error("%s: has no pictures for %s; give more, or fewer for the others", s->o->data.items[0],
+                             names[p]);
     if (!set.classes && s->model.family == SSA_PIXELS && *shape_of(&model).classes)
         return say_error("%s: its pictures have no classes, which the model is of", s->o->data.items[0]);
     return set.classes || s->model.family == SSA_PIXELS
         ? 0
-        : say_error("%s: its pictures have no classes: put those of each into a folder of its own, or learn to make such "
-                    "with --family pixels", s->o->data.items[0]);
+        : say_error("%s: its pictures have no classes: put those of each into a folder of its own, or learn to make "
+                    "such with --family pixels", s->o->data.items[0]);
 }
 
 /* ---- opening ---- */
@@ -325,6 +327,7 @@ void data_describe_model(const struct ssa_model_config *model, char *words, size
 void data_account(const struct settings *s, json_t *record, double seconds, bool ends)
 {
     struct loader *loader = sources[DATASET_TRAIN].training;
+    (void)s;
     if (!loader)
         return;
     const struct loader_counters c = loader_counters(loader);
@@ -332,7 +335,7 @@ void data_account(const struct settings *s, json_t *record, double seconds, bool
     json_object_set_new(record, "waited_for_images", json_real(share));
     if (!ends)
         return;
-    say_note("pictures: waited for %.1f%% of the time, %d thread%s prepared them", 100 * share, s->o->data.count ? data_threads : 0,
+    say_note("pictures: waited for %.1f%% of the time, %d thread%s prepared them", 100 * share, data_threads,
              data_threads == 1 ? "" : "s");
     json_object_set_new(record, "unreadable_images", json_integer((json_int_t)c.unreadable));
     if (c.unreadable)
@@ -368,7 +371,8 @@ int data_fill(const struct settings *s, struct ssa_pass *pass, void **memory)
     pass->targets = batch.targets;
     pass->labels = batch.labels;
     pass->pixels = batch.pixels;
-    return source_fill(&sources[DATASET_TRAIN], &(struct ssa_draw){.count = pass->batch, .length = pass->length}, &batch);
+    return source_fill(&sources[DATASET_TRAIN], &(struct ssa_draw){.count = pass->batch, .length = pass->length},
+                       &batch);
 }
 
 /* Noise. */

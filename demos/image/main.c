@@ -12,24 +12,25 @@ static const struct command commands[] = {
     {0}};
 
 static const char train_about[] =
-    "Trains a model on pictures. --family vit tells classes, as ViT and DeiT do; --family pixels makes pictures, pixel by "
-    "pixel, as Sparse Transformers do. Rows, columns, channels and classes of the model are those of the data.\n"
+    "Trains a model on pictures. --family vit tells classes, as ViT and DeiT do; --family pixels makes pictures, "
+    "pixel by pixel, as Sparse Transformers do. Rows, columns, channels and classes of the model are those of the "
+    "data.\n"
     "\n"
-    "--data takes the files of MNIST (and Fashion-MNIST and others of its form), CIFAR-10 and CIFAR-100 (binary), .npz "
-    "with images and labels, or the folder that they lie in; or a folder with a folder of JPEG and PNG for each class. "
-    "What comes as a test part is kept apart for `eval`, and so is what comes for validation; else they are drawn of the "
-    "rest. Without more options this is dense attention; --attention or --stages sample it.\n"
+    "--data takes the files of MNIST (and Fashion-MNIST and others of its form), CIFAR-10 and CIFAR-100 (binary), "
+    ".npz with images and labels, or the folder that they lie in; or a folder with a folder of JPEG and PNG for each "
+    "class. What comes as a test part is kept apart for `eval`, and so is what comes for validation; else they are "
+    "drawn of the rest. Without more options this is dense attention; --attention or --stages sample it.\n"
     "\n"
-    "Ctrl-C (or SIGTERM, SIGQUIT) stops after the step at hand, writes the checkpoint and exits with 130; a second one "
-    "ends at once. --resume continues such a run, or one that was killed, from its last checkpoint, as if it had never "
-    "stopped. Under mpirun or srun the processes train one model together; --alone: not so.";
+    "Ctrl-C (or SIGTERM, SIGQUIT) stops after the step at hand, writes the checkpoint and exits with 130; a second "
+    "one ends at once. --resume continues such a run, or one that was killed, from its last checkpoint, as if it had "
+    "never stopped. Under mpirun or srun the processes train one model together; --alone: not so.";
 
 static const char plan_about[] =
     "Says what `ssacl-image train` with the same options would take, before it starts: parameters, memory by kind, "
     "floating-point operations of a step (forward and backward, of products only; attention by the pairs of queries "
     "and keys that are drawn), seconds of a step, and the time of all of it, stage by stage. Seconds are measured, of "
-    "pictures that are there: preparing them comes on top where it takes longer. Without --data give --size, --channels "
-    "and --classes, or a --preset that has them. Nothing is written.";
+    "pictures that are there: preparing them comes on top where it takes longer. Without --data give --size, "
+    "--channels and --classes, or a --preset that has them. Nothing is written.";
 
 static const char train_examples[] =
     STAGES_HELP
@@ -37,7 +38,7 @@ static const char train_examples[] =
     "examples:\n"
     "  # dense\n"
     "  ssacl-image train --data fashion-mnist --epochs 20 --dropout 0.1 --checkpoint dense.safetensors\n"
-    "  # each query sees 12 patches and the class token, drawn for each image; then dense epochs at a tenth of the rate\n"
+    "  # each query sees 12 patches and the class token, drawn for each image; then dense epochs\n"
     "  ssacl-image train --data fashion-mnist --attention unbiased --keys 12 --per-example --epochs 17 \\\n"
     "                    --fine-tune-epochs 3 --fine-tune-lr 1e-4 --checkpoint ssa.safetensors --log ssa.jsonl\n"
     "  # DeiT-tiny on a folder of folders; what would it take?\n"
@@ -47,14 +48,14 @@ static const char train_examples[] =
     "  ssacl-image train --family pixels --data cifar-10-batches-bin --attention local --look-back --ratio 0.25\n";
 
 static const char eval_about[] =
-    "Measures a checkpoint on a part of the pictures, the test's if none is said. A classifier: how often the right class "
-    "is the likeliest (top-1), how often among the five likeliest (top-5), and the log loss. A generator: bits per "
-    "dimension, of all elements of all pictures.\n"
+    "Measures a checkpoint on a part of the pictures, the test's if none is said. A classifier: how often the right "
+    "class is the likeliest (top-1), how often among the five likeliest (top-5), and the log loss. A generator: bits "
+    "per dimension, of all elements of all pictures.\n"
     "\n"
-    "dense: one pass in which every query sees every key. ensemble: the self-ensemble of the paper, M passes that each "
-    "sample anew, their probabilities averaged. Beside it stand the mean of the single passes, and the deviation of their "
-    "loss. The sample is that of the checkpoint's last sampled stage, or what --pattern says; a checkpoint without one is "
-    "measured dense only.";
+    "dense: one pass in which every query sees every key. ensemble: the self-ensemble of the paper, M passes that "
+    "each sample anew, their probabilities averaged. Beside it stand the mean of the single passes, and the deviation "
+    "of their loss. The sample is that of the checkpoint's last sampled stage, or what --pattern says; a checkpoint "
+    "without one is measured dense only.";
 
 static const char eval_examples[] =
     "examples:\n"
@@ -67,10 +68,11 @@ static const struct arg eval_options[] = {
     ARG_END};
 
 static const char report_about[] =
-    "Reads the logs of one or several runs of `train` (and what `eval --log` added to them). Prints a table; with --out "
-    "draws NAME.svg and NAME.png: loss against images and against seconds of training. Faint: training, averaged. Full "
-    "line: validation, dense. Dashed: validation, one sampled pass, while a stage samples. Pictures need gnuplot. A run "
-    "that went on from another's weights (--from) is drawn behind it from one file: cat FIRST.jsonl SECOND.jsonl.";
+    "Reads the logs of one or several runs of `train` (and what `eval --log` added to them). Prints a table; with "
+    "--out draws NAME.svg and NAME.png: loss against images and against seconds of training. Faint: training, "
+    "averaged. Full line: validation, dense. Dashed: validation, one sampled pass, while a stage samples. Pictures "
+    "need gnuplot. A run that went on from another's weights (--from) is drawn behind it from one file: cat "
+    "FIRST.jsonl SECOND.jsonl.";
 
 static const char report_examples[] = "examples:\n  ssacl-image report dense.jsonl ssa.jsonl --out curves\n";
 

@@ -27,9 +27,11 @@ struct augment recipe_augment(enum augmentation which)
 void recipe_data_options(struct recipe *r, struct arg options[RECIPE_OPTIONS])
 {
     const struct arg table[] = {
-        ARG_INT(0, "train-images", &r->train, 0, INT_MAX, "N", "at most so many to train on, which validation is not of; 0: all"),
+        ARG_INT(0, "train-images", &r->train, 0, INT_MAX, "N",
+                "at most so many to train on, besides those of validation; 0: all"),
         ARG_INT(0, "valid-images", &r->valid, 0, INT_MAX, "N",
-                "so many for validation; 0: all of that part, or where there is none a twentieth of the training pictures"),
+                "so many for validation; 0: all of that part, or where there is none a twentieth of the training "
+                "pictures"),
         ARG_INT(0, "test-images", &r->test, 0, INT_MAX, "N", "so many for the test; 0: as of validation"),
         ARG_INT(0, "split-seed", &r->split_seed, 0, INT_MAX, "N", "of which these are; 0, whatever --seed is"),
         ARG_FLAG(0, "valid-last", &r->valid_last, "validation is the last of the training pictures, not drawn"),

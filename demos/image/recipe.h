@@ -1,5 +1,5 @@
-/* What a run makes of its pictures: how many of them are for what, and what is done to them. It stands in checkpoints, so
- * that a run goes on with the same, and `eval` finds the same parts. */
+/* What a run makes of its pictures: how many of them are for what, and what is done to them. It stands in checkpoints,
+ * so that a run goes on with the same, and `eval` finds the same parts. */
 #ifndef IMAGE_RECIPE_H
 #define IMAGE_RECIPE_H
 
@@ -29,8 +29,8 @@ void recipe_augment_options(struct recipe *r, int *which, struct arg options[REC
 
 /* {"train": 2000, ..., "crop": 1, ..., "mean_0": 0.28, ...} */
 json_t *recipe_json(const struct recipe *r);
-/* What a checkpoint was trained with: of the parts what was not said, the augmentation, if `augment`, and normalisation:
- * false, if it has none. */
+/* What a checkpoint was trained with: of the parts what was not said, the augmentation, if `augment`, and
+ * normalisation: false, if it has none. */
 bool recipe_take(struct recipe *r, const struct ssa_checkpoint *checkpoint, bool augment);
 /* Normalisation alone. */
 bool recipe_take_scale(struct recipe *r, const struct ssa_checkpoint *checkpoint);

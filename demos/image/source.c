@@ -65,7 +65,8 @@ static struct ssa_batch batch_from(const struct source *s, const struct ssa_batc
     const size_t answers = s->tokens ? (size_t)length : 1;
     return (struct ssa_batch){.tokens = b->tokens ? b->tokens + i * (size_t)length : NULL,
                               .targets = b->targets ? b->targets + i * answers : NULL,
-                              .labels = b->labels ? b->labels + i : NULL, .pixels = b->pixels ? b->pixels + i * each : NULL,
+                              .labels = b->labels ? b->labels + i : NULL,
+                              .pixels = b->pixels ? b->pixels + i * each : NULL,
                               .soft_targets = b->soft_targets ? b->soft_targets + i * (size_t)s->classes : NULL};
 }
 

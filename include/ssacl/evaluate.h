@@ -35,8 +35,8 @@ struct ssa_evaluate {
     void *cookie;
     double tolerance;        /**< nats a token: after 4 passes, no more once ssa_scores.unsettled is at most that; 0:
                                   all. An ensemble takes 8 bytes of host memory a token, and 16 a pass and batch */
-    /** NULL, or called with all answers, of which the scores have the losses alone: for what else there is to count. What
-     *  it is given is the library's, and only until it returns.
+    /** NULL, or called with all answers, of which the scores have the losses alone: for what else there is to count.
+     *  What it is given is the library's, and only until it returns.
      *    Order    the passes of an example one after another; examples in any, on one device in that of their numbers.
      *             With a tolerance there may be some of a pass past ssa_scores.passes
      *    Threads  never twice at once, and never after the call has returned; on a pool on threads of the library's

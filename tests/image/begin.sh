@@ -2,7 +2,8 @@
 tests=$(realpath "$(dirname "$0")")
 . "$(dirname "$0")/../begin.sh"
 
-# Data as MNIST's: pictures FOLDER COUNT TESTS [CLASSES]: noise of 8 x 8 pixels, a quarter of which is bright: the class.
+# Data as MNIST's: pictures FOLDER COUNT TESTS [CLASSES]: noise of 8 x 8 pixels, of which one quarter is bright, by
+# their class.
 pictures() {
     mkdir -p "$1"
     python3 - "$tests" "$@" <<'END'

@@ -28,7 +28,8 @@ check plan --preset fashion
 json plan.json 'x["parameters"] == 455050 and x["stages"][0]["stage"].startswith("unbiased:ratio=0.24,keep-first=1")'
 check plan --size 32 --channels 3 --classes 100 --attention unbiased --keys 16 --mean-pool
 json plan.json '[x["model"][k] for k in ("rows", "columns", "channels", "classes")] == [32, 32, 3, 100]'
-json plan.json 'x["stages"][0]["stage"].startswith("unbiased:ratio=0.25,steps=1000") and x["tokens_per_step"] == 50 * 64'
+json plan.json 'x["stages"][0]["stage"].startswith("unbiased:ratio=0.25,steps=1000")'
+json plan.json 'x["tokens_per_step"] == 50 * 64'
 check plan --family pixels --size 8 --channels 1 --preset cifar10-59m --layers 2
 json plan.json 'x["tokens_per_step"] == 16 * 64 and x["model"]["layers"] == 2'
 image plan --preset help >out
@@ -51,7 +52,8 @@ assert [s["stage"] for s in p["stages"]] == t["stages"] and p["stages"][0]["step
 assert p["seconds"] > 0'
 done
 check sh -c '"$0" plan --device cpu --data set --measure 0.01 2>err | grep -q " images/s, "' "$program"
-check sh -c '"$0" plan --device cpu --family pixels --data set --measure 0.01 2>err | grep -q "length 64, 8 x 8 x 1"' "$program"
+check sh -c '"$0" plan --device cpu --family pixels --data set --measure 0.01 2>err | grep -q "length 64, 8 x 8 x 1"' \
+    "$program"
 refuses 1 'nobody knows what the pictures are: give --size N, --channels N and --classes N' "$program" plan
 refuses 1 'take nobody knows without data' "$program" plan --size 8 --channels 1 --classes 4 --epochs 3
 check [ ! -e ssacl-image.safetensors ]

@@ -14,9 +14,9 @@ run() { # NAME RULES OPTIONS...
     checks=$((checks + 1))
     name=$1 rules=$2
     shift 2
-    SSA_FAULTS=$rules OPENCL_LAYERS=$layer "$program" train --data set --layers 2 --width 32 --heads 2 --patch 2 --batch 4 \
-        --accumulate 4 --augment light --mix 0.5 --dropout 0.1 --stages 'unbiased:keys=4,steps=10 dense:steps=5' \
-        --checkpoint "$name" --log "$name.jsonl" "$@" >out 2>err || wrong "$name: $?"
+    SSA_FAULTS=$rules OPENCL_LAYERS=$layer "$program" train --data set --layers 2 --width 32 --heads 2 --patch 2 \
+        --batch 4 --accumulate 4 --augment light --mix 0.5 --dropout 0.1 \
+        --stages 'unbiased:keys=4,steps=10 dense:steps=5' --checkpoint "$name" --log "$name.jsonl" "$@" >out 2>err || wrong "$name: $?"
 }
 run one '' --device opencl:0:0
 run two '' --device all --threads 2

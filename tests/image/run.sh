@@ -1,6 +1,6 @@
 #!/bin/sh
-# ssacl-image from end to end, on pictures that Python draws: what is trained learns, goes on bit for bit, is kept where it
-# is best; what eval says of classes, and of pixels; every bad input refused in one sentence. On the host backend.
+# ssacl-image from end to end, on pictures that Python draws: what is trained learns, goes on bit for bit, is kept where
+# it is best; what eval says of classes, and of pixels; every bad input refused in one sentence. On the host backend.
 # Usage: run.sh PATH/ssacl-image
 . "$(dirname "$0")/begin.sh"
 export SSACL_OPENCL_LIBRARY= SSACL_THREADS=1
@@ -14,8 +14,8 @@ pictures set 1000 60
 
 # ---- a classifier, dense and sampled ----
 
-check train --epochs 10 --fine-tune-epochs 0.5 --attention unbiased --keys 8 --per-example --valid-images 40 -c c -l log.jsonl \
-    --keep-stages --eval-images 20
+check train --epochs 10 --fine-tune-epochs 0.5 --attention unbiased --keys 8 --per-example --valid-images 40 -c c \
+    -l log.jsonl --keep-stages --eval-images 20
 check python3 - <<'END'
 import json
 x = [json.loads(line) for line in open("log.jsonl")]
@@ -52,7 +52,8 @@ check sh -c '"$0" report log.jsonl | grep -q "^images trained on"' "$program"
 # ---- whatever takes part of it: goes on bit for bit, with all of the augmentation ----
 
 run='unbiased:ratio=0.25,no-own-key,steps=9 dense:steps=6'
-moved="--augment light --mix 0.5 --mixup 0.8 --cutmix 1 --randaugment 1 --erase 0.3 --mean-pool --drop-path 0.1 --ema 0.9"
+moved="--augment light --mix 0.5 --mixup 0.8 --cutmix 1 --randaugment 1 --erase 0.3 --mean-pool \
+    --drop-path 0.1 --ema 0.9"
 # shellcheck disable=SC2086
 check train --stages "$run" $moved --smoothing 0.1 -c whole --keep-stages --threads 0
 check image train --device cpu --data set --quiet --resume whole.stage1 -c again --threads 3
@@ -82,8 +83,10 @@ check image train --device cpu --data set --quiet --force $tiny --lr 1e-2 --atte
 check evaluate -c p --images 8 --passes 2 --json >pixels.json
 json pixels.json 'x["unit"] == "bits per dimension" and 4 < x["dense"]["bits"] < 7.9 and x["length"] == 64'
 json pixels.json 'x["dense"]["dimensions"] == 8 * 64 and len(x["ensemble"]["bits_of_first"]) == 2'
-check sh -c '"$0" eval --device cpu -c p --data set --images 2 --mode dense 2>err | grep -q "bits per dimension"' "$program"
-check sh -c 'grep -q "\"unit\":\"bits per dimension\"" p.jsonl && "$0" report p.jsonl | grep -q "bits per dimension"' "$program"
+check sh -c '"$0" eval --device cpu -c p --data set --images 2 --mode dense 2>err | grep -q "bits per dimension"' \
+    "$program"
+check grep -q '"unit":"bits per dimension"' p.jsonl
+check sh -c '"$0" report p.jsonl | grep -q "bits per dimension"' "$program"
 
 # ---- what is wrong is said ----
 

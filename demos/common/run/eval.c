@@ -188,7 +188,8 @@ static void print_judged(void)
         judge->print();
 }
 
-static int evaluate(struct ssa_model *model, const struct settings *s, const struct ssa_pattern *pattern, json_t *result)
+static int evaluate(struct ssa_model *model, const struct settings *s, const struct ssa_pattern *pattern,
+                    json_t *result)
 {
     struct ssa_scores scores = {0};
     double ensemble[PASSES_MAX];

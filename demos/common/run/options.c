@@ -133,7 +133,8 @@ static struct arg table[OPTIONS_MAX + 1];
 static void make_table(const struct program *p, bool plan)
 {
     const struct arg data[] = {
-        ARG_HEADING(p->what), ARG_LIST('d', "data", &options.data, p->sequence ? "PATH" : "FILE", p->train.data), ARG_END};
+        ARG_HEADING(p->what),
+        ARG_LIST('d', "data", &options.data, p->sequence ? "PATH" : "FILE", p->train.data), ARG_END};
     int count = args_append(table, 0, OPTIONS_MAX, data);
     count = args_append(table, count, OPTIONS_MAX, p->train.options);
     count = args_append(table, count, OPTIONS_MAX, model_table);

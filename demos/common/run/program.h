@@ -50,7 +50,7 @@ struct judge {
     /* Before one of `passes` passes. Says what is wrong and returns non-zero. */
     int (*begin)(const struct settings *s, int passes);
     void (*answer)(void *cookie, const struct ssa_answer *answer); /* struct ssa_evaluate's; has no cookie */
-    /* After it. A row of a table, as wide as `heads`: of the first `passes` passes together, or 0 of the single ones. */
+    /* After it. A row of a table, as wide as `heads`: of the first `passes` together, or 0 of the single ones. */
     const char *heads;
     const char *(*row)(int passes, char text[64]);
     const char *(*brief)(char text[64]); /* of all passes, in a sentence */
@@ -89,8 +89,8 @@ struct program {
     void (*note)(const struct settings *s, json_t *note);
     /* Inputs and targets of a pass, of the beginning of the data; `memory` is to be freed. The library's status. */
     int (*fill)(const struct settings *s, struct ssa_pass *pass, void **memory);
-    /* Data that fit the model, to measure how long a step takes: items, which are to be freed, or a source, whose cookie
-     * is NULL or lives as long as the settings; neither: no memory. */
+    /* Data that fit the model, to measure how long a step takes: items, which are to be freed, or a source, which lives
+     * as long as the settings; neither: no memory. */
     struct ssa_data (*invent)(const struct settings *s);
     /* NULL, or adds to a record of a training of `seconds` so far what the data had to do with it; `ends`: it is the
      * last, and people are told, too. */

@@ -164,7 +164,8 @@ static int draw(const struct run *runs, const struct series *curves, int count, 
     int minutes = longest > 600;
     const struct unit *unit = figures_unit(program, &runs[0]);
     char items[96];
-    snprintf(items, sizeof items, "million %ss trained on", program->sequence ? program->sequence : unit ? unit->item : "token");
+    snprintf(items, sizeof items, "million %ss trained on",
+             program->sequence ? program->sequence : unit ? unit->item : "token");
     struct plot_panel panels[2] = {
         {.x_label = items, .y_label = unit_name(&runs[0]), .x_scale = 1e-6},
         {.x_label = minutes ? "minutes of training" : "seconds of training", .y_label = unit_name(&runs[0]),

@@ -13,7 +13,9 @@ static const char *const kind_names[] = {"dense", "unbiased", "local"};
 
 /* ---- keys ---- */
 
-enum key_kind { KEY_FLAG, KEY_NONE /* a flag that sets SSA_NONE */, KEY_INT, KEY_FLOAT, KEY_RATIO, KEY_KEYS, KEY_EPOCHS };
+enum key_kind {
+    KEY_FLAG, KEY_NONE /* a flag that sets SSA_NONE */, KEY_INT, KEY_FLOAT, KEY_RATIO, KEY_KEYS, KEY_EPOCHS
+};
 
 static const struct key {
     const char *name;

@@ -234,7 +234,8 @@ static void on_progress(void *cookie, const struct ssa_progress *p)
     if (!ranks_lead(t->ranks))
         return;
     progress_update(p->step, p->seconds_left, "step %d of %d, stage %d: %s, %s%s", p->step, p->steps,
-                    p->stage + 1, unit_text(t->s.data.unit, p->loss, loss), settings_rate(&t->s, p->tokens_per_second, rate),
+                    p->stage + 1, unit_text(t->s.data.unit, p->loss, loss),
+                    settings_rate(&t->s, p->tokens_per_second, rate),
                     devices_text(t->devices.pool, shares, sizeof shares));
     json_t *line = json_pack("{s:s, s:i, s:i, s:f, s:f, s:o, s:f, s:o, s:o}", "event", "step", "step", p->step,
                              "stage", p->stage, "tokens", p->tokens, "seconds", training_seconds(t), "loss",
@@ -305,7 +306,8 @@ static int evaluate_both(struct training *t, int step, const struct ssa_pattern 
     if (sampled)
         snprintf(also, sizeof also, ", sampled %.3f%s", unit_loss(t->s.data.unit, t->sampled_loss), sampled_brief);
     say_note("step %d, %s: training %.3f, validation %s%s%s", step, format_seconds(t->seconds, time),
-             unit_loss(t->s.data.unit, t->train_loss), unit_text(t->s.data.unit, t->dense_loss, loss), dense_brief, also);
+             unit_loss(t->s.data.unit, t->train_loss), unit_text(t->s.data.unit, t->dense_loss, loss), dense_brief,
+             also);
     return SSA_OK;
 }
 
