@@ -656,6 +656,19 @@ static int fill_images(void *cookie, const struct ssa_draw *draw, struct ssa_bat
     return SSA_OK;
 }
 
+/* Sums of the probabilities of the right classes, of all passes. */
+static void sum_right(void *cookie, const struct ssa_answer *a)
+{
+    double *right = cookie, logits[KINDS];
+    ck_assert(a->answers == 1 && a->vocabulary == KINDS && a->example < IMAGES && a->targets[0] >= 0);
+    for (int v = 0; v < KINDS; v++)
+        logits[v] = (double)a->logits[v];
+    double sum = 0;
+    for (int v = 0; v < KINDS; v++)
+        sum += exp(logits[v]);
+    right[a->example] += exp(logits[a->targets[0]]) / sum;
+}
+
 static double train_from_source(struct ssa_device *dev, int soft, double *accuracy_loss)
 {
     const struct ssa_model_config c = {.family = SSA_VIT, .vit = {.rows = SIDE, .channels = 1, .patch = 2, .layers = 2,
@@ -664,6 +677,7 @@ static double train_from_source(struct ssa_device *dev, int soft, double *accura
         .per_example = 1}};
     const struct ssa_train_config training = {.batch = 8, .stages = &stage, .stage_count = 1};
     int hard = 0;
+    double right[IMAGES] = {0}, loss_of_answers = 0;
     struct ssa_scores scores;
     struct ssa_trainer *t;
     struct ssa_model *m;
@@ -674,8 +688,12 @@ static double train_from_source(struct ssa_device *dev, int soft, double *accura
     OK(ssa_trainer_run(t, 0, NULL));
     OK(ssa_trainer_losses(t, 1, &loss, NULL));
     OK(ssa_evaluate(m, &(struct ssa_data){.fill = fill_images, .cookie = &hard, .examples = IMAGES},
-                    &(struct ssa_evaluate){.pattern = &stage.pattern, .passes = 3}, &scores, NULL, NULL));
+                    &(struct ssa_evaluate){.pattern = &stage.pattern, .passes = 3, .answer = sum_right, .cookie = right},
+                    &scores, NULL, NULL));
     ck_assert_uint_eq(scores.tokens, IMAGES);
+    for (int i = 0; i < IMAGES; i++)
+        loss_of_answers -= log(right[i] / 3) / IMAGES;
+    ck_assert_double_eq_tol(loss_of_answers, scores.loss, 1e-5);
     *accuracy_loss = scores.loss;
     FAILS(ssa_evaluate(m, &(struct ssa_data){.fill = fill_images, .cookie = &hard, .examples = IMAGES, .soft = 1},
                        &(struct ssa_evaluate){0}, &scores, NULL, NULL), SSA_EINVAL, "counted by targets");
