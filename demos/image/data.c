@@ -193,18 +193,18 @@ static int check_kind(const struct settings *s)
 
 static int check_parts(const struct settings *s)
 {
-    struct ssa_model_config model = s->model;
     static const char *const names[] = {"training", "validation", "the test"};
+    struct ssa_model_config model = s->model;
+    const char *path = s->o->data.items[0];
+    if (!set.classes && s->model.family == SSA_VIT)
+        return say_error("%s: its pictures have no classes: put those of each into a folder of its own, or learn to make "
+                         "such with --family pixels", path);
+    if (!set.classes && *shape_of(&model).classes)
+        return say_error("%s: its pictures have no classes, which the model is of", path);
     for (int p = 0; p < DATASET_PARTS; p++)
         if (!set.part[p].count)
-            return say_error("%s: has no pictures for %s; give more, or fewer for the others", s->o->data.items[0],
-                             names[p]);
-    if (!set.classes && s->model.family == SSA_PIXELS && *shape_of(&model).classes)
-        return say_error("%s: its pictures have no classes, which the model is of", s->o->data.items[0]);
-    return set.classes || s->model.family == SSA_PIXELS
-        ? 0
-        : say_error("%s: its pictures have no classes: put those of each into a folder of its own, or learn to make "
-                    "such with --family pixels", s->o->data.items[0]);
+            return say_error("%s: has no pictures for %s; give more, or fewer for the others", path, names[p]);
+    return 0;
 }
 
 /* ---- opening ---- */
@@ -282,11 +282,21 @@ int data_open(struct settings *s)
     return s->source ? 0 : settle_model(s);
 }
 
+/* In evaluations. */
+static void tell_left_out(const struct source *s)
+{
+    const struct loader_counters c = s->in_order ? loader_counters(s->in_order) : (struct loader_counters){0};
+    if (c.unreadable)
+        say_note("%zu pictures could not be read, and were left out; the first: %s", c.unreadable, c.first_unreadable);
+}
+
 void data_close(struct settings *s)
 {
     (void)s;
-    for (int p = 0; p < DATASET_PARTS; p++)
+    for (int p = 0; p < DATASET_PARTS; p++) {
+        tell_left_out(&sources[p]);
         source_close(&sources[p]);
+    }
     if (is_open)
         dataset_free(&set);
     is_open = false;

@@ -382,6 +382,15 @@ int loader_fill_bytes(struct loader *l, int64_t step, int first, int count, unsi
     return check_fill(l, step, first, count) || fill_alone(l, step, &f) ? EXIT_FAILED : 0;
 }
 
+bool loader_lost(struct loader *l, int64_t step, int example)
+{
+    pthread_mutex_lock(&l->lock);
+    const struct slot *slot = slot_of(l, step);
+    bool lost = slot->step == step && slot->images[example] == NOTHING;
+    pthread_mutex_unlock(&l->lock);
+    return lost;
+}
+
 struct loader_counters loader_counters(struct loader *l)
 {
     pthread_mutex_lock(&l->lock);

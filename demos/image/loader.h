@@ -47,6 +47,9 @@ int loader_fill(struct loader *loader, int64_t step, int first, int count, float
 /* The same as bytes, for models that read pixels as tokens: neither normalised nor erased nor mixed. */
 int loader_fill_bytes(struct loader *loader, int64_t step, int first, int count, unsigned char *bytes, int32_t *labels);
 
+/* Whether the picture of an example could not be read, and nothing took its place; of the step that was filled last. */
+bool loader_lost(struct loader *loader, int64_t step, int example);
+
 /* The picture at that place, before it is looked at; UINT32_MAX without memory. */
 uint32_t loader_image(struct loader *loader, int64_t step, int example, uint32_t *epoch);
 struct loader_counters loader_counters(struct loader *loader);

@@ -28,8 +28,7 @@ static bool make_room(struct source *s, size_t size)
     return s->bytes != NULL;
 }
 
-/* Pixels as tokens, which are what they are to predict, too. A label below 0 is none: where there are some, the picture
- * could not be read. */
+/* Pixels as tokens, which are what they are to predict, too. */
 static int fill_tokens(struct source *s, struct loader *l, int64_t step, int first, int count, int length,
                        const struct ssa_batch *to)
 {
@@ -40,7 +39,7 @@ static int fill_tokens(struct source *s, struct loader *l, int64_t step, int fir
     if (loader_fill_bytes(l, step, first, count, bytes, labels))
         return SSA_ENOMEM;
     for (int i = 0; i < count; i++) {
-        const bool lost = s->data->classes && labels[i] < 0;
+        const bool lost = loader_lost(l, step, first + i);
         for (size_t n = (size_t)i * (size_t)length; n < (size_t)(i + 1) * (size_t)length; n++) {
             to->tokens[n] = bytes[n];
             to->targets[n] = lost ? -1 : bytes[n];

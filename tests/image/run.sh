@@ -88,6 +88,42 @@ check sh -c '"$0" eval --device cpu -c p --data set --images 2 --mode dense 2>er
 check grep -q '"unit":"bits per dimension"' p.jsonl
 check sh -c '"$0" report p.jsonl | grep -q "bits per dimension"' "$program"
 
+# ---- a folder a class, of pictures of several sizes, some of which cannot be read ----
+
+python3 - "$tests" <<'END'
+import os, sys
+sys.path.insert(0, sys.argv[1])
+sys.dont_write_bytecode = True
+from pictures import rgb_png
+for part, count in ("train", 12), ("val", 4), ("test", 4):
+    for name in "cat", "dog":
+        os.makedirs("folders/%s/%s" % (part, name))
+        for i in range(count):
+            data = rgb_png(9 + i % 3, 10 + i % 2, i)
+            with open("folders/%s/%s/%d.png" % (part, name, i), "wb") as file:
+                file.write(data[:60] if i == 1 else data)
+END
+if image plan --device cpu --measure 0 --data folders --size 8 --patch 4 2>/dev/null >out; then
+    for family in vit pixels; do
+        check image train --device cpu --data folders --family $family --size 8 --layers 1 --width 16 --heads 2 --batch 4 \
+            --epochs 2 --augment light -c "$family.st"
+        check grep -q '2 of them could not be read, and others took their place; the first: ' err
+        check image eval --device cpu --data folders -c $family.st --json >folders.json
+        json folders.json 'x["dense"].get("images", 0) == 6 or x["dense"]["dimensions"] == 6 * 8 * 8 * 3'
+        check image eval --device cpu --data folders -c $family.st >out
+        check grep -q '2 pictures could not be read, and were left out; the first: .*png' err
+    done
+    mkdir loose
+    cp folders/train/cat/*.png loose/
+    check image train --device cpu --data loose --family pixels --size 4 --layers 1 --width 16 --heads 2 --batch 2 --steps 2 \
+        --valid-images 4 --test-images 4 --quiet --force -c loose.st
+    check image eval --device cpu --data loose -c loose.st --json --part train >folders.json
+    json folders.json 'x["dense"]["dimensions"] in (3 * 48, 4 * 48)'
+    refuses 1 'its pictures have no classes' "$program" train --data loose --size 8
+else
+    echo 'no PNG: folders are left out'
+fi
+
 # ---- what is wrong is said ----
 
 mkdir empty plain
