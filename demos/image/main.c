@@ -1,6 +1,7 @@
 /* ssacl-image: models of pictures, trained with Stochastically Subsampled self-Attention. */
 #include "classes.h"
 #include "data.h"
+#include "draw.h"
 
 #include "run/stages.h"
 
@@ -8,6 +9,7 @@ static const struct command commands[] = {
     {"train", train_main, "train a model on pictures, or take up a run that was stopped"},
     {"plan", plan_main, "what such a run would take: memory, operations, time"},
     {"eval", eval_main, "measure a checkpoint on pictures it has not seen: one dense pass, and the self-ensemble"},
+    {"draw", draw_main, "what a model of pixels draws, or completes, as a page of pictures"},
     {"report", report_main, "compare runs: a table, and loss against images and seconds as SVG and PNG"},
     {0}};
 
