@@ -99,7 +99,7 @@ struct ssa_constant {
 };
 
 /* What ssa_trusted() has said yes to: operators ask at each call, and comparing pointers is cheaper than names. */
-enum { SSA_TRUSTED_CALLS = 16, SSA_TRUSTED_CONSTANTS = 6 };
+enum { SSA_TRUSTED_CALLS = 16, SSA_TRUSTED_CONSTANTS = 7 };
 struct ssa_trusted_call {
     const char *name, *identity;
     struct ssa_constant constants[SSA_TRUSTED_CONSTANTS];

@@ -18,12 +18,13 @@ static void take(const char *text)
         snprintf(taken[count++], sizeof taken[0], "%s", text);
 }
 
-static void take_tile(const char *file, int width, struct attention_tile t, const char *registers, const char *kind)
+static void take_tile(const char *file, int width, struct attention_tile t, int few, const char *kind)
 {
     char tall[16] = "", text[96];
     if (t.tall != t.side)
         snprintf(tall, sizeof tall, ",TALL=%d", t.tall);
-    snprintf(text, sizeof text, "%s:D=%d,SIDE=%d%s,EACH=%d%s%s", file, width, t.side, tall, t.each, registers, kind);
+    snprintf(text, sizeof text, "%s:D=%d,SIDE=%d%s,EACH=%d%s%s", file, width, t.side, tall, t.each,
+             few || t.registers ? ",REGISTERS=128" : "", kind);
     take(text);
 }
 
@@ -38,10 +39,9 @@ static void take_all(const char *file)
             for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
                 const struct attention_tile plain = ssa_attention_tile(&d, file, rows[r], widths[w], false);
                 const struct attention_tile pairs = ssa_attention_tile(&d, file, rows[r], widths[w], true);
-                const char *registers = few ? ",REGISTERS=128" : "";
-                take_tile(file, widths[w], plain, registers, "");
+                take_tile(file, widths[w], plain, few, "");
                 if (memcmp(&plain, &pairs, sizeof plain)) /* else it is one of gpu_kinds */
-                    take_tile(file, widths[w], pairs, registers, ",PAIRS=1");
+                    take_tile(file, widths[w], pairs, few, ",PAIRS=1");
             }
     }
 }

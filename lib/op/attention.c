@@ -258,6 +258,8 @@ void ssa_attention_constants(struct ssa_constant *c, const struct ssa_attention 
     }
     if (gpu && tile.tall != tile.side)
         *c++ = (struct ssa_constant){"TALL", tile.tall};
+    if (tile.registers)
+        *c++ = (struct ssa_constant){"REGISTERS", tile.registers};
     if (gpu && (a->width != a->value_width || a->width % 8))
         *c++ = (struct ssa_constant){"EXACT", 0};
     if (pairs == gpu) /* without, it is the other one */

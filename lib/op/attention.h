@@ -9,6 +9,7 @@
  * the CPU's it has none, all 0. Short blocks and slices take a small tile, which does with 64 work-items. */
 struct attention_tile {
     int side, tall, each, rows;
+    int registers; /* REGISTERS, where it is not the device's; else 0 */
 };
 enum { ATTENTION_SMALL_ROWS = 32 };
 

@@ -14,11 +14,11 @@ static size_t divide_up(int a, int b)
 struct attention_tile ssa_attention_tile(const struct ssa_device *device, const char *file, int rows, int width,
                                          bool pairs)
 {
-    const bool large = rows > 2 * ATTENTION_SMALL_ROWS, few = ssa_tuned(device, file, "REGISTERS") < 256 ||
-                       (pairs && width > 64 && !strcmp(file, "attention_bwd_gpu"));
+    const bool large = rows > 2 * ATTENTION_SMALL_ROWS, device_few = ssa_tuned(device, file, "REGISTERS") < 256;
+    const bool few = device_few || (pairs && width > 64 && !strcmp(file, "attention_bwd_gpu"));
     const int side = ssa_tuned(device, file, "SIDE"), each = large ? ssa_tuned(device, file, "EACH") : 4;
     const int sums = few ? 16 : 32;
-    struct attention_tile t = {.side = large ? side : 8, .each = each};
+    struct attention_tile t = {.side = large ? side : 8, .each = each, .registers = few && !device_few ? 128 : 0};
     int items = t.side * t.side;
     if (width > 4 * sums)
         items = side * side;
@@ -128,7 +128,8 @@ static int source_gradients(struct ssa_device *device, const struct ssa_attentio
     const int slices = a->plan->slices, sources = a->plan->max_slice;
     struct attention_tile tile = tile_for(device, "attention_bwd_gpu", sources, a);
     const int slice_tiles = (int)divide_up(sources, tile.rows), width = build_width(a);
-    const int parts = ssa_tuned(device, "attention_bwd_gpu", "REGISTERS") < 256 ? 2 : 1; /* dk, dv: SUMS there */
+    const bool few = tile.registers || ssa_tuned(device, "attention_bwd_gpu", "REGISTERS") < 256;
+    const int parts = few ? 2 : 1; /* dk, dv: SUMS there */
     struct ssa_launch prepare = {
         .file = "attention_bwd_gpu",
         .kernel = "attention_bwd_prepare",

@@ -127,11 +127,14 @@ def build_list(name):
     return re.findall(r"'([^']+)'", m.group(1)) if m else []
 
 
-def has_kind(options, kind, listed):
-    """Whether attention in these options is built as that kind too: not with pairs, if the list has a tile for them."""
-    of = lambda o: (o.split(",")[0], "REGISTERS" in o)
-    same = [o for o in listed if o.endswith("PAIRS=1") and of(o) == of(options)]
-    return options.startswith("D=") and (kind == "EXACT=0" or not same)
+def kinds(options, listed):
+    """Attention in these options, once more in each kind of build: with pairs only where none is listed for that."""
+    if not options.startswith("D="):
+        return []
+    if options.endswith(",PAIRS=1"):
+        return [options.replace(",PAIRS=1", ",EXACT=0,PAIRS=1")]
+    listed_pairs = any(o.endswith(",PAIRS=1") and o.split(",")[0] == options.split(",")[0] for o in listed)
+    return [options + "," + kind for kind in build_list("gpu_kinds") if kind == "EXACT=0" or not listed_pairs]
 
 
 def units(only, target):
@@ -145,7 +148,7 @@ def units(only, target):
         if (only and name not in only) or name + "_gpu" in gpu:  # where there are two, a GPU runs the other
             continue
         own = [v.partition(":")[2] for v in variants if v.partition(":")[0] == name]
-        own += [o + "," + kind for kind in build_list("gpu_kinds") for o in own if has_kind(o, kind, own)]
+        own += [built for o in own for built in kinds(o, own)]
         for options in own or [""]:
             yield name, options
 
