@@ -197,8 +197,8 @@ static int check_parts(const struct settings *s)
     struct ssa_model_config model = s->model;
     const char *path = s->o->data.items[0];
     if (!set.classes && s->model.family == SSA_VIT)
-        return say_error("%s: its pictures have no classes: put those of each into a folder of its own, or learn to make "
-                         "such with --family pixels", path);
+        return say_error("%s: its pictures have no classes: put those of each into a folder of its own, or learn to "
+                         "make such with --family pixels", path);
     if (!set.classes && *shape_of(&model).classes)
         return say_error("%s: its pictures have no classes, which the model is of", path);
     for (int p = 0; p < DATASET_PARTS; p++)
