@@ -105,6 +105,11 @@ train() { # NAME OPTIONS...
         --checkpoint "$out/$name.safetensors" --log "$out/$name.jsonl" "$@"
 }
 
+say "two steps, so that the device's kernels are built before anything is timed"
+# shellcheck disable=SC2086
+train warm-up $sampling --steps 1 --fine-tune 1 --quiet
+rm -f "$out"/warm-up.*
+
 say "training dense, $epochs epochs of $images pictures"
 train dense --epochs "$epochs" --dropout 0.1
 
