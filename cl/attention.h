@@ -30,8 +30,9 @@
     const ulong plan_stride, const int query_begin, const int query_end, const int heads, const int width, \
         const int value_width, const int causal, const float scale
 #define ATTENTION_PAIRS \
-    TENSOR(const float, bias), PAIR_STRIDES(bias), TENSOR(const float, gate), PAIR_STRIDES(gate), const float clip, \
-        const float dropout, const ulong seed, const ulong stream, const int first_example
+    TENSOR(const float, bias), PAIR_STRIDES(bias), TENSOR(const float, gate), PAIR_STRIDES(gate), \
+        const int bias_repeat, const int gate_repeat, const float clip, const float dropout, const ulong seed, \
+        const ulong stream, const int first_example
 #if PAIRS
 #define BIND_PAIRS \
     BIND(const float, bias); \
@@ -60,9 +61,11 @@ struct pairs {
     ulong seed, stream, number;
     int query_begin, zero; /* zero: 0, for what compilers must not know (attention_gpu.h) */
 };
+/* The example whose values b takes. */
+#define EXAMPLE_OF(b, t) ((uint)(b) % (uint)t##_repeat)
 #define FILL_PAIRS(b, h) \
-    pairs.bias = bias ? bias + ((b) * bias_batch + (h) * bias_head) : bias; \
-    pairs.gate = gate ? gate + ((b) * gate_batch + (h) * gate_head) : gate; \
+    pairs.bias = bias ? bias + (EXAMPLE_OF(b, bias) * bias_batch + (h) * bias_head) : bias; \
+    pairs.gate = gate ? gate + (EXAMPLE_OF(b, gate) * gate_batch + (h) * gate_head) : gate; \
     pairs.bias_query = (PAIRS_COUNT)bias_query; \
     pairs.bias_key = (PAIRS_COUNT)bias_key; \
     pairs.gate_query = (PAIRS_COUNT)gate_query; \

@@ -6,7 +6,7 @@
  * with P, w, u, g, b, delta of attention_bwd.cl, recomputed; 0 but for dscore where the plan gives no pair.
  *
  * Grid     attention_scores: (lanes, queries, batch * heads), the keys shared out by turns.
- *          attention_pairs_bwd: (lanes * queries, heads, batch), of the last three 1 where the gradient's stride is 0: a
+ *          attention_pairs_bwd: (lanes * queries, heads, examples with values of their own), 1 where its stride is 0: a
  *          work-item owns each lanes-th key of what it adds up, over all that share the value, in order.
  *          attention_scores_dq: (queries, heads, batch);  attention_scores_dk: (keys, kv_heads, batch)
  * Macros   none. Not tuned: of molecules and windows these pairs are few beside the rest (the paper's EGT: under 1%). */
@@ -61,8 +61,8 @@ __kernel void attention_scores(OPERANDS, TENSOR(float, scores), PAIR_STRIDES(sco
 #define GRADIENT_OF_PAIRS \
     TENSOR(const float, v), STRIDES(v), TENSOR(const float, out), STRIDES(out), TENSOR(const float, lse), \
         TENSOR(const float, dout), STRIDES(dout), TENSOR(const float, dscores), PAIR_STRIDES(dscores), \
-        TENSOR(const float, dgate_sum), TENSOR(float, to), PAIR_STRIDES(to), const int of_gate, const int batch, \
-        const int lanes
+        TENSOR(const float, dgate_sum), TENSOR(float, to), PAIR_STRIDES(to), const int to_repeat, const int of_gate, \
+        const int batch, const int lanes
 
 /* Its strides. On GPUs in local memory: with the operands they are more than there are scalar registers. */
 #if SSA_GPU
@@ -107,13 +107,13 @@ __kernel FEW_TOGETHER void attention_pairs_bwd(OPERANDS, GRADIENT_OF_PAIRS)
     const int queries = query_end - query_begin;
     const int i_begin = STRIDE(to, query) ? row : 0, i_end = STRIDE(to, query) ? row + 1 : queries;
     const int h_begin = STRIDE(to, head) ? (int)get_global_id(1) : 0, h_end = STRIDE(to, head) ? h_begin + 1 : heads;
-    const int b_begin = STRIDE(to, batch) ? (int)get_global_id(2) : 0, b_end = STRIDE(to, batch) ? b_begin + 1 : batch;
+    const int b_begin = STRIDE(to, batch) ? (int)get_global_id(2) : 0; /* every to_repeat-th example from there on */
     to += b_begin * STRIDE(to, batch) + h_begin * STRIDE(to, head);
 
     for (int i = i_begin; i < i_end; i++)
         for (int j = lane; j < keys; j += lanes)
             to[i * STRIDE(to, query) + j * STRIDE(to, key)] = 0.0f;
-    for (int b = b_begin; b < b_end; b++)
+    for (int b = b_begin; b < batch; b += to_repeat)
         for (int h = h_begin; h < h_end; h++) {
             __global const int *p = plan + plan_stride * b;
             SET_PAIRS((ulong)b, h);

@@ -19,7 +19,7 @@ static size_t memory_count(const struct operand *o)
 {
     size_t last = 0;
     for (int i = 0; i < 4; i++)
-        last += (o->size[i] - 1) * o->stride[i];
+        last += ((!i && o->repeat ? o->repeat : o->size[i]) - 1) * o->stride[i];
     return last + 1;
 }
 
@@ -28,7 +28,7 @@ static size_t place_of(const struct operand *o, size_t i)
 {
     size_t at = 0;
     for (int d = 3; d >= 0; d--) {
-        at += i % o->size[d] * o->stride[d];
+        at += (!d && o->repeat ? i % o->repeat : i % o->size[d]) * o->stride[d];
         i /= o->size[d];
     }
     return at;
@@ -50,8 +50,9 @@ static void set_pairs(struct operand *o, const struct shape *s, enum pairs_lie l
         [OF_PAIRS] = {h * t * n, t * n, n, 1}, [OF_EDGES] = {t * n * h, 1, n * h, h},
         [TURNED] = {h * n * t, n * t, 1, t},   [OF_TABLE] = {0, t * n, n, 1},
         [OF_HEADS] = {0, 1, 0, 0},             [OF_KEYS] = {n, 0, 0, 1},
-        [OF_QUERIES] = {h * t, t, 1, 0},       [OF_ALL] = {0, 0, 0, 0}};
-    *o = (struct operand){.there = true, .size = {(size_t)s->batch, h, t, n}};
+        [OF_QUERIES] = {h * t, t, 1, 0},       [OF_ALL] = {0, 0, 0, 0},
+        [OF_WINDOWS] = {h * t * n, t * n, n, 1}};
+    *o = (struct operand){.there = true, .size = {(size_t)s->batch, h, t, n}, .repeat = lie == OF_WINDOWS ? 2 : 0};
     memcpy(o->stride, strides[lie], sizeof o->stride);
 }
 
@@ -205,7 +206,7 @@ static struct ssa_strides strides_of(const struct operand *o, enum heads_lie lie
 
 static struct ssa_pairs pairs_of(const struct operand *o)
 {
-    return (struct ssa_pairs){o->tensor, o->stride[0], o->stride[1], o->stride[2], o->stride[3]};
+    return (struct ssa_pairs){o->tensor, o->stride[0], o->stride[1], o->stride[2], o->stride[3], (int)o->repeat};
 }
 
 void pairs_start(struct run *r, struct ssa_device *dev, struct problem *p)

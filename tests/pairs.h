@@ -13,8 +13,8 @@ enum { BIAS = 1, GATE = 2, CLIP = 4, DROPOUT = 8, GATE_SUM = 16, SCORES = 32, HI
 /* How tensors of heads lie: [B,N,H,D]; [B,H,N,D]; rows and heads apart, the gradients in another way. */
 enum heads_lie { BY_POSITION, BY_HEAD, APART };
 /* Pairs: [B,H,T,N]; [B,T,N,H], as of EGT's edges; [B,H,N,T]; and those that share values: Swin's table, a head's, a
- * key's, a query's, one for all. */
-enum pairs_lie { OF_PAIRS, OF_EDGES, TURNED, OF_TABLE, OF_HEADS, OF_KEYS, OF_QUERIES, OF_ALL, PAIRS_LIES };
+ * key's, a query's, one for all; those of windows, two an image. */
+enum pairs_lie { OF_PAIRS, OF_EDGES, TURNED, OF_TABLE, OF_HEADS, OF_KEYS, OF_QUERIES, OF_ALL, OF_WINDOWS, PAIRS_LIES };
 
 struct shape {
     enum plan_kind kind;
@@ -34,6 +34,7 @@ extern const char *const pairs_names[OPERANDS];
 struct operand {
     bool there;
     size_t size[4], stride[4];
+    size_t repeat; /* not 0: examples so far apart share elements */
     double *exact; /* dense: inputs, which are floats, and what outputs must be */
     struct ssa_tensor tensor; /* on the device under test */
 };

@@ -119,7 +119,7 @@ static const struct {
     {"linear layers", {"linear"}},
     {"attention", {"attention"}},
     {"norms", {"norm"}},
-    {"gather, scatter, add, rope, dropout", {"gather", "scatter", "add", "rope", "dropout"}},
+    {"gather, scatter, add, rope, dropout", {"gather", "scatter", "add", "rope", "dropout", "window"}},
     {"embedding, loss", {"embedding", "grid", "patches", "prepend", "mean", "cross_entropy"}},
     {"optimiser", {"adamw", "sum"}},
     {"the rest", {NULL}},

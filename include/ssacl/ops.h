@@ -53,6 +53,9 @@ extern "C" {
     X(gather_rows) \
     X(scatter_rows) \
     X(patches) \
+    X(windows) \
+    X(window_bias_fwd) \
+    X(window_bias_bwd) \
     X(prepend_fwd) \
     X(prepend_bwd) \
     X(mean_fwd) \
@@ -68,10 +71,12 @@ struct ssa_strides {
 
 /** A value for each (query, key) pair of a head: that of (b, h, i, j) lies b*batch + h*head + i*query + j*key elements
  *  from the tensor's first. A stride of 0 broadcasts: one value for all; the gradient of such a one is the sum over
- *  them. No tensor: no values. */
+ *  them. With `repeat`, as of the windows of an image, image after image, b is the example's number modulo that: they
+ *  share values likewise. No tensor: no values. */
 struct ssa_pairs {
     struct ssa_tensor tensor;
     size_t batch, head, query, key;
+    int repeat; /**< 0: no two examples share values, unless batch is 0. Not of scores */
 };
 
 /** Attention of every query over the keys its plan gives it: what forward and backward are both given.
@@ -377,6 +382,45 @@ struct ssa_scatter_rows {
 struct ssa_patches {
     struct ssa_tensor x, out;
     int batch, rows, columns, channels, patch;
+};
+
+/** The positions of a grid, window by window, p = window, s = shift:
+ *    out[b, (u/p) (columns/p) + v/p, (u mod p) p + v mod p, :] = x[b, (u + s) mod rows, (v + s) mod columns, :]
+ *  for u below rows and v below columns; with by_columns the place in a window is (v mod p) p + u mod p. So windows of 2
+ *  by columns are the cells that patch merging joins. inverse: x and out change roles, which undoes it, and is its
+ *  gradient.
+ *  Shapes   x [batch, rows columns, width]; out [batch, rows/p columns/p, p^2, width]. p divides rows and columns;
+ *           0 <= s < p. out may not be x.
+ *  Cost     bandwidth-bound: 8 bytes an element.
+ *  Source   Swin (Liu et al., ICCV 2021): windows that are shifted, and patch merging. */
+struct ssa_windows {
+    struct ssa_tensor x, out;
+    int batch, rows, columns, width;
+    int window, shift, by_columns, inverse;
+};
+
+/** What attention in windows of a grid adds to its logits: by the distance of two positions, a bias of every head; and of
+ *  those that are neighbours only because the grid was shifted, `apart`. i and j are positions of a window, p = window:
+ *    out[w,h,j,i] = table[(i/p - j/p + p-1)(2p-1) + i mod p - j mod p + p-1, h] + (g_w(i) = g_w(j) ? 0 : apart)
+ *  for query i and key j: queries lie side by side, which is what attention takes fastest.
+ *  g_w is the region that position (u, v) of the shifted grid lies in, of nine, cut at rows - p and rows - s, columns - p
+ *  and columns - s.
+ *  Shapes   table [(2p-1)^2, heads]; out [windows, heads, p^2, p^2]: rows/p columns/p of them, or with shift 0 one for
+ *           all. As struct ssa_pairs it is {.batch = heads p^4, .head = p^4, .query = 1, .key = p^2, .repeat = windows}.
+ *  Units    apart is below 0, -INFINITY to hide; 0 means -100. p is at most 128.
+ *  Source   Swin: "relative position bias", and the mask of shifted windows (-100). */
+struct ssa_window_bias_fwd {
+    struct ssa_tensor table, out;
+    int rows, columns, window, shift, heads;
+    float apart;
+};
+
+/** Its gradient: dtable[d,h] (+)= sum of dout[h,j,i] over the pairs at distance d. In a fixed order.
+ *  Shapes   dout [heads, p^2, p^2], the sum over windows (a dbias of batch stride 0); dtable as table. */
+struct ssa_window_bias_bwd {
+    struct ssa_tensor dout, dtable;
+    int window, heads;
+    int accumulate;
 };
 
 /** Learned rows before every sequence, such as a class token, and learned positions:

@@ -17,6 +17,12 @@ static bool none(struct ssa_strides s)
     return !s.batch && !s.position && !s.head;
 }
 
+/* No repeat is one as long as the batch. */
+static void set_repeat(struct ssa_pairs *p, int batch)
+{
+    p->repeat = p->repeat && p->repeat < batch ? p->repeat : batch;
+}
+
 static struct ssa_attention with_defaults(const struct ssa_attention *given)
 {
     struct ssa_attention a = *given;
@@ -29,6 +35,8 @@ static struct ssa_attention with_defaults(const struct ssa_attention *given)
     set_strides(&a.k_strides, a.keys, a.kv_heads, a.width);
     set_strides(&a.v_strides, a.keys, a.kv_heads, a.value_width);
     set_strides(&a.out_strides, a.queries, a.heads, a.value_width);
+    set_repeat(&a.bias, a.batch);
+    set_repeat(&a.gate, a.batch);
     return a;
 }
 
@@ -45,6 +53,8 @@ static struct ssa_attention_bwd backward_defaults(const struct ssa_attention_bwd
     set_strides(&b.dq_strides, a.queries, a.heads, a.width);
     set_strides(&b.dk_strides, a.keys, a.kv_heads, a.width);
     set_strides(&b.dv_strides, a.keys, a.kv_heads, a.value_width);
+    set_repeat(&b.dbias, a.batch);
+    set_repeat(&b.dgate, a.batch);
     return b;
 }
 
@@ -118,6 +128,11 @@ done:
     return err;
 }
 
+static int check_repeat(const char *op, const char *name, const struct ssa_pairs *p)
+{
+    return p->repeat > 0 ? SSA_OK : ssa_fail(SSA_EINVAL, "%s: %s: repeat is %d, must not be negative", op, name, p->repeat);
+}
+
 static int check_shared(struct ssa_device *device, const char *op, const struct ssa_attention *a)
 {
     int err;
@@ -125,6 +140,8 @@ static int check_shared(struct ssa_device *device, const char *op, const struct 
     TRY(check_dropout(op, a));
     TRY(check_plan(op, a));
     TRY(check_loops(device, op, a, 1));
+    TRY(check_repeat(op, "bias", &a->bias));
+    TRY(check_repeat(op, "gate", &a->gate));
     REQUIRE(!ssa_present(a->gate_sum) || ssa_present(a->gate.tensor), "%s: gate_sum is of gate, which is absent", op);
 done:
     return err;
@@ -147,7 +164,7 @@ static struct ssa_operand pairs_operand(const char *name, const struct ssa_pairs
 {
     struct ssa_operand o = {.name = name, .tensor = p->tensor, .use = use | SSA_OPTIONAL};
     ssa_set_dimensions(&o, (const struct ssa_dimension[]){{(size_t)a->keys, p->key}, {(size_t)a->queries, p->query},
-        {(size_t)a->heads, p->head}, {(size_t)a->batch, p->batch}}, 4);
+        {(size_t)a->heads, p->head}, {(size_t)(p->repeat ? p->repeat : a->batch), p->batch}}, 4);
     return o;
 }
 
@@ -167,6 +184,7 @@ static int check_scores(const char *op, const struct ssa_pairs *scores, const st
     } of[] = {{"batch", scores->batch, a->batch}, {"head", scores->head, a->heads},
               {"query", scores->query, a->queries}, {"key", scores->key, a->keys}};
     int err = SSA_OK;
+    REQUIRE(!scores->repeat, "%s: scores: repeat is %d, and every score has a place of its own", op, scores->repeat);
     for (size_t i = 0; ssa_present(scores->tensor) && i < sizeof of / sizeof *of; i++)
         REQUIRE(of[i].stride || of[i].count == 1,
                 "%s: scores: the stride of %s is 0, and every score has a place of its own", op, of[i].name);
@@ -206,6 +224,10 @@ int ssa_attention_bwd_check(struct ssa_device *device, const struct ssa_attentio
     int err;
     TRY(check_shared(device, op, a));
     TRY(check_loops(device, op, a, a->heads / a->kv_heads));
+    TRY(check_repeat(op, "dbias", &b.dbias));
+    TRY(check_repeat(op, "dgate", &b.dgate));
+    REQUIRE(!b.dscores.repeat, "%s: dscores: repeat is %d, and every score has a place of its own", op,
+            b.dscores.repeat);
     REQUIRE(!ssa_present(b.dbias.tensor) || ssa_present(a->bias.tensor), "%s: dbias is of bias, which is absent", op);
     REQUIRE(!ssa_present(b.dgate.tensor) || ssa_present(a->gate.tensor), "%s: dgate is of gate, which is absent", op);
     REQUIRE(!ssa_present(b.dgate_sum) || ssa_present(b.dgate.tensor), "%s: dgate_sum goes to dgate, which is absent", op);

@@ -27,8 +27,9 @@ struct attention_tile ssa_attention_tile(const struct ssa_device *device, const 
 #define ATTENTION_PAIR_STRIDES(p) ARG_ULONG((p).batch), ARG_ULONG((p).head), ARG_ULONG((p).query), ARG_ULONG((p).key)
 #define ATTENTION_PAIRS(a) \
     ARG_TENSOR((a)->bias.tensor), ATTENTION_PAIR_STRIDES((a)->bias), ARG_TENSOR((a)->gate.tensor), \
-        ATTENTION_PAIR_STRIDES((a)->gate), ARG_FLOAT((a)->clip), ARG_FLOAT((a)->dropout), ARG_ULONG((a)->seed), \
-        ARG_ULONG((a)->stream), ARG_INT((int)(a)->first_example)
+        ATTENTION_PAIR_STRIDES((a)->gate), ARG_INT_AS(bias_repeat, (a)->bias.repeat), \
+        ARG_INT_AS(gate_repeat, (a)->gate.repeat), ARG_FLOAT((a)->clip), ARG_FLOAT((a)->dropout), \
+        ARG_ULONG((a)->seed), ARG_ULONG((a)->stream), ARG_INT((int)(a)->first_example)
 
 /* The position of the first query in the sequence of keys, of which the queries are the last. More queries than keys
  * have positions of their own, from 0. */

@@ -37,9 +37,10 @@ static int pairs_gradient(struct ssa_device *device, const struct ssa_attention_
         .args = {OPERANDS(a), ARG_TENSOR(a->v), ATTENTION_STRIDES(a->v_strides), ARG_TENSOR(a->out),
                  ATTENTION_STRIDES(a->out_strides), ARG_TENSOR(a->lse), ARG_TENSOR(b->dout),
                  ATTENTION_STRIDES(b->dout_strides), PAIRS_OF(b->dscores), ARG_TENSOR(b->dgate_sum), PAIRS_OF(*to),
-                 ARG_INT(of_gate), ARG_INT(a->batch), ARG_INT(lanes)},
+                 ARG_INT_AS(to_repeat, to->batch ? to->repeat : 1), ARG_INT(of_gate), ARG_INT(a->batch),
+                 ARG_INT(lanes)},
         .global = {(size_t)lanes * (to->query ? (size_t)a->queries : 1), to->head ? (size_t)a->heads : 1,
-                   to->batch ? (size_t)a->batch : 1},
+                   to->batch ? (size_t)to->repeat : 1},
         .local = {(size_t)lanes, 1, 1},
     });
 }
