@@ -9,7 +9,8 @@ enum { LENGTH = 11, WIDTH = 16, VOCABULARY = 13, BATCH = 3, ROWS = BATCH * LENGT
 
 /* ---- a net around a block ---- */
 
-enum sampling { DENSE, WINDOWS, FEW_KEYS };
+enum { GRID_ROWS = 2, GRID_COLUMNS = 4, IN_WINDOW = 4, GRID_WINDOWS = 2 }; /* of blocks of a grid */
+enum sampling { DENSE, WINDOWS, FEW_KEYS, IN_EACH_WINDOW };
 struct block_case {
     const char *name;
     const struct ssa_block_kind *kind; /* NULL: embedding and head alone */
@@ -21,6 +22,7 @@ struct block_case {
     const struct ssa_head_classes_block *classes;  /* NULL, or the head */
     bool soft;                                     /* targets of which */
     int chunk;                                     /* rows that the head of tokens takes at a time; 0: all */
+    int length;                                    /* positions; 0: LENGTH */
     enum sampling sampling;
     bool elsewhere; /* what is new in it is the host's side alone: not on devices that launch slowly */
 };
@@ -40,8 +42,10 @@ static void settle(struct ssa_model_config *config)
 static struct ssa_facts facts(const struct ssa_model_config *config)
 {
     (void)config;
-    return (struct ssa_facts){.layers = now->kind == &ssa_attention_kind, .length = LENGTH, .width = WIDTH,
-                              .vocabulary = VOCABULARY, .causal = true, .answers = LENGTH};
+    const int length = now->length ? now->length : LENGTH;
+    return (struct ssa_facts){.layers = now->kind == &ssa_attention_kind || now->kind == &ssa_window_attention_kind,
+                              .length = length, .width = WIDTH, .vocabulary = VOCABULARY, .causal = true,
+                              .answers = length};
 }
 
 static bool narrow(struct ssa_model_config *config)
@@ -77,7 +81,17 @@ static void build(struct ssa_net *net, const struct ssa_model_config *config)
                 now->classes ? (const void *)now->classes : &head);
 }
 
-static const struct ssa_family around = {"around", (const struct ssa_field[]){{0}}, check, settle, facts, narrow, build};
+static struct ssa_layer layer_of_windows(const struct ssa_model_config *config, int layer)
+{
+    (void)config;
+    (void)layer;
+    return (struct ssa_layer){.length = IN_WINDOW, .sequences = GRID_WINDOWS};
+}
+
+static const struct ssa_family around = {"around", (const struct ssa_field[]){{0}}, check, settle, facts, narrow, build,
+                                         NULL};
+static const struct ssa_family around_windows = {"around", (const struct ssa_field[]){{0}}, check, settle, facts, narrow,
+                                                 build, layer_of_windows};
 
 struct fixture {
     struct ssa_model *model;
@@ -106,7 +120,9 @@ static void draw(struct ssa_plan *plan, enum sampling sampling)
     static const int first = 0;
     static const struct ssa_sample how[] = {
         [WINDOWS] = {.kind = SSA_LOCAL, .length = LENGTH, .keys = 1, .fixed_windows = 1, .own_key = 1},
-        [FEW_KEYS] = {.kind = SSA_UNBIASED, .length = LENGTH, .keys = 3, .keep = &first, .keep_count = 1, .seed = 5}};
+        [FEW_KEYS] = {.kind = SSA_UNBIASED, .length = LENGTH, .keys = 3, .keep = &first, .keep_count = 1, .seed = 5},
+        [IN_EACH_WINDOW] = {.kind = SSA_UNBIASED, .length = IN_WINDOW, .keys = 2, .own_key = 1, .per_example = 1,
+                            .batch = BATCH * GRID_WINDOWS, .seed = 5}};
     OK(ssa_plan_draw(plan, &how[sampling]));
 }
 
@@ -115,7 +131,7 @@ static void open_fixture(struct fixture *f, struct ssa_device *dev, const struct
     struct ssa_model_config config = {.family = SSA_FAMILY_OF_TESTS};
     *f = (struct fixture){.model = NULL};
     now = c;
-    ssa_family_of_tests = &around;
+    ssa_family_of_tests = c->kind == &ssa_window_attention_kind ? &around_windows : &around;
     OK(ssa_model_create(&f->model, dev, &config, &(struct ssa_model_limits){.batch = BATCH, .training = 1}));
     fill_parameters(f->model);
     if (c->chunk)
@@ -132,7 +148,7 @@ static void open_fixture(struct fixture *f, struct ssa_device *dev, const struct
         f->pixels[i] = (float)golden_value(5, (uint32_t)i);
     for (int i = 0; i < BATCH * VOCABULARY; i++) /* of one sequence none */
         f->soft[i] = i / VOCABULARY == 1 ? 0 : (float)(golden_value(6, (uint32_t)i) + 1) / VOCABULARY;
-    f->losses = c->classes ? BATCH : ROWS;
+    f->losses = c->classes ? BATCH : (size_t)(BATCH * (c->length ? c->length : LENGTH));
     f->pass = (struct ssa_pass){.tokens = c->patches ? NULL : f->tokens, .targets = c->soft ? NULL : f->targets,
                                 .pixels = c->patches ? f->pixels : NULL, .soft_targets = c->soft ? f->soft : NULL,
                                 .plans = f->plans, .training = 1, .seed = 3, .step = 5, .first_example = 2};
@@ -285,6 +301,20 @@ static const struct block_case cases[] = {
     {"MLP, drop path, dropout", &ssa_mlp_kind,
      &(struct ssa_mlp_block){.branch = {{"norm2", SSA_NORM_LAYER, 1e-5f, true}, 0.2f, 2, 0.5f, 5}, .hidden = 24,
                              .activation = SSA_ACT_GELU, .bias = true}, TIED, .elsewhere = true},
+    {"attention in windows", &ssa_window_attention_kind,
+     &(struct ssa_window_attention_block){LAYER_NORM, .rows = GRID_ROWS, .columns = GRID_COLUMNS, .window = 2, .heads = 2},
+     TIED, .length = GRID_ROWS * GRID_COLUMNS},
+    {"attention in shifted windows, keys of each, all dropouts", &ssa_window_attention_kind,
+     &(struct ssa_window_attention_block){.branch = {{"norm1", SSA_NORM_LAYER, 1e-5f, true}, 0.2f, 1, 0.3f, 4},
+                                          .rows = GRID_ROWS, .columns = GRID_COLUMNS, .window = 2, .shift = 1,
+                                          .heads = 4, .dropout = 0.3f, .dropout_stream = 3}, TIED,
+     .length = GRID_ROWS * GRID_COLUMNS, .sampling = IN_EACH_WINDOW},
+    {"patch merging; mean classified", &ssa_merge_kind,
+     &(struct ssa_merge_block){.rows = GRID_ROWS, .columns = GRID_COLUMNS, .norm = {"norm1", SSA_NORM_LAYER, 1e-5f, true}},
+     .classes = CLASSES(.mean = true), .length = GRID_ROWS * GRID_COLUMNS},
+    {"patches, norm, dropout", .patches = &(const struct ssa_embed_patches_block){.rows = 2, .columns = 22, .channels = 3,
+     .patch = 2, .width = WIDTH, .norm = {"patch.norm", SSA_NORM_LAYER, 1e-5f, true}, .dropout = 0.2f},
+     .head = {.norm = {.kind = SSA_NORM_LAYER, .eps = 1e-5f}}},
     {"gated MLP, dropout, GELU", &ssa_mlp_kind,
      &(struct ssa_mlp_block){LAYER_NORM, .hidden = 7, .gated = true, .activation = SSA_ACT_GELU, .bias = true}, TIED},
 };

@@ -93,8 +93,41 @@ struct ssa_pixels {
     float dropout;  /**< after both branches of a layer, in [0, 1) */
 };
 
+/** A classifier of images whose attention stays in windows, as Swin (Liu et al., ICCV 2021):
+ *    x = norm(patches w^T + bias), a grid of rows/patch x columns/patch positions
+ *    in each stage `layers` times:  x += attention(norm(x)), x += mlp(norm(x))
+ *    between stages, patch merging: x = norm([x(0,0), x(1,0), x(0,1), x(1,1)]) w^T, of cells of 2 x 2 positions
+ *    logits = head(mean over n of norm(x)[n])
+ *  Stage i has heads[i] heads, width 2^i C and a grid 2^i times smaller. Attention sees the window x window positions
+ *  of a window; in every second layer of a stage the grid is shifted by window/2 first, and what is neighbours only
+ *  because the grid is a ring then does not see each other. A grid that is no larger than the window is one window of
+ *  its shorter side, and is not shifted. To logits a bias is added, by distance and head. Layer norm, exact GELU, biases
+ *  everywhere but in merging. `targets` [batch, 1], or `soft_targets`.
+ *  Sampling: a layer's sequences are windows (ssa_model_layer()), each drawn by itself with `per_example`. A bias goes
+ *  with its key. In shifted layers a query always sees its own key, for of its region no other may have been drawn.
+ *  Swin-T is {.rows = 224, .channels = 3, .patch = 4, .width = 96, .layers = {2, 2, 6, 2}, .heads = {3}, .classes =
+ *  1000, .drop_path = 0.2f}: 28,288,354 parameters; with .window = 14, of whose 196 keys 49 cost what all 49 of a window
+ *  of 7 do, 28,338,754. Zero means the default. */
+struct ssa_swin {
+    int rows, columns;       /**< of an image, multiples of patch; columns 0 means rows */
+    int channels;            /**< of a pixel */
+    int patch;               /**< rows and columns of a patch */
+    int width;               /**< C, of the first stage */
+    int layers[4];  /**< of each stage; 0: there are no more stages */
+    int heads[4];   /**< of each stage; 0 means twice as many as in the one before. The head width is a multiple
+                                  of 4, at most 256 */
+    int window;              /**< its rows and columns, dividing those of every larger grid; 0 means 7 */
+    float hidden_ratio;      /**< width of the MLP, in widths of the stage; 0 means 4 */
+    int classes;             /**< V */
+    float norm_eps;          /**< 0 means 1e-5 */
+    float dropout;           /**< after the embedding and after both branches of a layer, in [0, 1) */
+    float attention_dropout; /**< of attention's probabilities, in [0, 1) */
+    float drop_path;         /**< of both branches of the last layer, of an image as a whole; less in those below, in
+                                  proportion to their number, 0 in the first; in [0, 1) */
+};
+
 /** Families of models: which member of a config counts. */
-enum ssa_family_number { SSA_GPT, SSA_VIT, SSA_PIXELS };
+enum ssa_family_number { SSA_GPT, SSA_VIT, SSA_PIXELS, SSA_SWIN };
 
 /** What a model is. */
 struct ssa_model_config {
@@ -103,6 +136,7 @@ struct ssa_model_config {
         struct ssa_gpt gpt;
         struct ssa_vit vit;
         struct ssa_pixels pixels;
+        struct ssa_swin swin;
         size_t room[64]; /**< no member will be larger */
     };
 };
@@ -138,6 +172,18 @@ SSA_API int ssa_model_check(const struct ssa_model_config *config);
 
 /** N, the positions of its longest sequence, or of all; 0 if the config is wrong. */
 SSA_API int ssa_model_length(const struct ssa_model_config *config);
+
+/** What the sequences of a layer of attention are: of plans for it. */
+struct ssa_layer {
+    int length;    /**< N */
+    int sequences; /**< in one of the model's sequences, one after another: windows; else 1 */
+    int own_key;   /**< 1: a query must see its own key, whatever is drawn, for others may be hidden from it */
+};
+
+/** Layers of attention, 0 if the config is wrong; and layer `layer` of them, from 0, in a pass of the model's whole
+ *  length. SSA_EINVAL: the config is wrong, or there is no such layer. */
+SSA_API int ssa_model_layers(const struct ssa_model_config *config);
+SSA_API int ssa_model_layer(const struct ssa_model_config *config, int layer, struct ssa_layer *of);
 
 /** Parameters (floats) of such a model; 0 if the config is wrong. */
 SSA_API size_t ssa_model_elements(const struct ssa_model_config *config);
@@ -183,7 +229,7 @@ SSA_API struct ssa_device *ssa_model_device(const struct ssa_model *model);
  *  biases 0. As DeiT: matrices, class token and positions from N(0, 0.02^2), but those of the patches, and their bias,
  *  uniform up to 1/sqrt(elements of a patch); gains 1, other biases 0. Pixels: tables and start from N(0, 0.01^2),
  *  positions of a third of this variance, what enters a branch of variance 1/(8 C), what ends it 1/(16 L inputs); gains
- *  1, biases and head 0. From a counter-based generator: the same bits on every machine. */
+ *  1, biases and head 0. Swin: as DeiT, tables of biases from N(0, 0.02^2). From a counter-based generator: the same bits on every machine. */
 SSA_API int ssa_model_initialise(struct ssa_model *model, uint64_t seed);
 
 /* ---- parameters ---- */
@@ -194,7 +240,9 @@ SSA_API int ssa_model_initialise(struct ssa_model *model, uint64_t seed);
  *  "layer.3.norm1.bias", "layer.3.qkv.bias", ..., "norm.gain". A vit's are "patch.weight" [C, channels patch^2] (channel,
  *  row, column: a convolution's), "patch.bias", those of the layers, "head.weight" [V,C], "head.bias"; "class.weight" [C]
  *  and "position.weight" [N,C] are not decayed. Pixels have "row.weight", "column.weight", "channel.weight" and
- *  "label.weight", [.,C] each, and "start"; their qkv is [H (2 key_width + C/H), C]. */
+ *  "label.weight", [.,C] each, and "start"; their qkv is [H (2 key_width + C/H), C]. A swin's are a vit's without class
+ *  and positions, "patch.norm.gain", "patch.norm.bias", of each layer "layer.3.relative.weight" [(2 window - 1)^2, H],
+ *  which is not decayed, and after stage i "merge.i.norm.gain", "merge.i.norm.bias", "merge.i.weight" [2 C, 4 C]. */
 struct ssa_parameter {
     char name[48];
     int rows, columns;             /**< columns 0: a vector of `rows` */
@@ -228,7 +276,8 @@ struct ssa_pass {
     const int32_t *targets; /**< [batch, answers of a sequence] or NULL: no loss; negative: ignored. A GPT has an answer
                                  a position; other families' docstrings say how many */
     int batch, length;      /**< 0 means the model's; never more than them */
-    const struct ssa_plan *const *plans; /**< NULL: dense; else one a layer, NULL or SSA_DENSE-like for dense */
+    const struct ssa_plan *const *plans; /**< NULL: dense; else one a layer, NULL or SSA_DENSE-like for dense: of the
+                                              length of its sequences, of one example, or of all that the batch has */
     int training;           /**< 1: dropout is on and backward may follow */
     float smoothing;        /**< of the labels */
     float grad_scale;       /**< d(objective)/d(sum of losses): 1/(counted targets) for the mean; 0 means 1 */

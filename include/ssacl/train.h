@@ -36,7 +36,7 @@ struct ssa_pattern {
                              SSA_NONE: it does not. SSA_UNBIASED up to half of the keys then projects K and V for the
                              drawn rows only: an eighth of the linear layers' work less at ratio 0.25. Causal: with
                              keep_first 1, or early queries see nothing */
-    int per_example;    /**< 1: each sequence has its own draw */
+    int per_example;    /**< 1: each sequence has its own draw; of layers that see windows, each window */
     int keep_first;     /**< the first positions that every query sees besides, 0..64 */
     int dense_first;    /**< this many of the first layers are dense */
     int dense_last;     /**< this many of the last layers are dense */
@@ -51,6 +51,13 @@ struct ssa_pattern {
  *  rest. SSA_EINVAL names the ratio, the length and the nearest ratio that would do. */
 SSA_API int ssa_pattern_sample(const struct ssa_pattern *pattern, int layer, int layers, int length, int batch,
                                struct ssa_sample *sample);
+
+/** What layer `layer` of such a model samples in a pass of `batch` of the model's sequences, the first of which has the
+ *  number `first` in its step: as ssa_pattern_sample() for the layer's own length and sequences, and with first_example
+ *  and own_key as these ask for. Where a layer is of another length than the first, ratios need make no whole number of
+ *  keys: it takes the nearest that divides. */
+SSA_API int ssa_model_sample(const struct ssa_model_config *config, const struct ssa_pattern *pattern, int layer,
+                             int batch, int first, struct ssa_sample *sample);
 
 /* ---- training ---- */
 

@@ -160,7 +160,7 @@ static int make_feed(struct ssa_evaluator *e, const struct ssa_model *model)
 static int plan_settings(void *cookie, uint64_t unit, int layer, struct ssa_sample *how)
 {
     const struct ssa_evaluator *e = cookie;
-    int err = ssa_pattern_sample(e->how.pattern, layer, e->facts.layers, e->facts.length, e->batch, how);
+    int err = ssa_model_sample(e->config, e->how.pattern, layer, e->batch, 0, how);
     how->seed = e->how.seed;
     how->step = unit % e->batches << 10 | unit / e->batches;
     return err;
@@ -391,7 +391,7 @@ static int check(const struct ssa_evaluator *e)
     REQUIRE(!e->data.soft, "evaluate: data.soft is set, but answers are counted by targets: must be 0");
     TRY(ssa_data_check(&e->data, e->facts, 1));
     for (int l = 0; how->pattern && l < e->facts.layers; l++)
-        TRY(ssa_pattern_sample(how->pattern, l, e->facts.layers, e->facts.length, e->batch, &sample));
+        TRY(ssa_model_sample(e->config, how->pattern, l, e->batch, 0, &sample));
 done:
     return err;
 }
@@ -428,7 +428,7 @@ static int evaluate(struct ssa_evaluator *e, struct ssa_model *model, bool *aban
         TRY(ssa_group_rescue(ssa_model_group(model)));
         takers = ssa_pool_live(ssa_model_group(model)->pool);
     }
-    e->sampled = e->how.pattern && ssa_pattern_samples(e->how.pattern, e->facts.layers, e->facts.length);
+    e->sampled = e->how.pattern && ssa_pattern_samples(e->how.pattern, e->config);
     if (!e->sampled)
         e->passes = 1; /* dense passes are all the same */
     REQUIRE(e->facts.join == SSA_JOIN_PROBABILITIES || e->passes == 1,
@@ -483,7 +483,8 @@ int ssa_evaluate(struct ssa_model *model, const struct ssa_data *data, const str
     *scores = (struct ssa_scores){0};
     if (!e)
         return ssa_fail(SSA_ENOMEM, "evaluate: out of host memory");
-    e->facts = ssa_model_facts(ssa_model_config(model));
+    e->config = ssa_model_config(model);
+    e->facts = ssa_model_facts(e->config);
     e->data = *data;
     e->how = *how;
     e->batch = ssa_model_limits(model)->batch;

@@ -15,6 +15,7 @@
 
 /* A unit is a pass over a batch of windows: number pass * batches + batch. Of a source a window is an example. */
 struct ssa_evaluator {
+    const struct ssa_model_config *config; /* the model's */
     struct ssa_facts facts;
     struct ssa_data data;
     struct ssa_evaluate how;

@@ -224,8 +224,10 @@ done:
 }
 
 /* How each layer samples, drawn as an evaluation's first batch is; NULL where none does. free() it. */
-static int settle_samples(struct ssa_facts facts, const struct ssa_generate *how, struct ssa_sample **samples)
+static int settle_samples(const struct ssa_model_config *model, const struct ssa_generate *how,
+                          struct ssa_sample **samples)
 {
+    const struct ssa_facts facts = ssa_model_facts(model);
     int err = SSA_OK;
     *samples = how->pattern ? calloc((size_t)facts.layers, sizeof **samples) : NULL;
     if (how->pattern && !*samples)
@@ -234,7 +236,7 @@ static int settle_samples(struct ssa_facts facts, const struct ssa_generate *how
         TRY(ssa_pattern_sample(how->pattern, l, facts.layers, facts.length, 1, &(*samples)[l]));
         (*samples)[l].seed = how->seed;
     }
-    if (how->pattern && !ssa_pattern_samples(how->pattern, facts.layers, facts.length)) {
+    if (how->pattern && !ssa_pattern_samples(how->pattern, model)) {
         free(*samples);
         *samples = NULL;
     }
@@ -284,7 +286,7 @@ int ssa_generate(struct ssa_model *model, const int32_t *prompt, size_t prompt_c
     int err;
     TRY(check(facts, how));
     TRY(check_prompt(facts, prompt, prompt_count, count));
-    TRY(settle_samples(facts, how, &samples));
+    TRY(settle_samples(ssa_model_config(model), how, &samples));
     asking.window.samples = samples;
     TRY(settle_window(&asking, facts, prompt, prompt_count, how));
     for (size_t i = 0; i < count; i++) {

@@ -34,6 +34,7 @@ struct ssa_block {
     bool ends_bucket; /* when its backward is done, all gradients from here up are complete */
     /* draft */
     int number;              /* in the net */
+    int length;              /* positions of a sequence of the stream below it; 0: as many as the pass has */
     struct ssa_place in, out; /* the stream below and above it: the same place where no backward follows */
 };
 
@@ -44,7 +45,8 @@ struct ssa_draft {
     struct ssa_block *block;
     size_t batch, rows; /* of the largest pass: sequences, and positions of all of them */
     int answers;        /* of a sequence */
-    int length, width;  /* of the stream: positions of a sequence, and elements of one; the first block sets the width */
+    int length, width;  /* of the stream: positions of a sequence, and elements of one; the first block sets the width.
+                           A block that leaves another length sets it, and rows */
     bool training;
     int err;
 };
@@ -79,7 +81,7 @@ struct ssa_place ssa_draft_keep_for_backward(struct ssa_draft *d, size_t count, 
 
 /* Scratch that every block uses again, as much of each as the largest request. NORM keeps what a head's forward left
  * there until its backward. */
-enum ssa_slot { SSA_SLOT_NORM, SSA_SLOT_WIDE, SSA_SLOT_BRANCH, SSA_SLOT_COUNT };
+enum ssa_slot { SSA_SLOT_NORM, SSA_SLOT_WIDE, SSA_SLOT_BRANCH, SSA_SLOT_PAIRS, SSA_SLOT_COUNT };
 void ssa_draft_scratch(struct ssa_draft *d, enum ssa_slot slot, size_t count, const char *what);
 
 /* Room for a whole sequence in the cache of keys that generation has: `each` elements a position. */
@@ -119,7 +121,7 @@ struct ssa_run {
     struct ssa_model *model;
     struct ssa_device *device;
     const struct ssa_pass *pass;
-    int batch, length, rows;
+    int batch, length, rows; /* of the stream below the block that runs */
     bool keep;       /* backward may follow */
     bool losses;     /* targets were given */
     bool cached;     /* keys and values are rows of a cache, to which the pass adds its own: */

@@ -1,7 +1,7 @@
 /* What a pass is given: the net's inputs and plans, copied to the device in one write.
  *
- * The buffer holds [dense plan | inputs | plans of layers that are not dense]. The dense plan changes with the lengths
- * only, so it is written apart. */
+ * The buffer holds [dense plans | inputs | plans of layers that are not dense]. A dense plan, one for all layers of a
+ * length, changes with the lengths only, so it is written apart. */
 #include "internal.h"
 #include "plan.h"
 #include "impl.h"
@@ -15,10 +15,36 @@ size_t ssa_input_count(const struct ssa_input *input, int batch, int length)
     return ssa_times((size_t)batch, input->each ? input->each : (size_t)length);
 }
 
-size_t ssa_inputs_count(const struct ssa_net *net, int batch, int length)
+/* The lengths that layers have, which are few; returns how many. */
+static int dense_plans(const struct ssa_model_config *config, struct ssa_dense *dense)
 {
-    const size_t room = ssa_plan_room(length);
-    size_t count = ssa_plus(room, ssa_times(ssa_times((size_t)net->layers, (size_t)batch), room));
+    const bool own = ssa_family(config->family)->layer;
+    const int layers = own ? ssa_model_facts(config).layers : 0;
+    int count = 0;
+    if (!own)
+        dense[count++] = (struct ssa_dense){.room = ssa_plan_room(ssa_model_facts(config).length)};
+    for (int l = 0; l < layers; l++) {
+        const int length = ssa_model_layer_facts(config, l).length;
+        bool there = false;
+        for (int i = 0; i < count; i++)
+            there = there || dense[i].length == length;
+        if (!there)
+            dense[count++] = (struct ssa_dense){.length = length, .room = ssa_plan_room(length)};
+    }
+    for (int i = 1; i < count; i++)
+        dense[i].at = dense[i - 1].at + dense[i - 1].room;
+    return count;
+}
+
+size_t ssa_inputs_count(const struct ssa_net *net, const struct ssa_model_config *config, int batch)
+{
+    struct ssa_dense dense[SSA_LAYER_LENGTHS];
+    const int dense_count = dense_plans(config, dense), length = ssa_model_facts(config).length;
+    size_t count = dense_count ? dense[dense_count - 1].at + dense[dense_count - 1].room : 0;
+    for (int l = 0; l < net->layers; l++) {
+        const struct ssa_layer of = ssa_model_layer_facts(config, l);
+        count = ssa_plus(count, ssa_times(ssa_times((size_t)of.sequences, (size_t)batch), ssa_plan_room(of.length)));
+    }
     for (int i = 0; i < net->input_count; i++)
         count = ssa_plus(count, ssa_input_count(&net->inputs[i], batch, length));
     return count;
@@ -31,8 +57,9 @@ static struct ssa_tensor inputs_at(const struct ssa_model *m, size_t offset)
 
 int ssa_inputs_create(struct ssa_model *m)
 {
-    const size_t count = ssa_inputs_count(&m->net, m->limits.batch, m->facts.length);
-    m->dense_room = ssa_plan_room(m->facts.length);
+    const size_t count = ssa_inputs_count(&m->net, &m->config, m->limits.batch);
+    m->dense_count = dense_plans(&m->config, m->dense);
+    m->dense_room = m->dense_count ? m->dense[m->dense_count - 1].at + m->dense[m->dense_count - 1].room : 0;
     m->staging_count = count - m->dense_room;
     m->staging = malloc(m->staging_count * sizeof *m->staging);
     m->plans = calloc((size_t)m->net.layers, sizeof *m->plans);
@@ -44,25 +71,38 @@ int ssa_inputs_create(struct ssa_model *m)
 void ssa_inputs_destroy(struct ssa_model *m)
 {
     ssa_buffer_destroy(m->inputs);
-    ssa_plan_finish(&m->dense);
+    for (int i = 0; i < m->dense_count; i++)
+        ssa_plan_finish(&m->dense[i].plan);
     free(m->staging);
     free(m->plans);
 }
 
-static int write_dense(struct ssa_model *m, int keys, int queries)
+static int write_dense(struct ssa_model *m, struct ssa_dense *dense, int keys, int queries)
 {
+    struct ssa_plan *plan = &dense->plan;
     int err = SSA_OK;
-    if (m->dense.length == keys && m->dense.queries == queries)
+    if (plan->length == keys && plan->queries == queries)
         return SSA_OK;
-    TRY(ssa_plan_draw(&m->dense, &(struct ssa_sample){.kind = SSA_DENSE, .length = keys, .queries = queries}));
-    size_t count = m->dense.stride;
-    if (count > m->dense_room)
-        return ssa_fail(SSA_EINVAL, "model: a dense plan of %zu int32 is larger than foreseen (%zu)", count,
-                        m->dense_room);
-    TRY(ssa_tensor_write(inputs_at(m, 0), m->dense.data, count));
+    TRY(ssa_plan_draw(plan, &(struct ssa_sample){.kind = SSA_DENSE, .length = keys, .queries = queries}));
+    size_t count = plan->stride;
+    if (count > dense->room)
+        return ssa_fail(SSA_EINVAL, "model: a dense plan of %zu int32 is larger than foreseen (%zu)", count, dense->room);
+    TRY(ssa_tensor_write(inputs_at(m, dense->at), plan->data, count));
 done:
     if (err)
-        m->dense.length = 0; /* what the device holds is unknown: write it again next time */
+        plan->length = 0; /* what the device holds is unknown: write it again next time */
+    return err;
+}
+
+/* Of layers without a length of their own: of `keys` positions, of which the pass has the last ones. */
+static int write_all_dense(struct ssa_model *m, int keys, int queries)
+{
+    int err = SSA_OK;
+    for (int i = 0; i < m->dense_count; i++) {
+        const int own = m->dense[i].length;
+        TRY(write_dense(m, &m->dense[i], own ? own : keys, own ? own : queries));
+    }
+done:
     return err;
 }
 
@@ -213,20 +253,31 @@ static int common_keys(const struct ssa_plan *plan, int length)
     return keys;
 }
 
+static struct ssa_staged_plan stage_dense(const struct ssa_model *m, int own, int length)
+{
+    const struct ssa_dense *dense = m->dense;
+    while (dense->length != own)
+        dense++;
+    return (struct ssa_staged_plan){dense->plan, inputs_at(m, dense->at), common_keys(&dense->plan, length)};
+}
+
 /* Copies a layer's plan into the staging memory, unless an earlier layer has the same. */
 static int stage_plan(struct ssa_model *m, const struct ssa_pass *p, int layer, int keys, size_t *used)
 {
+    const struct ssa_layer of = ssa_model_layer_facts(&m->config, layer);
+    const bool own = ssa_family(m->config.family)->layer;
+    const int length = own ? of.length : p->length, examples = p->batch * of.sequences;
     const struct ssa_plan *plan = p->plans ? p->plans[layer] : NULL;
     struct ssa_staged_plan *staged = &m->plans[layer];
     int err = SSA_OK;
     if (!plan) {
-        *staged = (struct ssa_staged_plan){m->dense, inputs_at(m, 0), common_keys(&m->dense, p->length)};
+        *staged = stage_dense(m, own ? length : 0, length);
         return SSA_OK;
     }
-    REQUIRE(plan->data && plan->length == keys, "model: the plan of layer %d is of length %d, the pass of %d", layer,
-            plan->length, keys);
-    REQUIRE(plan->examples == 1 || plan->examples == p->batch,
-            "model: the plan of layer %d has %d examples, the pass has %d", layer, plan->examples, p->batch);
+    REQUIRE(plan->data && plan->length == (own ? length : keys), "model: the plan of layer %d is of length %d, the %s "
+            "of %d", layer, plan->length, own ? "layer" : "pass", own ? length : keys);
+    REQUIRE(plan->examples == 1 || plan->examples == examples,
+            "model: the plan of layer %d has %d examples, the pass has %d", layer, plan->examples, examples);
     for (int l = 0; l < layer; l++)
         if (p->plans[l] == plan) {
             *staged = m->plans[l];
@@ -236,7 +287,7 @@ static int stage_plan(struct ssa_model *m, const struct ssa_pass *p, int layer, 
     REQUIRE(count <= m->staging_count - *used, "model: the plan of layer %d takes %zu int32, %zu are left", layer,
             count, m->staging_count - *used);
     memcpy(m->staging + *used, plan->data, count * sizeof *plan->data);
-    *staged = (struct ssa_staged_plan){*plan, inputs_at(m, m->dense_room + *used), common_keys(plan, p->length)};
+    *staged = (struct ssa_staged_plan){*plan, inputs_at(m, m->dense_room + *used), common_keys(plan, length)};
     staged->plan.data = m->staging + *used; /* the caller's is not ours past this call */
     *used += count;
 done:
@@ -253,7 +304,7 @@ int ssa_inputs_write(struct ssa_model *m, const struct ssa_pass *pass, int keys)
     keys = keys ? keys : p.length;
     const bool begins = keys == p.length; /* its first positions are its sequences' */
     TRY(check_pass(m, &p, begins));
-    TRY(write_dense(m, keys, p.length));
+    TRY(write_all_dense(m, keys, p.length));
     stage_inputs(m, &p, begins, &used);
     for (int l = 0; l < m->net.layers; l++)
         TRY(stage_plan(m, &p, l, keys, &used));

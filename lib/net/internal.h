@@ -43,6 +43,7 @@ struct ssa_net {
     struct ssa_block **blocks;
     int count, capacity;
     int err; /* of adding blocks */
+    int length; /* positions of the longest sequence */
     int layers;
     struct ssa_parameters parameters;
     struct ssa_arena kept; /* and scratch */
@@ -69,7 +70,14 @@ static inline size_t ssa_plan_room(int length)
 }
 /* Elements that `batch` sequences of `length` positions have of an input; of all inputs and plans, of 4 bytes each. */
 size_t ssa_input_count(const struct ssa_input *input, int batch, int length);
-size_t ssa_inputs_count(const struct ssa_net *net, int batch, int length);
+size_t ssa_inputs_count(const struct ssa_net *net, const struct ssa_model_config *config, int batch);
+
+/* The dense plan of all layers of one length, and where it lies on the device. */
+struct ssa_dense {
+    int length; /* 0: the pass's */
+    size_t at, room;
+    struct ssa_plan plan; /* of plan.length and plan.queries */
+};
 
 /* ---- generation (cached.c) ---- */
 
@@ -102,11 +110,12 @@ struct ssa_model {
     struct ssa_arena gradients; /* the parameters' layout again */
     struct ssa_generation generation;
 
-    /* Inputs: [dense plan | the net's inputs | plans], written to the device at once. */
+    /* Inputs: [dense plans | the net's inputs | plans], the latter two written to the device at once. */
     struct ssa_buffer *inputs;
     int32_t *staging;
     size_t staging_count, dense_room;
-    struct ssa_plan dense; /* of dense.length and dense.queries */
+    struct ssa_dense dense[SSA_LAYER_LENGTHS];
+    int dense_count;
     struct ssa_tensor input[SSA_NET_INPUTS];
     struct ssa_staged_plan *plans; /* L, of the last forward; their data is in `staging` and `dense` */
 

@@ -61,7 +61,7 @@ int ssa_model_memory(const struct ssa_model_config *config, const struct ssa_mod
     memory->parameters = ssa_arena_bytes(&net.parameters.arena);
     memory->gradients = limits->training ? memory->parameters : 0;
     memory->activations = ssa_arena_bytes(&net.kept);
-    memory->inputs = ssa_times(ssa_inputs_count(&net, limits->batch, ssa_model_facts(config).length), 4);
+    memory->inputs = ssa_times(ssa_inputs_count(&net, config, limits->batch), 4);
     memory->cache = ssa_arena_bytes(&net.cache);
     memory->total = ssa_plus(ssa_plus(memory->parameters, memory->gradients),
                              ssa_plus(memory->activations, memory->inputs));

@@ -38,8 +38,10 @@ void ssa_net_add(struct ssa_net *net, const struct ssa_block_kind *kind, const v
 static void draft_block(struct ssa_draft *d, struct ssa_block *b, struct ssa_place in, bool head)
 {
     struct ssa_net *net = d->net;
+    const int of_pass = d->net->length;
     d->block = b;
     b->in = in;
+    b->length = d->length == of_pass ? 0 : d->length;
     b->kind->draft(b, d);
     const size_t count = ssa_times(d->rows, (size_t)d->width);
     net->dx_count = count > net->dx_count ? count : net->dx_count;
@@ -57,7 +59,7 @@ int ssa_net_plan(struct ssa_net *net, const struct ssa_model_config *config, con
     int err;
     *net = (struct ssa_net){.kept.limit = limit, .cache.limit = limit};
     family->settle(&settled);
-    d.length = family->facts(config).length;
+    d.length = net->length = family->facts(config).length;
     d.answers = family->facts(config).answers;
     d.rows = d.batch * (size_t)d.length;
     family->build(net, &settled);
@@ -179,14 +181,23 @@ struct ssa_run ssa_run_begin(struct ssa_model *m)
     return r;
 }
 
+/* The stream that a block takes. */
+static void enter(struct ssa_run *r, const struct ssa_block *b)
+{
+    r->length = b->length ? b->length : r->pass->length;
+    r->rows = r->batch * r->length;
+}
+
 /* ---- the walks ---- */
 
 int ssa_run_forward(struct ssa_run *r)
 {
     const struct ssa_net *net = &r->model->net;
     int err = SSA_OK;
-    for (int i = 0; i < net->count; i++)
+    for (int i = 0; i < net->count; i++) {
+        enter(r, net->blocks[i]);
         TRY(net->blocks[i]->kind->forward(net->blocks[i], r));
+    }
 done:
     return err;
 }
@@ -214,6 +225,7 @@ int ssa_model_backward_in_buckets(struct ssa_model *m, ssa_bucket_complete compl
     struct ssa_run r = ssa_run_begin(m);
     for (int i = m->net.count; i-- > 0;) {
         const struct ssa_block *b = m->net.blocks[i];
+        enter(&r, b);
         TRY(b->kind->backward(b, &r));
         if (b->ends_bucket && complete)
             TRY(complete(cookie, bucket++));
@@ -243,6 +255,7 @@ struct ssa_tensor ssa_model_losses(const struct ssa_model *m)
 int ssa_run_read(struct ssa_model *m, size_t row, int rows, float *logits)
 {
     struct ssa_run r = ssa_run_begin(m);
+    enter(&r, head(m));
     return head(m)->kind->read(head(m), &r, row, rows, logits);
 }
 

@@ -31,6 +31,8 @@ struct ssa_facts {
     enum ssa_join join;
 };
 struct ssa_facts ssa_model_facts(const struct ssa_model_config *config);
+/* ssa_model_layer() of a layer that there is. */
+struct ssa_layer ssa_model_layer_facts(const struct ssa_model_config *config, int layer);
 
 /* SSA_EFORMAT: "it is of another model", and what differs. SSA_OK where a model of `ours` can take the parameters of
  * one of `theirs`. */

@@ -31,7 +31,8 @@ static int nearest(const struct ssa_pattern *p, int length, double keys)
     return 0;
 }
 
-static int keys_of(const struct ssa_pattern *p, const char *name, float ratio, int length, int *keys)
+/* With `any` the nearest will do. */
+static int keys_of(const struct ssa_pattern *p, const char *name, float ratio, int length, bool any, int *keys)
 {
     if (!(ratio > 0 && ratio <= 1))
         return ssa_fail(SSA_EINVAL, "pattern: %s is %g, must be in (0, 1]", name, (double)ratio);
@@ -40,6 +41,10 @@ static int keys_of(const struct ssa_pattern *p, const char *name, float ratio, i
     if (fabs(exact - *keys) <= 1e-6 * length && divides(p, length, *keys))
         return SSA_OK;
     int good = nearest(p, length, exact);
+    if (any && good) {
+        *keys = good;
+        return SSA_OK;
+    }
     const char *why = p->kind == SSA_LOCAL ? "its slices must divide the length" : "must be a whole number of keys";
     return ssa_fail(SSA_EINVAL, "pattern: %s %g of length %d is %g keys%s: %s; %.9g (%d keys) would do", name,
                     (double)ratio, length, exact, p->look_back && p->kind == SSA_LOCAL ? " (two slices)" : "", why,
@@ -47,14 +52,14 @@ static int keys_of(const struct ssa_pattern *p, const char *name, float ratio, i
 }
 
 /* The ratio of a sampled layer, `depth` of 0..1 from the first to the last of them. */
-static int layer_keys(const struct ssa_pattern *p, double depth, int length, int *keys)
+static int layer_keys(const struct ssa_pattern *p, double depth, int length, bool any, int *keys)
 {
     int first, last, err;
-    TRY(keys_of(p, "ratio", p->ratio, length, &first));
+    TRY(keys_of(p, "ratio", p->ratio, length, any, &first));
     *keys = first;
     if (p->ratio_last == 0) /* exactly: unset */
         return SSA_OK;
-    TRY(keys_of(p, "ratio_last", p->ratio_last, length, &last));
+    TRY(keys_of(p, "ratio_last", p->ratio_last, length, any, &last));
     *keys = nearest(p, length, first + (last - first) * depth);
 done:
     return err;
@@ -89,8 +94,8 @@ static const int *first_positions(void)
     return positions;
 }
 
-int ssa_pattern_sample(const struct ssa_pattern *pattern, int layer, int layers, int length, int batch,
-                       struct ssa_sample *sample)
+static int sample_layer(const struct ssa_pattern *pattern, int layer, int layers, int length, int batch, bool any,
+                        struct ssa_sample *sample)
 {
     const struct ssa_pattern *p = pattern;
     int err;
@@ -105,7 +110,7 @@ int ssa_pattern_sample(const struct ssa_pattern *pattern, int layer, int layers,
     }
     if (p->kind == SSA_DENSE || layer < first || layer >= first + sampled)
         return SSA_OK;
-    TRY(layer_keys(p, sampled > 1 ? (double)(layer - first) / (sampled - 1) : 0, length, &sample->keys));
+    TRY(layer_keys(p, sampled > 1 ? (double)(layer - first) / (sampled - 1) : 0, length, any, &sample->keys));
     sample->kind = p->kind;
     sample->sigma = p->sigma;
     sample->fixed_windows = p->fixed_windows;
@@ -114,6 +119,29 @@ int ssa_pattern_sample(const struct ssa_pattern *pattern, int layer, int layers,
     sample->per_example = p->per_example;
     sample->keep = p->keep_first ? first_positions() : NULL;
     sample->keep_count = p->keep_first;
+done:
+    return err;
+}
+
+int ssa_pattern_sample(const struct ssa_pattern *pattern, int layer, int layers, int length, int batch,
+                       struct ssa_sample *sample)
+{
+    return sample_layer(pattern, layer, layers, length, batch, false, sample);
+}
+
+int ssa_model_sample(const struct ssa_model_config *config, const struct ssa_pattern *pattern, int layer, int batch,
+                     int first, struct ssa_sample *sample)
+{
+    struct ssa_layer of, lowest;
+    int err;
+    *sample = (struct ssa_sample){0};
+    TRY(ssa_model_layer(config, layer, &of));
+    TRY(ssa_model_layer(config, 0, &lowest));
+    TRY(sample_layer(pattern, layer, ssa_model_layers(config), of.length, batch * of.sequences,
+                     of.length != lowest.length, sample));
+    sample->first_example = (uint32_t)first * (uint32_t)of.sequences;
+    if (sample->kind != SSA_DENSE && of.own_key)
+        sample->own_key = 1;
 done:
     return err;
 }

@@ -9,24 +9,25 @@
 
 /* ---- patterns of all layers ---- */
 
-static bool any_layer(const struct ssa_pattern *p, int layers, int length, bool per_example)
+static bool any_layer(const struct ssa_pattern *p, const struct ssa_model_config *model, bool per_example)
 {
+    const int layers = ssa_model_facts(model).layers;
     struct ssa_sample s;
     for (int l = 0; l < layers; l++)
-        if (ssa_pattern_sample(p, l, layers, length, 1, &s) == SSA_OK && s.kind != SSA_DENSE &&
+        if (ssa_model_sample(model, p, l, 1, 0, &s) == SSA_OK && s.kind != SSA_DENSE &&
             (!per_example || s.per_example))
             return true;
     return false;
 }
 
-bool ssa_pattern_samples(const struct ssa_pattern *p, int layers, int length)
+bool ssa_pattern_samples(const struct ssa_pattern *p, const struct ssa_model_config *model)
 {
-    return any_layer(p, layers, length, false);
+    return any_layer(p, model, false);
 }
 
-bool ssa_pattern_per_example(const struct ssa_pattern *p, int layers, int length)
+bool ssa_pattern_per_example(const struct ssa_pattern *p, const struct ssa_model_config *model)
 {
-    return any_layer(p, layers, length, true);
+    return any_layer(p, model, true);
 }
 
 /* ---- checking ---- */
@@ -37,7 +38,7 @@ static bool at_least_none(float value)
     return isfinite(value) && (value >= 0 || value == SSA_NONE);
 }
 
-static int check_stage(const struct ssa_stage *s, int number, struct ssa_facts m, int batch)
+static int check_stage(const struct ssa_stage *s, int number, const struct ssa_model_config *model, int batch)
 {
     struct ssa_sample sample;
     int err;
@@ -49,8 +50,8 @@ static int check_stage(const struct ssa_stage *s, int number, struct ssa_facts m
             number, (double)s->lr);
     REQUIRE(at_least_none(s->lr_end) && s->lr_end < 100, "train: stage %d: lr_end is %g, must be in [0, 100) or SSA_NONE",
             number, (double)s->lr_end);
-    for (int l = 0; l < m.layers; l++) {
-        TRY(ssa_pattern_sample(&s->pattern, l, m.layers, m.length, batch, &sample));
+    for (int l = 0; l < ssa_model_facts(model).layers; l++) {
+        TRY(ssa_model_sample(model, &s->pattern, l, batch, 0, &sample));
         REQUIRE(ssa_plan_bound(&sample) > 0, "train: stage %d, layer %d: %s", number, l, ssa_last_error());
     }
 done:
@@ -85,7 +86,7 @@ int ssa_train_config_check(const struct ssa_train_config *t, const struct ssa_mo
             "train: batch %d does not divide into micro-batches of %d (limits.batch)", t->batch, micro_batch);
     REQUIRE(t->stages && t->stage_count > 0, "train: no stages");
     for (int i = 0; i < t->stage_count; i++) {
-        TRY(check_stage(&t->stages[i], i + 1, ssa_model_facts(m), micro_batch));
+        TRY(check_stage(&t->stages[i], i + 1, m, micro_batch));
         steps += t->stages[i].steps;
     }
     REQUIRE(steps <= INT32_MAX, "train: %lld steps are too many", steps);

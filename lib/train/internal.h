@@ -147,7 +147,7 @@ int ssa_train_config_check(const struct ssa_train_config *config, const struct s
 
 /* ---- drawing plans ahead for a model ---- */
 /* Any of the pattern's layers sampled? Does any draw per example? The pattern must have been checked. */
-bool ssa_pattern_samples(const struct ssa_pattern *pattern, int layers, int length);
-bool ssa_pattern_per_example(const struct ssa_pattern *pattern, int layers, int length);
+bool ssa_pattern_samples(const struct ssa_pattern *pattern, const struct ssa_model_config *model);
+bool ssa_pattern_per_example(const struct ssa_pattern *pattern, const struct ssa_model_config *model);
 
 #endif

@@ -91,7 +91,7 @@ static int take_plans(struct ssa_trainer *t, int micro)
     for (int l = 0; l < t->layers; l++) {
         struct ssa_sample how;
         t->plans[l] = NULL;
-        TRY(ssa_pattern_sample(pattern, l, t->layers, t->length, t->micro_batch, &how));
+        TRY(ssa_model_sample(ssa_model_config(t->model), pattern, l, t->micro_batch, 0, &how));
         if (how.kind == SSA_DENSE)
             continue;
         t->plans[l] = ssa_plan_queue_take(t->queue, (uint64_t)t->step, group * t->layers + l);

@@ -17,20 +17,20 @@ static int plan_settings(void *cookie, uint64_t step, int index, struct ssa_samp
 {
     const struct ssa_trainer *t = cookie;
     int layer = index % t->layers, micro = t->first_group + index / t->layers;
-    int err = ssa_pattern_sample(&t->config.stages[ssa_trainer_stage(t, step)].pattern, layer, t->layers, t->length,
-                                 t->micro_batch, how);
+    int err = ssa_model_sample(ssa_model_config(t->model), &t->config.stages[ssa_trainer_stage(t, step)].pattern, layer,
+                               t->micro_batch, micro * t->micro_batch, how);
     how->seed = t->config.seed;
     how->step = step;
-    how->first_example = (uint32_t)(micro * t->micro_batch);
     return err;
 }
 
 static int create_queue(struct ssa_trainer *t)
 {
+    const struct ssa_model_config *model = ssa_model_config(t->model);
     bool sampled = false, per_example = false;
     for (int i = 0; i < t->config.stage_count; i++) {
-        sampled = sampled || ssa_pattern_samples(&t->config.stages[i].pattern, t->layers, t->length);
-        per_example = per_example || ssa_pattern_per_example(&t->config.stages[i].pattern, t->layers, t->length);
+        sampled = sampled || ssa_pattern_samples(&t->config.stages[i].pattern, model);
+        per_example = per_example || ssa_pattern_per_example(&t->config.stages[i].pattern, model);
     }
     t->groups = per_example ? t->micros : 1;
     if (per_example && t->config.ranks) { /* those of this rank */

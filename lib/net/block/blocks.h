@@ -69,12 +69,14 @@ struct ssa_embed_tokens_block {
 };
 extern const struct ssa_block_kind ssa_embed_tokens_kind;
 
-/* x = drop([class, patch(pixels)] + position[n]): a class token, or none, and the patches of an image */
+/* x = drop([class, patch(pixels)] + position[n]): a class token, or none, and the patches of an image; or with a norm
+ * x = drop(norm(patch(pixels))) */
 struct ssa_embed_patches_block {
     struct ssa_block block;
     int rows, columns, channels, patch, width;
     bool class_token;
     float dropout;
+    struct ssa_norm_part norm; /* without a name: positions instead */
     /* draft */
     int count, each; /* patches of an image, elements of a patch */
     int w, bias, first, position, pixels;
@@ -108,6 +110,32 @@ struct ssa_attention_block {
     struct ssa_place qkv_at, lse, att, cache;
 };
 extern const struct ssa_block_kind ssa_attention_kind;
+
+/* x += drop(proj(attention(qkv(norm(x))))), in windows of a grid (struct ssa_windows), with a bias for the distance of
+ * two positions (struct ssa_window_bias_fwd) */
+struct ssa_window_attention_block {
+    struct ssa_block block;
+    struct ssa_branch branch;
+    int rows, columns; /* of the grid */
+    int window, shift, heads;
+    float dropout; /* of probabilities */
+    int dropout_stream;
+    /* draft */
+    int layer, width, qkv, qkv_bias, proj, proj_bias, table;
+    struct ssa_place qkv_at, lse, att;
+};
+extern const struct ssa_block_kind ssa_window_attention_kind;
+
+/* x = norm(cells of 2 x 2 positions of a grid, joined column by column) w^T: a quarter of the positions, of twice the
+ * width */
+struct ssa_merge_block {
+    struct ssa_block block;
+    int rows, columns; /* of the grid below */
+    struct ssa_norm_part norm;
+    /* draft */
+    int width, w;
+};
+extern const struct ssa_block_kind ssa_merge_kind;
 
 /* x += drop(down(act(up(norm(x))))); gated: x += drop(down(act(g) u)), [g, u] = up(norm(x)), twice as wide */
 struct ssa_mlp_block {

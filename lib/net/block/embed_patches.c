@@ -1,6 +1,6 @@
-/* x = drop([class, patches(pixels) w^T + bias] + position)
+/* x = drop([class, patches(pixels) w^T + bias] + position), or x = drop(norm(patches(pixels) w^T + bias))
  *
- * Patches are cut again by backward, which is cheaper than to keep them. */
+ * Patches are cut again by backward, and embedded again for a norm, which is cheaper than to keep them. */
 #include "blocks.h"
 #include "impl.h"
 
@@ -19,7 +19,10 @@ static void draft(struct ssa_block *block, struct ssa_draft *d)
     b->w = ssa_draft_uniform(d, "patch.weight", b->width, b->each, b->each);
     b->bias = ssa_draft_uniform(d, "patch.bias", b->width, 0, b->each);
     b->first = b->class_token ? ssa_draft_vector(d, "class.weight", b->width, SSA_START_NORMAL) : 0;
-    b->position = ssa_draft_table(d, "position.weight", d->length, b->width, SSA_START_NORMAL);
+    if (b->norm.name)
+        ssa_norm_part_draft(&b->norm, d);
+    else
+        b->position = ssa_draft_table(d, "position.weight", d->length, b->width, SSA_START_NORMAL);
     b->pixels = ssa_draft_input(d, (struct ssa_input){.name = "pixel", .from = offsetof(struct ssa_pass, pixels),
         .type = SSA_F32, .each = (size_t)b->rows * (size_t)b->columns * (size_t)b->channels});
     ssa_draft_scratch(d, SSA_SLOT_WIDE, ssa_times(rows, (size_t)b->each), "patches");
@@ -35,20 +38,66 @@ static int cut(const struct ssa_embed_patches_block *b, const struct ssa_run *r)
         .batch = r->batch, .rows = b->rows, .columns = b->columns, .channels = b->channels, .patch = b->patch});
 }
 
-static int forward(const struct ssa_block *block, struct ssa_run *r)
+static int embed(const struct ssa_embed_patches_block *b, const struct ssa_run *r, struct ssa_tensor y)
 {
-    const struct ssa_embed_patches_block *b = (const struct ssa_embed_patches_block *)block;
-    const float p = ssa_dropout_now(r, b->dropout);
-    struct ssa_tensor x = ssa_kept(r, block->out), none = {0}, y = b->class_token ? r->slots[SSA_SLOT_NORM] : x;
     int err;
     TRY(cut(b, r));
     TRY(ssa_linear_fwd(r->device, &(struct ssa_linear_fwd){.x = r->slots[SSA_SLOT_WIDE], .w = ssa_value(r, b->w),
         .bias = ssa_value(r, b->bias), .y = y, .rows = r->batch * b->count, .in = b->each, .out = b->width}));
-    TRY(ssa_prepend_fwd(r->device, &(struct ssa_prepend_fwd){.first = ssa_value(r, b->first), .x = y,
+done:
+    return err;
+}
+
+/* From y to the stream. */
+static int place(const struct ssa_embed_patches_block *b, const struct ssa_run *r, struct ssa_tensor y,
+                 struct ssa_tensor x)
+{
+    if (b->norm.name)
+        return ssa_norm_fwd(r->device, &(struct ssa_norm_fwd){.x = y, .gain = ssa_value(r, b->norm.gain),
+            .bias = ssa_value(r, b->norm.shift), .y = x, .stats = ssa_kept_for_backward(r, b->norm.stats),
+            .rows = r->rows, .width = b->width, .kind = b->norm.kind, .eps = b->norm.eps});
+    return ssa_prepend_fwd(r->device, &(struct ssa_prepend_fwd){.first = ssa_value(r, b->first), .x = y,
         .positions = ssa_value(r, b->position), .out = x, .batch = r->batch, .lead = lead(b), .length = b->count,
-        .width = b->width}));
+        .width = b->width});
+}
+
+static int forward(const struct ssa_block *block, struct ssa_run *r)
+{
+    const struct ssa_embed_patches_block *b = (const struct ssa_embed_patches_block *)block;
+    const float p = ssa_dropout_now(r, b->dropout);
+    const struct ssa_tensor x = ssa_kept(r, block->out), none = {0};
+    const struct ssa_tensor y = b->class_token || b->norm.name ? r->slots[SSA_SLOT_NORM] : x;
+    int err;
+    TRY(embed(b, r, y));
+    TRY(place(b, r, y, x));
     if (p > 0)
         TRY(ssa_drop_forward(r, p, 0, b->width, x, none, x));
+done:
+    return err;
+}
+
+/* Leaves the patches in the WIDE slot. */
+static int norm_backward(const struct ssa_embed_patches_block *b, const struct ssa_run *r)
+{
+    const struct ssa_norm_part *n = &b->norm;
+    int err;
+    TRY(embed(b, r, r->slots[SSA_SLOT_NORM]));
+    TRY(ssa_norm_bwd(r->device, &(struct ssa_norm_bwd){.x = r->slots[SSA_SLOT_NORM], .gain = ssa_value(r, n->gain),
+        .stats = ssa_kept(r, n->stats), .dy = r->dx, .dx = r->dx, .dgain = ssa_grad(r, n->gain),
+        .dbias = ssa_grad(r, n->shift), .rows = r->rows, .width = b->width, .kind = n->kind,
+        .accumulate = r->accumulate}));
+done:
+    return err;
+}
+
+static int positions_backward(const struct ssa_embed_patches_block *b, const struct ssa_run *r)
+{
+    const struct ssa_tensor none = {0};
+    int err;
+    TRY(ssa_prepend_bwd(r->device, &(struct ssa_prepend_bwd){.dout = r->dx, .dfirst = ssa_grad(r, b->first),
+        .dx = b->class_token ? r->slots[SSA_SLOT_BRANCH] : none, .dpositions = ssa_grad(r, b->position),
+        .batch = r->batch, .lead = lead(b), .length = b->count, .width = b->width, .accumulate = r->accumulate}));
+    TRY(cut(b, r));
 done:
     return err;
 }
@@ -57,14 +106,11 @@ static int backward(const struct ssa_block *block, struct ssa_run *r)
 {
     const struct ssa_embed_patches_block *b = (const struct ssa_embed_patches_block *)block;
     const float p = ssa_dropout_now(r, b->dropout);
-    const struct ssa_tensor none = {0}, dy = b->class_token ? r->slots[SSA_SLOT_BRANCH] : r->dx;
+    const struct ssa_tensor dy = b->class_token ? r->slots[SSA_SLOT_BRANCH] : r->dx;
     int err;
     if (p > 0)
         TRY(ssa_drop_backward(r, p, 0, b->width, r->dx, r->dx));
-    TRY(ssa_prepend_bwd(r->device, &(struct ssa_prepend_bwd){.dout = r->dx, .dfirst = ssa_grad(r, b->first),
-        .dx = b->class_token ? dy : none, .dpositions = ssa_grad(r, b->position), .batch = r->batch, .lead = lead(b),
-        .length = b->count, .width = b->width, .accumulate = r->accumulate}));
-    TRY(cut(b, r));
+    TRY(b->norm.name ? norm_backward(b, r) : positions_backward(b, r));
     TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.x = r->slots[SSA_SLOT_WIDE], .w = ssa_value(r, b->w),
         .dy = dy, .dw = ssa_grad(r, b->w), .dbias = ssa_grad(r, b->bias), .rows = r->batch * b->count, .in = b->each,
         .out = b->width, .accumulate = r->accumulate}));

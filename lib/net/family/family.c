@@ -7,7 +7,8 @@
 #include <string.h>
 
 static const struct ssa_family *const families[] = {
-    [SSA_GPT] = &ssa_gpt_family, [SSA_VIT] = &ssa_vit_family, [SSA_PIXELS] = &ssa_pixels_family};
+    [SSA_GPT] = &ssa_gpt_family, [SSA_VIT] = &ssa_vit_family, [SSA_PIXELS] = &ssa_pixels_family,
+    [SSA_SWIN] = &ssa_swin_family};
 
 const struct ssa_family *ssa_family_of_tests;
 
@@ -67,6 +68,29 @@ struct ssa_facts ssa_model_facts(const struct ssa_model_config *c)
 int ssa_model_length(const struct ssa_model_config *c)
 {
     return ssa_model_check(c) ? 0 : ssa_model_facts(c).length;
+}
+
+int ssa_model_layers(const struct ssa_model_config *c)
+{
+    return ssa_model_check(c) ? 0 : ssa_model_facts(c).layers;
+}
+
+struct ssa_layer ssa_model_layer_facts(const struct ssa_model_config *c, int layer)
+{
+    const struct ssa_family *family = ssa_family(c->family);
+    return family->layer ? family->layer(c, layer)
+                         : (struct ssa_layer){.length = family->facts(c).length, .sequences = 1};
+}
+
+int ssa_model_layer(const struct ssa_model_config *c, int layer, struct ssa_layer *of)
+{
+    int err;
+    *of = (struct ssa_layer){0};
+    TRY(ssa_model_check(c));
+    REQUIRE(layer >= 0 && layer < ssa_model_facts(c).layers, "model: no layer %d of %d", layer, ssa_model_facts(c).layers);
+    *of = ssa_model_layer_facts(c, layer);
+done:
+    return err;
 }
 
 /* ---- comparing ---- */

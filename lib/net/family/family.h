@@ -7,6 +7,8 @@
 struct ssa_net;
 struct ssa_block_kind;
 
+enum { SSA_LAYER_LENGTHS = 8 };
+
 struct ssa_family {
     const char *name;                /* in files and on command lines */
     const struct ssa_field *fields;  /* ends with a name of NULL */
@@ -16,8 +18,10 @@ struct ssa_family {
     /* The next narrower model of the kind, for advice; false: there is none. */
     bool (*narrow)(struct ssa_model_config *);
     void (*build)(struct ssa_net *, const struct ssa_model_config *); /* settled; ssa_net_add()s blocks from the first */
+    /* A layer's sequences, of SSA_LAYER_LENGTHS lengths at most; NULL: those of the pass, of whatever length it has. */
+    struct ssa_layer (*layer)(const struct ssa_model_config *, int layer);
 };
-extern const struct ssa_family ssa_gpt_family, ssa_vit_family, ssa_pixels_family;
+extern const struct ssa_family ssa_gpt_family, ssa_vit_family, ssa_pixels_family, ssa_swin_family;
 /* NULL: there is no such family. */
 const struct ssa_family *ssa_family(int number);
 /* A number for nets that no family has: a block alone between embedding and head (tests/test_blocks.c). */

@@ -110,4 +110,4 @@ static void build(struct ssa_net *net, const struct ssa_model_config *config)
         .tied = c->untied ? NULL : "embed.weight", .norm = {"norm", c->norm, c->norm_eps, !c->no_bias}});
 }
 
-const struct ssa_family ssa_gpt_family = {"gpt", fields, check, settle, facts, narrow, build};
+const struct ssa_family ssa_gpt_family = {"gpt", fields, check, settle, facts, narrow, build, NULL};

@@ -106,4 +106,4 @@ static void build(struct ssa_net *net, const struct ssa_model_config *config)
         .norm = {"norm", SSA_NORM_LAYER, 1e-6f, true}});
 }
 
-const struct ssa_family ssa_pixels_family = {"pixels", fields, check, settle, facts, narrow, build};
+const struct ssa_family ssa_pixels_family = {"pixels", fields, check, settle, facts, narrow, build, NULL};

@@ -120,4 +120,4 @@ static void build(struct ssa_net *net, const struct ssa_model_config *config)
         .mean = c->mean_pool, .norm = {"norm", SSA_NORM_LAYER, c->norm_eps, true}});
 }
 
-const struct ssa_family ssa_vit_family = {"vit", fields, check, settle, facts, narrow, build};
+const struct ssa_family ssa_vit_family = {"vit", fields, check, settle, facts, narrow, build, NULL};
