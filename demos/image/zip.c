@@ -169,7 +169,7 @@ void zip_close(struct zip *zip)
 /* `size` bytes, of all or of its beginning. */
 static int inflate_member(const struct zip *zip, const struct zip_member *m, unsigned char *to, size_t size)
 {
-    unsigned char in[65536];
+    unsigned char in[16384];
     z_stream z = {.next_out = to};
     uint64_t at = m->at, left = m->packed;
     int code = inflateInit2(&z, -MAX_WBITS); /* without a header */
