@@ -8,10 +8,17 @@
  * Grid     attention_scores: (lanes, queries, batch * heads), the keys shared out by turns.
  *          attention_pairs_bwd: (lanes * queries, heads, examples with values of their own), 1 where its stride is 0: a
  *          work-item owns each lanes-th key of what it adds up, over all that share the value, in order.
+ *          attention_pairs_bwd_tiles: the same of QUERIES queries a work-item, in the CPU shape, where queries and keys
+ *          have values of their own and a block of the plan begins at a tile only.
  *          attention_scores_dq: (queries, heads, batch);  attention_scores_dk: (keys, kv_heads, batch)
- * Macros   none. Not tuned: of molecules and windows these pairs are few beside the rest (the paper's EGT: under 1%). */
+ * Macros   none. Not tuned on GPUs: of molecules these pairs are few beside the rest (the paper's EGT: under 1%). Of
+ *          windows of images on the CPU they were 60% of a training step, one by one; by vectors of queries less than
+ *          the rest of attention's backward. */
 #define PAIRS_LOCAL SSA_GPU
 #include "attention.h"
+#if !SSA_GPU
+#include "attention_queries.h"
+#endif
 
 #define OPERANDS \
     TENSOR(const float, q), TENSOR(const float, k), TENSOR(const int, plan), ATTENTION_SIZES, const int keys, \
@@ -91,6 +98,17 @@ enum {
 #define KEEP_STRIDES
 #endif
 
+/* What one pair adds to the bias's gradient, or the gate's: of score scale q.k to base 2, product dout.v. */
+SSA_INLINE float pair_gradient(PAIRS_SPACE const struct pairs *p, float score, float product, float lse, float delta,
+                               float dgate_sum, int at, int j, int of_gate)
+{
+    const float logit = pair_logit(p, score, at, j);
+    const float probable = logit == -INFINITY ? 0.0f : EXP2(logit - lse);
+    const float gate = pair_gate(p, at, j), keep = pair_keep(p, at, j);
+    return of_gate ? (probable * keep * product + dgate_sum) * gate * (1.0f - gate)
+                   : probable * gate * keep * product - probable * delta;
+}
+
 __kernel FEW_TOGETHER void attention_pairs_bwd(OPERANDS, GRADIENT_OF_PAIRS)
 {
     PAIRS_MEMORY;
@@ -135,17 +153,140 @@ __kernel FEW_TOGETHER void attention_pairs_bwd(OPERANDS, GRADIENT_OF_PAIRS)
                     if (j % lanes != lane || (causal && j > at))
                         continue;
                     const float score = scale * LOG2E * dot_of(q_row, k + (b * STRIDE(k, batch) + j * STRIDE(k, stride) + g * STRIDE(k, head)), width);
-                    const float logit = pair_logit(&pairs, score, at, j);
-                    const float probable = logit == -INFINITY ? 0.0f : EXP2(logit - lse[place]);
-                    const float gate = pair_gate(&pairs, at, j), keep = pair_keep(&pairs, at, j);
                     const float product = dot_of(dout_row, v + (b * STRIDE(v, batch) + j * STRIDE(v, stride) + g * STRIDE(v, head)), value_width);
-                    const float sum = dgate_sum ? dgate_sum[place] : 0.0f;
-                    row_to[j * STRIDE(to, key)] += of_gate ? (probable * keep * product + sum) * gate * (1.0f - gate)
-                                                  : probable * gate * keep * product - probable * delta;
+                    row_to[j * STRIDE(to, key)] += pair_gradient(&pairs, score, product, lse[place], delta,
+                                                                 dgate_sum ? dgate_sum[place] : 0.0f, at, j, of_gate);
                 }
             }
         }
 }
+
+#if !SSA_GPU
+#define QUERIES 16 /* of a work-item: see lib/op/attention_pairs.c; VW divides it */
+#define WIDEST 256
+
+/* VW queries of a head, from position `at` on, of which `rows` are there; their columns side by side. */
+struct queries {
+    int at, rows;
+    __global const float *q_rows, *dout_rows;
+    float q[WIDEST * VW], dout[WIDEST * VW];
+    float lse[VW], delta[VW], dgate_sum[VW];
+};
+
+INLINE void pack_queries(float *to, __global const float *from, ulong stride, int rows, int width)
+{
+    for (int c = 0; c < width; c++)
+        for (int r = 0; r < VW; r++)
+            to[c * VW + r] = r < rows ? from[r * stride + c] : 0.0f;
+}
+
+/* Packs them, and what there is of each query: of `lse` and `dgate_sum`, if any, the first is that of the first. */
+INLINE void take_queries(struct queries *t, ulong q_stride, ulong dout_stride, __global const float *out, ulong out_stride,
+                         __global const float *lse, __global const float *dgate_sum, int width, int value_width)
+{
+    pack_queries(t->q, t->q_rows, q_stride, t->rows, width);
+    pack_queries(t->dout, t->dout_rows, dout_stride, t->rows, value_width);
+    for (int r = 0; r < VW; r++) {
+        const int there = r < t->rows;
+        t->lse[r] = there ? lse[r] : 0.0f;
+        t->dgate_sum[r] = there && dgate_sum ? dgate_sum[r] : 0.0f;
+        t->delta[r] = there ? dot_of(t->dout_rows + r * dout_stride, out + r * out_stride, value_width) : 0.0f;
+    }
+}
+
+INLINE vec dots_of(const float *queries, __global const float *key, int width)
+{
+    vec sum[4];
+    UNROLL for (int i = 0; i < 4; i++) sum[i] = vec_set(0.0f);
+    for (int c = 0; c < width; c += 4)
+        UNROLL for (int i = 0; i < 4; i++) sum[i] += vec_load(queries + (c + i) * VW) * key[c + i];
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+/* pair_gradient() of the queries and one key. */
+INLINE vec pairs_gradient(const struct pairs *p, const struct queries *t, vec score, vec product, int j, int of_gate)
+{
+    const vec probable = probability(pair_logits(p, score, t->at, t->rows, j), vec_load(t->lse));
+    const vec gate = pair_gates(p, t->at, t->rows, j), keep = pair_keeps(p, t->at, t->rows, j);
+    if (of_gate)
+        return (probable * keep * product + vec_load(t->dgate_sum)) * gate * (1.0f - gate);
+    return probable * gate * keep * product - probable * vec_load(t->delta);
+}
+
+INLINE void add_to_rows(__global float *to, ulong stride, vec x, int rows)
+{
+    float t[VW];
+    if (stride == 1 && rows >= VW) {
+        vec_store(to, vec_load(to) + x);
+        return;
+    }
+    vec_store(t, x);
+    for (int r = 0; r < rows; r++)
+        to[r * stride] += t[r];
+}
+
+__kernel void attention_pairs_bwd_tiles(OPERANDS, GRADIENT_OF_PAIRS)
+{
+    PAIRS_MEMORY;
+    BIND_OPERANDS;
+    BIND(const float, v);
+    BIND(const float, out);
+    BIND(const float, lse);
+    BIND(const float, dout);
+    BIND(const float, dscores);
+    BIND(const float, dgate_sum);
+    BIND(float, to);
+    const int queries = query_end - query_begin, i_begin = (int)get_global_id(0) * QUERIES;
+    const int i_end = min(i_begin + QUERIES, queries), b_begin = to_batch ? (int)get_global_id(2) : 0;
+    const int h_begin = to_head ? (int)get_global_id(1) : 0, h_end = to_head ? h_begin + 1 : heads;
+    struct queries t;
+    to += b_begin * to_batch + h_begin * to_head;
+
+    for (int j = 0; j < keys; j++)
+        for (int i = i_begin; i < i_end; i++)
+            to[i * to_query + j * to_key] = 0.0f;
+    for (int b = b_begin; b < batch; b += to_repeat)
+        for (int h = h_begin; h < h_end; h++) {
+            __global const int *p = plan + plan_stride * b;
+            __global const float *k_head_rows = k + (b * k_batch + h / (heads / kv_heads) * k_head);
+            __global const float *v_head_rows = v + (b * v_batch + h / (heads / kv_heads) * v_head);
+            const int real = p[PLAN_LENGTH], end = min(i_end, real - query_begin);
+            const ulong place = ((ulong)b * heads + h) * queries;
+            SET_PAIRS((ulong)b, h);
+            for (int i = i_begin; i < end; i += VW) {
+                const struct seen s = see(p, query_begin + i);
+                __global const int *own = p + p[PLAN_OWN_AT] + query_begin + i;
+                t.at = query_begin + i;
+                t.rows = min(VW, end - i);
+                t.q_rows = q + (b * q_batch + i * q_stride + h * q_head);
+                t.dout_rows = dout + (b * dout_batch + i * dout_stride + h * dout_head);
+                take_queries(&t, q_stride, dout_stride, out + (b * out_batch + i * out_stride + h * out_head), out_stride,
+                             lse + place + i, dgate_sum ? dgate_sum + place + i : dgate_sum, width, value_width);
+                for (int j = 0; dscores && !of_gate && j < min(keys, real); j++)
+                    for (int r = 0; r < t.rows; r++)
+                        to[(i + r) * to_query + j * to_key] += dscores[b * dscores_batch + h * dscores_head +
+                                                                       (i + r) * dscores_query + j * dscores_key];
+                for (int n = 0; n < s.common + s.count; n++) {
+                    const int j = key_at(&s, n, t.at);
+                    const vec score = dots_of(t.q, k_head_rows + j * k_stride, width) * (scale * LOG2E);
+                    const vec product = dots_of(t.dout, v_head_rows + j * v_stride, value_width);
+                    vec x = pairs_gradient(&pairs, &t, score, product, j, of_gate);
+                    if (causal)
+                        x = vec_select(vec_set((float)(j - t.at)) > vec_iota(), vec_set(0.0f), x);
+                    add_to_rows(to + (i * to_query + j * to_key), to_query, x, t.rows);
+                }
+                for (int r = 0; r < t.rows; r++) {
+                    const int j = t.at + r;
+                    if (own[r])
+                        to[(i + r) * to_query + j * to_key] += pair_gradient(&pairs,
+                            scale * LOG2E * dot_of(t.q_rows + r * q_stride, k_head_rows + j * k_stride, width),
+                            dot_of(t.dout_rows + r * dout_stride, v_head_rows + j * v_stride, value_width),
+                            t.lse[r], t.delta[r], t.dgate_sum[r], j, j, of_gate);
+                }
+            }
+        }
+}
+#endif
 
 /* The gradient of scale q.k by way of the scores: 0 where it was clipped. */
 SSA_INLINE float slope_of_score(PAIRS_SPACE const struct pairs *p, float dscore, __global const float *q, __global const float *k,

@@ -16,7 +16,7 @@
 #define VW 4
 #endif
 #endif
-#include "attention.h"
+#include "attention_queries.h"
 
 #ifndef TILE
 #define TILE 64 /* queries of a tile */
@@ -51,11 +51,6 @@
 #endif
 #define STRIP 8 /* keys of a block whose scores are made at once; divides KEYS; ROWS divides it */
 
-#ifdef __OPENCL_C_VERSION__
-#define INLINE inline __attribute__((always_inline))
-#else
-#define INLINE static inline __attribute__((always_inline))
-#endif
 #define ALIGNED __attribute__((aligned(64)))
 
 enum { REPLACE, ADD, RESCALE }; /* c = ab, c = c + ab, c[r] = c[r] factor[r] + ab */
@@ -352,57 +347,6 @@ INLINE int run_of(__global const int *plan, struct tile t, int run, int sorted, 
     *begin = start[slice];
     *end = start[sorted ? slice + 1 : t.slice_end];
     return 1;
-}
-
-/* exp2(logit - base). A logit of -inf, by a bias, is of a key that is not seen; vec_exp2() alone would make it 2^-126.
- * The least other logit is also where running maxima start: of infinities there would be differences that are NaN. */
-#define LEAST -0x1.fffffep127f
-INLINE vec probability(vec logit, vec base)
-{
-    vec p = vec_exp2(logit - base);
-#if PAIRS
-    p = vec_select(logit < vec_set(LEAST), vec_set(0.0f), p);
-#endif
-    return p;
-}
-
-/* ---- attention.h's, of one key and the first `rows` of VW queries from `query` ---- */
-
-INLINE vec pair_load(__global const float *at, ulong stride, int rows)
-{
-    float t[VW];
-    if (stride == 1 && rows >= VW)
-        return vec_load(at);
-    for (int i = 0; i < VW; i++)
-        t[i] = i < rows ? at[i * stride] : 0.0f;
-    return vec_load(t);
-}
-
-INLINE vec pair_logits(const struct pairs *p, vec s, int query, int rows, int key)
-{
-    const vec limit = vec_set(p->clip);
-    s = vec_select(s > limit, limit, s);
-    s = vec_select(s < -limit, -limit, s);
-    if (p->bias)
-        s += pair_load(PAIR_AT(p, bias, query, key), p->bias_query, rows) * LOG2E;
-    return s;
-}
-
-INLINE vec pair_gates(const struct pairs *p, int query, int rows, int key)
-{
-    if (!p->gate)
-        return vec_set(1.0f);
-    return 1.0f / (1.0f + vec_exp2(pair_load(PAIR_AT(p, gate, query, key), p->gate_query, rows) * -LOG2E));
-}
-
-INLINE vec pair_keeps(const struct pairs *p, int query, int rows, int key)
-{
-    float keep[VW];
-    if (p->dropout <= 0.0f)
-        return vec_set(1.0f);
-    for (int i = 0; i < VW; i++)
-        keep[i] = i < rows ? pair_keep(p, query + i, key) : 0.0f;
-    return vec_load(keep);
 }
 
 #endif

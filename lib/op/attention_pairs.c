@@ -2,7 +2,8 @@
 
 /* cl/attention_pairs.cl, in both shapes. */
 
-enum { LANES = 32 }; /* that share the keys of a query, on GPUs */
+enum { LANES = 32,    /* that share the keys of a query, on GPUs */
+       QUERIES = 16 }; /* of a work-item, in the CPU shape: cl/attention_pairs.cl has it too */
 
 #define OPERANDS(a) \
     ARG_TENSOR((a)->q), ARG_TENSOR((a)->k), ARG_TENSOR((a)->plan_data), ATTENTION_SIZES(a), ARG_INT((a)->keys), \
@@ -25,21 +26,30 @@ int ssa_attention_scores(struct ssa_device *device, const struct ssa_attention *
     });
 }
 
+/* Whether vectors of queries can be taken at once: each pair has a value of its own, and all of them see the same. */
+static bool in_tiles(const struct ssa_device *device, const struct ssa_attention *a, const struct ssa_pairs *to)
+{
+    return !device->info.gpu_shape && to->query && to->key &&
+           (a->plan->blocks == 1 || (a->plan->block % QUERIES == 0 && ssa_attention_first(a) % QUERIES == 0));
+}
+
 /* One of them: the bias's gradient, or the gate's. */
 static int pairs_gradient(struct ssa_device *device, const struct ssa_attention_bwd *b, const struct ssa_pairs *to,
                           bool of_gate)
 {
     const struct ssa_attention *a = &b->attention;
+    const bool tiles = in_tiles(device, a, to);
     const int lanes = to->key ? lanes_of(device) : 1; /* values that keys share are added up by one */
+    const size_t queries = to->query ? (size_t)a->queries : 1;
     return ssa_launch(device, &(struct ssa_launch){
         .file = "attention_pairs",
-        .kernel = "attention_pairs_bwd",
+        .kernel = tiles ? "attention_pairs_bwd_tiles" : "attention_pairs_bwd",
         .args = {OPERANDS(a), ARG_TENSOR(a->v), ATTENTION_STRIDES(a->v_strides), ARG_TENSOR(a->out),
                  ATTENTION_STRIDES(a->out_strides), ARG_TENSOR(a->lse), ARG_TENSOR(b->dout),
                  ATTENTION_STRIDES(b->dout_strides), PAIRS_OF(b->dscores), ARG_TENSOR(b->dgate_sum), PAIRS_OF(*to),
                  ARG_INT_AS(to_repeat, to->batch ? to->repeat : 1), ARG_INT(of_gate), ARG_INT(a->batch),
                  ARG_INT(lanes)},
-        .global = {(size_t)lanes * (to->query ? (size_t)a->queries : 1), to->head ? (size_t)a->heads : 1,
+        .global = {tiles ? (queries - 1) / QUERIES + 1 : (size_t)lanes * queries, to->head ? (size_t)a->heads : 1,
                    to->batch ? (size_t)to->repeat : 1},
         .local = {(size_t)lanes, 1, 1},
     });
