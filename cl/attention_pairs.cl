@@ -181,8 +181,9 @@ INLINE void pack_queries(float *to, __global const float *from, ulong stride, in
 }
 
 /* Packs them, and what there is of each query: of `lse` and `dgate_sum`, if any, the first is that of the first. */
-INLINE void take_queries(struct queries *t, ulong q_stride, ulong dout_stride, __global const float *out, ulong out_stride,
-                         __global const float *lse, __global const float *dgate_sum, int width, int value_width)
+INLINE void take_queries(struct queries *t, ulong q_stride, ulong dout_stride, __global const float *out,
+                         ulong out_stride, __global const float *lse, __global const float *dgate_sum, int width,
+                         int value_width)
 {
     pack_queries(t->q, t->q_rows, q_stride, t->rows, width);
     pack_queries(t->dout, t->dout_rows, dout_stride, t->rows, value_width);
@@ -260,8 +261,9 @@ __kernel void attention_pairs_bwd_tiles(OPERANDS, GRADIENT_OF_PAIRS)
                 t.rows = min(VW, end - i);
                 t.q_rows = q + (b * q_batch + i * q_stride + h * q_head);
                 t.dout_rows = dout + (b * dout_batch + i * dout_stride + h * dout_head);
-                take_queries(&t, q_stride, dout_stride, out + (b * out_batch + i * out_stride + h * out_head), out_stride,
-                             lse + place + i, dgate_sum ? dgate_sum + place + i : dgate_sum, width, value_width);
+                take_queries(&t, q_stride, dout_stride, out + (b * out_batch + i * out_stride + h * out_head),
+                             out_stride, lse + place + i, dgate_sum ? dgate_sum + place + i : dgate_sum, width,
+                             value_width);
                 for (int j = 0; dscores && !of_gate && j < min(keys, real); j++)
                     for (int r = 0; r < t.rows; r++)
                         to[(i + r) * to_query + j * to_key] += dscores[b * dscores_batch + h * dscores_head +

@@ -1,6 +1,7 @@
 /* The positions of a grid, window by window, and what attention in a window adds to its logits.
  *
- *   windows           out[b, window of (u, v), place in it, :] = x[b, (u + s) mod rows, (v + s) mod columns, :], or back
+ *   windows           out[b, window of (u, v), place in it, :] = x[b, (u + s) mod rows, (v + s) mod columns, :]
+ *                     or the other way
  *   window_bias_fwd   out[w,h,j,i] = table[distance of query i from key j, h] + (their regions differ ? apart : 0)
  *   window_bias_bwd   dtable[d,h] (+)= sum of dout[h,j,i] over the pairs at distance d, in the order of j
  *

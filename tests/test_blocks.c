@@ -90,8 +90,8 @@ static struct ssa_layer layer_of_windows(const struct ssa_model_config *config, 
 
 static const struct ssa_family around = {"around", (const struct ssa_field[]){{0}}, check, settle, facts, narrow, build,
                                          NULL};
-static const struct ssa_family around_windows = {"around", (const struct ssa_field[]){{0}}, check, settle, facts, narrow,
-                                                 build, layer_of_windows};
+static const struct ssa_family around_windows = {"around", (const struct ssa_field[]){{0}}, check, settle, facts,
+                                                 narrow, build, layer_of_windows};
 
 struct fixture {
     struct ssa_model *model;
@@ -302,18 +302,19 @@ static const struct block_case cases[] = {
      &(struct ssa_mlp_block){.branch = {{"norm2", SSA_NORM_LAYER, 1e-5f, true}, 0.2f, 2, 0.5f, 5}, .hidden = 24,
                              .activation = SSA_ACT_GELU, .bias = true}, TIED, .elsewhere = true},
     {"attention in windows", &ssa_window_attention_kind,
-     &(struct ssa_window_attention_block){LAYER_NORM, .rows = GRID_ROWS, .columns = GRID_COLUMNS, .window = 2, .heads = 2},
-     TIED, .length = GRID_ROWS * GRID_COLUMNS},
+     &(struct ssa_window_attention_block){LAYER_NORM, .rows = GRID_ROWS, .columns = GRID_COLUMNS, .window = 2,
+                                          .heads = 2}, TIED, .length = GRID_ROWS * GRID_COLUMNS},
     {"attention in shifted windows, keys of each, all dropouts", &ssa_window_attention_kind,
      &(struct ssa_window_attention_block){.branch = {{"norm1", SSA_NORM_LAYER, 1e-5f, true}, 0.2f, 1, 0.3f, 4},
                                           .rows = GRID_ROWS, .columns = GRID_COLUMNS, .window = 2, .shift = 1,
                                           .heads = 4, .dropout = 0.3f, .dropout_stream = 3}, TIED,
      .length = GRID_ROWS * GRID_COLUMNS, .sampling = IN_EACH_WINDOW},
     {"patch merging; mean classified", &ssa_merge_kind,
-     &(struct ssa_merge_block){.rows = GRID_ROWS, .columns = GRID_COLUMNS, .norm = {"norm1", SSA_NORM_LAYER, 1e-5f, true}},
+     &(struct ssa_merge_block){.rows = GRID_ROWS, .columns = GRID_COLUMNS,
+                               .norm = {"norm1", SSA_NORM_LAYER, 1e-5f, true}},
      .classes = CLASSES(.mean = true), .length = GRID_ROWS * GRID_COLUMNS},
-    {"patches, norm, dropout", .patches = &(const struct ssa_embed_patches_block){.rows = 2, .columns = 22, .channels = 3,
-     .patch = 2, .width = WIDTH, .norm = {"patch.norm", SSA_NORM_LAYER, 1e-5f, true}, .dropout = 0.2f},
+    {"patches, norm, dropout", .patches = &(const struct ssa_embed_patches_block){.rows = 2, .columns = 22,
+     .channels = 3, .patch = 2, .width = WIDTH, .norm = {"patch.norm", SSA_NORM_LAYER, 1e-5f, true}, .dropout = 0.2f},
      .head = {.norm = {.kind = SSA_NORM_LAYER, .eps = 1e-5f}}},
     {"gated MLP, dropout, GELU", &ssa_mlp_kind,
      &(struct ssa_mlp_block){LAYER_NORM, .hidden = 7, .gated = true, .activation = SSA_ACT_GELU, .bias = true}, TIED},

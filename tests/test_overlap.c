@@ -136,9 +136,11 @@ START_TEST(rows)
         struct ssa_patches cut = {.x = AT(0), .out = AT(2), .batch = 1, .rows = 4, .columns = 4, .channels = 3,
                                   .patch = 2};
         TAKES(patches, cut, out, x);
-        struct ssa_windows turn = {.x = AT(0), .out = AT(2), .batch = 1, .rows = 2, .columns = 4, .width = 8, .window = 2};
+        struct ssa_windows turn = {.x = AT(0), .out = AT(2), .batch = 1, .rows = 2, .columns = 4, .width = 8,
+                                   .window = 2};
         TAKES(windows, turn, out, x);
-        struct ssa_window_bias_fwd bias = {.table = AT(0), .out = AT(2), .rows = 2, .columns = 4, .window = 2, .heads = 2};
+        struct ssa_window_bias_fwd bias = {.table = AT(0), .out = AT(2), .rows = 2, .columns = 4, .window = 2,
+                                           .heads = 2};
         TAKES(window_bias_fwd, bias, out, table);
         struct ssa_window_bias_bwd bias_back = {.dout = AT(0), .dtable = AT(2), .window = 2, .heads = 2};
         TAKES(window_bias_bwd, bias_back, dtable, dout);

@@ -1,5 +1,5 @@
-/* Swin: sizes as published, its forward pass against one in double precision that knows no windows, only which positions
- * see each other; sampling in windows, whatever is dropped, learning, files, memory, bad input. */
+/* Swin: sizes as published, its forward pass against one in double precision that knows no windows, only which
+ * positions see each other; sampling in windows, whatever is dropped, learning, files, memory, bad input. */
 #include "golden.h"
 #include "net/internal.h"
 
@@ -56,8 +56,8 @@ END_TEST
 
 START_TEST(layers_of_windows)
 {
-    const struct ssa_model_config seven = published(7), fourteen = published(14), gpt = {.gpt = {.layers = 3, .heads = 1,
-        .width = 8, .vocabulary = 9, .length = 40}};
+    const struct ssa_model_config seven = published(7), fourteen = published(14);
+    const struct ssa_model_config gpt = {.gpt = {.layers = 3, .heads = 1, .width = 8, .vocabulary = 9, .length = 40}};
     static const int sequences[] = {64, 64, 16, 16, 4, 4, 4, 4, 4, 4, 1, 1};
     struct ssa_layer of;
     ck_assert_int_eq(ssa_model_layers(&seven), 12);
@@ -94,8 +94,8 @@ START_TEST(starts)
 {
     const struct ssa_model_config c = {.family = SSA_SWIN, .swin = {.rows = 32, .channels = 3, .patch = 4, .width = 32,
         .layers = {1, 1}, .heads = {2}, .window = 8, .classes = 50}};
-    static const char *const normal[] = {"layer.0.qkv.weight", "layer.0.proj.weight", "layer.1.down.weight", "head.weight",
-                                         "merge.0.weight", "layer.0.relative.weight"};
+    static const char *const normal[] = {"layer.0.qkv.weight", "layer.0.proj.weight", "layer.1.down.weight",
+                                         "head.weight", "merge.0.weight", "layer.0.relative.weight"};
     FOR_DEVICES (dev) {
         struct ssa_model *m;
         OK(ssa_model_create(&m, dev, &c, &(struct ssa_model_limits){.batch = 1}));
@@ -244,7 +244,8 @@ static struct grid grid_of(const struct ssa_swin *c, int layer)
 {
     const int stage = layer / 2;
     struct grid g = {c->rows / PATCH >> stage, c->columns / PATCH >> stage, c->width << stage,
-                     stage && c->heads[1] ? c->heads[1] : c->heads[0] << stage, c->window, layer % 2 ? c->window / 2 : 0};
+                     stage && c->heads[1] ? c->heads[1] : c->heads[0] << stage, c->window,
+                     layer % 2 ? c->window / 2 : 0};
     if ((g.rows < g.columns ? g.rows : g.columns) <= c->window) {
         g.window = g.rows < g.columns ? g.rows : g.columns;
         g.shift = 0;
@@ -664,8 +665,8 @@ static int fill_images(void *cookie, const struct ssa_draw *draw, struct ssa_bat
 
 static void check_learning(struct ssa_device *dev, bool sampled, int steps, double below)
 {
-    const struct ssa_model_config c = {.family = SSA_SWIN, .swin = {.rows = SIDE, .channels = 1, .patch = 2, .width = 16,
-        .layers = {2, 1}, .heads = {2}, .window = 4, .classes = KINDS, .drop_path = 0.05f}};
+    const struct ssa_model_config c = {.family = SSA_SWIN, .swin = {.rows = SIDE, .channels = 1, .patch = 2,
+        .width = 16, .layers = {2, 1}, .heads = {2}, .window = 4, .classes = KINDS, .drop_path = 0.05f}};
     const struct ssa_stage stage = {.steps = steps, .lr = 5e-3f, .warmup = 4,
         .pattern = {.kind = sampled ? SSA_UNBIASED : SSA_DENSE, .ratio = 0.25f, .per_example = 1}};
     const struct ssa_train_config training = {.batch = 16, .stages = &stage, .stage_count = 1};
@@ -787,7 +788,8 @@ START_TEST(memory_of_evaluation)
     const struct ssa_model_config c = published(7);
     struct ssa_memory memory;
     OK(ssa_model_memory(&c, &(struct ssa_model_limits){.batch = 1}, &memory));
-    /* the stream 1 + 1/2 + 1/4 + 1/8, q k v and attention's output 4 times that, scratch 1 + 4, biases 1.5, not much else */
+    /* the stream 1 + 1/2 + 1/4 + 1/8, q k v and attention's output 4 times that, scratch 1 + 4, biases 1.5; not much
+     * else */
     const double grid = 56.0 * 56 * 96 * 4;
     ck_assert_double_lt((double)memory.activations, grid * 16.2);
     ck_assert_double_gt((double)memory.activations, grid * 15.8);
@@ -800,8 +802,9 @@ START_TEST(bad_configs)
 {
     struct ssa_model_config c;
 #define BAD(words, ...) \
-    c = (struct ssa_model_config){.family = SSA_SWIN, .swin = {.rows = 16, .channels = 1, .patch = 2, .layers = {2, 2}, \
-                                  .heads = {2}, .width = 16, .classes = 4, .window = 4, __VA_ARGS__}}; \
+    c = (struct ssa_model_config){.family = SSA_SWIN, .swin = {.rows = 16, .channels = 1, .patch = 2, \
+                                  .layers = {2, 2}, .heads = {2}, .width = 16, .classes = 4, .window = 4, \
+                                  __VA_ARGS__}}; \
     FAILS(ssa_model_check(&c), SSA_EINVAL, words); \
     ck_assert_uint_eq(ssa_model_elements(&c), 0); \
     ck_assert_int_eq(ssa_model_layers(&c), 0)
@@ -843,7 +846,8 @@ START_TEST(bad_passes)
         int32_t ids[BATCH * MOST] = {0};
         open_fixture(&f, dev, &c, EACH_WINDOW);
 #define BAD_PASS(words, ...) \
-    FAILS(ssa_model_forward(f.model, &(struct ssa_pass){.batch = 2, .pixels = f.pixels, __VA_ARGS__}), SSA_EINVAL, words)
+    FAILS(ssa_model_forward(f.model, &(struct ssa_pass){.batch = 2, .pixels = f.pixels, __VA_ARGS__}), SSA_EINVAL, \
+          words)
         BAD_PASS("takes no tokens", .tokens = ids);
         BAD_PASS("all sequences are of 64", .length = 16);
         BAD_PASS("the plan of layer 0 has 16 examples, the pass has 8", .plans = f.plans);

@@ -21,13 +21,14 @@ static void check_windows(struct ssa_device *dev, const struct oracle_windows *s
         .width = s->width, .window = s->window, .shift = s->shift, .by_columns = s->by_columns, .inverse = s->inverse};
     oracle_windows(s, xd, want);
     OK(ssa_windows(dev, &a));
-    test_compare("out", out, want, n, 0, 0, "%d grids of %d x %d x %d, windows of %d, shift %d, by columns %d, inverse %d",
-                 s->batch, s->rows, s->columns, s->width, s->window, s->shift, s->by_columns, s->inverse);
+    test_compare("out", out, want, n, 0, 0, "%d grids of %d x %d x %d, windows of %d, shift %d, by columns %d, inverse "
+                 "%d", s->batch, s->rows, s->columns, s->width, s->window, s->shift, s->by_columns, s->inverse);
     a.x = out;
     a.out = back;
     a.inverse = !s->inverse;
     OK(ssa_windows(dev, &a));
-    test_compare("back", back, xd, n, 0, 0, "%d x %d, windows of %d, shift %d", s->rows, s->columns, s->window, s->shift);
+    test_compare("back", back, xd, n, 0, 0, "%d x %d, windows of %d, shift %d", s->rows, s->columns, s->window,
+                 s->shift);
     test_free(tx, n);
     test_free(out, n);
     test_free(back, n);
@@ -39,9 +40,10 @@ static void check_windows(struct ssa_device *dev, const struct oracle_windows *s
 START_TEST(windows_match_oracle)
 {
     static const struct oracle_windows shapes[] = {
-        {.batch = 1, .rows = 1, .columns = 1, .width = 1, .window = 1}, {3, 4, 4, 1, 2, 1, 0, 0}, {2, 14, 14, 31, 7, 3, 0, 0},
-        {2, 6, 9, 17, 3, 2, 0, 0}, {1, 8, 4, 65, 4, 0, 0, 0}, {5, 2, 2, 16, 2, 0, 1, 0}, {2, 6, 10, 33, 2, 0, 1, 0},
-        {1, 15, 5, 7, 5, 4, 1, 0}, {1, 13, 13, 64, 13, 6, 0, 0}, {2, 3, 5, 129, 1, 0, 0, 0}};
+        {.batch = 1, .rows = 1, .columns = 1, .width = 1, .window = 1}, {3, 4, 4, 1, 2, 1, 0, 0},
+        {2, 14, 14, 31, 7, 3, 0, 0}, {2, 6, 9, 17, 3, 2, 0, 0}, {1, 8, 4, 65, 4, 0, 0, 0}, {5, 2, 2, 16, 2, 0, 1, 0},
+        {2, 6, 10, 33, 2, 0, 1, 0}, {1, 15, 5, 7, 5, 4, 1, 0}, {1, 13, 13, 64, 13, 6, 0, 0},
+        {2, 3, 5, 129, 1, 0, 0, 0}};
     FOR_DEVICES (dev)
         for (size_t i = 0; i < 2 * sizeof shapes / sizeof *shapes; i++) {
             struct oracle_windows s = shapes[i / 2];
@@ -61,7 +63,8 @@ START_TEST(windows_by_hand)
         x[i] = (float)i;
     FOR_DEVICES (dev) {
         struct ssa_tensor tx = test_from(dev, x, 16), out = test_new(dev, 16);
-        struct ssa_windows a = {.x = tx, .out = out, .batch = 1, .rows = 4, .columns = 4, .width = 1, .window = 2, .shift = 1};
+        struct ssa_windows a = {.x = tx, .out = out, .batch = 1, .rows = 4, .columns = 4, .width = 1, .window = 2,
+                                .shift = 1};
         OK(ssa_windows(dev, &a));
         test_compare("out", out, shifted, 16, 0, 0, "shifted");
         a.shift = 0;
@@ -96,8 +99,8 @@ static void check_bias(struct ssa_device *dev, const struct oracle_windows *s, f
     oracle_window_bias_fwd(s, apart < 0 ? (double)apart : -100, exact, want);
     OK(ssa_window_bias_fwd(dev, &(struct ssa_window_bias_fwd){.table = t, .out = out, .rows = s->rows,
         .columns = s->columns, .window = s->window, .shift = s->shift, .heads = s->width, .apart = apart}));
-    test_compare("out", out, want, n, 0, 1e-7, "%d x %d, windows of %d, shift %d, heads %d", s->rows, s->columns, s->window,
-                 s->shift, s->width);
+    test_compare("out", out, want, n, 0, 1e-7, "%d x %d, windows of %d, shift %d, heads %d", s->rows, s->columns,
+                 s->window, s->shift, s->width);
     test_free(t, size.table);
     test_free(out, n);
     free(table);
@@ -131,7 +134,8 @@ START_TEST(bias_matches_oracle)
 {
     static const struct oracle_windows shapes[] = { /* width: heads */
         {.rows = 1, .columns = 1, .width = 1, .window = 1}, {.rows = 4, .columns = 4, .width = 2, .window = 2},
-        {.rows = 4, .columns = 4, .width = 2, .window = 2, .shift = 1}, {.rows = 14, .columns = 7, .width = 3, .window = 7},
+        {.rows = 4, .columns = 4, .width = 2, .window = 2, .shift = 1},
+        {.rows = 14, .columns = 7, .width = 3, .window = 7},
         {.rows = 21, .columns = 14, .width = 3, .window = 7, .shift = 3},
         {.rows = 3, .columns = 9, .width = 5, .window = 3, .shift = 2},
         {.rows = 17, .columns = 17, .width = 1, .window = 17, .shift = 8}};
@@ -147,7 +151,8 @@ START_TEST(bias_matches_oracle)
 }
 END_TEST
 
-/* The index of windows of 2, whose rows are queries, and which positions of the four shifted windows of a grid of 4 see each other. */
+/* The index of windows of 2, whose rows are queries, and which positions of the four shifted windows of a grid of 4 see
+ * each other. */
 START_TEST(bias_by_hand)
 {
     static const int index[16] = {4, 3, 1, 0, 5, 4, 2, 1, 7, 6, 4, 3, 8, 7, 5, 4};
@@ -301,8 +306,8 @@ static void check_turned(const struct golden_run *r, struct ssa_tensor x, double
     struct ssa_tensor back = turned(r, x, 1);
     float *values = test_read(back, count);
     const double got = checksum(values, r->positions * HEADS * 2, 2);
-    ck_assert_msg(fabs(got - want) < 1e-4, "side %d, %d keys: checksum of %s %.6f, must be %.6f", r->g->side, r->g->count,
-                  name, got, want);
+    ck_assert_msg(fabs(got - want) < 1e-4, "side %d, %d keys: checksum of %s %.6f, must be %.6f", r->g->side,
+                  r->g->count, name, got, want);
     for (int i = 0; i < 4 && !strcmp(name, "out"); i++)
         ck_assert_double_eq_tol((double)values[i / 2 * D + i % 2], r->g->first[i], 2e-5);
     free(values);
@@ -355,7 +360,8 @@ START_TEST(bad_arguments)
 {
     FOR_DEVICES (dev) {
         struct ssa_tensor t = test_new(dev, 64), u = test_new(dev, 64);
-        struct ssa_windows good = {.x = t, .out = u, .batch = 1, .rows = 4, .columns = 8, .width = 2, .window = 2, .shift = 1};
+        struct ssa_windows good = {.x = t, .out = u, .batch = 1, .rows = 4, .columns = 8, .width = 2, .window = 2,
+                                   .shift = 1};
         OK(ssa_tensor_fill(t, 0, 64));
         OK(ssa_windows(dev, &good));
         REFUSES(windows, good, batch, 0, "batch is 0");
@@ -371,7 +377,8 @@ START_TEST(bad_arguments)
         REFUSES_ABSENT(windows, good, out);
         REFUSES_SMALL(windows, good, x, 64);
         REFUSES_SMALL(windows, good, out, 64);
-        struct ssa_window_bias_fwd fwd = {.table = t, .out = u, .rows = 4, .columns = 4, .window = 2, .shift = 1, .heads = 1};
+        struct ssa_window_bias_fwd fwd = {.table = t, .out = u, .rows = 4, .columns = 4, .window = 2, .shift = 1,
+                                          .heads = 1};
         OK(ssa_window_bias_fwd(dev, &fwd));
         REFUSES(window_bias_fwd, fwd, heads, 0, "heads is 0");
         REFUSES(window_bias_fwd, fwd, window, 0, "window is 0");

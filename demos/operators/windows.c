@@ -8,7 +8,8 @@
 /* With by_columns and back where the variant says so. Windows are smaller where the sequences make no 8 x 8 of them. */
 static struct oracle_windows windows(const struct op_case *c)
 {
-    const int window = c->length % 128 == 0 ? 8 : c->length % 16 == 0 ? 2 : 1, columns = window * (window > 2 ? 2 : window);
+    const int window = c->length % 128 == 0 ? 8 : c->length % 16 == 0 ? 2 : 1;
+    const int columns = window * (window > 2 ? 2 : window);
     if (c->thorough)
         return (struct oracle_windows){.batch = 3, .rows = 6, .columns = 9, .width = c->width, .window = 3,
             .shift = c->variant & 1, .by_columns = c->variant >> 1 & 1, .inverse = c->variant >> 2};
@@ -57,7 +58,8 @@ void describe_window_bias_fwd(struct op_case *c)
     c->variants = 2;
     const struct oracle_windows s = bias(c);
     add_operand(c, READ, "table", table_count(&s));
-    add_operand(c, WRITTEN, "out", (s.shift ? (size_t)(s.rows * s.columns / s.window / s.window) : 1) * pairs_count(&s));
+    const size_t count = s.shift ? (size_t)(s.rows * s.columns / s.window / s.window) : 1;
+    add_operand(c, WRITTEN, "out", count * pairs_count(&s));
 }
 int call_window_bias_fwd(struct op_case *c)
 {

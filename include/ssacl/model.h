@@ -100,14 +100,14 @@ struct ssa_pixels {
  *    logits = head(mean over n of norm(x)[n])
  *  Stage i has heads[i] heads, width 2^i C and a grid 2^i times smaller. Attention sees the window x window positions
  *  of a window; in every second layer of a stage the grid is shifted by window/2 first, and what is neighbours only
- *  because the grid is a ring then does not see each other. A grid that is no larger than the window is one window of
- *  its shorter side, and is not shifted. To logits a bias is added, by distance and head. Layer norm, exact GELU, biases
- *  everywhere but in merging. `targets` [batch, 1], or `soft_targets`.
+ *  because the grid is a ring then does not see each other. A grid that is no larger than the window is cut into
+ *  windows of its shorter side, and is not shifted. To logits a bias is added, by distance and head. Layer norm, exact
+ *  GELU, biases everywhere but in merging. `targets` [batch, 1], or `soft_targets`.
  *  Sampling: a layer's sequences are windows (ssa_model_layer()), each drawn by itself with `per_example`. A bias goes
  *  with its key. In shifted layers a query always sees its own key, for of its region no other may have been drawn.
  *  Swin-T is {.rows = 224, .channels = 3, .patch = 4, .width = 96, .layers = {2, 2, 6, 2}, .heads = {3}, .classes =
- *  1000, .drop_path = 0.2f}: 28,288,354 parameters; with .window = 14, of whose 196 keys 49 cost what all 49 of a window
- *  of 7 do, 28,338,754. Zero means the default. */
+ *  1000, .drop_path = 0.2f}: 28,288,354 parameters; with .window = 14, of whose 196 keys 49 cost what all 49 of a
+ *  window of 7 do, 28,338,754. Zero means the default. */
 struct ssa_swin {
     int rows, columns;       /**< of an image, multiples of patch; columns 0 means rows */
     int channels;            /**< of a pixel */
@@ -229,7 +229,8 @@ SSA_API struct ssa_device *ssa_model_device(const struct ssa_model *model);
  *  biases 0. As DeiT: matrices, class token and positions from N(0, 0.02^2), but those of the patches, and their bias,
  *  uniform up to 1/sqrt(elements of a patch); gains 1, other biases 0. Pixels: tables and start from N(0, 0.01^2),
  *  positions of a third of this variance, what enters a branch of variance 1/(8 C), what ends it 1/(16 L inputs); gains
- *  1, biases and head 0. Swin: as DeiT, tables of biases from N(0, 0.02^2). From a counter-based generator: the same bits on every machine. */
+ *  1, biases and head 0. Swin: as DeiT, tables of biases from N(0, 0.02^2). From a counter-based generator: the same
+ *  bits on every machine. */
 SSA_API int ssa_model_initialise(struct ssa_model *model, uint64_t seed);
 
 /* ---- parameters ---- */

@@ -386,8 +386,8 @@ struct ssa_patches {
 
 /** The positions of a grid, window by window, p = window, s = shift:
  *    out[b, (u/p) (columns/p) + v/p, (u mod p) p + v mod p, :] = x[b, (u + s) mod rows, (v + s) mod columns, :]
- *  for u below rows and v below columns; with by_columns the place in a window is (v mod p) p + u mod p. So windows of 2
- *  by columns are the cells that patch merging joins. inverse: x and out change roles, which undoes it, and is its
+ *  for u below rows and v below columns; with by_columns the place in a window is (v mod p) p + u mod p. So windows of
+ *  2 by columns are the cells that patch merging joins. inverse: x and out change roles, which undoes it, and is its
  *  gradient.
  *  Shapes   x [batch, rows columns, width]; out [batch, rows/p columns/p, p^2, width]. p divides rows and columns;
  *           0 <= s < p. out may not be x.
@@ -399,14 +399,15 @@ struct ssa_windows {
     int window, shift, by_columns, inverse;
 };
 
-/** What attention in windows of a grid adds to its logits: by the distance of two positions, a bias of every head; and of
- *  those that are neighbours only because the grid was shifted, `apart`. i and j are positions of a window, p = window:
+/** What attention in windows of a grid adds to its logits: by the distance of two positions, a bias of every head; and
+ *  of those that are neighbours only because the grid was shifted, `apart`. i and j are positions of a window, p =
+ *  window:
  *    out[w,h,j,i] = table[(i/p - j/p + p-1)(2p-1) + i mod p - j mod p + p-1, h] + (g_w(i) = g_w(j) ? 0 : apart)
  *  for query i and key j: queries lie side by side, which is what attention takes fastest.
- *  g_w is the region that position (u, v) of the shifted grid lies in, of nine, cut at rows - p and rows - s, columns - p
- *  and columns - s.
+ *  g_w is the region that position (u, v) of the shifted grid lies in, of nine, cut at rows - p and rows - s, columns
+ *  - p and columns - s.
  *  Shapes   table [(2p-1)^2, heads]; out [windows, heads, p^2, p^2]: rows/p columns/p of them, or with shift 0 one for
- *           all. As struct ssa_pairs it is {.batch = heads p^4, .head = p^4, .query = 1, .key = p^2, .repeat = windows}.
+ *           all. It is struct ssa_pairs {.batch = heads p^4, .head = p^4, .query = 1, .key = p^2, .repeat = windows}.
  *  Units    apart is below 0, -INFINITY to hide; 0 means -100. p is at most 128.
  *  Source   Swin: "relative position bias", and the mask of shifted windows (-100). */
 struct ssa_window_bias_fwd {

@@ -86,7 +86,8 @@ static int write_dense(struct ssa_model *m, struct ssa_dense *dense, int keys, i
     TRY(ssa_plan_draw(plan, &(struct ssa_sample){.kind = SSA_DENSE, .length = keys, .queries = queries}));
     size_t count = plan->stride;
     if (count > dense->room)
-        return ssa_fail(SSA_EINVAL, "model: a dense plan of %zu int32 is larger than foreseen (%zu)", count, dense->room);
+        return ssa_fail(SSA_EINVAL, "model: a dense plan of %zu int32 is larger than foreseen (%zu)", count,
+                        dense->room);
     TRY(ssa_tensor_write(inputs_at(m, dense->at), plan->data, count));
 done:
     if (err)

@@ -130,7 +130,8 @@ done:
 
 static int check_repeat(const char *op, const char *name, const struct ssa_pairs *p)
 {
-    return p->repeat > 0 ? SSA_OK : ssa_fail(SSA_EINVAL, "%s: %s: repeat is %d, must not be negative", op, name, p->repeat);
+    return p->repeat > 0 ? SSA_OK
+                         : ssa_fail(SSA_EINVAL, "%s: %s: repeat is %d, must not be negative", op, name, p->repeat);
 }
 
 static int check_shared(struct ssa_device *device, const char *op, const struct ssa_attention *a)

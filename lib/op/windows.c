@@ -10,11 +10,11 @@ static int check_windows(const char *op, int rows, int columns, int window, int 
     TRY(ssa_check_positive(op, "rows", rows));
     TRY(ssa_check_positive(op, "columns", columns));
     TRY(ssa_check_positive(op, "window", window));
-    REQUIRE(rows % window == 0 && columns % window == 0, "%s: windows of %d do not divide a grid of %d x %d", op, window,
-            rows, columns);
+    REQUIRE(rows % window == 0 && columns % window == 0, "%s: windows of %d do not divide a grid of %d x %d", op,
+            window, rows, columns);
     REQUIRE(shift >= 0 && shift < window, "%s: shift is %d, must be in [0, %d), the window", op, shift, window);
-    REQUIRE(ssa_times((size_t)rows, (size_t)columns) <= (size_t)1 << 30, "%s: a grid of %d x %d, must have at most 2^30 "
-            "positions", op, rows, columns);
+    REQUIRE(ssa_times((size_t)rows, (size_t)columns) <= (size_t)1 << 30, "%s: a grid of %d x %d, must have at most "
+            "2^30 positions", op, rows, columns);
 done:
     return err;
 }
@@ -55,8 +55,8 @@ static int check_bias(const char *op, int window, int heads)
     TRY(ssa_check_positive(op, "window", window));
     REQUIRE(window <= LARGEST, "%s: window is %d, must be at most %d", op, window, LARGEST);
     TRY(ssa_check_positive(op, "heads", heads));
-    REQUIRE(ssa_times((size_t)heads, 4 * (size_t)window * (size_t)window) <= INT32_MAX, "%s: heads is %d, with windows of "
-            "%d a table past 2^31", op, heads, window);
+    REQUIRE(ssa_times((size_t)heads, 4 * (size_t)window * (size_t)window) <= INT32_MAX, "%s: heads is %d, with windows "
+            "of %d a table past 2^31", op, heads, window);
 done:
     return err;
 }

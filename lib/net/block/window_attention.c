@@ -1,8 +1,8 @@
 /* out = x + drop(proj(join(attention(q, k, v)))),  q, k, v = cut(norm(x)) w^T + bias
  *
  * cut() brings the positions of a grid into the order of its windows, which are the sequences of attention, and join()
- * back into their own; each is the other's adjoint. So queries, keys and values [R, 3 C] lie in the order of windows, as
- * does attention's output, and the stream never does. The bias, one for all windows or where the grid is shifted one
+ * back into their own; each is the other's adjoint. So queries, keys and values [R, 3 C] lie in the order of windows,
+ * as does attention's output, and the stream never does. The bias, one for all windows or where the grid is shifted one
  * for each, is written out before every use: [windows, heads, key, query], in the PAIRS slot, its gradient after it. */
 #include "blocks.h"
 #include "impl.h"

@@ -87,7 +87,8 @@ int ssa_model_layer(const struct ssa_model_config *c, int layer, struct ssa_laye
     int err;
     *of = (struct ssa_layer){0};
     TRY(ssa_model_check(c));
-    REQUIRE(layer >= 0 && layer < ssa_model_facts(c).layers, "model: no layer %d of %d", layer, ssa_model_facts(c).layers);
+    const int layers = ssa_model_facts(c).layers;
+    REQUIRE(layer >= 0 && layer < layers, "model: no layer %d of %d", layer, layers);
     *of = ssa_model_layer_facts(c, layer);
 done:
     return err;

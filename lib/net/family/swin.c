@@ -29,7 +29,7 @@ static const struct ssa_field fields[] = {
     OF_STAGE(layers, 1, 0, 512, 0, "layers of the second stage; 0: there is none"),
     OF_STAGE(layers, 2, 0, 512, 0, "layers of the third stage; 0: there is none"),
     OF_STAGE(layers, 3, 0, 512, 0, "layers of the fourth stage; 0: there is none"),
-    OF_STAGE(heads, 0, 1, 1024, 0, "heads of attention in the first stage; a head's width is a multiple of 4, at most 256"),
+    OF_STAGE(heads, 0, 1, 1024, 0, "heads in the first stage; width / heads is a multiple of 4, at most 256"),
     OF_STAGE(heads, 1, 0, 1024, 0, "heads in the second stage; 0: twice as many as in the one before"),
     OF_STAGE(heads, 2, 0, 1024, 0, "heads in the third stage; 0: twice as many as in the one before"),
     OF_STAGE(heads, 3, 0, 1024, 0, "heads in the fourth stage; 0: twice as many as in the one before"),
@@ -39,7 +39,7 @@ static const struct ssa_field fields[] = {
     FLOAT(norm_eps, 0, FLT_MAX, 0, "added to a norm's variance; 0: 1e-5"),
     FLOAT(dropout, 0, 1, SSA_FIELD_FREE, "of the embedding and of both branches of a layer, below 1"),
     FLOAT(attention_dropout, 0, 1, SSA_FIELD_FREE, "of attention's probabilities, below 1"),
-    FLOAT(drop_path, 0, 1, SSA_FIELD_FREE, "of whole branches, by image, in the last layer; below 1, from 0 in the first"),
+    FLOAT(drop_path, 0, 1, SSA_FIELD_FREE, "of whole branches, by image, in the last layer; below 1, 0 in the first"),
     {0}};
 
 static void settle(struct ssa_model_config *config)
@@ -105,8 +105,8 @@ static int check_stage(const struct ssa_swin *c, int i)
     REQUIRE(s.window <= 128, "model: a window of %d in stage %d, must be at most 128", s.window, i);
     REQUIRE(s.width % s.heads == 0, "model: width %d of stage %d does not divide by heads %d", s.width, i, s.heads);
     const int d = s.width / s.heads;
-    REQUIRE(d % 4 == 0 && d <= 256, "model: heads of width %d (%d/%d) in stage %d; must be a multiple of 4, at most 256",
-            d, s.width, s.heads, i);
+    REQUIRE(d % 4 == 0 && d <= 256, "model: heads of width %d (%d/%d) in stage %d; must be a multiple of 4, at most "
+            "256", d, s.width, s.heads, i);
     REQUIRE(s.hidden <= 1 << 18, "model: an MLP of width %d in stage %d, must be at most %d", s.hidden, i, 1 << 18);
 done:
     return err;
@@ -117,8 +117,8 @@ static int check_sizes(const struct ssa_swin *c)
     int err = SSA_OK;
     REQUIRE(c->rows % c->patch == 0 && c->columns % c->patch == 0, "model: patch %d does not divide images of %d x %d",
             c->patch, c->rows, c->columns);
-    REQUIRE((c->rows / c->patch) * (c->columns / c->patch) < LONGEST, "model: %d patches of an image, must be fewer than "
-            "%d", (c->rows / c->patch) * (c->columns / c->patch), LONGEST);
+    const int patches = (c->rows / c->patch) * (c->columns / c->patch);
+    REQUIRE(patches < LONGEST, "model: %d patches of an image, must be fewer than %d", patches, LONGEST);
     for (int i = stages(c); i < STAGES; i++)
         REQUIRE(!c->layers[i], "model: layers%d is %d, but stage %d has none", i, c->layers[i], stages(c));
     for (int i = 0; i < stages(c); i++)
