@@ -265,9 +265,14 @@ static bool open_in_folder(const unsigned char *bytes, size_t size)
 
 static bool open_all(const unsigned char *bytes, size_t size)
 {
-    bool taken = open_as("images", "good-labels", bytes, size) | open_as("labels", "good-images", bytes, size);
-    return taken | open_as("data_batch_1.bin", NULL, bytes, size) | open_as("data.npz", NULL, bytes, size) |
-           open_in_folder(bytes, size);
+    const bool taken[] = {
+        open_as("images", "good-labels", bytes, size), open_as("labels", "good-images", bytes, size),
+        open_as("data_batch_1.bin", NULL, bytes, size), open_as("data.npz", NULL, bytes, size),
+        open_in_folder(bytes, size)};
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        if (taken[i])
+            return true;
+    return false;
 }
 
 /* Of every piece of a PNG that is where the one before says. */
