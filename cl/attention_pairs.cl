@@ -14,7 +14,7 @@
  * Macros   none. Not tuned on GPUs: of molecules these pairs are few beside the rest (the paper's EGT: under 1%). Of
  *          windows of images on the CPU they were 60% of a training step, one by one; by vectors of queries less than
  *          the rest of attention's backward. */
-#define STACK (32 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */
+#define STACK (64 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */
 #define PAIRS_LOCAL SSA_GPU
 #include "attention.h"
 #if !SSA_GPU
