@@ -1,6 +1,6 @@
 /* The model that whole training steps are measured on: a GPT over bytes, and what a step of it costs. */
-#ifndef BENCH_GPT_H
-#define BENCH_GPT_H
+#ifndef DEMO_GPT_H
+#define DEMO_GPT_H
 
 #include <ssacl/train.h>
 
