@@ -94,6 +94,29 @@ done:
     return err;
 }
 
+/* ---- what families of heads share ---- */
+
+int ssa_family_check_heads(int width, int heads, int step)
+{
+    const int each = width / heads;
+    int err = SSA_OK;
+    REQUIRE(width % heads == 0, "model: width %d does not divide by heads %d", width, heads);
+    REQUIRE(each % step == 0 && each <= 256, "model: heads of width %d (%d/%d); must be a multiple of %d, at most 256",
+            each, width, heads, step);
+done:
+    return err;
+}
+
+bool ssa_family_narrow(int *width, int *hidden, int heads, int step)
+{
+    const int narrower = *width - step * heads;
+    if (narrower < step * heads)
+        return false;
+    *hidden = (int)((double)*hidden * narrower / *width);
+    *width = narrower;
+    return true;
+}
+
 /* ---- comparing ---- */
 
 static int same_fields(const struct ssa_family *family, const struct ssa_model_config *theirs,

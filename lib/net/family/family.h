@@ -28,6 +28,11 @@ const struct ssa_family *ssa_family(int number);
 enum { SSA_FAMILY_OF_TESTS = -1 };
 extern const struct ssa_family *ssa_family_of_tests;
 
+/* What families of heads share: heads of a width that is a multiple of `step`, at most 256; and the next narrower such
+ * model, of a hidden width in proportion. False: there is none. */
+int ssa_family_check_heads(int width, int heads, int step);
+bool ssa_family_narrow(int *width, int *hidden, int heads, int step);
+
 /* Adds a block, of which `settings` is copied: a struct of kind->size. The first error stays in the net. */
 void ssa_net_add(struct ssa_net *net, const struct ssa_block_kind *kind, const void *settings);
 

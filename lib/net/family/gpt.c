@@ -40,10 +40,7 @@ static int check(const struct ssa_model_config *config)
     const struct ssa_gpt *c = &config->gpt;
     int err = SSA_OK;
     REQUIRE(c->kv_heads <= c->heads, "model: kv_heads is %d, must be in [0, %d]", c->kv_heads, c->heads);
-    REQUIRE(c->width % c->heads == 0, "model: width %d does not divide by heads %d", c->width, c->heads);
-    const int d = c->width / c->heads;
-    REQUIRE(d % 8 == 0 && d <= 256, "model: heads of width %d (%d/%d); must be a multiple of 8, at most 256", d,
-            c->width, c->heads);
+    TRY(ssa_family_check_heads(c->width, c->heads, 8));
     REQUIRE(!c->kv_heads || c->heads % c->kv_heads == 0, "model: heads %d does not divide by kv_heads %d", c->heads,
             c->kv_heads);
     REQUIRE(c->dropout < 1, "model: dropout is %g, must be in [0, 1)", (double)c->dropout);
@@ -74,12 +71,7 @@ static struct ssa_facts facts(const struct ssa_model_config *config)
 static bool narrow(struct ssa_model_config *config)
 {
     struct ssa_gpt *c = &config->gpt;
-    const int width = c->width - 8 * c->heads;
-    if (width < 8 * c->heads)
-        return false;
-    c->hidden = (int)((double)c->hidden * width / c->width);
-    c->width = width;
-    return true;
+    return ssa_family_narrow(&c->width, &c->hidden, c->heads, 8);
 }
 
 static void add_layer(struct ssa_net *net, const struct ssa_gpt *c, int l)

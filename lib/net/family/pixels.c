@@ -36,10 +36,7 @@ static int check(const struct ssa_model_config *config)
     REQUIRE(ssa_times(ssa_times((size_t)c->rows, (size_t)c->columns), (size_t)c->channels) <= MOST_ELEMENTS,
             "model: an image of %d x %d x %d elements, must have at most %d", c->rows, c->columns, c->channels,
             MOST_ELEMENTS);
-    REQUIRE(c->width % c->heads == 0, "model: width %d does not divide by heads %d", c->width, c->heads);
-    const int d = c->width / c->heads;
-    REQUIRE(d % 4 == 0 && d <= 256, "model: heads of width %d (%d/%d); must be a multiple of 4, at most 256", d,
-            c->width, c->heads);
+    TRY(ssa_family_check_heads(c->width, c->heads, 4));
     REQUIRE(c->key_width % 4 == 0, "model: key_width is %d, must be a multiple of 4", c->key_width);
     REQUIRE(c->dropout < 1, "model: dropout is %g, must be in [0, 1)", (double)c->dropout);
 done:
@@ -67,12 +64,7 @@ static struct ssa_facts facts(const struct ssa_model_config *config)
 static bool narrow(struct ssa_model_config *config)
 {
     struct ssa_pixels *c = &config->pixels;
-    const int width = c->width - 4 * c->heads;
-    if (width < 4 * c->heads)
-        return false;
-    c->hidden = (int)((double)c->hidden * width / c->width);
-    c->width = width;
-    return true;
+    return ssa_family_narrow(&c->width, &c->hidden, c->heads, 4);
 }
 
 /* Deviations at the start: sqrt(1/8 / C) of what enters a branch, sqrt(1/16 / (L inputs)) of what ends it. */

@@ -54,10 +54,7 @@ static int check(const struct ssa_model_config *config)
     REQUIRE(c->rows % c->patch == 0 && c->columns % c->patch == 0, "model: patch %d does not divide images of %d x %d",
             c->patch, c->rows, c->columns);
     REQUIRE(patches(c) < LONGEST, "model: %d patches of an image, must be fewer than %d", patches(c), LONGEST);
-    REQUIRE(c->width % c->heads == 0, "model: width %d does not divide by heads %d", c->width, c->heads);
-    const int d = c->width / c->heads;
-    REQUIRE(d % 8 == 0 && d <= 256, "model: heads of width %d (%d/%d); must be a multiple of 8, at most 256", d,
-            c->width, c->heads);
+    TRY(ssa_family_check_heads(c->width, c->heads, 8));
     REQUIRE(c->dropout < 1, "model: dropout is %g, must be in [0, 1)", (double)c->dropout);
     REQUIRE(c->attention_dropout < 1, "model: attention_dropout is %g, must be in [0, 1)",
             (double)c->attention_dropout);
@@ -77,12 +74,7 @@ static struct ssa_facts facts(const struct ssa_model_config *config)
 static bool narrow(struct ssa_model_config *config)
 {
     struct ssa_vit *c = &config->vit;
-    const int width = c->width - 8 * c->heads;
-    if (width < 8 * c->heads)
-        return false;
-    c->hidden = (int)((double)c->hidden * width / c->width);
-    c->width = width;
-    return true;
+    return ssa_family_narrow(&c->width, &c->hidden, c->heads, 8);
 }
 
 /* Streams of random numbers: 0 of the embedding, and up to eight a layer. */
