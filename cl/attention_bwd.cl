@@ -83,12 +83,13 @@ INLINE void slopes_of(float *scores, float *slopes, int count, int certain, __gl
 struct slope {
     vec weight, slope;
 };
-INLINE struct slope pair_slope(const struct pairs *p, vec s, vec b, vec base, vec delta, int query, int rows, int key)
+INLINE struct slope pair_slope(const struct pairs *p, vec s, vec b, vec base, vec delta, vec keep, int query, int rows,
+                               int key)
 {
     const vec limit = vec_set(p->clip), past = vec_max(s, -s);
     const vec probable = probability(pair_logits(p, s, query, rows, key), base);
     struct slope x;
-    x.weight = probable * pair_gates(p, query, rows, key) * pair_keeps(p, query, rows, key);
+    x.weight = probable * pair_gates(p, query, rows, key) * keep;
     x.slope = vec_select(past > limit, vec_set(0.0f), x.weight * b - probable * delta);
     return x;
 }
@@ -102,7 +103,8 @@ INLINE void own_pairs(const struct pairs *p, vec s, vec b, const float *base, co
     vec_store(product, b);
     for (int i = 0; i < min(rows, VW); i++) {
         const struct slope x = pair_slope(p, vec_set(score[i]), vec_set(product[i]), vec_set(base[i]),
-                                          vec_set(delta[i]), query + i, 1, query + i);
+                                          vec_set(delta[i]), vec_set(pair_keep(p, query + i, query + i)), query + i, 1,
+                                          query + i);
         vec_store(one, x.weight);
         weight[i] = one[0];
         vec_store(one, x.slope);
@@ -119,9 +121,12 @@ INLINE void slopes_of_pairs(const struct pairs *p, float *scores, float *slopes,
         const vec base = vec_load(lse + v * VW), less = vec_load(delta + v * VW);
         float *s = scores + v * VW, *d = slopes + v * VW;
         const int query = first + v * VW, left = rows - v * VW;
+        struct draws draws;
+        draws.quad = -1;
         for (int j = 0; j < count; j++) {
-            const vec product = vec_load(s + j * TILE);
-            const struct slope x = pair_slope(p, product, vec_load(d + j * TILE), base, less, query, left, source[j]);
+            const vec product = vec_load(s + j * TILE), keep = pair_keeps(p, &draws, query, source[j]);
+            const struct slope x = pair_slope(p, product, vec_load(d + j * TILE), base, less, keep, query, left,
+                                              source[j]);
             const vec_int masked = vec_set((float)(source[j] - query)) > vec_iota();
             vec_store(s + j * TILE, j < certain ? x.weight : vec_select(masked, vec_set(0.0f), x.weight));
             vec_store(d + j * TILE, j < certain ? x.slope : vec_select(masked, vec_set(0.0f), x.slope));

@@ -119,6 +119,9 @@ INLINE void logits_of(const struct pairs *p, float *scores, int count, __global 
 INLINE void weights_of(const struct pairs *p, float *scores, int count, int certain, __global const int *source,
                        int first, int rows, float *sums)
 {
+    struct draws draws[GROUP / VW];
+    for (int v = 0; v < GROUP / VW; v++)
+        draws[v].quad = -1;
     for (int j = 0; j < count; j++)
         UNROLL for (int v = 0; v < GROUP / VW; v++)
         {
@@ -131,7 +134,7 @@ INLINE void weights_of(const struct pairs *p, float *scores, int count, int cert
                 gate = vec_select(hidden, vec_set(0.0f), gate);
             }
             vec_store(sums + v * VW, vec_load(sums + v * VW) + seen);
-            vec_store(scores + j * TILE + v * VW, x * gate * pair_keeps(p, query, rows - v * VW, source[j]));
+            vec_store(scores + j * TILE + v * VW, x * gate * pair_keeps(p, &draws[v], query, source[j]));
         }
 }
 #endif

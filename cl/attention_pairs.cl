@@ -206,10 +206,11 @@ INLINE vec dots_of(const float *queries, __global const float *key, int width)
 }
 
 /* pair_gradient() of the queries and one key. */
-INLINE vec pairs_gradient(const struct pairs *p, const struct queries *t, vec score, vec product, int j, int of_gate)
+INLINE vec pairs_gradient(const struct pairs *p, struct draws *draws, const struct queries *t, vec score, vec product,
+                          int j, int of_gate)
 {
     const vec probable = probability(pair_logits(p, score, t->at, t->rows, j), vec_load(t->lse));
-    const vec gate = pair_gates(p, t->at, t->rows, j), keep = pair_keeps(p, t->at, t->rows, j);
+    const vec gate = pair_gates(p, t->at, t->rows, j), keep = pair_keeps(p, draws, t->at, j);
     if (of_gate)
         return (probable * keep * product + vec_load(t->dgate_sum)) * gate * (1.0f - gate);
     return probable * gate * keep * product - probable * vec_load(t->delta);
@@ -242,6 +243,7 @@ __kernel void attention_pairs_bwd_tiles(OPERANDS, GRADIENT_OF_PAIRS)
     const int i_end = min(i_begin + QUERIES, queries), b_begin = to_batch ? (int)get_global_id(2) : 0;
     const int h_begin = to_head ? (int)get_global_id(1) : 0, h_end = to_head ? h_begin + 1 : heads;
     struct queries t;
+    struct draws draws;
     to += b_begin * to_batch + h_begin * to_head;
 
     for (int j = 0; j < keys; j++)
@@ -260,6 +262,7 @@ __kernel void attention_pairs_bwd_tiles(OPERANDS, GRADIENT_OF_PAIRS)
                 __global const int *own = p + p[PLAN_OWN_AT] + query_begin + i;
                 t.at = query_begin + i;
                 t.rows = min(VW, end - i);
+                draws.quad = -1;
                 t.q_rows = q + (b * q_batch + i * q_stride + h * q_head);
                 t.dout_rows = dout + (b * dout_batch + i * dout_stride + h * dout_head);
                 take_queries(&t, q_stride, dout_stride, out + (b * out_batch + i * out_stride + h * out_head),
@@ -273,7 +276,7 @@ __kernel void attention_pairs_bwd_tiles(OPERANDS, GRADIENT_OF_PAIRS)
                     const int j = key_at(&s, n, t.at);
                     const vec score = dots_of(t.q, k_head_rows + j * k_stride, width) * (scale * LOG2E);
                     const vec product = dots_of(t.dout, v_head_rows + j * v_stride, value_width);
-                    vec x = pairs_gradient(&pairs, &t, score, product, j, of_gate);
+                    vec x = pairs_gradient(&pairs, &draws, &t, score, product, j, of_gate);
                     if (causal)
                         x = vec_select(vec_set((float)(j - t.at)) > vec_iota(), vec_set(0.0f), x);
                     add_to_rows(to + (i * to_query + j * to_key), to_query, x, t.rows);

@@ -4,6 +4,7 @@
 #define SSA_ATTENTION_QUERIES_H
 
 #include "attention.h"
+#include "rng_lanes.h"
 
 #ifdef __OPENCL_C_VERSION__
 #define INLINE inline __attribute__((always_inline))
@@ -50,14 +51,25 @@ INLINE vec pair_gates(const struct pairs *p, int query, int rows, int key)
     return 1.0f / (1.0f + vec_exp2(pair_load(PAIR_AT(p, gate, query, key), p->gate_query, rows) * -LOG2E));
 }
 
-INLINE vec pair_keeps(const struct pairs *p, int query, int rows, int key)
+/* What dropout last drew for VW queries: a counter gives the words of four keys, so keys side by side share them. */
+struct draws {
+    int quad; /* key / 4; -1: nothing yet */
+    vec_int words[4];
+};
+
+INLINE vec pair_keeps(const struct pairs *p, struct draws *draws, int query, int key)
 {
-    float keep[VW];
     if (p->dropout <= 0.0f)
         return vec_set(1.0f);
-    for (int i = 0; i < VW; i++)
-        keep[i] = i < rows ? pair_keep(p, query + i, key) : 0.0f;
-    return vec_load(keep);
+    if (draws->quad != key / 4) {
+        const vec_int at = vec_to_int(vec_iota()) + query; /* the counter is that of pair_keep() */
+        draws->quad = key / 4;
+        random_columns(p->seed, p->stream, (at << 20) | (key / 4), (at >> 12) | (int)(uint)(p->number << 10),
+                       draws->words);
+    }
+    const vec_int word = key % 4 < 2 ? draws->words[key % 2] : draws->words[2 + key % 2];
+    const vec uniform = vec_from_int((word >> 8) & 0xffffff) * (1.0f / 16777216.0f);
+    return vec_select(uniform < vec_set(p->dropout), vec_set(0.0f), vec_set(1.0f / (1.0f - p->dropout)));
 }
 
 #endif

@@ -19,73 +19,11 @@
  */
 #include "common.h"
 #include "rng.h"
+#include "rng_lanes.h"
 
 #ifndef PIECE
 #define PIECE 4096 /* as in lib/op/dropout.c */
 #endif
-
-#if VW == 16
-#define LANES_64 ulong8
-#define PAIRS(a, b) a, b, a, b, a, b, a, b
-#define COUNTERS(n) n, 0, n + 1, 0, n + 2, 0, n + 3, 0
-#define REVERSED s32107654ba98fedc
-#define REVERSE 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12
-#elif VW == 8
-#define LANES_64 ulong4
-#define PAIRS(a, b) a, b, a, b
-#define COUNTERS(n) n, 0, n + 1, 0
-#define REVERSED s32107654
-#define REVERSE 3, 2, 1, 0, 7, 6, 5, 4
-#else
-#define LANES_64 ulong2
-#define PAIRS(a, b) a, b
-#define COUNTERS(n) n, 0
-#define REVERSED s3210
-#define REVERSE 3, 2, 1, 0
-#endif
-#ifdef __OPENCL_C_VERSION__
-typedef LANES_64 lanes;
-#define LANE_PAIR(a, b) (lanes)(PAIRS(a, b))
-#define LANE_COUNTER(n) (lanes)(COUNTERS(n))
-#define LANE_REVERSE(v) SSA_CAT(as_, LANES_64)(vec_as_int(v).REVERSED)
-#define lanes_as_int(v) SSA_CAT(as_int, VW)(v)
-#else
-typedef ulong lanes __attribute__((vector_size(4 * VW)));
-#define LANE_PAIR(a, b) (lanes){PAIRS(a, b)}
-#define LANE_COUNTER(n) (lanes){COUNTERS(n)}
-#define LANE_REVERSE(v) (lanes)vec_shuffle(v, v, REVERSE)
-#define lanes_as_int(v) ((vec_int)(v))
-#endif
-/* The product of the lanes' low halves: one instruction that GCC does not find in (a & 0xffffffff) * b; without it
- * AVX2 and SSE2 took 2 to 3 times as long. */
-#if defined(__OPENCL_C_VERSION__) || !defined(__x86_64__)
-#define lanes_multiply(a, b) (((a) & LANE_PAIR(0xffffffffu, 0xffffffffu)) * (b))
-#else
-#include <immintrin.h>
-#if VW == 16
-#define lanes_multiply(a, b) (lanes)_mm512_mul_epu32((__m512i)(a), (__m512i)(b))
-#elif VW == 8
-#define lanes_multiply(a, b) (lanes)_mm256_mul_epu32((__m256i)(a), (__m256i)(b))
-#else
-#define lanes_multiply(a, b) (lanes)_mm_mul_epu32((__m128i)(a), (__m128i)(b))
-#endif
-#endif
-
-/* The VW words of the VW/4 counters from `counter` on: Philox4x32-10, cl/rng.h in lanes. */
-SSA_INLINE vec_int random_words(ulong seed, ulong stream, ulong counter)
-{
-    const lanes factors = LANE_PAIR(0xD2511F53u, 0xCD9E8D57u);
-    lanes state = LANE_COUNTER(counter) + LANE_PAIR(0, stream);
-    uint k0 = (uint)seed, k1 = (uint)(seed >> 32);
-    UNROLL
-    for (int round = 0; round < 10; round++) {
-        lanes product = lanes_multiply(state, factors);
-        state = LANE_REVERSE(product) ^ (state >> 32) ^ LANE_PAIR(k0, k1);
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    return lanes_as_int(state);
-}
 
 __kernel void dropout(TENSOR(const float, x), TENSOR(const float, residual), TENSOR(float, out), const ulong count,
                       const int lead, const ulong seed, const ulong stream, const ulong counter, const int threshold,

@@ -50,6 +50,7 @@ inline void __attribute__((overloadable)) vec_store(__global float *p, vec v)
 #define vec_min(a, b) ((a) < (b) ? (a) : (b))
 #define vec_select(mask, yes, no) ((mask) ? (yes) : (no)) /* mask: a comparison of two vecs */
 #define vec_sqrt(v) sqrt(v)
+#define vec_to_int(v) SSA_CAT(convert_int, VW)(v)
 /* Lanes of a and b in turn: the low halves' lanes, the high halves'. */
 inline vec vec_zip_low(vec a, vec b)
 {
@@ -138,6 +139,7 @@ typedef uint32_t vec_uint __attribute__((vector_size(4 * VW), aligned(4), may_al
 #define vec_as_uint(v) ((vec_uint)(v)) /* where a sum of bits may wrap around */
 #define vec_as_float(v) ((vec)(v))
 #define vec_from_int(v) __builtin_convertvector(v, vec)
+#define vec_to_int(v) __builtin_convertvector(v, vec_int)
 #define vec_max(a, b) vec_select((a) > (b), a, b)
 #define vec_min(a, b) vec_select((a) < (b), a, b)
 #ifdef __clang__
