@@ -1,5 +1,5 @@
 /* Models of all families against PyTorch's, in double precision: logits, losses, gradients, dense and with sampled
- * keys; and ViTs against those of timm (DeiT). */
+ * keys; and ViTs (DeiT) and Swins against those of timm. */
 #include "golden.h"
 
 #include <math.h>
@@ -53,9 +53,14 @@ static float *read_floats(const json_t *array)
     return x;
 }
 
-static float *make_images(const struct ssa_vit *c, int batch)
+/* NULL: of a family that takes none. */
+static float *make_images(const struct ssa_model_config *c, int batch)
 {
-    const int count = batch * c->rows * c->columns * c->channels;
+    const bool swin = c->family == SSA_SWIN;
+    const int count = batch * (swin ? c->swin.rows * c->swin.columns * c->swin.channels
+                                    : c->vit.rows * c->vit.columns * c->vit.channels);
+    if (!swin && c->family != SSA_VIT)
+        return NULL;
     float *x = malloc((size_t)count * sizeof *x);
     for (int i = 0; i < count; i++)
         x[i] = (float)golden_value(1000, (uint32_t)i);
@@ -64,7 +69,7 @@ static float *make_images(const struct ssa_vit *c, int batch)
 
 /* ---- plans ---- */
 
-enum { LAYERS = 3, LONGEST = 64 };
+enum { LAYERS = 4, LONGEST = 64 };
 
 /* The plan has the keys that the case lists. */
 static void check_keys(const struct ssa_plan *plan, const json_t *examples, const char *name)
@@ -82,13 +87,13 @@ static void check_keys(const struct ssa_plan *plan, const json_t *examples, cons
         }
 }
 
-static void draw_plan(struct ssa_plan *plan, const json_t *how, int layer, int length, int batch)
+static void draw_plan(struct ssa_plan *plan, const json_t *how, int layer, const struct ssa_layer *of, int batch)
 {
     static const int first = 0;
     const char *kind = json_string_value(json_object_get(how, "kind"));
-    ck_assert_int_le(length, LONGEST);
+    ck_assert_int_le(of->length, LONGEST);
     OK(ssa_plan_draw(plan, &(struct ssa_sample){.kind = strcmp(kind, "local") ? SSA_UNBIASED : SSA_LOCAL,
-        .length = length, .batch = batch, .keys = golden_int(how, "keys"), .look_back = 1,
+        .length = of->length, .batch = batch * of->sequences, .keys = golden_int(how, "keys"), .look_back = 1,
         .sigma = (float)json_number_value(json_object_get(how, "sigma")), .own_key = golden_int(how, "own_key"),
         .per_example = golden_int(how, "per_example"), .keep = &first, .keep_count = golden_int(how, "keep_first"),
         .seed = (uint64_t)golden_int(how, "seed"), .step = (uint64_t)golden_int(how, "step"),
@@ -108,12 +113,14 @@ struct fixture {
     struct ssa_pass pass;
 };
 
-static void draw_plans(struct fixture *f, const json_t *how, int length, int batch)
+static void draw_plans(struct fixture *f, const json_t *how, int batch)
 {
+    struct ssa_layer of;
     const json_t *keys = json_object_get(f->golden, "keys");
     ck_assert_uint_le(json_array_size(keys), LAYERS);
     for (size_t l = 0; l < json_array_size(keys); l++) {
-        draw_plan(&f->drawn[l], how, (int)l, length, batch);
+        OK(ssa_model_layer(ssa_model_config(f->model), (int)l, &of));
+        draw_plan(&f->drawn[l], how, (int)l, &of, batch);
         check_keys(&f->drawn[l], json_array_get(keys, l), f->name);
         f->plans[l] = &f->drawn[l];
     }
@@ -129,13 +136,13 @@ static void open_fixture(struct fixture *f, struct ssa_device *dev, const char *
     *f = (struct fixture){.name = name, .golden = g, .tokens = read_ints(json_object_get(given, "tokens")),
         .targets = read_ints(json_object_get(given, "targets")), .labels = read_ints(json_object_get(given, "labels")),
         .soft = read_floats(json_object_get(given, "soft_targets")),
-        .pixels = family == SSA_VIT ? make_images(&c.vit, batch) : NULL};
+        .pixels = make_images(&c, batch)};
     OK(ssa_model_create(&f->model, dev, &c, &(struct ssa_model_limits){.batch = batch, .training = 1}));
     golden_named_parameters(f->model, json_number_value(json_object_get(g, "scale")));
     f->pass = (struct ssa_pass){.tokens = f->tokens, .labels = f->labels, .pixels = f->pixels,
                                 .smoothing = (float)json_number_value(json_object_get(g, "smoothing"))};
     if (json_is_object(how))
-        draw_plans(f, how, ssa_model_length(&c), batch);
+        draw_plans(f, how, batch);
 }
 
 static void close_fixture(struct fixture *f)

@@ -43,15 +43,19 @@ def of_linear(name, out, into, bias=True):
     return {name + ".weight": (out, into)} | ({name + ".bias": (out,)} if bias else {})
 
 
+def of_layer(p, C, qkv, up, hidden, norm_bias=True, bias=True):
+    return (of_norm(p + "norm1", C, norm_bias) | of_norm(p + "norm2", C, norm_bias) |
+            of_linear(p + "qkv", qkv, C, bias) | of_linear(p + "proj", C, C, bias) |
+            of_linear(p + "up", up, C, bias) | of_linear(p + "down", C, hidden, bias))
+
+
 def of_layers(c, norm_bias=True, bias=True):
     C, H, E = c["width"], c["heads"], c["width"] // c["heads"]
     D, G, hidden = c.get("key_width", E), c.get("kv_heads", H), c["hidden"]
     out = {}
     for l in range(c["layers"]):
-        p = f"layer.{l}."
-        out |= of_norm(p + "norm1", C, norm_bias) | of_norm(p + "norm2", C, norm_bias)
-        out |= of_linear(p + "qkv", H * D + G * (D + E), C, bias) | of_linear(p + "proj", C, C, bias)
-        out |= of_linear(p + "up", (1 + c.get("gated", 0)) * hidden, C, bias) | of_linear(p + "down", C, hidden, bias)
+        up = (1 + c.get("gated", 0)) * hidden
+        out |= of_layer(f"layer.{l}.", C, H * D + G * (D + E), up, hidden, norm_bias, bias)
     return out
 
 
@@ -74,6 +78,38 @@ def pixels_shapes(c):
     tables |= {"channel": c["channels"]} if c["channels"] > 1 else {}
     tables |= {"label": c["classes"]} if c.get("classes") else {}
     return ({t + ".weight": (n, C) for t, n in tables.items()} | {"start": (C,)} | of_layers(c) | of_norm("norm", C))
+
+
+class Layer:
+    """Of a Swin: its grid, its heads, and its windows."""
+
+    def __init__(self, c, stage, at):
+        self.rows, self.columns = (c[side] // c["patch"] >> stage for side in ("rows", "columns"))
+        self.width, self.heads = c["width"] << stage, c[f"heads{stage}"]
+        self.hidden = round(c["hidden_ratio"] * self.width)
+        least = min(self.rows, self.columns)
+        self.window = min(c["window"], least)
+        self.shift = c["window"] // 2 if at % 2 and least > c["window"] else 0
+        self.area, self.count = self.window ** 2, self.rows * self.columns
+        self.windows = self.count // self.area
+        self.merges = at + 1 == c[f"layers{stage}"] and c.get(f"layers{stage + 1}", 0)
+
+
+def swin_layers(c):
+    return [Layer(c, stage, at) for stage in range(4) for at in range(c.get(f"layers{stage}", 0))]
+
+
+def swin_shapes(c):
+    C, merge = c["width"], 0
+    out = of_linear("patch", C, c["channels"] * c["patch"] ** 2) | of_norm("patch.norm", C)
+    for l, s in enumerate(swin_layers(c)):
+        C = s.width
+        out |= of_layer(f"layer.{l}.", C, 3 * C, s.hidden, s.hidden)
+        out[f"layer.{l}.relative.weight"] = (2 * s.window - 1) ** 2, s.heads
+        if s.merges:
+            out |= of_norm(f"merge.{merge}.norm", 4 * C) | of_linear(f"merge.{merge}", 2 * C, 4 * C, bias=False)
+            merge += 1
+    return out | of_norm("norm", C) | of_linear("head", c["classes"], C)
 
 
 # ---- models ----
@@ -116,10 +152,14 @@ def gpt(c, p, given, see):
     return linear(p, "head", norm(p, "norm", x, rms=True))
 
 
-def vit(c, p, given, see):
+def patches(c, p, given):
     images = given["pixels"].permute(0, 3, 1, 2)
     w = p["patch.weight"].reshape(c["width"], c["channels"], c["patch"], c["patch"])
-    x = F.conv2d(images, w, p["patch.bias"], stride=c["patch"]).flatten(2).transpose(1, 2)
+    return F.conv2d(images, w, p["patch.bias"], stride=c["patch"]).flatten(2).transpose(1, 2)
+
+
+def vit(c, p, given, see):
+    x = patches(c, p, given)
     if not c.get("mean_pool"):
         x = torch.cat([p["class.weight"].expand(x.shape[0], 1, -1), x], 1)
     x = x + p["position.weight"]
@@ -127,6 +167,59 @@ def vit(c, p, given, see):
         x = layer(c, p, l, x, see[l], GELU, eps=1e-6)
     x = norm(p, "norm", x, eps=1e-6)
     return linear(p, "head", x.mean(1, keepdim=True) if c.get("mean_pool") else x[:, :1])
+
+
+def places(s):
+    """Of each position of a grid: its window, its row and column there, and, where the grid was shifted, from which
+    part of it it came: what came around the edge sees none but its like."""
+    out = []
+    for n in range(s.count):
+        row, column = divmod(n, s.columns)
+        u, v = (row - s.shift) % s.rows, (column - s.shift) % s.columns
+        out.append((u // s.window * (s.columns // s.window) + v // s.window, u % s.window, v % s.window,
+                    2 * (row < s.shift) + (column < s.shift)))
+    return out
+
+
+def window_pairs(s, keys, examples):
+    """Which pairs of positions of a grid see each other, [examples, 1, n, n], and what row of the table of biases is
+    theirs. There are no windows here, only positions that are in the same one."""
+    at = places(s)
+    see = torch.zeros(examples, 1, s.count, s.count, dtype=torch.bool)
+    row = torch.zeros(s.count, s.count, dtype=torch.long)
+    for i, (window, u, v, part) in enumerate(at):
+        for j, (w, x, y, q) in enumerate(at):
+            if (w, q) != (window, part):
+                continue
+            row[i, j] = (u - x + s.window - 1) * (2 * s.window - 1) + v - y + s.window - 1
+            for b in range(examples):
+                drawn = keys and keys[b * s.windows + window if len(keys) > 1 else 0][u * s.window + v]
+                see[b, 0, i, j] = not keys or x * s.window + y in drawn
+    return see, row
+
+
+def merge_cells(p, m, s, x):
+    cells = x.reshape(x.shape[0], s.rows // 2, 2, s.columns // 2, 2, -1)
+    cells = torch.cat([cells[:, :, a, :, b] for a, b in ((0, 0), (1, 0), (0, 1), (1, 1))], -1).flatten(1, 2)
+    return linear(p, f"merge.{m}", norm(p, f"merge.{m}.norm", cells))
+
+
+def swin(c, p, given, keys):
+    x, merges = norm(p, "patch.norm", patches(c, p, given)), 0
+    B = x.shape[0]
+    for l, s in enumerate(swin_layers(c)):
+        n = f"layer.{l}."
+        see, row = window_pairs(s, keys and keys[l], B if keys and len(keys[l]) > 1 else 1)
+        qkv = linear(p, n + "qkv", norm(p, n + "norm1", x)).reshape(B, s.count, 3, s.heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + p[n + "relative.weight"][row].permute(2, 0, 1)
+        seen = scores.masked_fill(~see, -math.inf).softmax(-1) @ v
+        x = x + linear(p, n + "proj", seen.transpose(1, 2).reshape(x.shape))
+        x = x + linear(p, n + "down", F.gelu(linear(p, n + "up", norm(p, n + "norm2", x))))
+        if s.merges:
+            x = merge_cells(p, merges, s, x)
+            merges += 1
+    return linear(p, "head", norm(p, "norm", x).mean(1, keepdim=True))
 
 
 def pixels(c, p, given, see):
@@ -180,10 +273,14 @@ LLAMA = dict(layers=2, heads=4, kv_heads=2, width=32, hidden=40, vocabulary=13, 
              no_bias=1)
 VIT = dict(rows=8, columns=12, channels=3, patch=4, layers=2, heads=4, width=32, hidden=48, classes=7)
 MEAN = dict(VIT, mean_pool=1)
+SWIN = dict(rows=16, columns=24, channels=2, patch=2, width=8, layers0=2, layers1=2, heads0=2, heads1=1, window=2,
+            hidden_ratio=1.5, classes=5)
+FOUR = dict(SWIN, rows=16, columns=16, channels=3, heads1=2, window=4, hidden_ratio=2)
 COLOURS = dict(rows=3, columns=4, channels=3, values=11, layers=2, heads=4, key_width=4, width=48, hidden=40)
 GREY = dict(rows=6, columns=5, channels=1, values=9, classes=3, layers=2, heads=4, width=32, hidden=40)
 GELU_GREY = dict(GREY, activation=GELU)
 UNBIASED = dict(kind="unbiased", keys=3, own_key=1, seed=7, step=3)
+EACH_WINDOW = dict(UNBIASED, keys=5, per_example=1)
 TOKEN = dict(kind="unbiased", keys=3, keep_first=1, per_example=1, seed=7, step=3)
 LOCAL = dict(kind="local", keys=12, sigma=0.75, own_key=1, seed=7, step=3)
 CASES = {
@@ -193,11 +290,16 @@ CASES = {
     "vit, class token, soft targets, sampled": ("vit", VIT, dict(soft=1, sample=TOKEN)),
     "vit, mean": ("vit", MEAN, dict(soft=1)),
     "vit, mean, sampled": ("vit", MEAN, dict(sample=UNBIASED)),
+    "swin": ("swin", SWIN, dict(smoothing=0.1)),
+    "swin, soft targets, sampled": ("swin", FOUR, dict(soft=1, sample=UNBIASED)),
+    "swin, each window sampled": ("swin", FOUR, dict(sample=EACH_WINDOW)),
     "pixels, colours": ("pixels", COLOURS, {}),
     "pixels, colours, sampled": ("pixels", COLOURS, dict(sample=LOCAL)),
     "pixels, grey, labels, GELU": ("pixels", GELU_GREY, {}),
 }
-FAMILIES = {"gpt": (gpt, gpt_shapes), "vit": (vit, vit_shapes), "pixels": (pixels, pixels_shapes)}
+FAMILIES = {"gpt": (gpt, gpt_shapes), "vit": (vit, vit_shapes), "swin": (swin, swin_shapes),
+            "pixels": (pixels, pixels_shapes)}
+OF_IMAGES = "vit", "swin" # and of their classes
 
 
 def whole(first, count, below):
@@ -212,7 +314,7 @@ def images_of(c, batch):
 
 def given_to(family, c, batch, N, soft):
     """What a pass is given, as lists; pixels are made by both sides."""
-    if family == "vit":
+    if family in OF_IMAGES:
         weights = torch.tensor([value(INPUT, i) + 1 for i in range(batch * c["classes"])]).reshape(batch, -1)
         weights = (weights / weights.sum(-1, keepdim=True)).float().flatten().tolist()
         return {"soft_targets": weights} if soft else {"targets": [c["classes"] - 1, 2, -1, 0][:batch]}
@@ -250,17 +352,19 @@ def answers(c, given, smoothing, logits, gradients):
 
 def case(family, c, soft=0, smoothing=0.0, sample=None):
     forward, shapes = FAMILIES[family]
-    batch, scale = 4 if family == "vit" else 2, 0.3
+    batch, scale = (2 if family == "swin" else 4) if family in OF_IMAGES else 2, 0.3
     p = {name: parameter(name, shape, scale) for name, shape in shapes(c).items()}
-    N = {"gpt": lambda: c["length"], "vit": lambda: p["position.weight"].shape[0],
+    N = {"gpt": lambda: c["length"], "vit": lambda: p["position.weight"].shape[0], "swin": lambda: 0,
          "pixels": lambda: c["rows"] * c["columns"] * c["channels"]}[family]()
+    of_layers = [(s.area, s.windows) for s in swin_layers(c)] if family == "swin" else [(N, 1)] * c["layers"]
     given = given_to(family, c, batch, N, soft)
     tensors = {k: torch.tensor(v).reshape(batch, -1) if k == "tokens" else torch.tensor(v) for k, v in given.items()}
-    if family == "vit":
+    if family in OF_IMAGES:
         tensors["pixels"] = images_of(c, batch)
-    examples = range(batch if sample and sample.get("per_example") else 1)
-    keys = sample and [[visible(sample, l, e, N) for e in examples] for l in range(c["layers"])]
-    logits = forward(c, p, tensors, sees(keys, c["layers"], N, family != "vit"))
+    each = sample and sample.get("per_example")
+    keys = sample and [[visible(sample, l, e, length) for e in range(batch * sequences if each else 1)]
+                       for l, (length, sequences) in enumerate(of_layers)]
+    logits = forward(c, p, tensors, keys if family == "swin" else sees(keys, len(of_layers), N, family != "vit"))
     return {"family": family, "config": c, "batch": batch, "scale": scale, "smoothing": smoothing, "pass": given,
             "sample": sample, "keys": keys} | answers(c, given, smoothing, logits,
                                                       lambda: {name: x.grad for name, x in p.items()})
