@@ -10,7 +10,7 @@ import sys
 PROGRAMS, VERSION = os.path.abspath(sys.argv[1]), sys.argv[2]
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 COMMANDS = [("ssacl-text", *c) for c in ((), ("train",), ("plan",), ("eval",), ("sample",), ("report",))]
-COMMANDS += [("ssacl-image", *c) for c in ((), ("train",), ("plan",), ("eval",), ("report",))]
+COMMANDS += [("ssacl-image", *c) for c in ((), ("train",), ("plan",), ("eval",), ("import",), ("export",), ("report",))]
 COMMANDS += [("ssacl-bench", *c) for c in ((), ("tune",), ("pool",), ("run",), ("compare",), ("show",))]
 COMMANDS += [("ssacl-doctor",), ("ssacl-scale",)]
 

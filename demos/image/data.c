@@ -3,6 +3,7 @@
 #include "classes.h"
 #include "presets.h"
 #include "source.h"
+#include "weights.h"
 
 #include <limits.h>
 #include <math.h>
@@ -164,6 +165,17 @@ static int settle_model(struct settings *s)
     return 0;
 }
 
+/* Weights of timm's may be of other classes. */
+static int settle_head(struct settings *s)
+{
+    if (!s->o->from || !set.classes || set.classes == model_int(&s->model, "classes"))
+        return 0;
+    if (weights_new_head(&s->source, s->source_name, set.classes, s->training.seed))
+        return EXIT_FAILED;
+    s->model = *ssa_checkpoint_model(s->source);
+    return 0;
+}
+
 /* Of a checkpoint: the data must be such. */
 static int check_model(const struct settings *s)
 {
@@ -264,7 +276,8 @@ static int open_set(struct settings *s)
     if (dataset_open(&set, s->o->data.items, s->o->data.count, &parts))
         return EXIT_FAILED;
     is_open = true;
-    if (check_parts(s) || (s->source ? check_model(s) : settle_model(s)) || (!scaled && recipe_measure(&recipe, &set)))
+    if (check_parts(s) || (s->source ? settle_head(s) || check_model(s) : settle_model(s)) ||
+        (!scaled && recipe_measure(&recipe, &set)))
         return EXIT_FAILED;
     make_sources(s);
     s->data.fingerprint = set.fingerprint;

@@ -2,6 +2,7 @@
 #include "classes.h"
 #include "data.h"
 #include "draw.h"
+#include "weights.h"
 
 #include "run/stages.h"
 
@@ -10,6 +11,8 @@ static const struct command commands[] = {
     {"plan", plan_main, "what such a run would take: memory, operations, time"},
     {"eval", eval_main, "measure a checkpoint on pictures it has not seen: one dense pass, and the self-ensemble"},
     {"draw", draw_main, "what a model of pixels draws, or completes, as a page of pictures"},
+    {"import", import_main, "make a checkpoint of weights that timm saved: ViT, DeiT, Swin"},
+    {"export", export_main, "write the weights of a checkpoint with timm's names"},
     {"report", report_main, "compare runs: a table, and loss against images and seconds as SVG and PNG"},
     {0}};
 
@@ -46,6 +49,8 @@ static const char train_examples[] =
     "  # DeiT-tiny on a folder of folders; what would it take?\n"
     "  ssacl-image plan --preset deit-tiny\n"
     "  ssacl-image train --preset deit-tiny --data imagenet --device all\n"
+    "  # what timm trained, on classes of one's own\n"
+    "  ssacl-image train --from deit_tiny_patch16_224.safetensors --data flowers --augment swin --lr 1e-4\n"
     "  # a generator\n"
     "  ssacl-image train --family pixels --data cifar-10-batches-bin --attention local --look-back --ratio 0.25\n";
 
@@ -91,6 +96,8 @@ static const struct renamed renamed[] = {
     {"eval-windows", "eval-images", "images of the validation part used each time"},
     {"windows", "images", "at most so many, spread evenly; 0: all"},
     {"stride", NULL, NULL},
+    {"from", "from", "start with the weights of this checkpoint (not with an average of them), or of a ViT, DeiT or "
+                     "Swin that timm saved: see `import --help`"},
     {0}};
 
 static const struct figure figures[] = {
@@ -127,6 +134,7 @@ int main(int argc, char **argv)
         .what = "images",
         .defaults = data_defaults,
         .adapt = data_adapt,
+        .adopt = weights_adopt,
         .open = data_open,
         .close = data_close,
         .describe = data_describe,

@@ -125,7 +125,10 @@ int parse_options(const struct arg *table, const struct args_page *page, int arg
 
 int open_checkpoint(struct ssa_checkpoint **checkpoint, const struct program *p, const char *path)
 {
-    if (ssa_checkpoint_open(checkpoint, path) != SSA_OK)
+    *checkpoint = NULL;
+    if (p->adopt && p->adopt(checkpoint, p, path))
+        return EXIT_FAILED;
+    if (!*checkpoint && ssa_checkpoint_open(checkpoint, path) != SSA_OK)
         return library_failed();
     const int family = ssa_checkpoint_model(*checkpoint)->family;
     return p->families >> family & 1 ? 0

@@ -79,6 +79,10 @@ struct program {
     void (*defaults)(struct train_options *o); /* of its model and own options, before any are read */
     void (*adapt)(struct train_options *o, const struct preset *preset); /* after that was taken; or NULL */
 
+    /* NULL, or opens as a checkpoint what another program wrote. `checkpoint` stays NULL, with 0, where it is no such
+     * file. Says what is wrong and returns non-zero. */
+    int (*adopt)(struct ssa_checkpoint **checkpoint, const struct program *program, const char *path);
+
     /* ---- data (struct settings has what they go by) ---- */
     /* Opens what --data names, if it names any, as the checkpoint's if there is one; fills s->data, of which the unit is
      * set in any case; completes and checks s->model. Says what is wrong and returns non-zero. */
@@ -129,7 +133,7 @@ int load_model(struct loaded *loaded, const struct program *program, const char 
 #define RAW_WEIGHTS_HELP \
     "take the weights of the last step, where the checkpoint has an average of them too (`train --ema`)"
 void unload_model(struct loaded *loaded);
-/* A checkpoint whose model the program knows. Says why not, and returns non-zero. */
+/* A checkpoint whose model the program knows, or what it adopts as one. Says why not, and returns non-zero. */
 int open_checkpoint(struct ssa_checkpoint **checkpoint, const struct program *program, const char *path);
 
 /* args_parse() of options of which --checkpoint, at `checkpoint`, must be given. */
