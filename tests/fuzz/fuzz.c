@@ -16,7 +16,7 @@
 enum { SEEDS = 16, LARGEST = 1 << 20, CASES = 250, PATIENCE = 600, MEMORY_MIB = 600 };
 
 static const struct fuzz_target *const targets[] = {&fuzz_checkpoint, &fuzz_tuning, &fuzz_cache, &fuzz_stages,
-                                                    &fuzz_log, &fuzz_images, NULL};
+                                                    &fuzz_log, &fuzz_images, &fuzz_timm, NULL};
 static struct fuzz_input seeds[SEEDS];
 static size_t seed_count;
 static char folder[] = "/tmp/ssacl-fuzz-XXXXXX";
@@ -152,7 +152,8 @@ int main(int argc, char **argv)
             known = 1;
         }
     if (!known)
-        return fprintf(stderr, "usage: fuzz [all | checkpoint | tuning | cache | stages | log | images [SEED [CASES]]]\n"), 2;
+        return fprintf(stderr, "usage: fuzz [all | checkpoint | tuning | cache | stages | log | images | timm [SEED "
+                               "[CASES]]]\n"), 2;
     getrusage(RUSAGE_SELF, &usage);
 #ifndef __SANITIZE_ADDRESS__ /* which keeps what was freed */
     MUST(usage.ru_maxrss < MEMORY_MIB * 1024L, "%ld MiB were taken", usage.ru_maxrss / 1024);
