@@ -149,6 +149,9 @@ text report log.jsonl >/dev/full 2>/dev/null && wrong "a full stdout is not seen
 text report log.jsonl --json >report.json
 json report.json 'x["runs"][0]["run"] == "log" and x["runs"][0]["test_ensemble_bits"] > 0'
 json report.json 'x["runs"][0]["tokens"] == 10240 and x["runs"][0]["attention_seconds"] > 0'
+text report log.jsonl --tests --json >report.json
+json report.json '[r["name"] for r in x["rows"]] == ["log, end of stage 2 (dense)"] and x["against"] is None'
+json report.json '(lambda r: r["dense"]["bits"] > 0 and abs(r["ensemble_2"]["bits"] - r["single"]["bits"]) < 1)(x["rows"][0])'
 cat log.jsonl log.jsonl >two.jsonl
 text report two.jsonl --json >report.json
 json report.json 'x["runs"][0]["tokens"] == 2 * 10240'

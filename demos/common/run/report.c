@@ -3,18 +3,19 @@
 #include "files.h"
 #include "plot.h"
 #include "run.h"
+#include "tests.h"
 #include "words.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUNS_MAX = 16, CURVE_POINTS = 150 };
+enum { RUNS_MAX = 64, CURVE_POINTS = 150 };
 
 static struct {
     struct arg_list logs;
     const char *out, *title;
-    int json;
+    int tests, seeds, json;
 } options;
 
 static const struct program *program;
@@ -24,6 +25,13 @@ static int figure_count;
 static const struct arg table[] = {
     ARG_TEXT('o', "out", &options.out, "NAME", "draw NAME.svg and NAME.png"),
     ARG_TEXT('t', "title", &options.title, "TEXT", "title of the picture"),
+    ARG_FLAG(0, "tests", &options.tests,
+             "instead of the table one of all that `eval --log` measured: a row a checkpoint, with self-ensembles of "
+             "2, 5, 10, 25, 50, ... of its passes; then what is better or worse than the best of those that were "
+             "trained densely"),
+    ARG_FLAG(0, "seeds", &options.seeds,
+             "the same of several seeds: logs of one name in different folders (1/dense.jsonl, 2/dense.jsonl) share a "
+             "row, and are compared seed by seed"),
     ARG_FLAG(0, "json", &options.json, "the table as one object on stdout"),
     ARG_END};
 
@@ -112,16 +120,25 @@ static int thin(const struct series *s, struct series *thinned)
     return 0;
 }
 
-/* The first losses of a run would squeeze all others to the floor: cut the axis where a twentieth of it is over. */
-static void choose_range(const struct series *curves, int count, double *low, double *high)
+static void hold(const struct series *s, double *low, double *high)
+{
+    for (size_t i = s->count / 20; i < s->count; i++) {
+        *low = fmin(*low, s->bits[i]);
+        *high = fmax(*high, s->bits[i]);
+    }
+}
+
+/* The first losses of a run would squeeze all others to the floor: cut the axis where a twentieth of it is over. What
+ * is learned by heart is lost again in validation. */
+static void choose_range(const struct run *runs, const struct series *curves, int count, double *low, double *high)
 {
     *low = INFINITY;
     *high = 0;
-    for (int r = 0; r < count; r++)
-        for (size_t i = curves[r].count / 20; i < curves[r].count; i++) {
-            *low = fmin(*low, curves[r].bits[i]);
-            *high = fmax(*high, curves[r].bits[i]);
-        }
+    for (int r = 0; r < count; r++) {
+        hold(&curves[r], low, high);
+        if (runs[r].dense.count > 1) /* not only at its end */
+            hold(&runs[r].dense, low, high);
+    }
     *low = *low < *high ? *low - 0.06 * (*high - *low) : *high;
 }
 
@@ -155,19 +172,21 @@ static const char *unit_name(const struct run *r)
 
 static int draw(const struct run *runs, const struct series *curves, int count, const char *svg, const char *png)
 {
-    struct plot_line lines[2][3 * RUNS_MAX];
-    char names[RUNS_MAX][96];
-    double low, high, longest = 0;
-    choose_range(curves, count, &low, &high);
-    for (int r = 0; r < count; r++)
+    static struct plot_line lines[2][3 * RUNS_MAX];
+    static char names[RUNS_MAX][96];
+    double low, high, longest = 0, most = 0;
+    choose_range(runs, curves, count, &low, &high);
+    for (int r = 0; r < count; r++) {
         longest = fmax(longest, figures_seconds(&runs[r]));
-    int minutes = longest > 600;
+        most = fmax(most, runs[r].train.tokens[runs[r].train.count - 1]);
+    }
+    const bool minutes = longest > 600, millions = most >= 1e6;
     const struct unit *unit = figures_unit(program, &runs[0]);
     char items[96];
-    snprintf(items, sizeof items, "million %ss trained on",
+    snprintf(items, sizeof items, "%s %ss trained on", millions ? "million" : "thousand",
              program->sequence ? program->sequence : unit ? unit->item : "token");
     struct plot_panel panels[2] = {
-        {.x_label = items, .y_label = unit_name(&runs[0]), .x_scale = 1e-6},
+        {.x_label = items, .y_label = unit_name(&runs[0]), .x_scale = millions ? 1e-6 : 1e-3},
         {.x_label = minutes ? "minutes of training" : "seconds of training", .y_label = unit_name(&runs[0]),
          .x_scale = minutes ? 1 / 60.0 : 1}};
     for (int p = 0; p < 2; p++) {
@@ -265,14 +284,28 @@ static int draw_pictures(const struct run *runs, int count, char names[PICTURES]
     return pictures == PICTURES && draw_shares(runs, count, names[SHARES_SVG], names[SHARES_PNG]) ? EXIT_FAILED : 0;
 }
 
+/* With `object` as JSON in it, else printed. */
+static int make_table(const struct run *runs, int count, json_t **object)
+{
+    const bool json = options.json;
+    if (options.tests || options.seeds)
+        return tests_report(program, runs, options.logs.items, count, options.seeds, json ? object : NULL);
+    if (json)
+        *object = json_pack("{s:o}", "runs", table_json(runs, count));
+    else
+        print_table(runs, count);
+    return 0;
+}
+
 static int report(const struct run *runs, int count)
 {
     char names[PICTURES][4096];
     int pictures = !options.out ? 0 : has_shares(runs, count) ? PICTURES : SHARES_SVG;
-    if (pictures && draw_pictures(runs, count, names, pictures))
+    json_t *object = NULL;
+    if ((pictures && draw_pictures(runs, count, names, pictures)) || make_table(runs, count, &object))
         return EXIT_FAILED;
     if (options.json) {
-        json_t *object = json_pack("{s:o}", "runs", table_json(runs, count)), *list = json_array();
+        json_t *list = json_array();
         for (int i = 0; i < pictures; i++)
             json_array_append_new(list, json_text(names[i]));
         if (pictures)
@@ -280,7 +313,6 @@ static int report(const struct run *runs, int count)
         json_decref(list);
         return print_json(object);
     }
-    print_table(runs, count);
     for (int i = 0; i < pictures; i += 2)
         say_result("%s: %s, %s", i ? "shares of the devices" : "curves", names[i], names[i + 1]);
     return finish_stdout();

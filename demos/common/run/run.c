@@ -199,6 +199,35 @@ static void keep(json_t **slot, json_t *record)
     *slot = json_incref(record);
 }
 
+static bool same_test(const json_t *a, const json_t *b)
+{
+    static const char *const keys[] = {"checkpoint", "step", "part"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (!json_equal(json_object_get(a, keys[i]), json_object_get(b, keys[i])))
+            return false;
+    return true;
+}
+
+/* What is measured anew stands in the place of the first time. */
+static void keep_test(struct run *run, json_t *record)
+{
+    keep(&run->test, record);
+    if (!run->tests)
+        run->tests = json_array();
+    for (size_t i = 0; i < json_array_size(run->tests); i++)
+        if (same_test(json_array_get(run->tests, i), record)) {
+            json_object_update(json_array_get(run->tests, i), record);
+            return;
+        }
+    json_array_append_new(run->tests, json_copy(record));
+}
+
+static void count_look(struct run *run, const json_t *record)
+{
+    run->looks++;
+    run->best_step = run->step0 + json_number(record, "best_step");
+}
+
 /* What follows a start, unless it is a resume, counts from where the run before it ended. */
 static void go_on(struct run *run)
 {
@@ -236,6 +265,10 @@ static int take(struct run *run, json_t *record)
         return take_change(run, record);
     if (!strcmp(event, "evaluation"))
         return add_point(run, &run->dense, record, "dense") || add_point(run, &run->sampled, record, "sampled");
+    if (!strcmp(event, "watch"))
+        count_look(run, record);
+    if (!strcmp(event, "test"))
+        keep_test(run, record);
     if (!strcmp(event, "resume")) {
         run->started = false;
         go_back(run, run->step0 + json_number(record, "step"));
@@ -244,7 +277,6 @@ static int take(struct run *run, json_t *record)
     json_t **slot = !strcmp(event, "start")     ? &run->start
                     : !strcmp(event, "end")     ? &run->end
                     : !strcmp(event, "profile") ? &run->profile
-                    : !strcmp(event, "test")    ? &run->test
                                                 : NULL;
     if (slot)
         keep(slot, record);
@@ -303,5 +335,6 @@ void run_free(struct run *run)
     json_decref(run->end);
     json_decref(run->profile);
     json_decref(run->test);
+    json_decref(run->tests);
     memset(run, 0, sizeof *run);
 }

@@ -12,6 +12,7 @@
  *               not count
  *   evaluation  "step", "tokens", "seconds", "dense" and, in a sampled stage, "sampled" (in the unit;
  *               validation)
+ *   watch       a look of --best or --patience: "step", "loss" or "bits", "best_step", "stale", "saved"
  *   profile     where the time of a step goes, see profile.h
  *   end         "status", "step", "tokens", "seconds", "peak_bytes"
  *   test        what `eval` measured
@@ -37,6 +38,9 @@ struct run {
     int devices, lost, changes;       /* how many there were, were lost, and how often shares changed */
     int skipped;                      /* lines that are not records */
     json_t *start, *end, *profile, *test; /* the last of each, or NULL */
+    json_t *tests;                        /* NULL, or all, as they came; one of a checkpoint, step and part */
+    int looks;                            /* that --best and --patience took, */
+    double best_step;                     /* and the best of them */
     double step0, tokens0, seconds0;      /* where the last start was, */
     bool started;                         /* that nothing has followed yet */
     char unit[32];                        /* that losses are in, "nats per token"; "": where the log names none */
