@@ -1,41 +1,90 @@
 #include "grid.h"
 
 #include "files.h"
+#include "letters.h"
 #include "say.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 /* ---- a page ---- */
 
-/* In pixels of the page before it is scaled. */
+enum { LINE = LETTER_ROWS + 1, ABOVE_WORDS = 2 };
+
+/* In pixels of the page, but for cells and what is in them: those are scaled. */
 struct layout {
     const struct grid *grid;
-    int channels, scale, cell_rows, cell_columns;
+    int channels, cell_rows, cell_columns;
+    size_t scale, words, heading; /* rows of words below each picture, and above all */
 };
+
+static size_t count_lines(const char *text)
+{
+    size_t lines = 1;
+    for (; (text = strchr(text, '\n')); text++)
+        lines++;
+    return lines;
+}
 
 static struct layout layout_of(const struct grid *g)
 {
-    return (struct layout){.grid = g, .channels = g->frame ? 3 : g->channels, .scale = g->scale ? g->scale : 1,
-                           .cell_rows = g->rows + 2 * g->frame, .cell_columns = g->columns + 2 * g->frame};
+    struct layout l = {.grid = g, .channels = g->frame || g->lines || g->heading ? 3 : g->channels,
+                       .scale = g->scale ? (size_t)g->scale : 1, .cell_rows = g->rows + 2 * g->frame,
+                       .cell_columns = g->columns + 2 * g->frame};
+    l.words = g->lines ? (size_t)g->lines * LINE + ABOVE_WORDS : 0;
+    l.heading = g->heading ? count_lines(g->heading) * LINE + ABOVE_WORDS : 0;
+    return l;
 }
 
-/* Pixels of `count` cells with one between two, scaled. */
-static size_t side(const struct layout *l, size_t count, int cell)
+size_t grid_signs(const struct grid *g)
 {
-    return (count * ((size_t)cell + 1) - 1) * (size_t)l->scale;
+    const struct layout l = layout_of(g);
+    return (size_t)l.cell_columns * l.scale / LETTER_COLUMNS;
 }
 
-static void put(const struct layout *l, struct picture *page, size_t row, size_t column, const unsigned char *pixel,
+/* From one cell's corner to the next one's, one white pixel between them. */
+static size_t step_down(const struct layout *l)
+{
+    return ((size_t)l->cell_rows + 1) * l->scale + l->words;
+}
+
+static size_t step_right(const struct layout *l)
+{
+    return ((size_t)l->cell_columns + 1) * l->scale;
+}
+
+static void put(const struct layout *l, struct picture *page, size_t top, size_t left, const unsigned char *pixel,
                 int channels)
 {
-    for (size_t i = 0; i < (size_t)l->scale * (size_t)l->scale; i++) {
-        const size_t r = row * (size_t)l->scale + i / (size_t)l->scale;
-        const size_t c = column * (size_t)l->scale + i % (size_t)l->scale;
+    for (size_t i = 0; i < l->scale * l->scale; i++) {
+        const size_t r = top + i / l->scale, c = left + i % l->scale;
         unsigned char *to = page->own + (r * (size_t)page->columns + c) * (size_t)l->channels;
         for (int k = 0; k < l->channels; k++)
             to[k] = pixel[channels == 1 ? 0 : k];
+    }
+}
+
+static void put_words(const struct layout *l, struct picture *page, const struct grid_line *lines, size_t top,
+                      size_t left)
+{
+    static const unsigned char black[3];
+    for (int i = 0; i < l->grid->lines && lines; i++)
+        letters_put(page, top + ABOVE_WORDS + (size_t)i * LINE, left, grid_signs(l->grid), lines[i].text,
+                    lines[i].colour ? lines[i].colour : black);
+}
+
+static void put_heading(const struct layout *l, struct picture *page)
+{
+    static const unsigned char black[3];
+    const char *text = l->grid->heading;
+    for (size_t top = 0; text; top += LINE) {
+        const size_t length = strcspn(text, "\n");
+        char line[512];
+        snprintf(line, sizeof line, "%.*s", (int)length, text);
+        letters_put(page, top, 0, SIZE_MAX, line, black);
+        text = text[length] ? text + length + 1 : NULL;
     }
 }
 
@@ -43,8 +92,8 @@ static void put_cell(const struct layout *l, struct picture *page, const struct 
 {
     static const unsigned char white[3] = {255, 255, 255};
     const struct grid *g = l->grid;
-    const size_t top = number / (size_t)g->across * ((size_t)l->cell_rows + 1);
-    const size_t left = number % (size_t)g->across * ((size_t)l->cell_columns + 1);
+    const size_t top = l->heading + number / (size_t)g->across * step_down(l);
+    const size_t left = number % (size_t)g->across * step_right(l);
     for (int r = 0; r < l->cell_rows; r++)
         for (int c = 0; c < l->cell_columns; c++) {
             const int row = r - g->frame, column = c - g->frame;
@@ -53,21 +102,24 @@ static void put_cell(const struct layout *l, struct picture *page, const struct 
             const unsigned char *from = inside ? cell->pixels : cell->frame[right];
             if (inside && from)
                 from += ((size_t)row * (size_t)g->columns + (size_t)column) * (size_t)g->channels;
-            put(l, page, top + (size_t)r, left + (size_t)c, from ? from : white, from && inside ? g->channels : 3);
+            put(l, page, top + (size_t)r * l->scale, left + (size_t)c * l->scale, from ? from : white,
+                from && inside ? g->channels : 3);
         }
+    put_words(l, page, cell->lines, top + (size_t)l->cell_rows * l->scale, left);
 }
 
 int grid_page(struct picture *page, const struct grid *g, const struct grid_cell *cells, size_t count)
 {
     const struct layout l = layout_of(g);
     const size_t across = (size_t)g->across, down = (count + across - 1) / across;
-    const size_t rows = side(&l, down, l.cell_rows), columns = side(&l, across, l.cell_columns);
+    const size_t rows = l.heading + down * step_down(&l) - l.scale, columns = across * step_right(&l) - l.scale;
     if (rows > PICTURE_SIDE || columns > PICTURE_SIDE || rows * columns > PICTURE_PIXELS)
         return say_error("a page of %zu x %zu pixels is too large; take fewer pictures, or scale them less", columns,
                          rows);
     if (picture_make(page, (int)rows, (int)columns, l.channels))
         return say_error("no memory for a page of %zu x %zu pixels", columns, rows);
     memset(page->own, 255, rows * columns * (size_t)l.channels);
+    put_heading(&l, page);
     for (size_t i = 0; i < count; i++)
         put_cell(&l, page, &cells[i], i);
     return 0;

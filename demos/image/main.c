@@ -1,4 +1,5 @@
 /* ssacl-image: models of pictures, trained with Stochastically Subsampled self-Attention. */
+#include "answers.h"
 #include "classes.h"
 #include "data.h"
 #include "draw.h"
@@ -10,6 +11,7 @@ static const struct command commands[] = {
     {"train", train_main, "train a model on pictures, or take up a run that was stopped"},
     {"plan", plan_main, "what such a run would take: memory, operations, time"},
     {"eval", eval_main, "measure a checkpoint on pictures it has not seen: one dense pass, and the self-ensemble"},
+    {"answers", answers_main, "what classifiers take test pictures for, as a page of them"},
     {"draw", draw_main, "what a model of pixels draws, or completes, as a page of pictures"},
     {"import", import_main, "make a checkpoint of weights that timm saved: ViT, DeiT, Swin"},
     {"export", export_main, "write the weights of a checkpoint with timm's names"},
