@@ -1,19 +1,33 @@
 #!/bin/sh
-# One command from a fresh Debian 12 to classifiers of Fashion-MNIST: installs what is missing, builds, trains a small
-# ViT on 2,000 of its pictures twice (dense, and with Stochastically Subsampled self-Attention), measures both on the
-# test's pictures, draws. Within ten minutes on two cores without a GPU. What it prints is what it measured.
+# One command from a fresh Debian 12 to two models of pictures: installs what is missing, builds, trains a classifier on
+# all of Fashion-MNIST and a small generator, for minutes each with Stochastically Subsampled self-Attention; then what
+# the one takes pictures of the test for, and what the other draws. Within ten minutes on two cores without a GPU.
 set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/demos/common/setup.sh"
+
+# ---- the models ------------------------------------------------------------------------------------------------
+
+minutes=6 share=50 # of training, and how many per cent of it are the classifier's
+fine_tune=15       # per cent of the epochs that are dense
+classifier="--layers 4 --width 96 --heads 6 --patch 4 --batch 50 --lr 1e-3 --flip 0.5"
+seen_patches="unbiased:keys=12,per-example" # of 49
+generator="--family pixels --size 14 --classes 10 --layers 4 --width 128 --heads 4 --batch 8 --lr 2e-3"
+seen_pixels="local:keys=56,look-back" # of 196 and less
+drawn=40 completed=8
+
+# ---- options ---------------------------------------------------------------------------------------------------
 
 usage() {
     cat <<EOF
 usage: sh demos/images.sh [options]
 
-  --data PATH     train on these pictures; without it on Fashion-MNIST (MIT, Zalando SE), taken once from the Debian
-                  package dataset-fashion-mnist (which is not installed) and kept in \$XDG_CACHE_HOME/ssacl
+  --data PATH     $PICTURES_HELP
+                  (others: of one size, in MNIST's form or .npz)
   --device NAME   auto, cpu, opencl, opencl:0:0, or a part of a device's name [auto]
-  --images N      pictures to train on [$images]
-  --epochs N      of each run, the last 15% of SSA's dense [$epochs]
-  --seed N        of weights, order, samples and dropout [$seed]
+  --minutes X     of training, of both models together: their epochs are chosen by the measured speed [$minutes]
+  --seed N        of weights, order, samples and what is drawn [1]
   --out DIR       where checkpoints, logs and pictures go [build-quickstart/images]
   --no-install    never call apt to install; say what is missing instead
   --help          this text
@@ -21,115 +35,80 @@ usage: sh demos/images.sh [options]
 EOF
 }
 
-root=$(cd "$(dirname "$0")/.." && pwd)
-. "$root/demos/common/setup.sh"
-
-# ---- the experiment --------------------------------------------------------------------------------------------
-
-images=2000 epochs=60 seed=1 passes=10 valid=1000
-model="--layers 4 --width 96 --heads 6 --patch 4 --lr 1e-3 --decay 0.05 --batch 50"
-sampling="--attention unbiased --keys 12 --per-example" # of 49 patches, and the class token
-
-data='' device=auto out='' install=yes
+data='' device=auto out='' install=yes seed=1
 while [ $# -gt 0 ]; do
     case $1 in
     --help|-h) usage; exit 0 ;;
     --version) print_version; exit 0 ;;
     --no-install) install=no; shift; continue ;;
-    --data|--device|--images|--epochs|--seed|--out) [ $# -gt 1 ] || fail "$1 needs a value (see --help)" ;;
+    --data|--device|--minutes|--seed|--out) [ $# -gt 1 ] || fail "$1 needs a value (see --help)" ;;
     *) fail "unknown option $1 (see --help)" ;;
     esac
     case $1 in
     --data) data=$2 ;;
     --device) device=$2 ;;
-    --images) images=$2 ;;
-    --epochs) epochs=$2 ;;
+    --minutes) minutes=$2 ;;
     --seed) seed=$2 ;;
     --out) out=$2 ;;
     esac
     shift 2
 done
-whole_number --images "$images" 50
-whole_number --epochs "$epochs" 2
+case $minutes in *[!0-9.]*|''|.|*.*.*) fail "--minutes: '$minutes' is not a number" ;; esac
 whole_number --seed "$seed" 0
 [ -z "$data" ] || [ -r "$data" ] || fail "--data: $data cannot be read"
 
 began=$(date +%s)
 build=$root/build-quickstart
 out=${out:-$build/images}
-cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/ssacl
 image=$build/demos/image/ssacl-image
 
-need_tools zlib1g-dev
-
-# ---- the pictures ----------------------------------------------------------------------------------------------
-
-fetch_pictures() {
-    is_debian || fail "this is not Debian: give the folder of Fashion-MNIST's four files with --data PATH"
-    say "fetching Fashion-MNIST: 31 MB, once (Zalando SE, MIT)"
-    mkdir -p "$cache"
-    part=$(mktemp -d "$cache/fetch.XXXXXX")
-    trap 'rm -rf "$part"' EXIT
-    chmod 755 "$part"
-    download() { (cd "$part" && apt-get -qq download dataset-fashion-mnist); }
-    download 2>/dev/null || { [ $install = yes ] && as_root apt-get -qq update && download; } ||
-        fail "the package dataset-fashion-mnist could not be fetched; give the folder of its files with --data PATH"
-    dpkg -x "$part"/dataset-fashion-mnist_*.deb "$part/all"
-    mv "$part/all/usr/share/datasets/fashion-mnist" "$cache/fashion-mnist"
-    rm -rf "$part"
-    trap - EXIT
-}
-
-if [ -z "$data" ]; then
-    data=$cache/fashion-mnist
-    [ -d "$data" ] || fetch_pictures
-fi
-
-# ---- building --------------------------------------------------------------------------------------------------
-
+need_tools zlib1g-dev libpng-dev
+need_pictures
 mkdir -p "$out"
 build_in "$build"
 show_devices "$image"
 
 # ---- training --------------------------------------------------------------------------------------------------
 
-tune=$((epochs * 15 / 100))
-[ $tune -gt 0 ] || tune=1
-
-# shellcheck disable=SC2086 # a list of options
-train() { # NAME OPTIONS...
-    name=$1
-    shift
-    "$image" train --device "$device" --data "$data" --train-images "$images" --valid-images $valid $model \
-        --seed "$seed" --eval-every $((images * epochs / 600)) --force --keep-stages \
-        --checkpoint "$out/$name.safetensors" --log "$out/$name.jsonl" "$@"
+# How many epochs the per cent of the minutes are enough for, by a look at how long one would take.
+epochs_of() { # PER-CENT STAGES OPTIONS...
+    part=$1 of_one=$2
+    shift 2
+    "$image" plan --device "$device" --data "$data" --measure 3 --json "$@" --stages "$of_one" >"$out/plan.json" ||
+        fail "the run cannot be planned"
+    python3 -c 'import json, sys
+one = json.load(open(sys.argv[1]))["seconds"]
+print("%.4f" % max(0.6 * float(sys.argv[2]) * float(sys.argv[3]) / one, 1e-3))' "$out/plan.json" "$minutes" "$part"
 }
 
-say "two steps, so that the device's kernels are built before anything is timed"
+stages() { # EPOCHS HOW RATE: sampled ones, then dense ones
+    awk -v e="$1" -v how="$2" -v lr="$3" -v t=$fine_tune \
+        'BEGIN { printf "%s,epochs=%g dense:epochs=%g,lr=%s", how, e * (1 - t / 100), e * t / 100, lr }'
+}
+
+# shellcheck disable=SC2086 # lists of options
+train() { # NAME PER-CENT HOW RATE OPTIONS...
+    name=$1 part=$2 how=$3 rate=$4
+    shift 4
+    epochs=$(epochs_of "$part" "$(stages 1 "$how" "$rate")" "$@")
+    say "training a $name, $epochs epochs"
+    "$image" train --device "$device" --data "$data" --seed "$seed" --force --checkpoint "$out/$name.safetensors" \
+        --log "$out/$name.jsonl" --stages "$(stages "$epochs" "$how" "$rate")" "$@"
+}
+
 # shellcheck disable=SC2086
-train warm-up $sampling --steps 1 --fine-tune 1 --quiet
-rm -f "$out"/warm-up.*
-
-say "training dense, $epochs epochs of $images pictures"
-train dense --epochs "$epochs" --dropout 0.1
-
-say "training with SSA, $((epochs - tune)) epochs, then $tune dense ones at a tenth of the rate"
-# shellcheck disable=SC2086
-train ssa $sampling --epochs $((epochs - tune)) --fine-tune-epochs $tune --fine-tune-lr 1e-4
-
-# ---- comparing -------------------------------------------------------------------------------------------------
-
-evaluate() { "$image" eval --device "$device" --data "$data" --passes $passes "$@"; }
-
+train classifier $share "$seen_patches" 1e-4 $classifier
 say "on the test's pictures"
-evaluate --checkpoint "$out/dense.safetensors" --mode dense --log "$out/dense.jsonl"
-echo "SSA before the fine-tune:"
-evaluate --checkpoint "$out/ssa.safetensors.stage1"
-echo "SSA after it:"
-evaluate --checkpoint "$out/ssa.safetensors" --log "$out/ssa.jsonl"
+"$image" eval --device "$device" --data "$data" --checkpoint "$out/classifier.safetensors" --mode dense --confusion
+"$image" answers "$out/classifier.safetensors" --device "$device" --data "$data" --out "$out/answers.png"
 
-say "the two runs"
-"$image" report "$out/dense.jsonl" "$out/ssa.jsonl" --out "$out/curves" --title "Dense and SSA on the same pictures"
+# shellcheck disable=SC2086
+train generator $((100 - share)) "$seen_pixels" 5e-4 $generator --eval-images 200
+say "what it draws, a column for each class, and how it completes pictures of the test whose upper half it is given"
+"$image" draw --device "$device" --checkpoint "$out/generator.safetensors" --count $drawn --columns 10 --scale 6 \
+    --temperature 0.9 --seed "$seed" --out "$out/drawn.png"
+"$image" draw --device "$device" --checkpoint "$out/generator.safetensors" --complete "$data" --count $completed \
+    --columns 2 --scale 6 --temperature 0.9 --seed "$seed" --out "$out/completed.png"
 
 seconds=$(($(date +%s) - began))
-say "done in $((seconds / 60)) min $((seconds % 60)) s; everything lies in $out"
+say "done in $((seconds / 60)) min $((seconds % 60)) s; answers.png, drawn.png, completed.png, models: $out"

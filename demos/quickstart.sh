@@ -1,145 +1,179 @@
 #!/bin/sh
-# One command from a fresh Debian 12 to a trained language model: installs what is missing, builds, trains the same
-# small model twice on the same bytes (dense, and with Stochastically Subsampled self-Attention), compares, draws.
-# Within ten minutes on two cores without a GPU. What it prints is what it measured.
+# One command from a fresh Debian 12 to what Stochastically Subsampled self-Attention is for: installs what is missing,
+# builds, trains a small ViT on 2,000 pictures of Fashion-MNIST twice, dense and with SSA, measures both on the test's
+# 10,000, and shows their answers. Within ten minutes on two cores without a GPU. What it prints is what it measured.
 set -eu
-
-usage() {
-    cat <<EOF
-usage: sh demos/quickstart.sh [options]
-
-  --data FILE     train on this text; without it, on 6 MB of Wikipedia (text: CC BY-SA 3.0 and GFDL, its authors),
-                  taken once from the test data of the Python wheel gensim 4.4.0 and kept in \$XDG_CACHE_HOME/ssacl
-  --device NAME   auto, cpu, opencl, opencl:0:0, or a part of a device's name [auto]
-  --steps N       training steps of each run [$steps]
-  --out DIR       where checkpoints, logs and pictures go [build-quickstart/run]
-  --no-install    never call apt; say what is missing instead
-  --help          this text
-  --version       say which version this is
-EOF
-}
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/demos/common/setup.sh"
 
 # ---- the experiment --------------------------------------------------------------------------------------------
 
-steps=1700
-model="--layers 4 --width 128 --heads 4 --length 1024 --batch 2 --lr 2e-3"
-sampling="--attention local --look-back --ratio 0.25"
-tune_share=15 # per cent of the steps: the dense fine-tune
-passes=10
-windows=80
+images=2000 valid=1000 epochs=60 seed=1
+model="--layers 4 --width 96 --heads 6 --patch 4 --batch 50 --lr 1e-3 --decay 0.05"
+dropout="--dropout 0.1 --attention-dropout 0.5" # of dense: with which it validates best, by --grid; SSA has none
+sampling="unbiased:keys=12,per-example"         # of 49 patches, and the class token, for each picture and layer
+fine_tune=15 rate=1e-4                          # per cent of the epochs that are dense, and at what rate
+look_every=3                                    # epochs: validation, and where dense may be at its best
+passes=10                                       # of the largest ensemble
+grid="0,0 0.1,0 0.2,0 0.3,0 0,0.5 0.1,0.5"      # dense with these: dropout,attention-dropout
 
-data='' device=auto out='' install=yes
+# ---- options ---------------------------------------------------------------------------------------------------
+
+usage() {
+    cat <<EOF
+usage: sh demos/quickstart.sh [options]
+
+  --data PATH     $PICTURES_HELP
+  --device NAME   auto, cpu, opencl, opencl:0:0, or a part of a device's name [auto]
+  --images N      pictures to train on [$images]
+  --epochs N      of each run, the last $fine_tune% of SSA's dense [$epochs]
+  --test N        measure on at most so many of the test's pictures; 0: on all [0]
+  --seed N        of weights, order, samples and dropout [$seed]
+  --seeds N       so many seeds from that one on, each as long as the quick start: means, differences seed by seed and
+                  their standard errors. What was done with the same options is not done again
+  --grid          dense with several dropouts too; the one that validates best is what SSA is compared with
+  --out DIR       where checkpoints, logs and pictures go [build-quickstart/run]
+  --no-install    never call apt to install; say what is missing instead
+  --help          this text
+  --version       say which version this is
+EOF
+}
+
+data='' device=auto out='' install=yes seeds=1 arms=dense test=0
 while [ $# -gt 0 ]; do
     case $1 in
     --help|-h) usage; exit 0 ;;
     --version) print_version; exit 0 ;;
     --no-install) install=no; shift; continue ;;
-    --data|--device|--steps|--out) [ $# -gt 1 ] || fail "$1 needs a value (see --help)" ;;
+    --grid) arms=$grid; shift; continue ;;
+    --data|--device|--images|--epochs|--test|--seed|--seeds|--out)
+        [ $# -gt 1 ] || fail "$1 needs a value (see --help)" ;;
     *) fail "unknown option $1 (see --help)" ;;
     esac
     case $1 in
     --data) data=$2 ;;
     --device) device=$2 ;;
-    --steps) steps=$2 ;;
+    --images) images=$2 ;;
+    --epochs) epochs=$2 ;;
+    --test) test=$2 ;;
+    --seed) seed=$2 ;;
+    --seeds) seeds=$2 ;;
     --out) out=$2 ;;
     esac
     shift 2
 done
-whole_number --steps "$steps" 20
+whole_number --images "$images" 50
+whole_number --epochs "$epochs" 2
+whole_number --test "$test" 0
+whole_number --seed "$seed" 0
+whole_number --seeds "$seeds" 1
 [ -z "$data" ] || [ -r "$data" ] || fail "--data: $data cannot be read"
 
 began=$(date +%s)
 build=$root/build-quickstart
 out=${out:-$build/run}
-cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/ssacl
-text=$build/demos/text/ssacl-text
+image=$build/demos/image/ssacl-image
+tune=$((epochs * fine_tune / 100))
+[ $tune -gt 0 ] || tune=1
 
-# ---- what must be there ----------------------------------------------------------------------------------------
-
-packages=
-[ -n "$data" ] || [ -f "$cache/enwiki6.xml" ] || packages="python3-pip ca-certificates"
-# shellcheck disable=SC2086 # a list of names
-need_tools $packages
-
-# ---- the text --------------------------------------------------------------------------------------------------
-
-sha256=34c1c63050c87cc8477b9ae36b1cb0edf372612c92938b742e579a7109c20fa4
-is_right() { [ "$(sha256sum <"$1" | cut -d ' ' -f 1)" = $sha256 ]; }
-
-fetch_text() {
-    say "fetching the text: 28 MB, once (Wikipedia's authors, CC BY-SA 3.0 and GFDL)"
-    mkdir -p "$cache"
-    part=$(mktemp -d "$cache/fetch.XXXXXX")
-    trap 'rm -rf "$part"' EXIT
-    python3 -m pip download --quiet --no-deps --disable-pip-version-check -d "$part" gensim==4.4.0 ||
-        fail "the wheel gensim 4.4.0 could not be fetched; give a text of your own with --data FILE"
-    python3 - "$part" <<'EOF'
-import bz2, glob, sys, zipfile
-wheel = zipfile.ZipFile(glob.glob(sys.argv[1] + "/gensim-4.4.0*")[0])
-name = [n for n in wheel.namelist() if "enwiki-latest-pages-articles1" in n][0]
-open(sys.argv[1] + "/text", "wb").write(bz2.decompress(wheel.read(name)))
-EOF
-    is_right "$part/text" || fail "the text in the wheel is not the expected one (sha256 differs)"
-    mv "$part/text" "$cache/enwiki6.xml"
-    rm -rf "$part"
-    trap - EXIT
-}
-
-if [ -z "$data" ]; then
-    data=$cache/enwiki6.xml
-    { [ -f "$data" ] && is_right "$data"; } || fetch_text
-fi
-
-# ---- building --------------------------------------------------------------------------------------------------
-
+need_tools zlib1g-dev libpng-dev
+need_pictures
 mkdir -p "$out"
 build_in "$build"
-show_devices "$text"
+show_devices "$image"
 
-# ---- training --------------------------------------------------------------------------------------------------
-
-tune=$((steps * tune_share / 100))
-rate=5e-4
+# ---- training, measuring ---------------------------------------------------------------------------------------
 
 # shellcheck disable=SC2086 # a list of options
-train() {
-    name=$1
+train() { # FOLDER/NAME OPTIONS...
+    at=$1
     shift
-    "$text" train --device "$device" --data "$data" $model "$@" --eval-every $((steps / 12 + 1)) --eval-windows 16 \
-        --log-every 5 --profile 3 --force --keep-stages --checkpoint "$out/$name.safetensors" --log "$out/$name.jsonl"
+    "$image" train --device "$device" --data "$data" --train-images "$images" --valid-images $valid $model \
+        --eval-every $((look_every * (images / 50))) --force --log "$at.jsonl" "$@"
+}
+
+evaluate() { # FOLDER/NAME CHECKPOINT OPTIONS...
+    at=$1 of=$2
+    shift 2
+    "$image" eval --device "$device" --data "$data" --images "$test" --checkpoint "$of" --log "$at.jsonl" \
+        "$@" >/dev/null
+}
+
+# Dense, of which the weights are kept that validate best: trained on, it only learns its pictures by heart.
+dense() { # FOLDER/NAME SEED OPTIONS...
+    at=$1 with=$2
+    shift 2
+    say "training dense, $epochs epochs of $images pictures, seed $with${*:+, $*}"
+    train "$at" --seed "$with" --epochs "$epochs" --profile 10 --checkpoint "$at-last.safetensors" \
+        --best "$at.safetensors" "$@"
+    evaluate "$at" "$at.safetensors" --mode dense
+}
+
+ssa() { # FOLDER/NAME SEED
+    at=$1
+    say "training with SSA, $((epochs - tune)) epochs, then $tune dense ones, seed $2"
+    train "$at" --seed "$2" --stages "$sampling,epochs=$((epochs - tune)) dense:epochs=$tune,lr=$rate" --profile 10 \
+        --keep-stages --checkpoint "$at.safetensors"
+    say "measuring: 1 dense pass, $passes sampled ones, before and after the fine-tune"
+    evaluate "$at" "$at.safetensors.stage1" --passes $passes
+    evaluate "$at" "$at.safetensors" --passes $passes
+}
+
+# Of several seeds, which take long: not again what was done with the same options.
+once() { # FOLDER/NAME KIND SEED OPTIONS...
+    at=$1 kind=$2
+    shift 2
+    made="$model $dropout $sampling $fine_tune $rate $images $epochs $test $*"
+    [ "$seeds" -eq 1 ] || [ ! -f "$at.done" ] || [ "$(cat "$at.done")" != "$made" ] || return 0
+    $kind "$at" "$@"
+    echo "$made" >"$at.done"
 }
 
 say "two steps, so that the device's kernels are built before anything is timed"
-# shellcheck disable=SC2086
-train warm-up $sampling --steps 1 --fine-tune 1 --quiet
+train "$out/warm-up" --stages "$sampling,steps=1 dense:steps=1" --checkpoint "$out/warm-up.safetensors" --quiet
 rm -f "$out"/warm-up.*
 
-say "training dense, $steps steps"
-train dense --steps "$steps"
+logs=
+for number in $(seq "$seed" $((seed + seeds - 1))); do
+    folder=$out
+    [ "$seeds" -eq 1 ] || folder=$out/seed-$number
+    mkdir -p "$folder"
+    for arm in $arms; do
+        name=$arm with=$dropout
+        [ "$arm" = dense ] || { name=dense-$arm with="--dropout ${arm%,*} --attention-dropout ${arm#*,}"; }
+        # shellcheck disable=SC2086 # a list of options
+        once "$folder/$name" dense "$number" $with
+        logs="$logs $folder/$name.jsonl"
+    done
+    once "$folder/ssa" ssa "$number"
+    logs="$logs $folder/ssa.jsonl"
+done
 
-say "training with SSA, $((steps - tune)) steps, then $tune dense ones"
-# shellcheck disable=SC2086 # a list of options
-train ssa $sampling --steps $((steps - tune)) --fine-tune $tune --fine-tune-lr $rate
+# ---- what came out ---------------------------------------------------------------------------------------------
 
-# ---- comparing -------------------------------------------------------------------------------------------------
+say "on the test's pictures: log loss, and how many are right"
+[ "$seeds" -eq 1 ] && table=--tests || table=--seeds
+# shellcheck disable=SC2086 # a list of files
+(cd "$out" && "$image" report $logs $table)
+[ "$arms" = dense ] || dropout="dropout,attention-dropout as its name says"
+cat <<EOF
 
-evaluate() { "$text" eval --device "$device" --data "$data" --windows $windows --passes $passes "$@"; }
+dense: with ${dropout:-no dropout}; the weights of its best look, every
+$look_every epochs, at $valid other pictures. ssa: no dropout, $sampling
+a query; the last weights of each stage, whatever they are: only dense has a
+choice. passes: the mean of the probabilities of the first of $passes sampled passes.
+training, attention: seconds until there, of which in attention; ms: of a step of
+that stage in attention.
+EOF
 
-say "on text that neither has seen"
-evaluate --checkpoint "$out/dense.safetensors" --log "$out/dense.jsonl"
-echo "SSA before the fine-tune:"
-evaluate --checkpoint "$out/ssa.safetensors.stage1"
-echo "SSA after it:"
-evaluate --checkpoint "$out/ssa.safetensors" --log "$out/ssa.jsonl"
-
-say "the two runs"
-"$text" report "$out/dense.jsonl" "$out/ssa.jsonl" --out "$out/curves" --title "Dense and SSA on the same bytes"
-
-say "what the SSA model writes after 'The '"
-"$text" sample --device "$device" --checkpoint "$out/ssa.safetensors" --count 300 --seed 1
+if [ "$seeds" -eq 1 ] && [ "$arms" = dense ]; then
+    say "the two runs, and some of their answers"
+    "$image" report "$out/dense.jsonl" "$out/ssa.jsonl" --out "$out/curves" \
+        --title "Dense and SSA on the same pictures" | tail -n 1
+    "$image" answers "$out/dense.safetensors" "$out/ssa.safetensors" --device "$device" --data "$data" \
+        --out "$out/answers.png" --images "$test"
+fi
 
 seconds=$(($(date +%s) - began))
 say "done in $((seconds / 60)) min $((seconds % 60)) s; everything lies in $out"

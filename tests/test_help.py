@@ -10,7 +10,8 @@ import sys
 PROGRAMS, VERSION = os.path.abspath(sys.argv[1]), sys.argv[2]
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 COMMANDS = [("ssacl-text", *c) for c in ((), ("train",), ("plan",), ("eval",), ("sample",), ("report",))]
-COMMANDS += [("ssacl-image", *c) for c in ((), ("train",), ("plan",), ("eval",), ("import",), ("export",), ("report",))]
+COMMANDS += [("ssacl-image", *c) for c in ((), ("train",), ("plan",), ("eval",), ("report",), ("answers",), ("draw",))]
+COMMANDS += [("ssacl-image", *c) for c in (("import",), ("export",))]
 COMMANDS += [("ssacl-bench", *c) for c in ((), ("tune",), ("pool",), ("run",), ("compare",), ("show",))]
 COMMANDS += [("ssacl-doctor",), ("ssacl-scale",)]
 
@@ -78,13 +79,13 @@ for family in "vit", "pixels":
         hidden = field in ("rows", "columns", "values", "activation")
         assert hidden or " --%s " % field.replace("_", "-") in told, field
 
-quickstart, images = (os.path.join(ROOT, "demos", name + ".sh") for name in ("quickstart", "images"))
-assert run("sh", images, "--version")[0] == "images %s\n" % VERSION
-assert run("sh", quickstart, "--version")[0] == "quickstart %s\n" % VERSION
-for script in (quickstart, images, *(os.path.join(ROOT, "tests", name + ".sh") for name in ("run", "vendors", "isa"))):
+demos = {name: os.path.join(ROOT, "demos", name + ".sh") for name in ("quickstart", "text", "images")}
+for name, script in demos.items():
+    assert run("sh", script, "--version")[0] == "%s %s\n" % (name, VERSION)
+for script in (*demos.values(), *(os.path.join(ROOT, "tests", name + ".sh") for name in ("run", "vendors", "isa"))):
     for option in ("-h", "--help"):
         text, errors = run("sh", script, option)
         assert text.count("\n") > 1 and not errors, (script, text)
-for script, code in (("demos/quickstart.sh", 1), ("demos/images.sh", 1), ("tests/run.sh", 2), ("tests/vendors.sh", 2)):
+for script, code in (("demos/quickstart.sh", 1), ("demos/text.sh", 1), ("demos/images.sh", 1), ("tests/run.sh", 2), ("tests/vendors.sh", 2)):
     text, errors = run("sh", os.path.join(ROOT, script), "--no-such-thing", code=code)
     assert not text and errors.count("\n") == 1 and "--help" in errors, (script, errors)

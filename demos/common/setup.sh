@@ -1,4 +1,5 @@
-# What the scripts that install, build and train share; they source it. Uses $install (yes, no) and $device.
+# What the scripts that install, build and train share; they source it. Uses $install (yes, no), $device and, of those
+# that fetch data, $data.
 
 say() { printf '\n== %s\n' "$*"; }
 fail() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2; exit 1; }
@@ -46,6 +47,36 @@ need_tools() {
     for program in cc meson ninja pkg-config python3 gnuplot; do
         command -v $program >/dev/null || fail "$program is missing and this is not Debian: install it yourself"
     done
+}
+
+# ---- data ----
+
+cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/ssacl
+
+fetch_pictures() {
+    is_debian || fail "this is not Debian: give the folder of Fashion-MNIST's four files with --data PATH"
+    say "fetching Fashion-MNIST: 31 MB, once (Zalando SE, MIT)"
+    mkdir -p "$cache"
+    part=$(mktemp -d "$cache/fetch.XXXXXX")
+    trap 'rm -rf "$part"' EXIT
+    chmod 755 "$part"
+    download() { (cd "$part" && apt-get -qq download dataset-fashion-mnist); }
+    download 2>/dev/null || { [ $install = yes ] && as_root apt-get -qq update && download; } ||
+        fail "the package dataset-fashion-mnist could not be fetched; give the folder of its files with --data PATH"
+    dpkg -x "$part"/dataset-fashion-mnist_*.deb "$part/all"
+    mv "$part/all/usr/share/datasets/fashion-mnist" "$cache/fashion-mnist"
+    rm -rf "$part"
+    trap - EXIT
+}
+
+PICTURES_HELP="train on these pictures; without it on Fashion-MNIST (MIT, Zalando SE), taken once from the Debian
+                  package dataset-fashion-mnist (which is not installed) and kept in \$XDG_CACHE_HOME/ssacl"
+
+# $data, or Fashion-MNIST where that is empty.
+need_pictures() {
+    [ -z "$data" ] || return 0
+    data=$cache/fashion-mnist
+    [ -d "$data" ] || fetch_pictures
 }
 
 # ---- building ----

@@ -3,8 +3,8 @@
  * Nothing but what we stored ourselves reaches the driver: several drivers abort on a damaged binary, so the store's
  * checksum comes first. What the driver refuses all the same is built from source and stored anew.
  *
- * Lab book. Milliseconds of processor time, sums over the eleven programs of the quickstart's model (its four layers
- * share them), Debian 12's stacks on one core of an AMD EPYC:
+ * Lab book. Milliseconds of processor time, sums over the eleven programs of the model of demos/text.sh (its four
+ * layers share them), Debian 12's stacks on one core of an AMD EPYC:
  *
  *                                          PoCL 3.1   rusticl 22.3 on llvmpipe
  *   from source, the driver's cache empty      (1)        930   (1: a whole run of two steps takes 12800)
@@ -16,9 +16,9 @@
  * works for them it would take 28 starts to earn that back. No driver is known by name here: the first program that is
  * built on a device is timed in all three ways, the verdict is kept in the store, and the first binary that takes too
  * long to get turns it. PoCL with an empty cache of its own is left to that cache at the first program, rusticl is not.
- * Kernels of both origins run equally fast (four steps of the quickstart's model on PoCL, 0.15 s each either way).
+ * Kernels of both origins run equally fast (four steps of that model on PoCL, 0.15 s each either way).
  *
- * The second start of a training run, all processor time before its first step but for the step itself (quickstart's
+ * The second start of a training run, all processor time before its first step but for the step itself (that
  * model: 4 layers, width 128, N 1024, batch 2; a program on public headers that asks for the time between the calls):
  * PoCL 0.35 s (text 0.00, device 0.03, model 0.04, programs from the driver's cache 0.25, first launches 0.03);
  * rusticl 0.45 s (device 0.20, model 0.07, programs from binaries and CLBlast's own 0.17), 0.61 s without binaries.
