@@ -17,6 +17,10 @@ static void read_config(const json_t *given, int family, struct ssa_model_config
         const json_t *value = json_object_get(given, f->name);
         char *at = (char *)c + f->at;
         known += value != NULL;
+        for (size_t i = 0; i < json_array_size(value); i++)
+            ((int *)at)[i] = (int)json_integer_value(json_array_get(value, i));
+        if (json_is_array(value))
+            continue;
         if (value && f->kind == SSA_FIELD_INT)
             *(int *)at = (int)json_integer_value(value);
         else if (value)

@@ -157,6 +157,8 @@ struct ssa_field {
     const char *option;   /**< on command lines: NULL is `name` with dashes for underscores; one of `choices`: an option
                                of this name chooses it, and takes no value */
     const char *contrary; /**< of a yes or no: the name of what is so where it is 0, in logs: "tied" of `untied` */
+    int count; /**< 0: it is one value; else an array of so many, of which those behind the first may be 0, too: in
+                    files a list, on command lines with commas between */
 };
 enum { SSA_FIELD_FREE = 1, SSA_FIELD_LATER = 2 };
 

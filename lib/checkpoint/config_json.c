@@ -17,6 +17,7 @@ struct field {
     enum field_kind kind;
     size_t at;
     bool later; /* 0 in files that were written before there was such a field */
+    int count;  /* 0: one value; else a list of so many */
 };
 
 #define INT(type, name) {#name, FIELD_INT, offsetof(struct type, name), false}
@@ -42,11 +43,10 @@ static const struct field pattern_fields[] = {
 
 /* ---- writing ---- */
 
-static json_t *field_to_json(const struct field *f, const void *from)
+static json_t *value_to_json(enum field_kind kind, const void *at)
 {
-    const char *at = (const char *)from + f->at;
     char text[32];
-    switch (f->kind) {
+    switch (kind) {
     case FIELD_INT:
         return json_integer(*(const int *)at);
     case FIELD_NONE:
@@ -57,6 +57,24 @@ static json_t *field_to_json(const struct field *f, const void *from)
         snprintf(text, sizeof text, "%" PRIu64, *(const uint64_t *)at);
         return json_string(text);
     }
+}
+
+static size_t size_of(enum field_kind kind)
+{
+    return kind == FIELD_U64 ? sizeof(uint64_t) : kind == FIELD_FLOAT ? sizeof(float) : sizeof(int);
+}
+
+static json_t *field_to_json(const struct field *f, const void *from)
+{
+    const char *at = (const char *)from + f->at;
+    json_t *list = f->count ? json_array() : NULL;
+    int err = f->count && !list;
+    for (int i = 0; i < f->count && !err; i++)
+        err = json_array_append_new(list, value_to_json(f->kind, at + (size_t)i * size_of(f->kind)));
+    if (!err)
+        return f->count ? list : value_to_json(f->kind, at);
+    json_decref(list);
+    return NULL;
 }
 
 static json_t *to_json(const struct field *fields, const void *from)
@@ -74,7 +92,7 @@ static json_t *to_json(const struct field *fields, const void *from)
 static struct field model_field(const struct ssa_field *f)
 {
     return (struct field){f->name, f->kind == SSA_FIELD_INT ? FIELD_INT : FIELD_FLOAT, f->at,
-                          f->flags & SSA_FIELD_LATER};
+                          f->flags & SSA_FIELD_LATER, f->count};
 }
 
 json_t *ssa_model_to_json(const struct ssa_model_config *config)
@@ -162,15 +180,29 @@ static bool none_from_json(const json_t *value, int *to)
     return true;
 }
 
+static bool value_from_json(enum field_kind kind, const json_t *value, void *at)
+{
+    return kind == FIELD_INT     ? int_from_json(value, at)
+           : kind == FIELD_NONE  ? none_from_json(value, at)
+           : kind == FIELD_FLOAT ? float_from_json(value, at)
+                                 : u64_from_json(value, at);
+}
+
+/* What a list has not is 0. */
+static bool list_from_json(const struct field *f, const json_t *list, char *at)
+{
+    bool good = json_is_array(list) && json_array_size(list) <= (size_t)f->count;
+    for (size_t i = 0; i < json_array_size(list) && good; i++)
+        good = value_from_json(f->kind, json_array_get(list, i), at + i * size_of(f->kind));
+    return good;
+}
+
 static int field_from_json(const struct field *f, const json_t *value, void *to)
 {
-    void *at = (char *)to + f->at;
+    char *at = (char *)to + f->at;
     if (!value && f->later)
         return SSA_OK;
-    bool good = f->kind == FIELD_INT     ? int_from_json(value, at)
-                : f->kind == FIELD_NONE  ? none_from_json(value, at)
-                : f->kind == FIELD_FLOAT ? float_from_json(value, at)
-                                         : u64_from_json(value, at);
+    bool good = f->count ? list_from_json(f, value, at) : value_from_json(f->kind, value, at);
     return good ? SSA_OK : ssa_fail(SSA_EFORMAT, "its config lacks a good \"%s\"", f->name);
 }
 

@@ -3,6 +3,7 @@
 #include "impl.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,10 +32,24 @@ const char *ssa_model_family(int number)
     return family ? family->name : NULL;
 }
 
-static double value_of(const struct ssa_model_config *c, const struct ssa_field *f)
+static int values_of(const struct ssa_field *f)
+{
+    return f->count ? f->count : 1;
+}
+
+static double value_of(const struct ssa_model_config *c, const struct ssa_field *f, int i)
 {
     const char *at = (const char *)c + f->at;
-    return f->kind == SSA_FIELD_INT ? *(const int *)at : (double)*(const float *)at;
+    return f->kind == SSA_FIELD_INT ? ((const int *)at)[i] : (double)((const float *)at)[i];
+}
+
+enum { NAME_ROOM = 32 };
+
+/* Of its value `i`: "width", or "layers[2]". */
+static const char *name_of(const struct ssa_field *f, int i, char text[NAME_ROOM])
+{
+    snprintf(text, NAME_ROOM, f->count ? "%s[%d]" : "%s", f->name, i);
+    return text;
 }
 
 void ssa_model_settle(struct ssa_model_config *config)
@@ -44,17 +59,26 @@ void ssa_model_settle(struct ssa_model_config *config)
         family->settle(config);
 }
 
+static int check_value(const struct ssa_model_config *c, const struct ssa_field *f, int i)
+{
+    const double value = value_of(c, f, i), least = i && f->least > 0 ? 0 : f->least;
+    char name[NAME_ROOM];
+    int err = SSA_OK;
+    REQUIRE(isfinite(value), "model: %s is %g, must be a number", name_of(f, i, name), value);
+    REQUIRE(value >= least && value <= f->most, "model: %s is %.10g, must be in [%.10g, %.10g]", name_of(f, i, name),
+            value, least, f->most);
+done:
+    return err;
+}
+
 int ssa_model_check(const struct ssa_model_config *c)
 {
     const struct ssa_family *family = ssa_family(c->family);
     int err = SSA_OK;
     REQUIRE(family, "model: family is %d, not one of enum ssa_family_number", c->family);
-    for (const struct ssa_field *f = family->fields; f->name; f++) {
-        const double value = value_of(c, f);
-        REQUIRE(isfinite(value), "model: %s is %g, must be a number", f->name, value);
-        REQUIRE(value >= f->least && value <= f->most, "model: %s is %.10g, must be in [%.10g, %.10g]", f->name, value,
-                f->least, f->most);
-    }
+    for (const struct ssa_field *f = family->fields; f->name; f++)
+        for (int i = 0; i < values_of(f); i++)
+            TRY(check_value(c, f, i));
     TRY(family->check(c));
 done:
     return err;
@@ -122,11 +146,14 @@ bool ssa_family_narrow(int *width, int *hidden, int heads, int step)
 static int same_fields(const struct ssa_family *family, const struct ssa_model_config *theirs,
                        const struct ssa_model_config *ours)
 {
-    for (const struct ssa_field *f = family->fields; f->name; f++) {
-        const double a = value_of(theirs, f), b = value_of(ours, f);
-        if (a != b && !(f->flags & SSA_FIELD_FREE))
-            return ssa_fail(SSA_EFORMAT, "it is of another model: %s is %g, this model's is %g", f->name, a, b);
-    }
+    char name[NAME_ROOM];
+    for (const struct ssa_field *f = family->fields; f->name; f++)
+        for (int i = 0; i < values_of(f); i++) {
+            const double a = value_of(theirs, f, i), b = value_of(ours, f, i);
+            if (a != b && !(f->flags & SSA_FIELD_FREE))
+                return ssa_fail(SSA_EFORMAT, "it is of another model: %s is %g, this model's is %g",
+                                name_of(f, i, name), a, b);
+        }
     return SSA_OK;
 }
 

@@ -8,12 +8,12 @@
 #include <math.h>
 #include <stdio.h>
 
-#define FIELD(kind_, name_, field, least_, most_, flags_, about_) \
-    {.name = (name_), .kind = (kind_), .at = offsetof(struct ssa_model_config, swin.field), .least = (least_), \
-     .most = (most_), .flags = (flags_), .about = (about_)}
-#define INT(field, ...) FIELD(SSA_FIELD_INT, #field, field, __VA_ARGS__)
-#define FLOAT(field, ...) FIELD(SSA_FIELD_FLOAT, #field, field, __VA_ARGS__)
-#define OF_STAGE(field, i, ...) FIELD(SSA_FIELD_INT, #field #i, field[i], __VA_ARGS__)
+#define FIELD(kind_, field, count_, least_, most_, flags_, about_) \
+    {.name = #field, .kind = (kind_), .at = offsetof(struct ssa_model_config, swin.field), .count = (count_), \
+     .least = (least_), .most = (most_), .flags = (flags_), .about = (about_)}
+#define INT(field, ...) FIELD(SSA_FIELD_INT, field, 0, __VA_ARGS__)
+#define OF_STAGES(field, ...) FIELD(SSA_FIELD_INT, field, STAGES, __VA_ARGS__)
+#define FLOAT(field, ...) FIELD(SSA_FIELD_FLOAT, field, 0, __VA_ARGS__)
 
 enum { STAGES = 4, LONGEST = 1 << 20, WIDEST = 32768 }; /* LONGEST: positions; WIDEST: the last stage */
 _Static_assert((int)SSA_LAYER_LENGTHS >= STAGES, "a length for each stage");
@@ -25,14 +25,9 @@ static const struct ssa_field fields[] = {
     INT(channels, 1, 1024, 0, "channels of a pixel: 1 grey, 3 colours"),
     INT(patch, 1, 1024, 0, "rows and columns of a patch, which divide those of the image"),
     INT(width, 4, WIDEST, 0, "width of the residual stream in the first stage; doubles from stage to stage"),
-    OF_STAGE(layers, 0, 1, 512, 0, "layers of the first stage"),
-    OF_STAGE(layers, 1, 0, 512, 0, "layers of the second stage; 0: there is none"),
-    OF_STAGE(layers, 2, 0, 512, 0, "layers of the third stage; 0: there is none"),
-    OF_STAGE(layers, 3, 0, 512, 0, "layers of the fourth stage; 0: there is none"),
-    OF_STAGE(heads, 0, 1, 1024, 0, "heads in the first stage; width / heads is a multiple of 4, at most 256"),
-    OF_STAGE(heads, 1, 0, 1024, 0, "heads in the second stage; 0: twice as many as in the one before"),
-    OF_STAGE(heads, 2, 0, 1024, 0, "heads in the third stage; 0: twice as many as in the one before"),
-    OF_STAGE(heads, 3, 0, 1024, 0, "heads in the fourth stage; 0: twice as many as in the one before"),
+    OF_STAGES(layers, 1, 512, 0, "layers of each stage, of up to four"),
+    OF_STAGES(heads, 1, 1024, 0, "heads in each stage; 0: twice as many as in the one before. width / heads is a "
+              "multiple of 4, at most 256"),
     INT(window, 0, 128, 0, "rows and columns of a window, in positions; 0: 7"),
     FLOAT(hidden_ratio, 0, 64, 0, "width of the MLP, in widths of the stage; 0: 4"),
     INT(classes, 2, 1 << 20, 0, "classes that there are"),
@@ -92,6 +87,16 @@ static int layers(const struct ssa_swin *c)
 
 /* ---- what the table cannot say ---- */
 
+/* The nearest to the stage's that divides its grid. */
+static int near_window(const struct stage *s)
+{
+    for (int away = 1; away < s->window; away++)
+        for (int w = s->window - away; w <= s->window + away; w += 2 * away)
+            if (s->rows % w == 0 && s->columns % w == 0)
+                return w;
+    return 1;
+}
+
 static int check_stage(const struct ssa_swin *c, int i)
 {
     const struct stage s = stage_of(c, i);
@@ -101,7 +106,7 @@ static int check_stage(const struct ssa_swin *c, int i)
             "model: stage %d halves a grid of %d x %d, which must be even", i, stage_of(c, i - 1).rows,
             stage_of(c, i - 1).columns);
     REQUIRE(s.rows % s.window == 0 && s.columns % s.window == 0, "model: windows of %d do not divide the grid of stage "
-            "%d, %d x %d", s.window, i, s.rows, s.columns);
+            "%d, %d x %d; of %d do", s.window, i, s.rows, s.columns, near_window(&s));
     REQUIRE(s.window <= 128, "model: a window of %d in stage %d, must be at most 128", s.window, i);
     REQUIRE(s.width % s.heads == 0, "model: width %d of stage %d does not divide by heads %d", s.width, i, s.heads);
     const int d = s.width / s.heads;
@@ -120,7 +125,7 @@ static int check_sizes(const struct ssa_swin *c)
     const int patches = (c->rows / c->patch) * (c->columns / c->patch);
     REQUIRE(patches < LONGEST, "model: %d patches of an image, must be fewer than %d", patches, LONGEST);
     for (int i = stages(c); i < STAGES; i++)
-        REQUIRE(!c->layers[i], "model: layers%d is %d, but stage %d has none", i, c->layers[i], stages(c));
+        REQUIRE(!c->layers[i], "model: layers[%d] is %d, but stage %d has none", i, c->layers[i], stages(c));
     for (int i = 0; i < stages(c); i++)
         TRY(check_stage(c, i));
 done:
