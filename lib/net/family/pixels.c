@@ -6,10 +6,11 @@
 #include <math.h>
 #include <stdio.h>
 
-#define INT(field, least, most, flags, about) \
-    {#field, SSA_FIELD_INT, offsetof(struct ssa_model_config, pixels.field), least, most, flags, about}
-#define FLOAT(field, least, most, flags, about) \
-    {#field, SSA_FIELD_FLOAT, offsetof(struct ssa_model_config, pixels.field), least, most, flags, about}
+#define FIELD(kind_, field, least_, most_, flags_, ...) \
+    {.name = #field, .kind = (kind_), .at = offsetof(struct ssa_model_config, pixels.field), .least = (least_), \
+     .most = (most_), .flags = (flags_), .about = __VA_ARGS__}
+#define INT(...) FIELD(SSA_FIELD_INT, __VA_ARGS__)
+#define FLOAT(...) FIELD(SSA_FIELD_FLOAT, __VA_ARGS__)
 
 enum { MOST_ELEMENTS = 1 << 20 };
 
@@ -24,8 +25,8 @@ static const struct ssa_field fields[] = {
     INT(key_width, 0, 256, 0, "of a head's queries and keys, a multiple of 4; 0: width / heads"),
     INT(width, 4, 32768, 0, "width of the residual stream"),
     INT(hidden, 0, 1 << 18, 0, "width of the MLP; 0: 4 x width"),
-    INT(activation, SSA_ACT_NONE, SSA_ACT_QUICK_GELU, 0,
-        "1: exact GELU, 2: its tanh form, 3: SiLU, 4: x sigmoid(1.702 x); 0: 4"),
+    INT(activation, SSA_ACT_NONE, SSA_ACT_QUICK_GELU, 0, "of the MLP; default: quick-gelu, x sigmoid(1.702 x)",
+        .choices = "default|gelu|gelu-tanh|silu|quick-gelu"),
     FLOAT(dropout, 0, 1, SSA_FIELD_FREE, "of both branches of a layer, below 1"),
     {0}};
 
