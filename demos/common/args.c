@@ -100,12 +100,27 @@ static void print_paragraphs(const char *text)
     }
 }
 
+/* " [2,2,6,2]", without zeros behind the last. */
+static void format_ints(const struct arg *a, char *text, size_t size)
+{
+    const int *values = a->target;
+    int count = a->count;
+    size_t used = 0;
+    while (count && !values[count - 1])
+        count--;
+    for (int i = 0; i < count && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%d%s", i ? "," : " [", values[i],
+                                 i + 1 < count ? "" : "]");
+}
+
 /* " [300]": what holds if the option is not given. */
 static void format_default(const struct arg *a, char *text, size_t size)
 {
     *text = 0;
     if (a->kind == ARG_KIND_INT && *(int *)a->target > 0)
         snprintf(text, size, " [%d]", *(int *)a->target);
+    if (a->kind == ARG_KIND_INTS)
+        format_ints(a, text, size);
     if (a->kind == ARG_KIND_U64)
         snprintf(text, size, " [%llu]", (unsigned long long)*(uint64_t *)a->target);
     if (a->kind == ARG_KIND_REAL && *(double *)a->target != 0)
@@ -206,6 +221,27 @@ static int store_number(const struct arg *a, const char *word)
     return refuse(form, a, word);
 }
 
+static int store_ints(const struct arg *a, const char *word)
+{
+    char form[128], number[16];
+    int *values = a->target, count = 0;
+    long value = 0;
+    memset(values, 0, (size_t)a->count * sizeof *values);
+    for (const char *at = word; at && count < a->count; count++) {
+        const size_t length = strcspn(at, ",");
+        snprintf(number, sizeof number, "%.*s", length < sizeof number ? (int)length : 0, at);
+        if (parse_int(number, count ? 0 : (long)a->low, (long)a->high, &value) || (value && value < (long)a->low))
+            break;
+        values[count] = (int)value;
+        if (!at[length])
+            return 0;
+        at += length + 1;
+    }
+    snprintf(form, sizeof form, "up to %d whole numbers from %g to %.10g with commas between", a->count, a->low,
+             a->high);
+    return refuse(form, a, word);
+}
+
 static int add_to_list(struct arg_list *list, const char *word)
 {
     if (list->count == list->capacity) {
@@ -259,6 +295,8 @@ static int store(const struct arg *a, const char *word, int earlier)
     case ARG_KIND_FLAG:
         *(int *)a->target = (int)a->low;
         return 0;
+    case ARG_KIND_INTS:
+        return store_ints(a, word);
     case ARG_KIND_U64:
         return parse_u64(word, a->target) ? refuse("a whole number from 0 to 18446744073709551615", a, word) : 0;
     case ARG_KIND_TEXT:

@@ -24,6 +24,8 @@ enum arg_kind {
     ARG_KIND_HEADING,
     ARG_KIND_FLAG,   /* int *, becomes `low` */
     ARG_KIND_INT,    /* int * */
+    ARG_KIND_INTS,   /* int *, up to `count` with commas between; those behind the first may be 0, too, and are where
+                        nothing is said of them */
     ARG_KIND_U64,    /* uint64_t * */
     ARG_KIND_REAL,   /* double * */
     ARG_KIND_FLOAT,  /* float * */
@@ -40,6 +42,7 @@ struct arg {
     void *target;
     const char *value, *help;
     double low, high; /* inclusive */
+    int count;
 };
 
 /* As many as there are: it lives as long as the program. */

@@ -2,77 +2,101 @@
 
 #include "model.h"
 
+#include <math.h>
 #include <stdbool.h>
 
-/* What of a model costs operations. */
+/* What of a layer costs operations. */
 struct shape {
-    int layers, length, heads, kv_heads, width, hidden, matrices; /* of an MLP */
+    struct ssa_layer of;
+    int heads, kv_heads, width, hidden, matrices; /* matrices: of an MLP */
     int query_width; /* of all heads; values are as wide as the stream */
-    bool causal;
-    double ends; /* products of the embedding and the head, a sequence */
+    bool causal, gathers; /* gathers: keys and values are projected for sampled rows alone, where that is less */
 };
 
-static struct shape shape_of(const struct ssa_model_config *model)
+static struct shape shape_of(const struct ssa_model_config *model, int layer)
 {
-    struct shape s = {.layers = model_int(model, "layers"), .length = ssa_model_length(model),
-                      .heads = model_int(model, "heads"), .kv_heads = model_int(model, "kv_heads"),
-                      .width = model_int(model, "width"), .hidden = model_int(model, "hidden"),
-                      .matrices = model_int(model, "gated") ? 3 : 2};
+    struct shape s = {.heads = model_int_at(model, "heads", model_stage(model, layer)),
+                      .kv_heads = model_int(model, "kv_heads"), .width = model_int(model, "width"),
+                      .hidden = model_int(model, "hidden"), .matrices = model_int(model, "gated") ? 3 : 2,
+                      .causal = model->family == SSA_PIXELS || (model->family == SSA_GPT && !model->gpt.bidirectional),
+                      .gathers = true};
+    (void)ssa_model_layer(model, layer, &s.of); /* of a wrong model all is 0 */
+    if (model->family == SSA_SWIN) {
+        s.width <<= model_stage(model, layer);
+        s.hidden = (int)lround((model->swin.hidden_ratio > 0 ? (double)model->swin.hidden_ratio : 4) * s.width);
+        s.gathers = false;
+    }
     s.kv_heads = s.kv_heads ? s.kv_heads : s.heads; /* a family without such a field */
-    s.query_width = s.width;
-    switch (model->family) {
-    case SSA_GPT:
-        s.causal = !model->gpt.bidirectional;
-        s.ends = (double)s.length * s.width * model->gpt.vocabulary;
-        break;
-    case SSA_VIT: { /* patches, and one row of classes */
-        const double patch = (double)model->vit.channels * model->vit.patch * model->vit.patch;
-        s.ends = s.width * ((s.length - model_has_class_token(model)) * patch + model->vit.classes);
-        break;
-    }
-    case SSA_PIXELS:
-        s.causal = true;
-        s.ends = (double)s.length * s.width * model_int(model, "values");
-        s.query_width = model_int(model, "key_width") ? s.heads * model_int(model, "key_width") : s.width;
-        break;
-    default:
-        break;
-    }
+    s.query_width = model_int(model, "key_width") ? s.heads * model_int(model, "key_width") : s.width;
     return s;
 }
 
-/* Pairs of one sequence, and the rows that keys and values are projected for. */
+/* Products of a sequence outside of layers: patches, merging of 2 x 2 positions of a stage into one of twice the width,
+ * one row of classes. */
+static double swin_ends(const struct ssa_model_config *model)
+{
+    const struct ssa_swin *c = &model->swin;
+    const int last = model_stages(model) - 1;
+    double positions = ssa_model_length(model), width = c->width;
+    double sum = positions * width * c->channels * c->patch * c->patch;
+    for (int i = 0; i < last; i++) {
+        positions /= 4;
+        width *= 2;
+        sum += positions * 2 * width * width;
+    }
+    return sum + width * c->classes;
+}
+
+/* Of embedding and head. */
+static double ends_of(const struct ssa_model_config *model)
+{
+    const double length = ssa_model_length(model), width = model_int(model, "width");
+    switch (model->family) {
+    case SSA_VIT: { /* patches, and one row of classes */
+        const double patch = (double)model->vit.channels * model->vit.patch * model->vit.patch;
+        return width * ((length - model_has_class_token(model)) * patch + model->vit.classes);
+    }
+    case SSA_SWIN:
+        return swin_ends(model);
+    default:
+        return length * width * model_int(model, model->family == SSA_PIXELS ? "values" : "vocabulary");
+    }
+}
+
+/* Pairs of one of the model's sequences, and the rows that keys and values are projected for. */
 static int count_pairs(const struct shape *s, struct ssa_sample how, double *pairs, double *kv_rows)
 {
     struct ssa_plan plan = {0};
-    double N = s->length, keys = how.keys + how.keep_count, groups = (double)s->heads / s->kv_heads;
-    *kv_rows = N;
-    *pairs = s->causal ? N * (N + 1) / 2 : N * N;
+    double N = s->of.length, keys = how.keys + how.keep_count, groups = (double)s->heads / s->kv_heads;
+    *kv_rows = N * s->of.sequences;
+    *pairs = (s->causal ? N * (N + 1) / 2 : N * N) * s->of.sequences;
     if (how.kind == SSA_DENSE)
         return SSA_OK;
-    if (how.kind == SSA_UNBIASED && !how.own_key && 2 * keys <= N * groups && keys * groups <= N)
+    if (s->gathers && how.kind == SSA_UNBIASED && !how.own_key && 2 * keys <= N * groups && keys * groups <= N)
         *kv_rows = keys;
     int err = ssa_plan_draw(&plan, &how);
-    *pairs = s->causal ? plan.pairs_causal : plan.pairs;
+    *pairs = (s->causal ? plan.pairs_causal : plan.pairs) * (plan.examples > 1 ? 1 : s->of.sequences);
     ssa_plan_finish(&plan);
     return err;
 }
 
-int cost_add_layers(struct cost *cost, const struct ssa_model_config *model, const struct ssa_pattern *pattern,
-                    int first, int end, double sequences, uint64_t seed)
+static int add_layers(struct cost *cost, const struct ssa_model_config *model, const struct ssa_pattern *pattern,
+                      double sequences, uint64_t seed)
 {
-    const struct shape s = shape_of(model);
-    double N = s.length, C = s.width, Q = s.query_width, hidden = s.hidden, share = (double)s.kv_heads / s.heads;
-    for (int l = first; l < end; l++) {
+    const int layers = ssa_model_layers(model);
+    for (int l = 0; l < layers; l++) {
+        const struct shape s = shape_of(model, l);
+        const double rows = (double)s.of.length * s.of.sequences, share = (double)s.kv_heads / s.heads;
+        const double C = s.width, Q = s.query_width, hidden = s.hidden;
         struct ssa_sample how;
         double pairs, kv_rows;
-        int err = ssa_pattern_sample(pattern, l, s.layers, s.length, 1, &how);
+        int err = ssa_model_sample(model, pattern, l, 1, 0, &how);
         how.seed = seed;
-        how.layer = (uint32_t)l;
         err = err ? err : count_pairs(&s, how, &pairs, &kv_rows);
         if (err)
             return err;
-        cost->linear += 6 * sequences * (N * (C * Q + C * C + s.matrices * C * hidden) + kv_rows * C * (Q + C) * share);
+        cost->linear += 6 * sequences * rows * (C * Q + C * C + s.matrices * C * hidden);
+        cost->linear += 6 * sequences * kv_rows * C * (Q + C) * share;
         cost->attention += 6 * sequences * pairs * (Q + C);
     }
     return SSA_OK;
@@ -81,7 +105,6 @@ int cost_add_layers(struct cost *cost, const struct ssa_model_config *model, con
 int cost_of_step(struct cost *cost, const struct ssa_model_config *model, const struct ssa_pattern *pattern,
                  double sequences, uint64_t seed)
 {
-    const struct shape s = shape_of(model);
-    *cost = (struct cost){.linear = 6 * sequences * s.ends};
-    return cost_add_layers(cost, model, pattern, 0, s.layers, sequences, seed);
+    *cost = (struct cost){.linear = 6 * sequences * ends_of(model)};
+    return add_layers(cost, model, pattern, sequences, seed);
 }

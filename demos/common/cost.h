@@ -12,10 +12,7 @@ struct cost {
     double linear, attention;
 };
 
-/* Of layers `first` to `end` - 1, `sequences` of the model's length: adds to `cost`. The library's status. */
-int cost_add_layers(struct cost *cost, const struct ssa_model_config *model, const struct ssa_pattern *pattern,
-                    int first, int end, double sequences, uint64_t seed);
-/* All of a step. */
+/* Of a step of so many of the model's sequences. The library's status. */
 int cost_of_step(struct cost *cost, const struct ssa_model_config *model, const struct ssa_pattern *pattern,
                  double sequences, uint64_t seed);
 

@@ -29,10 +29,20 @@ void model_choose(struct ssa_model_config *config);
 /* All fields, with what zero means filled in: choices are words, yes or no is true or false. */
 json_t *model_json(const struct ssa_model_config *config);
 
-/* A whole number of the config by the name of its field; 0 if its family has none of the name. Zero is filled in. */
+/* A whole number of the config by the name of its field; 0 if its family has none of the name. Zero is filled in. Of a
+ * field that is an array the first, or the one at `at`. */
 int model_int(const struct ssa_model_config *config, const char *field);
+int model_int_at(const struct ssa_model_config *config, const char *field, int at);
+/* "4", or "2,2,6,2". */
+const char *model_ints(const struct ssa_model_config *config, const char *field, char text[64]);
 /* Whether the first position is a class token. */
 bool model_has_class_token(const struct ssa_model_config *config);
-void model_set(struct ssa_model_config *config, const char *field, int value);
+
+/* Stages of layers, of which a family whose layers are all alike has one; and the one that a layer is in. */
+int model_stages(const struct ssa_model_config *config);
+int model_stage(const struct ssa_model_config *config, int layer);
+/* Leaves it so many of its layers, at least one of each stage, as many of one as of another while these have them, and
+ * evenly spread: kept[i] is which layer i was. */
+void model_shorten(struct ssa_model_config *config, int layers, int *kept);
 
 #endif

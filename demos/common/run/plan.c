@@ -51,14 +51,15 @@ static double flop_of(const struct planned *stage)
 /* Which steps the seconds are of. */
 static const char *how_measured(const struct planning *p, const struct timing *t, char text[128])
 {
-    int layers = model_int(&p->s.model, "layers"), passes = settings_passes(&p->s);
+    const int layers = ssa_model_layers(&p->s.model), least = model_stages(&p->s.model);
+    const int passes = settings_passes(&p->s);
     if (!t->extrapolated)
         return "measured";
     if (t->layers < layers && t->passes < passes)
-        snprintf(text, 128, "extrapolated from 1 and %d of %d layers, 1 and %d of %d passes", t->layers, layers,
+        snprintf(text, 128, "extrapolated from %d and %d of %d layers, 1 and %d of %d passes", least, t->layers, layers,
                  t->passes, passes);
     else if (t->layers < layers)
-        snprintf(text, 128, "extrapolated from 1 and %d of %d layers", t->layers, layers);
+        snprintf(text, 128, "extrapolated from %d and %d of %d layers", least, t->layers, layers);
     else
         snprintf(text, 128, "extrapolated from 1 and %d of %d passes", t->passes, passes);
     return text;
@@ -155,10 +156,12 @@ static int print_all(const struct planning *p)
 {
     const struct ssa_model_config *m = &p->s.model;
     const char *sequence = p->s.program->sequence;
-    char time[32], more[128];
+    char time[32], more[256], layers[64], heads[64], hidden[32] = "";
     p->s.program->describe_model(m, more, sizeof more);
-    say_result("model    %d layers, width %d, %d heads, MLP %d, %s: %zu parameters", model_int(m, "layers"),
-               model_int(m, "width"), model_int(m, "heads"), model_int(m, "hidden"), more, ssa_model_elements(m));
+    if (model_int(m, "hidden"))
+        snprintf(hidden, sizeof hidden, "MLP %d, ", model_int(m, "hidden"));
+    say_result("model    %s layers, width %d, %s heads, %s%s: %zu parameters", model_ints(m, "layers", layers),
+               model_int(m, "width"), model_ints(m, "heads", heads), hidden, more, ssa_model_elements(m));
     print_memory(p);
     say_result("step     %d %ss in passes of %d, %.0f %s", p->s.training.batch, sequence ? sequence : "sequence",
                p->s.micro_batch, settings_tokens(&p->s), sequence ? "positions" : "tokens");

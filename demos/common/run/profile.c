@@ -15,19 +15,22 @@ struct profile {
     double seconds, attention_seconds; /* of the whole run */
 };
 
-/* Draws every layer's plan; `pairs` becomes (query, key) pairs over all layers and the micro-batch. */
+/* Draws every layer's plan; `pairs` becomes (query, key) pairs over all layers, their heads and the micro-batch. */
 static int draw_plans(struct profile *p, const struct ssa_pattern *pattern, uint64_t step, double *pairs)
 {
+    const struct ssa_model_config *config = ssa_model_config(p->model);
     *pairs = 0;
     for (int l = 0; l < p->layers; l++) {
+        struct ssa_layer of;
         struct ssa_sample how;
-        int status = ssa_pattern_sample(pattern, l, p->layers, p->pass.length, p->pass.batch, &how);
+        int status = ssa_model_sample(config, pattern, l, p->pass.batch, 0, &how);
         how.step = step;
-        how.layer = (uint32_t)l;
+        status = status ? status : ssa_model_layer(config, l, &of);
         if (status || (status = ssa_plan_draw(&p->plans[l], &how)))
             return status;
         p->pointers[l] = &p->plans[l];
-        *pairs += p->plans[l].pairs * (p->plans[l].examples == 1 ? p->pass.batch : 1);
+        *pairs += p->plans[l].pairs * (p->plans[l].examples == 1 ? p->pass.batch * of.sequences : 1) *
+                  model_int_at(config, "heads", model_stage(config, l));
     }
     return SSA_OK;
 }
@@ -58,7 +61,7 @@ static int profile_stage(struct profile *p, const struct ssa_stage *stage, json_
     p->seconds += stage->steps * all;
     p->attention_seconds += stage->steps * attention;
     stage_format(stage, 1, pattern, sizeof pattern);
-    double score_bytes = 4 * pairs / p->layers * model_int(ssa_model_config(p->model), "heads");
+    double score_bytes = 4 * pairs / p->layers;
     json_array_append_new(list, json_pack("{s:s, s:i, s:o, s:o, s:o}", "pattern", pattern, "steps", stage->steps,
                                           "seconds", number_json(all), "attention_seconds", number_json(attention),
                                           "score_bytes", number_json(score_bytes)));
@@ -68,7 +71,7 @@ static int profile_stage(struct profile *p, const struct ssa_stage *stage, json_
 int profile_run(const struct settings *s, struct ssa_model *model, int passes, json_t **profile)
 {
     const struct ssa_train_config *training = &s->training;
-    int batch = ssa_model_limits(model)->batch, layers = model_int(&s->model, "layers");
+    int batch = ssa_model_limits(model)->batch, layers = ssa_model_layers(&s->model);
     struct profile p = {.model = model, .layers = layers, .passes = passes, .micro_batches = settings_passes(s),
                         .pass = {.batch = batch, .length = ssa_model_length(&s->model), .training = 1}};
     json_t *list = json_array();

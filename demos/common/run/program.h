@@ -99,7 +99,7 @@ struct program {
     /* NULL, or adds to a record of a training of `seconds` so far what the data had to do with it; `ends`: it is the
      * last, and people are told, too. */
     void (*account)(const struct settings *s, json_t *record, double seconds, bool ends);
-    /* What `plan` says of a model besides its layers, widths and heads: "length 256, vocabulary 256". */
+    /* What `plan` says of a model besides its layers, width, heads and hidden: "length 256, vocabulary 256". */
     void (*describe_model)(const struct ssa_model_config *model, char *text, size_t size);
 };
 

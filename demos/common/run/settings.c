@@ -18,6 +18,11 @@ static int open_source(struct settings *s)
     return 0;
 }
 
+static int check_model(const struct settings *s)
+{
+    return ssa_model_check(&s->model) ? say_error("%s", ssa_last_error()) : 0;
+}
+
 size_t settings_count(const struct ssa_data *data)
 {
     return data->fill ? data->examples : data->count;
@@ -36,9 +41,10 @@ const char *settings_rate(const struct settings *s, double tokens_per_second, ch
 struct stage_terms settings_terms(const struct settings *s)
 {
     const struct ssa_data *d = &s->data.part[PART_TRAIN];
-    const int length = ssa_model_length(&s->model);
-    const double step = (double)s->training.batch * (d->fill ? 1 : length);
-    return (struct stage_terms){.length = length, .epoch = step > 0 ? (double)settings_count(d) / step : 0,
+    const double step = (double)s->training.batch * (d->fill ? 1 : ssa_model_length(&s->model));
+    struct ssa_layer first;
+    (void)ssa_model_layer(&s->model, 0, &first); /* the model was checked */
+    return (struct stage_terms){.length = first.length, .epoch = step > 0 ? (double)settings_count(d) / step : 0,
                                 .keep_first = model_has_class_token(&s->model)};
 }
 
@@ -75,7 +81,9 @@ int settings_make(struct settings *s, const struct program *program, const struc
 {
     *s = (struct settings){.program = program, .o = o, .source_name = o->resume ? o->resume : o->from,
                            .model = o->model, .training = o->training, .micro_batch = o->micro_batch};
-    return open_source(s) || program->open(s) || (o->resume ? take_run(s) : take_stages(s)) ? EXIT_FAILED : 0;
+    return open_source(s) || program->open(s) || check_model(s) || (o->resume ? take_run(s) : take_stages(s))
+        ? EXIT_FAILED
+        : 0;
 }
 
 void settings_finish(struct settings *s)

@@ -18,7 +18,7 @@ int stages_parse(const char *text, const struct ssa_stage *preset, struct ssa_st
 /* So far keys and epochs are kept as a negative ratio, the number of keys, and as negative steps; what was not said of
  * the warm-up and of kept positions is -1. This makes of it what the library knows, once it is known: */
 struct stage_terms {
-    int length;     /* of sequences */
+    int length;     /* of sequences, or windows, of the first layer */
     double epoch;   /* steps; 0: there are no data */
     int keep_first; /* where a sampled stage does not say it */
 };

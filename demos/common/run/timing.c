@@ -8,36 +8,50 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { FEW_LAYERS = 3, STEPS_MOST = 1 << 20 };
+enum { STEPS_MOST = 1 << 20 };
 static const double long_enough = 2, at_once = 0.2; /* of seconds to be timed */
 
 struct job {
     const struct settings *s;
     struct ssa_pool *pool;
     const struct ssa_pattern *pattern; /* of the stage */
-    double one_layer, one_flop;        /* of a step of one layer and one pass */
+    double least, least_flop;          /* of a step of one pass, and of one layer of each stage */
     size_t peak, scratch;              /* of the latest measurement */
 };
 
 /* ---- a model of fewer layers ---- */
 
-/* `count` patterns, for layers that lie evenly among those of the run. */
-static int choose_layers(const struct job *j, int count, struct ssa_pattern *patterns)
+/* Those of the run; and so many that time of fewer is worth to be extrapolated: two of each stage and one more. */
+static int all_layers(const struct job *j)
 {
-    const int layers = model_int(&j->s->model, "layers"), length = ssa_model_length(&j->s->model);
-    for (int i = 0; i < count; i++) {
-        int layer = count > 1 ? (int)((long long)i * (layers - 1) / (count - 1)) : layers / 2;
+    return ssa_model_layers(&j->s->model);
+}
+
+static int few_layers(const struct job *j)
+{
+    const int least = model_stages(&j->s->model), few = 2 * least + 1, quarter = all_layers(j) / 4;
+    const int layers = few > quarter ? few : quarter;
+    return least + layers <= all_layers(j) ? layers : all_layers(j);
+}
+
+/* Leaves `config` so many, which lie evenly among those of the run, and makes the pattern of each. */
+static int choose_layers(const struct job *j, int count, struct ssa_model_config *config, struct ssa_pattern *patterns)
+{
+    int *kept = calloc((size_t)count, sizeof *kept), err = kept ? SSA_OK : SSA_ENOMEM;
+    if (!err)
+        model_shorten(config, count, kept);
+    for (int i = 0; i < count && !err; i++) {
         struct ssa_sample how;
-        int err = ssa_pattern_sample(j->pattern, layer, layers, length, 1, &how);
-        if (err)
-            return err;
-        patterns[i] = j->pattern->layers ? j->pattern->layers[layer] : *j->pattern;
+        if ((err = ssa_model_sample(&j->s->model, j->pattern, kept[i], 1, 0, &how)))
+            break;
+        patterns[i] = j->pattern->layers ? j->pattern->layers[kept[i]] : *j->pattern;
         patterns[i].kind = how.kind;
-        patterns[i].ratio = (float)how.keys / (float)length;
+        patterns[i].ratio = (float)how.keys / (float)how.length;
         patterns[i].ratio_last = 0;
         patterns[i].dense_first = patterns[i].dense_last = 0;
     }
-    return SSA_OK;
+    free(kept);
+    return err;
 }
 
 /* ---- timing ---- */
@@ -100,10 +114,9 @@ static int measure(struct job *j, int layers, int passes, double *seconds, doubl
     struct ssa_pattern *patterns = calloc((size_t)layers, sizeof *patterns);
     struct ssa_pattern few = {.layers = patterns, .layer_count = layers};
     struct ssa_data data = j->s->program->invent(j->s);
-    const struct ssa_pattern *pattern = layers < model_int(&config, "layers") ? &few : j->pattern;
+    const struct ssa_pattern *pattern = layers < all_layers(j) ? &few : j->pattern;
     struct cost cost;
-    model_set(&config, "layers", layers);
-    int err = patterns && (data.items || data.fill) ? choose_layers(j, layers, patterns) : SSA_ENOMEM;
+    int err = patterns && (data.items || data.fill) ? choose_layers(j, layers, &config, patterns) : SSA_ENOMEM;
     err = err ? err : cost_of_step(&cost, &config, pattern, (double)passes * j->s->micro_batch, j->s->training.seed);
     err = err ? err : time_model(j, &config, pattern, passes, &data, seconds);
     if (!err)
@@ -122,21 +135,21 @@ static double likely(double difference, double by_work, double all)
     return fmin(fmax(difference, by_work / 4), all);
 }
 
-/* A step of `passes` passes and all layers, from one layer and from `layers`, of which those besides the one take time
- * as they have work. */
+/* A step of `passes` passes and all layers, from one layer of each stage and from `layers`, of which those besides the
+ * ones take time as they have work. */
 static int extrapolate_layers(struct job *j, int layers, int passes, double *seconds)
 {
     double few, many, few_flop, many_flop;
     struct cost all;
     int err = measure(j, layers, passes, &many, &many_flop);
-    if (err || layers == model_int(&j->s->model, "layers")) {
+    if (err || layers == all_layers(j)) {
         *seconds = many;
         return err;
     }
-    few = j->one_layer;
-    few_flop = j->one_flop;
+    few = j->least;
+    few_flop = j->least_flop;
     if (passes > 1)
-        err = measure(j, 1, passes, &few, &few_flop);
+        err = measure(j, model_stages(&j->s->model), passes, &few, &few_flop);
     err = err ? err : cost_of_step(&all, &j->s->model, j->pattern, (double)passes * j->s->micro_batch,
                                    j->s->training.seed);
     double more = likely(many - few, many * (1 - few_flop / many_flop), many);
@@ -149,11 +162,10 @@ static int extrapolate_layers(struct job *j, int layers, int passes, double *sec
  * there all are needed. */
 static int extrapolate(struct job *j, double ratio, struct timing *timing)
 {
-    int all = settings_passes(j->s), L = model_int(&j->s->model, "layers");
+    int all = settings_passes(j->s);
     bool apart = all > 2 && devices_live(j->pool) == 1;
-    double expected = 3 * j->one_layer * ratio * (apart ? 3 : all), one, two;
-    int layers = L / 4 < FEW_LAYERS ? FEW_LAYERS : L / 4;
-    timing->layers = expected > j->s->o->measure && layers < L ? layers : L;
+    double expected = 3 * j->least * ratio * (apart ? 3 : all), one, two;
+    timing->layers = expected > j->s->o->measure ? few_layers(j) : all_layers(j);
     timing->passes = apart ? 2 : all;
     timing->extrapolated = true;
     if (!apart)
@@ -171,15 +183,15 @@ int timing_of_stage(const struct settings *s, struct ssa_pool *pool, const struc
     struct job j = {.s = s, .pool = pool, .pattern = &stage->pattern};
     struct cost all;
     double ignored;
-    int passes = settings_passes(s), L = model_int(&s->model, "layers");
+    int passes = settings_passes(s), L = all_layers(&j);
     *timing = (struct timing){.layers = L, .passes = passes};
     int err = cost_of_step(&all, &s->model, j.pattern, s->micro_batch, s->training.seed);
-    err = err ? err : measure(&j, 1, 1, &j.one_layer, &j.one_flop);
+    err = err ? err : measure(&j, model_stages(&s->model), 1, &j.least, &j.least_flop);
     if (err)
         return err;
     timing->scratch = j.scratch;
-    double ratio = (all.linear + all.attention) / j.one_flop;
-    if (3 * j.one_layer * ratio * passes > s->o->measure && (L > FEW_LAYERS || passes > 2))
+    double ratio = (all.linear + all.attention) / j.least_flop;
+    if (3 * j.least * ratio * passes > s->o->measure && (few_layers(&j) < L || passes > 2))
         return extrapolate(&j, ratio, timing);
     err = measure(&j, L, passes, &timing->seconds, &ignored);
     timing->peak = j.peak;
