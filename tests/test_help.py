@@ -47,8 +47,8 @@ for command in COMMANDS:
 def fields_of(family):
     with open(os.path.join(ROOT, "include", "ssacl", "model.h"), encoding="utf-8") as header:
         struct = re.search(r"^struct ssa_%s \{(.*?)^\};" % family, header.read(), re.M | re.S).group(1)
-    names = re.findall(r"^    (?:int|float) ([\w, ]+);", struct, re.M)
-    return [name.strip() for line in names for name in line.split(",")]
+    names = re.findall(r"^    (?:int|float) ([\w, \[\]]+);", struct, re.M)
+    return [re.sub(r"\[\d+\]", "", name).strip() for line in names for name in line.split(",")]
 
 
 fields = fields_of("gpt")
@@ -70,13 +70,13 @@ assert "one of layer|rms" in run(text, "plan", "--norm", "batch", code=2)[1]
 assert "not an option" in run(text, "plan", "--bidirectional", code=2)[1]
 
 image = os.path.join(PROGRAMS, "image", "ssacl-image")
-for family in "vit", "pixels":
+for family in "vit", "pixels", "swin":
     told = run(image, "train", "--family", family, "--help")[0].replace("\n", " ")
     model = json.loads(run(image, "plan", "--family=" + family, "--size", "8", "--channels", "1", "--classes", "4",
                            "--device", "cpu", "--measure", "0", "--json")[0])["model"]
     assert set(fields_of(family)) == set(model), (fields_of(family), model)
     for field in fields_of(family):
-        hidden = field in ("rows", "columns", "values", "activation")
+        hidden = field in ("rows", "columns", "values")
         assert hidden or " --%s " % field.replace("_", "-") in told, field
 
 demos = {name: os.path.join(ROOT, "demos", name + ".sh") for name in ("quickstart", "text", "images")}

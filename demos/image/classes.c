@@ -42,7 +42,7 @@ static int begin(const struct settings *settings, int passes)
 {
     classes_finish();
     s.passes = passes;
-    s.classes = settings->model.vit.classes;
+    s.classes = model_int(&settings->model, "classes");
     for (int p = 0; p < DATA_PARTS; p++)
         if (settings->data.part[p].examples > s.pictures)
             s.pictures = settings->data.part[p].examples;

@@ -12,7 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FAMILY_NAMES "vit|pixels"
+#define FAMILY_NAMES "vit|pixels|swin"
+static const int families[] = {SSA_VIT, SSA_PIXELS, SSA_SWIN};
+enum { FAMILIES = sizeof families / sizeof *families };
 enum { THREADS_MOST = 64, SIDE = 224 /* of pictures whose sizes differ */ };
 
 int data_threads;
@@ -21,9 +23,9 @@ static struct dataset set;
 static bool is_open;
 static struct source sources[DATASET_PARTS];
 static struct recipe recipe;
-static int family, augmentation, size;
+static int family, augmentation, size; /* family: of `families` */
 static struct {
-    int family, augmentation; /* -1: not said */
+    int family, augmentation;          /* -1: not said */
 } looked = {-1, -1};
 
 static const struct unit of_images = {.key = "loss", .name = "nats per image", .brief = "nats/image", .item = "image",
@@ -61,9 +63,9 @@ void data_look(int argc, char **argv)
     looked.family = look_for_word(argc, argv, "--family", FAMILY_NAMES);
     looked.augmentation = look_for_word(argc, argv, "--augment", AUGMENTATION_NAMES);
     family = looked.family;
-    for (int f = 0; f < 2 && family < 0; f++) { /* each family has presets of its own */
+    for (int f = 0; f < FAMILIES && family < 0; f++) { /* each family has presets of its own */
         const char *name = look_for(argc, argv, "--preset");
-        if (name && preset_is_of(name, f ? SSA_PIXELS : SSA_VIT))
+        if (name && preset_is_of(name, families[f]))
             family = f;
     }
     family = family < 0 ? 0 : family;
@@ -76,7 +78,8 @@ const struct arg *data_train_options(void)
     static struct arg table[2 * RECIPE_OPTIONS], more[RECIPE_OPTIONS];
     const struct arg first[] = {
         ARG_CHOICE(0, "family", &family, FAMILY_NAMES,
-                   "vit: tells classes; pixels: makes pictures, pixel by pixel. It is that of --preset, too"),
+                   "vit, and swin with attention in windows: tell classes; pixels: makes pictures, pixel by pixel. It "
+                   "is that of --preset, too"),
         ARG_INT(0, "size", &size, 0, 4096, "N",
                 "rows and columns that the model sees, to which pictures are resized; 0: as they are, or where they "
                 "differ 224"),
@@ -109,15 +112,16 @@ static int default_threads(void)
 
 void data_defaults(struct train_options *o)
 {
-    static const struct ssa_model_config vit = {.family = SSA_VIT, .vit = {.patch = 4, .layers = 4, .heads = 6,
-                                                                           .width = 96}};
-    static const struct ssa_model_config pixels = {.family = SSA_PIXELS, .pixels = {.layers = 6, .heads = 4,
-                                                                                    .width = 128, .values = 256}};
-    o->model = family ? pixels : vit;
+    static const struct ssa_model_config models[] = {
+        {.family = SSA_VIT, .vit = {.patch = 4, .layers = 4, .heads = 6, .width = 96}},
+        {.family = SSA_PIXELS, .pixels = {.layers = 6, .heads = 4, .width = 128, .values = 256}},
+        {.family = SSA_SWIN, .swin = {.patch = 2, .layers = {2, 2}, .heads = {2}, .width = 32}}};
+    const bool tokens = families[family] == SSA_PIXELS;
+    o->model = models[family];
     o->training.beta2 = 0.999f;
     o->training.decay = 0.05f;
-    o->micro_batch = family ? 4 : 50;
-    o->eval_windows = family ? 32 : 1000;
+    o->micro_batch = tokens ? 4 : 50;
+    o->eval_windows = tokens ? 32 : 1000;
     data_threads = default_threads();
     size = 0;
     recipe = (struct recipe){.train = -1, .valid = -1, .test = -1, .split_seed = -1};
@@ -139,15 +143,21 @@ struct shape {
 
 static struct shape shape_of(struct ssa_model_config *m)
 {
-    return m->family == SSA_VIT
-        ? (struct shape){&m->vit.rows, &m->vit.columns, &m->vit.channels, &m->vit.classes}
-        : (struct shape){&m->pixels.rows, &m->pixels.columns, &m->pixels.channels, &m->pixels.classes};
+    switch (m->family) {
+    case SSA_SWIN:
+        return (struct shape){&m->swin.rows, &m->swin.columns, &m->swin.channels, &m->swin.classes};
+    case SSA_PIXELS:
+        return (struct shape){&m->pixels.rows, &m->pixels.columns, &m->pixels.channels, &m->pixels.classes};
+    default:
+        return (struct shape){&m->vit.rows, &m->vit.columns, &m->vit.channels, &m->vit.classes};
+    }
 }
 
 /* Of a new one: as said, else as the data are. */
 static int settle_model(struct settings *s)
 {
     const struct shape shape = shape_of(&s->model);
+    const bool tokens = s->model.family == SSA_PIXELS;
     if (size)
         *shape.rows = *shape.columns = size;
     if (!*shape.rows && is_open) {
@@ -157,11 +167,11 @@ static int settle_model(struct settings *s)
     *shape.columns = *shape.columns ? *shape.columns : *shape.rows;
     if (is_open)
         *shape.channels = set.channels;
-    if (is_open && (s->model.family == SSA_VIT || *shape.classes))
+    if (is_open && (!tokens || *shape.classes))
         *shape.classes = set.classes;
-    if (!*shape.rows || !*shape.channels || (s->model.family == SSA_VIT && !*shape.classes && !is_open))
+    if (!*shape.rows || !*shape.channels || (!tokens && !*shape.classes && !is_open))
         return say_error("without --data nobody knows what the pictures are: give --size N, --channels N%s",
-                         s->model.family == SSA_VIT ? " and --classes N" : "");
+                         tokens ? "" : " and --classes N");
     return 0;
 }
 
@@ -193,8 +203,8 @@ static int check_kind(const struct settings *s)
 {
     const bool tokens = s->model.family == SSA_PIXELS;
     const struct augment *a = &recipe.augment;
-    if (looked.family >= 0 && s->model.family != (looked.family ? SSA_PIXELS : SSA_VIT))
-        return say_error("--family %s: %s is a %s", looked.family ? "pixels" : "vit",
+    if (looked.family >= 0 && s->model.family != families[looked.family])
+        return say_error("--family %s: %s is a %s", ssa_model_family(families[looked.family]),
                          s->source_name ? s->source_name : "the preset", ssa_model_family(s->model.family));
     if (tokens && (a->erase > 0 || a->mix > 0))
         return say_error("pixels are learned as they are: --erase and --mix are for classifiers");
@@ -208,7 +218,7 @@ static int check_parts(const struct settings *s)
     static const char *const names[] = {"training", "validation", "the test"};
     struct ssa_model_config model = s->model;
     const char *path = s->o->data.items[0];
-    if (!set.classes && s->model.family == SSA_VIT)
+    if (!set.classes && s->model.family != SSA_PIXELS)
         return say_error("%s: its pictures have no classes: put those of each into a folder of its own, or learn to "
                          "make such with --family pixels", path);
     if (!set.classes && *shape_of(&model).classes)
@@ -261,9 +271,10 @@ static void make_sources(struct settings *s)
 /* Classes of the data may be fewer than the model's, whose soft targets have all of them. */
 static int check_soft(const struct settings *s)
 {
-    return s->data.part[PART_TRAIN].soft && set.classes != s->model.vit.classes
+    const int classes = model_int(&s->model, "classes");
+    return s->data.part[PART_TRAIN].soft && set.classes != classes
         ? say_error("%s: knows %d classes, and the data have %d: that cannot be mixed; give --mix 0", s->source_name,
-                    s->model.vit.classes, set.classes)
+                    classes, set.classes)
         : 0;
 }
 
@@ -336,13 +347,19 @@ void data_note(const struct settings *s, json_t *note)
 
 void data_describe_model(const struct ssa_model_config *model, char *words, size_t room)
 {
-    if (model->family == SSA_VIT)
-        snprintf(words, room, "length %d, %d x %d x %d pixels in patches of %d, %d classes", ssa_model_length(model),
-                 model->vit.rows, model->vit.columns ? model->vit.columns : model->vit.rows, model->vit.channels,
-                 model->vit.patch, model->vit.classes);
+    struct ssa_model_config m = *model;
+    const struct shape shape = shape_of(&m);
+    char pixels[64];
+    ssa_model_settle(&m);
+    snprintf(pixels, sizeof pixels, "length %d, %d x %d x %d pixels", ssa_model_length(model), *shape.rows,
+             *shape.columns ? *shape.columns : *shape.rows, *shape.channels);
+    if (m.family == SSA_VIT)
+        snprintf(words, room, "%s in patches of %d, %d classes", pixels, m.vit.patch, m.vit.classes);
+    else if (m.family == SSA_SWIN)
+        snprintf(words, room, "MLP %g times as wide, %s in patches of %d, windows of %d, %d classes",
+                 (double)m.swin.hidden_ratio, pixels, m.swin.patch, m.swin.window, m.swin.classes);
     else
-        snprintf(words, room, "length %d, %d x %d x %d pixels", ssa_model_length(model), model->pixels.rows,
-                 model->pixels.columns ? model->pixels.columns : model->pixels.rows, model->pixels.channels);
+        snprintf(words, room, "%s", pixels);
 }
 
 /* What training waited for pictures, of all its time. The next steps' are prepared meanwhile, so that this is 0 where

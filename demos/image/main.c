@@ -19,9 +19,9 @@ static const struct command commands[] = {
     {0}};
 
 static const char train_about[] =
-    "Trains a model on pictures. --family vit tells classes, as ViT and DeiT do; --family pixels makes pictures, "
-    "pixel by pixel, as Sparse Transformers do. Rows, columns, channels and classes of the model are those of the "
-    "data.\n"
+    "Trains a model on pictures. --family vit tells classes, as ViT and DeiT do; --family swin does so with attention "
+    "in windows of the picture, as Swin does; --family pixels makes pictures, pixel by pixel, as Sparse Transformers "
+    "do. Rows, columns, channels and classes of the model are those of the data.\n"
     "\n"
     "--data takes the files of MNIST (and Fashion-MNIST and others of its form), CIFAR-10 and CIFAR-100 (binary), "
     ".npz with images and labels, or the folder that they lie in; or a folder with a folder of JPEG and PNG for each "
@@ -48,6 +48,9 @@ static const char train_examples[] =
     "  # each query sees 12 patches and the class token, drawn for each image; then dense epochs\n"
     "  ssacl-image train --data fashion-mnist --attention unbiased --keys 12 --per-example --epochs 17 \\\n"
     "                    --fine-tune-epochs 3 --fine-tune-lr 1e-4 --checkpoint ssa.safetensors --log ssa.jsonl\n"
+    "  # Swin: 14 x 14 windows with 49 of their 196 keys, drawn for each window; the last two layers dense\n"
+    "  ssacl-image train --family swin --data fashion-mnist --window 14 --layers 2,2 --heads 2,4 --epochs 20 \\\n"
+    "                    --attention unbiased --keys 49 --per-example --last-dense 2\n"
     "  # DeiT-tiny on a folder of folders; what would it take?\n"
     "  ssacl-image plan --preset deit-tiny\n"
     "  ssacl-image train --preset deit-tiny --data imagenet --device all\n"
@@ -126,7 +129,7 @@ int main(int argc, char **argv)
                  .data = "the pictures it was trained on; their parts are found as `train` does. Of others that is "
                          "said, and with --json \"same_images\" is false"},
         .report = {.about = report_about, .examples = report_examples},
-        .families = 1u << SSA_VIT | 1u << SSA_PIXELS,
+        .families = 1u << SSA_VIT | 1u << SSA_PIXELS | 1u << SSA_SWIN,
         .model_options = model_options,
         .renamed = renamed,
         .sequence = "image",

@@ -33,13 +33,41 @@ json plan.json 'x["tokens_per_step"] == 50 * 64'
 check plan --family pixels --size 8 --channels 1 --preset cifar10-59m --layers 2
 json plan.json 'x["tokens_per_step"] == 16 * 64 and x["model"]["layers"] == 2'
 image plan --preset help >out
-check test "$(wc -l <out)" -eq 3
+check test "$(wc -l <out)" -eq 5
+
+# ---- Swin-T: 4.490 GMAC an image, of which 0.140 in attention, and 768 000 of the head; in windows of 14 4.888, and of
+# those with 49 keys the same as in windows of 7, but for the own keys that shifted windows see besides ----
+
+gmac='[round((s["flop_linear"] + s["flop_attention"]) / 6e9 - 768e-6, 3) for s in x["stages"]]'
+check plan --preset swin-t --batch 1 --accumulate 1
+json plan.json 'x["parameters"] == 28288354 and x["tokens_per_step"] == 3136 and '"$gmac"' == [4.49]'
+json plan.json '[x["model"][k] for k in ("layers", "heads", "window")] == [[2, 2, 6, 2], [3, 6, 12, 24], 7]'
+flop 'linear' '6 * (3136 * 96 * 48 + 12 * 96**2 * 3136 * (2 + 2 + 6 + 2) + 8 * 96**2 * 784 * 3 + 768 * 1000)'
+flop 'attention' '12 * 49 * 96 * 3136 * (2 + 2 / 2 + 6 / 4 + 2 / 8)'
+check plan --preset swin-t-w14-ssa --batch 1 --accumulate 1
+json plan.json 'x["parameters"] == 28338754 and '"$gmac"' == [4.49, 4.888]'
+flop 'attention' '12 * 96 * 3136 * (49 * (2 + 2 / 2 + 6 / 4 + 2 / 8) + 147 / 196 * (1 + 1 / 2))'
+check plan --preset swin-t
+json plan.json 'x["batch"] == 1024 and [s["stage"] for s in x["stages"]] == [
+    "dense:steps=375300,lr=0.001,lr-end=1e-05,warm-up=25020"]'
+check plan --preset swin-t-w14-ssa
+json plan.json '[s["stage"] for s in x["stages"]] == [
+    "unbiased:ratio=0.25,last-dense=2,per-example,no-own-key,steps=356535,lr=0.001,lr-end=1e-05,warm-up=25020",
+    "dense:steps=18765,lr=0.0001,warm-up=938"]'
+check plan --preset swin-t --attention unbiased --window 14 --layers 1,1
+json plan.json 'x["stages"][0]["stage"].startswith("unbiased:ratio=0.25,") and x["model"]["layers"] == [1, 1]'
+json plan.json 'x["model"]["heads"] == [3, 6]'
+image plan --device cpu --family swin --size 32 --channels 1 --classes 4 --layers 6,6 --window 4 --measure 1e-4 >out
+check grep -q '^model    6,6 layers, width 32, 2,4 heads, MLP 4 times as wide, .* windows of 4, 4 classes: ' out
+check grep -q 'extrapolated from 2 and 5 of 12 layers)' out
 
 # ---- of data; memory as the run takes; seconds of noise ----
 
 pictures set 80 20
 small="--layers 2 --width 32 --heads 2 --patch 2 --batch 4 --accumulate 2"
-for more in "--attention unbiased --keys 8 --per-example" "--mix 1 --crop pad" "--mean-pool --drop-path 0.1"; do
+swin="--family swin --layers 2,1 --patch 1 --window 4 --drop-path 0.1"
+for more in "$swin" "$swin --attention unbiased --keys 4 --per-example" "--attention unbiased --keys 8 --per-example" \
+    "--mix 1 --crop pad" "--mean-pool --drop-path 0.1"; do
     # shellcheck disable=SC2086 # a list of options
     check image plan --device cpu --measure 0.01 --json $small --data set --epochs 0.25 --threads 0 $more >plan.json
     # shellcheck disable=SC2086

@@ -66,6 +66,33 @@ refuses 1 'other images' "$program" train --data set --resume whole.stage1 -c d 
 check image train --device cpu --data set --quiet --resume whole --steps 20 -c longer
 check sh -c '"$0" eval -c longer --data set --device cpu --json 2>err | grep -q "\"step\": *20\b"' "$program"
 
+# ---- a swin: the same, of windows ----
+
+swin="--family swin --patch 2 --window 2 --layers 2,1,1 --width 16 --batch 10 --lr 5e-3 --drop-path 0.1 --ema 0.9"
+sampled='unbiased:keys=2,per-example,no-own-key,last-dense=1,epochs=1 dense:steps=40'
+# shellcheck disable=SC2086 # a list of options
+check image train --device cpu --data set --quiet $swin --stages "$sampled" --augment light --flip 0 --erase 0.1 \
+    --valid-images 40 --threads 0 --profile 1 --keep-stages -c swin -l swin.jsonl
+check image train --device cpu --data set --quiet --resume swin.stage1 -c swin2 --threads 3
+check cmp swin swin2
+check python3 - <<'END'
+import json
+x = [json.loads(line) for line in open("swin.jsonl")]
+start, profile = (next(r for r in x if r["event"] == event) for event in ("start", "profile"))
+model = start["model"]
+assert model["layers"] == [2, 1, 1] and model["heads"] == [2, 4, 8] and model["window"] == 2, model
+assert start["stages"][0].startswith("unbiased:ratio=0.5,last-dense=1,per-example,no-own-key,steps=96,"), start
+# pairs of an image: 4 windows of 4 queries and 2 keys; in shifted ones half of the queries' own too; one window; 1
+sampled, dense = (profile["stages"][i]["score_bytes"] * 4 / 4 / 10 for i in (0, 1))
+assert round(sampled, 3) == 4 * 8 * 2 + 4 * 10 * 2 + 8 * 4 + 1 * 8, profile
+assert round(dense, 3) == 4 * 16 * 2 * 2 + 16 * 4 + 1 * 8, profile
+END
+check evaluate -c swin --passes 2 --json >swin.json
+json swin.json 'x["length"] == 16 and x["dense"]["top1"] > 0.5 and x["ensemble"]["passes"] == 2 and x["averaged"]'
+json swin.json 'x["ensemble"]["pattern"] == "unbiased:ratio=0.5,last-dense=1,per-example,no-own-key"'
+check sh -c '"$0" report swin.jsonl | grep -q "^images trained on"' "$program"
+check image train --device cpu --data set --quiet --from swin --steps 2 -c swin3 --batch 10
+
 # ---- the best is kept, and a run ends where nothing gets better ----
 
 check train --epochs 200 --lr 0.1 --best best --patience 2 --eval-every 0 -c c2 -l best.jsonl --train-images 24
@@ -86,6 +113,7 @@ json pixels.json 'x["dense"]["dimensions"] == 8 * 64 and len(x["ensemble"]["bits
 check sh -c '"$0" eval --device cpu -c p --data set --images 2 --mode dense 2>err | grep -q "bits per dimension"' \
     "$program"
 check grep -q '"unit":"bits per dimension"' p.jsonl
+check grep -q '"activation":"quick-gelu"' p.jsonl
 check sh -c '"$0" report p.jsonl | grep -q "bits per dimension"' "$program"
 
 # ---- a folder a class, of pictures of several sizes, some of which cannot be read ----
@@ -134,7 +162,20 @@ bad 2 'give --data' train
 bad 1 'nothing-there' train --data nothing-there
 bad 1 'empty' train --data empty
 bad 1 'plain' train --data plain
-bad 2 'one of vit|pixels' train --family swin --data set
+bad 2 'one of vit|pixels|swin' train --family egt --data set
+bad 1 '--family vit: swin is a swin' train --family vit --from swin --data set
+bad 1 'windows of 3 do not divide the grid of stage 0, 8 x 8; of 2 do' train --family swin --patch 1 --window 3 \
+    --data set
+bad 1 'stage 1 halves a grid of 1 x 1' train --family swin --patch 8 --data set
+bad 1 'patch 3 does not divide images of 8 x 8' train --family swin --patch 3 --attention unbiased --keys 4 --data set
+bad 1 'layers[2] is 1, but stage 1 has none' train --family swin --layers 1,0,1 --data set
+bad 1 '60 keys of a sequence that has 16' train --family swin --patch 1 --window 4 --attention unbiased --keys 60 \
+    --data set
+bad 2 "'2;2' is not up to 4 whole numbers from 1 to 512 with commas between" train --data set --family swin \
+    --layers '2;2'
+bad 2 "'2,' is not up to 4" train --family swin --layers 2, --data set
+bad 2 "'1,1,1,1,1' is not up to 4" train --family swin --layers 1,1,1,1,1 --data set
+bad 2 'is not one of default|gelu|gelu-tanh|silu|quick-gelu' train --family pixels --activation 4 --data set
 bad 1 'the preset is a vit' train --family pixels --preset fashion --data set
 bad 2 'there is none of the name' train --preset enwik8 --data set
 bad 1 'patch' train --data set --patch 3

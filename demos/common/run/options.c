@@ -190,7 +190,9 @@ static void take_preset(struct train_options *o, struct raw *r, const struct pre
     o->training = p->training;
     o->training.decay = p->training.decay > 0 ? p->training.decay : 0;
     o->training.clip = p->training.clip > 0 ? p->training.clip : 0;
+    const float ratio = r->preset.pattern.ratio;
     r->preset = p->stage;
+    r->preset.pattern.ratio = p->stage.pattern.ratio > 0 ? p->stage.pattern.ratio : ratio;
     r->preset.warmup = p->stage.warmup ? p->stage.warmup : -1;
     r->preset.pattern.keep_first = p->stage.pattern.keep_first ? p->stage.pattern.keep_first : -1;
     r->preset.steps = 0;
