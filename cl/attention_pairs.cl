@@ -8,17 +8,24 @@
  * Grid     attention_scores: (lanes, queries, batch * heads), the keys shared out by turns.
  *          attention_pairs_bwd: (lanes * queries, heads, examples with values of their own), 1 where its stride is 0: a
  *          work-item owns each lanes-th key of what it adds up, over all that share the value, in order.
- *          attention_pairs_bwd_tiles: the same of QUERIES queries a work-item, in the CPU shape, where queries and keys
- *          have values of their own and a block of the plan begins at a tile only.
+ *          attention_pairs_bwd_tiles: the same of TILE queries a work-item, in the CPU shape, where queries and keys
+ *          have values of their own and a block of the plan begins at a tile only; of the keys it owns the lane-th of
+ *          `lanes` ranges, one where the plan has several slices, whose keys are not sorted.
  *          attention_scores_dq: (queries, heads, batch);  attention_scores_dk: (keys, kv_heads, batch)
- * Macros   none. Not tuned on GPUs: of molecules these pairs are few beside the rest (the paper's EGT: under 1%). Of
- *          windows of images on the CPU they were 60% of a training step, one by one; by vectors of queries less than
- *          the rest of attention's backward. */
-#define STACK (64 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */
+ * Macros   D, in the CPU shape: the width of keys and values, else the parameters. Not tuned on GPUs: of molecules
+ *          these pairs are few beside the rest (the paper's EGT: under 1%).
+ *
+ * Lab book. Windows of images on the CPU: one by one they were 60% of a training step, by vectors of 16 queries less
+ * than the rest of attention's backward. Swin-T in windows of 14 x 14, dense / 49 keys, host backend, AVX-512, one thread,
+ * processor time of the kernel:
+ *   tiles of 32 queries, products as in attention_bwd.cl, a build for the width          -44 / -41%
+ *   rows of the next example prefetched                                                  -9 / -20% */
+#define STACK (256 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */
 #define PAIRS_LOCAL SSA_GPU
 #include "attention.h"
 #if !SSA_GPU
-#include "attention_queries.h"
+#define TILE 32 /* queries of a work-item: see lib/op/attention_pairs.c */
+#include "attention_tile.h"
 #endif
 
 #define OPERANDS \
@@ -163,57 +170,20 @@ __kernel FEW_TOGETHER void attention_pairs_bwd(OPERANDS, GRADIENT_OF_PAIRS)
 }
 
 #if !SSA_GPU
-#define QUERIES 16 /* of a work-item: see lib/op/attention_pairs.c; VW divides it */
-#define WIDEST 256
-
-/* VW queries of a head, from position `at` on, of which `rows` are there; their columns side by side. */
-struct queries {
-    int at, rows;
-    __global const float *q_rows, *dout_rows;
-    float q[WIDEST * VW], dout[WIDEST * VW];
-    float lse[VW], delta[VW], dgate_sum[VW];
+/* What each query of a tile has of its own. */
+struct rows {
+    float lse[TILE], delta[TILE], gate_sum[TILE];
 };
 
-INLINE void pack_queries(float *to, __global const float *from, ulong stride, int rows, int width)
+/* pair_gradient() of VW queries and one key: those from row r of the tile, which are at `query` and after it. */
+INLINE vec pairs_gradient(const struct pairs *p, struct draws *draws, const struct rows *of, int r, vec score,
+                          vec product, int query, int left, int key, int of_gate)
 {
-    for (int c = 0; c < width; c++)
-        for (int r = 0; r < VW; r++)
-            to[c * VW + r] = r < rows ? from[r * stride + c] : 0.0f;
-}
-
-/* Packs them, and what there is of each query: of `lse` and `dgate_sum`, if any, the first is that of the first. */
-INLINE void take_queries(struct queries *t, ulong q_stride, ulong dout_stride, __global const float *out,
-                         ulong out_stride, __global const float *lse, __global const float *dgate_sum, int width,
-                         int value_width)
-{
-    pack_queries(t->q, t->q_rows, q_stride, t->rows, width);
-    pack_queries(t->dout, t->dout_rows, dout_stride, t->rows, value_width);
-    for (int r = 0; r < VW; r++) {
-        const int there = r < t->rows;
-        t->lse[r] = there ? lse[r] : 0.0f;
-        t->dgate_sum[r] = there && dgate_sum ? dgate_sum[r] : 0.0f;
-        t->delta[r] = there ? dot_of(t->dout_rows + r * dout_stride, out + r * out_stride, value_width) : 0.0f;
-    }
-}
-
-INLINE vec dots_of(const float *queries, __global const float *key, int width)
-{
-    vec sum[4];
-    UNROLL for (int i = 0; i < 4; i++) sum[i] = vec_set(0.0f);
-    for (int c = 0; c < width; c += 4)
-        UNROLL for (int i = 0; i < 4; i++) sum[i] += vec_load(queries + (c + i) * VW) * key[c + i];
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
-
-/* pair_gradient() of the queries and one key. */
-INLINE vec pairs_gradient(const struct pairs *p, struct draws *draws, const struct queries *t, vec score, vec product,
-                          int j, int of_gate)
-{
-    const vec probable = probability(pair_logits(p, score, t->at, t->rows, j), vec_load(t->lse));
-    const vec gate = pair_gates(p, t->at, t->rows, j), keep = pair_keeps(p, draws, t->at, j);
+    const vec probable = probability(pair_logits(p, score, query, left, key), vec_load(of->lse + r));
+    const vec gate = pair_gates(p, query, left, key), keep = pair_keeps(p, draws, query, key);
     if (of_gate)
-        return (probable * keep * product + vec_load(t->dgate_sum)) * gate * (1.0f - gate);
-    return probable * gate * keep * product - probable * vec_load(t->delta);
+        return (probable * keep * product + vec_load(of->gate_sum + r)) * gate * (1.0f - gate);
+    return probable * gate * keep * product - probable * vec_load(of->delta + r);
 }
 
 INLINE void add_to_rows(__global float *to, ulong stride, vec x, int rows)
@@ -224,7 +194,7 @@ INLINE void add_to_rows(__global float *to, ulong stride, vec x, int rows)
         return;
     }
     vec_store(t, x);
-    for (int r = 0; r < rows; r++)
+    for (int r = 0; r < min(rows, VW); r++)
         to[r * stride] += t[r];
 }
 
@@ -239,56 +209,111 @@ __kernel void attention_pairs_bwd_tiles(OPERANDS, GRADIENT_OF_PAIRS)
     BIND(const float, dscores);
     BIND(const float, dgate_sum);
     BIND(float, to);
-    const int queries = query_end - query_begin, i_begin = (int)get_global_id(0) * QUERIES;
-    const int i_end = min(i_begin + QUERIES, queries), b_begin = to_batch ? (int)get_global_id(2) : 0;
+    float queries[TILE * WIDTH_MAX] ALIGNED, queries_t[TILE * WIDTH_MAX] ALIGNED;
+    float grads[TILE * WIDTH_MAX] ALIGNED, grads_t[TILE * WIDTH_MAX] ALIGNED;
+    float key_rows[KEYS * WIDTH_MAX] ALIGNED, value_rows[KEYS * WIDTH_MAX] ALIGNED;
+    float scores[KEYS * TILE] ALIGNED, products[KEYS * TILE] ALIGNED;
+    struct rows of;
+    struct draws draws[TILE / VW];
+    const int count = query_end - query_begin, i_begin = (int)(get_global_id(0) / lanes) * TILE;
+    const int i_end = min(i_begin + TILE, count), at = query_begin + i_begin;
+    const int lane = (int)(get_global_id(0) % lanes), key_begin = (int)((long)keys * lane / lanes);
+    const int key_end = (int)((long)keys * (lane + 1) / lanes);
+    const int b_begin = to_batch ? (int)get_global_id(2) : 0;
     const int h_begin = to_head ? (int)get_global_id(1) : 0, h_end = to_head ? h_begin + 1 : heads;
-    struct queries t;
-    struct draws draws;
-    to += b_begin * to_batch + h_begin * to_head;
+    to += b_begin * to_batch + h_begin * to_head + i_begin * to_query;
 
-    for (int j = 0; j < keys; j++)
-        for (int i = i_begin; i < i_end; i++)
+    for (int j = key_begin; j < key_end; j++)
+        for (int i = 0; i < i_end - i_begin; i++)
             to[i * to_query + j * to_key] = 0.0f;
     for (int b = b_begin; b < batch; b += to_repeat)
         for (int h = h_begin; h < h_end; h++) {
-            __global const int *p = plan + plan_stride * b;
-            __global const float *k_head_rows = k + (b * k_batch + h / (heads / kv_heads) * k_head);
-            __global const float *v_head_rows = v + (b * v_batch + h / (heads / kv_heads) * v_head);
-            const int real = p[PLAN_LENGTH], end = min(i_end, real - query_begin);
-            const ulong place = ((ulong)b * heads + h) * queries;
+            __global const int *p = plan + plan_stride * b, *own = p + p[PLAN_OWN_AT] + at;
+            const int g = h / (heads / kv_heads), real = p[PLAN_LENGTH];
+            const int there = min(i_end, real - query_begin) - i_begin;
+            __global const float *q_rows = q + (b * q_batch + i_begin * q_stride + h * q_head);
+            __global const float *out_rows = out + (b * out_batch + i_begin * out_stride + h * out_head);
+            __global const float *dout_rows = dout + (b * dout_batch + i_begin * dout_stride + h * dout_head);
+            __global const float *k_rows = k + (b * k_batch + g * k_head), *v_rows = v + (b * v_batch + g * v_head);
+            const ulong place = ((ulong)b * heads + h) * count + i_begin;
+            const struct seen s = see(p, at);
+            /* What comes next is fetched meanwhile: of the next example, or the next head, a row with each key. */
+            const int last = h + 1 == h_end, more = !last || b + to_repeat < batch;
+            const int b_next = more && last ? b + to_repeat : b, h_next = last ? (more ? h_begin : h) : h + 1;
+            const struct seen next = see(plan + plan_stride * b_next, at);
+            int ahead = more ? 0 : TILE;
             SET_PAIRS((ulong)b, h);
-            for (int i = i_begin; i < end; i += VW) {
-                const struct seen s = see(p, query_begin + i);
-                __global const int *own = p + p[PLAN_OWN_AT] + query_begin + i;
-                t.at = query_begin + i;
-                t.rows = min(VW, end - i);
-                draws.quad = -1;
-                t.q_rows = q + (b * q_batch + i * q_stride + h * q_head);
-                t.dout_rows = dout + (b * dout_batch + i * dout_stride + h * dout_head);
-                take_queries(&t, q_stride, dout_stride, out + (b * out_batch + i * out_stride + h * out_head),
-                             out_stride, lse + place + i, dgate_sum ? dgate_sum + place + i : dgate_sum, width,
-                             value_width);
-                for (int j = 0; dscores && !of_gate && j < min(keys, real); j++)
-                    for (int r = 0; r < t.rows; r++)
-                        to[(i + r) * to_query + j * to_key] += dscores[b * dscores_batch + h * dscores_head +
-                                                                       (i + r) * dscores_query + j * dscores_key];
-                for (int n = 0; n < s.common + s.count; n++) {
-                    const int j = key_at(&s, n, t.at);
-                    const vec score = dots_of(t.q, k_head_rows + j * k_stride, width) * (scale * LOG2E);
-                    const vec product = dots_of(t.dout, v_head_rows + j * v_stride, value_width);
-                    vec x = pairs_gradient(&pairs, &draws, &t, score, product, j, of_gate);
-                    if (causal)
-                        x = vec_select(vec_set((float)(j - t.at)) > vec_iota(), vec_set(0.0f), x);
-                    add_to_rows(to + (i * to_query + j * to_key), to_query, x, t.rows);
+            if (there <= 0)
+                continue;
+            for (int r = 0; r < TILE / VW; r++)
+                draws[r].quad = -1;
+            pack_tile(queries, q_rows, q_stride, there, scale * LOG2E, width);
+            pack_tile(grads, dout_rows, dout_stride, there, 1.0f, value_width);
+            transpose_tile(queries_t, queries, there, 1.0f, width);
+            transpose_tile(grads_t, grads, there, 1.0f, value_width);
+            for (int r = 0; r < TILE; r++) {
+                of.lse[r] = r < there ? lse[place + r] : 0.0f;
+                of.gate_sum[r] = r < there && dgate_sum ? dgate_sum[place + r] : 0.0f;
+            }
+            for (int r = 0; r < TILE; r += VW)
+                vec_store(of.delta + r, dot_rows(out_rows + r * out_stride, out_stride, grads + r * VALUE_PITCH,
+                                                 there - r, value_width));
+            for (int j = key_begin; dscores && !of_gate && j < min(key_end, real); j++)
+                for (int r = 0; r < there; r++)
+                    to[r * to_query + j * to_key] += dscores[b * dscores_batch + h * dscores_head +
+                                                             (i_begin + r) * dscores_query + j * dscores_key];
+            for (int run = 0; run < 2; run++) {
+                __global const int *source = s.source + (run ? s.from : s.common_from);
+                const int all = run ? s.count : s.common;
+                const int end = lanes > 1 ? visible(source, all, key_end - 1) : all;
+                for (int n = lanes > 1 ? visible(source, all, key_begin - 1) : 0; n < end; n += KEYS) {
+                    const int some = min(KEYS, end - n);
+                    pack_keys(key_rows, k_rows, k_stride, source + n, some, width);
+                    pack_keys(value_rows, v_rows, v_stride, source + n, some, value_width);
+                    for (int r = 0; r < there; r += GROUP) {
+                        product_scores(scores + r, key_rows, queries_t + r, some, width);
+                        product_scores(products + r, value_rows, grads_t + r, some, value_width);
+                    }
+                    for (int j = 0; j < some; j++, ahead++) {
+                        const int key = source[n + j];
+                        if (n + KEYS + j < end)
+                            prefetch_pair(k_rows, k_stride, width, v_rows, v_stride, value_width, source[n + KEYS + j]);
+                        if (ahead < i_end - i_begin) {
+                            const ulong row = i_begin + ahead, e = b_next, f = h_next;
+                            prefetch_row(q + (e * q_batch + row * q_stride + f * q_head), width);
+                            prefetch_row(out + (e * out_batch + row * out_stride + f * out_head), value_width);
+                            prefetch_row(dout + (e * dout_batch + row * dout_stride + f * dout_head), value_width);
+                        }
+                        if (ahead < min(next.count, KEYS))
+                            prefetch_pair(k + (b_next * k_batch + g * k_head), k_stride, width,
+                                          v + (b_next * v_batch + g * v_head), v_stride, value_width,
+                                          next.source[next.from + ahead]);
+                        for (int r = 0; r < there; r += VW) {
+                            vec x = pairs_gradient(&pairs, &draws[r / VW], &of, r, vec_load(scores + j * TILE + r),
+                                                   vec_load(products + j * TILE + r), at + r, there - r, key, of_gate);
+                            if (causal)
+                                x = vec_select(vec_set((float)(key - at - r)) > vec_iota(), vec_set(0.0f), x);
+                            add_to_rows(to + (r * to_query + key * to_key), to_query, x, there - r);
+                        }
+                    }
                 }
-                for (int r = 0; r < t.rows; r++) {
-                    const int j = t.at + r;
-                    if (own[r])
-                        to[(i + r) * to_query + j * to_key] += pair_gradient(&pairs,
-                            scale * LOG2E * dot_of(t.q_rows + r * q_stride, k_head_rows + j * k_stride, width),
-                            dot_of(t.dout_rows + r * dout_stride, v_head_rows + j * v_stride, value_width),
-                            t.lse[r], t.delta[r], t.dgate_sum[r], j, j, of_gate);
-                }
+            }
+            for (int r = 0; r < there; r += VW) {
+                float score[VW], product[VW];
+                int any = 0;
+                for (int i = r; i < min(r + VW, there); i++)
+                    any |= own[i] && at + i >= key_begin && at + i < key_end;
+                if (!any)
+                    continue;
+                vec_store(score, dot_rows(k_rows + (at + r) * k_stride, k_stride, queries + r * PITCH, there - r,
+                                          width));
+                vec_store(product, dot_rows(v_rows + (at + r) * v_stride, v_stride, grads + r * VALUE_PITCH, there - r,
+                                            value_width));
+                for (int i = r; i < min(r + VW, there); i++)
+                    if (own[i] && at + i >= key_begin && at + i < key_end)
+                        to[i * to_query + (at + i) * to_key] +=
+                            pair_gradient(&pairs, score[i - r], product[i - r], of.lse[i], of.delta[i], of.gate_sum[i],
+                                          at + i, at + i, of_gate);
             }
         }
 }

@@ -2,8 +2,10 @@
 
 /* cl/attention_pairs.cl, in both shapes. */
 
-enum { LANES = 32,    /* that share the keys of a query, on GPUs */
-       QUERIES = 16 }; /* of a work-item, in the CPU shape: cl/attention_pairs.cl has it too */
+enum { LANES = 32,     /* that share the keys of a query, on GPUs */
+       TILE = 32,      /* queries of a work-item, in the CPU shape: cl/attention_pairs.cl has it too */
+       FEW_KEYS = 16,  /* of its own, the least that are worth its while */
+       BUSY = 2 };     /* work-items that keep a unit busy */
 
 #define OPERANDS(a) \
     ARG_TENSOR((a)->q), ARG_TENSOR((a)->k), ARG_TENSOR((a)->plan_data), ATTENTION_SIZES(a), ARG_INT((a)->keys), \
@@ -26,11 +28,19 @@ int ssa_attention_scores(struct ssa_device *device, const struct ssa_attention *
     });
 }
 
-/* Whether vectors of queries can be taken at once: each pair has a value of its own, and all of them see the same. */
+/* Whether tiles of queries can be taken at once: each pair has a value of its own, and all of them see the same. */
 static bool in_tiles(const struct ssa_device *device, const struct ssa_attention *a, const struct ssa_pairs *to)
 {
     return !device->info.gpu_shape && to->query && to->key &&
-           (a->plan->blocks == 1 || (a->plan->block % QUERIES == 0 && ssa_attention_first(a) % QUERIES == 0));
+           (a->plan->blocks == 1 || (a->plan->block % TILE == 0 && ssa_attention_first(a) % TILE == 0));
+}
+
+/* Ranges of keys that a tile's are cut into, where there are too few tiles to share out. */
+static int key_ranges(const struct ssa_device *device, const struct ssa_attention *a, size_t tiles)
+{
+    const size_t wanted = (size_t)BUSY * (size_t)device->info.units, ranges = (wanted + tiles - 1) / tiles;
+    const size_t most = (size_t)(a->keys / FEW_KEYS ? a->keys / FEW_KEYS : 1);
+    return a->plan->slices > 1 ? 1 : (int)(ranges < most ? ranges : most);
 }
 
 /* One of them: the bias's gradient, or the gate's. */
@@ -39,19 +49,23 @@ static int pairs_gradient(struct ssa_device *device, const struct ssa_attention_
 {
     const struct ssa_attention *a = &b->attention;
     const bool tiles = in_tiles(device, a, to);
-    const int lanes = to->key ? lanes_of(device) : 1; /* values that keys share are added up by one */
-    const size_t queries = to->query ? (size_t)a->queries : 1;
+    const size_t queries = to->query ? (size_t)a->queries : 1, rows = tiles ? (queries - 1) / TILE + 1 : queries;
+    const size_t heads = to->head ? (size_t)a->heads : 1, examples = to->batch ? (size_t)to->repeat : 1;
+    const int lanes = !to->key ? 1 /* values that keys share are added up by one */
+                      : tiles  ? key_ranges(device, a, rows * heads * examples)
+                               : lanes_of(device);
+    const bool own_width = a->width == a->value_width && device->info.kind == SSA_DEVICE_HOST;
     return ssa_launch(device, &(struct ssa_launch){
         .file = "attention_pairs",
+        .constants = {{own_width ? "D" : NULL, a->width}},
         .kernel = tiles ? "attention_pairs_bwd_tiles" : "attention_pairs_bwd",
         .args = {OPERANDS(a), ARG_TENSOR(a->v), ATTENTION_STRIDES(a->v_strides), ARG_TENSOR(a->out),
                  ATTENTION_STRIDES(a->out_strides), ARG_TENSOR(a->lse), ARG_TENSOR(b->dout),
                  ATTENTION_STRIDES(b->dout_strides), PAIRS_OF(b->dscores), ARG_TENSOR(b->dgate_sum), PAIRS_OF(*to),
                  ARG_INT_AS(to_repeat, to->batch ? to->repeat : 1), ARG_INT(of_gate), ARG_INT(a->batch),
                  ARG_INT(lanes)},
-        .global = {tiles ? (queries - 1) / QUERIES + 1 : (size_t)lanes * queries, to->head ? (size_t)a->heads : 1,
-                   to->batch ? (size_t)to->repeat : 1},
-        .local = {(size_t)lanes, 1, 1},
+        .global = {(size_t)lanes * rows, heads, examples},
+        .local = {tiles ? 1 : (size_t)lanes, 1, 1},
     });
 }
 
