@@ -15,12 +15,16 @@ check plan --preset deit-tiny
 json plan.json 'x["parameters"] == 5717416 and x["batch"] == 1024 and x["micro_batch"] == 64'
 json plan.json '[s["steps"] for s in x["stages"]] == [356540, 18768] and abs(x["model"]["drop_path"] - 0.1) < 1e-6'
 json plan.json 'x["stages"][0]["stage"].startswith("unbiased:ratio=0.248731,keep-first=1,per-example,steps=356540")'
+json plan.json 'x["memory"]["host"] == 2 * 3 * 4 * 5717416' # two copies of the run
 check plan --preset deit-tiny --attention dense --batch 1 --accumulate 1 --fine-tune 0
 flop 'linear' '6 * (12 * 197 * 12 * 192**2 + 196 * 192 * 768 + 192 * 1000)'
 flop 'attention' '12 * 12 * 197**2 * 192'
 check plan --preset cifar10-59m
 json plan.json 'x["parameters"] == 59196928 and x["batch"] == 16 and x["tokens_per_step"] == 16 * 3072'
 json plan.json 'abs(x["ema"] - 0.999) < 1e-6 and x["model"]["classes"] == 0'
+json plan.json 'x["memory"]["host"] == 2 * 4 * 4 * 59196928'
+check plan --preset cifar10-59m --copy-every 0
+json plan.json 'x["memory"]["host"] == 4 * 4 * 59196928'
 check plan --preset cifar10-59m --attention dense --accumulate 1 --fine-tune 0
 flop 'linear' '6 * 3072 * (128 * (256 * (128 + 128 + 256) + 256**2 + 2 * 256 * 512) + 256 * 256)'
 flop 'attention' '6 * 128 * (3072 * 3073 / 2) * (128 + 256)'

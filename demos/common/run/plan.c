@@ -48,6 +48,14 @@ static double flop_of(const struct planned *stage)
     return stage->cost.linear + stage->cost.attention;
 }
 
+/* Beside the devices' memory, the host's: copies of parameters, moments and their average, one that is kept where any
+ * is, and another while it, or a checkpoint, is written. */
+static size_t host_bytes(const struct planning *p)
+{
+    const size_t kinds = p->s.training.ema > 0 ? 4 : 3, copies = p->s.o->pool.copy_every > 0 ? 2 : 1;
+    return copies * kinds * sizeof(float) * ssa_model_elements(&p->s.model);
+}
+
 /* Which steps the seconds are of. */
 static const char *how_measured(const struct planning *p, const struct timing *t, char text[128])
 {
@@ -117,6 +125,8 @@ static void print_memory(const struct planning *p)
                "scratch %.1f%s", mib * (double)(m->total + p->scratch), mib * (double)m->parameters,
                mib * (double)m->gradients, mib * (double)m->moments, mib * (double)m->activations,
                mib * (double)m->inputs, mib * (double)p->scratch, p->scratch ? "" : " (not known)");
+    say_result("         and of the host's, for copies of the run (--copy-every) and checkpoints, %.1f MiB",
+               mib * (double)host_bytes(p));
     for (int i = 0; i < ssa_pool_count(p->devices.pool); i++)
         if (ssa_pool_member(p->devices.pool, i, &of) == SSA_OK && !of.lost)
             say_result("device   %s: %s (%s), %.0f MiB", of.info.id, of.info.name, of.info.platform,
@@ -177,11 +187,11 @@ static int print_all(const struct planning *p)
 static json_t *memory_json(const struct planning *p)
 {
     const struct ssa_memory *m = &p->memory;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:I}", "parameters", (json_int_t)m->parameters, "gradients",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I}", "parameters", (json_int_t)m->parameters, "gradients",
                      (json_int_t)m->gradients, "optimiser", (json_int_t)m->moments, "activations",
                      (json_int_t)m->activations, "inputs", (json_int_t)m->inputs, "scratch",
                      p->scratch ? json_integer((json_int_t)p->scratch) : json_null(), "total",
-                     (json_int_t)(m->total + p->scratch));
+                     (json_int_t)(m->total + p->scratch), "host", (json_int_t)host_bytes(p));
 }
 
 static json_t *stage_json(const struct planning *p, int i)
