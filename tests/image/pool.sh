@@ -24,6 +24,14 @@ check cmp one two
 run lost 'fail=clEnqueueNDRangeKernel,device=0:1,nth=400,onwards' --device all
 check cmp one lost
 check grep -q 'opencl:0:1 lost: .*CL_OUT_OF_RESOURCES' err
+swin='--family swin --layers 2,1 --window 2'
+sampled='unbiased:keys=2,per-example,steps=4 dense:steps=2'
+# shellcheck disable=SC2086 # a list of options
+{
+    run swin1 '' --device opencl:0:0 $swin --stages "$sampled"
+    run swin2 '' --device all $swin --stages "$sampled"
+}
+check cmp swin1 swin2
 
 evaluate() { "$program" eval --data set --checkpoint one --batch 3 --passes 5 --confusion --json "$@" 2>err; }
 check evaluate --device opencl:0:1 >one.json
