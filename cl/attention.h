@@ -143,7 +143,7 @@ struct seen {
 
 SSA_INLINE struct seen see(__global const int *plan, int query)
 {
-    __global const int *range = plan + plan[PLAN_RANGE_AT] + 2 * (query / plan[PLAN_BLOCK]);
+    __global const int *range = plan + plan[PLAN_RANGE_AT] + 2 * ((query + plan[PLAN_LACK]) / plan[PLAN_BLOCK]);
     __global const int *start = plan + plan[PLAN_SLICE_AT];
     struct seen s = {plan + plan[PLAN_SOURCE_AT], 0, 0, 0, 0, 0};
     if (query >= plan[PLAN_LENGTH])

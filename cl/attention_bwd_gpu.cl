@@ -7,7 +7,9 @@
  *                                query's own key gets from it (zero where it has none: so unseen rows become zero)
  *         attention_bwd_queries  work-group (tile, head, example): ROWS queries of one query block -> dq
  *         attention_bwd_sources  work-group (tile, kv head, example): ROWS sources of one slice. The query blocks
- *                                that see a slice lie side by side, since ranges never step back; adds to dk, dv
+ *                                that see a slice lie side by side where ranges never step back; else each run of
+ *                                them has a launch, its `turn`: to go from one to the next within a launch takes
+ *                                registers that there are not. Adds to dk, dv
  * Macros  D, EXACT, SIDE, EACH, DEPTH, CHUNK: see attention_gpu.h; PAIRS: attention.h.
  */
 #include "attention_gpu.h"
@@ -192,7 +194,7 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
         }
 }
 
-/* The first block whose range[side] exceeds `slice`: ranges never step back. */
+/* The first block whose range[side] exceeds `slice`, where ranges never step back. */
 GROUP_INLINE int first_block_past(__global const int *range, int side, int blocks, int slice)
 {
     int low = 0, high = blocks;
@@ -204,6 +206,17 @@ GROUP_INLINE int first_block_past(__global const int *range, int side, int block
             low = middle + 1;
     }
     return low;
+}
+
+/* Of queries [from, stop) the first whose block sees `slice`, or with `sees` 0 does not; else `stop`. */
+GROUP_INLINE int next_query(__global const int *plan, int slice, int from, int stop, int sees)
+{
+    const int block = plan[PLAN_BLOCK], lack = plan[PLAN_LACK];
+    __global const int *range = plan + plan[PLAN_RANGE_AT];
+    int b = (from + lack) / block;
+    while (from < stop && (range[2 * b] <= slice && slice < range[2 * b + 1]) != sees)
+        from = ++b * block - lack;
+    return min(from, stop);
 }
 
 /* dk and dv by one work-group, or by one each where registers do not hold both: a product of tiles in five is done
@@ -218,7 +231,7 @@ GROUP_INLINE int first_block_past(__global const int *range, int side, int block
 
 __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
     OPERANDS, TENSOR(const float, dout), STRIDES(dout), TENSOR(const float, delta), TENSOR(float, dk), STRIDES(dk),
-    TENSOR(float, dv), STRIDES(dv), const int slice_tiles)
+    TENSOR(float, dv), STRIDES(dv), const int slice_tiles, const int turn)
 {
     BIND_OPERANDS;
     BIND(const float, dout);
@@ -241,7 +254,16 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_sources(
     const int count = slice < plan[PLAN_SLICES] ? min(ROWS, start[1] - at) : 0;
     __global const int *source = plan + plan[PLAN_SOURCE_AT] + at, *range = plan + plan[PLAN_RANGE_AT];
     int q0 = 0, stop = min(plan[PLAN_LENGTH], query_end);
-    if (!plan[PLAN_COMMON] || slice > 0) {
+    if (plan[PLAN_COMMON] && slice == 0) {
+        stop = turn ? 0 : stop;
+    } else if (plan[PLAN_CELLS]) {
+        int until = 0;
+        for (int t = 0; t <= turn; t++) {
+            q0 = next_query(plan, slice, until, stop, 1);
+            until = next_query(plan, slice, q0, stop, 0);
+        }
+        stop = until;
+    } else {
         q0 = first_block_past(range, 1, plan[PLAN_BLOCKS], slice) * plan[PLAN_BLOCK];
         stop = min(stop, first_block_past(range, 0, plan[PLAN_BLOCKS], slice) * plan[PLAN_BLOCK]);
     }

@@ -561,10 +561,11 @@ GROUP_INLINE int next_keys(int item, struct walk *w, __local int *keys)
     const int tile = (int)(get_num_groups(0) - 1 - get_group_id(0)), h = (int)get_group_id(1); \
     const size_t b = get_group_id(2); \
     const int g = h / (heads / kv_heads), this_block = tile / (block_tiles); \
-    const int begin = this_block * (block) + tile % (block_tiles) * ROWS, q0 = max(begin, query_begin); \
-    int first = q0 + EACH * Y; \
-    const int stop = min(min((this_block + 1) * (block), query_end), begin + ROWS); \
     plan += b * plan_stride; \
+    const int block_at = this_block * (block) - plan[PLAN_LACK]; \
+    const int begin = block_at + tile % (block_tiles) * ROWS, q0 = max(begin, query_begin); \
+    int first = q0 + EACH * Y; \
+    const int stop = min(min(block_at + (block), query_end), begin + ROWS); \
     q += b * q_batch + h * q_head; \
     k += b * k_batch + g * k_head; \
     v += b * v_batch + g * v_head; \

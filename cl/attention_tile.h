@@ -322,7 +322,8 @@ INLINE struct tile tile_of(__global const int *plan, int id, int query_begin, in
         t.count = t.answered = t.slice = t.slice_end = 0;
         return t;
     }
-    const int at = b * block + id % tiles * TILE, stop = min(min(b * block + block, query_end), at + TILE);
+    const int begin = b * block - plan[PLAN_LACK], at = begin + id % tiles * TILE;
+    const int stop = min(min(begin + block, query_end), at + TILE);
     t.first = max(at, query_begin);
     t.count = max(stop - t.first, 0);
     t.answered = max(min(plan[PLAN_LENGTH] - t.first, t.count), 0);

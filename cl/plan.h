@@ -1,8 +1,9 @@
 /* The layout of a plan: int32, one block of `stride` per example. Written by lib/sample/sample.c, read by the kernels.
  *
  *   [PLAN_LENGTH]    real length: queries and keys at or past it are padding (queries answer 0)
- *   [PLAN_BLOCK]     positions of queries per block: block b is [b * block, min((b + 1) * block, N)); fewer queries than
- *                    keys are those at the last positions, of more queries N is their number here and for `own`
+ *   [PLAN_BLOCK]     positions of queries per block: block b is [b * block, min((b + 1) * block, N)), where there is no
+ *                    `lack`; fewer queries than keys are those at the last positions, of more queries N is their number
+ *                    here and for `own`
  *   [PLAN_BLOCKS]    number of query blocks
  *   [PLAN_COMMON]    1 if slice 0 is seen by every block besides its own range (positions always kept), else 0
  *   [PLAN_SLICES]    number of slices of sources
@@ -10,9 +11,12 @@
  *   [PLAN_SLICE_AT]  where slice_start[slices + 1] begins; slice s is source[slice_start[s] .. slice_start[s + 1])
  *   [PLAN_SOURCE_AT] where source[] begins: positions of the sampled keys, increasing within a slice
  *   [PLAN_OWN_AT]    where own[N] begins: 1 where the query sees its own key as one more column, else 0
+ *   [PLAN_LACK]      positions by which the first block is shorter: block b begins at b * block - lack, block 0 at 0
+ *   [PLAN_CELLS]     1 if ranges may step back from one block to the next, as those of cells of a grid do, else 0
  *
- * A block's range never steps back from one block to the next, and its slices' sources lie side by side, so a block
- * sees source[slice_start[first] .. slice_start[end]), increasing within each slice. With PLAN_COMMON the block sees
+ * The slices of a block's range lie side by side in source[], so a block sees
+ * source[slice_start[first] .. slice_start[end]), increasing within each slice. But for PLAN_CELLS ranges never step
+ * back, so that the blocks that see a slice lie side by side too. With PLAN_COMMON the block sees
  * slice 0 besides, and no range holds slice 0. No position is listed twice in source[], so that a key's gradient has
  * one slot; slices may be empty. A block wholly past the real length has an empty range.
  * Dense and unbiased plans are one block of N queries and one slice (kept positions are merged into it).
@@ -28,5 +32,7 @@
 #define PLAN_SLICE_AT 6
 #define PLAN_SOURCE_AT 7
 #define PLAN_OWN_AT 8
-#define PLAN_HEADER 9
+#define PLAN_LACK 9
+#define PLAN_CELLS 10
+#define PLAN_HEADER 11
 #endif

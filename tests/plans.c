@@ -5,7 +5,20 @@
 
 const char *const test_plan_names[PLAN_KINDS] = {
     "dense", "unbiased", "unbiased, own key", "local", "local, own key", "look-back", "fixed windows", "keep",
-    "local, keep", "per example", "per example, local", "lengths", "lengths, local"};
+    "local, keep", "per example", "per example, local", "lengths", "lengths, local", "cells",
+    "cells, look-back"};
+
+/* Four columns behind what is left over, in cells of two columns and half of the rows. */
+static void set_cells(struct ssa_sample *s, bool back)
+{
+    s->kind = SSA_LOCAL;
+    s->rows = (s->length - 1) / 8 * 2;
+    s->columns = 4;
+    s->cell_rows = s->rows / 2;
+    s->look_back = back;
+    s->keys = (1 + back) * 2 * s->cell_rows;
+    s->own_key = s->per_example = 1;
+}
 
 void test_draw(struct ssa_plan *plan, enum plan_kind kind, int batch, int keys, int queries)
 {
@@ -35,6 +48,8 @@ void test_draw(struct ssa_plan *plan, enum plan_kind kind, int batch, int keys, 
         if (s.keys < 1)
             s = (struct ssa_sample){.length = n, .queries = queries};
     }
+    if ((kind == CELLS || kind == CELLS_BACK) && n > 8)
+        set_cells(&s, kind == CELLS_BACK);
     OK(ssa_plan_draw(plan, &s));
 }
 

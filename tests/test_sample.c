@@ -164,12 +164,36 @@ struct grid {
     const char *name;
 };
 
+/* Positions before a grid, which see and are seen by all. */
+static int lead(const struct ssa_sample *h)
+{
+    return h->rows ? h->length - h->rows * h->columns * (h->channels ? h->channels : 1) : 0;
+}
+
 static bool kept(const struct ssa_sample *h, int key)
 {
+    if (key < lead(h))
+        return true;
     for (int i = 0; i < h->keep_count; i++)
         if (h->keep[i] == key)
             return true;
     return false;
+}
+
+/* No slice is seen by more runs of blocks than the plan says, but for a common one. */
+static void check_runs(const struct ssa_plan *plan, const int32_t *p)
+{
+    const int32_t *range = p + p[PLAN_RANGE_AT];
+    ck_assert(p[PLAN_CELLS] || plan->runs == 1);
+    for (int s = p[PLAN_COMMON]; s < p[PLAN_SLICES]; s++) {
+        int runs = 0, before = 0;
+        for (int b = 0; b < p[PLAN_BLOCKS]; b++) {
+            const int sees = range[2 * b] <= s && s < range[2 * b + 1];
+            runs += sees && !before;
+            before = sees;
+        }
+        ck_assert_int_le(runs, plan->runs);
+    }
 }
 
 /* The layout keeps the promises of cl/plan.h. */
@@ -179,7 +203,10 @@ static void check_layout(const struct ssa_plan *plan, const int32_t *p, const ch
     const int positions = plan->queries > plan->length ? plan->queries : plan->length;
     char *listed = calloc((size_t)plan->length, 1);
     ck_assert_int_eq(p[PLAN_BLOCK], plan->block);
-    ck_assert_int_eq(p[PLAN_BLOCKS], (positions + plan->block - 1) / plan->block);
+    ck_assert_int_eq(p[PLAN_BLOCKS], (positions + plan->lack + plan->block - 1) / plan->block);
+    ck_assert_int_eq(p[PLAN_LACK], plan->lack);
+    ck_assert(plan->lack >= 0 && plan->lack < plan->block);
+    check_runs(plan, p);
     ck_assert_int_eq(p[PLAN_RANGE_AT], PLAN_HEADER);
     ck_assert_int_eq(p[PLAN_SLICE_AT], p[PLAN_RANGE_AT] + 2 * p[PLAN_BLOCKS]);
     ck_assert_int_eq(p[PLAN_SOURCE_AT], p[PLAN_SLICE_AT] + p[PLAN_SLICES] + 1);
@@ -197,9 +224,9 @@ static void check_layout(const struct ssa_plan *plan, const int32_t *p, const ch
         ck_assert_int_le(p[PLAN_COMMON], range[2 * b]);
         ck_assert_int_le(range[2 * b], range[2 * b + 1]);
         ck_assert_int_le(range[2 * b + 1], p[PLAN_SLICES]);
-        ck_assert_msg(!b || (range[2 * b] >= range[2 * b - 2] && range[2 * b + 1] >= range[2 * b - 1]),
+        ck_assert_msg(!b || p[PLAN_CELLS] || (range[2 * b] >= range[2 * b - 2] && range[2 * b + 1] >= range[2 * b - 1]),
                       "%s: block %d steps back", name, b);
-        ck_assert_msg(b * plan->block < p[PLAN_LENGTH] || range[2 * b] == range[2 * b + 1],
+        ck_assert_msg(b * plan->block - plan->lack < p[PLAN_LENGTH] || range[2 * b] == range[2 * b + 1],
                       "%s: block %d is padding and sees slices", name, b);
     }
     free(listed);
@@ -228,14 +255,14 @@ static void check_query(const struct grid *g, const int32_t *keys, int count, in
         keepers += kept(&g->how, keys[i]);
         others += !kept(&g->how, keys[i]);
     }
-    for (int i = 0; i < g->how.keep_count; i++)
-        wanted_keepers += g->how.keep[i] < real;
+    for (int i = 0; i < real; i++)
+        wanted_keepers += kept(&g->how, i);
     if (own && !kept(&g->how, query))
         others--;
     ck_assert_msg(keepers == wanted_keepers, "%s: query %d sees %d of %d kept keys", g->name, query, keepers,
                   wanted_keepers);
     ck_assert_msg(self || !g->how.own_key, "%s: query %d misses its own key", g->name, query);
-    int k = sampled_keys(&g->how, real);
+    int k = query < lead(&g->how) ? real - keepers : sampled_keys(&g->how, real);
     ck_assert_msg(g->how.kind == SSA_LOCAL ? others <= k : others == k, "%s: query %d sees %d sampled keys, not %d",
                   g->name, query, others, k);
 }
@@ -318,6 +345,14 @@ static const struct grid grids[] = {
     {{.kind = SSA_LOCAL, .length = 100, .queries = 37, .keys = 24, .own_key = 1}, "local, the last queries"},
     {{.kind = SSA_LOCAL, .length = 100, .queries = 1, .keys = 24, .look_back = 1, .own_key = 1, .keep = some_keep,
       .keep_count = 3}, "look-back, keep, the last query"},
+    {{.kind = SSA_LOCAL, .length = 96, .keys = 24, .rows = 8, .columns = 12}, "cells"},
+    {{.kind = SSA_LOCAL, .length = 97, .keys = 24, .rows = 8, .columns = 12, .own_key = 1, .batch = 3,
+      .per_example = 1}, "cells behind a class token, per example"},
+    {{.kind = SSA_LOCAL, .length = 100, .keys = 24, .rows = 8, .columns = 4, .channels = 3, .look_back = 1,
+      .own_key = 1, .keep = some_keep, .keep_count = 3}, "cells of pixels, look-back, keep"},
+    {{.kind = SSA_LOCAL, .length = 100, .queries = 37, .keys = 12, .rows = 8, .columns = 12, .own_key = 1},
+     "cells, the last queries"},
+    {{.kind = SSA_LOCAL, .length = 97, .keys = 96, .rows = 8, .columns = 12, .own_key = 1}, "one cell"},
 };
 
 START_TEST(follows_the_definition)
@@ -636,7 +671,7 @@ START_TEST(bad_samples)
     BAD("step is 281474976710656", s.step = (uint64_t)1 << 48);
     BAD("layer is 32768", s.layer = 1 << 15);
     BAD("first_example is 4294967295", s.batch = 2, s.per_example = 1, s.first_example = UINT32_MAX);
-    BAD("reserved", s.reserved[3] = 1);
+    BAD("reserved", s.reserved[1] = 1);
     ck_assert_ptr_null(plan.data);
 }
 END_TEST

@@ -51,7 +51,8 @@ struct ssa_gpt {
  *  everywhere. A sequence is N positions, all of them in every pass: that of the class token, then the (rows/patch)
  *  (columns/patch) patches, row by row. Its one answer is the image's class: `targets` [batch, 1], or `soft_targets`.
  *  Sampling: a pattern's `keep_first` 1 lets every query see the class token besides what is drawn of the others, as
- *  many as ratio * N: of 49 patches and a class token ratio 0.24 draws 12.
+ *  many as ratio * N: of 49 patches and a class token ratio 0.24 draws 12. With a pattern's `grid` the class token sees
+ *  and is seen by all without it, and cells of ratio * N patches divide the grid.
  *  DeiT-tiny is {.rows = 224, .channels = 3, .patch = 16, .layers = 12, .heads = 3, .width = 192, .classes = 1000}.
  *  Zero means the default. */
 struct ssa_vit {
@@ -180,6 +181,8 @@ struct ssa_layer {
     int length;    /**< N */
     int sequences; /**< in one of the model's sequences, one after another: windows; else 1 */
     int own_key;   /**< 1: a query must see its own key, whatever is drawn, for others may be hidden from it */
+    int rows, columns, channels; /**< of the grid that its last positions are, as in struct ssa_sample: patches of a vit
+                                      behind its class token, a window of a swin, pixels and their channels; else 0 */
 };
 
 /** Layers of attention, 0 if the config is wrong; and layer `layer` of them, from 0, in a pass of the model's whole

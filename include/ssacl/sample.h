@@ -7,6 +7,16 @@
  * Source: Hussain et al., "The Information Pathways Hypothesis", KDD 2023, figure 3 (unbiased: uniform shuffle of the
  * sources, cut after k; locally biased: a shuffle that moves sources only a little, cut into slices of w, slice b seen
  * by query block b). What the paper leaves open is chosen here: the biased shuffle sorts i + sigma*n_i, n_i ~ N(0,1).
+ *
+ * Locally biased in two dimensions, of a grid of points (r, c), each with `channels` positions side by side. Cells of
+ * a x b points divide the grid:
+ *     keys sorted by r + sigma a n, n ~ N(0,1), are cut into bands, each of as many as a rows have;
+ *     those of a band, sorted by c + sigma b n', into cells of a b channels keys;
+ *     a query at (r, c) sees cell (r div a, c div b), and with look_back that above it, (r div a - 1, c div b).
+ * So queries see equally many keys, but for those of the first a rows with look_back, and keys are seen by equally many
+ * queries. No jitter is fixed windows, a large one uniform; one cell is dense. Positions before the grid, as a class
+ * token, see all keys and are seen by all queries. Kernels take queries that lie side by side, here b channels, in
+ * tiles of up to 64: narrow cells cost up to what so wide ones do. This rule is chosen here too.
  */
 #ifndef SSACL_SAMPLE_H
 #define SSACL_SAMPLE_H
@@ -20,7 +30,7 @@ extern "C" {
 enum ssa_sampling {
     SSA_DENSE,    /**< every query sees every key */
     SSA_UNBIASED, /**< every query sees the same k keys, drawn uniformly without replacement */
-    SSA_LOCAL     /**< query block b of w queries sees slice b of the locally shuffled keys */
+    SSA_LOCAL     /**< query block b of w queries sees slice b of the locally shuffled keys, or cell of a grid */
 };
 
 #define SSA_MAX_LENGTH (1 << 22) /**< the longest sequence that can be sampled */
@@ -35,8 +45,9 @@ struct ssa_sample {
     int batch;              /**< examples, 0 means 1; counts only with `per_example` or `lengths` (else one block of
                                  the plan serves any batch) */
     int keys;               /**< UNBIASED: k, 1..N. LOCAL: keys each query sees, w (look-back: w = 2*slice), 1..N */
-    float sigma;            /**< LOCAL: standard deviation of the jitter in units of the slice, at most 16*N/slice;
-                                 0 means 1; SSA_NONE: none, as `fixed_windows` */
+    float sigma;            /**< LOCAL: standard deviation of the jitter in units of the slice, at most 16*N/slice, or
+                                 of a cell's rows and columns, at most 16 times the grid's; 0 means 1; SSA_NONE: none,
+                                 as `fixed_windows` */
     int fixed_windows;      /**< LOCAL: 1: no shuffle at all (plain block-local attention) */
     int look_back;          /**< LOCAL: 1: slices of w/2; block b (of w/2 queries) sees slices b-1 and b */
     int own_key;            /**< 1: a query whose own key is not in its set sees it as one more column */
@@ -46,11 +57,16 @@ struct ssa_sample {
     const int *keep;        /**< NULL, or positions that every query sees, outside k; sorted, distinct, in [0, N).
                                  UNBIASED draws its k from the others; LOCAL takes them out of their slices */
     int keep_count;
+    int rows, columns;      /**< LOCAL: 0, or of a grid, row by row at the sequence's end: local in both directions, as
+                                 above; its cells have `keys` keys (look_back: half). Not with lengths */
+    int channels;           /**< of a point of the grid; 0 means 1 */
+    int cell_rows;          /**< a, dividing rows; 0: of the cells that divide the grid the one nearest to a square, of
+                                 two the wider one */
     uint64_t seed;
     uint64_t step;          /**< below 2^48 */
     uint32_t layer;         /**< below 2^15 */
     uint32_t first_example; /**< number of the batch's first example (micro-batches draw what the whole would) */
-    size_t reserved[4];
+    size_t reserved[2];
 };
 
 /** A drawn plan, on the host; its layout is the library's. Threads: draws change it, one at a time; while none does,
@@ -61,7 +77,9 @@ struct ssa_plan {
     int examples;     /**< 1 when the batch shares one draw */
     int length;       /**< N, keys */
     int queries;      /**< T */
-    int block;        /**< positions of queries per block: block b is [b*block, min((b+1)*block, N)) */
+    int block;        /**< positions of queries per block: block b is [b*block - lack, min((b+1)*block - lack, N)) */
+    int lack;         /**< by how many the first block, from 0, is shorter */
+    int runs;         /**< the most runs of blocks, side by side, that see one slice: 1 where there are no cells */
     int blocks;       /**< of queries, in an example */
     int slices;       /**< of keys, in an example */
     int max_slice;    /**< the most keys of a slice */

@@ -42,20 +42,25 @@ struct ssa_pattern {
     int dense_last;     /**< this many of the last layers are dense */
     float ratio_last;   /**< the ratio grows linearly over the sampled layers to this one in the last of them, each
                              rounded to the nearest that divides; 0: the same everywhere */
+    int grid;           /**< SSA_LOCAL: 1: local in rows and columns of an image (sample.h): instead of slices, cells
+                             that divide the grid, as nearly square as there are, have ratio*N keys, with look_back
+                             half of it. A class token sees all and is seen by all besides. Of models whose positions
+                             are a grid (ssa_model_layer()) */
     const struct ssa_pattern *layers; /**< NULL, or one pattern a layer that replaces all of this */
     int layer_count;                  /**< how many `layers` has: must be the model's */
     size_t reserved[4];
 };
 
 /** What layer `layer` of `layers` samples: fills kind, length, batch, keys, sigma, ... of `sample` and zeroes the
- *  rest. SSA_EINVAL names the ratio, the length and the nearest ratio that would do. */
+ *  rest. SSA_EINVAL names the ratio, the length and the nearest ratio that would do. It knows no grid: a pattern with
+ *  `grid` is SSA_EINVAL. */
 SSA_API int ssa_pattern_sample(const struct ssa_pattern *pattern, int layer, int layers, int length, int batch,
                                struct ssa_sample *sample);
 
 /** What layer `layer` of such a model samples in a pass of `batch` of the model's sequences, the first of which has the
  *  number `first` in its step: as ssa_pattern_sample() for the layer's own length and sequences, and with first_example
- *  and own_key as these ask for. Where a layer is of another length than the first, ratios need make no whole number of
- *  keys: it takes the nearest that divides. */
+ *  and own_key as these ask for, and its rows, columns and channels where the pattern has `grid`. Where a layer is of
+ *  another length than the first, ratios need make no whole number of keys: it takes the nearest that divides. */
 SSA_API int ssa_model_sample(const struct ssa_model_config *config, const struct ssa_pattern *pattern, int layer,
                              int batch, int first, struct ssa_sample *sample);
 

@@ -21,6 +21,7 @@ struct field {
 };
 
 #define INT(type, name) {#name, FIELD_INT, offsetof(struct type, name), false}
+#define INT_LATER(type, name) {#name, FIELD_INT, offsetof(struct type, name), true}
 #define FLOAT(type, name) {#name, FIELD_FLOAT, offsetof(struct type, name), false}
 #define FLOAT_LATER(type, name) {#name, FIELD_FLOAT, offsetof(struct type, name), true}
 #define U64(type, name) {#name, FIELD_U64, offsetof(struct type, name), false}
@@ -39,7 +40,7 @@ static const struct field pattern_fields[] = {
     INT(ssa_pattern, fixed_windows), {"no_own_key", FIELD_NONE, offsetof(struct ssa_pattern, own_key), false},
     INT(ssa_pattern, per_example),
     INT(ssa_pattern, keep_first), INT(ssa_pattern, dense_first), INT(ssa_pattern, dense_last),
-    FLOAT(ssa_pattern, ratio_last), END};
+    FLOAT(ssa_pattern, ratio_last), INT_LATER(ssa_pattern, grid), END};
 
 /* ---- writing ---- */
 

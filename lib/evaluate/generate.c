@@ -233,7 +233,7 @@ static int settle_samples(const struct ssa_model_config *model, const struct ssa
     if (how->pattern && !*samples)
         TRY(ssa_fail(SSA_ENOMEM, "generate: out of host memory"));
     for (int l = 0; how->pattern && l < facts.layers; l++) {
-        TRY(ssa_pattern_sample(how->pattern, l, facts.layers, facts.length, 1, &(*samples)[l]));
+        TRY(ssa_model_sample(model, how->pattern, l, 1, 0, &(*samples)[l]));
         (*samples)[l].seed = how->seed;
     }
     if (how->pattern && !ssa_pattern_samples(how->pattern, model)) {

@@ -27,6 +27,7 @@ struct ssa_facts {
     bool starts;    /* a sequence begins by itself: the answer at a position is the token there, not the one after it */
     int classes;    /* of sequences, one of which a pass must name; 0: none */
     bool whole;     /* every sequence has all N positions */
+    int rows, columns, channels; /* of the grid that the last positions are; 0: none */
     int answers;    /* of a sequence, each with a target and a loss: N where every position has one */
     enum ssa_join join;
 };

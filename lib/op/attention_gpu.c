@@ -80,7 +80,7 @@ static struct attention_tile tile_for(const struct ssa_device *device, const cha
 
 static size_t query_blocks(const struct ssa_attention *a)
 {
-    return divide_up(ssa_attention_first(a) + a->queries, a->plan->block);
+    return divide_up(ssa_attention_first(a) + a->queries + a->plan->lack, a->plan->block);
 }
 
 static bool trusted_forward(struct ssa_device *device, const struct ssa_attention *a)
@@ -120,17 +120,12 @@ static int query_gradients(struct ssa_device *device, const struct ssa_attention
     return ssa_launch(device, &l);
 }
 
-/* delta, and the gradients that keys get from their own queries; then what sources get, which is added. */
-static int source_gradients(struct ssa_device *device, const struct ssa_attention_bwd *b, struct ssa_tensor delta)
+/* delta, and the gradients that keys get from their own queries. */
+static int own_gradients(struct ssa_device *device, const struct ssa_attention_bwd *b, struct ssa_tensor delta)
 {
     const struct ssa_attention *a = &b->attention;
-    const int positions = a->keys > a->queries ? a->keys : a->queries;
-    const int slices = a->plan->slices, sources = a->plan->max_slice;
-    struct attention_tile tile = tile_for(device, "attention_bwd_gpu", sources, a);
-    const int slice_tiles = (int)divide_up(sources, tile.rows), width = build_width(a);
-    const bool few = tile.registers || ssa_tuned(device, "attention_bwd_gpu", "REGISTERS") < 256;
-    const int parts = few ? 2 : 1; /* dk, dv: SUMS there */
-    struct ssa_launch prepare = {
+    const int positions = a->keys > a->queries ? a->keys : a->queries, width = build_width(a);
+    struct ssa_launch l = {
         .file = "attention_bwd_gpu",
         .kernel = "attention_bwd_prepare",
         .args = {OPERANDS(a), ARG_TENSOR(a->out), ATTENTION_STRIDES(a->out_strides), ARG_TENSOR(b->dout),
@@ -138,23 +133,31 @@ static int source_gradients(struct ssa_device *device, const struct ssa_attentio
                  ATTENTION_STRIDES(b->dk_strides), ARG_TENSOR(b->dv), ATTENTION_STRIDES(b->dv_strides),
                  ARG_INT(a->keys)},
     };
-    struct ssa_launch each = {
+    set_grid(&l, tile_for(device, "attention_bwd_gpu", a->plan->max_slice, a), a, 0, a->kv_heads);
+    l.local[0] = 64;
+    l.global[0] = divide_up(positions, width <= 64 ? 8 : width <= 128 ? 4 : 2) * 64;
+    return ssa_launch(device, &l);
+}
+
+/* What sources get from one run of the query blocks that see them, which is added. */
+static int source_gradients(struct ssa_device *device, const struct ssa_attention_bwd *b, struct ssa_tensor delta,
+                            int turn)
+{
+    const struct ssa_attention *a = &b->attention;
+    const int slices = a->plan->slices, sources = a->plan->max_slice;
+    struct attention_tile tile = tile_for(device, "attention_bwd_gpu", sources, a);
+    const int slice_tiles = (int)divide_up(sources, tile.rows);
+    const bool few = tile.registers || ssa_tuned(device, "attention_bwd_gpu", "REGISTERS") < 256;
+    const int parts = few ? 2 : 1; /* dk, dv: SUMS there */
+    struct ssa_launch l = {
         .file = "attention_bwd_gpu",
         .kernel = "attention_bwd_sources",
         .args = {OPERANDS(a), ARG_TENSOR(b->dout), ATTENTION_STRIDES(b->dout_strides), ARG_TENSOR(delta),
                  ARG_TENSOR(b->dk), ATTENTION_STRIDES(b->dk_strides), ARG_TENSOR(b->dv),
-                 ATTENTION_STRIDES(b->dv_strides), ARG_INT(slice_tiles)},
+                 ATTENTION_STRIDES(b->dv_strides), ARG_INT(slice_tiles), ARG_INT(turn)},
     };
-    int err;
-    set_grid(&prepare, tile, a, 0, a->kv_heads);
-    prepare.local[0] = 64;
-    prepare.global[0] = divide_up(positions, width <= 64 ? 8 : width <= 128 ? 4 : 2) * 64;
-    TRY(ssa_launch(device, &prepare));
-    set_grid(&each, tile, a, (size_t)slices * (size_t)slice_tiles, a->kv_heads * parts);
-    if (slices && sources)
-        TRY(ssa_launch(device, &each));
-done:
-    return err;
+    set_grid(&l, tile, a, (size_t)slices * (size_t)slice_tiles, a->kv_heads * parts);
+    return slices && sources ? ssa_launch(device, &l) : SSA_OK;
 }
 
 /* The tiles of both gradients: each is a build of its own. */
@@ -177,7 +180,9 @@ int ssa_attention_bwd_gpu(struct ssa_device *device, const struct ssa_attention_
     if (!trusted_backward(device, b))
         return ssa_attention_bwd_plain(device, b);
     TRY(ssa_scratch(device, 0, (size_t)a->batch * (size_t)a->heads * (size_t)a->queries, &delta));
-    TRY(source_gradients(device, b, delta));
+    TRY(own_gradients(device, b, delta));
+    for (int turn = 0; turn < a->plan->runs; turn++)
+        TRY(source_gradients(device, b, delta, turn));
     TRY(query_gradients(device, b, delta)); /* after: delta comes from there */
 done:
     return err;

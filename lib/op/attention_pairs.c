@@ -32,7 +32,8 @@ int ssa_attention_scores(struct ssa_device *device, const struct ssa_attention *
 static bool in_tiles(const struct ssa_device *device, const struct ssa_attention *a, const struct ssa_pairs *to)
 {
     return !device->info.gpu_shape && to->query && to->key &&
-           (a->plan->blocks == 1 || (a->plan->block % TILE == 0 && ssa_attention_first(a) % TILE == 0));
+           (a->plan->blocks == 1 ||
+            (a->plan->block % TILE == 0 && !a->plan->lack && ssa_attention_first(a) % TILE == 0));
 }
 
 /* Ranges of keys that a tile's are cut into, where there are too few tiles to share out. */

@@ -1,66 +1,82 @@
 /* From ratios to what each layer samples. */
 #include "ssacl/train.h"
+#include "cells.h"
 #include "impl.h"
 
 #include <math.h>
+#include <stdio.h>
 
 enum { MAX_KEEP = 64 };
 
-/* May a query of this kind see `keys` of `length`? */
-static bool divides(const struct ssa_pattern *p, int length, int keys)
+/* Cells of so many keys in a layer's grid. */
+static struct ssa_cells cells_of(const struct ssa_pattern *p, const struct ssa_layer *of, int keys)
 {
-    if (keys < 1 || keys > length)
+    return ssa_cells_of(&(struct ssa_sample){.length = of->length, .keys = keys, .look_back = p->look_back,
+        .rows = of->rows, .columns = of->columns, .channels = of->channels});
+}
+
+/* May a query of this kind see `keys` of them? */
+static bool divides(const struct ssa_pattern *p, const struct ssa_layer *of, int keys)
+{
+    if (keys < 1 || keys > of->length)
         return false;
     if (p->kind != SSA_LOCAL)
         return true;
     if (p->look_back && keys % 2)
         return false;
-    return length % (p->look_back ? keys / 2 : keys) == 0;
+    return p->grid ? cells_of(p, of, keys).high > 0 : of->length % (p->look_back ? keys / 2 : keys) == 0;
 }
 
 /* The nearest number of keys that divides; 0 if there is none (look_back of an odd prime). */
-static int nearest(const struct ssa_pattern *p, int length, double keys)
+static int nearest(const struct ssa_pattern *p, const struct ssa_layer *of, double keys)
 {
     int middle = (int)lround(keys);
-    for (int away = 0; away <= length; away++) {
-        if (divides(p, length, middle - away))
+    for (int away = 0; away <= of->length; away++) {
+        if (divides(p, of, middle - away))
             return middle - away;
-        if (divides(p, length, middle + away))
+        if (divides(p, of, middle + away))
             return middle + away;
     }
     return 0;
 }
 
 /* With `any` the nearest will do. */
-static int keys_of(const struct ssa_pattern *p, const char *name, float ratio, int length, bool any, int *keys)
+static int keys_of(const struct ssa_pattern *p, const char *name, float ratio, const struct ssa_layer *of, bool any,
+                   int *keys)
 {
+    const int length = of->length;
     if (!(ratio > 0 && ratio <= 1))
         return ssa_fail(SSA_EINVAL, "pattern: %s is %g, must be in (0, 1]", name, (double)ratio);
     double exact = (double)ratio * length;
     *keys = (int)lround(exact);
-    if (fabs(exact - *keys) <= 1e-6 * length && divides(p, length, *keys))
+    if (fabs(exact - *keys) <= 1e-6 * length && divides(p, of, *keys))
         return SSA_OK;
-    int good = nearest(p, length, exact);
+    int good = nearest(p, of, exact);
     if (any && good) {
         *keys = good;
         return SSA_OK;
     }
-    const char *why = p->kind == SSA_LOCAL ? "its slices must divide the length" : "must be a whole number of keys";
+    const bool local = p->kind == SSA_LOCAL, cells = local && p->grid;
+    char why[64] = "must be a whole number of keys";
+    if (local)
+        snprintf(why, sizeof why, "its slices must divide the length");
+    if (cells)
+        snprintf(why, sizeof why, "its cells must divide the grid, %d x %d", of->rows, of->columns);
+    const char *two = !p->look_back || !local ? "" : cells ? " (two cells)" : " (two slices)";
     return ssa_fail(SSA_EINVAL, "pattern: %s %g of length %d is %g keys%s: %s; %.9g (%d keys) would do", name,
-                    (double)ratio, length, exact, p->look_back && p->kind == SSA_LOCAL ? " (two slices)" : "", why,
-                    (double)good / length, good);
+                    (double)ratio, length, exact, two, why, (double)good / length, good);
 }
 
 /* The ratio of a sampled layer, `depth` of 0..1 from the first to the last of them. */
-static int layer_keys(const struct ssa_pattern *p, double depth, int length, bool any, int *keys)
+static int layer_keys(const struct ssa_pattern *p, double depth, const struct ssa_layer *of, bool any, int *keys)
 {
-    int first, last, err;
-    TRY(keys_of(p, "ratio", p->ratio, length, any, &first));
+    int first = 0, last = 0, err;
+    TRY(keys_of(p, "ratio", p->ratio, of, any, &first));
     *keys = first;
     if (p->ratio_last == 0) /* exactly: unset */
         return SSA_OK;
-    TRY(keys_of(p, "ratio_last", p->ratio_last, length, any, &last));
-    *keys = nearest(p, length, first + (last - first) * depth);
+    TRY(keys_of(p, "ratio_last", p->ratio_last, of, any, &last));
+    *keys = nearest(p, of, first + (last - first) * depth);
 done:
     return err;
 }
@@ -76,6 +92,7 @@ static int check(const struct ssa_pattern *p, int layer, int layers, int length)
             "and sigma %g; they must be numbers", (double)p->ratio, (double)p->ratio_last, (double)p->sigma);
     REQUIRE(p->own_key == 0 || p->own_key == 1 || p->own_key == SSA_NONE, "pattern: own_key is %d, must be 0, 1 or "
             "SSA_NONE", p->own_key);
+    REQUIRE(p->grid == 0 || p->grid == 1, "pattern: grid is %d, must be 0 or 1", p->grid);
     REQUIRE(!p->layers || p->layer_count == layers, "pattern: %d layers are given, the model has %d", p->layer_count,
             layers);
     REQUIRE(p->dense_first >= 0 && p->dense_last >= 0 && p->dense_first <= layers - p->dense_last,
@@ -94,23 +111,14 @@ static const int *first_positions(void)
     return positions;
 }
 
-static int sample_layer(const struct ssa_pattern *pattern, int layer, int layers, int length, int batch, bool any,
-                        struct ssa_sample *sample)
+static int fill(const struct ssa_pattern *p, double depth, const struct ssa_layer *of, bool any,
+                struct ssa_sample *sample)
 {
-    const struct ssa_pattern *p = pattern;
+    const bool grid = p->kind == SSA_LOCAL && p->grid;
     int err;
-    *sample = (struct ssa_sample){.kind = SSA_DENSE, .length = length, .batch = batch, .layer = (uint32_t)layer};
-    TRY(check(p, layer, layers, length));
-    int first = p->dense_first, sampled = layers - p->dense_first - p->dense_last;
-    if (p->layers) {
-        p = &p->layers[layer];
-        TRY(check(p, layer, layers, length));
-        first = 0;
-        sampled = layers;
-    }
-    if (p->kind == SSA_DENSE || layer < first || layer >= first + sampled)
-        return SSA_OK;
-    TRY(layer_keys(p, sampled > 1 ? (double)(layer - first) / (sampled - 1) : 0, length, any, &sample->keys));
+    REQUIRE(!grid || of->rows, "pattern: grid: its positions are no rows and columns; without grid they are local in "
+            "one direction");
+    TRY(layer_keys(p, depth, of, any, &sample->keys));
     sample->kind = p->kind;
     sample->sigma = p->sigma;
     sample->fixed_windows = p->fixed_windows;
@@ -119,6 +127,31 @@ static int sample_layer(const struct ssa_pattern *pattern, int layer, int layers
     sample->per_example = p->per_example;
     sample->keep = p->keep_first ? first_positions() : NULL;
     sample->keep_count = p->keep_first;
+    if (grid) {
+        sample->rows = of->rows;
+        sample->columns = of->columns;
+        sample->channels = of->channels;
+    }
+done:
+    return err;
+}
+
+static int sample_layer(const struct ssa_pattern *pattern, int layer, int layers, const struct ssa_layer *of, int batch,
+                        bool any, struct ssa_sample *sample)
+{
+    const struct ssa_pattern *p = pattern;
+    int err;
+    *sample = (struct ssa_sample){.kind = SSA_DENSE, .length = of->length, .batch = batch, .layer = (uint32_t)layer};
+    TRY(check(p, layer, layers, of->length));
+    int first = p->dense_first, sampled = layers - p->dense_first - p->dense_last;
+    if (p->layers) {
+        p = &p->layers[layer];
+        TRY(check(p, layer, layers, of->length));
+        first = 0;
+        sampled = layers;
+    }
+    if (p->kind != SSA_DENSE && layer >= first && layer < first + sampled)
+        TRY(fill(p, sampled > 1 ? (double)(layer - first) / (sampled - 1) : 0, of, any, sample));
 done:
     return err;
 }
@@ -126,7 +159,7 @@ done:
 int ssa_pattern_sample(const struct ssa_pattern *pattern, int layer, int layers, int length, int batch,
                        struct ssa_sample *sample)
 {
-    return sample_layer(pattern, layer, layers, length, batch, false, sample);
+    return sample_layer(pattern, layer, layers, &(struct ssa_layer){.length = length}, batch, false, sample);
 }
 
 int ssa_model_sample(const struct ssa_model_config *config, const struct ssa_pattern *pattern, int layer, int batch,
@@ -137,8 +170,8 @@ int ssa_model_sample(const struct ssa_model_config *config, const struct ssa_pat
     *sample = (struct ssa_sample){0};
     TRY(ssa_model_layer(config, layer, &of));
     TRY(ssa_model_layer(config, 0, &lowest));
-    TRY(sample_layer(pattern, layer, ssa_model_layers(config), of.length, batch * of.sequences,
-                     of.length != lowest.length, sample));
+    TRY(sample_layer(pattern, layer, ssa_model_layers(config), &of, batch * of.sequences, of.length != lowest.length,
+                     sample));
     sample->first_example = (uint32_t)first * (uint32_t)of.sequences;
     if (sample->kind != SSA_DENSE && of.own_key)
         sample->own_key = 1;

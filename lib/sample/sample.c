@@ -3,6 +3,7 @@
  * Every kind of plan is said in two parts: which slice each position is in (`slice_of`, -1 where none), and which
  * slices each query block sees. One function writes any of them in the layout of cl/plan.h: walking the positions in
  * order leaves every slice sorted without a second sort. */
+#include "cells.h"
 #include "impl.h"
 #include "plan.h"
 #include "rng.h"
@@ -54,16 +55,27 @@ static uint64_t jitter_sum(struct ssa_philox r)
     return sum;
 }
 
+/* What a jitter of `sigma` positions is multiplied by: 2^32 / sqrt(8 (2^32 - 1) / 12). One product and a truncation:
+ * nothing that a compiler could fuse. */
+static uint64_t gain_of(double sigma)
+{
+    return (uint64_t)(sigma * 80264.87990086325);
+}
+
+/* The sort key of position i, which is at `place`: draw `number` jitters it. */
+static uint64_t jitter_key(int i, int place, uint64_t gain, const struct stream *s, uint32_t number)
+{
+    uint64_t at = (uint64_t)place << FRACTION_BITS;
+    if (gain)
+        at += gain * jitter_sum(draw(s, number)) >> GAIN_BITS;
+    return at << INDEX_BITS | (uint64_t)i;
+}
+
 static void jitter_keys(uint64_t *keys, int n, double sigma, const struct stream *s)
 {
-    /* 2^32 / sqrt(8 (2^32 - 1) / 12). One product and a truncation: nothing that a compiler could fuse. */
-    uint64_t gain = (uint64_t)(sigma * 80264.87990086325);
-    for (int i = 0; i < n; i++) {
-        uint64_t place = (uint64_t)i << FRACTION_BITS;
-        if (gain)
-            place += gain * jitter_sum(draw(s, (uint32_t)i)) >> GAIN_BITS;
-        keys[i] = place << INDEX_BITS | (uint64_t)i;
-    }
+    const uint64_t gain = gain_of(sigma);
+    for (int i = 0; i < n; i++)
+        keys[i] = jitter_key(i, i, gain, s, (uint32_t)i);
 }
 
 static int compare_keys(const void *a, const void *b)
@@ -80,6 +92,24 @@ static void shuffle(uint64_t *keys, int n, double sigma, const struct stream *s)
     else
         jitter_keys(keys, n, sigma, s);
     qsort(keys, (size_t)n, sizeof *keys, compare_keys);
+}
+
+/* Leaves the positions of a grid in keys' index bits, cell by cell along a band of rows, band by band. Rows and columns
+ * of a position are jittered by two draws, which are numbered apart. */
+static void shuffle_cells(uint64_t *keys, const struct ssa_cells *c, double sigma, const struct stream *s)
+{
+    const int n = ssa_cells_positions(c), row = c->columns * c->channels, band = c->high * row;
+    const uint64_t down = gain_of(sigma * c->high), across = gain_of(sigma * c->wide);
+    for (int i = 0; i < n; i++)
+        keys[i] = jitter_key(i, i / row, down, s, (uint32_t)i);
+    qsort(keys, (size_t)n, sizeof *keys, compare_keys);
+    for (int first = 0; first < n; first += band) {
+        for (int k = first; k < first + band; k++) {
+            const int i = (int)(keys[k] & INDEX_MASK);
+            keys[k] = jitter_key(i, i % row / c->channels, across, s, SSA_MAX_LENGTH + (uint32_t)i);
+        }
+        qsort(keys + first, (size_t)band, sizeof *keys, compare_keys);
+    }
 }
 
 static int check_counter(const char *op, uint64_t step, uint32_t layer)
@@ -124,8 +154,11 @@ done:
 struct shape {
     int length, queries, block, blocks, slices, examples;
     int positions;  /* of keys and queries: the more of the two */
+    int lack;       /* positions by which the first block is shorter */
+    int runs;       /* of blocks that see one slice; 0: 1 */
     int back;       /* slices a block sees before its own */
     bool common;
+    struct ssa_cells cells; /* rows 0: slices and blocks are in one order */
     size_t sources; /* room for them */
     size_t stride;
 };
@@ -134,7 +167,7 @@ static void finish_shape(struct shape *s)
 {
     s->positions = s->queries > s->length ? s->queries : s->length;
     s->block = s->block ? s->block : s->positions;
-    s->blocks = (s->positions - 1) / s->block + 1;
+    s->blocks = (s->positions + s->lack - 1) / s->block + 1;
     s->stride = PLAN_HEADER + 2 * (size_t)s->blocks + (size_t)s->slices + 1 + s->sources + (size_t)s->positions;
 }
 
@@ -145,7 +178,17 @@ static struct shape shape_of(const struct ssa_sample *h)
     s.examples = (h->per_example || h->lengths) && h->batch ? h->batch : 1;
     if (h->kind == SSA_UNBIASED && h->keys < h->length - h->keep_count)
         s.sources = (size_t)h->keys + (size_t)h->keep_count;
-    if (h->kind == SSA_LOCAL) {
+    if (h->kind == SSA_LOCAL && h->rows) {
+        const struct ssa_cells cells = ssa_cells_of(h);
+        if (!ssa_cells_one(&cells)) {
+            s.cells = cells;
+            s.block = ssa_cells_block(&cells);
+            s.lack = ssa_cells_lack(&cells);
+            s.runs = ssa_cells_runs(&cells);
+            s.common = cells.lead > 0 || h->keep_count > 0;
+            s.slices = ssa_cells_slices(&cells) + s.common;
+        }
+    } else if (h->kind == SSA_LOCAL) {
         s.block = h->look_back ? h->keys / 2 : h->keys;
         s.back = h->look_back != 0;
         s.common = h->keep_count > 0;
@@ -153,6 +196,37 @@ static struct shape shape_of(const struct ssa_sample *h)
     }
     finish_shape(&s);
     return s;
+}
+
+static int check_cells(const struct ssa_sample *h)
+{
+    const struct ssa_cells c = ssa_cells_of(h);
+    int err = SSA_OK;
+    REQUIRE(c.high || !h->cell_rows, "plan: cells of %d keys in %d rows do not divide a grid of %d x %d points of %d",
+            h->look_back ? h->keys / 2 : h->keys, h->cell_rows, c.rows, c.columns, c.channels);
+    REQUIRE(c.high, "plan: no cell of %d keys divides a grid of %d x %d points of %d: its rows must divide the grid's, "
+            "and its columns", h->look_back ? h->keys / 2 : h->keys, c.rows, c.columns, c.channels);
+    const double down = (double)MAX_SIGMA * c.rows / c.high, across = (double)MAX_SIGMA * c.columns / c.wide;
+    REQUIRE((h->sigma >= 0 || h->sigma == SSA_NONE) && h->sigma <= down && h->sigma <= across,
+            "plan: sigma is %g, must be SSA_NONE or 0 to %g (%d times the grid, in cells of %d x %d)", (double)h->sigma,
+            down < across ? down : across, MAX_SIGMA, c.high, c.wide);
+done:
+    return err;
+}
+
+static int check_grid(const struct ssa_sample *h)
+{
+    int err = SSA_OK;
+    REQUIRE(h->rows > 0 && h->columns > 0 && h->channels >= 0 && h->cell_rows >= 0, "plan: rows is %d, columns %d, "
+            "channels %d, cell_rows %d: a grid has rows and columns, and none of them is negative", h->rows, h->columns,
+            h->channels, h->cell_rows);
+    REQUIRE(h->columns <= h->length / h->rows && (!h->channels || h->channels <= h->length / h->rows / h->columns),
+            "plan: rows is %d, columns %d, channels %d: more than the length, %d", h->rows, h->columns, h->channels,
+            h->length);
+    REQUIRE(!h->lengths, "plan: lengths are of sequences in one dimension, and rows is %d", h->rows);
+    TRY(check_cells(h));
+done:
+    return err;
 }
 
 static int check_kind(const struct ssa_sample *h)
@@ -166,6 +240,8 @@ static int check_kind(const struct ssa_sample *h)
         int slice = h->look_back ? h->keys / 2 : h->keys;
         REQUIRE(!h->look_back || h->keys % 2 == 0, "plan: keys is %d, must be even with look_back (two slices)",
                 h->keys);
+        if (h->rows || h->columns || h->channels || h->cell_rows)
+            return check_grid(h);
         REQUIRE((h->sigma >= 0 || h->sigma == SSA_NONE) && (double)h->sigma * slice <= (double)MAX_SIGMA * h->length,
                 "plan: sigma is %g, must be SSA_NONE or 0 to %g (%d sequence lengths, in slices of %d)", (double)h->sigma,
                 (double)MAX_SIGMA * h->length / slice, MAX_SIGMA, slice);
@@ -224,7 +300,7 @@ done:
 static int check_sample(const struct ssa_sample *h)
 {
     int err;
-    TRY(ssa_check_reserved("plan", h->reserved, 4));
+    TRY(ssa_check_reserved("plan", h->reserved, 2));
     TRY(check_length("plan", "length", h->length));
     REQUIRE(h->batch >= 0, "plan: batch is %d, must not be negative", h->batch);
     TRY(check_kind(h));
@@ -269,6 +345,8 @@ static void write_header(int32_t *p, const struct shape *s, int real)
     p[PLAN_SLICE_AT] = p[PLAN_RANGE_AT] + 2 * s->blocks;
     p[PLAN_SOURCE_AT] = p[PLAN_SLICE_AT] + s->slices + 1;
     p[PLAN_OWN_AT] = p[PLAN_SOURCE_AT] + (int32_t)s->sources;
+    p[PLAN_LACK] = s->lack;
+    p[PLAN_CELLS] = s->cells.rows > 0;
 }
 
 /* Block b sees slices b - back .. b; with a single slice, that one. */
@@ -277,6 +355,12 @@ static void write_ranges(int32_t *p, const struct shape *s, int real)
     for (int b = 0; b < s->blocks; b++) {
         int32_t *range = range_of(p, b);
         bool padding = b * s->block >= real;
+        if (s->cells.rows) {
+            ssa_cells_range(&s->cells, b, range);
+            range[0] += s->common;
+            range[1] += s->common;
+            continue;
+        }
         range[0] = padding ? s->slices : (b > s->back ? b - s->back : 0) + s->common;
         range[1] = padding ? s->slices : b + 1 + s->common;
     }
@@ -300,7 +384,7 @@ static void write_sources(int32_t *p, const int32_t *slice_of, int length)
 static void write_own(int32_t *p, const int32_t *slice_of)
 {
     for (int i = 0; i < p[PLAN_LENGTH]; i++) {
-        const int32_t *range = range_of(p, i / p[PLAN_BLOCK]);
+        const int32_t *range = range_of(p, (i + p[PLAN_LACK]) / p[PLAN_BLOCK]);
         int s = slice_of[i];
         bool seen = (s >= range[0] && s < range[1]) || (p[PLAN_COMMON] && s == 0);
         p[p[PLAN_OWN_AT] + i] = !seen;
@@ -343,7 +427,8 @@ static void add_up(struct ssa_plan *plan, const int32_t *p)
     double own = 0;
     for (int b = 0; b < p[PLAN_BLOCKS]; b++) {
         const int32_t *source;
-        int count = sources_of(p, b, &source), begin = b * block, end = real - begin < block ? real : begin + block;
+        int count = sources_of(p, b, &source), begin = b * block - p[PLAN_LACK];
+        int end = real - begin < block ? real : begin + block;
         begin = begin > first ? begin : first;
         if (end <= begin)
             continue;
@@ -379,6 +464,8 @@ static int prepare(struct ssa_plan *plan, const struct shape *s)
     plan->length = s->length;
     plan->queries = s->queries;
     plan->block = s->block;
+    plan->lack = s->lack;
+    plan->runs = s->runs ? s->runs : 1;
     plan->blocks = s->blocks;
     plan->slices = s->slices;
     plan->max_slice = 0;
@@ -411,18 +498,37 @@ static void choose_local(const struct ssa_sample *h, const struct shape *s, int 
         slice_of[h->keep[i]] = 0;
 }
 
+static void choose_cells(const struct ssa_sample *h, const struct shape *s, const uint64_t *keys, int32_t *slice_of)
+{
+    const struct ssa_cells *c = &s->cells;
+    const int each = ssa_cells_each(c), across = c->columns / c->wide;
+    for (int r = 0; r < ssa_cells_positions(c); r++)
+        slice_of[c->lead + (int)(keys[r] & INDEX_MASK)] =
+            ssa_cells_slice(c, r / each / across, r / each % across) + s->common;
+    for (int i = 0; i < c->lead; i++)
+        slice_of[i] = 0;
+    for (int i = 0; i < h->keep_count; i++)
+        slice_of[h->keep[i]] = 0;
+}
+
 /* Padding is never shuffled: only the `real` first positions are. */
 static void choose(const struct ssa_sample *h, const struct shape *s, int example, int real, uint64_t *keys,
                    int32_t *slice_of)
 {
     struct stream stream =
         make_stream(h->seed, h->step, h->layer, h->per_example ? h->first_example + (uint32_t)example : 0);
-    double sigma = h->fixed_windows || h->sigma < 0 ? 0 : (h->sigma > 0 ? (double)h->sigma : 1.0) * s->block;
+    const double slices = h->fixed_windows || h->sigma < 0 ? 0 : h->sigma > 0 ? (double)h->sigma : 1.0;
+    const bool all = h->kind == SSA_DENSE || (h->kind == SSA_LOCAL && h->rows && !s->cells.rows); /* or one cell */
     for (int i = 0; i < h->length; i++)
-        slice_of[i] = h->kind == SSA_DENSE && i < real ? 0 : -1;
-    if (h->kind == SSA_DENSE)
+        slice_of[i] = all && i < real ? 0 : -1;
+    if (all)
         return;
-    shuffle(keys, real, h->kind == SSA_UNBIASED ? -1 : sigma, &stream);
+    if (s->cells.rows) {
+        shuffle_cells(keys, &s->cells, slices, &stream);
+        choose_cells(h, s, keys, slice_of);
+        return;
+    }
+    shuffle(keys, real, h->kind == SSA_UNBIASED ? -1 : slices * s->block, &stream);
     if (h->kind == SSA_UNBIASED)
         choose_unbiased(h, real, keys, slice_of);
     else
@@ -577,17 +683,26 @@ done:
     return err;
 }
 
-/* The slices that the queries at positions [first, end) see, besides a common one. */
+/* The slices that the queries at positions [first, end) see, besides a common one: these and maybe others between. */
 static void slices_seen(const int32_t *p, int first, int end, int seen[2])
 {
-    seen[0] = p[p[PLAN_RANGE_AT] + 2 * (first / p[PLAN_BLOCK])];
-    seen[1] = p[p[PLAN_RANGE_AT] + 2 * ((end - 1) / p[PLAN_BLOCK]) + 1];
+    const int last = (end - 1 + p[PLAN_LACK]) / p[PLAN_BLOCK];
+    seen[0] = p[PLAN_SLICES];
+    seen[1] = 0;
+    for (int b = (first + p[PLAN_LACK]) / p[PLAN_BLOCK]; b <= last; b++) {
+        const int32_t *range = p + p[PLAN_RANGE_AT] + 2 * b;
+        seen[0] = range[0] < seen[0] ? range[0] : seen[0];
+        seen[1] = range[1] > seen[1] ? range[1] : seen[1];
+    }
+    seen[0] = seen[0] < seen[1] ? seen[0] : seen[1];
 }
 
 static struct shape shape_of_head(const struct ssa_plan *whole, int keys, int queries)
 {
-    struct shape s = {.length = keys, .queries = queries, .block = whole->block < keys ? whole->block : keys,
-                      .slices = whole->slices, .examples = whole->examples, .common = whole->data[PLAN_COMMON]};
+    struct shape s = {.length = keys, .queries = queries, .lack = whole->lack, .runs = whole->runs,
+                      .slices = whole->slices,
+                      .block = whole->block < keys || whole->lack ? whole->block : keys, .examples = whole->examples,
+                      .common = whole->data[PLAN_COMMON]};
     for (int e = 0; e < whole->examples; e++) {
         const int32_t *p = whole->data + (size_t)e * whole->stride, *start = p + p[PLAN_SLICE_AT];
         int seen[2];
@@ -626,6 +741,7 @@ int ssa_plan_head(struct ssa_plan *plan, const struct ssa_plan *whole, int keys,
         int seen[2];
         slices_seen(from, keys - queries, keys, seen);
         write_header(p, &s, from[PLAN_LENGTH] < keys ? from[PLAN_LENGTH] : keys);
+        p[PLAN_CELLS] = from[PLAN_CELLS];
         memcpy(p + p[PLAN_RANGE_AT], from + from[PLAN_RANGE_AT], 2 * (size_t)s.blocks * sizeof *p);
         write_head_sources(p, from, keys, seen);
         memcpy(p + p[PLAN_OWN_AT], from + from[PLAN_OWN_AT], (size_t)keys * sizeof *p);
@@ -653,7 +769,7 @@ int ssa_plan_keys(const struct ssa_plan *plan, int example, int query, int32_t *
     query += first_query(plan);
     if (query >= p[PLAN_LENGTH])
         return 0;
-    int common = common_of(p), count = sources_of(p, query / p[PLAN_BLOCK], &source);
+    int common = common_of(p), count = sources_of(p, (query + p[PLAN_LACK]) / p[PLAN_BLOCK], &source);
     memcpy(keys, p + p[PLAN_SOURCE_AT], (size_t)common * sizeof *keys);
     memcpy(keys + common, source, (size_t)count * sizeof *keys);
     count += common;

@@ -1,4 +1,5 @@
-"""Prints the known answers of tests/test_sample.c, from a second implementation of the draw (see lib/sample/sample.c).
+"""Prints the known answers of tests/test_sample.c and tests/test_cells.c, from a second implementation of the draw (see
+lib/sample/sample.c).
 
     python3 tests/golden/sample.py
 """
@@ -15,6 +16,14 @@ def philox(key, low, high):
     return c
 
 
+def jittered(place, sigma, number, seed, step, layer, example):
+    """`place` and noise of deviation sigma, in fixed point: the draw of that number."""
+    r = philox(seed, example << 32 | number, 1 << 63 | layer << 48 | step)
+    gain = int(sigma * (2.0**32 / (8 * (2**32 - 1) / 12) ** 0.5))
+    noise = sum((x & 0xFFFF) + (x >> 16) for x in r)
+    return (place << FRACTION_BITS) + (gain * noise >> GAIN_BITS)
+
+
 def shuffle(n, sigma, seed, step, layer, example):
     """The order of ssa_shuffle(): sigma < 0 is uniform."""
     high = 1 << 63 | layer << 48 | step
@@ -24,11 +33,23 @@ def shuffle(n, sigma, seed, step, layer, example):
             r = philox(seed, example << 32 | i // 2, high)[2 * (i % 2):][:2]
             keys.append(((r[1] << 32 | r[0]) >> INDEX_BITS, i))
         else:
-            r = philox(seed, example << 32 | i, high)
-            gain = int(sigma * (2.0**32 / (8 * (2**32 - 1) / 12) ** 0.5))
-            noise = sum((x & 0xFFFF) + (x >> 16) for x in r)
-            keys.append(((i << FRACTION_BITS) + (gain * noise >> GAIN_BITS), i))
+            keys.append((jittered(i, sigma, i, seed, step, layer, example), i))
     return [i for _, i in sorted(keys)]
+
+
+def cells(rows, columns, channels, high, wide, sigma, *counter):
+    """The cell, numbered row by row, that each position of a grid is a key of."""
+    points = [(r, c, (r * columns + c) * channels + x) for r in range(rows) for c in range(columns)
+              for x in range(channels)]
+    by_row = sorted((jittered(r, sigma * high, i, *counter), i, c) for r, c, i in points)
+    cell = [None] * len(points)
+    band = high * columns * channels
+    for b in range(rows // high):
+        by_column = sorted((jittered(c, sigma * wide, (1 << INDEX_BITS) + i, *counter), i)
+                           for _, i, c in by_row[b * band:(b + 1) * band])
+        for rank, (_, i) in enumerate(by_column):
+            cell[i] = b * (columns // wide) + rank // (high * wide * channels)
+    return cell
 
 
 if __name__ == "__main__":
@@ -38,3 +59,8 @@ if __name__ == "__main__":
         n, sigma, seed, step, layer, example = case
         print(f"    {{{n}, {sigma}, {seed if seed < 10 else hex(seed)}, {step}, {layer}, {example},\n     "
               f"{{{', '.join(map(str, shuffle(*case)))}}}}},")
+    for case in [(4, 6, 1, 2, 3, 0.5, 7, 1, 3, 2), (4, 4, 2, 2, 2, 1.0, *LARGE), (6, 2, 3, 3, 1, 32.0, 1, 2, 0, 0),
+                 (3, 4, 1, 1, 2, 0.0, 0, 0, 0, 0)]:
+        *shape, sigma, seed, step, layer, example = case
+        print(f"    {{{', '.join(map(str, shape))}, {sigma}, {seed if seed < 10 else hex(seed)}, {step}, {layer}, "
+              f"{example},\n     {{{', '.join(map(str, cells(*case)))}}}}},")

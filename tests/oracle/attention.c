@@ -9,7 +9,7 @@
 int oracle_attention_keys(const struct ssa_plan *plan, int example, int query, int causal, int *keys)
 {
     const int32_t *p = plan->data + plan->stride * (size_t)(plan->examples > 1 ? example : 0);
-    const int32_t *range = p + p[PLAN_RANGE_AT] + 2 * (query / p[PLAN_BLOCK]);
+    const int32_t *range = p + p[PLAN_RANGE_AT] + 2 * ((query + p[PLAN_LACK]) / p[PLAN_BLOCK]);
     const int32_t *slice_start = p + p[PLAN_SLICE_AT], *source = p + p[PLAN_SOURCE_AT];
     int n = 0;
     if (query >= p[PLAN_LENGTH])

@@ -102,8 +102,10 @@ int ssa_model_layers(const struct ssa_model_config *c)
 struct ssa_layer ssa_model_layer_facts(const struct ssa_model_config *c, int layer)
 {
     const struct ssa_family *family = ssa_family(c->family);
+    const struct ssa_facts f = family->facts(c);
     return family->layer ? family->layer(c, layer)
-                         : (struct ssa_layer){.length = family->facts(c).length, .sequences = 1};
+                         : (struct ssa_layer){.length = f.length, .sequences = 1, .rows = f.rows, .columns = f.columns,
+                                              .channels = f.channels};
 }
 
 int ssa_model_layer(const struct ssa_model_config *c, int layer, struct ssa_layer *of)

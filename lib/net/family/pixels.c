@@ -58,7 +58,8 @@ static struct ssa_facts facts(const struct ssa_model_config *config)
     const struct ssa_pixels *c = &config->pixels;
     return (struct ssa_facts){.layers = c->layers, .length = c->rows * c->columns * c->channels, .width = c->width,
                               .vocabulary = c->values ? c->values : 256, .causal = true, .absolute = true,
-                              .starts = true, .classes = c->classes,
+                              .starts = true, .classes = c->classes, .rows = c->rows, .columns = c->columns,
+                              .channels = c->channels,
                               .answers = c->rows * c->columns * c->channels, .join = SSA_JOIN_PROBABILITIES};
 }
 

@@ -171,7 +171,8 @@ static struct ssa_layer layer_of(const struct ssa_model_config *config, int laye
         layer -= settled.swin.layers[i++];
     const struct stage s = stage_of(&settled.swin, i);
     const int area = s.window * s.window;
-    return (struct ssa_layer){.length = area, .sequences = s.rows * s.columns / area, .own_key = shifted(&s, layer)};
+    return (struct ssa_layer){.length = area, .sequences = s.rows * s.columns / area, .own_key = shifted(&s, layer),
+                              .rows = s.window, .columns = s.window, .channels = 1};
 }
 
 static bool divides(const struct ssa_swin *c)

@@ -68,7 +68,8 @@ static struct ssa_facts facts(const struct ssa_model_config *config)
     const struct ssa_vit *c = &config->vit;
     return (struct ssa_facts){.layers = c->layers, .length = patches(c) + !c->mean_pool, .width = c->width,
                               .vocabulary = c->classes, .absolute = true, .whole = true, .answers = 1,
-                              .join = SSA_JOIN_PROBABILITIES};
+                              .rows = c->rows / c->patch, .columns = (c->columns ? c->columns : c->rows) / c->patch,
+                              .channels = 1, .join = SSA_JOIN_PROBABILITIES};
 }
 
 static bool narrow(struct ssa_model_config *config)
