@@ -229,8 +229,9 @@ static int choose_pattern(struct drawing *d, const struct ssa_checkpoint *checkp
     if (trained && !d->pattern)
         return say_error("%s: was trained without sampling; say how to sample with --pattern", options.checkpoint);
     if (options.pattern && !trained) {
+        const struct stage_terms terms = {.length = (int)d->elements};
         int status = stages_parse(options.pattern, &preset, d->stages, &count);
-        if (status)
+        if (status || (status = stages_settle(d->stages, count, &terms)))
             return status;
         if (count != 1)
             return say_error("--pattern: '%s' is not one stage", options.pattern);
