@@ -51,13 +51,16 @@ static const char train_examples[] =
     "  # Swin: 14 x 14 windows with 49 of their 196 keys, drawn for each window; the last two layers dense\n"
     "  ssacl-image train --family swin --data fashion-mnist --window 14 --layers 2,2 --heads 2,4 --epochs 20 \\\n"
     "                    --attention unbiased --keys 49 --per-example --last-dense 2\n"
+    "  # each patch sees as many that are near it in both directions, and the class token\n"
+    "  ssacl-image train --data fashion-mnist --patch 2 --attention local --grid --sigma 0.5 --keys 49 --per-example\n"
     "  # DeiT-tiny on a folder of folders; what would it take?\n"
     "  ssacl-image plan --preset deit-tiny\n"
     "  ssacl-image train --preset deit-tiny --data imagenet --device all\n"
     "  # what timm trained, on classes of one's own\n"
     "  ssacl-image train --from deit_tiny_patch16_224.safetensors --data flowers --augment swin --lr 1e-4\n"
     "  # a generator\n"
-    "  ssacl-image train --family pixels --data cifar-10-batches-bin --attention local --look-back --ratio 0.25\n";
+    "  ssacl-image train --family pixels --data cifar-10-batches-bin --attention local --grid --look-back \\\n"
+    "                    --sigma 0.5 --ratio 0.25\n";
 
 static const char eval_about[] =
     "Measures a checkpoint on a part of the pictures, the test's if none is said. A classifier: how often the right "

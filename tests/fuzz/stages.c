@@ -13,7 +13,7 @@ static void begin(void)
     static const char *const good[] = {
         "local:ratio=0.25,look-back,steps=900,lr=2e-3 dense:steps=100,lr=2e-4",
         "unbiased:ratio=0.5,ratio-last=1,first-dense=1,last-dense=2,keep-first=64,per-example,no-own-key,steps=3",
-        "local:sigma=1e6,fixed-windows,steps=2147483647,warm-up=7,lr-end=1e-5;dense"};
+        "local:sigma=1e6,fixed-windows,grid,steps=2147483647,warm-up=7,lr-end=1e-5;dense"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         fuzz_seed(good[i], strlen(good[i]));
 }
@@ -45,4 +45,4 @@ static void end(void)
 
 const struct fuzz_target fuzz_stages = {"stages", begin, run, end,
     "local unbiased dense : , = ; ratio= ratio-last= look-back look_back sigma= fixed-windows first-dense= last-dense= "
-    "keep-first= per-example no-own-key steps= lr= lr-end= warm-up= nan inf 0x1p3 1e-40"};
+    "keep-first= per-example no-own-key grid steps= lr= lr-end= warm-up= nan inf 0x1p3 1e-40"};

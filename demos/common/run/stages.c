@@ -31,6 +31,7 @@ static const struct key {
     {"look-back", KEY_FLAG, FIELD(pattern.look_back), 0, 1, "local"},
     {"sigma", KEY_FLOAT, FIELD(pattern.sigma), 0, 1e6, "local"},
     {"fixed-windows", KEY_FLAG, FIELD(pattern.fixed_windows), 0, 1, "local"},
+    {"grid", KEY_FLAG, FIELD(pattern.grid), 0, 1, "local"},
     {"first-dense", KEY_INT, FIELD(pattern.dense_first), 0, 1000, ""},
     {"last-dense", KEY_INT, FIELD(pattern.dense_last), 0, 1000, ""},
     {"keep-first", KEY_INT, FIELD(pattern.keep_first), 0, 64, ""},
