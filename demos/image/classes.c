@@ -24,7 +24,9 @@ static struct {
     double *p;                          /* of one picture */
     struct counts *single, *together;   /* of pass m alone, of the first m + 1 */
     size_t *seen;                       /* pictures of pass m */
-    size_t *confusion;                  /* [right, answered], of all passes together */
+    int32_t *right;                     /* [pictures], with --confusion: -1: not seen */
+    int32_t *answered;                  /* [pictures, passes], by the passes so far */
+    size_t *confusion;                  /* [right, answered], of all passes that count together */
 } s;
 
 void classes_finish(void)
@@ -34,8 +36,24 @@ void classes_finish(void)
     free(s.single);
     free(s.together);
     free(s.seen);
+    free(s.right);
+    free(s.answered);
     free(s.confusion);
     memset(&s, 0, sizeof s);
+}
+
+/* How many passes count is known when all have been seen: an ensemble may settle before the last. */
+static bool begin_confusion(void)
+{
+    const size_t V = (size_t)s.classes, M = (size_t)s.passes;
+    if (!classes_confusion)
+        return true;
+    s.right = malloc(s.pictures * sizeof *s.right);
+    s.answered = calloc(s.pictures * M, sizeof *s.answered);
+    s.confusion = calloc(V * V, sizeof *s.confusion);
+    for (size_t i = 0; s.right && i < s.pictures; i++)
+        s.right[i] = -1;
+    return s.right && s.answered && s.confusion;
 }
 
 static int begin(const struct settings *settings, int passes)
@@ -52,8 +70,7 @@ static int begin(const struct settings *settings, int passes)
     s.single = calloc(M, sizeof *s.single);
     s.together = calloc(M, sizeof *s.together);
     s.seen = calloc(M, sizeof *s.seen);
-    s.confusion = classes_confusion ? calloc(V * V, sizeof *s.confusion) : NULL;
-    if (s.p && s.single && s.together && s.seen && (passes < 2 || s.joined) && (!classes_confusion || s.confusion))
+    if (s.p && s.single && s.together && s.seen && (passes < 2 || s.joined) && begin_confusion())
         return 0;
     classes_finish();
     return say_error("no memory for %d classes of %zu pictures", (int)V, s.pictures);
@@ -108,8 +125,10 @@ static void answer(void *cookie, const struct ssa_answer *a)
     for (int v = 0; joined && v < V; v++)
         s.p[v] = (double)(joined[v] += (float)s.p[v]);
     count_rank(&s.together[a->pass], rank_of(s.p, target, V));
-    if (s.confusion && a->pass == s.passes - 1)
-        s.confusion[(size_t)target * (size_t)V + (size_t)likeliest(s.p, V)]++;
+    if (s.confusion) {
+        s.right[a->example] = target;
+        s.answered[a->example * (size_t)s.passes + (size_t)a->pass] = likeliest(s.p, V);
+    }
 }
 
 /* ---- telling ---- */
@@ -173,6 +192,16 @@ static void set(json_t *object, const char *before, const char *name, json_t *va
     json_object_set_new(object, key, value);
 }
 
+/* By the first `passes`. */
+static void count_confusion(int passes)
+{
+    const size_t V = (size_t)s.classes, M = (size_t)s.passes;
+    memset(s.confusion, 0, V * V * sizeof *s.confusion);
+    for (size_t i = 0; i < s.pictures; i++)
+        if (s.right[i] >= 0)
+            s.confusion[(size_t)s.right[i] * V + (size_t)s.answered[i * M + (size_t)passes - 1]]++;
+}
+
 static json_t *confusion_json(void)
 {
     json_t *rows = json_array();
@@ -191,8 +220,10 @@ static void record(json_t *object, const char *before, int passes)
     const int last = passes - 1;
     set(object, before, "top1", number_json(share(s.together[last].first, last)));
     set(object, before, "top5", number_json(share(s.together[last].five, last)));
-    if (s.confusion)
+    if (s.confusion) {
+        count_confusion(passes);
         set(object, before, "confusion", confusion_json());
+    }
     if (s.passes < 2)
         return;
     json_t *curve = json_array();

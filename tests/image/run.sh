@@ -38,6 +38,9 @@ json eval.json 'all(sum(map(sum, x[k]["confusion"])) == 60 for k in ("dense", "e
 json eval.json 'all(abs(sum(x[k]["confusion"][i][i] for i in range(4)) / 60 - x[k]["top1"]) < 1e-6
     for k in ("dense", "ensemble"))'
 json eval.json 'x["ensemble"]["loss"] <= x["ensemble"]["single_loss"] and "top1" in x["ensemble"]'
+check evaluate -c c --passes 9 --tolerance 8 --json --confusion >early.json # settled as soon as it can be
+json early.json 'x["ensemble"]["passes"] == 4 and sum(map(sum, x["ensemble"]["confusion"])) == 60'
+json early.json 'abs(sum(x["ensemble"]["confusion"][i][i] for i in range(4)) / 60 - x["ensemble"]["top1"]) < 1e-6'
 check evaluate -c c --passes 1 --json >one.json
 json one.json '0 < x["ensemble"]["top1"] <= 1 and "single_top1" not in x["ensemble"]'
 check evaluate -c c --part valid --mode dense --json >valid.json
