@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #ifdef HAVE_JPEG
 #include <jpeglib.h>
 #endif
@@ -351,6 +352,80 @@ static int load(int argc, char **argv)
     return status;
 }
 
+static double thread_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+struct cost {
+    struct augment augment;
+    struct dataset_reader reader;
+    struct augment_room room;
+    unsigned char *bytes;
+    float *values, *other;
+    double read, augmented, finished; /* seconds, of all pictures so far */
+};
+
+static int add_cost(struct cost *c, const struct dataset *d, int number)
+{
+    const uint32_t image = d->part[DATASET_TRAIN].images[(size_t)number % d->part[DATASET_TRAIN].count];
+    const struct mix mix = augment_mix(&c->augment, number);
+    char why[WHY];
+    double times[4] = {thread_seconds()};
+    int status = dataset_picture(d, &c->reader, image, why);
+    times[1] = thread_seconds();
+    status = status || augment_picture(&c->augment, &c->room, &c->reader.picture, (uint32_t)number, image, c->bytes);
+    times[2] = thread_seconds();
+    augment_values(&c->augment, (uint32_t)number, image, c->bytes, c->values);
+    if (mix.kind) {
+        augment_values(&c->augment, (uint32_t)number, image, c->bytes, c->other);
+        augment_mix_values(&c->augment, &mix, c->values, c->other);
+    }
+    times[3] = thread_seconds();
+    c->read += times[1] - times[0];
+    c->augmented += times[2] - times[1];
+    c->finished += times[3] - times[2];
+    return status;
+}
+
+/* cost COUNT ROWS COLUMNS swin|light|none PATH: what a picture takes of one processor, in seconds: to be read and
+ * decoded, cut and augmented, made values of a batch, mixed. */
+static int cost(int argc, char **argv)
+{
+    const int count = integer(argv[0]), light = !strcmp(argv[3], "light"), swin = !strcmp(argv[3], "swin");
+    struct cost c = {.augment = augment_imagenet(integer(argv[1]), integer(argv[2]), 1)};
+    struct augment *a = &c.augment;
+    struct dataset d;
+    (void)argc;
+    if (dataset_open(&d, (const char *const *)argv + 4, 1, &(struct dataset_options){.seed = 1}))
+        return EXIT_FAILED;
+    a->channels = d.channels;
+    if (!swin) {
+        a->crop = light ? CROP_PAD : CROP_MIDDLE;
+        a->pad = a->rows / 8;
+        a->flip = light ? 0.5 : 0;
+        a->operations = 0;
+        a->erase = a->mix = 0;
+    }
+    const size_t size = (size_t)a->rows * (size_t)a->columns * (size_t)a->channels;
+    c.bytes = malloc(size);
+    c.values = malloc(size * sizeof *c.values);
+    c.other = malloc(size * sizeof *c.other);
+    int status = 0;
+    for (int i = 0; i < count && !status; i++)
+        status = add_cost(&c, &d, i);
+    augment_room_free(&c.room);
+    dataset_reader_free(&c.reader);
+    dataset_free(&d);
+    free(c.bytes);
+    free(c.values);
+    free(c.other);
+    return status ? EXIT_FAILED : print(json_pack("{s:f,s:f,s:f}", "read", c.read / count, "augment",
+                                                  c.augmented / count, "values", c.finished / count));
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -360,7 +435,7 @@ int main(int argc, char **argv)
     } commands[] = {{"dataset", 5, dataset}, {"jpeg", 4, jpeg}, {"kinds", 0, kinds}, {"resample", 13, resample_pattern},
                     {"operation", 6, operation}, {"augment", 9, augment}, {"mix", 4, mix}, {"cutmix", 4, cutmix},
                     {"targets", 6, targets}, {"draws", 5, draws},
-                    {"loader", 11, load}};
+                    {"loader", 11, load}, {"cost", 5, cost}};
     say_set_program("probe");
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (!strcmp(argv[1], commands[i].name) && argc - 2 >= commands[i].least)

@@ -630,6 +630,8 @@ def loader():
     epoch = load("m", [(s, 0, 11) for s in range(3)], batch=11)["fills"]
     assert all(sorted(e["labels"]) == sorted(i % 4 for i in range(11)) for e in epoch)  # each once
     assert epoch[0] != epoch[1]
+    cost = probe("cost", 3, *SIZE, "swin", "load")
+    assert sorted(cost) == ["augment", "read", "values"] and all(s >= 0 for s in cost.values())
 
 
 def loader_threads():
