@@ -169,7 +169,8 @@ static const struct ssa_pattern mixed[] = {
 static const struct ssa_pattern patterns[] = {
     {.layers = mixed, .layer_count = 3},
     {.kind = SSA_UNBIASED, .ratio = 0.5f, .own_key = SSA_NONE, .keep_first = 1, .per_example = 1},
-    {.kind = SSA_LOCAL, .ratio = 0.25f, .keep_first = 2, .dense_first = 1}};
+    {.kind = SSA_LOCAL, .ratio = 0.25f, .keep_first = 2, .dense_first = 1},
+    {.kind = SSA_LOCAL, .ratio = 1.0f / 3, .look_back = 1, .sigma = 0.7f, .grid = 1}}; /* of pixels: cells of 2 x 1 */
 
 static struct ssa_model_config image_of_tokens(void)
 {
@@ -220,7 +221,7 @@ static void whole_pass(struct ssa_model *m, const struct ssa_pattern *pattern, i
     const struct ssa_plan *given[8];
     for (int l = 0; l < layers; l++) {
         struct ssa_sample how;
-        OK(ssa_pattern_sample(pattern, l, layers, N, 1, &how));
+        OK(ssa_model_sample(&m->config, pattern, l, 1, 0, &how));
         how.seed = 7;
         how.step = (uint64_t)pass;
         OK(ssa_plan_draw(&plans[l], &how));
@@ -310,6 +311,10 @@ START_TEST(sampled_is_as_whole_passes)
             check_sampled(dev, &rotary, pattern, 2, 5);
             check_sampled(dev, &pixels, pattern, PASSES, 7);
         }
+    FOR_DEVICES (dev) {
+        check_sampled(dev, &pixels, 3, 1, 0);
+        check_sampled(dev, &pixels, 3, PASSES, 5);
+    }
 }
 END_TEST
 
