@@ -91,6 +91,14 @@ def suite(name):
             assert presets[1]["flops"] == 6 * (1024 * (2 * 12 * 64**2 + 256 * 64) + 2 * 2 * 8 * 64 * 128 * 129 / 2)
             for row in presets:
                 check_row(row, name, backend)
+            images = rows_of(run(name, "--preset", "fashion", "--batch", "2", "--json", "--device", device, "--reps", "3",
+                                 "--filter", "k=12")[0])
+            assert [r["case"] for r in images] == ["fashion unbiased k=12 L4 C96 H6 N50 B2"], images
+            check_row(images[0], name, backend)
+            for family in ("vit", "pixels", "swin"):
+                two = [r for r in rows if r["case"].startswith(family)]
+                assert len(two) == 2 and two[0]["plan"]["keys"] < two[1]["plan"]["keys"], two
+                assert two[0]["plan"]["causal"] == (family == "pixels") and two[1]["plan"]["kind"] == "dense", two
             assert "  enwik8 " in run(name, "--preset", "help")[0]
             assert "  enwik8 " in run(name, "--preset", "none", code=2)[1]
             assert all(0 < r["outside_share"] < 1 and r["operator_seconds"]["adamw"] > 0 for r in rows)
@@ -291,8 +299,13 @@ def closed():
     assert "unset SSACL_ISA" in run("--closed", code=2, env={"SSACL_ISA": "0"})[1]
     out = run("--closed", "--list", "--device", "cpu")[0]
     assert {line.split("\t")[1] for line in out.splitlines()} == set(SUITES)
-    assert "step\tdense k=512 L6 C256 H8 N512 B8" in out and "N4096" not in out
-    assert "closed-1" in run("--help")[0]
+    steps = [line.split("\t")[2] for line in out.splitlines() if line.split("\t")[1] == "step"]
+    assert steps == ["dense k=512 L6 C256 H8 N512 B8", "unbiased k=128 L6 C256 H8 N512 B8",
+                     "vit unbiased k=12 L4 C96 H6 N50 B50", "vit dense k=50 L4 C96 H6 N50 B50",
+                     "pixels local look-back k=196 L4 C128 H4 N784 B4", "pixels dense k=784 L4 C128 H4 N784 B4",
+                     "swin unbiased k=49 L4 C32 H2 N784 B4", "swin dense k=196 L4 C32 H2 N784 B4"], steps
+    assert "N4096" not in out
+    assert "closed-2" in run("--help")[0]
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "closed.json")
         child = subprocess.Popen([PROGRAM, "--closed", "--device", "cpu", "--json", "--output", path],
@@ -303,7 +316,7 @@ def closed():
         err = child.communicate()[1]
         assert child.returncode == 130 and "stopped" in err, (child.returncode, err)
         rows = rows_of(open(path, encoding="utf-8").read())
-        assert rows and all(r["closed"] == "closed-1" and r["status"] == "ok" for r in rows)
+        assert rows and all(r["closed"] == "closed-2" and r["status"] == "ok" for r in rows)
 
 
 def trouble():

@@ -1,9 +1,10 @@
-/* Whole training steps of a GPT: forward, backward, clipping and AdamW, through the trainer. */
+/* Whole training steps of every family of models: forward, backward, clipping and AdamW, through the trainer. */
 #include "bench.h"
 #include "gpt.h"
 #include "reference_model.h"
 
 #include "cost.h"
+#include "model.h"
 #include "numbers.h"
 #include "presets.h"
 #include "progress.h"
@@ -11,27 +12,20 @@
 #include <ssacl/train.h>
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { CHECKED_POSITIONS = 24, MAX_LAYERS = 64, MANY_STEPS = 1 << 20 };
-
-/* Which of gpt_kinds[] also belong to that set. */
-static const bool quick_kinds[GPT_KINDS] = {true, true, false, true}, closed_kinds[GPT_KINDS] = {true, true};
-
+enum { MANY_STEPS = 1 << 20 };
 enum { LAYERS, WIDTH, HEADS, LENGTH, BATCH };
 static const char *const fields[] = {"layers", "width", "heads", "length", "batch", NULL};
 static const double tolerance = 1e-3; /* of a loss, and of a difference quotient of many */
+static const struct ssa_pattern dense = {.kind = SSA_DENSE};
 
 struct state {
     const struct bench *bench;
-    struct gpt s;
-    int kind;
+    struct preset of;
     struct ssa_device *device;
     struct ssa_model *model;
     struct ssa_trainer *trainer;
-    struct ssa_plan plan;
-    struct ssa_data data;
 };
 
 static int step(void *context)
@@ -39,87 +33,133 @@ static int step(void *context)
     return ssa_trainer_step(((struct state *)context)->trainer);
 }
 
-/* ---- what is measured: a kind of the suite's model, or a preset, in its sampled stage or dense ---- */
+/* ---- what is measured: a GPT in each of gpt_kinds[], each of families[] sampled and dense, or a preset so ---- */
 
-enum { PRESET_STAGE = GPT_KINDS, PRESET_DENSE };
+static const struct gpt sizes[] = {{6, 256, 8, 512, 8}, {6, 256, 8, 2048, 4}, {2, 64, 2, 128, 2}};
+enum { QUICK_SIZE = 2, SIZES };
+/* Which of gpt_kinds[] also belong to that set. */
+static const bool quick_kinds[GPT_KINDS] = {true, true, false, true}, closed_kinds[GPT_KINDS] = {true, true};
 
-static struct ssa_model_config config_of(const struct bench *b, const struct gpt *s)
+/* For images of greys of the size of Fashion-MNIST's; or twice that, so that windows of 14 are shifted. */
+#define IMAGES(size) .rows = (size), .columns = (size), .channels = 1
+static const struct preset families[] = {
+    {.name = "vit", .batch = 50, .accumulate = 1,
+     .stage.pattern = {.kind = SSA_UNBIASED, .ratio = 0.24f, .per_example = 1},
+     .model = {.family = SSA_VIT, .vit = {IMAGES(28), .patch = 4, .layers = 4, .heads = 6, .width = 96, .classes = 10}}},
+    {.name = "pixels", .batch = 4, .accumulate = 1,
+     .stage.pattern = {.kind = SSA_LOCAL, .ratio = 0.25f, .look_back = 1},
+     .model = {.family = SSA_PIXELS, .pixels = {IMAGES(28), .layers = 4, .heads = 4, .width = 128}}},
+    {.name = "swin", .batch = 4, .accumulate = 1,
+     .stage.pattern = {.kind = SSA_UNBIASED, .ratio = 0.25f, .per_example = 1},
+     .model = {.family = SSA_SWIN, .swin = {IMAGES(56), .patch = 2, .width = 32, .layers = {2, 2}, .heads = {2},
+                                            .window = 14, .classes = 10}}},
+};
+enum { FAMILIES = sizeof families / sizeof *families, OF_GPT = SIZES * GPT_KINDS, CASES = OF_GPT + 2 * FAMILIES };
+
+static bool is_listed(const struct bench *b, int number)
 {
-    if (!b->preset)
-        return gpt_config(s);
-    struct ssa_model_config config = b->preset->model;
-    config.gpt.dropout = 0; /* the reference has none */
-    return config;
+    const int size = number / GPT_KINDS, kind = number % GPT_KINDS;
+    if (b->preset)
+        return number == 1 || (!number && b->preset->stage.pattern.kind != SSA_DENSE);
+    if (number >= OF_GPT)
+        return true;
+    if (b->quick)
+        return size == QUICK_SIZE && quick_kinds[kind];
+    return b->closed ? !size && closed_kinds[kind] : size != QUICK_SIZE;
 }
 
-static const struct gpt_kind *kind_of(const struct bench *b, int kind)
+/* Those of a preset are 0, sampled, and 1, dense. Nothing is dropped, for the reference drops nothing. */
+static struct preset work_of(const struct bench *b, int number)
 {
-    static struct gpt_kind stage;
+    const struct gpt *g = &sizes[number / GPT_KINDS % SIZES];
+    const int other = b->preset ? number : number - OF_GPT;
+    if (!b->preset && number < OF_GPT)
+        return (struct preset){.name = "", .model = gpt_config(g), .batch = g->batch, .accumulate = 1,
+                               .stage.pattern = gpt_kinds[number % GPT_KINDS].pattern};
+    struct preset p = b->preset ? *b->preset : families[other / 2];
+    for (const struct ssa_field *f = ssa_model_fields(p.model.family); f->name; f++)
+        if (strstr(f->name, "drop"))
+            *(float *)((char *)&p.model + f->at) = 0;
+    if (other % 2)
+        p.stage.pattern = dense;
+    if (b->quick && !b->preset) {
+        p.batch = 1;
+        if (p.model.family == SSA_PIXELS)
+            p.model.pixels.rows = p.model.pixels.columns = 8;
+    }
+    if (b->preset && b->batch) {
+        p.batch = b->batch;
+        p.accumulate = 1;
+    }
+    return p;
+}
+
+static const char *plan_name(const struct ssa_pattern *p)
+{
     static const char *const names[] = {"dense", "unbiased", "local"};
-    if (!b->preset)
-        return &gpt_kinds[kind];
-    stage.pattern = kind == PRESET_STAGE ? b->preset->stage.pattern : (struct ssa_pattern){.kind = SSA_DENSE};
-    stage.name = stage.pattern.look_back ? "local look-back" : names[stage.pattern.kind];
-    return &stage;
+    return p->kind == SSA_LOCAL && p->look_back ? "local look-back" : names[p->kind];
 }
 
-static double ratio_of(const struct bench *b, int kind)
+/* Keys that a query of the first layer sees. */
+static int keys_of(const struct preset *p)
 {
-    const struct ssa_pattern *pattern = &kind_of(b, kind)->pattern;
-    return pattern->kind == SSA_DENSE ? 1 : (double)pattern->ratio;
+    struct ssa_sample how;
+    if (ssa_model_sample(&p->model, &p->stage.pattern, 0, 1, 0, &how))
+        return 0;
+    return how.kind == SSA_DENSE ? how.length : how.keys;
 }
 
-static int passes_of(const struct bench *b)
-{
-    return b->preset ? b->preset->accumulate : 1;
-}
-
-/* Of a preset by its pairs. */
-static double operations(const struct bench *b, const struct gpt *s, const struct ssa_pattern *pattern)
+static double operations(const struct preset *p, const struct ssa_pattern *pattern, double sequences)
 {
     struct cost cost = {0};
-    if (!b->preset)
-        return gpt_operations(s, pattern->kind == SSA_DENSE ? 1 : (double)pattern->ratio);
-    cost_of_step(&cost, &b->preset->model, pattern, (double)s->batch * passes_of(b), 1);
+    cost_of_step(&cost, &p->model, pattern, sequences, 1);
     return cost.linear + cost.attention;
+}
+
+/* ---- what it learns from: noise ---- */
+
+static uint32_t next(uint32_t *s)
+{
+    return (*s = *s * 1664525u + 1013904223u) >> 8;
+}
+
+static void draw_numbers(int32_t *to, size_t count, int below, uint32_t *s)
+{
+    for (size_t i = 0; to && i < count; i++)
+        to[i] = (int32_t)(next(s) % (uint32_t)below);
+}
+
+static int fill(void *cookie, const struct ssa_draw *draw, struct ssa_batch *batch)
+{
+    const struct ssa_model_config *m = &((const struct state *)cookie)->of.model;
+    const int ids = model_int(m, "vocabulary") + model_int(m, "values"), classes = model_int(m, "classes");
+    const size_t count = (size_t)draw->count, answers = count * (size_t)draw->answers;
+    size_t image = count * (size_t)model_int(m, "rows") * (size_t)model_int(m, "columns");
+    uint32_t s = (uint32_t)draw->step + (uint32_t)draw->first * 7919u;
+    image *= (size_t)model_int(m, "channels");
+    for (size_t i = 0; batch->pixels && i < image; i++)
+        batch->pixels[i] = (float)next(&s) / (float)(1 << 23) - 1;
+    draw_numbers(batch->tokens, count * (size_t)draw->length, ids, &s);
+    draw_numbers(batch->labels, count, classes, &s);
+    draw_numbers(batch->targets, answers, ids ? ids : classes, &s);
+    if (m->family == SSA_PIXELS)
+        memcpy(batch->targets, batch->tokens, answers * sizeof *batch->targets);
+    return SSA_OK;
 }
 
 static int create(struct state *c)
 {
-    const struct bench *b = c->bench;
-    const struct ssa_model_config config = config_of(b, &c->s);
-    const struct ssa_model_limits limits = {.batch = c->s.batch, .training = 1};
-    const struct ssa_stage stage = {.pattern = kind_of(b, c->kind)->pattern, .steps = MANY_STEPS, .lr = 3e-4f};
-    struct ssa_train_config training = {0};
-    int err;
-    if (b->preset)
-        training = b->preset->training;
+    const struct preset *p = &c->of;
+    const struct ssa_model_limits limits = {.batch = p->batch, .training = 1};
+    const struct ssa_stage stage = {.pattern = p->stage.pattern, .steps = MANY_STEPS, .lr = 3e-4f};
+    const struct ssa_data data = {.fill = fill, .cookie = c, .examples = MANY_STEPS};
+    struct ssa_train_config training = p->training;
     training.seed = 1;
-    training.batch = c->s.batch * passes_of(b);
+    training.batch = p->batch * p->accumulate;
     training.stages = &stage;
     training.stage_count = 1;
-    c->data = gpt_text(&c->s);
-    if (!c->data.count)
-        return bench_out_of_memory();
-    if ((err = ssa_model_create(&c->model, c->device, &config, &limits)))
-        return err;
-    return ssa_trainer_create(&c->trainer, c->model, &training, &c->data);
-}
-
-/* One draw for all layers is enough to check them. */
-static int check(struct state *c, double *error)
-{
-    const struct ssa_plan *plans[MAX_LAYERS];
-    const struct ssa_pattern *pattern = &kind_of(c->bench, c->kind)->pattern;
-    struct ssa_sample how;
-    if (pattern->kind == SSA_DENSE)
-        return check_model(c->model, NULL, CHECKED_POSITIONS, error);
-    int err = ssa_pattern_sample(pattern, 0, c->s.layers, c->s.length, 1, &how);
-    if (err || (err = ssa_plan_draw(&c->plan, &how)))
-        return err;
-    for (int i = 0; i < c->s.layers && i < MAX_LAYERS; i++)
-        plans[i] = &c->plan;
-    return check_model(c->model, plans, CHECKED_POSITIONS, error);
+    int err = ssa_model_create(&c->model, c->device, &p->model, &limits);
+    return err ? err : ssa_trainer_create(&c->trainer, c->model, &training, &data);
 }
 
 /* ---- where a step's time goes ---- */
@@ -177,87 +217,76 @@ static int split(struct state *c, struct result *r)
 
 /* ---- a case ---- */
 
-/* Checked first: its passes change no parameter. */
+/* Checked after the first step: later ones of wrong kernels are not worth the time. */
 static int run_state(struct state *c, const struct bench_case *of)
 {
-    static const struct ssa_pattern dense = {.kind = SSA_DENSE};
-    const struct gpt_kind *kind = kind_of(c->bench, c->kind);
+    const struct preset *p = &c->of;
+    const double sequences = (double)p->batch * p->accumulate;
+    const bool causal = p->model.family == SSA_PIXELS || (p->model.family == SSA_GPT && !p->model.gpt.bidirectional);
     struct result r = {.direction = "step", .tolerance = tolerance,
-                       .flops = operations(c->bench, &c->s, &kind->pattern),
-                       .flops_dense = operations(c->bench, &c->s, &dense),
-                       .tokens = (double)c->s.length * c->s.batch * passes_of(c->bench)};
+                       .flops = operations(p, &p->stage.pattern, sequences),
+                       .flops_dense = operations(p, &dense, sequences),
+                       .tokens = ssa_model_length(&p->model) * sequences};
     size_t base;
     int err;
     ssa_device_memory(c->device, &base, NULL);
     ssa_device_reset_peak(c->device);
-    if ((err = create(c)) || (err = measure_first(c->device, step, c, &r.time)) || (err = check(c, &r.error)))
+    if ((err = create(c)) || (err = measure_first(c->device, step, c, &r.time)) ||
+        (err = check_model(c->model, &p->stage.pattern, &r.error)))
         return err;
     if (!is_wrong(&r) && ((err = measure(c->bench, c->device, step, c, 1e12, &r.time)) || (err = split(c, &r))))
         return err;
     r.held = bench_peak_bytes(c->device, base);
     result_path(&r, c->device, "linear_fwd"); /* where most of the time goes */
-    r.plan = json_pack("{ss si sb}", "kind", kind->name, "keys",
-                       (int)(ratio_of(c->bench, c->kind) * c->s.length), "causal", 1);
+    r.plan = json_pack("{ss si sb}", "kind", plan_name(&p->stage.pattern), "keys", keys_of(p), "causal", causal);
     emit(c->bench, &step_suite, of, &r);
     return SSA_OK;
 }
 
 static int run(const struct bench *b, const struct bench_case *of)
 {
-    const int *s = of->shape;
-    struct state c = {.bench = b, .s = {s[LAYERS], s[WIDTH], s[HEADS], s[LENGTH], s[BATCH]}, .kind = of->kind};
+    struct state c = {.bench = b, .of = work_of(b, of->kind)};
     int err = ssa_device_open(&c.device, b->info.id);
     if (!err)
         err = run_state(&c, of);
     ssa_trainer_destroy(c.trainer);
     ssa_model_destroy(c.model);
-    ssa_plan_finish(&c.plan);
     ssa_device_close(c.device);
-    free((void *)c.data.items);
     return err;
 }
 
 /* ---- the list ---- */
 
-static int add(const struct bench *b, struct case_list *list, const struct gpt *s, int kind)
+static int add(const struct bench *b, struct case_list *list, int number)
 {
-    const struct ssa_model_config config = config_of(b, s);
-    const struct gpt_kind *of = kind_of(b, kind);
-    const struct ssa_model_limits limits = {.batch = s->batch, .training = 1};
+    const struct preset p = work_of(b, number);
+    const struct ssa_model_config *m = &p.model;
+    const struct ssa_model_limits limits = {.batch = p.batch, .training = 1};
+    const int length = ssa_model_length(m), heads = model_int(m, "heads") + model_int(m, "heads0");
     struct ssa_memory memory;
-    int err = ssa_model_memory(&config, &limits, &memory);
+    char passes[16] = "";
+    int err = ssa_model_memory(m, &limits, &memory);
     if (err)
         return err;
     double moments = 2.0 * (double)memory.parameters; /* the trainer's */
-    struct bench_case c = {.fields = fields, .shape = {s->layers, s->width, s->heads, s->length, s->batch},
-                           .kind = kind, .directions = "step", .flops = operations(b, s, &of->pattern),
+    struct bench_case c = {.fields = fields, .directions = "step", .kind = number,
+                           .shape = {ssa_model_layers(m), model_int(m, "width"), heads, length, p.batch},
+                           .flops = operations(&p, &p.stage.pattern, (double)p.batch * p.accumulate),
                            .memory = (double)memory.total + moments,
-                           .check_flops = 6.0 * CHECKED_POSITIONS * s->layers * 12 * s->width * s->width};
-    snprintf(c.name, sizeof c.name, "%s%s%s k=%d L%d C%d H%d N%d B%d", b->preset ? b->preset->name : "",
-             b->preset ? " " : "", of->name, (int)(ratio_of(b, kind) * s->length), s->layers, s->width, s->heads,
-             s->length, s->batch);
+                           .check_flops = operations(&p, &p.stage.pattern, 1) * reference_positions(m) / length};
+    if (p.accumulate > 1)
+        snprintf(passes, sizeof passes, "x%d", p.accumulate);
+    snprintf(c.name, sizeof c.name, "%s%s%s k=%d L%d C%d H%d N%d B%d%s", p.name, *p.name ? " " : "",
+             plan_name(&p.stage.pattern), keys_of(&p), c.shape[LAYERS], c.shape[WIDTH], heads, length, p.batch, passes);
     return case_add(list, &c);
-}
-
-static int list_preset(const struct bench *b, struct case_list *list)
-{
-    const struct ssa_gpt *m = &b->preset->model.gpt;
-    const struct gpt s = {m->layers, m->width, m->heads, m->length, b->preset->batch};
-    int err = b->preset->stage.pattern.kind == SSA_DENSE ? SSA_OK : add(b, list, &s, PRESET_STAGE);
-    return err ? err : add(b, list, &s, PRESET_DENSE);
 }
 
 static int list(const struct bench *b, struct case_list *list)
 {
-    static const struct gpt full[] = {{6, 256, 8, 512, 8}, {6, 256, 8, 2048, 4}}, quick[] = {{2, 64, 2, 128, 2}};
-    const struct gpt *sizes = b->quick ? quick : full;
     int err = SSA_OK;
-    if (b->preset)
-        return list_preset(b, list);
-    for (int i = 0; i < (b->quick || b->closed ? 1 : 2); i++)
-        for (int k = 0; k < GPT_KINDS && !err; k++)
-            if ((!b->quick || quick_kinds[k]) && (!b->closed || closed_kinds[k]))
-                err = add(b, list, &sizes[i], k);
+    for (int number = 0; number < CASES && !err; number++)
+        if (is_listed(b, number))
+            err = add(b, list, number);
     return err;
 }
 
