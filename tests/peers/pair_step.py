@@ -1,14 +1,30 @@
-"""Whole training steps of a GPT (forward, backward, AdamW): ours against PyTorch's, dense and sampled. Ours also
-clips the gradient's norm, which PyTorch is spared."""
+"""Whole training steps (forward, backward, AdamW) of a GPT, or a model of another family: ours against PyTorch's, dense
+and sampled, on the same batch. Ours also clips the gradient's norm, which PyTorch is spared."""
+import os
+import time
+
 import numpy as np
 import torch
 
+import families
 import gpt
 import pairing
 import ssacl
 
+# By family and width: what ours and families.py call it, the batch, and keys of how many a sampled query sees, in a
+# window of a Swin, which has larger windows then.
+MODELS = {
+    ("vit", 96): (dict(rows=28, channels=1, patch=4, layers=4, heads=6, classes=10), 50, (13, 50)),
+    ("vit", 192): (dict(rows=224, channels=3, patch=16, layers=12, heads=3, classes=1000), 8, (49, 197)),
+    ("vit", 512): (dict(rows=224, channels=3, patch=16, layers=6, heads=8, classes=1000), 8, (49, 197)),
+    ("pixels", 128): (dict(rows=28, channels=1, layers=4, heads=4), 4, (98, 784)),
+    ("pixels", 256): (dict(rows=32, channels=3, layers=4, heads=2, key_width=64, hidden=512), 1, (384, 3072)),
+    ("swin", 32): (dict(rows=28, channels=1, patch=2, layers=(2, 2, 0, 0), heads=2, classes=10, window=7), 50, (49, 196)),
+    ("swin", 96): (dict(rows=224, channels=3, patch=4, layers=(2, 2, 6, 2), heads=3, classes=1000, window=7), 8, (49, 196)),
+}
 
-def pattern(ratio):
+
+def gpt_pattern(ratio):
     """What gpt.py samples: position 0 always, and a uniform subset."""
     if ratio == 1:
         return dict(kind=ssacl.DENSE)
@@ -26,35 +42,96 @@ def name_of(side, ratio):
     return side + (" dense" if ratio == 1 else " k=N/%d" % ratio)
 
 
-def compare(devices, sizes, ratios, reps):
-    layers, width, heads, length, batch = sizes
+def compare(title, sides, trainers, sequences, a):
+    best = pairing.alternate(sides, a.reps, time.process_time if a.processor_time else time.perf_counter)
+    for name, seconds in best.items():
+        same = best["torch " + name.split(" ", 1)[1].replace(" local", "")]
+        print("%s  %-20s %9.2f sequences/s  %8.1f ms   %5.2fx torch dense  %5.2fx the same in torch" % (
+            title, name, sequences / seconds, 1e3 * seconds, best["torch dense"] / seconds, same / seconds), flush=True)
+    for trainer in trainers:
+        trainer.close()
+
+
+def compare_gpt(devices, sizes, ratios, a):
+    length, batch = sizes[3:]
     tokens = np.random.default_rng(0).integers(0, gpt.VOCABULARY, 64 * batch * length, np.uint8)
     sides, trainers = {}, []
     for ratio in ratios:
         sides[name_of("torch", ratio)] = gpt.Training(*sizes, ratio).step
     for device in devices:
         for ratio in ratios:
-            trainers.append(ssacl.Trainer(device, *sizes, pattern(ratio), tokens))
+            trainers.append(ssacl.Trainer(device, *sizes, gpt_pattern(ratio), tokens))
             sides[name_of(device.name, ratio)] = our_step(device, trainers[-1])
-    best = pairing.alternate(sides, reps)
-    for name, seconds in best.items():
-        same = best["torch " + name.split(" ", 1)[1]]
-        print("L%d C%d H%d N%d B%d  %-20s %7.0f tokens/s  %8.1f ms   %5.2fx torch dense  %5.2fx the same in torch" % (
-            *sizes, name, batch * length / seconds, 1e3 * seconds, best["torch dense"] / seconds, same / seconds),
-            flush=True)
-    for trainer in trainers:
-        trainer.close()
+    compare("L%d C%d H%d N%d B%d" % sizes, sides, trainers, batch, a)
+
+
+def batch_of(family, fields, batch):
+    """Ours by field of struct ssa_batch; PyTorch's inputs and targets, the same."""
+    rng = np.random.default_rng(0)
+    shape = (batch, fields["rows"], fields["rows"], fields["channels"])
+    if family == "pixels":
+        tokens = rng.integers(0, 256, (batch, int(np.prod(shape[1:]))), np.int32)
+        ids = torch.from_numpy(tokens.astype(np.int64))
+        return dict(tokens=tokens, targets=tokens), ids, ids
+    pixels, targets = rng.standard_normal(shape, np.float32), rng.integers(0, fields["classes"], batch, np.int32)
+    return dict(pixels=pixels, targets=targets), torch.from_numpy(pixels), torch.from_numpy(targets.astype(np.int64))
+
+
+def variants(family, fields, keys, of):
+    """Name, fields, the pattern of ours, keys of PyTorch's (None: it has not that pattern). Sampled queries of both see
+    position 0 too; of a Swin ours their own keys where the grid is shifted, which PyTorch is spared."""
+    yield "dense", fields, dict(kind=ssacl.DENSE), 0
+    lead = 0 if family == "swin" else 1
+    pattern = dict(kind=ssacl.UNBIASED, ratio=(keys - lead) / of, own_key=ssacl.NONE, keep_first=lead,
+                   per_example=int(family == "vit"))
+    wide = dict(fields, window=14) if family == "swin" else fields
+    yield "k=%d of %d" % (keys, of), wide, pattern, keys - (family == "vit")
+    if family == "pixels":
+        yield "k=%d of %d local" % (keys, of), fields, dict(kind=ssacl.LOCAL, ratio=keys / of, look_back=1), None
+
+
+def torch_model(family, fields, keys):
+    model = {"vit": families.ViT, "pixels": families.Pixels, "swin": families.Swin}[family]
+    return model(**fields, keys=keys)
+
+
+def compare_family(devices, a):
+    fields, batch, (keys, of) = MODELS[a.family, a.width]
+    fields, batch = dict(fields, width=a.width), a.batch or batch
+    if a.layers and a.family != "swin":
+        fields["layers"] = a.layers
+    arrays, inputs, targets = batch_of(a.family, fields, batch)
+    sides, trainers = {}, []
+    for name, model, pattern, torch_keys in variants(a.family, fields, keys, of):
+        if torch_keys is not None:
+            training = families.Training(torch_model(a.family, model, torch_keys), inputs, targets)
+            sides["torch " + name] = training.step
+        model = dict(model, columns=model["rows"])
+        if a.family == "swin":
+            model["heads"] = (model["heads"], 0, 0, 0)
+        for device in devices:
+            trainers.append(ssacl.FamilyTrainer(device, a.family, model, batch, pattern, **arrays))
+            sides["%s %s" % (device.name, name)] = our_step(device, trainers[-1])
+            ours, theirs = trainers[-1].elements(), sum(p.numel() for p in training.model.parameters())
+            assert ours == theirs, "%s: %d parameters, of PyTorch's %d" % (name, ours, theirs)
+    compare("%s C%d B%d" % (a.family, a.width, batch), sides, trainers, batch, a)
 
 
 def main():
-    a = pairing.arguments(__doc__, layers=6, width=256, heads=8, cases="512x8,2048x4", ratio=4, reps=4)
+    a = pairing.arguments(__doc__, family="gpt", layers=0, width=256, heads=8, cases="512x8,2048x4", batch=0, ratio=4,
+                          reps=4, processor_time=0)
     torch.set_num_threads(a.threads)
+    os.environ["SSACL_THREADS"] = str(a.threads)
     torch.manual_seed(0)
     lib = ssacl.Library(a.library)
     devices = [lib.open(name) for name in a.devices.split(",")]
+    print("PyTorch %s, %d threads a side%s" % (torch.__version__, a.threads, ", processor time" * bool(a.processor_time)))
+    if a.family != "gpt":
+        return compare_family(devices, a)
     for case in a.cases.split(","):
         length, batch = map(int, case.split("x"))
-        compare(devices, (a.layers, a.width, a.heads, length, batch), (1, a.ratio), a.reps)
+        compare_gpt(devices, (a.layers or 6, a.width, a.heads, length, batch), (1, a.ratio), a)
+    return None
 
 
 if __name__ == "__main__":

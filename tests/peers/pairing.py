@@ -13,19 +13,19 @@ def arguments(text, **defaults):
     parser.add_argument("--devices", default="opencl,cpu", help="of ours: a comma list (default opencl,cpu)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of the other side")
     for name, value in defaults.items():
-        parser.add_argument("--" + name, type=type(value), default=value, help="default %s" % value)
+        parser.add_argument("--" + name.replace("_", "-"), type=type(value), default=value, help="default %s" % value)
     return parser.parse_args()
 
 
-def alternate(sides, reps):
+def alternate(sides, reps, clock=time.perf_counter):
     """The least seconds of each of the functions in `sides` (a dictionary), run in turns; the first turn warms up."""
     best = {name: math.inf for name in sides}
     for turn in range(reps + 1):
         for name, run in sides.items():
             time.sleep(PAUSE)
-            start = time.perf_counter()
+            start = clock()
             run()
-            seconds = time.perf_counter() - start
+            seconds = clock() - start
             if turn:
                 best[name] = min(best[name], seconds)
     return best

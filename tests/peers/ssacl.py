@@ -16,6 +16,7 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 SCALARS = {"int": C.c_int, "float": C.c_float, "double": C.c_double, "size_t": C.c_size_t, "char": C.c_char,
            "int32_t": C.c_int32, "uint32_t": C.c_uint32, "uint64_t": C.c_uint64}
 DENSE, UNBIASED, LOCAL = 0, 1, 2
+FAMILIES = ["gpt", "vit", "pixels", "swin"]
 I32 = 1
 NONE = -1
 
@@ -85,6 +86,8 @@ class Library:
         self.structs = read_structs(headers)
         self.c.ssa_last_error.restype = C.c_char_p
         self.c.ssa_device_seconds.restype = C.c_double
+        if hasattr(self.c, "ssa_model_elements"):  # 0.1 has it not
+            self.c.ssa_model_elements.restype = C.c_size_t
 
     def function(self, name, before):
         """The function of this name; or of the one that it had in 0.1."""
@@ -107,7 +110,7 @@ class Library:
             assert set(inner) <= set(dict(shared)), inner
             fields["attention"] = self.make("attention", **inner)
             s.kept_alive.append(fields["attention"])
-        if struct == "model_config" and "ssa_gpt" in self.structs:  # before, a config was that of a GPT
+        if struct == "model_config" and "ssa_gpt" in self.structs and "family" not in fields:  # before, a config was that of a GPT
             fields = {"gpt": self.make("gpt", **fields)}
         for name, value in fields.items():
             if isinstance(value, (C.Structure, C.Array)) and dict(s._fields_).get(name) is C.c_void_p:
@@ -190,15 +193,18 @@ class Trainer:
     """A GPT as gpt.py has it, and its trainer: step() enqueues one step."""
 
     def __init__(self, device, layers, width, heads, length, batch, pattern, tokens):
+        self.keep = tokens
+        self.start(device, device.lib.make("model_config", layers=layers, heads=heads, width=width, vocabulary=256,
+                                           length=length, positions=1, activation=2, untied=1), batch, pattern,
+                   device.lib.make("data", items=address(tokens), count=len(tokens)))
+
+    def start(self, device, config, batch, pattern, data):
         lib, self.device = device.lib, device
-        config = lib.make("model_config", layers=layers, heads=heads, width=width, vocabulary=256, length=length,
-                          positions=1, activation=2, untied=1)
         limits = lib.make("model_limits", batch=batch, training=1)
         stage = lib.make("stage", pattern=lib.make("pattern", **pattern), steps=1 << 20, lr=3e-4)
         training = lib.make("train_config", seed=1, stages=stage, stage_count=1)
-        self.data = lib.make("data", items=address(tokens), count=len(tokens))
-        self.keep = tokens
-        self.model, self.trainer = C.c_void_p(), C.c_void_p()
+        self.data, self.model, self.trainer = data, C.c_void_p(), C.c_void_p()
+        self.config = config
         lib.check(lib.c.ssa_model_create(C.byref(self.model), device.handle, C.byref(config), C.byref(limits)))
         lib.check(lib.c.ssa_trainer_create(C.byref(self.trainer), self.model, C.byref(training), C.byref(self.data)))
 
@@ -211,6 +217,27 @@ class Trainer:
         self.device.lib.check(self.device.lib.c.ssa_trainer_losses(self.trainer, 1, C.byref(loss), None))
         return loss.value
 
+    def elements(self):
+        """Parameters of the model."""
+        return self.device.lib.c.ssa_model_elements(C.byref(self.config))
+
     def close(self):
         self.device.lib.c.ssa_trainer_destroy(self.trainer)
         self.device.lib.c.ssa_model_destroy(self.model)
+
+
+class FamilyTrainer(Trainer):
+    """A model of any family, by the fields of its struct, on one batch: arrays for fields of struct ssa_batch."""
+
+    def __init__(self, device, family, fields, batch, pattern, **arrays):
+        lib, self.arrays = device.lib, arrays
+        fill = C.CFUNCTYPE(C.c_int, C.c_void_p, C.c_void_p, C.POINTER(lib.structs["ssa_batch"]))
+
+        def copy(_cookie, _draw, into):
+            for name, array in arrays.items():
+                C.memmove(getattr(into.contents, name), address(array), memoryview(array).nbytes)
+            return 0
+        self.fill = fill(copy)
+        config = lib.make("model_config", family=FAMILIES.index(family), **{family: lib.make(family, **fields)})
+        self.start(device, config, batch, pattern,
+                   lib.make("data", fill=C.cast(self.fill, C.c_void_p), examples=batch))
