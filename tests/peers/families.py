@@ -38,7 +38,7 @@ def draw(length, keys, first=True):
 
 
 class Attention(nn.Module):
-    """Queries and keys of a head may be narrower than its values. Keys and values are projected for sampled rows only."""
+    """Queries and keys of a head may be narrower than its values; keys and values are of sampled rows only."""
 
     def __init__(self, width, heads, keys=0, key_width=0, causal=False, each=False):
         super().__init__()

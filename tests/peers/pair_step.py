@@ -1,5 +1,8 @@
-"""Whole training steps (forward, backward, AdamW) of a GPT, or a model of another family: ours against PyTorch's, dense
-and sampled, on the same batch. Ours also clips the gradient's norm, which PyTorch is spared."""
+"""Whole training steps (forward, backward, AdamW) of a GPT, or with --family and --width of another model of MODELS:
+ours against PyTorch's, dense and sampled, on the same batch. Ours also clips the gradient's norm, which PyTorch is
+spared. --rows and --channels change the images of pixels; --processor-time 1 takes the least processor time of all
+threads instead of the least time, and is of use with --threads 1, for other threads spin while they wait. Zero is the
+model's own."""
 import os
 import time
 
@@ -19,8 +22,10 @@ MODELS = {
     ("vit", 512): (dict(rows=224, channels=3, patch=16, layers=6, heads=8, classes=1000), 8, (49, 197)),
     ("pixels", 128): (dict(rows=28, channels=1, layers=4, heads=4), 4, (98, 784)),
     ("pixels", 256): (dict(rows=32, channels=3, layers=4, heads=2, key_width=64, hidden=512), 1, (384, 3072)),
-    ("swin", 32): (dict(rows=28, channels=1, patch=2, layers=(2, 2, 0, 0), heads=2, classes=10, window=7), 50, (49, 196)),
-    ("swin", 96): (dict(rows=224, channels=3, patch=4, layers=(2, 2, 6, 2), heads=3, classes=1000, window=7), 8, (49, 196)),
+    ("swin", 32): (dict(rows=28, channels=1, patch=2, layers=(2, 2, 0, 0), heads=2, classes=10, window=7), 50,
+                   (49, 196)),
+    ("swin", 96): (dict(rows=224, channels=3, patch=4, layers=(2, 2, 6, 2), heads=3, classes=1000, window=7), 8,
+                   (49, 196)),
 }
 
 
@@ -45,9 +50,11 @@ def name_of(side, ratio):
 def compare(title, sides, trainers, sequences, a):
     best = pairing.alternate(sides, a.reps, time.process_time if a.processor_time else time.perf_counter)
     for name, seconds in best.items():
-        same = best["torch " + name.split(" ", 1)[1].replace(" local", "")]
-        print("%s  %-20s %9.2f sequences/s  %8.1f ms   %5.2fx torch dense  %5.2fx the same in torch" % (
-            title, name, sequences / seconds, 1e3 * seconds, best["torch dense"] / seconds, same / seconds), flush=True)
+        side, what = name.split(" ", 1)
+        same = best["torch " + what.replace(" local", "")]
+        print("%s  %-26s %9.2f sequences/s  %8.1f ms   %5.2fx torch dense  %5.2fx the same in torch  %5.2fx its own "
+              "dense" % (title, name, sequences / seconds, 1e3 * seconds, best["torch dense"] / seconds,
+                         same / seconds, best[side + " dense"] / seconds), flush=True)
     for trainer in trainers:
         trainer.close()
 
@@ -100,6 +107,10 @@ def compare_family(devices, a):
     fields, batch = dict(fields, width=a.width), a.batch or batch
     if a.layers and a.family != "swin":
         fields["layers"] = a.layers
+    if a.family == "pixels":
+        fields.update(rows=a.rows or fields["rows"], channels=a.channels or fields["channels"])
+        of = fields["rows"] ** 2 * fields["channels"]
+        keys = of // a.ratio
     arrays, inputs, targets = batch_of(a.family, fields, batch)
     sides, trainers = {}, []
     for name, model, pattern, torch_keys in variants(a.family, fields, keys, of):
@@ -118,15 +129,19 @@ def compare_family(devices, a):
 
 
 def main():
-    a = pairing.arguments(__doc__, family="gpt", layers=0, width=256, heads=8, cases="512x8,2048x4", batch=0, ratio=4,
-                          reps=4, processor_time=0)
+    a = pairing.arguments(__doc__, family="gpt", layers=0, width=256, heads=8, cases="512x8,2048x4", batch=0, rows=0,
+                          channels=0, ratio=0, reps=4, processor_time=0)
+    a.ratio = a.ratio or (8 if a.family == "pixels" else 4)
     torch.set_num_threads(a.threads)
     os.environ["SSACL_THREADS"] = str(a.threads)
     torch.manual_seed(0)
     lib = ssacl.Library(a.library)
     devices = [lib.open(name) for name in a.devices.split(",")]
-    print("PyTorch %s, %d threads a side%s" % (torch.__version__, a.threads, ", processor time" * bool(a.processor_time)))
+    print("PyTorch %s, %d threads a side%s" % (torch.__version__, a.threads,
+                                               ", processor time" if a.processor_time else ""))
     if a.family != "gpt":
+        if (a.family, a.width) not in MODELS:
+            raise SystemExit("--family and --width: there are %s" % ", ".join("%s %d" % m for m in MODELS))
         return compare_family(devices, a)
     for case in a.cases.split(","):
         length, batch = map(int, case.split("x"))

@@ -110,7 +110,7 @@ class Library:
             assert set(inner) <= set(dict(shared)), inner
             fields["attention"] = self.make("attention", **inner)
             s.kept_alive.append(fields["attention"])
-        if struct == "model_config" and "ssa_gpt" in self.structs and "family" not in fields:  # before, a config was that of a GPT
+        if struct == "model_config" and "ssa_gpt" in self.structs and "family" not in fields:  # of a GPT, as it was once
             fields = {"gpt": self.make("gpt", **fields)}
         for name, value in fields.items():
             if isinstance(value, (C.Structure, C.Array)) and dict(s._fields_).get(name) is C.c_void_p:
