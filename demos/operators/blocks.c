@@ -6,6 +6,7 @@
 #include "oracle/linear.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- linear: the MLP's first layer forward, its second backward ---- */
@@ -119,16 +120,20 @@ void want_linear_bwd(const struct op_case *c)
 
 /* ---- attention: dense and causal, q, k, v apart; thorough, over every kind of plan ---- */
 
-enum { Q, K, V, PLAN, OUT, LSE, DOUT, DQ, DK, DV };
+enum { Q, K, V, PLAN, OUT, LSE, FORWARD, DOUT = FORWARD, DQ, DK, DV, BACKWARD };
 enum { THOROUGH_LENGTH = 75 };
 
 static const struct {
     const char *name;
     struct ssa_sample how;
+    bool bias; /* of every pair, as in windows of an image: one for all examples, of a key side by side */
 } plans[] = {
     {"dense", {.kind = SSA_DENSE}},
     {"unbiased", {.kind = SSA_UNBIASED, .keys = 23}},
     {"unbiased, own key, per example", {.kind = SSA_UNBIASED, .keys = 40, .own_key = 1, .per_example = 1}},
+    {"dense, bias", {.kind = SSA_DENSE}, .bias = true},
+    {"unbiased, own key, per example, bias", {.kind = SSA_UNBIASED, .keys = 40, .own_key = 1, .per_example = 1},
+     .bias = true},
     {"unbiased, positions kept", {.kind = SSA_UNBIASED, .keys = 20, .keep = (const int[]){0, 31}, .keep_count = 2}},
     {"unbiased, padding", {.kind = SSA_UNBIASED, .keys = 30, .lengths = (const int[]){THOROUGH_LENGTH, 41}}},
     {"local", {.kind = SSA_LOCAL, .keys = 19}},
@@ -168,6 +173,14 @@ static size_t sums(const struct op_case *c) /* lse */
 {
     return (size_t)c->length * (size_t)c->heads;
 }
+static size_t pairs(const struct op_case *c) /* bias */
+{
+    return sums(c) * (size_t)c->length;
+}
+static bool is_biased(const struct op_case *c)
+{
+    return c->thorough && plans[c->variant / 2].bias;
+}
 
 static void describe_inputs(struct op_case *c, enum role outputs)
 {
@@ -195,7 +208,7 @@ static struct oracle_attention as_oracle(const struct op_case *c, size_t example
                                  .out = exact(c, OUT) + w, .lse = exact(c, LSE) + example * sums(c), .plan = &c->plan,
                                  .batch = batch, .keys = c->length, .heads = c->heads, .kv_heads = c->kv_heads,
                                  .width = c->head, .causal = c->causal};
-    if (c->count > DOUT) {
+    if (c->count >= BACKWARD) {
         a.dout = exact(c, DOUT) + w;
         a.dq = exact(c, DQ) + w;
         a.dk = exact(c, DK) + n;
@@ -204,9 +217,44 @@ static struct oracle_attention as_oracle(const struct op_case *c, size_t example
     return a;
 }
 
+/* The number of the bias, behind all that is there without one; its gradient's is the next. */
+static int bias_of(const struct op_case *c)
+{
+    return c->count > BACKWARD ? BACKWARD : FORWARD;
+}
+
+/* Of the bias [heads, key, query] the element that the oracle has at i, [heads, query, key]. */
+static size_t pair_at(const struct op_case *c, size_t i)
+{
+    const size_t n = (size_t)c->length, key = i % n, query = i / n % n;
+    return i / (n * n) * n * n + key * n + query;
+}
+
+static void work_out_biased(const struct op_case *c, void (*oracle)(const struct oracle_attention *))
+{
+    struct oracle_attention a = as_oracle(c, 0, c->batch);
+    const size_t count = pairs(c), all = count * (size_t)c->batch;
+    double *bias = malloc(2 * all * sizeof *bias), *dbias = bias + all;
+    for (size_t i = 0; bias && i < all; i++)
+        bias[i] = exact(c, bias_of(c))[pair_at(c, i % count)];
+    a.bias = bias;
+    a.dbias = a.dout ? dbias : NULL;
+    if (bias)
+        oracle(&a);
+    for (size_t i = 0; bias && a.dout && oracle == oracle_attention_bwd && i < all; i++) {
+        double *to = &exact(c, BACKWARD + 1)[pair_at(c, i % count)];
+        *to = i < count ? dbias[i] : *to + dbias[i];
+    }
+    free(bias);
+}
+
 /* At the sizes of a step the first example and the last, which share the plan. */
 static void work_out(const struct op_case *c, void (*oracle)(const struct oracle_attention *))
 {
+    if (is_biased(c)) {
+        work_out_biased(c, oracle);
+        return;
+    }
     struct oracle_attention first = as_oracle(c, 0, c->thorough ? c->batch : 1);
     struct oracle_attention last = as_oracle(c, (size_t)c->batch - 1, 1);
     oracle(&first);
@@ -214,17 +262,27 @@ static void work_out(const struct op_case *c, void (*oracle)(const struct oracle
         oracle(&last);
 }
 
+static struct ssa_pairs pairs_of(const struct op_case *c, int operand)
+{
+    const size_t n = (size_t)c->length;
+    return (struct ssa_pairs){.tensor = tensor(c, operand), .head = n * n, .query = 1, .key = n};
+}
+
 static struct ssa_attention as_call(const struct op_case *c)
 {
+    const struct ssa_pairs none = {0};
     return (struct ssa_attention){.q = tensor(c, Q), .k = tensor(c, K), .v = tensor(c, V), .out = tensor(c, OUT),
                                   .lse = tensor(c, LSE), .plan = &c->plan, .plan_data = tensor(c, PLAN),
                                   .batch = c->batch, .keys = c->length, .heads = c->heads, .kv_heads = c->kv_heads,
-                                  .width = c->head, .causal = c->causal};
+                                  .width = c->head, .causal = c->causal,
+                                  .bias = is_biased(c) ? pairs_of(c, bias_of(c)) : none};
 }
 
 void describe_attention_fwd(struct op_case *c)
 {
     describe_inputs(c, WRITTEN);
+    if (is_biased(c))
+        add_operand(c, READ, "bias", pairs(c));
 }
 int call_attention_fwd(struct op_case *c)
 {
@@ -252,15 +310,20 @@ void describe_attention_bwd(struct op_case *c)
     add_operand(c, WRITTEN, "dq", batch * wide(c));
     add_operand(c, WRITTEN, "dk", batch * narrow(c))->cancels = 3; /* sums over the queries that see the key, and */
     add_operand(c, WRITTEN, "dv", batch * narrow(c))->cancels = 3; /* over two heads */
+    if (is_biased(c)) {
+        add_operand(c, READ, "bias", pairs(c));
+        add_operand(c, WRITTEN, "dbias", pairs(c))->cancels = 2; /* sums over the batch */
+    }
     c->flops *= 2.5;
     c->check_flops *= 3;
     c->prepare = prepare_bwd;
 }
 int call_attention_bwd(struct op_case *c)
 {
+    const struct ssa_pairs none = {0};
     return ssa_attention_bwd(c->device, &(struct ssa_attention_bwd){.attention = as_call(c), .dout = tensor(c, DOUT),
-                                                                    .dq = tensor(c, DQ), .dk = tensor(c, DK),
-                                                                    .dv = tensor(c, DV)});
+        .dq = tensor(c, DQ), .dk = tensor(c, DK), .dv = tensor(c, DV),
+        .dbias = is_biased(c) ? pairs_of(c, BACKWARD + 1) : none});
 }
 void want_attention_bwd(const struct op_case *c)
 {

@@ -26,7 +26,7 @@ struct operand {
     float *after;        /* of results; `guard` elements before and behind */
 };
 
-enum { MAX_OPERANDS = 10 };
+enum { MAX_OPERANDS = 12 };
 struct op_case {
     struct ssa_device *device;
     bool thorough;
