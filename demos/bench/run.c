@@ -52,7 +52,7 @@ static const struct arg table[] = {
     ARG_FLAG(0, "compare", &request.compare, "A.json B.json: set two results side by side (see compare --help)"),
     ARG_HEADING("Of the attention suite"),
     ARG_INT('b', "batch", &request.bench.batch, 1, 1 << 16, "B",
-            "examples (default: 1); with --preset the sequences of a step, in one pass (default: as the preset has it)"),
+            "examples (default: 1); with --preset the sequences of a step, in one pass (default: the preset's)"),
     ARG_INT(0, "heads", &request.bench.heads, 1, 1 << 12, "H", "heads (default: 8)"),
     ARG_INT(0, "width", &request.bench.width, 8, 256, "D", "width of a head, a multiple of 8 (default: 64)"),
     ARG_INT('n', "length", &request.bench.length, 16, 1 << 22, "N", "sequence length (default: 1024, 2048 and 4096)"),

@@ -45,7 +45,8 @@ static const bool quick_kinds[GPT_KINDS] = {true, true, false, true}, closed_kin
 static const struct preset families[] = {
     {.name = "vit", .batch = 50, .accumulate = 1,
      .stage.pattern = {.kind = SSA_UNBIASED, .ratio = 0.24f, .per_example = 1},
-     .model = {.family = SSA_VIT, .vit = {IMAGES(28), .patch = 4, .layers = 4, .heads = 6, .width = 96, .classes = 10}}},
+     .model = {.family = SSA_VIT, .vit = {IMAGES(28), .patch = 4, .layers = 4, .heads = 6, .width = 96,
+                                          .classes = 10}}},
     {.name = "pixels", .batch = 4, .accumulate = 1,
      .stage.pattern = {.kind = SSA_LOCAL, .ratio = 0.25f, .look_back = 1},
      .model = {.family = SSA_PIXELS, .pixels = {IMAGES(28), .layers = 4, .heads = 4, .width = 128}}},
