@@ -263,7 +263,7 @@ static int add(const struct bench *b, struct case_list *list, int number)
     const struct preset p = work_of(b, number);
     const struct ssa_model_config *m = &p.model;
     const struct ssa_model_limits limits = {.batch = p.batch, .training = 1};
-    const int length = ssa_model_length(m), heads = model_int(m, "heads") + model_int(m, "heads0");
+    const int length = ssa_model_length(m), heads = model_int(m, "heads");
     struct ssa_memory memory;
     char passes[16] = "";
     int err = ssa_model_memory(m, &limits, &memory);

@@ -85,18 +85,18 @@ class Layer:
 
     def __init__(self, c, stage, at):
         self.rows, self.columns = (c[side] // c["patch"] >> stage for side in ("rows", "columns"))
-        self.width, self.heads = c["width"] << stage, c[f"heads{stage}"]
+        self.width, self.heads = c["width"] << stage, c["heads"][stage]
         self.hidden = round(c["hidden_ratio"] * self.width)
         least = min(self.rows, self.columns)
         self.window = min(c["window"], least)
         self.shift = c["window"] // 2 if at % 2 and least > c["window"] else 0
         self.area, self.count = self.window ** 2, self.rows * self.columns
         self.windows = self.count // self.area
-        self.merges = at + 1 == c[f"layers{stage}"] and c.get(f"layers{stage + 1}", 0)
+        self.merges = at + 1 == c["layers"][stage] and stage + 1 < len(c["layers"])
 
 
 def swin_layers(c):
-    return [Layer(c, stage, at) for stage in range(4) for at in range(c.get(f"layers{stage}", 0))]
+    return [Layer(c, stage, at) for stage, count in enumerate(c["layers"]) for at in range(count)]
 
 
 def swin_shapes(c):
@@ -273,9 +273,9 @@ LLAMA = dict(layers=2, heads=4, kv_heads=2, width=32, hidden=40, vocabulary=13, 
              no_bias=1)
 VIT = dict(rows=8, columns=12, channels=3, patch=4, layers=2, heads=4, width=32, hidden=48, classes=7)
 MEAN = dict(VIT, mean_pool=1)
-SWIN = dict(rows=16, columns=24, channels=2, patch=2, width=8, layers0=2, layers1=2, heads0=2, heads1=1, window=2,
+SWIN = dict(rows=16, columns=24, channels=2, patch=2, width=8, layers=[2, 2], heads=[2, 1], window=2,
             hidden_ratio=1.5, classes=5)
-FOUR = dict(SWIN, rows=16, columns=16, channels=3, heads1=2, window=4, hidden_ratio=2)
+FOUR = dict(SWIN, rows=16, columns=16, channels=3, heads=[2, 2], window=4, hidden_ratio=2)
 COLOURS = dict(rows=3, columns=4, channels=3, values=11, layers=2, heads=4, key_width=4, width=48, hidden=40)
 GREY = dict(rows=6, columns=5, channels=1, values=9, classes=3, layers=2, heads=4, width=32, hidden=40)
 GELU_GREY = dict(GREY, activation=GELU)

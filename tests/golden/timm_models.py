@@ -30,7 +30,7 @@ def in_stage(c):
     """Of Swin: layers are counted through all stages, and merging belongs to the stage before."""
     def layer(found):
         stage, at = int(found[1]), int(found[2])
-        return f"blocks.{sum(c[f'layers{i}'] for i in range(stage)) + at}."
+        return f"blocks.{sum(c['layers'][:stage]) + at}."
     return [(r"layers\.(\d+)\.blocks\.(\d+)\.", layer),
             (r"layers\.(\d+)\.downsample\.", lambda found: f"merge.{int(found[1]) - 1}.")]
 
@@ -39,10 +39,6 @@ def our_name(name, c):
     for theirs, ours in in_stage(c) + NAMES:
         name = re.sub(theirs, ours, name)
     return name
-
-
-def stages(c, field):
-    return tuple(c[f"{field}{i}"] for i in range(4) if f"{field}{i}" in c)
 
 
 def vit(c):
@@ -56,7 +52,7 @@ def vit(c):
 def swin(c):
     return SwinTransformer(
         img_size=(c["rows"], c["columns"]), patch_size=c["patch"], in_chans=c["channels"], num_classes=c["classes"],
-        embed_dim=c["width"], depths=stages(c, "layers"), num_heads=stages(c, "heads"), window_size=c["window"],
+        embed_dim=c["width"], depths=tuple(c["layers"]), num_heads=tuple(c["heads"]), window_size=c["window"],
         mlp_ratio=c["hidden_ratio"])
 
 
