@@ -19,9 +19,12 @@ __kernel void grid_fwd(TENSOR(const float, row), TENSOR(const float, column), TE
     BIND(const float, channel);
     BIND(float, out);
     const int n = first + (int)ROW, at_row = n / channels / columns;
-    row += row ? at_row * (size_t)width : 0;
-    column += column ? (n / channels - at_row * columns) * (size_t)width : 0;
-    channel += channel ? n % channels * (size_t)width : 0;
+    if (row)
+        row += at_row * (size_t)width;
+    if (column)
+        column += (n / channels - at_row * columns) * (size_t)width;
+    if (channel)
+        channel += n % channels * (size_t)width;
     out += ROW * (size_t)width;
     FOR_ROW (c, part, width) {
         vec v = vec_set(0.0f);
