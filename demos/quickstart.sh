@@ -11,12 +11,12 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 
 images=2000 valid=1000 epochs=60 seed=1
 model="--layers 4 --width 96 --heads 6 --patch 4 --batch 50 --lr 1e-3 --decay 0.05"
-dropout="--attention-dropout 0.5"               # of dense: with which it validates best, by --grid; SSA has none
+dropout="--dropout 0.1 --attention-dropout 0.5"    # of dense: with which it validates best, by --grid; SSA has none
 sampling="unbiased:keys=12,per-example,no-own-key" # of 49 patches, and the class token, for each picture and layer
-fine_tune=15 rate=1e-4                          # per cent of the epochs that are dense, and at what rate
-look_every=3                                    # epochs: validation, and where dense may be at its best
-passes=10                                       # of the largest ensemble
-grid="0,0 0.1,0 0.2,0 0.3,0 0,0.5 0.1,0.5"      # dense with these: dropout,attention-dropout
+fine_tune=15 rate=1e-4                             # per cent of the epochs that are dense, and at what rate
+look_every=3                                       # epochs: validation, and where dense may be at its best
+passes=10                                          # of the largest ensemble
+grid="0,0 0.1,0 0.2,0 0.3,0 0,0.5 0.1,0.5"         # dense with these: dropout,attention-dropout
 
 # ---- options ---------------------------------------------------------------------------------------------------
 
