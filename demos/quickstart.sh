@@ -124,7 +124,7 @@ ssa() { # FOLDER/NAME SEED
 once() { # FOLDER/NAME KIND SEED OPTIONS...
     at=$1 kind=$2
     shift 2
-    made="$model $dropout $sampling $fine_tune $rate $images $epochs $test $*"
+    made="$data $model $dropout $sampling $fine_tune $rate $images $epochs $test $*"
     [ "$seeds" -eq 1 ] || [ ! -f "$at.done" ] || [ "$(cat "$at.done")" != "$made" ] || return 0
     $kind "$at" "$@"
     echo "$made" >"$at.done"
@@ -136,18 +136,18 @@ rm -f "$out"/warm-up.*
 
 logs=
 for number in $(seq "$seed" $((seed + seeds - 1))); do
-    folder=$out
-    [ "$seeds" -eq 1 ] || folder=$out/seed-$number
-    mkdir -p "$folder"
+    inner=
+    [ "$seeds" -eq 1 ] || inner=seed-$number/
+    mkdir -p "$out/$inner"
     for arm in $arms; do
         name=$arm with=$dropout
         [ "$arm" = dense ] || { name=dense-$arm with="--dropout ${arm%,*} --attention-dropout ${arm#*,}"; }
         # shellcheck disable=SC2086 # a list of options
-        once "$folder/$name" dense "$number" $with
-        logs="$logs $folder/$name.jsonl"
+        once "$out/$inner$name" dense "$number" $with
+        logs="$logs $inner$name.jsonl"
     done
-    once "$folder/ssa" ssa "$number"
-    logs="$logs $folder/ssa.jsonl"
+    once "$out/${inner}ssa" ssa "$number"
+    logs="$logs ${inner}ssa.jsonl"
 done
 
 # ---- what came out ---------------------------------------------------------------------------------------------
