@@ -53,7 +53,11 @@ while [ $# -gt 0 ]; do
     esac
     shift 2
 done
-case $minutes in *[!0-9.]*|''|.|*.*.*) fail "--minutes: '$minutes' is not a number" ;; esac
+case $minutes in
+*[!0-9.]*|''|.|*.*.*) fail "--minutes: '$minutes' is not a number" ;;
+*[1-9]*) ;;
+*) fail "--minutes: give more than 0" ;;
+esac
 whole_number --seed "$seed" 0
 [ -z "$data" ] || [ -r "$data" ] || fail "--data: $data cannot be read"
 
@@ -78,7 +82,7 @@ epochs_of() { # PER-CENT STAGES OPTIONS...
         fail "the run cannot be planned"
     python3 -c 'import json, sys
 one = json.load(open(sys.argv[1]))["seconds"]
-print("%.4f" % max(0.6 * float(sys.argv[2]) * float(sys.argv[3]) / one, 1e-3))' "$out/plan.json" "$minutes" "$part"
+print("%.4f" % max(0.6 * float(sys.argv[2]) * float(sys.argv[3]) / one, 1e-2))' "$out/plan.json" "$minutes" "$part"
 }
 
 stages() { # EPOCHS HOW RATE: sampled ones, then dense ones

@@ -82,6 +82,7 @@ for family in "vit", "pixels", "swin":
 demos = {name: os.path.join(ROOT, "demos", name + ".sh") for name in ("quickstart", "text", "images")}
 for name, script in demos.items():
     assert run("sh", script, "--version")[0] == "%s %s\n" % (name, VERSION)
+assert "--minutes: give more than 0" in run("sh", demos["images"], "--minutes", "0.0", code=1)[1]
 for script in (*demos.values(), *(os.path.join(ROOT, "tests", name + ".sh") for name in ("run", "vendors", "isa"))):
     for option in ("-h", "--help"):
         text, errors = run("sh", script, option)
