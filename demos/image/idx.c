@@ -74,8 +74,10 @@ static int stream_read(struct stream *s, void *to, size_t size, size_t *got)
     const char *what = gzerror(s->gz, &code);
     if (n >= 0 && (code == Z_OK || code == Z_STREAM_END))
         return 0;
-    return say_error("%s: cannot be read: %s", s->path, code == Z_ERRNO ? strerror(errno) : code == Z_BUF_ERROR ?
-                     "it is cut short" : what);
+    return say_error("%s: cannot be read: %s", s->path, code == Z_ERRNO       ? strerror(errno)
+                                                        : code == Z_BUF_ERROR  ? "it is cut short"
+                                                        : code == Z_DATA_ERROR ? "it is damaged"
+                                                                               : what);
 #else
     size_t left = s->at < s->size ? (size_t)(s->size - s->at) : 0;
     *got = size < left ? size : left;

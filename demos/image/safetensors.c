@@ -110,7 +110,8 @@ int tensors_find(const struct tensors *t, const char *name, const char *type, co
     if (!entry)
         return say_error("%s: has no %s", t->path, name);
     if (!has || strcmp(has, type))
-        return say_error("%s: %s is of type %.20s, not %s", t->path, name, has ? has : "?", type);
+        return say_error("%s: %s is of type %.20s, not %s: convert it before it is saved", t->path, name,
+                         has ? has : "?", type);
     if (!json_equal(json_object_get(entry, "shape"), shape))
         return say_error("%s: %s has not the shape of %s", t->path, name, tensors_shape_text(shape, text));
     if (begin < 0 || end < begin || (uint64_t)end > t->size || (uint64_t)(end - begin) != bytes)

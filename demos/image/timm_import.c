@@ -7,6 +7,7 @@
 
 #include <ssacl/checkpoint.h>
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -253,6 +254,9 @@ static int read_values(const struct weights *w, const struct ssa_parameter *p, c
     if (!x)
         return say_error("%s: no memory for %s", w->file.path, name);
     int status = tensors_read(&w->file, name, x, p->count, sizeof *x, at);
+    for (size_t i = 0; !status && i < p->count; i++)
+        if (!isfinite(x[i]))
+            status = say_error("%s: %s is not finite: its training had diverged", w->file.path, name);
     if (!status && ssa_tensor_write(p->value, x, p->count))
         status = say_error("%s: %s", w->file.path, ssa_last_error());
     free(x);

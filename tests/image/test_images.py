@@ -93,7 +93,7 @@ def idx():
             write("packed/train-images-idx3-ubyte.gz", whole[:cut])
             refused("train-images-idx3-ubyte.gz", "packed")
         write("packed/train-images-idx3-ubyte.gz", whole[:-8] + bytes(8))
-        refused("cannot be read", "packed")
+        refused("train-images-idx3-ubyte.gz: cannot be read: it is damaged", "packed")
     else:
         idx_folder("packed", gzip.compress, ".gz")
         refused("built without zlib", "packed")

@@ -449,7 +449,7 @@ START_TEST(damaged)
             refuses(changed, &both[b]->options, cut < 8 ? "is no safetensors file" : "cut short");
         }
     }
-    refuses_with(&vit, "F32", "F16", "is of type F16, not F32");
+    refuses_with(&vit, "F32", "F16", "is of type F16, not F32: convert it");
     refuses_with(&vit, "\"shape\":[48,16]", "\"shape\":[16,48]", "has not the shape of [48, 16]");
     refuses_with(&vit, "\"shape\":[1,5,16]", "\"shape\":[1,70,1]", "which are not a square");
     refuses_with(&vit, "\"shape\":[1,5,16]", "\"shape\":[1,50,1]", "bytes of weights, of such a model there are");
@@ -461,7 +461,7 @@ START_TEST(damaged)
     const size_t size = begin(&vit);
     memset(bytes + size - 4, 0xff, 4); /* NaN */
     test_save_file(changed, bytes, size);
-    refuses(changed, &vit.options, "not finite");
+    refuses(changed, &vit.options, "is not finite: its training had diverged");
     end();
 }
 END_TEST
