@@ -51,6 +51,22 @@ void signals_catch_launched(void)
     catch(false);
 }
 
+static sigset_t before;
+
+void signals_hold(void)
+{
+    sigset_t held;
+    sigemptyset(&held);
+    for (int i = 0; i < SIGNALS; i++)
+        sigaddset(&held, table[i].number);
+    pthread_sigmask(SIG_BLOCK, &held, &before);
+}
+
+void signals_release(void)
+{
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 void signals_survive_writes(void)
 {
     struct sigaction action = {.sa_handler = SIG_IGN};

@@ -12,6 +12,11 @@ void signals_catch(void);
 /* The same under a launcher of processes, which may send one signal twice, and has others to end at once. */
 void signals_catch_launched(void);
 
+/* Signals that would end the program wait from the one to the other, meanwhile: for what is soon done and leaves a file
+ * behind if it is not. */
+void signals_hold(void);
+void signals_release(void);
+
 /* A write that fails, to a pipe that nobody reads any more or past a limit of a file's size, is then an error and not the
  * end: for a program that has files to write. */
 void signals_survive_writes(void);

@@ -2,6 +2,7 @@
 
 #include "files.h"
 #include "numbers.h"
+#include "signals.h"
 #include "timm.h"
 #include "words.h"
 
@@ -24,15 +25,20 @@ static int open_as_checkpoint(struct ssa_checkpoint **checkpoint, const char *pa
 {
     const char *folder = getenv("TMPDIR");
     char made[4096], file[4096 + 16];
-    if (snprintf(made, sizeof made, "%s/ssacl-image.XXXXXX", folder && *folder ? folder : "/tmp") >= (int)sizeof made ||
-        !mkdtemp(made))
+    int status;
+    folder = folder && *folder ? folder : "/tmp";
+    signals_hold();
+    if (snprintf(made, sizeof made, "%s/ssacl-image.XXXXXX", folder) >= (int)sizeof made || !mkdtemp(made)) {
+        signals_release();
         return say_error("%s: becomes a checkpoint in a folder of $TMPDIR, which cannot be made", path);
+    }
     snprintf(file, sizeof file, "%s/weights", made);
-    int status = timm_import(path, file, options);
+    status = timm_import(path, file, options);
     if (!status && ssa_checkpoint_open(checkpoint, file) != SSA_OK)
         status = library_failed();
     unlink(file);
     rmdir(made);
+    signals_release();
     return status;
 }
 

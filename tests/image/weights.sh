@@ -137,4 +137,40 @@ bad 1 'is no model of pixels' draw -c own.safetensors -o x.ppm
 TMPDIR=/nowhere bad 1 'a folder of $TMPDIR, which cannot be made' export -c own.safetensors --to x
 check test -z "$(ls -A tmp)"
 
+# ---- who ends the program while a file of timm's becomes a checkpoint finds nothing in $TMPDIR ----
+
+check python3 - "$program" <<'END'
+import json, os, signal, struct, subprocess, sys
+width, tensors, end = 512, {}, 0
+layer = {"norm1.weight": 1, "norm1.bias": 1, "attn.qkv.weight": (3, 1), "attn.qkv.bias": 3, "attn.proj.weight": (1, 1),
+         "attn.proj.bias": 1, "norm2.weight": 1, "norm2.bias": 1, "mlp.fc1.weight": (4, 1), "mlp.fc1.bias": 4,
+         "mlp.fc2.weight": (1, 4), "mlp.fc2.bias": 1}
+shapes = {"cls_token": (1, 1, width), "pos_embed": (1, 5, width), "patch_embed.proj.weight": (width, 3, 4, 4),
+          "patch_embed.proj.bias": (width,), "norm.weight": (width,), "norm.bias": (width,),
+          "head.weight": (5, width), "head.bias": (5,)}
+for name, times in layer.items():
+    for i in 0, 1:
+        shapes["blocks.%d.%s" % (i, name)] = [width * n for n in (times if isinstance(times, tuple) else (times,))]
+for name, shape in shapes.items():
+    begin, end = end, end + 4
+    for n in shape:
+        end = begin + (end - begin) * n
+    tensors[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
+header = json.dumps(tensors).encode()
+with open("large", "wb") as f:
+    f.write(struct.pack("<Q", len(header)) + header)
+    f.truncate(8 + len(header) + end)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, as in the background
+for command in (["eval", "--checkpoint", "large", "--mode", "dense"],
+                ["train", "--from", "large", "--steps", "1", "--checkpoint", "x"]):
+    for number in signal.SIGINT, signal.SIGTERM:
+        run = subprocess.Popen([sys.argv[1], *command, "--device", "cpu", "--data", "classes5.npz"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while run.poll() is None and not os.listdir("tmp"):
+            pass
+        run.send_signal(number)
+        assert run.wait() in (0, -number, 130), (command, number, run.returncode)
+        assert not os.listdir("tmp"), (command, number)
+END
+
 finish 'ssacl-image, weights'
