@@ -12,8 +12,8 @@ void signals_catch(void);
 /* The same under a launcher of processes, which may send one signal twice, and has others to end at once. */
 void signals_catch_launched(void);
 
-/* Signals that would end the program wait from the one to the other, meanwhile: for what is soon done and leaves a file
- * behind if it is not. */
+/* From the one to the other, signals that would end the program wait: for what is soon done and leaves a file behind if
+ * it is not. */
 void signals_hold(void);
 void signals_release(void);
 

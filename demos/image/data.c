@@ -79,7 +79,7 @@ const struct arg *data_train_options(void)
     const struct arg first[] = {
         ARG_CHOICE(0, "family", &family, FAMILY_NAMES,
                    "vit, and swin with attention in windows: tell classes; pixels: makes pictures, pixel by pixel. It "
-                   "is that of --preset, too"),
+                   "is that of --preset, too. Each has a model of its own settings: --family swin --help"),
         ARG_INT(0, "size", &size, 0, 4096, "N",
                 "rows and columns that the model sees, to which pictures are resized; 0: as they are, or where they "
                 "differ 224"),

@@ -106,7 +106,8 @@ static int part_training(struct dataset *d, const char *name, struct pile *pile,
     size_t valids = valid ? o->valid ? o->valid : all / 20 : 0;
     if (tests >= all || valids >= all - tests)
         return say_error("%s: of %zu pictures for training %zu for validation and %zu for the test cannot be set "
-                         "aside; give smaller numbers", name, all, valids, tests);
+                         "aside; give smaller numbers, or those pictures that a checkpoint was trained on", name, all, valids,
+                         tests);
     if (valid && o->valid_last && cut(d, pile, valids, DATASET_VALID))
         return EXIT_FAILED;
     if (shuffle(pile, o->seed, DATASET_TRAIN) || (test && cut(d, pile, tests, DATASET_TEST)) ||

@@ -143,6 +143,9 @@ if image plan --device cpu --measure 0 --data folders --size 8 --patch 4 2>/dev/
         json folders.json 'x["dense"].get("images", 0) == 6 or x["dense"]["dimensions"] == 6 * 8 * 8 * 3'
         check image eval --device cpu --data folders -c $family.st >out
         check grep -q '2 pictures could not be read, and were left out; the first: .*png' err
+        check grep -q 'on the test part (8 images)$' out
+        check image eval --device cpu --data folders -c $family.st --images 3 --mode dense >out
+        check grep -q 'on the test part (3 of 8 images)$' out
     done
     mkdir loose
     cp folders/train/cat/*.png loose/

@@ -268,14 +268,18 @@ static json_t *begin_result(const struct loaded *loaded, const struct settings *
     static const char *const part_names[] = {"train", "valid", "test"};
     const int step = ssa_checkpoint_step(loaded->checkpoint);
     struct train_note note = note_read(s->program, loaded->checkpoint, s->data.fingerprint);
+    const size_t all = settings_count(&s->data.part[options.part]);
+    char of[32] = "";
+    if (s->program->sequence && options.windows && (size_t)options.windows < all)
+        snprintf(of, sizeof of, "%d of ", options.windows);
     json_t *result = json_pack("{s:o, s:b, s:s, s:i, s:i, s:i, s:o}", "checkpoint", json_text(options.checkpoint),
                                "averaged", loaded->averaged, "part", part_names[options.part], "step", step, "length",
                                ssa_model_length(&s->model), "stride", options.stride, "device",
                                device_json(ssa_model_device(loaded->model)));
     if (!shared.json)
-        say_result("%s after step %d%s, on the %s part (%zu %ss)", options.checkpoint, step,
-                   loaded->averaged ? " (the average of its weights)" : "", part_names[options.part],
-                   settings_count(&s->data.part[options.part]), unit_datum(unit));
+        say_result("%s after step %d%s, on the %s part (%s%zu %ss)", options.checkpoint, step,
+                   loaded->averaged ? " (the average of its weights)" : "", part_names[options.part], of, all,
+                   unit_datum(unit));
     if (!unit->unnamed)
         json_object_set_new(result, "unit", json_string(unit->name));
     note_add_same(s->program, &note, result);
