@@ -41,30 +41,32 @@ const struct dataset *data_set(void)
 
 /* ---- a first look at the command line ---- */
 
-/* The value of an option that takes one; NULL: it is not there. */
-static const char *look_for(int argc, char **argv, const char *option)
+/* The value of an option that takes one; NULL: it is not there. It may be cut short, to `least` signs and more, which no
+ * other begins with, as where options are read. */
+static const char *look_for(int argc, char **argv, const char *option, size_t least)
 {
-    const size_t length = strlen(option);
     const char *value = NULL;
-    for (int i = 1; i < argc; i++)
-        if (!strncmp(argv[i], option, length) && (argv[i][length] == '=' || (!argv[i][length] && i + 1 < argc)))
+    for (int i = 1; i < argc; i++) {
+        const size_t length = strcspn(argv[i], "=");
+        if (length >= least && !strncmp(argv[i], option, length) && (argv[i][length] || i + 1 < argc))
             value = argv[i][length] ? argv[i] + length + 1 : argv[i + 1];
+    }
     return value;
 }
 
-static int look_for_word(int argc, char **argv, const char *option, const char *words)
+static int look_for_word(int argc, char **argv, const char *option, size_t least, const char *words)
 {
-    const char *word = look_for(argc, argv, option);
+    const char *word = look_for(argc, argv, option, least);
     return word ? parse_choice(word, strlen(word), words) : -1;
 }
 
 void data_look(int argc, char **argv)
 {
-    looked.family = look_for_word(argc, argv, "--family", FAMILY_NAMES);
-    looked.augmentation = look_for_word(argc, argv, "--augment", AUGMENTATION_NAMES);
+    looked.family = look_for_word(argc, argv, "--family", strlen("--fa"), FAMILY_NAMES);
+    looked.augmentation = look_for_word(argc, argv, "--augment", strlen("--au"), AUGMENTATION_NAMES);
     family = looked.family;
     for (int f = 0; f < FAMILIES && family < 0; f++) { /* each family has presets of its own */
-        const char *name = look_for(argc, argv, "--preset");
+        const char *name = look_for(argc, argv, "--preset", strlen("--pre"));
         if (name && preset_is_of(name, families[f]))
             family = f;
     }

@@ -104,6 +104,12 @@ best=$(grep '"event":"watch"' best.jsonl | tail -1 | sed 's/.*"best_step":\([0-9
 check sh -c '"$0" eval --device cpu --data set -c best --json 2>err | grep -q "\"step\": *$1\b"' "$program" "$best"
 check test $((best % 3)) -eq 0 # of 24 in steps of 8
 
+# ---- what is looked for before options are read may be cut short too ----
+
+check image train --device cpu --data set --quiet --fam swin --layers 1,1 --width 16 --heads 2 --patch 1 --window 4 \
+    --aug=swin --batch 4 --steps 1 --valid-images 4 --eval-images 4 -c short -l short.jsonl
+check grep -q '"randaugment":2,' short.jsonl
+
 # ---- pixels ----
 
 tiny="--family pixels --layers 1 --width 16 --heads 2 --batch 4 --eval-images 4"
