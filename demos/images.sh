@@ -66,7 +66,7 @@ build=$root/build-quickstart
 out=${out:-$build/images}
 image=$build/demos/image/ssacl-image
 
-need_tools zlib1g-dev libpng-dev
+need_tools zlib1g-dev libpng-dev libjpeg-dev
 need_pictures
 mkdir -p "$out"
 build_in "$build"

@@ -77,7 +77,7 @@ image=$build/demos/image/ssacl-image
 tune=$((epochs * fine_tune / 100))
 [ $tune -gt 0 ] || tune=1
 
-need_tools zlib1g-dev libpng-dev
+need_tools zlib1g-dev libpng-dev libjpeg-dev
 need_pictures
 mkdir -p "$out"
 build_in "$build"
