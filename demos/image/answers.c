@@ -415,7 +415,7 @@ static int print_result(const struct sheet *sheet, const char *path)
     for (int m = 0; m < options.checkpoints.count; m++)
         say_result("%s: %zu of %zu right (%.1f%%)", s.names[m], s.right[m], s.looked_at,
                    100.0 * (double)s.right[m] / (double)s.looked_at);
-    say_result("%s: %zu pictures", path, sheet->count);
+    say_result("%s: %zu picture%s", path, sheet->count, sheet->count == 1 ? "" : "s");
     return finish_stdout();
 }
 

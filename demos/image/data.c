@@ -313,7 +313,8 @@ static void tell_left_out(const struct source *s)
 {
     const struct loader_counters c = s->in_order ? loader_counters(s->in_order) : (struct loader_counters){0};
     if (c.unreadable)
-        say_note("%zu pictures could not be read, and were left out; the first: %s", c.unreadable, c.first_unreadable);
+        say_note("%zu picture%s could not be read, and %s left out; the first: %s", c.unreadable,
+                 c.unreadable == 1 ? "" : "s", c.unreadable == 1 ? "was" : "were", c.first_unreadable);
 }
 
 void data_close(struct settings *s)

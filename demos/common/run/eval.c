@@ -277,9 +277,9 @@ static json_t *begin_result(const struct loaded *loaded, const struct settings *
                                ssa_model_length(&s->model), "stride", options.stride, "device",
                                device_json(ssa_model_device(loaded->model)));
     if (!shared.json)
-        say_result("%s after step %d%s, on the %s part (%s%zu %ss)", options.checkpoint, step,
+        say_result("%s after step %d%s, on the %s part (%s%zu %s%s)", options.checkpoint, step,
                    loaded->averaged ? " (the average of its weights)" : "", part_names[options.part], of, all,
-                   unit_datum(unit));
+                   unit_datum(unit), all == 1 ? "" : "s");
     if (!unit->unnamed)
         json_object_set_new(result, "unit", json_string(unit->name));
     note_add_same(s->program, &note, result);
