@@ -101,7 +101,7 @@ wait_for() {
     wrong "no '$2' in $1"
 }
 
-for steps in 100 400; do # the longer one for ranks that are stopped on the way
+for steps in 100 1600; do # the longer one for ranks that are stopped on the way
     # shellcheck disable=SC2086
     "$text" train $small --data text --steps $steps -c one$steps.st -q || wrong "one rank failed"
 done
@@ -129,10 +129,10 @@ refuses 'one100.st: exists' sh ranks 2 --data text -c one100.st
 
 # ---- stopped, killed, resumed by others ----
 
-# Ctrl-C goes to the launcher; a batch system signals ranks, of which one will do. All end after the same step. Nice,
-# so that on a busy machine they are not done before the log is looked at.
+# Ctrl-C goes to the launcher, which takes a second to pass it on; a batch system signals ranks, of which one will do. All
+# end after the same step. Nice, so that on a busy machine they are not done before the log is looked at.
 for signal in INT USR1; do
-    nice sh ranks 2 --data text --steps 400 -c stopped.st -l stopped.jsonl --log-every 1 2>err &
+    nice sh ranks 2 --data text --steps 1600 -c stopped.st -l stopped.jsonl --log-every 1 2>err &
     launcher=$!
     wait_for stopped.jsonl '"event":"step"'
     [ $signal = INT ] && kill -INT $launcher || kill -USR1 "$(cat pid.1)"
@@ -140,8 +140,8 @@ for signal in INT USR1; do
     checks=$((checks + 1))
     grep -q 'continue with --resume stopped.st' err || wrong "SIG$signal did not stop it in order: $(cat err)"
     # shellcheck disable=SC2086
-    says 'done after step 400' mpirun -n 4 "$text" train --device cpu --data text --resume stopped.st
-    same one400.st stopped.st
+    says 'done after step 1600' mpirun -n 4 "$text" train --device cpu --data text --resume stopped.st
+    same one1600.st stopped.st
     rm -f stopped.*
 done
 
