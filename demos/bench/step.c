@@ -223,7 +223,6 @@ static int run_state(struct state *c, const struct bench_case *of)
 {
     const struct preset *p = &c->of;
     const double sequences = (double)p->batch * p->accumulate;
-    const bool causal = p->model.family == SSA_PIXELS || (p->model.family == SSA_GPT && !p->model.gpt.bidirectional);
     struct result r = {.direction = "step", .tolerance = tolerance,
                        .flops = operations(p, &p->stage.pattern, sequences),
                        .flops_dense = operations(p, &dense, sequences),
@@ -239,7 +238,8 @@ static int run_state(struct state *c, const struct bench_case *of)
         return err;
     r.held = bench_peak_bytes(c->device, base);
     result_path(&r, c->device, "linear_fwd"); /* where most of the time goes */
-    r.plan = json_pack("{ss si sb}", "kind", plan_name(&p->stage.pattern), "keys", keys_of(p), "causal", causal);
+    r.plan = json_pack("{ss si sb}", "kind", plan_name(&p->stage.pattern), "keys", keys_of(p), "causal",
+                       model_is_causal(&p->model));
     emit(c->bench, &step_suite, of, &r);
     return SSA_OK;
 }

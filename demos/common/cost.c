@@ -18,12 +18,11 @@ static struct shape shape_of(const struct ssa_model_config *model, int layer)
     struct shape s = {.heads = model_int_at(model, "heads", model_stage(model, layer)),
                       .kv_heads = model_int(model, "kv_heads"), .width = model_int(model, "width"),
                       .hidden = model_int(model, "hidden"), .matrices = model_int(model, "gated") ? 3 : 2,
-                      .causal = model->family == SSA_PIXELS || (model->family == SSA_GPT && !model->gpt.bidirectional),
-                      .gathers = true};
+                      .causal = model_is_causal(model), .gathers = true};
     (void)ssa_model_layer(model, layer, &s.of); /* of a wrong model all is 0 */
     if (model->family == SSA_SWIN) {
         s.width <<= model_stage(model, layer);
-        s.hidden = (int)lround((model->swin.hidden_ratio > 0 ? (double)model->swin.hidden_ratio : 4) * s.width);
+        s.hidden = (int)lround((double)model->swin.hidden_ratio * s.width);
         s.gathers = false;
     }
     s.kv_heads = s.kv_heads ? s.kv_heads : s.heads; /* a family without such a field */
@@ -105,6 +104,8 @@ static int add_layers(struct cost *cost, const struct ssa_model_config *model, c
 int cost_of_step(struct cost *cost, const struct ssa_model_config *model, const struct ssa_pattern *pattern,
                  double sequences, uint64_t seed)
 {
-    *cost = (struct cost){.linear = 6 * sequences * ends_of(model)};
-    return add_layers(cost, model, pattern, sequences, seed);
+    struct ssa_model_config settled = *model;
+    ssa_model_settle(&settled);
+    *cost = (struct cost){.linear = 6 * sequences * ends_of(&settled)};
+    return add_layers(cost, &settled, pattern, sequences, seed);
 }

@@ -174,6 +174,11 @@ bool model_has_class_token(const struct ssa_model_config *config)
     return config->family == SSA_VIT && !config->vit.mean_pool;
 }
 
+bool model_is_causal(const struct ssa_model_config *config)
+{
+    return config->family == SSA_PIXELS || (config->family == SSA_GPT && !config->gpt.bidirectional);
+}
+
 /* ---- layers ---- */
 
 int model_stages(const struct ssa_model_config *config)

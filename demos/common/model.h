@@ -37,6 +37,8 @@ int model_int_at(const struct ssa_model_config *config, const char *field, int a
 const char *model_ints(const struct ssa_model_config *config, const char *field, char text[64]);
 /* Whether the first position is a class token. */
 bool model_has_class_token(const struct ssa_model_config *config);
+/* Whether a query sees no later keys. */
+bool model_is_causal(const struct ssa_model_config *config);
 
 /* Stages of layers, of which a family whose layers are all alike has one; and the one that a layer is in. */
 int model_stages(const struct ssa_model_config *config);

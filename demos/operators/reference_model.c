@@ -41,15 +41,10 @@ struct network {
     double *room[ROOMS];
 };
 
-static bool is_causal(const struct ssa_model_config *c)
-{
-    return c->family == SSA_PIXELS || (c->family == SSA_GPT && !c->gpt.bidirectional);
-}
-
 int reference_positions(const struct ssa_model_config *config)
 {
     const int length = ssa_model_length(config);
-    return is_causal(config) && length > CAUSAL_POSITIONS ? CAUSAL_POSITIONS : length;
+    return model_is_causal(config) && length > CAUSAL_POSITIONS ? CAUSAL_POSITIONS : length;
 }
 
 /* NULL if there is none of the name. */
@@ -132,7 +127,7 @@ static void attention(const struct network *n, int layer)
     oracle_attention_fwd(&(struct oracle_attention){.q = room[Q], .k = room[K], .v = room[V],
         .out = room[n->window ? NORM : OUT], .lse = room[UNREAD], .plan = &n->plans[layer], .batch = n->rows / area,
         .keys = area, .heads = n->heads, .kv_heads = n->heads, .width = keys / n->heads,
-        .value_width = n->width / n->heads, .causal = is_causal(&n->config),
+        .value_width = n->width / n->heads, .causal = model_is_causal(&n->config),
         .bias = n->window ? window_bias(n) : NULL});
     s.inverse = 1;
     if (n->window)
@@ -417,7 +412,7 @@ int check_model(struct ssa_model *model, const struct ssa_pattern *pattern, doub
     ssa_model_settle(&n.config);
     n.layers = ssa_model_layers(&n.config);
     n.positions = reference_positions(&n.config);
-    n.answers = is_causal(&n.config) ? n.positions : n.config.family == SSA_GPT ? ssa_model_length(&n.config) : 1;
+    n.answers = model_is_causal(&n.config) ? n.positions : n.config.family == SSA_GPT ? ssa_model_length(&n.config) : 1;
     int err = allocate(&n);
     if (!err) {
         fill(&n);
