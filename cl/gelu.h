@@ -1,9 +1,11 @@
-/* GELU in three forms and SiLU, and their derivatives, on a vec, for every kernel that fuses one.
+/* GELU in three forms, SiLU, ReLU and ELU, and their derivatives, on a vec, for every kernel that fuses one.
  *
  *   exact  x Phi(x), Phi the normal distribution;       slope  Phi(x) + x phi(x)
  *   tanh   x s(2 z), z = sqrt(2/pi)(x + 0.044715 x^3), s the logistic function (x/2 (1 + tanh z) is the same)
  *   SiLU   x s(x);                                      slope  s(x) + x s(x) (1 - s(x))
  *   quick  x s(1.702 x): SiLU's curve, 1.702 times as steep, so that both are one piece of code
+ *   ReLU   max(x, 0);                                  slope  1 above 0, else 0
+ *   ELU    x above 0, else exp(x) - 1;                 slope  1 above 0, else exp(x)
  *
  * Phi needs no separate erf: Phi(-|x|) = exp(-x^2/2) R(t), t = 1/(1 + 0.26 |x|), R a polynomial of degree 9 without
  * constant term, fitted for the relative error (4e-8 on 0 <= |x| <= 16; 4e-7 in float arithmetic), so that the left
@@ -17,6 +19,8 @@
 #define ACT_GELU_TANH 2
 #define ACT_SILU 3
 #define ACT_QUICK_GELU 4
+#define ACT_RELU 5
+#define ACT_ELU 6
 
 SSA_INLINE vec vec_abs(vec x)
 {
@@ -94,6 +98,39 @@ SSA_INLINE vec vec_silu_slope(vec x, float steep)
     return vec_select(x < -87.0f, vec_set(0.0f), s + s * (e * s) * x); /* 1 - s = e s */
 }
 
+/* NaN is kept: max() would make 0 of it, and a comparison alone no slope. */
+SSA_INLINE vec vec_relu(vec x)
+{
+    return vec_select(x < 0.0f, vec_set(0.0f), x);
+}
+SSA_INLINE vec vec_relu_slope(vec x)
+{
+    return vec_select(x > 0.0f, vec_set(1.0f), vec_select(x <= 0.0f, vec_set(0.0f), x));
+}
+
+/* exp(x) - 1 for x <= 0: vec_exp2() without the 1 of its polynomial, which would take the digits of a small x. */
+SSA_INLINE vec vec_exp_less_1(vec x)
+{
+    const vec magic = vec_set(12582912.0f);
+    x = vec_max(vec_set(-126.0f), x * 1.44269504f);
+    vec t = x + magic, f = x - (t - magic);
+    vec p = vec_set(1.32647271e-3f);
+    p = p * f + 9.67151265e-3f;
+    p = p * f + 5.55073374e-2f;
+    p = p * f + 2.40222421e-1f;
+    p = p * f + 6.93146978e-1f;
+    vec power = vec_as_float((vec_as_uint(t) << 23) + 0x3f800000u);
+    return p * f * power + (power - 1.0f);
+}
+SSA_INLINE vec vec_elu(vec x)
+{
+    return vec_select(x > 0.0f, x, vec_exp_less_1(x));
+}
+SSA_INLINE vec vec_elu_slope(vec x)
+{
+    return vec_exp2(vec_select(x > 0.0f, vec_set(0.0f), x * 1.44269504f));
+}
+
 /* By number, for kernels that take the form as a parameter, which is not ACT_NONE then: a test less in their loops. */
 SSA_INLINE float act_steep(int activation)
 {
@@ -103,12 +140,16 @@ SSA_INLINE vec vec_activate(vec x, int activation)
 {
     if (activation == ACT_GELU)
         return vec_gelu(x);
+    if (activation >= ACT_RELU)
+        return activation == ACT_RELU ? vec_relu(x) : vec_elu(x);
     return activation == ACT_GELU_TANH ? vec_gelu_tanh(x) : vec_silu(x, act_steep(activation));
 }
 SSA_INLINE vec vec_activate_slope(vec x, int activation)
 {
     if (activation == ACT_GELU)
         return vec_gelu_slope(x);
+    if (activation >= ACT_RELU)
+        return activation == ACT_RELU ? vec_relu_slope(x) : vec_elu_slope(x);
     return activation == ACT_GELU_TANH ? vec_gelu_tanh_slope(x) : vec_silu_slope(x, act_steep(activation));
 }
 

@@ -112,7 +112,7 @@ int ssa_check_countable(const char *op, const char *name, int value)
 
 int ssa_check_activation(const char *op, int activation)
 {
-    if (activation < 0 || activation > SSA_ACT_QUICK_GELU)
+    if (activation < 0 || activation > SSA_ACT_ELU)
         return ssa_fail(SSA_EINVAL, "%s: activation is %d, must be one of enum ssa_activation", op, activation);
     return SSA_OK;
 }

@@ -33,7 +33,7 @@ void want_add(const struct op_case *c)
 
 /* ---- gelu: with its bias, as an MLP whose linear layer does not fuse it ---- */
 
-static const char *const forms[] = {"exact", "tanh", "silu", "quick"}; /* from SSA_ACT_GELU on */
+static const char *const forms[] = {"exact", "tanh", "silu", "quick", "relu", "elu"}; /* from SSA_ACT_GELU on */
 
 static int form(const struct op_case *c)
 {

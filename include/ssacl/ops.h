@@ -144,9 +144,18 @@ struct ssa_attention_bwd {
     struct ssa_pairs dbias, dgate, dscores; /**< dscores: given; the gradient of scores */
 };
 
-/** silu(v) = v/(1 + exp(-v)); quick_gelu(v) = v/(1 + exp(-1.702 v)), within 0.021 of gelu. NaN gives NaN.
- *  Source   GELU in its three forms: Hendrycks and Gimpel, 2016. */
-enum ssa_activation { SSA_ACT_NONE, SSA_ACT_GELU, SSA_ACT_GELU_TANH, SSA_ACT_SILU, SSA_ACT_QUICK_GELU };
+/** silu(v) = v/(1 + exp(-v)); quick_gelu(v) = v/(1 + exp(-1.702 v)), within 0.021 of gelu; relu(v) = max(v, 0), with
+ *  slope 0 at 0; elu(v) = v above 0, else exp(v) - 1. NaN gives NaN.
+ *  Source   GELU in its three forms: Hendrycks and Gimpel, 2016. ELU: Clevert et al., ICLR 2016. */
+enum ssa_activation {
+    SSA_ACT_NONE,
+    SSA_ACT_GELU,
+    SSA_ACT_GELU_TANH,
+    SSA_ACT_SILU,
+    SSA_ACT_QUICK_GELU,
+    SSA_ACT_RELU,
+    SSA_ACT_ELU
+};
 
 /** y = act(x w^T + bias) + residual.
  *  Shapes   x [rows, in]; w [out, in]; bias [out] or absent; pre [rows, out] or absent: what act was applied to, for
@@ -198,7 +207,7 @@ struct ssa_norm_bwd {
     int accumulate, accumulate_dx;
 };
 
-/** y = gelu(x + bias): exact (x/2)(1 + erf(x/sqrt 2)), its tanh form or quick_gelu; or silu(x + bias).
+/** y = gelu(x + bias): exact (x/2)(1 + erf(x/sqrt 2)), its tanh form or quick_gelu; or silu, relu or elu of it.
  *  Shapes   x, y [rows, width]; bias [width] or absent. y may be x. activation 0 means SSA_ACT_GELU. */
 struct ssa_gelu_fwd {
     struct ssa_tensor x, bias, y;

@@ -16,6 +16,10 @@ double oracle_activate(double x, int activation)
         return x / (1 + exp(-x));
     if (activation == SSA_ACT_QUICK_GELU)
         return x / (1 + exp(-1.702 * x));
+    if (activation == SSA_ACT_RELU)
+        return x < 0 ? 0 : x;
+    if (activation == SSA_ACT_ELU)
+        return x > 0 ? x : expm1(x);
     return x;
 }
 
@@ -35,5 +39,9 @@ double oracle_activate_slope(double x, int activation)
         double s = 1 / (1 + exp(-1.702 * x));
         return s * (1 + 1.702 * x * (1 - s));
     }
+    if (activation == SSA_ACT_RELU)
+        return x > 0;
+    if (activation == SSA_ACT_ELU)
+        return x > 0 ? 1 : exp(x);
     return 1;
 }
