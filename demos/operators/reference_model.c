@@ -184,7 +184,8 @@ static void embed_tokens(const struct network *n)
                                   value(n, "channel", ".weight", &none)};
     const struct ssa_pixels *c = &n->config.pixels;
     const int late = n->config.family == SSA_PIXELS;
-    const struct oracle_embedding e = {n->tokens, n->positions - late, n->positions, n->width, table->rows};
+    const struct oracle_embedding e = {.ids = n->tokens, .rows = n->positions - late, .length = n->positions,
+                                       .width = n->width, .vocabulary = table->rows, .each = 1, .scale = 1};
     if (late) {
         oracle_grid_fwd(&(struct oracle_grid){0, e.rows, c->rows, c->columns, c->channels, n->width}, axes,
                         n->room[WIDE]);

@@ -93,7 +93,12 @@ void want_norm_bwd(const struct op_case *c)
                     exact(c, NORM_DX), exact(c, NORM_DGAIN), exact(c, NORM_DBIAS));
 }
 
-/* ---- embedding ---- */
+/* ---- embedding: a token a row; thorough, a node's features too, scaled, with id 0 as padding ---- */
+
+static int ids_of_a_row(const struct op_case *c)
+{
+    return c->variant ? 3 : 1;
+}
 
 static void describe_embedding(struct op_case *c)
 {
@@ -101,13 +106,16 @@ static void describe_embedding(struct op_case *c)
         c->vocabulary = 19;
         c->length = 10;
     }
-    add_numbers(c, IDS, "ids", (size_t)c->rows, c->vocabulary);
+    c->variants = 2;
+    snprintf(c->name, sizeof c->name, c->variant ? "sum" : "one");
+    add_numbers(c, IDS, "ids", (size_t)(c->rows * ids_of_a_row(c)), c->vocabulary);
 }
 
 static struct oracle_embedding embedding(const struct op_case *c)
 {
     return (struct oracle_embedding){.ids = numbers(c, 0), .rows = c->rows, .length = c->length, .width = c->width,
-                                     .vocabulary = c->vocabulary};
+                                     .vocabulary = c->vocabulary, .each = ids_of_a_row(c), .dead = c->variant,
+                                     .scale = c->variant ? 0.5 : 1};
 }
 
 void describe_embedding_fwd(struct op_case *c)
@@ -123,8 +131,9 @@ int call_embedding_fwd(struct op_case *c)
     return ssa_embedding_fwd(c->device, &(struct ssa_embedding_fwd){.ids = tensor(c, 0), .table = tensor(c, 1),
                                                                     .positions = tensor(c, 2), .out = tensor(c, 3),
                                                                     .rows = c->rows, .length = c->length,
-                                                                    .width = c->width,
-                                                                    .vocabulary = c->vocabulary});
+                                                                    .width = c->width, .vocabulary = c->vocabulary,
+                                                                    .each = ids_of_a_row(c), .dead = c->variant,
+                                                                    .scale = c->variant ? 0.5f : 0});
 }
 void want_embedding_fwd(const struct op_case *c)
 {
@@ -146,7 +155,9 @@ int call_embedding_bwd(struct op_case *c)
                                                                     .dtable = tensor(c, 2),
                                                                     .dpositions = tensor(c, 3), .rows = c->rows,
                                                                     .length = c->length, .width = c->width,
-                                                                    .vocabulary = c->vocabulary});
+                                                                    .vocabulary = c->vocabulary,
+                                                                    .each = ids_of_a_row(c), .dead = c->variant,
+                                                                    .scale = c->variant ? 0.5f : 0});
 }
 void want_embedding_bwd(const struct op_case *c)
 {

@@ -273,20 +273,30 @@ struct ssa_dropout_bwd {
     size_t run;
 };
 
-/** out[t,:] = table[ids[t],:] + positions[t mod length,:].
- *  Shapes   ids int32 [rows]; table [vocabulary, width]; positions [length, width] or absent; out [rows, width].
- *           An id outside [0, vocabulary) takes no row of the table (zeros). */
+/** out[t,:] = scale * sum over m < each of table[ids[t each + m],:] + positions[t mod length,:].
+ *  Shapes   ids int32 [rows, each]; table [vocabulary, width]; positions [length, width] or absent; out [rows, width].
+ *           An id outside [0, vocabulary) takes no row of the table (zeros); with dead 1 neither does id 0: padding.
+ *  Units    each 0 means 1; scale, of the table's rows alone, 0 means 1. dead 0 or 1.
+ *  Cost     bandwidth-bound: 4 (each + 1) bytes an element of out. */
 struct ssa_embedding_fwd {
     struct ssa_tensor ids, table, positions, out;
     int rows, length, width, vocabulary;
+    int each;
+    float scale;
+    int dead;
 };
 
-/** dtable[v,:] (+)= sum of dout[t,:] over ids[t] = v; dpositions[n,:] (+)= sum over n = t mod length. In a fixed
- *  order. Absent outputs are not computed; ids may be absent if dtable is. */
+/** dtable[v,:] (+)= scale * sum of dout[t,:] over all t and m with ids[t each + m] = v, a row as often as it was taken;
+ *  with dead 1 row 0 is 0, or stays with accumulate. dpositions[n,:] (+)= sum over n = t mod length. In a fixed order.
+ *  Absent outputs are not computed; ids may be absent if dtable is.
+ *  Cost     bandwidth-bound: every id's row of dout is read once, and its row of dtable read and written. */
 struct ssa_embedding_bwd {
     struct ssa_tensor ids, dout, dtable, dpositions;
     int rows, length, width, vocabulary;
     int accumulate;
+    int each;
+    float scale;
+    int dead;
 };
 
 /** Learned positions of a grid, such as an image's, as a sum of a table an axis: out[i,:] = row[r,:] + column[c,:] +

@@ -1,19 +1,22 @@
 #include "embedding.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
-static bool known(const struct oracle_embedding *e, int t)
+/* The row of the table that is the m-th of row t; NULL: none. */
+static const double *row_of(const struct oracle_embedding *e, const double *table, int t, int m)
 {
-    return e->ids[t] >= 0 && e->ids[t] < e->vocabulary;
+    const int32_t id = e->ids[t * e->each + m];
+    return id >= e->dead && id < e->vocabulary ? table + id * e->width : NULL;
 }
 
 void oracle_embedding_fwd(const struct oracle_embedding *e, const double *table, const double *positions, double *out)
 {
     for (int t = 0; t < e->rows; t++)
         for (int c = 0; c < e->width; c++) {
-            double x = known(e, t) ? table[e->ids[t] * e->width + c] : 0;
-            out[t * e->width + c] = x + (positions ? positions[t % e->length * e->width + c] : 0);
+            double sum = 0;
+            for (int m = 0; m < e->each; m++)
+                sum += row_of(e, table, t, m) ? row_of(e, table, t, m)[c] : 0;
+            out[t * e->width + c] = e->scale * sum + (positions ? positions[t % e->length * e->width + c] : 0);
         }
 }
 
@@ -21,8 +24,9 @@ void oracle_embedding_bwd(const struct oracle_embedding *e, const double *dout, 
 {
     for (int t = 0; t < e->rows; t++)
         for (int c = 0; c < e->width; c++) {
-            if (known(e, t))
-                dtable[e->ids[t] * e->width + c] += dout[t * e->width + c];
+            for (int m = 0; m < e->each; m++)
+                if (row_of(e, dtable, t, m))
+                    dtable[row_of(e, dtable, t, m) - dtable + c] += e->scale * dout[t * e->width + c];
             dpositions[t % e->length * e->width + c] += dout[t * e->width + c];
         }
 }

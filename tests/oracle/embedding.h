@@ -1,4 +1,4 @@
-/* Token and position embedding in double precision. Ids outside the vocabulary count nowhere. */
+/* Token and position embedding in double precision. Ids outside [dead, vocabulary) count nowhere. */
 #ifndef SSA_ORACLE_EMBEDDING_H
 #define SSA_ORACLE_EMBEDDING_H
 
@@ -7,6 +7,8 @@
 struct oracle_embedding {
     const int32_t *ids;
     int rows, length, width, vocabulary;
+    int each, dead; /* ids of a row; id 0 is padding */
+    double scale;
 };
 
 /* positions may be NULL. */
