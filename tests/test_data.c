@@ -645,7 +645,7 @@ static void *take_many(void *cookie)
 
 START_TEST(any_order)
 {
-    const struct ssa_batch_layout layout = {{sizeof(int32_t), sizeof(int32_t)}};
+    const struct ssa_batch_layout layout = {.given = {{.sequence = sizeof(int32_t)}, {.sequence = sizeof(int32_t)}}};
     for (int takers = 1; takers <= TAKERS; takers++) {
         struct ssa_feed *feed;
         struct taker t[TAKERS];

@@ -47,6 +47,18 @@ struct ssa_batch {
     int32_t *labels;  /**< [count], in [0, classes): of pixels with classes */
     float *pixels;    /**< [count, rows, columns, channels], as the model is to see them */
     float *soft_targets; /**< [count, classes], where ssa_data.soft says so, and targets are NULL then */
+
+    /* Of sequences of mixed size, as in struct ssa_pass; n = length - virtual nodes. Padding may hold whatever a pass
+     * takes: zeroes do. */
+    int32_t *lengths;   /**< [count], in [0, length] */
+    int32_t *nodes;     /**< [count, n, node_ids] */
+    float *encodings;   /**< [count, n, encodings] */
+    int32_t *edges;     /**< [count, n, n, edge_ids] */
+    int32_t *hops;      /**< [count, n, n] */
+    float *values;      /**< [count, answers]: NaN: no loss, as a negative one of targets */
+
+    int length; /**< that of the arrays: the model's N. Of sequences of mixed size it may be lowered to what the longest
+                     of these takes; arrays are then laid out by it, without gaps */
 };
 
 /** Token ids in host memory, bytes or 16- or 32-bit unsigned integers: a sequence is N of them from anywhere, its

@@ -87,15 +87,20 @@ void ssa_draft_scratch(struct ssa_draft *d, enum ssa_slot slot, size_t count, co
 /* Room for a whole sequence in the cache of keys that generation has: `each` elements a position. */
 struct ssa_place ssa_draft_cache(struct ssa_draft *d, size_t each);
 
-/* What a pass is given: int32 or float32, so many a sequence, one sequence after another. The number is what
- * ssa_input() takes. */
+/* What a pass is given: int32 or float32, one sequence after another, each with so many elements as follow from the
+ * pass's length. The number is what ssa_input() takes. */
+enum ssa_per { SSA_PER_POSITION, SSA_PER_SEQUENCE, SSA_PER_PAIR }; /* pairs [n, n] of positions */
 struct ssa_input {
     const char *name; /* "token" */
     size_t from;      /* where struct ssa_pass has its address */
     int type;         /* enum ssa_type */
-    size_t each;      /* elements of a sequence; 0: one a position of it */
+    int per;          /* enum ssa_per: what there are */
+    size_t each;      /* elements of; 0 means 1 */
+    int lead;         /* positions in front that have none: n = length - lead */
     int below;        /* int32: every value is less, */
     bool any_below;   /* and may be negative; else at least 0 */
+    bool up_to_length; /* int32: values are lengths, in [0, that of the pass], whatever `below` */
+    bool or_nan;      /* float32: NaN is as good as a number */
     bool optional;
     bool late;        /* the stream's position t takes value t - 1, and its first -1: a sequence's last is not read */
     bool target;      /* losses are of it; of several, which must be optional, a pass has at most one */
@@ -122,6 +127,7 @@ struct ssa_run {
     struct ssa_device *device;
     const struct ssa_pass *pass;
     int batch, length, rows; /* of the stream below the block that runs */
+    int longest;     /* length, or where sequences are of mixed size that of the longest in any pass */
     bool keep;       /* backward may follow */
     bool losses;     /* targets were given */
     bool cached;     /* keys and values are rows of a cache, to which the pass adds its own: */

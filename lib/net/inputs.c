@@ -1,7 +1,8 @@
 /* What a pass is given: the net's inputs and plans, copied to the device in one write.
  *
  * The buffer holds [dense plans | inputs | plans of layers that are not dense]. A dense plan, one for all layers of a
- * length, changes with the lengths only, so it is written apart. */
+ * length, changes with the lengths only, so it is written apart; but where sequences are of mixed size it is another
+ * one in every pass, and goes the way of the others. */
 #include "internal.h"
 #include "plan.h"
 #include "impl.h"
@@ -12,7 +13,9 @@
 
 size_t ssa_input_count(const struct ssa_input *input, int batch, int length)
 {
-    return ssa_times((size_t)batch, input->each ? input->each : (size_t)length);
+    const size_t n = length > input->lead ? (size_t)(length - input->lead) : 0;
+    const size_t of[] = {[SSA_PER_POSITION] = n, [SSA_PER_SEQUENCE] = 1, [SSA_PER_PAIR] = ssa_times(n, n)};
+    return ssa_times((size_t)batch, ssa_times(of[input->per], input->each ? input->each : 1));
 }
 
 /* The lengths that layers have, which are few; returns how many. */
@@ -95,10 +98,20 @@ done:
     return err;
 }
 
-/* Of layers without a length of their own: of `keys` positions, of which the pass has the last ones. */
-static int write_all_dense(struct ssa_model *m, int keys, int queries)
+/* Of sequences of mixed size, for layers that are given none: over the real positions of each. */
+static int draw_dense(struct ssa_model *m, const struct ssa_pass *p)
 {
+    return ssa_plan_draw(&m->dense->plan, &(struct ssa_sample){.kind = SSA_DENSE, .length = p->length,
+        .batch = p->batch, .lengths = p->lengths});
+}
+
+/* Of layers without a length of their own: of `keys` positions, of which the pass has the last ones. */
+static int write_all_dense(struct ssa_model *m, const struct ssa_pass *p, int keys)
+{
+    const int queries = p->length;
     int err = SSA_OK;
+    if (m->facts.mixed)
+        return draw_dense(m, p);
     for (int i = 0; i < m->dense_count; i++) {
         const int own = m->dense[i].length;
         TRY(write_dense(m, &m->dense[i], own ? own : keys, own ? own : queries));
@@ -124,11 +137,22 @@ done:
     return err;
 }
 
+static int check_lengths(const struct ssa_input *input, const int32_t *values, size_t count, int length)
+{
+    int err = SSA_OK;
+    for (size_t i = 0; i < count; i++)
+        REQUIRE(values[i] >= 0 && values[i] <= length, "model: %s %zu is %d, must be in [0, %d]", input->name, i,
+                values[i], length);
+done:
+    return err;
+}
+
 static int check_numbers(const struct ssa_input *input, const float *values, size_t count)
 {
     int err = SSA_OK;
     for (size_t i = 0; i < count; i++)
-        REQUIRE(isfinite(values[i]), "model: %s %zu is %g, must be a number", input->name, i, (double)values[i]);
+        REQUIRE(isfinite(values[i]) || (input->or_nan && isnan(values[i])), "model: %s %zu is %g, must be a number%s",
+                input->name, i, (double)values[i], input->or_nan ? " or NaN" : "");
 done:
     return err;
 }
@@ -151,6 +175,8 @@ static int check_input(const struct ssa_input *input, const struct ssa_pass *p, 
     REQUIRE(values || input->optional, "model: %ss is NULL", input->name);
     if (values && input->late && begins)
         TRY(check_late(input, values, p));
+    else if (values && input->up_to_length)
+        TRY(check_lengths(input, values, count, p->length));
     else if (values)
         TRY(input->type == SSA_I32 ? check_ids(input, values, count) : check_numbers(input, values, count));
 done:
@@ -160,12 +186,13 @@ done:
 /* What is given must be taken: whoever gives the targets of another kind of model would see no loss, and no reason. */
 static int check_taken(const struct ssa_net *net, const struct ssa_pass *p)
 {
+#define ARRAY(name) {#name, offsetof(struct ssa_pass, name)}
     static const struct {
         const char *name;
         size_t from;
-    } all[] = {{"tokens", offsetof(struct ssa_pass, tokens)}, {"targets", offsetof(struct ssa_pass, targets)},
-               {"pixels", offsetof(struct ssa_pass, pixels)}, {"soft_targets", offsetof(struct ssa_pass, soft_targets)},
-               {"labels", offsetof(struct ssa_pass, labels)}};
+    } all[] = {ARRAY(tokens), ARRAY(targets), ARRAY(pixels), ARRAY(soft_targets), ARRAY(labels), ARRAY(lengths),
+               ARRAY(nodes), ARRAY(encodings), ARRAY(edges), ARRAY(hops), ARRAY(values)};
+#undef ARRAY
     const struct ssa_input *target = NULL;
     int err = SSA_OK;
     for (size_t f = 0; f < sizeof all / sizeof *all; f++) {
@@ -195,9 +222,12 @@ static int check_pass(const struct ssa_model *m, const struct ssa_pass *p, bool 
             m->facts.length);
     REQUIRE(p->length == m->facts.length || !m->facts.whole, "model: length %d, of this kind of model all sequences "
             "are of %d", p->length, m->facts.length);
+    REQUIRE(p->length > m->facts.lead, "model: length %d, the first %d positions of all sequences are virtual nodes",
+            p->length, m->facts.lead);
     REQUIRE(!p->training || m->limits.training, "model: a training pass of a model made without limits.training");
     REQUIRE(p->smoothing >= 0 && p->smoothing < 1, "model: smoothing is %g, must be in [0, 1)", (double)p->smoothing);
     TRY(check_taken(&m->net, p));
+    REQUIRE(!m->facts.mixed || p->lengths, "model: lengths is NULL, but sequences are of mixed size");
     for (int i = 0; i < m->net.input_count; i++)
         TRY(check_input(&m->net.inputs[i], p, begins));
 done:
@@ -262,13 +292,20 @@ static struct ssa_staged_plan stage_dense(const struct ssa_model *m, int own, in
     return (struct ssa_staged_plan){dense->plan, inputs_at(m, dense->at), common_keys(&dense->plan, length)};
 }
 
+/* What is staged for a layer; NULL: the dense plan that is on the device. */
+static const struct ssa_plan *plan_of(const struct ssa_model *m, const struct ssa_pass *p, int layer)
+{
+    const struct ssa_plan *plan = p->plans ? p->plans[layer] : NULL;
+    return plan || !m->facts.mixed ? plan : &m->dense->plan;
+}
+
 /* Copies a layer's plan into the staging memory, unless an earlier layer has the same. */
 static int stage_plan(struct ssa_model *m, const struct ssa_pass *p, int layer, int keys, size_t *used)
 {
     const struct ssa_layer of = ssa_model_layer_facts(&m->config, layer);
     const bool own = ssa_family(m->config.family)->layer;
     const int length = own ? of.length : p->length, examples = p->batch * of.sequences;
-    const struct ssa_plan *plan = p->plans ? p->plans[layer] : NULL;
+    const struct ssa_plan *plan = plan_of(m, p, layer);
     struct ssa_staged_plan *staged = &m->plans[layer];
     int err = SSA_OK;
     if (!plan) {
@@ -277,10 +314,10 @@ static int stage_plan(struct ssa_model *m, const struct ssa_pass *p, int layer, 
     }
     REQUIRE(plan->data && plan->length == (own ? length : keys), "model: the plan of layer %d is of length %d, the %s "
             "of %d", layer, plan->length, own ? "layer" : "pass", own ? length : keys);
-    REQUIRE(plan->examples == 1 || plan->examples == examples,
+    REQUIRE((plan->examples == 1 && !m->facts.mixed) || plan->examples == examples,
             "model: the plan of layer %d has %d examples, the pass has %d", layer, plan->examples, examples);
     for (int l = 0; l < layer; l++)
-        if (p->plans[l] == plan) {
+        if (plan_of(m, p, l) == plan) {
             *staged = m->plans[l];
             return SSA_OK;
         }
@@ -305,7 +342,7 @@ int ssa_inputs_write(struct ssa_model *m, const struct ssa_pass *pass, int keys)
     keys = keys ? keys : p.length;
     const bool begins = keys == p.length; /* its first positions are its sequences' */
     TRY(check_pass(m, &p, begins));
-    TRY(write_all_dense(m, keys, p.length));
+    TRY(write_all_dense(m, &p, keys));
     stage_inputs(m, &p, begins, &used);
     for (int l = 0; l < m->net.layers; l++)
         TRY(stage_plan(m, &p, l, keys, &used));

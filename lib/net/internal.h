@@ -37,7 +37,7 @@ struct ssa_kept_name {
     struct ssa_place place;
 };
 
-enum { SSA_NET_INPUTS = 4, SSA_NET_NAMES = 32 };
+enum { SSA_NET_INPUTS = 8, SSA_NET_NAMES = 32 };
 
 struct ssa_net {
     struct ssa_block **blocks;

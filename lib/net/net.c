@@ -105,7 +105,10 @@ bool ssa_model_given(const struct ssa_model *m, int input, struct ssa_given *giv
     m = ssa_model_serving(m);
     if (input >= m->net.input_count)
         return false;
-    *given = (struct ssa_given){m->net.inputs[input].from, ssa_input_count(&m->net.inputs[input], 1, m->facts.length) * 4};
+    const struct ssa_input *i = &m->net.inputs[input];
+    const size_t bytes = 4 * (i->each ? i->each : 1);
+    *given = (struct ssa_given){.from = i->from, .sequence = i->per == SSA_PER_SEQUENCE ? bytes : 0,
+        .position = i->per == SSA_PER_POSITION ? bytes : 0, .pair = i->per == SSA_PER_PAIR ? bytes : 0, .lead = i->lead};
     return true;
 }
 
@@ -184,7 +187,9 @@ struct ssa_run ssa_run_begin(struct ssa_model *m)
 /* The stream that a block takes. */
 static void enter(struct ssa_run *r, const struct ssa_block *b)
 {
-    r->length = b->length ? b->length : r->pass->length;
+    r->length = r->longest = b->length ? b->length : r->pass->length;
+    if (!b->length && r->model->facts.mixed)
+        r->longest = r->model->facts.length;
     r->rows = r->batch * r->length;
 }
 

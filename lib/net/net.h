@@ -27,6 +27,8 @@ struct ssa_facts {
     bool starts;    /* a sequence begins by itself: the answer at a position is the token there, not the one after it */
     int classes;    /* of sequences, one of which a pass must name; 0: none */
     bool whole;     /* every sequence has all N positions */
+    bool mixed;     /* sequences are of mixed size, and a pass says of which: N is that of the longest */
+    int lead;       /* of mixed ones: positions in front that all have, and every layer keeps: virtual nodes */
     int rows, columns, channels; /* of the grid that the last positions are; 0: none */
     int answers;    /* of a sequence, each with a target and a loss: N where every position has one */
     enum ssa_join join;
@@ -46,9 +48,11 @@ struct ssa_parameter_list {
 };
 int ssa_model_list(const struct ssa_model_config *config, struct ssa_parameter_list *list);
 
-/* An input of the net: where struct ssa_pass has its address, and the bytes of a sequence. False: there are no more. */
+/* An input of the net: where struct ssa_pass has its address, and the bytes of a sequence, each of its n = length - lead
+ * positions, and each of their n n pairs: of two of these none. False: there are no more. */
 struct ssa_given {
-    size_t from, bytes;
+    size_t from, sequence, position, pair;
+    int lead;
 };
 bool ssa_model_given(const struct ssa_model *m, int input, struct ssa_given *given);
 

@@ -133,7 +133,7 @@ static struct slot *await(struct ssa_feed *f, struct ssa_feed_key key)
     return s;
 }
 
-int ssa_feed_take(struct ssa_feed *f, struct ssa_feed_key key, const struct ssa_batch *to)
+int ssa_feed_take(struct ssa_feed *f, struct ssa_feed_key key, struct ssa_batch *to)
 {
     int err = SSA_OK;
     if (f->forks != ssa_forks())

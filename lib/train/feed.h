@@ -33,6 +33,6 @@ void ssa_feed_destroy(struct ssa_feed *feed); /* NULL is fine. Nobody may be in 
 
 void ssa_feed_want(struct ssa_feed *feed, struct ssa_feed_key key);
 /* Copies a batch, for which it waits. An error is that of filling it. */
-int ssa_feed_take(struct ssa_feed *feed, struct ssa_feed_key key, const struct ssa_batch *to);
+int ssa_feed_take(struct ssa_feed *feed, struct ssa_feed_key key, struct ssa_batch *to);
 
 #endif

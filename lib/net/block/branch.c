@@ -58,10 +58,11 @@ uint64_t ssa_stream_now(const struct ssa_run *r, int stream)
     return r->pass->step << 16 | (uint64_t)stream;
 }
 
-/* Counted from the step's first sequence on, so that it does not matter how a batch is cut. */
+/* Counted from the step's first sequence on, so that it does not matter how a batch is cut; where passes of a step are
+ * of several lengths, so that no two share an element. */
 static size_t first_of(const struct ssa_run *r, int width)
 {
-    return (size_t)r->pass->first_example * (size_t)r->length * (size_t)width;
+    return (size_t)r->pass->first_example * (size_t)r->longest * (size_t)width;
 }
 
 int ssa_drop_forward(const struct ssa_run *r, float p, int stream, int width, struct ssa_tensor x,
@@ -103,13 +104,18 @@ static size_t sequence(const struct ssa_branch *b, const struct ssa_run *r)
     return (size_t)r->length * (size_t)b->norm.width;
 }
 
+static size_t first_sequence(const struct ssa_branch *b, const struct ssa_run *r)
+{
+    return (size_t)r->pass->first_example * sequence(b, r);
+}
+
 static int path_forward(const struct ssa_branch *b, const struct ssa_run *r, float p, struct ssa_tensor x,
                         struct ssa_tensor residual, struct ssa_tensor out)
 {
     const int width = b->norm.width;
     return ssa_dropout_fwd(r->device, &(struct ssa_dropout_fwd){.x = x, .residual = residual, .out = out,
         .count = (size_t)r->rows * (size_t)width, .p = p, .seed = r->pass->seed,
-        .stream = ssa_stream_now(r, b->path_stream), .first = first_of(r, width), .run = sequence(b, r)});
+        .stream = ssa_stream_now(r, b->path_stream), .first = first_sequence(b, r), .run = sequence(b, r)});
 }
 
 static int path_backward(const struct ssa_branch *b, const struct ssa_run *r, float p, struct ssa_tensor dy,
@@ -118,7 +124,7 @@ static int path_backward(const struct ssa_branch *b, const struct ssa_run *r, fl
     const int width = b->norm.width;
     return ssa_dropout_bwd(r->device, &(struct ssa_dropout_bwd){.dy = dy, .dx = dx,
         .count = (size_t)r->rows * (size_t)width, .p = p, .seed = r->pass->seed,
-        .stream = ssa_stream_now(r, b->path_stream), .first = first_of(r, width), .run = sequence(b, r)});
+        .stream = ssa_stream_now(r, b->path_stream), .first = first_sequence(b, r), .run = sequence(b, r)});
 }
 
 int ssa_branch_forward_end(const struct ssa_branch *b, const struct ssa_run *r, struct ssa_branch_end e)

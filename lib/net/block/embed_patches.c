@@ -24,7 +24,8 @@ static void draft(struct ssa_block *block, struct ssa_draft *d)
     else
         b->position = ssa_draft_table(d, "position.weight", d->length, b->width, SSA_START_NORMAL);
     b->pixels = ssa_draft_input(d, (struct ssa_input){.name = "pixel", .from = offsetof(struct ssa_pass, pixels),
-        .type = SSA_F32, .each = (size_t)b->rows * (size_t)b->columns * (size_t)b->channels});
+        .type = SSA_F32, .per = SSA_PER_SEQUENCE,
+        .each = (size_t)b->rows * (size_t)b->columns * (size_t)b->channels});
     ssa_draft_scratch(d, SSA_SLOT_WIDE, ssa_times(rows, (size_t)b->each), "patches");
     if (b->class_token)
         ssa_draft_scratch(d, SSA_SLOT_NORM, out, "embedded patches");

@@ -23,7 +23,7 @@ static void draft(struct ssa_block *block, struct ssa_draft *d)
         .type = SSA_I32, .below = b->values, .late = true});
     if (b->classes)
         b->labels = ssa_draft_input(d, (struct ssa_input){.name = "label", .from = offsetof(struct ssa_pass, labels),
-            .type = SSA_I32, .each = 1, .below = b->classes});
+            .type = SSA_I32, .per = SSA_PER_SEQUENCE, .below = b->classes});
     ssa_draft_scratch(d, SSA_SLOT_WIDE, ssa_times(ssa_plus((size_t)d->length, d->batch), (size_t)b->width),
                       "positions of a grid");
 }

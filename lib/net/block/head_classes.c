@@ -13,10 +13,11 @@ static void draft(struct ssa_block *block, struct ssa_draft *d)
     b->w = ssa_draft_matrix(d, "head.weight", b->classes, b->width, SSA_START_NORMAL);
     b->bias = ssa_draft_vector(d, "head.bias", b->classes, SSA_START_ZERO);
     b->targets = ssa_draft_input(d, (struct ssa_input){.name = "target", .from = offsetof(struct ssa_pass, targets),
-        .type = SSA_I32, .each = 1, .below = b->classes, .any_below = true, .optional = true, .target = true});
-    b->soft = ssa_draft_input(d, (struct ssa_input){.name = "soft target",
-        .from = offsetof(struct ssa_pass, soft_targets), .type = SSA_F32, .each = (size_t)b->classes, .optional = true,
+        .type = SSA_I32, .per = SSA_PER_SEQUENCE, .below = b->classes, .any_below = true, .optional = true,
         .target = true});
+    b->soft = ssa_draft_input(d, (struct ssa_input){.name = "soft target",
+        .from = offsetof(struct ssa_pass, soft_targets), .type = SSA_F32, .per = SSA_PER_SEQUENCE,
+        .each = (size_t)b->classes, .optional = true, .target = true});
     b->losses = ssa_draft_losses(d);
     b->pooled = ssa_draft_keep(d, ssa_times(d->batch, (size_t)b->width), "pooled rows");
     ssa_draft_scratch(d, SSA_SLOT_WIDE, ssa_times(d->batch, (size_t)b->classes), "logits");
