@@ -15,7 +15,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- what a path leads to ---- */
@@ -265,40 +264,49 @@ static bool is_named(int file, const char *path)
            open_one.st_ino == named.st_ino;
 }
 
+/* Empty: who made it was killed before it wrote, or the machine stopped before that was on the disk. */
 static bool is_lock(int file)
 {
     char text[LOCK_SIZE];
     struct stat s;
-    return !fstat(file, &s) && S_ISREG(s.st_mode) && s.st_size == LOCK_SIZE &&
-           !ssa_file_read(file, text, LOCK_SIZE, 0) && !memcmp(text, lock_text, LOCK_SIZE);
+    return !fstat(file, &s) && S_ISREG(s.st_mode) &&
+           (!s.st_size || (s.st_size == LOCK_SIZE && !ssa_file_read(file, text, LOCK_SIZE, 0) &&
+                           !memcmp(text, lock_text, LOCK_SIZE)));
+}
+
+static bool write_text(int file)
+{
+    struct stat s;
+    if (fstat(file, &s) || s.st_size)
+        return true;
+    errno = ENOSPC;
+    return pwrite(file, lock_text, LOCK_SIZE, 0) == LOCK_SIZE;
 }
 
 /* Of a file that is a lock: who held it before may have removed its name meanwhile. */
 static enum lock_state hold(struct file_lock *lock, int file)
 {
     bool taken = flock(file, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK; /* some file systems know no locks */
-    if (!taken && is_named(file, lock->path)) {
+    if (taken || !is_named(file, lock->path)) {
+        close(file);
+        return taken ? LOCK_TAKEN : LOCK_AGAIN;
+    }
+    if (write_text(file)) {
         lock->file = file;
         return LOCK_OURS;
     }
+    int why = errno;
+    unlink(lock->path);
     close(file);
-    return taken ? LOCK_TAKEN : LOCK_AGAIN;
+    errno = why;
+    return LOCK_FAILED;
 }
 
 /* Where there is nothing. */
 static enum lock_state make_lock(struct file_lock *lock)
 {
     int file = open(lock->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (file < 0)
-        return errno == EEXIST ? LOCK_AGAIN : LOCK_FAILED;
-    errno = ENOSPC;
-    if (write(file, lock_text, LOCK_SIZE) == LOCK_SIZE)
-        return hold(lock, file);
-    int why = errno;
-    unlink(lock->path);
-    close(file);
-    errno = why;
-    return LOCK_FAILED;
+    return file >= 0 ? hold(lock, file) : errno == EEXIST ? LOCK_AGAIN : LOCK_FAILED;
 }
 
 /* One of a run that was killed may be used, and only that: it is looked at before anything is done to it. */
@@ -317,10 +325,7 @@ static enum lock_state take_lock(struct file_lock *lock)
     if (is_lock(file))
         return hold(lock, file);
     close(file);
-    if (s.st_size)
-        return LOCK_FOREIGN;
-    nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL); /* perhaps it was made just now, and gets its text */
-    return LOCK_AGAIN;
+    return LOCK_FOREIGN;
 }
 
 int file_lock(struct file_lock *lock, const char *path)
@@ -344,12 +349,17 @@ int file_lock(struct file_lock *lock, const char *path)
     return status;
 }
 
+void file_remove_lock(const struct file_lock *lock)
+{
+    if (lock->path && is_named(lock->file, lock->path) && is_lock(lock->file))
+        unlink(lock->path);
+}
+
 void file_unlock(struct file_lock *lock)
 {
     if (!lock->path)
         return;
-    if (is_named(lock->file, lock->path) && is_lock(lock->file))
-        unlink(lock->path);
+    file_remove_lock(lock);
     close(lock->file);
     free(lock->path);
     *lock = (struct file_lock){.file = -1};

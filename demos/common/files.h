@@ -35,8 +35,8 @@ bool file_room(const char *path, uint64_t *bytes);
 bool file_holds_something(const char *path);
 
 /* Held while a file is written again and again, so that a second program does not do the same: beside it there is
- * NAME.lock meanwhile, which says what it is. Anything else that lies there stays as it is. Says who or what is in the
- * way and returns non-zero. */
+ * NAME.lock meanwhile, which says what it is. One whose holder is gone keeps nobody away, nor does an empty file;
+ * anything else that lies there stays as it is. Says who or what is in the way and returns non-zero. */
 struct file_lock {
     char *path;
     int file;
@@ -45,6 +45,8 @@ struct file_lock {
 char *file_lock_name(const char *path);
 int file_lock(struct file_lock *lock, const char *path);
 void file_unlock(struct file_lock *lock);
+/* All that a handler of signals may do of it. */
+void file_remove_lock(const struct file_lock *lock);
 
 /* What lies at a path, to see later whether it is still that. */
 struct file_look {

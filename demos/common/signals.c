@@ -51,6 +51,26 @@ void signals_catch_launched(void)
     catch(false);
 }
 
+static void (*tidy)(void);
+
+static void on_last(int number)
+{
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    tidy();
+    sigaction(number, &action, NULL);
+    raise(number); /* which waits until this returns */
+}
+
+void signals_tidy(void (*last)(void))
+{
+    tidy = last;
+    for (int i = 0; i < SIGNALS; i++) {
+        struct sigaction action = {.sa_handler = on_last}, old;
+        if (!sigaction(table[i].number, NULL, &old) && old.sa_handler == SIG_DFL)
+            sigaction(table[i].number, &action, NULL);
+    }
+}
+
 static sigset_t before;
 
 void signals_hold(void)

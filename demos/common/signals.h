@@ -12,6 +12,9 @@ void signals_catch(void);
 /* The same under a launcher of processes, which may send one signal twice, and has others to end at once. */
 void signals_catch_launched(void);
 
+/* From here on to signals_catch() one that ends the program calls this first, which does what handlers of signals may. */
+void signals_tidy(void (*tidy)(void));
+
 /* From the one to the other, signals that would end the program wait: for what is soon done and leaves a file behind if
  * it is not. */
 void signals_hold(void);

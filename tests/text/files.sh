@@ -139,8 +139,6 @@ refuses 'is the same file as' train -c n.st -l n.st.lock
 echo mine >m.st.lock
 refuses 'm.st.lock: is where the lock of m.st goes' train -c m.st
 refuses 'm.st.lock: is where the lock of m.st goes' train -c m.st --force
-: >m.st.lock
-refuses 'm.st.lock: is where the lock of m.st goes' train -c m.st
 for thing in 'mkdir' 'mkfifo' 'ln -s notes' 'ln -s nowhere' 'ln -s m.st.lock'; do
     rm -f m.st.lock
     $thing m.st.lock
@@ -152,7 +150,11 @@ for thing in 'mkdir' 'mkfifo' 'ln -s notes' 'ln -s nowhere' 'ln -s m.st.lock'; d
 done
 rm -f m.st.lock
 check [ ! -e m.st ]
-# One of a run that was killed is used; one that somebody has put in its place stays.
+# One of a run that was killed is used, also before it wrote into it; one that somebody has put in its place stays.
+: >m.st.lock
+check train -c m.st
+check [ ! -e m.st.lock ]
+rm m.st
 endless -c m.st -l m.jsonl &
 first=$!
 wait_for m.jsonl $first

@@ -38,6 +38,17 @@ for signal in INT TERM QUIT HUP XCPU USR1 USR2; do
     check has $signal.jsonl '"status":"interrupted"'
 done
 
+# While it starts, here for ever, as nobody reads its log: it ends at once, and no lock stays.
+mkfifo starts.jsonl
+for signal in INT TERM; do
+    (train --steps 9 -c starts.st -l starts.jsonl 2>err) &
+    child=$!
+    wait_for [ -s starts.st.lock ]
+    kill -s $signal $child
+    ends $([ $signal = INT ] && echo 130 || echo 143)
+    check [ ! -e starts.st.lock ]
+done
+
 # What is ignored stays ignored, as under nohup.
 (trap '' HUP; exec "$program" train --data text $tiny --steps 10000000 -c ignored.st -l ignored.jsonl 2>err) &
 child=$!

@@ -1,6 +1,7 @@
 #include "outputs.h"
 
 #include "run.h"
+#include "signals.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -92,11 +93,20 @@ int outputs_check(const struct train_options *o, int stages)
     return o->force ? 0 : check_others(o, copies);
 }
 
+static const struct file_lock *held;
+
+static void remove_held(void)
+{
+    file_remove_lock(held);
+}
+
 int outputs_begin(struct outputs *out, const struct train_options *o)
 {
     out->o = o;
     if (snprintf(out->checkpoint, sizeof out->checkpoint, "%s", o->checkpoint) >= (int)sizeof out->checkpoint - 32)
         return say_error("%.64s...: the name is too long", o->checkpoint);
+    held = &out->lock;
+    signals_tidy(remove_held); /* a run that is ended while it starts leaves none */
     if (file_lock(&out->lock, o->checkpoint))
         return EXIT_FAILED;
     out->seen = file_look(out->checkpoint);
