@@ -26,7 +26,7 @@ usage: sh demos/quickstart.sh [options]
 
   --data PATH     $PICTURES_HELP
   --device NAME   auto, cpu, opencl, opencl:0:0, or a part of a device's name [auto]
-  --images N      pictures to train on [$images]
+  --images N      pictures to train on; of few, those that are not among the third to validate with [$images]
   --epochs N      of each run, the last $fine_tune% of SSA's dense [$epochs]
   --test N        measure on at most so many of the test's pictures; 0: on all [0]
   --seed N        of weights, order, samples and dropout [$seed]
@@ -82,6 +82,28 @@ need_pictures
 mkdir -p "$out"
 build_in "$build"
 show_devices "$image"
+
+# ---- the pictures ----------------------------------------------------------------------------------------------
+
+# How many there are to train on, of at most so many, with so many set aside; nothing where there are too few for that.
+to_train() { # MOST SET-ASIDE
+    # shellcheck disable=SC2086 # a list of options
+    "$image" plan --device cpu --data "$data" --measure 0 --json $model --train-images "$1" --valid-images "$2" |
+        sed -n 's/^ *"train_images": *\([0-9]*\).*/\1/p'
+}
+
+# As many as are wanted, or a third of those that there are for validation.
+share_pictures() {
+    [ "$(to_train "$images" $valid 2>/dev/null)" != "$images" ] || return 0
+    all=$(to_train 0 1)
+    [ -n "$all" ] || fail "$data: these pictures cannot be trained on; what is wrong stands above"
+    all=$((all + 1))
+    [ $((all / 3)) -ge $valid ] || valid=$((all / 3))
+    images=$((all - valid))
+    [ $images -ge 50 ] || fail "$data: has $all pictures to train on and to validate with; give at least 75"
+    say "there are $all pictures besides the test's: trains on $images, and validates with $valid others"
+}
+share_pictures
 
 # ---- training, measuring ---------------------------------------------------------------------------------------
 

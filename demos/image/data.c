@@ -26,7 +26,8 @@ static struct recipe recipe;
 static int family, augmentation, size; /* family: of `families` */
 static struct {
     int family, augmentation;          /* -1: not said */
-} looked = {-1, -1};
+    int channels, classes;             /* 0: not said */
+} looked = {.family = -1, .augmentation = -1};
 
 static const struct unit of_images = {.key = "loss", .name = "nats per image", .brief = "nats/image", .item = "image",
                                       .nats = 1};
@@ -60,8 +61,18 @@ static int look_for_word(int argc, char **argv, const char *option, size_t least
     return word ? parse_choice(word, strlen(word), words) : -1;
 }
 
+/* Whether it is right is said where it is read. */
+static int look_for_number(int argc, char **argv, const char *option, size_t least)
+{
+    const char *word = look_for(argc, argv, option, least);
+    long number = 0;
+    return word && !parse_int(word, 0, INT_MAX, &number) ? (int)number : 0;
+}
+
 void data_look(int argc, char **argv)
 {
+    looked.channels = look_for_number(argc, argv, "--channels", strlen("--cha"));
+    looked.classes = look_for_number(argc, argv, "--classes", strlen("--cl"));
     looked.family = look_for_word(argc, argv, "--family", strlen("--fa"), FAMILY_NAMES);
     looked.augmentation = look_for_word(argc, argv, "--augment", strlen("--au"), AUGMENTATION_NAMES);
     family = looked.family;
@@ -153,6 +164,19 @@ static struct shape shape_of(struct ssa_model_config *m)
     default:
         return (struct shape){&m->vit.rows, &m->vit.columns, &m->vit.channels, &m->vit.classes};
     }
+}
+
+/* What is said of pictures that are there must be so; a preset's may be others. */
+static int check_said(const struct settings *s)
+{
+    const char *path = s->o->data.items[0];
+    if (looked.channels && looked.channels != set.channels)
+        return say_error("--channels is %d, and the pictures of %s have %d: leave it out", looked.channels, path,
+                         set.channels);
+    if (looked.classes && looked.classes != set.classes)
+        return say_error("--classes is %d, and the pictures of %s have %d: leave it out%s", looked.classes, path,
+                         set.classes, s->model.family == SSA_PIXELS ? ", or give that" : "");
+    return 0;
 }
 
 /* Of a new one: as said, else as the data are. */
@@ -289,7 +313,7 @@ static int open_set(struct settings *s)
     if (dataset_open(&set, s->o->data.items, s->o->data.count, &parts))
         return EXIT_FAILED;
     is_open = true;
-    if (check_parts(s) || (s->source ? settle_head(s) || check_model(s) : settle_model(s)) ||
+    if (check_parts(s) || (s->source ? settle_head(s) || check_model(s) : check_said(s) || settle_model(s)) ||
         (!scaled && recipe_measure(&recipe, &set)))
         return EXIT_FAILED;
     make_sources(s);

@@ -198,6 +198,10 @@ bad 1 'pixels are learned as they are' train --data set --family pixels --mix 1
 bad 1 'keys' train --data set --attention unbiased --keys 40
 bad 2 'give one of them' train --data set --keys 4 --ratio 0.5
 bad 2 'leave out --steps' train --data set --epochs 3 --steps 4
+bad 1 '--channels is 3, and the pictures of set have 1' train --data set --channels 3
+bad 1 '--classes is 5, and the pictures of set have 4' train --data set --classes=5
+bad 1 '--classes is 5, and the pictures of set have 4: leave it out, or give that' train --data set --family pixels \
+    --cla 5
 bad 1 "cannot be set aside" train --data set --train-images 1 --valid-images 1000
 bad 2 'give --checkpoint' eval --data set
 bad 1 'give --data' eval --checkpoint c
