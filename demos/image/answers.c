@@ -1,6 +1,7 @@
 /* ssacl-image answers: test pictures on a page, with what classifiers take them for. */
 #include "answers.h"
 
+#include "classes.h"
 #include "data.h"
 #include "dataset.h"
 #include "files.h"
@@ -80,13 +81,7 @@ static struct {
 static void on_answer(void *cookie, const struct ssa_answer *a)
 {
     struct answered *answered = (struct answered *)cookie + a->example;
-    int best = 0;
-    double sum = 0;
-    for (int v = 1; v < a->vocabulary; v++)
-        best = a->logits[v] > a->logits[best] ? v : best;
-    for (int v = 0; v < a->vocabulary; v++)
-        sum += exp((double)a->logits[v] - (double)a->logits[best]);
-    *answered = (struct answered){best, 1 / sum};
+    answered->class = classes_answer(a->logits, a->vocabulary, &answered->p);
 }
 
 /* Of the first checkpoint: what there is to look at. */

@@ -78,15 +78,24 @@ static int begin(const struct settings *settings, int passes)
 
 /* ---- an answer ---- */
 
+int classes_answer(const float *logits, int count, double *p)
+{
+    int best = 0;
+    double sum = 0;
+    for (int v = 1; v < count; v++)
+        best = logits[v] > logits[best] ? v : best;
+    for (int v = 0; v < count; v++)
+        sum += exp((double)logits[v] - (double)logits[best]);
+    *p = 1 / sum;
+    return best;
+}
+
 static void softmax(const float *logits, double *p, int count)
 {
-    double most = (double)logits[0], sum = 0;
-    for (int v = 1; v < count; v++)
-        most = fmax(most, (double)logits[v]);
+    double of_best;
+    const int best = classes_answer(logits, count, &of_best);
     for (int v = 0; v < count; v++)
-        sum += p[v] = exp((double)logits[v] - most);
-    for (int v = 0; v < count; v++)
-        p[v] /= sum;
+        p[v] = of_best * exp((double)logits[v] - (double)logits[best]);
 }
 
 /* How many classes come before it: of equals the first. */

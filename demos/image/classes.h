@@ -11,4 +11,7 @@ extern const struct judge classes_judge;
 
 void classes_finish(void);
 
+/* The likeliest of `count` classes by their logits, of equals the first, and its probability. */
+int classes_answer(const float *logits, int count, double *p);
+
 #endif

@@ -12,6 +12,8 @@ struct timm_options {
     int classes;       /* 0: the file's; else, where it has another number or no head, that starts as a new model's */
     uint64_t seed;     /* of such a head */
     const char *note;  /* of the checkpoint, or NULL */
+    const char *passing; /* NULL, or the folder of $TMPDIR where it lies for a while: where it cannot be written that is
+                            said, not the name of a file that nobody knows */
 };
 
 /* The family of a safetensors file with timm's names, SSA_VIT or SSA_SWIN; -1 of any other file. Says nothing. */

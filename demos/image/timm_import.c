@@ -392,6 +392,17 @@ static int check_others(const struct weights *w)
                              json_object_iter_key(other), family) : 0;
 }
 
+static int save(const struct weights *w, struct ssa_model *model, const char *to)
+{
+    const struct timm_options *o = w->options;
+    const int status = ssa_checkpoint_save(to, model, NULL, o->note);
+    if (status == SSA_EIO && o->passing)
+        return say_error("%s: becomes a checkpoint of %.0f MB in %s, where it cannot be written; make room there, set "
+                         "TMPDIR to a folder that has some, or make the checkpoint once with `import`", w->file.path,
+                         ceil(1e-6 * sizeof(float) * (double)ssa_model_elements(&w->config)), o->passing);
+    return status ? say_error("%s", ssa_last_error()) : 0;
+}
+
 static int convert(struct weights *w, const char *to)
 {
     struct ssa_device *device = NULL;
@@ -405,8 +416,7 @@ static int convert(struct weights *w, const char *to)
         status = say_error("%s: %s", w->file.path, ssa_last_error());
     else
         status = read_parameters(w, model) || check_buffers(w) || check_others(w);
-    if (!status && ssa_checkpoint_save(to, model, NULL, w->options->note))
-        status = say_error("%s", ssa_last_error());
+    status = status ? status : save(w, model, to);
     ssa_model_destroy(model);
     ssa_device_close(device);
     return status ? EXIT_FAILED : 0;

@@ -21,7 +21,7 @@ static int refuse_family(const struct program *p, const char *path, int family)
 }
 
 /* By way of a file that nobody else sees: what reads checkpoints reads files. */
-static int open_as_checkpoint(struct ssa_checkpoint **checkpoint, const char *path, const struct timm_options *options)
+static int open_as_checkpoint(struct ssa_checkpoint **checkpoint, const char *path, struct timm_options options)
 {
     const char *folder = getenv("TMPDIR");
     char made[4096], file[4096 + 16];
@@ -33,7 +33,8 @@ static int open_as_checkpoint(struct ssa_checkpoint **checkpoint, const char *pa
         return say_error("%s: becomes a checkpoint in a folder of $TMPDIR, which cannot be made", path);
     }
     snprintf(file, sizeof file, "%s/weights", made);
-    status = timm_import(path, file, options);
+    options.passing = folder;
+    status = timm_import(path, file, &options);
     if (!status && ssa_checkpoint_open(checkpoint, file) != SSA_OK)
         status = library_failed();
     unlink(file);
@@ -47,7 +48,7 @@ int weights_adopt(struct ssa_checkpoint **checkpoint, const struct program *p, c
     const int family = timm_family(path);
     if (family < 0)
         return 0;
-    return refuse_family(p, path, family) || open_as_checkpoint(checkpoint, path, &(struct timm_options){0});
+    return refuse_family(p, path, family) || open_as_checkpoint(checkpoint, path, (struct timm_options){0});
 }
 
 int weights_new_head(struct ssa_checkpoint **checkpoint, const char *path, int classes, uint64_t seed)
@@ -57,7 +58,7 @@ int weights_new_head(struct ssa_checkpoint **checkpoint, const char *path, int c
         return 0;
     const struct ssa_model_config *model = ssa_checkpoint_model(*checkpoint);
     const struct timm_options options = {.classes = classes, .seed = seed, .heads = model_int(model, "heads")};
-    if (open_as_checkpoint(&other, path, &options))
+    if (open_as_checkpoint(&other, path, options))
         return EXIT_FAILED;
     say_note("%s: knows %d classes; a new head begins, of %d", path, model_int(model, "classes"), classes);
     ssa_checkpoint_close(*checkpoint);

@@ -135,6 +135,10 @@ bad 1 'holds a model but no run to continue; use --from' train --data classes5.n
 bad 1 'knows 5 classes, and the data have 3: that cannot be mixed' train --data classes3.npz --from own.st --mix 1 -c x
 bad 1 'is no model of pixels' draw -c own.safetensors -o x.ppm
 TMPDIR=/nowhere bad 1 'a folder of $TMPDIR, which cannot be made' export -c own.safetensors --to x
+checks=$((checks + 1))
+(ulimit -f 8; image train --device cpu --data classes5.npz --from own.safetensors --steps 1 -c x 2>err) &&
+    wrong 'went on without room in $TMPDIR'
+check grep -q 'own.safetensors: becomes a checkpoint of 1 MB in .*/tmp, where it cannot be written; make room' err
 check test -z "$(ls -A tmp)"
 
 # ---- who ends the program while a file of timm's becomes a checkpoint finds nothing in $TMPDIR ----
