@@ -316,6 +316,12 @@ static const struct block_case cases[] = {
     {"patches, norm, dropout", .patches = &(const struct ssa_embed_patches_block){.rows = 2, .columns = 22,
      .channels = 3, .patch = 2, .width = WIDTH, .norm = {"patch.norm", SSA_NORM_LAYER, 1e-5f, true}, .dropout = 0.2f},
      .head = {.norm = {.kind = SSA_NORM_LAYER, .eps = 1e-5f}}},
+    {"MLP, dropout of activations", &ssa_mlp_kind,
+     &(struct ssa_mlp_block){LAYER_NORM, .hidden = 24, .activation = SSA_ACT_GELU, .bias = true, .dropout = 0.3f,
+                             .dropout_stream = 4}, TIED},
+    {"gated MLP, all dropouts", &ssa_mlp_kind,
+     &(struct ssa_mlp_block){.branch = {{"norm2", SSA_NORM_RMS, 1e-5f, false}, 0.2f, 2}, .hidden = 24, .gated = true,
+                             .activation = SSA_ACT_SILU, .dropout = 0.3f, .dropout_stream = 4}, TIED},
     {"gated MLP, dropout, GELU", &ssa_mlp_kind,
      &(struct ssa_mlp_block){LAYER_NORM, .hidden = 7, .gated = true, .activation = SSA_ACT_GELU, .bias = true}, TIED},
 };

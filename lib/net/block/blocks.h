@@ -32,7 +32,8 @@ struct ssa_branch {
     float path;      /* of the whole branch, by sequence (drop path), after dropout */
     int path_stream;
     double in_deviation, out_deviation; /* of its first and its last matrix at the start; 0: SSA_START_NORMAL and
-                                           SSA_START_BRANCH_END */
+                                           SSA_START_BRANCH_END, */
+    double in_bound, out_bound;         /* unless they start uniform in these */
 };
 void ssa_branch_draft(struct ssa_branch *b, struct ssa_draft *d);
 /* How its first matrix starts, and its last one. */
@@ -137,12 +138,16 @@ struct ssa_merge_block {
 };
 extern const struct ssa_block_kind ssa_merge_kind;
 
-/* x += drop(down(act(up(norm(x))))); gated: x += drop(down(act(g) u)), [g, u] = up(norm(x)), twice as wide */
+/* x += drop(down(drop(act(up(norm(x)))))); gated: x += drop(down(drop(act(g) u))), [g, u] = up(norm(x)), twice as
+ * wide */
 struct ssa_mlp_block {
     struct ssa_block block;
     struct ssa_branch branch;
     int hidden, activation;
     bool bias, gated;
+    bool bound_bias; /* biases start uniform in the bounds of their matrices, as PyTorch's linear layers do */
+    float dropout;   /* of what the activation gives */
+    int dropout_stream;
     /* draft */
     int width, up, up_bias, down, down_bias;
     struct ssa_place pre;

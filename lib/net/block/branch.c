@@ -85,12 +85,16 @@ int ssa_drop_backward(const struct ssa_run *r, float p, int stream, int width, s
 
 struct ssa_start ssa_branch_start_in(const struct ssa_branch *b)
 {
-    return b->in_deviation > 0 ? (struct ssa_start){.deviation = b->in_deviation} : SSA_START_NORMAL;
+    return b->in_bound > 0       ? (struct ssa_start){.bound = b->in_bound}
+           : b->in_deviation > 0 ? (struct ssa_start){.deviation = b->in_deviation}
+                                 : SSA_START_NORMAL;
 }
 
 struct ssa_start ssa_branch_start_out(const struct ssa_branch *b)
 {
-    return b->out_deviation > 0 ? (struct ssa_start){.deviation = b->out_deviation} : SSA_START_BRANCH_END;
+    return b->out_bound > 0       ? (struct ssa_start){.bound = b->out_bound}
+           : b->out_deviation > 0 ? (struct ssa_start){.deviation = b->out_deviation}
+                                  : SSA_START_BRANCH_END;
 }
 
 void ssa_branch_draft(struct ssa_branch *b, struct ssa_draft *d)

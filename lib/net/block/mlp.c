@@ -1,6 +1,6 @@
-/* out = x + drop(down(y)),  y = act(pre),  pre = up(norm(x))
+/* out = x + drop(down(y)),  y = drop(act(pre)),  pre = up(norm(x))
  *
- * Gated: y = act(g) u, where pre = [g, u] is twice as wide. */
+ * Gated: y = drop(act(g) u), where pre = [g, u] is twice as wide. */
 #include "blocks.h"
 #include "impl.h"
 
@@ -8,6 +8,11 @@
 static int up_width(const struct ssa_mlp_block *b)
 {
     return b->gated ? 2 * b->hidden : b->hidden;
+}
+
+static struct ssa_start bias_start(const struct ssa_mlp_block *b, double bound)
+{
+    return b->bound_bias ? (struct ssa_start){.bound = bound} : SSA_START_ZERO;
 }
 
 static void draft(struct ssa_block *block, struct ssa_draft *d)
@@ -18,14 +23,14 @@ static void draft(struct ssa_block *block, struct ssa_draft *d)
     ssa_branch_draft(&b->branch, d);
     b->up = ssa_draft_matrix(d, "up.weight", up_width(b), b->width, ssa_branch_start_in(&b->branch));
     b->down = ssa_draft_matrix(d, "down.weight", b->width, b->hidden, ssa_branch_start_out(&b->branch));
-    b->up_bias = b->bias ? ssa_draft_vector(d, "up.bias", up_width(b), SSA_START_ZERO) : 0;
-    b->down_bias = b->bias ? ssa_draft_vector(d, "down.bias", b->width, SSA_START_ZERO) : 0;
+    b->up_bias = b->bias ? ssa_draft_vector(d, "up.bias", up_width(b), bias_start(b, b->branch.in_bound)) : 0;
+    b->down_bias = b->bias ? ssa_draft_vector(d, "down.bias", b->width, bias_start(b, b->branch.out_bound)) : 0;
     b->pre = b->gated ? ssa_draft_keep(d, pre, "the MLP's gates")
                       : ssa_draft_keep_for_backward(d, pre, "the MLP's pre-activation");
     ssa_draft_scratch(d, SSA_SLOT_WIDE, ssa_times(d->rows, (size_t)b->hidden), "the MLP's activations");
 }
 
-/* y of pre. */
+/* Before dropout. */
 static int activate(const struct ssa_mlp_block *b, const struct ssa_run *r, struct ssa_tensor pre, struct ssa_tensor y)
 {
     return b->gated ? ssa_glu_fwd(r->device, &(struct ssa_glu_fwd){.x = pre, .y = y, .rows = r->rows,
@@ -34,7 +39,21 @@ static int activate(const struct ssa_mlp_block *b, const struct ssa_run *r, stru
                           .width = b->hidden, .activation = b->activation});
 }
 
-/* Without a gate the activation is the end of the product. */
+/* Of what was activated, in place; the gradient likewise. */
+static int drop(const struct ssa_mlp_block *b, const struct ssa_run *r, struct ssa_tensor y)
+{
+    const float p = ssa_dropout_now(r, b->dropout);
+    const struct ssa_tensor none = {0};
+    return p > 0 ? ssa_drop_forward(r, p, b->dropout_stream, b->hidden, y, none, y) : SSA_OK;
+}
+
+static int drop_backward(const struct ssa_mlp_block *b, const struct ssa_run *r, struct ssa_tensor dy)
+{
+    const float p = ssa_dropout_now(r, b->dropout);
+    return p > 0 ? ssa_drop_backward(r, p, b->dropout_stream, b->hidden, dy, dy) : SSA_OK;
+}
+
+/* y; without a gate the activation is the end of the product. */
 static int up(const struct ssa_mlp_block *b, const struct ssa_run *r, struct ssa_tensor y)
 {
     struct ssa_linear_fwd f = {.x = r->slots[SSA_SLOT_NORM], .w = ssa_value(r, b->up), .bias = ssa_value(r, b->up_bias),
@@ -46,6 +65,7 @@ static int up(const struct ssa_mlp_block *b, const struct ssa_run *r, struct ssa
     TRY(ssa_linear_fwd(r->device, &f));
     if (b->gated)
         TRY(activate(b, r, f.y, y));
+    TRY(drop(b, r, y));
 done:
     return err;
 }
@@ -63,7 +83,8 @@ done:
     return err;
 }
 
-/* The gradient of pre from d, that of down's output: in the WIDE slot, where y has served; gated, where pre was. */
+/* The gradient of pre from d, that of down's output: in the WIDE slot, where y has served; gated, where pre was. An
+ * activation's slope and dropout are both factors of an element, in either order. */
 static int pre_backward(const struct ssa_mlp_block *b, const struct ssa_run *r, struct ssa_tensor d,
                         struct ssa_tensor *dpre)
 {
@@ -72,6 +93,7 @@ static int pre_backward(const struct ssa_mlp_block *b, const struct ssa_run *r, 
     TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.w = ssa_value(r, b->down), .dy = d,
         .x_pre = b->gated ? none : pre, .dx = wide, .rows = r->rows, .in = b->hidden, .out = b->width,
         .activation = b->gated ? SSA_ACT_NONE : b->activation}));
+    TRY(drop_backward(b, r, wide));
     if (b->gated)
         TRY(ssa_glu_bwd(r->device, &(struct ssa_glu_bwd){.x = pre, .dy = wide, .dx = pre, .rows = r->rows,
             .width = b->hidden, .activation = b->activation}));
@@ -87,6 +109,7 @@ static int backward(const struct ssa_block *block, struct ssa_run *r)
     int err;
     TRY(ssa_branch_backward_end(&b->branch, r, &d));
     TRY(activate(b, r, ssa_kept(r, b->pre), wide));
+    TRY(drop(b, r, wide));
     TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.x = wide, .w = ssa_value(r, b->down), .dy = d,
         .dw = ssa_grad(r, b->down), .dbias = ssa_grad(r, b->down_bias), .rows = r->rows, .in = b->hidden,
         .out = b->width, .accumulate = r->accumulate}));
