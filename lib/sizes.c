@@ -10,7 +10,7 @@
     X(gpt) X(vit) X(pixels) X(swin) X(layer) X(model_config) X(field) X(model_limits) X(memory) X(parameter) \
     X(model_part) X(pass) X(pattern) X(draw) X(batch) X(data) X(stage) X(train_config) X(progress) X(trainer_run) \
     X(answer) X(evaluate) X(scores) X(watch) X(watched) X(generate) X(pool_event) X(pool_config) X(pool_member) \
-    X(ranks) X(tunable) X(tuning_setting) X(tuning_speed)
+    X(ranks) X(graph) X(tunable) X(tuning_setting) X(tuning_speed)
 
 size_t ssa_sizeof(const char *tag)
 {

@@ -19,6 +19,7 @@ ROOMS = {
     "mpi": set(),
     "disk": set(),
     "sample": set(),
+    "graph": set(),
     "tune": {"disk/"},
     "pool": set(),
     "net": {"pool/pool.h", "net/family/family.h"},

@@ -7,6 +7,7 @@
 #include "data.h"
 #include "device.h"
 #include "evaluate.h"
+#include "graph.h"
 #include "model.h"
 #include "ops.h"
 #include "pool.h"

@@ -33,7 +33,7 @@ def declarators(text):
 def read_structs(folder):
     structs = {}
     for name in ["device", "cache", "tensor", "sample", "ops", "model", "data", "train", "evaluate", "checkpoint",
-                 "pool", "ranks", "tuning"]:
+                 "pool", "ranks", "tuning", "graph"]:
         path = os.path.join(folder, name + ".h")
         if not os.path.exists(path):  # 0.1 has fewer headers, with the same structs
             continue
