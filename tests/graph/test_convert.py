@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""demos/graph/convert.py: what it writes is what C reads. Which columns, numbers, targets and parts it takes of a csv is
+tested with molecules that are made here; that its features are OGB's with RDKit, where $SSA_PYTHON, or this Python, has
+it: without, that is said, and the test counts as skipped. Usage: test_convert.py CONVERT PROBE"""
+import array
+import collections
+import gzip
+import importlib.util
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import unittest
+import unittest.mock
+import zipfile
+
+CONVERT, PROBE = sys.argv[1:3]
+SKIPPED = 77
+sys.dont_write_bytecode = True
+spec = importlib.util.spec_from_file_location("convert", CONVERT)
+convert = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(convert)
+
+
+def made(smiles, most_atoms):
+    """A molecule of as many atoms as letters, in a chain; X: none."""
+    if "X" in smiles:
+        return "refused"
+    n = len(smiles)
+    if not 0 < n <= most_atoms:
+        return "large" if n else "empty"
+    ends = array.array("H", (x for i in range(n - 1) for x in (i, i + 1)))
+    return n, bytes(range(9)) * n, convert.swapped(ends).tobytes(), bytes((1, 2, 1)) * (n - 1), \
+        ["one atom"] if n == 1 else []
+
+
+def read(path):
+    return json.loads(subprocess.run([PROBE, path], stdout=subprocess.PIPE, check=True).stdout)
+
+
+class Csv(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        for name, value in (("graph_of", made), ("quiet", lambda: None)):
+            patch = unittest.mock.patch.object(convert, name, value)
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        return self.path(name)
+
+    def run_it(self, *arguments, out="out.graphs"):
+        """What is said, and what was written."""
+        with unittest.mock.patch("sys.stderr", io.StringIO()) as said:
+            convert.run(convert.parse(list(arguments) + ["--out", self.path(out), "--jobs", "1"]))
+        return said.getvalue(), read(self.path(out))
+
+    def refuses(self, words, *arguments):
+        with self.assertRaises(convert.Problem) as caught:
+            self.run_it(*arguments)
+        self.assertIn(words, str(caught.exception))
+        self.assertFalse(os.path.exists(self.path("out.graphs")))
+        self.assertFalse([n for n in os.listdir(self.folder) if n.startswith("tmp")])
+
+    def test_all_of_it(self):
+        said, g = self.run_it(self.write("a.csv", "idx,smiles,homolumogap\n4,CCO,1.5\n5,CX,2\n6,C,nan\n9,,7\n8,\"a,b\","
+                                                  "-1e50\n10,CC,\n11,CCCCCC,6\n7,CN,x\n"), "--most-atoms", "5")
+        self.assertEqual([x["text"] for x in g["graphs"]], ["CCO", "C", "a,b", "CC", "CN"])
+        self.assertEqual([x["number"] for x in g["graphs"]], [4, 6, 8, 10, 7])
+        self.assertEqual([x["line"] for x in g["graphs"]], [2, 4, 6, 7, 9])
+        self.assertEqual([x["target"] for x in g["graphs"]], [1.5, None, None, None, None])
+        self.assertEqual({x["part"] for x in g["graphs"]}, {255})
+        self.assertEqual(g["graphs"][0]["ends"], [[0, 1], [1, 2]])
+        self.assertEqual(g["graphs"][0]["bonds"], [[1, 2, 1]] * 2)
+        self.assertEqual(g["graphs"][0]["atoms"], [list(range(9))] * 3)
+        self.assertEqual((g["target"], g["unit"], g["most_atoms"], g["most_bonds"]), ("homolumogap", "eV", 3, 2))
+        for words in ("1 left out, refused by RDKit, line 3\n", "1 left out, without an atom, line 5\n",
+                      "1 left out, of more than 5 atoms (--most-atoms), line 8\n", "1 kept, of one atom, line 4\n",
+                      "3 kept without a target, since it is no finite number, lines 4, 6, 9\n",
+                      "1 kept without a target, since there is none, line 7\n"):
+            self.assertIn(words, said)
+
+    def test_columns(self):
+        text = "name,Smiles,mass,logP\r\nx,CC,1,2\r\ny,CCC,3,4\r\n"
+        path = self.write("a.csv", "\ufeff" + text)
+        self.refuses("which column is the target? --target NAME, of name, mass, logP", path)
+        self.refuses("has no column 'foo'", path, "--target", "foo")
+        _, g = self.run_it(path, "--target", "logP", "--unit", "1")
+        self.assertEqual([(x["target"], x["number"], x["line"]) for x in g["graphs"]], [(2, 0, 2), (4, 1, 3)])
+        self.assertEqual((g["target"], g["unit"]), ("logP", "1"))
+        _, g = self.run_it(path, "--no-target")
+        self.assertEqual([x["target"] for x in g["graphs"]], [None, None])
+        with gzip.open(self.path("a.csv.gz"), "wb") as file:
+            file.write(text.encode())
+        self.assertEqual(self.run_it(self.path("a.csv.gz"), "--target", "mass", "--smiles", "Smiles")[1]["graphs"][1]
+                         ["target"], 3)
+        self.assertEqual(self.run_it(self.write("b.csv", "SMILES\nCC\n"))[1]["graphs"][0]["target"], None)
+        os.unlink(self.path("out.graphs"))
+        self.refuses("which column has the SMILES?", self.write("c.csv", "a,b\n1,2\n"))
+        self.refuses("is empty", self.write("d.csv", ""))
+        self.refuses("no molecule is left", self.write("e.csv", "smiles\nX\n"))
+
+    def test_long_names_are_cut(self):
+        name = "\u00e4" * 40
+        _, g = self.run_it(self.write("a.csv", f"smiles,{name}\nCC,1\n"), "--unit", "m" * 40)
+        self.assertEqual((g["target"], g["unit"]), ("\u00e4" * 15, "m" * 15))
+
+    def test_split_column(self):
+        _, g = self.run_it(self.write("a.csv", "smiles,y,split\nC,1,train\nC,2,valid\nC,3,TEST\nC,4,\n"))
+        self.assertEqual([x["part"] for x in g["graphs"]], [0, 1, 2, 255])
+
+    def test_split_files(self):
+        path = self.write("a.csv", "idx,smiles,y\n" + "".join(f"{i},C,{i}\n" for i in range(5)))
+        lists = {"train": [3, 1], "valid": [0], "test-dev": [2]}
+        _, g = self.run_it(path, "--split", self.write("s.json", json.dumps(lists)))
+        self.assertEqual([x["part"] for x in g["graphs"]], [1, 0, 2, 0, 255])
+        with zipfile.ZipFile(self.path("new.pt"), "w") as file:
+            file.writestr("archive/data.pkl", pickle.dumps(lists, 2))
+        with open(self.path("old.pt"), "wb") as file:
+            for part in (0x1950a86a20f9469cfc6c, 1001, {}, lists, []):
+                pickle.dump(part, file, 2)
+        for name in "new.pt", "old.pt":
+            _, g = self.run_it(path, "--split", self.path(name))
+            self.assertEqual([x["part"] for x in g["graphs"]], [1, 0, 2, 0, 255])
+        os.unlink(self.path("out.graphs"))
+        self.refuses("in two parts", path, "--split", self.write("t.json", '{"train": [1], "test": [1]}'))
+        self.refuses("has a part 'extra'", path, "--split", self.write("u.json", '{"extra": [1]}'))
+        self.refuses("none of the numbers", path, "--split", self.write("v.json", '{"train": [77]}'))
+        self.refuses("cannot be read", path, "--split", self.write("w.json", "{"))
+        self.refuses("cannot be read", path, "--split", self.write("x.pt", "no pickle"))
+
+    def test_pickles_run_nothing(self):
+        with open(self.path("evil.pt"), "wb") as file:
+            for part in (1, 2, {}, {"train": collections.Counter()}):
+                pickle.dump(part, file, 2)
+        self.refuses("collections.Counter in it, which is no array", self.write("a.csv", "smiles\nC\n"), "--split",
+                     self.path("evil.pt"))
+
+    def test_pcqm4mv2_folder(self):
+        os.makedirs(self.path("p/raw"))
+        self.write("p/raw/data.csv", "idx,smiles,homolumogap\n0,CC,3\n1,C,\n")
+        with open(self.path("p/split_dict.pt"), "wb") as file:
+            for part in (1, 2, {}, {"train": [0], "test-challenge": [1]}):
+                pickle.dump(part, file, 2)
+        _, g = self.run_it(self.path("p"))
+        self.assertEqual([(x["part"], x["target"]) for x in g["graphs"]], [(0, 3), (2, None)])
+        os.unlink(self.path("out.graphs"))
+        self.refuses("is a folder without raw/data.csv.gz", self.folder)
+
+
+def with_rdkit():
+    """The exit status."""
+    python = os.environ.get("SSA_PYTHON") or sys.executable
+    status = subprocess.run([python, CONVERT, "--self-check"], check=False).returncode
+    if status == 3:
+        print("SKIPPED: features against OGB's: RDKit is not there (SSA_PYTHON=ENVIRONMENT/bin/python with rdkit)")
+        return SKIPPED
+    return status
+
+
+if __name__ == "__main__":
+    result = unittest.main(argv=sys.argv[:1], exit=False, warnings="ignore").result
+    sys.exit(with_rdkit() if result.wasSuccessful() else 1)
