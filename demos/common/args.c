@@ -62,6 +62,17 @@ int parse_choice(const char *word, size_t length, const char *choices)
     }
 }
 
+const char *args_look(int argc, char **argv, const char *option, size_t least)
+{
+    const char *value = NULL;
+    for (int i = 1; i < argc; i++) {
+        const size_t length = strcspn(argv[i], "=");
+        if (length >= least && !strncmp(argv[i], option, length) && (argv[i][length] || i + 1 < argc))
+            value = argv[i][length] ? argv[i] + length + 1 : argv[i + 1];
+    }
+    return value;
+}
+
 /* ---- help ---- */
 
 /* Prints words up to the right margin; `column` is where the cursor stands. */

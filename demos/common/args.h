@@ -90,6 +90,11 @@ void args_help(const struct arg *table, const struct args_page *page);
 /* "ssacl-text 0.1.0" of "ssacl-text train", as --version of every table says. An exit status. */
 int args_version(const char *name);
 
+/* A look at the command line before it is read, for what decides which options there are: the value of an option that
+ * takes one; NULL: it is not there. It may be cut short, to `least` signs and more, which no other begins with, as where
+ * options are read. */
+const char *args_look(int argc, char **argv, const char *option, size_t least);
+
 /* Whole words only, no overflow, no trailing rubbish. 0 on success. */
 int parse_int(const char *word, long low, long high, long *value);
 int parse_u64(const char *word, uint64_t *value);

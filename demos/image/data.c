@@ -42,29 +42,16 @@ const struct dataset *data_set(void)
 
 /* ---- a first look at the command line ---- */
 
-/* The value of an option that takes one; NULL: it is not there. It may be cut short, to `least` signs and more, which no
- * other begins with, as where options are read. */
-static const char *look_for(int argc, char **argv, const char *option, size_t least)
-{
-    const char *value = NULL;
-    for (int i = 1; i < argc; i++) {
-        const size_t length = strcspn(argv[i], "=");
-        if (length >= least && !strncmp(argv[i], option, length) && (argv[i][length] || i + 1 < argc))
-            value = argv[i][length] ? argv[i] + length + 1 : argv[i + 1];
-    }
-    return value;
-}
-
 static int look_for_word(int argc, char **argv, const char *option, size_t least, const char *words)
 {
-    const char *word = look_for(argc, argv, option, least);
+    const char *word = args_look(argc, argv, option, least);
     return word ? parse_choice(word, strlen(word), words) : -1;
 }
 
 /* Whether it is right is said where it is read. */
 static int look_for_number(int argc, char **argv, const char *option, size_t least)
 {
-    const char *word = look_for(argc, argv, option, least);
+    const char *word = args_look(argc, argv, option, least);
     long number = 0;
     return word && !parse_int(word, 0, INT_MAX, &number) ? (int)number : 0;
 }
@@ -77,7 +64,7 @@ void data_look(int argc, char **argv)
     looked.augmentation = look_for_word(argc, argv, "--augment", strlen("--au"), AUGMENTATION_NAMES);
     family = looked.family;
     for (int f = 0; f < FAMILIES && family < 0; f++) { /* each family has presets of its own */
-        const char *name = look_for(argc, argv, "--preset", strlen("--pre"));
+        const char *name = args_look(argc, argv, "--preset", strlen("--pre"));
         if (name && preset_is_of(name, families[f]))
             family = f;
     }
