@@ -5,8 +5,8 @@
  *
  * Shapes  ids int [rows, each]; table, dtable [vocabulary, width]; positions, dpositions [length, width]; out, dout
  *         [rows, width]. An id outside [dead, vocabulary) counts nowhere.
- * Grid    embedding_fwd, which is for each = 1, and embedding_fwd_sum: a row of out each. embedding_bwd_positions: a row
- *         of dpositions each.
+ * Grid    embedding_fwd, which is for each = 1, and embedding_fwd_sum: a row of out each. embedding_bwd_positions: a
+ *         row of dpositions each.
  *         embedding_bwd_table: the rows of dtable whose number is the work-item's modulo `classes`, a power of two.
  *         It walks all ids in order and adds the rows that are its own: no atomics, a fixed order, and every row of
  *         dout is read, once for each of its ids, by one owner in whole cache lines.

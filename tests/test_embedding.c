@@ -190,8 +190,8 @@ START_TEST(finite_differences)
         }
     FOR_DEVICES (dev) {
         struct ssa_embedding_bwd a = {
-            .ids = test_from_ints(dev, c.ids, c.ids_n), .dout = test_from(dev, c.dout, N), .dtable = test_new(dev, TABLE),
-            .rows = ROWS, .width = WIDTH, .vocabulary = VOCABULARY, .each = 4, .scale = 1.5f, .dead = 1};
+            .ids = test_from_ints(dev, c.ids, c.ids_n), .dout = test_from(dev, c.dout, N),
+            .dtable = test_new(dev, TABLE), .rows = ROWS, .width = WIDTH, .vocabulary = VOCABULARY, .each = 4, .scale = 1.5f, .dead = 1};
         OK(ssa_embedding_bwd(dev, &a));
         test_compare("dtable", a.dtable, dtable, TABLE, 5e-6, 1e-6, "finite differences");
         test_free(a.ids, c.ids_n);

@@ -131,8 +131,12 @@ START_TEST(rows)
         MEETS(prepend_bwd, parted, dpositions, dfirst);
         struct ssa_mean_fwd mean = {.x = AT(0), .out = AT(2), .batch = 2, .length = 3, .width = WIDTH};
         TAKES(mean_fwd, mean, out, x);
+        mean.lengths = INTS(4);
+        TAKES(mean_fwd, mean, out, lengths);
         struct ssa_mean_bwd mean_back = {.dout = AT(0), .dx = AT(2), .batch = 2, .length = 3, .width = WIDTH};
         MEETS(mean_bwd, mean_back, dx, dout);
+        mean_back.lengths = INTS(4);
+        TAKES(mean_bwd, mean_back, dx, lengths);
         struct ssa_patches cut = {.x = AT(0), .out = AT(2), .batch = 1, .rows = 4, .columns = 4, .channels = 3,
                                   .patch = 2};
         TAKES(patches, cut, out, x);

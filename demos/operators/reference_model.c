@@ -223,7 +223,7 @@ static double head(struct network *n)
     double *const *room = n->room, loss = 0;
     norm(n, "norm", room[X], room[NORM]);
     if (n->answers == 1 && !model_has_class_token(&n->config)) {
-        oracle_mean_fwd(&(struct oracle_mean){1, n->rows, 0, n->rows, n->width}, room[NORM], room[OUT]);
+        oracle_mean_fwd(&(struct oracle_mean){1, n->rows, 0, n->rows, n->width, NULL}, room[NORM], room[OUT]);
         memcpy(room[NORM], room[OUT], (size_t)n->width * sizeof(double));
     }
     n->rows = n->answers;

@@ -426,12 +426,18 @@ void want_prepend_bwd(const struct op_case *c)
     oracle_prepend_bwd(&s, exact(c, 0), exact(c, 1), exact(c, 2), exact(c, 3));
 }
 
-/* ---- mean: over all positions; thorough, over some ---- */
+/* ---- mean: over all positions; thorough, over some, and with lengths ---- */
 
 static struct oracle_mean mean(const struct op_case *c)
 {
-    return c->thorough ? (struct oracle_mean){c->batch, 10, 2, 5, c->width}
-                       : (struct oracle_mean){c->batch, c->length, 0, c->length, c->width};
+    if (!c->thorough)
+        return (struct oracle_mean){c->batch, c->length, 0, c->length, c->width, NULL};
+    return (struct oracle_mean){c->variant ? 7 : c->batch, 10, 2, 5, c->width, c->variant ? numbers(c, 2) : NULL};
+}
+/* Absent where there are none. */
+static struct ssa_tensor lengths(const struct op_case *c)
+{
+    return c->variant ? tensor(c, 2) : (struct ssa_tensor){0};
 }
 
 static void describe_mean(struct op_case *c, enum role few, enum role all, const char *names[2])
@@ -442,6 +448,10 @@ static void describe_mean(struct op_case *c, enum role few, enum role all, const
     if (all == READ)
         x->moved = (size_t)s.batch * (size_t)s.count * (size_t)s.width;
     add_operand(c, few, names[1], (size_t)s.batch * (size_t)s.width);
+    if (c->variant)
+        add_numbers(c, IDS, "lengths", (size_t)s.batch, s.length);
+    c->variants = 2;
+    snprintf(c->name, sizeof c->name, "%s", c->variant ? "lengths" : "");
     c->flops = (double)count;
 }
 void describe_mean_fwd(struct op_case *c)
@@ -451,8 +461,9 @@ void describe_mean_fwd(struct op_case *c)
 int call_mean_fwd(struct op_case *c)
 {
     const struct oracle_mean s = mean(c);
-    return ssa_mean_fwd(c->device, &(struct ssa_mean_fwd){.x = tensor(c, 0), .out = tensor(c, 1), .batch = s.batch,
-        .length = s.length, .first = s.first, .count = s.count, .width = s.width});
+    return ssa_mean_fwd(c->device, &(struct ssa_mean_fwd){.x = tensor(c, 0), .out = tensor(c, 1),
+        .lengths = lengths(c), .batch = s.batch, .length = s.length, .first = s.first, .count = s.count,
+        .width = s.width});
 }
 void want_mean_fwd(const struct op_case *c)
 {
@@ -467,8 +478,9 @@ void describe_mean_bwd(struct op_case *c)
 int call_mean_bwd(struct op_case *c)
 {
     const struct oracle_mean s = mean(c);
-    return ssa_mean_bwd(c->device, &(struct ssa_mean_bwd){.dx = tensor(c, 0), .dout = tensor(c, 1), .batch = s.batch,
-        .length = s.length, .first = s.first, .count = s.count, .width = s.width});
+    return ssa_mean_bwd(c->device, &(struct ssa_mean_bwd){.dx = tensor(c, 0), .dout = tensor(c, 1),
+        .lengths = lengths(c), .batch = s.batch, .length = s.length, .first = s.first, .count = s.count,
+        .width = s.width});
 }
 void want_mean_bwd(const struct op_case *c)
 {

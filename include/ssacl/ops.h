@@ -463,20 +463,24 @@ struct ssa_prepend_bwd {
 };
 
 /** out[b,:] = mean of x[b,n,:] over n in [first, first + count): of one position a class token's row, of all of them
- *  mean pooling.
- *  Shapes   x [batch, length, width]; out [batch, width]. count 0 means all from `first` on.
+ *  mean pooling. With lengths over those of them that are below lengths[b], as padding is not; of none 0.
+ *  Shapes   x [batch, length, width]; out [batch, width]; lengths int32 [batch] or absent; past `length` it is that.
+ *           count 0 means all from `first` on.
  *  Cost     bandwidth-bound: 4 bytes an element of x that counts. */
 struct ssa_mean_fwd {
     struct ssa_tensor x, out;
     int batch, length, first, count, width;
+    struct ssa_tensor lengths;
 };
 
-/** dx[b,n,:] (+)= dout[b,:]/count for n in [first, first + count); other rows become 0, or stay with accumulate.
+/** dx[b,n,:] (+)= dout[b,:]/m for the m positions n that count in forward; other rows become 0, or stay with
+ *  accumulate.
  *  Shapes   as forward; dx [batch, length, width]. */
 struct ssa_mean_bwd {
     struct ssa_tensor dout, dx;
     int batch, length, first, count, width;
     int accumulate;
+    struct ssa_tensor lengths;
 };
 
 #define SSA_DECLARE(op) SSA_API int ssa_##op(struct ssa_device *device, const struct ssa_##op *arguments);

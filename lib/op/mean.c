@@ -27,6 +27,7 @@ int ssa_mean_fwd_check(struct ssa_device *device, const struct ssa_mean_fwd *a)
     TRY(ssa_check_loops(device, "mean_fwd", (size_t)count_of(a->length, a->first, a->count) * (width / 256 + 1)));
     TRY(ssa_check_operands(device, "mean_fwd", (const struct ssa_operand[]){
         VECTOR(x, SSA_READ, ssa_times(batch * length, width)),
+        VECTOR(lengths, SSA_READ | SSA_INTS | SSA_OPTIONAL, batch),
         VECTOR(out, SSA_WRITE, batch * width),
         {0}}));
 done:
@@ -39,8 +40,8 @@ int ssa_mean_fwd_run(struct ssa_device *device, const struct ssa_mean_fwd *a)
     struct ssa_launch l = {
         .file = "mean",
         .kernel = "mean_fwd",
-        .args = {ARG_TENSOR(a->x), ARG_TENSOR(a->out), ARG_INT(a->length), ARG_INT(a->first), ARG_INT(count),
-                 ARG_INT(a->width), ARG_FLOAT_AS(scale, (float)(1.0 / count))},
+        .args = {ARG_TENSOR(a->x), ARG_TENSOR(a->out), ARG_TENSOR(a->lengths), ARG_INT(a->length), ARG_INT(a->first),
+                 ARG_INT(count), ARG_INT(a->width), ARG_FLOAT_AS(scale, (float)(1.0 / count))},
     };
     return ssa_launch_rows(device, &l, (size_t)a->batch);
 }
@@ -52,6 +53,7 @@ int ssa_mean_bwd_check(struct ssa_device *device, const struct ssa_mean_bwd *a)
     TRY(check_shape("mean_bwd", a->batch, a->length, a->first, a->count, a->width));
     TRY(ssa_check_operands(device, "mean_bwd", (const struct ssa_operand[]){
         VECTOR(dout, SSA_READ, batch * width),
+        VECTOR(lengths, SSA_READ | SSA_INTS | SSA_OPTIONAL, batch),
         VECTOR(dx, ssa_output(a->accumulate), ssa_times(batch * length, width)),
         {0}}));
 done:
@@ -64,8 +66,9 @@ int ssa_mean_bwd_run(struct ssa_device *device, const struct ssa_mean_bwd *a)
     struct ssa_launch l = {
         .file = "mean",
         .kernel = "mean_bwd",
-        .args = {ARG_TENSOR(a->dout), ARG_TENSOR(a->dx), ARG_INT(a->length), ARG_INT(a->first), ARG_INT(count),
-                 ARG_INT(a->width), ARG_FLOAT_AS(scale, (float)(1.0 / count)), ARG_INT(a->accumulate != 0)},
+        .args = {ARG_TENSOR(a->dout), ARG_TENSOR(a->dx), ARG_TENSOR(a->lengths), ARG_INT(a->length), ARG_INT(a->first),
+                 ARG_INT(count), ARG_INT(a->width), ARG_FLOAT_AS(scale, (float)(1.0 / count)),
+                 ARG_INT(a->accumulate != 0)},
     };
     return ssa_launch_rows(device, &l, (size_t)a->batch * (size_t)a->length);
 }
