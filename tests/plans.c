@@ -5,7 +5,8 @@
 
 const char *const test_plan_names[PLAN_KINDS] = {
     "dense", "unbiased", "unbiased, own key", "local", "local, own key", "look-back", "fixed windows", "keep",
-    "local, keep", "per example", "per example, local", "lengths", "lengths, local", "cells",
+    "local, keep", "per example", "per example, local", "lengths", "lengths, local", "ratio, lengths, keep",
+    "cells",
     "cells, look-back"};
 
 /* Four columns behind what is left over, in cells of two columns and half of the rows. */
@@ -38,8 +39,15 @@ void test_draw(struct ssa_plan *plan, enum plan_kind kind, int batch, int keys, 
         s.keys -= s.keys % 2;
     s.fixed_windows = kind == WINDOWS;
     s.per_example = kind == PER_EXAMPLE || kind == PER_EXAMPLE_LOCAL;
-    if (kind == LENGTHS || kind == LENGTHS_LOCAL)
+    if (kind == LENGTHS || kind == LENGTHS_LOCAL || kind == RATIO_LENGTHS_KEEP)
         s.lengths = lengths;
+    if (kind == RATIO_LENGTHS_KEEP) { /* as of models whose sequences are of mixed size */
+        s.ratio = 0.4f;
+        s.keys = s.own_key = 0;
+        s.per_example = 1;
+        s.keep = keep;
+        s.keep_count = 1;
+    }
     if (kind == KEEP || kind == LOCAL_KEEP) {
         s.keep = keep;
         s.keep_count = keep_count;

@@ -81,6 +81,38 @@ START_TEST(inputs)
 }
 END_TEST
 
+/* ---- what layers sample ---- */
+
+START_TEST(samples)
+{
+    const struct ssa_model_config config = sets_model(SETS_OF_VALUES, 0);
+    const struct ssa_pattern growing = {.kind = SSA_UNBIASED, .ratio = 0.2f, .ratio_last = 0.6f, .own_key = 1,
+                                        .keep_first = 3};
+    struct ssa_pattern p = {.kind = SSA_UNBIASED, .ratio = 0.7f};
+    struct ssa_sample how;
+    struct ssa_layer of;
+    OK(ssa_model_layer(&config, 1, &of));
+    ck_assert(of.mixed && of.lead == SETS_LEAD && of.length == SETS_LENGTH);
+    OK(ssa_model_sample(&config, &p, 1, 4, 8, &how));
+    ck_assert(how.kind == SSA_UNBIASED && how.ratio == 0.7f && how.keys == 10 && !how.own_key && !how.per_example);
+    ck_assert(how.keep_count == SETS_LEAD && how.keep[1] == 1 && how.first_example == 8 && how.length == SETS_LENGTH);
+    ck_assert_uint_gt(ssa_plan_bound(&how), 0);
+    for (int l = 0; l < SETS_LAYERS; l++) {
+        OK(ssa_model_sample(&config, &growing, l, 4, 0, &how));
+        ck_assert_float_eq_tol(how.ratio, 0.2f + 0.2f * (float)l, 1e-6f);
+        ck_assert(how.own_key == 1 && how.keep_count == 3);
+    }
+    OK(ssa_model_sample(&config, &(struct ssa_pattern){0}, 1, 4, 0, &how));
+    ck_assert(how.kind == SSA_DENSE && how.length == SETS_LENGTH);
+#define BAD_PATTERN(words, ...) FAILS(ssa_model_sample(&config, &(struct ssa_pattern){__VA_ARGS__}, 0, 1, 0, &how), \
+                                      SSA_EINVAL, words)
+    BAD_PATTERN("kind must be SSA_UNBIASED or SSA_DENSE", .kind = SSA_LOCAL, .ratio = 0.2f);
+    BAD_PATTERN("ratio is 0, must be in (0, 1]", .kind = SSA_UNBIASED);
+    BAD_PATTERN("ratio is 1.1", .kind = SSA_UNBIASED, .ratio = 1.1f);
+    BAD_PATTERN("ratio_last is -1", .kind = SSA_UNBIASED, .ratio = 0.5f, .ratio_last = -1);
+}
+END_TEST
+
 /* ---- alone and in company ---- */
 
 /* Losses of these sets, and what their sum's gradient is. */
@@ -115,24 +147,49 @@ static void finish(struct outcome *o)
     free(o->gradients);
 }
 
+/* Every set of a batch sees other nodes in the first layer, the others are dense: one by its plan, one without. */
+static const struct ssa_pattern sampled = {.kind = SSA_UNBIASED, .ratio = 0.37f, .per_example = 1, .dense_last = 2};
+
+static void draw_plans(const struct ssa_model *m, const struct ssa_batch *b, int count, int first,
+                       struct ssa_plan plans[SETS_LAYERS])
+{
+    for (int l = 0; l < SETS_LAYERS - 1; l++) {
+        struct ssa_sample how;
+        OK(ssa_model_sample(ssa_model_config(m), &sampled, l, count, first, &how));
+        how.length = b->length;
+        how.lengths = b->lengths;
+        how.seed = 4;
+        OK(ssa_plan_draw(&plans[l], &how));
+    }
+}
+
+/* `first`: number of the first. */
 static struct outcome outcome_of(struct ssa_model *m, enum sets_head head, const size_t *numbers, int count, int length,
-                                 enum sets_padding padding)
+                                 enum sets_padding padding, int first)
 {
     struct ssa_batch b = sets_batch(count);
+    struct ssa_plan plans[SETS_LAYERS] = {{0}};
+    const struct ssa_plan *const given[SETS_LAYERS] = {&plans[0], &plans[1], NULL};
     b.length = length;
     sets_fill(&b, numbers, count, padding);
-    const struct ssa_pass pass = sets_pass(&b, count, head);
+    struct ssa_pass pass = sets_pass(&b, count, head);
+    if (first >= 0) {
+        draw_plans(m, &b, count, first, plans);
+        pass.plans = given;
+    }
     struct outcome o = run_pass(m, &pass, head);
+    for (int l = 0; l < SETS_LAYERS; l++)
+        ssa_plan_finish(&plans[l]);
     sets_free(&b);
     return o;
 }
 
 /* Of set `s` of the batch: the same as alone. */
 static void check_alone(struct ssa_model *m, enum sets_head head, const struct outcome *together, int s, size_t number,
-                        int length, double *sums)
+                        int length, int first, double *sums)
 {
     const int own = sets_length(&number, 1), answers = answers_of(head, own);
-    struct outcome alone = outcome_of(m, head, &number, 1, own, SETS_ZEROES);
+    struct outcome alone = outcome_of(m, head, &number, 1, own, SETS_ZEROES, first);
     for (int a = 0; a < answers; a++) {
         const float want = alone.losses[a], got = together->losses[s * answers_of(head, length) + a];
         ck_assert_msg(fabsf(got - want) <= 1e-6f * (1 + fabsf(want)), "set %zu, answer %d: %.9g alone, %.9g in company",
@@ -143,17 +200,18 @@ static void check_alone(struct ssa_model *m, enum sets_head head, const struct o
     finish(&alone);
 }
 
-static void check_company(struct ssa_model *m, enum sets_head head, size_t first, int length, enum sets_padding padding)
+static void check_company(struct ssa_model *m, enum sets_head head, size_t first, int length, enum sets_padding padding,
+                          bool dense)
 {
     size_t numbers[BATCH];
     double most = 0;
     for (size_t i = 0; i < BATCH; i++)
         numbers[i] = first + i;
     length = length ? length : sets_length(numbers, BATCH);
-    struct outcome together = outcome_of(m, head, numbers, BATCH, length, padding);
+    struct outcome together = outcome_of(m, head, numbers, BATCH, length, padding, dense ? -1 : 20);
     double *sums = calloc(together.gradient_count, sizeof *sums);
     for (int s = 0; s < BATCH; s++)
-        check_alone(m, head, &together, s, numbers[s], length, sums);
+        check_alone(m, head, &together, s, numbers[s], length, dense ? -1 : 20 + s, sums);
     for (size_t i = 0; i < together.gradient_count; i++)
         most = fabs(sums[i]) > most ? fabs(sums[i]) : most;
     for (size_t i = 0; i < together.gradient_count; i++)
@@ -167,9 +225,10 @@ START_TEST(company)
     FOR_DEVICES (dev)
         for (int head = SETS_OF_VALUES; head <= SETS_OF_CLASSES; head++) {
             struct ssa_model *m = model_on(dev, (enum sets_head)head, BATCH);
-            check_company(m, (enum sets_head)head, 0, 0, SETS_ZEROES);
-            check_company(m, (enum sets_head)head, 6, SETS_LENGTH, SETS_JUNK);
-            check_company(m, (enum sets_head)head, 20, 0, SETS_JUNK);
+            check_company(m, (enum sets_head)head, 0, 0, SETS_ZEROES, true);
+            check_company(m, (enum sets_head)head, 0, 0, SETS_ZEROES, false);
+            check_company(m, (enum sets_head)head, 6, SETS_LENGTH, SETS_JUNK, true);
+            check_company(m, (enum sets_head)head, 20, SETS_LENGTH, SETS_JUNK, false);
             ssa_model_destroy(m);
         }
 }
@@ -237,5 +296,5 @@ END_TEST
 
 int main(void)
 {
-    return test_run("mixed", (const TTest *const[]){inputs, company, finite_differences, NULL});
+    return test_run("mixed", (const TTest *const[]){inputs, samples, company, finite_differences, NULL});
 }

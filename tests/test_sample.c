@@ -232,15 +232,25 @@ static void check_layout(const struct ssa_plan *plan, const int32_t *p, const ch
     free(listed);
 }
 
+/* The least number that is no less than the ratio's part of `others`, by less than a float can tell. */
+static int share(float ratio, int others)
+{
+    int k = 0;
+    while (k < (double)ratio * others * (1 - 0x1p-24))
+        k++;
+    return k;
+}
+
 /* How many of the sampled (not kept) keys a query of this kind may see: exactly, or for LOCAL at most. */
 static int sampled_keys(const struct ssa_sample *h, int real)
 {
-    int others = 0, k;
+    int others = 0, k = h->keys, all = h->length - h->keep_count;
     for (int i = 0; i < real; i++)
         others += !kept(h, i);
     if (h->kind == SSA_DENSE)
         return others;
-    k = h->kind == SSA_UNBIASED ? (h->keys * real + h->length - 1) / h->length : h->keys;
+    if (h->kind == SSA_UNBIASED)
+        k = h->ratio > 0 ? share(h->ratio, others) : all ? (h->keys * others + all - 1) / all : 0;
     return k < others ? k : others;
 }
 
@@ -307,7 +317,7 @@ static void check_plan(const struct grid *g, const struct ssa_plan *plan)
     free(keys);
 }
 
-static const int some_lengths[] = {37, 0, 1, 100, 64}, some_keep[] = {0, 17, 99};
+static const int some_lengths[] = {37, 0, 1, 100, 64}, some_keep[] = {0, 17, 99}, first_four[] = {0, 1, 2, 3};
 
 static const struct grid grids[] = {
     {{.kind = SSA_DENSE, .length = 100}, "dense"},
@@ -323,6 +333,14 @@ static const struct grid grids[] = {
       .keep = some_keep, .keep_count = 3}, "unbiased, lengths and keep"},
     {{.kind = SSA_UNBIASED, .length = 100, .keys = 99, .keep = some_keep, .keep_count = 3},
      "unbiased, nearly all, keep"},
+    {{.kind = SSA_UNBIASED, .length = 100, .ratio = 0.33f}, "by ratio"},
+    {{.kind = SSA_UNBIASED, .length = 100, .ratio = 1, .keep = some_keep, .keep_count = 3}, "all by ratio, keep"},
+    {{.kind = SSA_UNBIASED, .length = 100, .ratio = 0.5f, .batch = 5, .lengths = some_lengths, .own_key = 1,
+      .per_example = 1, .keep = some_keep, .keep_count = 3}, "by ratio, lengths and keep, per example"},
+    {{.kind = SSA_UNBIASED, .length = 100, .ratio = 0.1f, .batch = 5, .lengths = some_lengths, .keep = first_four,
+      .keep_count = 4}, "by ratio, lengths, the first are kept"},
+    {{.kind = SSA_UNBIASED, .length = 4, .ratio = 0.5f, .keep = first_four, .keep_count = 4}, "by ratio, all kept"},
+    {{.kind = SSA_UNBIASED, .length = 4, .keys = 2, .keep = first_four, .keep_count = 4}, "all kept"},
     {{.kind = SSA_LOCAL, .length = 96, .keys = 24}, "local"},
     {{.kind = SSA_LOCAL, .length = 100, .keys = 24, .own_key = 1}, "local, short last block"},
     {{.kind = SSA_LOCAL, .length = 100, .keys = 100, .own_key = 1}, "local, one slice"},
@@ -458,6 +476,67 @@ START_TEST(a_head_is_the_beginning)
     }
     ssa_plan_finish(&whole);
     ssa_plan_finish(&head);
+}
+END_TEST
+
+static int drawn(float ratio, int length)
+{
+    struct ssa_plan plan = {0};
+    OK(ssa_plan_draw(&plan, &(struct ssa_sample){.kind = SSA_UNBIASED, .length = length, .ratio = ratio}));
+    const int keys = plan.max_keys;
+    ssa_plan_finish(&plan);
+    return keys;
+}
+
+/* As of the fraction that the ratio is, not of the float that it was rounded to. */
+START_TEST(ratios_are_fractions)
+{
+    static const float some[] = {0x1p-24f, 1e-30f, 0.9999999f, 0x1.fffffep-1f};
+    for (int q = 1; q <= 24; q++)
+        for (int p = 1; p <= q; p++)
+            for (int length = 1; length <= 60; length++)
+                ck_assert_msg(drawn((float)p / (float)q, length) == (p * length + q - 1) / q, "%d/%d of %d: %d", p, q,
+                              length, drawn((float)p / (float)q, length));
+    ck_assert_int_eq(drawn(0.7f, 10), 7); /* a little below seven tenths */
+    ck_assert_int_eq(drawn(0.1f, 10), 1); /* and above a tenth */
+    ck_assert_int_eq(drawn(0.5f, 9), 5);
+    ck_assert_int_eq(drawn(0.3f, 1000000), 300000);
+    ck_assert_int_eq(drawn(0.3f, 1000001), 300001);
+    ck_assert_int_eq(drawn(1, SSA_MAX_LENGTH), SSA_MAX_LENGTH);
+    ck_assert_int_eq(drawn(0.75f, SSA_MAX_LENGTH - 1), 3 * (SSA_MAX_LENGTH / 4)); /* of 4 n + 3: 3 n + 3 */
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++)
+        ck_assert_int_eq(drawn(some[i], 7), some[i] < 0.5f ? 1 : 7);
+}
+END_TEST
+
+/* The same example is drawn alike, however long others of the batch are. */
+START_TEST(padding_draws_the_same)
+{
+    struct ssa_plan alone = {0}, together = {0};
+    int32_t keys[2][64];
+    for (int e = 0; e < 5; e++) {
+        struct ssa_sample how = {.kind = SSA_UNBIASED, .length = 41, .ratio = 0.3f, .batch = 1, .per_example = 1,
+            .lengths = (const int[]){41}, .keep = first_four, .keep_count = 4, .seed = 2, .step = 9,
+            .first_example = 100 + (uint32_t)e};
+        const int lengths[] = {4, 5, 8, 9, 41}, all[] = {50, 60, 60, 60, 60, 60};
+        int others[6];
+        memcpy(others, all, sizeof others);
+        others[e] = how.length = lengths[e];
+        how.lengths = &lengths[e];
+        OK(ssa_plan_draw(&alone, &how));
+        how.length = 60;
+        how.batch = 6;
+        how.lengths = others;
+        how.first_example = 100;
+        OK(ssa_plan_draw(&together, &how));
+        for (int q = 0; q < 60; q++) {
+            const int got = ssa_plan_keys(&together, e, q, keys[0]);
+            ck_assert_int_eq(got, q < lengths[e] ? ssa_plan_keys(&alone, 0, q, keys[1]) : 0);
+            ck_assert_mem_eq(keys[0], keys[1], (size_t)got * sizeof **keys);
+        }
+    }
+    ssa_plan_finish(&alone);
+    ssa_plan_finish(&together);
 }
 END_TEST
 
@@ -647,6 +726,10 @@ START_TEST(bad_samples)
     BAD("keys is 33", s.keys = 33);
     BAD("keys is 33", s.kind = SSA_UNBIASED, s.keys = 33);
     BAD("keys is 7, must be even", s.keys = 7, s.look_back = 1);
+    BAD("ratio is 1.5, must be 0 or in (0, 1]", s.kind = SSA_UNBIASED, s.ratio = 1.5f);
+    BAD("ratio is -0.5", s.kind = SSA_UNBIASED, s.ratio = -0.5f);
+    BAD("ratio is nan", s.kind = SSA_UNBIASED, s.ratio = NAN);
+    BAD("keys is 0", s.ratio = 0.5f, s.keys = 0);
     BAD("sigma is -2", s.sigma = -2);
     BAD("sigma is nan", s.sigma = NAN);
     BAD("sigma is inf", s.sigma = INFINITY);
@@ -814,7 +897,8 @@ int main(void)
     return test_run("sample", (const TTest *const[]){
                                   golden, layout_of_ones_own, philox, known_draws, plans_are_cut_shuffles,
                                   no_two_draws_collide, follows_the_definition, all_keys_is_dense,
-                                  fewer_queries_are_the_last, a_head_is_the_beginning, windows_are_block_local, unbiased_frequencies,
+                                  fewer_queries_are_the_last, a_head_is_the_beginning,
+                                  ratios_are_fractions, padding_draws_the_same, windows_are_block_local, unbiased_frequencies,
                                   every_permutation_alike,
                                   local_displacement, causal_statistics, examples_are_numbered, bad_samples,
                                   bad_layouts, bad_shuffles_and_looks, queue_draws_the_same, queue_reports_errors,

@@ -178,9 +178,11 @@ SSA_API int ssa_model_length(const struct ssa_model_config *config);
 
 /** What the sequences of a layer of attention are: of plans for it. */
 struct ssa_layer {
-    int length;    /**< N */
+    int length;    /**< N; of sequences of mixed size, of the longest */
     int sequences; /**< in one of the model's sequences, one after another: windows; else 1 */
     int own_key;   /**< 1: a query must see its own key, whatever is drawn, for others may be hidden from it */
+    int mixed;     /**< 1: a pass says how many of its positions are real, sequence by sequence, */
+    int lead;      /**< and the first, virtual nodes, always are: every query sees them besides what is drawn */
     int rows, columns, channels; /**< of the grid that its last positions are, as in struct ssa_sample: patches of a vit
                                       behind its class token, a window of a swin, pixels and their channels; else 0 */
 };

@@ -45,6 +45,9 @@ struct ssa_sample {
     int batch;              /**< examples, 0 means 1; counts only with `per_example` or `lengths` (else one block of
                                  the plan serves any batch) */
     int keys;               /**< UNBIASED: k, 1..N. LOCAL: keys each query sees, w (look-back: w = 2*slice), 1..N */
+    float ratio;            /**< UNBIASED: 0, or in (0, 1], whatever keys is: k = ceil(ratio r) of an example with r real
+                                 positions that are not kept, exactly: 5 of 9 by 0.5, all by 1. It stands for what
+                                 rounds to it: 0.1f, a little above a tenth, is 1 of 10 */
     float sigma;            /**< LOCAL: standard deviation of the jitter in units of the slice, at most 16*N/slice, or
                                  of a cell's rows and columns, at most 16 times the grid's; 0 means 1; SSA_NONE: none,
                                  as `fixed_windows` */
@@ -52,8 +55,9 @@ struct ssa_sample {
     int look_back;          /**< LOCAL: 1: slices of w/2; block b (of w/2 queries) sees slices b-1 and b */
     int own_key;            /**< 1: a query whose own key is not in its set sees it as one more column */
     int per_example;        /**< 1: every example of the batch draws its own plan */
-    const int *lengths;     /**< NULL, or `batch` real lengths (0..N): later positions are padding, never sampled and
-                                 never answered. k of an example is then ceil(k * length / N) */
+    const int *lengths;     /**< NULL, or `batch` real lengths (0..N), kept positions included: later ones are padding,
+                                 never sampled and never answered, kept or not. By keys, k of an example is then
+                                 ceil(keys r / (N - keep_count)), r as of ratio */
     const int *keep;        /**< NULL, or positions that every query sees, outside k; sorted, distinct, in [0, N).
                                  UNBIASED draws its k from the others; LOCAL takes them out of their slices */
     int keep_count;

@@ -28,12 +28,14 @@ extern "C" {
 struct ssa_pattern {
     int kind;           /**< enum ssa_sampling */
     float ratio;        /**< keys a query sees / N, in (0, 1]; ratio*N must be whole, and for SSA_LOCAL its slices
-                             (ratio*N, with look_back half of it) must divide N */
+                             (ratio*N, with look_back half of it) must divide N. Of models whose sequences are of mixed
+                             size (ssa_model_layer()) any: the share of an example's real positions that is drawn, as
+                             in struct ssa_sample, and virtual nodes besides; SSA_UNBIASED only */
     int look_back;      /**< SSA_LOCAL: a query sees its own slice and the one before, each of half the keys */
     float sigma;        /**< SSA_LOCAL: jitter in slices; 0 means 1; SSA_NONE: none, as fixed_windows */
     int fixed_windows;  /**< SSA_LOCAL: no shuffle */
     int own_key;        /**< 1 (also 0): a query whose own key was not drawn sees it too, as in struct ssa_sample;
-                             SSA_NONE: it does not. SSA_UNBIASED up to half of the keys then projects K and V for the
+                             SSA_NONE: it does not. Of sequences of mixed size 0 means SSA_NONE. SSA_UNBIASED up to half of the keys then projects K and V for the
                              drawn rows only: an eighth of the linear layers' work less at ratio 0.25. Causal: with
                              keep_first 1, or early queries see nothing */
     int per_example;    /**< 1: each sequence has its own draw; of layers that see windows, each window */
@@ -60,7 +62,10 @@ SSA_API int ssa_pattern_sample(const struct ssa_pattern *pattern, int layer, int
 /** What layer `layer` of such a model samples in a pass of `batch` of the model's sequences, the first of which has the
  *  number `first` in its step: as ssa_pattern_sample() for the layer's own length and sequences, and with first_example
  *  and own_key as these ask for, and its rows, columns and channels where the pattern has `grid`. Where a layer is of
- *  another length than the first, ratios need make no whole number of keys: it takes the nearest that divides. */
+ *  another length than the first, ratios need make no whole number of keys: it takes the nearest that divides.
+ *  Sequences of mixed size: `ratio` is that of the layer, `keep` are the virtual nodes, `keys` is what is drawn of a
+ *  sequence of the model's length. A pass of a batch is drawn with `length` its own and `lengths` the batch's; so are
+ *  its dense layers, or have no plan. */
 SSA_API int ssa_model_sample(const struct ssa_model_config *config, const struct ssa_pattern *pattern, int layer,
                              int batch, int first, struct ssa_sample *sample);
 

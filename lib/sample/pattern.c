@@ -2,6 +2,7 @@
 #include "ssacl/train.h"
 #include "cells.h"
 #include "impl.h"
+#include "share.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -40,13 +41,20 @@ static int nearest(const struct ssa_pattern *p, const struct ssa_layer *of, doub
     return 0;
 }
 
+static int check_ratio(const char *name, float ratio)
+{
+    return ratio > 0 && ratio <= 1 ? SSA_OK
+                                   : ssa_fail(SSA_EINVAL, "pattern: %s is %g, must be in (0, 1]", name, (double)ratio);
+}
+
 /* With `any` the nearest will do. */
 static int keys_of(const struct ssa_pattern *p, const char *name, float ratio, const struct ssa_layer *of, bool any,
                    int *keys)
 {
     const int length = of->length;
-    if (!(ratio > 0 && ratio <= 1))
-        return ssa_fail(SSA_EINVAL, "pattern: %s is %g, must be in (0, 1]", name, (double)ratio);
+    int err = check_ratio(name, ratio);
+    if (err)
+        return err;
     double exact = (double)ratio * length;
     *keys = (int)lround(exact);
     if (fabs(exact - *keys) <= 1e-6 * length && divides(p, of, *keys))
@@ -111,11 +119,34 @@ static const int *first_positions(void)
     return positions;
 }
 
+/* Of sequences of mixed size: any share of the real positions, whatever their number, besides those in front. */
+static int fill_mixed(const struct ssa_pattern *p, double depth, const struct ssa_layer *of, struct ssa_sample *sample)
+{
+    const float last = p->ratio_last > 0 ? p->ratio_last : p->ratio;
+    int err;
+    REQUIRE(p->kind == SSA_UNBIASED, "pattern: sequences of mixed size are sampled without order: kind must be "
+            "SSA_UNBIASED or SSA_DENSE");
+    TRY(check_ratio("ratio", p->ratio));
+    if (p->ratio_last != 0) /* exactly: unset */
+        TRY(check_ratio("ratio_last", p->ratio_last));
+    sample->kind = p->kind;
+    sample->ratio = (float)((double)p->ratio + (double)(last - p->ratio) * depth);
+    sample->own_key = p->own_key == 1;
+    sample->per_example = p->per_example;
+    sample->keep_count = p->keep_first > of->lead ? p->keep_first : of->lead;
+    sample->keep = sample->keep_count ? first_positions() : NULL;
+    sample->keys = ssa_share(sample->ratio, of->length - sample->keep_count);
+done:
+    return err;
+}
+
 static int fill(const struct ssa_pattern *p, double depth, const struct ssa_layer *of, bool any,
                 struct ssa_sample *sample)
 {
     const bool grid = p->kind == SSA_LOCAL && p->grid;
     int err;
+    if (of->mixed)
+        return fill_mixed(p, depth, of, sample);
     REQUIRE(!grid || of->rows, "pattern: grid: its positions are no rows and columns; without grid they are local in "
             "one direction");
     TRY(layer_keys(p, depth, of, any, &sample->keys));

@@ -7,6 +7,7 @@
 #include "impl.h"
 #include "plan.h"
 #include "rng.h"
+#include "share.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -149,6 +150,17 @@ done:
     return err;
 }
 
+/* ---- how many keys ---- */
+
+/* UNBIASED: of an example with `others` real positions that are not kept. */
+static int unbiased_keys(const struct ssa_sample *h, int others)
+{
+    const int64_t all = h->length - h->keep_count;
+    if (h->ratio > 0)
+        return ssa_share(h->ratio, others);
+    return others ? (int)((h->keys * (int64_t)others + all - 1) / all) : 0;
+}
+
 /* ---- the shape of a plan: all that does not depend on the draw ---- */
 
 struct shape {
@@ -176,8 +188,9 @@ static struct shape shape_of(const struct ssa_sample *h)
     struct shape s = {.length = h->length, .queries = h->queries ? h->queries : h->length, .slices = 1,
                       .sources = (size_t)h->length};
     s.examples = (h->per_example || h->lengths) && h->batch ? h->batch : 1;
-    if (h->kind == SSA_UNBIASED && h->keys < h->length - h->keep_count)
-        s.sources = (size_t)h->keys + (size_t)h->keep_count;
+    const int others = h->length - h->keep_count, keys = h->kind == SSA_UNBIASED ? unbiased_keys(h, others) : others;
+    if (keys < others)
+        s.sources = (size_t)keys + (size_t)h->keep_count;
     if (h->kind == SSA_LOCAL && h->rows) {
         const struct ssa_cells cells = ssa_cells_of(h);
         if (!ssa_cells_one(&cells)) {
@@ -234,8 +247,11 @@ static int check_kind(const struct ssa_sample *h)
     int err;
     REQUIRE(h->kind == SSA_DENSE || h->kind == SSA_UNBIASED || h->kind == SSA_LOCAL,
             "plan: kind is %d, must be SSA_DENSE, SSA_UNBIASED or SSA_LOCAL", h->kind);
-    REQUIRE(h->kind == SSA_DENSE || (h->keys >= 1 && h->keys <= h->length),
-            "plan: keys is %d, must be 1 to the length, %d", h->keys, h->length);
+    REQUIRE(h->kind != SSA_UNBIASED || (h->ratio >= 0 && h->ratio <= 1), "plan: ratio is %g, must be 0 or in (0, 1]",
+            (double)h->ratio);
+    const bool by_keys = h->kind == SSA_LOCAL || (h->kind == SSA_UNBIASED && h->ratio <= 0);
+    REQUIRE(!by_keys || (h->keys >= 1 && h->keys <= h->length), "plan: keys is %d, must be 1 to the length, %d", h->keys,
+            h->length);
     if (h->kind == SSA_LOCAL) {
         int slice = h->look_back ? h->keys / 2 : h->keys;
         REQUIRE(!h->look_back || h->keys % 2 == 0, "plan: keys is %d, must be even with look_back (two slices)",
@@ -479,10 +495,10 @@ static int prepare(struct ssa_plan *plan, const struct shape *s)
 /* The first k of the shuffled positions that are not kept anyway, and those. */
 static void choose_unbiased(const struct ssa_sample *h, int real, const uint64_t *keys, int32_t *slice_of)
 {
-    int left = (int)(((int64_t)h->keys * real + h->length - 1) / h->length);
-    for (int i = 0; i < h->keep_count && h->keep[i] < real; i++)
-        slice_of[h->keep[i]] = 0;
-    for (int r = 0; r < real && left; r++) {
+    int kept = 0;
+    for (; kept < h->keep_count && h->keep[kept] < real; kept++)
+        slice_of[h->keep[kept]] = 0;
+    for (int r = 0, left = unbiased_keys(h, real - kept); r < real && left; r++) {
         int32_t *slice = &slice_of[keys[r] & INDEX_MASK];
         left -= *slice < 0;
         *slice = 0;

@@ -105,7 +105,7 @@ struct ssa_layer ssa_model_layer_facts(const struct ssa_model_config *c, int lay
     const struct ssa_facts f = family->facts(c);
     return family->layer ? family->layer(c, layer)
                          : (struct ssa_layer){.length = f.length, .sequences = 1, .rows = f.rows, .columns = f.columns,
-                                              .channels = f.channels};
+                                              .channels = f.channels, .mixed = f.mixed, .lead = f.lead};
 }
 
 int ssa_model_layer(const struct ssa_model_config *c, int layer, struct ssa_layer *of)
