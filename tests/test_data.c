@@ -599,7 +599,7 @@ static int32_t token_of(struct ssa_feed_key key, int i)
 }
 
 /* Of a batch whose key says what is in it. */
-static int fill_by_key(void *cookie, struct ssa_feed_key key, const struct ssa_batch *batch)
+static int fill_by_key(void *cookie, struct ssa_feed_key key, struct ssa_batch *batch)
 {
     atomic_int *inside = cookie;
     int alone = atomic_fetch_add(inside, 1) == 0;
@@ -621,7 +621,7 @@ struct taker {
 static int take_one(struct ssa_feed *feed, struct ssa_feed_key key)
 {
     int32_t tokens[COUNT], targets[COUNT];
-    int status = ssa_feed_take(feed, key, &(struct ssa_batch){tokens, targets});
+    int status = ssa_feed_take(feed, key, &(struct ssa_batch){tokens, targets}, &(struct ssa_feed_plans){0});
     if (key.number % 17 == 16)
         return status != SSA_EIO;
     for (int i = 0; i < COUNT && !status; i++)
@@ -651,7 +651,8 @@ START_TEST(any_order)
         struct taker t[TAKERS];
         pthread_t threads[TAKERS];
         atomic_int inside = 0;
-        OK(ssa_feed_create(&feed, &(struct ssa_feed_config){layout, COUNT, takers, fill_by_key, &inside}));
+        OK(ssa_feed_create(&feed, &(struct ssa_feed_config){.layout = layout, .count = COUNT, .takers = takers,
+            .fill = fill_by_key, .cookie = &inside}));
         for (int i = 0; i < takers; i++) {
             t[i] = (struct taker){feed, (unsigned)i + 1, 0};
             ck_assert_int_eq(pthread_create(&threads[i], NULL, take_many, &t[i]), 0);

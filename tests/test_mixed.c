@@ -1,13 +1,21 @@
 /* Sequences of mixed size: what passes take of them, that neither padding nor companions change anything, and that a run
  * or an evaluation gives the same whoever computes it. */
 #include "sets.h"
-#include "net/net.h"
+#include "net/family/family.h"
+#include "rng.h"
+#include "runs.h"
+#include "team.h"
+#include "train/feed.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { BATCH = 6, SETS = 40 };
+enum { BATCH = 6, SETS = 41 };
 
 static struct ssa_model *model_on(struct ssa_device *dev, enum sets_head head, int batch)
 {
@@ -294,7 +302,370 @@ START_TEST(finite_differences)
 }
 END_TEST
 
+/* ---- a source ---- */
+
+struct source {
+    atomic_int inside, calls, wrong;
+    enum sets_padding padding;
+    bool tight;               /* batches of what their longest set takes; else of the model's length */
+    _Atomic uint64_t fails;   /* at this step, or example, */
+    int length, longest;      /* or gives a batch, or its second set, of this length there; 0: as it is */
+};
+#define NEVER UINT64_MAX
+
+static size_t training_set(uint64_t seed, uint64_t step, uint64_t number)
+{
+    return ssa_philox(seed, step, number).v[0] % SETS;
+}
+
+static int fill(void *cookie, const struct ssa_draw *d, struct ssa_batch *batch)
+{
+    struct source *s = cookie;
+    size_t numbers[64];
+    const bool fails = d->training ? d->step == s->fails
+                                   : d->first <= s->fails && s->fails < d->first + (uint64_t)d->count;
+    int err = SSA_OK;
+    s->wrong += atomic_fetch_add(&s->inside, 1) > 0 || d->length != SETS_LENGTH || batch->length != SETS_LENGTH;
+    s->calls++;
+    for (int i = 0; i < d->count; i++) {
+        const uint64_t number = d->first + (uint64_t)i;
+        numbers[i] = d->training ? training_set(d->seed, d->step, number) : (size_t)number;
+    }
+    batch->length = s->tight ? sets_length(numbers, d->count) : SETS_LENGTH;
+    sets_fill(batch, numbers, d->count, s->padding);
+    if (fails && s->length)
+        batch->length = s->length;
+    else if (fails && s->longest)
+        batch->lengths[1] = s->longest;
+    else if (fails)
+        err = ssa_ranks_fail(SSA_EIO, "no such set");
+    atomic_fetch_sub(&s->inside, 1);
+    return err;
+}
+
+static struct source new_source(bool tight)
+{
+    return (struct source){.tight = tight, .fails = NEVER, .padding = tight ? SETS_JUNK : SETS_ZEROES};
+}
+
+static struct ssa_data data_of(struct source *s)
+{
+    return (struct ssa_data){.fill = fill, .cookie = s, .examples = SETS, .identity = 7};
+}
+
+static void check_source(const struct source *s)
+{
+    ck_assert_int_eq(s->wrong, 0);
+    ck_assert_int_gt(s->calls, 0);
+    ck_assert_int_eq(s->inside, 0);
+}
+
+/* ---- training ---- */
+
+enum { MICRO = 3, MICROS = 5 };
+static struct result want, got;
+
+static void start_trainer(struct run *r, struct source *s, struct ssa_ranks *ranks)
+{
+    const struct ssa_data data = data_of(s);
+    const struct ssa_stage stages[] = {
+        {.pattern = {.kind = SSA_UNBIASED, .ratio = 0.37f, .per_example = 1, .dense_last = 1}, .steps = 5, .lr = 0.01f},
+        {.pattern = {.kind = SSA_UNBIASED, .ratio = 0.5f, .ratio_last = 0.1f, .own_key = 1}, .steps = 3, .lr = 0.02f},
+        {.steps = RUN_STEPS - 8, .lr = 0.01f}};
+    OK(ssa_model_initialise(r->model, 5));
+    OK(ssa_trainer_create(&r->trainer, r->model, &(struct ssa_train_config){.batch = MICRO * MICROS, .seed = 5,
+        .ema = 0.8f, .stages = stages, .stage_count = 3, .ranks = ranks}, &data));
+}
+
+static struct run start_on(struct ssa_device *device, struct ssa_pool *pool, struct source *s, struct ssa_ranks *ranks)
+{
+    const struct ssa_model_config config = {.family = SSA_FAMILY_OF_TESTS};
+    const struct ssa_model_limits limits = {.batch = MICRO, .training = 1};
+    struct run r;
+    if (pool)
+        OK(ssa_pool_model_create(&r.model, pool, &config, &limits));
+    else
+        OK(ssa_model_create(&r.model, device, &config, &limits));
+    start_trainer(&r, s, ranks);
+    return r;
+}
+
+static void finish_run(struct run r, struct source *s, struct result *result)
+{
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
+    run_read(r, result);
+    run_end(r);
+    check_source(s);
+}
+
+static void run_here(struct ssa_device *device, bool tight, struct result *result)
+{
+    struct source s = new_source(tight);
+    finish_run(start_on(device, NULL, &s, NULL), &s, result);
+}
+
+/* The first micro-batch of a step, by hand: its batch, its plans by the lengths of its sets, its loss. */
+static float loss_by_hand(struct ssa_model *m, enum sets_head head, const struct ssa_pattern *pattern, int step, int micro)
+{
+    size_t numbers[MICRO];
+    struct ssa_batch b = sets_batch(MICRO);
+    struct ssa_plan plans[SETS_LAYERS] = {{0}};
+    const struct ssa_plan *given[SETS_LAYERS];
+    float sum = 0;
+    for (int i = 0; i < MICRO; i++)
+        numbers[i] = training_set(5, (uint64_t)step, (uint64_t)(micro * MICRO + i));
+    b.length = sets_length(numbers, MICRO);
+    sets_fill(&b, numbers, MICRO, SETS_ZEROES);
+    struct ssa_pass pass = sets_pass(&b, MICRO, head);
+    for (int l = 0; l < SETS_LAYERS; l++) {
+        struct ssa_sample how;
+        OK(ssa_model_sample(ssa_model_config(m), pattern, l, MICRO, micro * MICRO, &how));
+        how.length = b.length;
+        how.lengths = b.lengths;
+        how.seed = 5;
+        how.step = (uint64_t)step;
+        OK(ssa_plan_draw(&plans[l], &how));
+        given[l] = &plans[l];
+    }
+    pass.plans = given;
+    OK(ssa_model_forward(m, &pass));
+    const size_t count = (size_t)(MICRO * answers_of(head, b.length));
+    float *losses = test_read(ssa_model_losses(m), count);
+    for (size_t i = 0; i < count; i++)
+        sum += losses[i];
+    free(losses);
+    for (int l = 0; l < SETS_LAYERS; l++)
+        ssa_plan_finish(&plans[l]);
+    sets_free(&b);
+    return sum;
+}
+
+/* In each stage, that of a step: by plans of the batch's own lengths. */
+START_TEST(steps_by_hand)
+{
+    for (int head = SETS_OF_VALUES; head <= SETS_OF_CLASSES; head++) {
+        sets_model((enum sets_head)head, 0);
+        struct source s = new_source(true);
+        struct run r = start_on(test_device(0), NULL, &s, NULL);
+        const struct ssa_train_config *config = ssa_trainer_config(r.trainer);
+        for (int step = 0; step < RUN_STEPS; step++) {
+            const struct ssa_pattern *pattern = &config->stages[(step >= 5) + (step >= 8)].pattern;
+            float sum = 0, loss;
+            for (int micro = 0; micro < MICROS; micro++)
+                sum += loss_by_hand(r.model, (enum sets_head)head, pattern, step, micro);
+            OK(ssa_trainer_step(r.trainer));
+            OK(ssa_trainer_losses(r.trainer, 1, &loss, NULL));
+            sum /= (float)(MICRO * MICROS * answers_of((enum sets_head)head, SETS_LENGTH));
+            ck_assert_msg(fabsf(loss - sum) <= 1e-5f * sum, "step %d: loss %.9g, by hand %.9g", step, (double)loss,
+                          (double)sum);
+        }
+        run_end(r);
+        check_source(&s);
+    }
+}
+END_TEST
+
+/* How far batches are padded, and with what, is no matter but for rounding; where nothing is dropped. */
+START_TEST(padded_or_not)
+{
+    FOR_DEVICES (dev)
+        if (!test_launches_slowly(dev)) {
+            sets_model(SETS_OF_SQUARES, 0);
+            run_here(dev, true, &want);
+            run_here(dev, false, &got);
+            run_near(&want, &got);
+        }
+}
+END_TEST
+
+static struct ssa_pool *pool_of(int count, const int *shares)
+{
+    struct ssa_pool *pool = pools_hosts(count, &(struct ssa_pool_config){.check_every = 5, .deadline = 20});
+    pool->shares = shares;
+    return pool;
+}
+
+START_TEST(on_pools)
+{
+    static const int shares[2][3] = {{3, 2}, {1, 1, 3}};
+    struct ssa_device *device;
+    OK(ssa_device_open(&device, "cpu"));
+    for (int head = SETS_OF_VALUES; head <= SETS_OF_CLASSES; head++) {
+        sets_model((enum sets_head)head, 0.1f);
+        run_here(device, true, &want);
+        run_here(device, true, &got);
+        run_same_bits(&want, &got);
+        for (int i = 0; i < 2; i++) {
+            struct source s = new_source(true);
+            struct ssa_pool *pool = pool_of(2 + i, shares[i]);
+            finish_run(start_on(NULL, pool, &s, NULL), &s, &got);
+            run_same_bits(&want, &got);
+            ck_assert_int_eq(ssa_pool_live(pool), 2 + i);
+            ssa_pool_close(pool);
+        }
+    }
+    ssa_device_close(device);
+}
+END_TEST
+
+/* One of two is lost on the way. */
+START_TEST(a_device_is_lost)
+{
+    struct source s = new_source(true);
+    struct ssa_device *device;
+    struct ssa_pool *pool = pool_of(2, NULL);
+    OK(ssa_device_open(&device, "cpu"));
+    sets_model(SETS_OF_VALUES, 0.1f);
+    run_here(device, true, &want);
+    pools_spy(pool->members[1]->device);
+    struct run r = start_on(NULL, pool, &s, NULL);
+    OK(ssa_trainer_run(r.trainer, 4, &(struct ssa_trainer_run){0}));
+    pools_plan(pool->members[1]->device, (struct pools_plan){POOLS_LAUNCH, POOLS_FAIL, 50});
+    finish_run(r, &s, &got);
+    run_same_bits(&want, &got);
+    ck_assert_msg(strstr(pools_events, "(launch 50 fails)"), "%s", pools_events);
+    ssa_device_close(device);
+    ssa_pool_close(pool);
+}
+END_TEST
+
+struct ranked {
+    bool pools;
+    struct result *results;
+};
+
+static void train_as_rank(struct ssa_ranks *ranks, void *cookie)
+{
+    const struct ranked *how = cookie;
+    struct source s = new_source(true);
+    struct ssa_pool *pool = how->pools ? pool_of(2, NULL) : NULL;
+    struct ssa_device *device = NULL;
+    if (!pool)
+        OK(ssa_device_open(&device, "cpu"));
+    finish_run(start_on(device, pool, &s, ranks), &s, &how->results[ranks->rank]);
+    ssa_device_close(device);
+    ssa_pool_close(pool);
+}
+
+START_TEST(over_ranks)
+{
+    enum { RANKS = 3 };
+    struct result *results = calloc(RANKS, sizeof *results);
+    struct ssa_device *device;
+    OK(ssa_device_open(&device, "cpu"));
+    sets_model(SETS_OF_VALUES, 0.1f);
+    run_here(device, true, &want);
+    for (int count = 1; count <= RANKS; count++)
+        for (int pools = 0; pools < 2; pools++) {
+            team_run(count, train_as_rank, &(struct ranked){pools, results});
+            for (int i = 0; i < count; i++) { /* runs of ranks are no nodes of the tree of sums: 5 = 2 + 3 */
+                run_near(&want, &results[i]);
+                run_same_bits(&results[0], &results[i]);
+            }
+        }
+    run_same_bits(&results[0], &results[1]);
+    ssa_device_close(device);
+    free(results);
+}
+END_TEST
+
+static char path[64];
+
+/* Ended after each number of steps, and gone on with on a device, or on a pool. */
+START_TEST(resumed)
+{
+    struct ssa_device *device;
+    struct ssa_checkpoint *c;
+    snprintf(path, sizeof path, "/tmp/ssacl-mixed-%d.st", (int)getpid());
+    OK(ssa_device_open(&device, "cpu"));
+    sets_model(SETS_OF_VALUES, 0.1f);
+    run_here(device, true, &want);
+    for (int steps = 1; steps < RUN_STEPS; steps += 3) {
+        struct source s = new_source(true);
+        struct ssa_pool *pool = pool_of(2, NULL);
+        struct run r = start_on(steps % 2 ? NULL : device, steps % 2 ? pool : NULL, &s, NULL);
+        OK(ssa_trainer_run(r.trainer, steps, &(struct ssa_trainer_run){0}));
+        OK(ssa_checkpoint_save(path, r.model, r.trainer, NULL));
+        run_end(r);
+        OK(ssa_checkpoint_open(&c, path));
+        r = start_on(steps % 2 ? device : NULL, steps % 2 ? NULL : pool, &s, NULL);
+        OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_trainer_run){0}));
+        OK(ssa_checkpoint_load(c, r.model, r.trainer));
+        OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
+        OK(ssa_trainer_losses(r.trainer, RUN_STEPS - steps, got.losses, &got.norm));
+        ck_assert(!memcmp(got.losses, want.losses + steps, (size_t)(RUN_STEPS - steps) * sizeof *got.losses));
+        ck_assert(got.norm == want.norm);
+        run_end(r);
+        check_source(&s);
+        ssa_checkpoint_close(c);
+        ssa_pool_close(pool);
+    }
+    ssa_device_close(device);
+    remove(path);
+}
+END_TEST
+
+/* ---- sources that are wrong ---- */
+
+static void check_failing(struct ssa_device *device, struct ssa_pool *pool, int length, int longest, int status,
+                          const char *words)
+{
+    struct source s = new_source(true);
+    struct run r = start_on(device, pool, &s, NULL);
+    s.length = length;
+    s.longest = longest;
+    s.fails = 4;
+    for (int twice = 0; twice < 2; twice++) {
+        FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), status, words);
+        ck_assert_int_eq(ssa_trainer_steps_done(r.trainer), 4);
+    }
+    s.fails = NEVER;
+    finish_run(r, &s, &got);
+    run_same_bits(&want, &got);
+}
+
+static int lower(void *cookie, const struct ssa_draw *d, struct ssa_batch *batch)
+{
+    (void)cookie;
+    (void)d;
+    batch->length--;
+    return SSA_OK;
+}
+
+START_TEST(wrong_sources)
+{
+    const struct ssa_data lowered = {.fill = lower, .examples = 3}, ids = run_data();
+    struct ssa_device *device;
+    struct ssa_model *m;
+    struct ssa_scores scores;
+    OK(ssa_device_open(&device, "cpu"));
+    sets_model(SETS_OF_VALUES, 0.1f);
+    run_here(device, true, &want);
+    for (int pools = 0; pools < 2; pools++) {
+        struct ssa_pool *pool = pools ? pool_of(2, NULL) : NULL;
+#define WRONG(...) check_failing(pool ? NULL : device, pool, __VA_ARGS__)
+        WRONG(0, 0, SSA_EIO, "data: step 5: no such set");
+        WRONG(SETS_LENGTH + 1, 0, SSA_EINVAL, "data: step 5: length of the batch is 16, must be in [3, 15]");
+        WRONG(SETS_LEAD, 0, SSA_EINVAL, "data: step 5: length of the batch is 2, must be");
+        WRONG(-1, 0, SSA_EINVAL, "data: step 5: length of the batch is -1");
+        WRONG(0, 99, SSA_EINVAL, "data: step 5: lengths[1] is 99, must be in [0, ");
+        WRONG(0, -3, SSA_EINVAL, "data: step 5: lengths[1] is -3");
+        ck_assert(!pool || ssa_pool_live(pool) == 2);
+        ssa_pool_close(pool);
+    }
+    m = model_on(device, SETS_OF_CLASSES, 2);
+    FAILS(ssa_evaluate(m, &ids, &(struct ssa_evaluate){0}, &scores, NULL, NULL), SSA_EINVAL, "mixed size come from a source");
+    ssa_model_destroy(m);
+    OK(ssa_model_create(&m, device, &run_config, &run_limits));
+    FAILS(ssa_evaluate(m, &lowered, &(struct ssa_evaluate){0}, &scores, NULL, NULL), SSA_EINVAL,
+          "data: example 0: length of the batch is 15, all sequences are of 16");
+    ssa_model_destroy(m);
+    ssa_device_close(device);
+}
+END_TEST
+
 int main(void)
 {
-    return test_run("mixed", (const TTest *const[]){inputs, samples, company, finite_differences, NULL});
+    return test_run("mixed", (const TTest *const[]){inputs, samples, company, finite_differences, steps_by_hand,
+        padded_or_not, on_pools, a_device_is_lost, over_ranks, resumed, wrong_sources, NULL});
 }

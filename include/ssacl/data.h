@@ -31,7 +31,7 @@ extern "C" {
 struct ssa_draw {
     int training;   /**< 1; 0: evaluation */
     int count;      /**< sequences */
-    int length;     /**< positions of a sequence: the model's N */
+    int length;     /**< positions of a sequence: the model's N; of mixed size, the most there may be */
     int answers;    /**< of a sequence, each with a target and a loss: N where every position has one, 1 for a class */
     uint64_t seed;  /**< ssa_train_config.seed, or ssa_evaluate.seed */
     uint64_t step;  /**< training: from 0 */
@@ -76,7 +76,8 @@ struct ssa_data {
      *              or one evaluation; but an evaluation on the way of a training (struct ssa_watch) has a thread of its
      *              own beside the trainer's. At any time from the first step to the trainer's destruction, which waits
      *              for it. It must not call the trainer, its model or its device.
-     *    Memory    three batches a device, whatever the number of micro-batches. */
+     *    Memory    three batches a device, whatever the number of micro-batches; where sequences are of mixed size with
+     *              the plans of their layers, which are drawn on the same thread when a batch is filled. */
     int (*fill)(void *cookie, const struct ssa_draw *draw, struct ssa_batch *batch);
     void *cookie;
     size_t examples;   /**< in an epoch of training, in an evaluation; at least 1 */

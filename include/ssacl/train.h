@@ -153,7 +153,7 @@ struct ssa_progress {
     double loss;              /**< mean over the steps since the last report, nats a token */
     double gradient_norm;     /**< of the last step, before clipping */
     double lr;                /**< of the last step */
-    double tokens;            /**< positions trained on so far, over resumes */
+    double tokens;            /**< positions trained on so far, over resumes; of sequences of mixed size N each */
     double tokens_per_second; /**< since the last report */
     double seconds;           /**< since ssa_trainer_run() began */
     double seconds_left;      /**< to the end of all stages, at the mean speed of this stage so far */

@@ -224,11 +224,9 @@ static int family_from_json(const json_t *name, int *family)
         return SSA_OK;
     if (!json_is_string(name))
         return ssa_fail(SSA_EFORMAT, "its config lacks a good \"family\"");
-    while (ssa_model_family(*family) && strcmp(json_string_value(name), ssa_model_family(*family)))
-        ++*family;
-    return ssa_model_family(*family) ? SSA_OK
-                                     : ssa_fail(SSA_EFORMAT, "its model is a \"%s\", which this version does not know",
-                                                json_string_value(name));
+    return ssa_model_named(json_string_value(name), family)
+               ? SSA_OK
+               : ssa_fail(SSA_EFORMAT, "its model is a \"%s\", which this version does not know", json_string_value(name));
 }
 
 int ssa_model_from_json(const json_t *json, struct ssa_model_config *config)

@@ -45,39 +45,84 @@ static size_t example_at(const struct ssa_evaluator *e, size_t w)
     return w * e->windows / e->chosen;
 }
 
-/* Chosen examples [w, end), as many at once as are one after another in the list. */
-static int fill_examples(const struct ssa_evaluator *e, size_t w, size_t end, const struct ssa_batch *batch)
+/* How many of the chosen [w, end) are one after another in the list. */
+static int run_of(const struct ssa_evaluator *e, size_t w, size_t end)
 {
-    const size_t begin = w;
-    int err = SSA_OK;
-    while (w < end) {
-        size_t first = example_at(e, w), next = w + 1;
-        while (next < end && example_at(e, next) == first + (next - w))
-            next++;
+    size_t next = w + 1;
+    while (next < end && example_at(e, next) == example_at(e, w) + (next - w))
+        next++;
+    return (int)(next - w);
+}
+
+static int fill_run(const struct ssa_evaluator *e, size_t w, int count, struct ssa_batch *batch)
+{
+    return ssa_data_fill(&e->data, &(struct ssa_draw){.count = count, .length = e->facts.length,
+        .answers = e->facts.answers, .seed = e->how.seed, .first = example_at(e, w)}, &e->facts, batch);
+}
+
+/* Runs of sequences of mixed size, each laid out by its own length: into memory of their own, and from there by that of
+ * the longest. */
+static int fill_mixed(const struct ssa_evaluator *e, size_t begin, size_t end, struct ssa_batch *batch)
+{
+    struct ssa_batch *runs = calloc(end - begin, sizeof *runs);
+    int err = SSA_OK, n;
+    if (!runs)
+        return ssa_fail(SSA_ENOMEM, "evaluate: out of host memory");
+    batch->length = 0;
+    for (size_t w = begin; w < end; w += (size_t)n) {
+        struct ssa_batch *run = &runs[w - begin];
+        n = run_of(e, w, end);
+        TRY(ssa_batch_create(run, &e->layout, n));
+        TRY(fill_run(e, w, n, run));
+        batch->length = run->length > batch->length ? run->length : batch->length;
+    }
+    for (size_t w = begin; w < end; w += (size_t)n) {
+        const struct ssa_batch at = ssa_batch_from(batch, &e->layout, (int)(w - begin));
+        n = run_of(e, w, end);
+        ssa_batch_widen(&at, &runs[w - begin], &e->layout, n);
+    }
+done:
+    for (size_t i = 0; i < end - begin; i++)
+        ssa_batch_finish(&runs[i]);
+    free(runs);
+    return err;
+}
+
+/* Chosen examples [begin, end), as many at once as are one after another in the list. */
+static int fill_examples(const struct ssa_evaluator *e, size_t begin, size_t end, struct ssa_batch *batch)
+{
+    int err = SSA_OK, n = run_of(e, begin, end);
+    if (begin + (size_t)n == end)
+        return fill_run(e, begin, n, batch);
+    if (e->facts.mixed)
+        return fill_mixed(e, begin, end, batch);
+    for (size_t w = begin; w < end; w += (size_t)n) {
         struct ssa_batch part = ssa_batch_from(batch, &e->layout, (int)(w - begin));
-        TRY(ssa_data_fill(&e->data, &(struct ssa_draw){.count = (int)(next - w), .length = e->facts.length,
-            .answers = e->facts.answers, .seed = e->how.seed, .first = first}, &part));
-        w = next;
+        n = run_of(e, w, end);
+        TRY(fill_run(e, w, n, &part));
     }
 done:
     return err;
 }
 
 /* The batch of a unit; past the last window, nothing is asked. */
-static int fill_unit(void *cookie, struct ssa_feed_key key, const struct ssa_batch *batch)
+static int fill_unit(void *cookie, struct ssa_feed_key key, struct ssa_batch *batch)
 {
     const struct ssa_evaluator *e = cookie;
     const size_t first = (size_t)key.number % e->batches * (size_t)e->batch, left = e->chosen - first;
     const int count = left < (size_t)e->batch ? (int)left : e->batch;
-    const struct ssa_batch rest = ssa_batch_from(batch, &e->layout, count);
-    ssa_batch_clear(&rest, &e->layout, e->batch - count);
+    struct ssa_batch rest;
+    int err = SSA_OK;
     if (e->data.fill)
-        return fill_examples(e, first, first + (size_t)count, batch);
-    for (int b = 0; b < count; b++) {
+        TRY(fill_examples(e, first, first + (size_t)count, batch));
+    for (int b = 0; b < count && !e->data.fill; b++) {
         const struct ssa_batch one = ssa_batch_from(batch, &e->layout, b);
         fill_window(e, first + (size_t)b, &one);
     }
-    return SSA_OK;
+    rest = ssa_batch_from(batch, &e->layout, count);
+    ssa_batch_clear(&rest, &e->layout, e->batch - count);
+done:
+    return err;
 }
 
 static void choose_windows(struct ssa_evaluator *e)
@@ -101,6 +146,7 @@ static size_t answers_of(const struct ssa_evaluator *e, size_t w)
 
 /* All answers of a unit, for the program. */
 struct ssa_told {
+    int answers; /* of a sequence */
     int32_t *targets;
     float logits[];
 };
@@ -118,10 +164,10 @@ static void tell_batch(void *cookie, int pass, size_t batch, const void *more)
 {
     const struct ssa_evaluator *e = cookie;
     const struct ssa_told *told = more;
-    const size_t first = batch * (size_t)e->batch, answers = (size_t)e->facts.answers, V = (size_t)e->facts.vocabulary;
+    const size_t first = batch * (size_t)e->batch, answers = (size_t)told->answers, V = (size_t)e->facts.vocabulary;
     for (size_t i = 0; i < (size_t)e->batch && first + i < e->chosen; i++)
         e->how.answer(e->how.cookie, &(struct ssa_answer){.pass = pass, .example = example_at(e, first + i),
-            .answers = e->facts.answers, .vocabulary = e->facts.vocabulary, .targets = told->targets + i * answers,
+            .answers = told->answers, .vocabulary = e->facts.vocabulary, .targets = told->targets + i * answers,
             .logits = told->logits + i * answers * V});
 }
 
@@ -145,17 +191,6 @@ done:
     return err;
 }
 
-static int make_feed(struct ssa_evaluator *e, const struct ssa_model *model)
-{
-    const struct ssa_group *group = ssa_model_group(model);
-    e->takers = group ? group->pool->count + 1 : 1; /* one may join */
-    e->layout = ssa_batch_layout(model, false);
-    return ssa_feed_create(&e->feed, &(struct ssa_feed_config){.layout = e->layout, .count = e->batch,
-        .takers = e->takers, .fill = fill_unit, .cookie = e});
-}
-
-/* ---- a unit ---- */
-
 /* Draws are numbered such that the first m of M passes are the same for every M. */
 static int plan_settings(void *cookie, uint64_t unit, int layer, struct ssa_sample *how)
 {
@@ -165,6 +200,23 @@ static int plan_settings(void *cookie, uint64_t unit, int layer, struct ssa_samp
     how->step = unit % e->batches << 10 | unit / e->batches;
     return err;
 }
+
+static int sample_unit(void *cookie, struct ssa_feed_key key, int layer, struct ssa_sample *how)
+{
+    return plan_settings(cookie, key.number, layer, how);
+}
+
+static int make_feed(struct ssa_evaluator *e, const struct ssa_model *model)
+{
+    const struct ssa_group *group = ssa_model_group(model);
+    e->takers = group ? group->pool->count + 1 : 1; /* one may join */
+    e->layout = ssa_batch_layout(model, false);
+    return ssa_feed_create(&e->feed, &(struct ssa_feed_config){.layout = e->layout, .count = e->batch,
+        .takers = e->takers, .fill = fill_unit, .sample = sample_unit, .layers = e->facts.mixed ? e->layers : 0,
+        .cookie = e});
+}
+
+/* ---- a unit ---- */
 
 static int enter(const struct ssa_worker *w)
 {
@@ -201,7 +253,7 @@ static int take(struct ssa_worker *w, struct ssa_unit *unit)
     if (err)
         return err;
     want_batches(e, unit->number);
-    err = ssa_feed_take(e->feed, (struct ssa_feed_key){0, unit->number}, &w->batch);
+    err = ssa_feed_take(e->feed, (struct ssa_feed_key){0, unit->number}, &w->batch, &w->drawn);
     w->no_data = err != SSA_OK;
     return err;
 }
@@ -215,7 +267,7 @@ static int begin_unit(struct ssa_worker *w, struct ssa_unit *unit)
     leave(w);
     if (err || unit->number == SSA_UNIT_NONE)
         goto done;
-    pass.plans = unit->plans;
+    pass.plans = w->e->facts.mixed ? w->drawn.given : unit->plans;
     ssa_batch_give(&w->batch, &pass);
     err = ssa_model_forward(w->model, &pass);
     ssa_units_used(w->e->units, unit);
@@ -257,7 +309,12 @@ void ssa_worker_drop(struct ssa_worker *w)
     free(answers.more);
 }
 
-/* Of the batch that the device has done. */
+/* Of a sequence of the batch that the device has done. */
+static int answers_now(const struct ssa_worker *w)
+{
+    return ssa_pass_answers(&w->e->facts, w->batch.length);
+}
+
 static int keep_answers(struct ssa_worker *w)
 {
     const struct ssa_evaluator *e = w->e;
@@ -268,7 +325,8 @@ static int keep_answers(struct ssa_worker *w)
     w->told = make_told(e);
     if (!w->told)
         TRY(ssa_fail(SSA_ENOMEM, "evaluate: out of host memory"));
-    memcpy(w->told->targets, w->batch.targets, (size_t)e->batch * (size_t)e->facts.answers * sizeof *w->batch.targets);
+    w->told->answers = answers_now(w);
+    memcpy(w->told->targets, w->batch.targets, (size_t)(e->batch * w->told->answers) * sizeof *w->batch.targets);
     TRY(ssa_model_read_answers(w->model, w->told->logits));
 done:
     return err;
@@ -277,7 +335,7 @@ done:
 /* Waits for the device, and keeps the losses of what had a target. */
 static int end_unit(struct ssa_worker *w)
 {
-    size_t answers = (size_t)w->e->batch * (size_t)w->e->facts.answers, count = 0;
+    size_t answers = (size_t)w->e->batch * (size_t)answers_now(w), count = 0;
     float *kept = malloc(answers * sizeof *kept);
     int err;
     if (!kept)
@@ -351,6 +409,7 @@ int ssa_worker_create(struct ssa_worker **worker, struct ssa_evaluator *e, struc
     if (member && member->rate > 0) /* of training: forward is about a third of it */
         w->seconds = (double)rows / (3 * member->rate);
     TRY(ssa_batch_create(&w->batch, &e->layout, e->batch));
+    TRY(ssa_feed_plans_create(&w->drawn, e->facts.mixed ? e->layers : 0));
     w->losses = malloc((size_t)e->batch * (size_t)e->facts.answers * sizeof *w->losses);
     if (!w->losses)
         TRY(ssa_fail(SSA_ENOMEM, "evaluate: out of host memory"));
@@ -366,6 +425,7 @@ void ssa_worker_destroy(struct ssa_worker *w)
     if (!w)
         return;
     ssa_batch_finish(&w->batch);
+    ssa_feed_plans_finish(&w->drawn);
     free(w->losses);
     free(w->kept);
     free(w->told);
@@ -431,13 +491,14 @@ static int evaluate(struct ssa_evaluator *e, struct ssa_model *model, bool *aban
     e->sampled = e->how.pattern && ssa_pattern_samples(e->how.pattern, e->config);
     if (!e->sampled)
         e->passes = 1; /* dense passes are all the same */
+    e->layers = e->sampled ? e->facts.layers : 0;
     REQUIRE(e->facts.join == SSA_JOIN_PROBABILITIES || e->passes == 1,
             "evaluate: passes is %d, of a model whose answers are values it must be 1", e->passes);
     choose_windows(e);
     TRY(make_ensemble(e));
     TRY(make_feed(e, model));
     TRY(ssa_units_create(&e->units, &(struct ssa_units_config){.count = e->batches * (size_t)e->passes,
-        .takers = takers, .layers = e->sampled ? e->facts.layers : 0, .settings = plan_settings, .cookie = e}));
+        .takers = takers, .layers = e->facts.mixed ? 0 : e->layers, .settings = plan_settings, .cookie = e}));
     TRY(ssa_model_group(model) ? ssa_evaluate_pool(e, model, abandoned) : evaluate_here(e, model));
     REQUIRE(ssa_ensemble_result(e->ensemble).answers, "evaluate: none of the %zu examples has a target", e->chosen);
     if (e->how.progress)

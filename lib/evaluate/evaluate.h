@@ -21,6 +21,7 @@ struct ssa_evaluator {
     struct ssa_evaluate how;
     int batch, passes;
     bool sampled;
+    int layers;             /* whose plans are drawn for a unit; 0: it is dense */
     size_t stride;          /* from a window's start to the next's */
     size_t windows, chosen; /* in the data, evaluated */
     size_t batches;
@@ -40,6 +41,7 @@ struct ssa_worker {
     struct ssa_model *model;
     struct ssa_member *member; /* of a pool; NULL: the caller's own thread */
     struct ssa_batch batch;
+    struct ssa_feed_plans drawn; /* of it, where sequences are of mixed size */
     float *losses;             /* of a unit's answers */
     float *kept;               /* of those with a target, of a unit that is done but not added: the first of `out` */
     size_t kept_count;

@@ -267,7 +267,7 @@ int ssa_run_read(struct ssa_model *m, size_t row, int rows, float *logits)
 /* Of a sequence of the last pass. */
 static int answers_of(const struct ssa_model *m)
 {
-    return m->facts.answers == m->facts.length ? m->pass.length : m->facts.answers;
+    return ssa_pass_answers(&m->facts, m->pass.length);
 }
 
 int ssa_model_read_logits(struct ssa_model *m, int sequence, int position, float *logits)

@@ -33,7 +33,14 @@ struct ssa_facts {
     int answers;    /* of a sequence, each with a target and a loss: N where every position has one */
     enum ssa_join join;
 };
+/* The number of the family of that name; false: there is none. */
+bool ssa_model_named(const char *name, int *family);
 struct ssa_facts ssa_model_facts(const struct ssa_model_config *config);
+/* Answers of a sequence in a pass of `length` positions. */
+static inline int ssa_pass_answers(const struct ssa_facts *f, int length)
+{
+    return f->answers == f->length && f->join == SSA_JOIN_PROBABILITIES ? length : f->answers;
+}
 /* ssa_model_layer() of a layer that there is. */
 struct ssa_layer ssa_model_layer_facts(const struct ssa_model_config *config, int layer);
 

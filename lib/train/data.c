@@ -34,6 +34,7 @@ void ssa_data_copy(const struct ssa_data *data, size_t first, size_t count, int3
 int ssa_data_check_ids(size_t count, struct ssa_facts facts, int least)
 {
     int err = SSA_OK;
+    REQUIRE(!facts.mixed, "data: sequences of mixed size come from a source, not from token ids");
     REQUIRE(facts.causal, "data: of token ids the next is predicted, which needs a causal model");
     REQUIRE(!facts.starts, "data: of token ids the next is predicted, of images that begin by themselves none; give a "
             "source");
@@ -72,13 +73,33 @@ done:
 
 /* ---- a source ---- */
 
-int ssa_data_fill(const struct ssa_data *data, const struct ssa_draw *draw, const struct ssa_batch *batch)
+/* What layers sample follows from the lengths, before a pass looks at them. */
+static int check_lengths(const struct ssa_draw *draw, const struct ssa_facts *facts, const struct ssa_batch *batch,
+                         int length)
+{
+    int err = SSA_OK;
+    REQUIRE(facts->mixed || length == draw->length, "length of the batch is %d, all sequences are of %d", length,
+            draw->length);
+    REQUIRE(length > facts->lead && length <= draw->length, "length of the batch is %d, must be in [%d, %d]", length,
+            facts->lead + 1, draw->length);
+    for (int i = 0; facts->mixed && i < draw->count; i++)
+        REQUIRE(batch->lengths[i] >= 0 && batch->lengths[i] <= length, "lengths[%d] is %d, must be in [0, %d]", i,
+                batch->lengths[i], length);
+done:
+    return err;
+}
+
+int ssa_data_fill(const struct ssa_data *data, const struct ssa_draw *draw, const struct ssa_facts *facts,
+                  struct ssa_batch *batch)
 {
     struct ssa_batch given = *batch; /* its own: it may change the addresses */
     char text[512] = "";
     int status;
     ssa_fail(SSA_OK, "%s", text); /* no older error passes for this one's */
     status = data->fill(data->cookie, draw, &given);
+    if (!status)
+        status = check_lengths(draw, facts, batch, given.length);
+    batch->length = given.length;
     if (!status)
         return SSA_OK;
     snprintf(text, sizeof text, "%s", ssa_last_error());

@@ -13,6 +13,7 @@ struct slot {
     int waiting;      /* so many wait for it */
     uint64_t age;     /* since when it is wanted */
     struct ssa_batch batch;
+    struct ssa_feed_plans plans;
     int status;       /* of filling it, */
     char error[1024]; /* and its text: the last error belongs to a thread */
 };
@@ -78,7 +79,55 @@ static struct slot *next_wanted(const struct ssa_feed *f)
     return best;
 }
 
+/* ---- plans ---- */
+
+int ssa_feed_plans_create(struct ssa_feed_plans *p, int layers)
+{
+    *p = (struct ssa_feed_plans){.count = layers};
+    if (!layers)
+        return SSA_OK;
+    p->plans = calloc((size_t)layers, sizeof *p->plans);
+    p->given = calloc((size_t)layers, sizeof *p->given);
+    return p->plans && p->given ? SSA_OK : ssa_fail(SSA_ENOMEM, "data: out of host memory for %d plans", layers);
+}
+
+void ssa_feed_plans_finish(struct ssa_feed_plans *p)
+{
+    for (int l = 0; p->plans && l < p->count; l++)
+        ssa_plan_finish(&p->plans[l]);
+    free(p->plans);
+    free(p->given);
+    *p = (struct ssa_feed_plans){.count = 0};
+}
+
+static int draw_plans(const struct ssa_feed *f, struct ssa_feed_key key, const struct ssa_batch *batch,
+                      struct ssa_feed_plans *p)
+{
+    int err = SSA_OK;
+    for (int l = 0; l < p->count; l++) {
+        struct ssa_sample how = {.kind = SSA_DENSE};
+        TRY(f->config.sample(f->config.cookie, key, l, &how));
+        p->given[l] = how.kind == SSA_DENSE ? NULL : &p->plans[l];
+        how.length = batch->length;
+        how.lengths = batch->lengths;
+        if (p->given[l])
+            TRY(ssa_plan_draw(&p->plans[l], &how));
+    }
+done:
+    return err;
+}
+
 /* ---- the thread ---- */
+
+static int fill(const struct ssa_feed *f, struct slot *s)
+{
+    int err;
+    s->batch.length = f->config.layout.length;
+    TRY(f->config.fill(f->config.cookie, s->key, &s->batch));
+    TRY(draw_plans(f, s->key, &s->batch, &s->plans));
+done:
+    return err;
+}
 
 static void *fill_ahead(void *argument)
 {
@@ -92,7 +141,7 @@ static void *fill_ahead(void *argument)
         }
         s->state = SLOT_FILLING;
         pthread_mutex_unlock(&f->lock);
-        s->status = f->config.fill(f->config.cookie, s->key, &s->batch);
+        s->status = fill(f, s);
         snprintf(s->error, sizeof s->error, "%s", s->status ? ssa_last_error() : "");
         pthread_mutex_lock(&f->lock);
         s->state = s->status && !s->waiting ? SLOT_EMPTY : SLOT_FILLED; /* who comes to take it may have more luck */
@@ -133,16 +182,20 @@ static struct slot *await(struct ssa_feed *f, struct ssa_feed_key key)
     return s;
 }
 
-int ssa_feed_take(struct ssa_feed *f, struct ssa_feed_key key, struct ssa_batch *to)
+int ssa_feed_take(struct ssa_feed *f, struct ssa_feed_key key, struct ssa_batch *to, struct ssa_feed_plans *plans)
 {
+    const struct ssa_feed_plans before = *plans;
     int err = SSA_OK;
     if (f->forks != ssa_forks())
         return ssa_fail(SSA_EINVAL, "data: its thread was lost by fork(): make the trainer in the child");
     struct slot *s = await(f, key);
-    if (s->status)
+    if (s->status) {
         err = ssa_fail(s->status, "%s", s->error);
-    else
+    } else {
         ssa_batch_copy(to, &s->batch, &f->config.layout, f->config.count);
+        *plans = s->plans;
+        s->plans = before;
+    }
     pthread_mutex_lock(&f->lock);
     s->state = SLOT_EMPTY;
     pthread_cond_broadcast(&f->changed);
@@ -159,8 +212,11 @@ static int make_slots(struct ssa_feed *f)
     f->slots = calloc((size_t)count, sizeof *f->slots);
     if (!f->slots)
         return ssa_fail(SSA_ENOMEM, "data: out of host memory");
-    for (; f->slot_count < count; f->slot_count++)
-        TRY(ssa_batch_create(&f->slots[f->slot_count].batch, &f->config.layout, f->config.count));
+    while (f->slot_count < count) {
+        struct slot *s = &f->slots[f->slot_count++];
+        TRY(ssa_batch_create(&s->batch, &f->config.layout, f->config.count));
+        TRY(ssa_feed_plans_create(&s->plans, f->config.layers));
+    }
 done:
     return err;
 }
@@ -209,8 +265,10 @@ void ssa_feed_destroy(struct ssa_feed *f)
         pthread_cond_destroy(&f->changed);
     if (f->lock_made)
         pthread_mutex_destroy(&f->lock);
-    for (int i = 0; i < f->slot_count; i++)
+    for (int i = 0; i < f->slot_count; i++) {
         ssa_batch_finish(&f->slots[i].batch);
+        ssa_feed_plans_finish(&f->slots[i].plans);
+    }
     free(f->slots);
     free(f);
 }

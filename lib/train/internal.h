@@ -42,12 +42,13 @@ struct ssa_trainer {
     struct ssa_buffer *scalars;       /* for SSA_LOSSES steps the losses of their micro-batches (sums over tokens), then
                                          for as many steps the gradient's squared norm: not finite from the first on
                                          that is not, since when nothing changes */
-    struct ssa_plan_queue *queue;     /* NULL where every stage is dense */
+    struct ssa_plan_queue *queue;     /* NULL where every stage is dense, or plans are drawn with a batch */
     int groups;                       /* draws a layer and step: micros where a stage draws per example, else 1 */
     int first_group;                  /* micro-batch that the first of them is of */
     const struct ssa_plan **plans;    /* of the pass at hand */
     struct ssa_batch_layout layout;
-    struct ssa_batch batch;           /* of the pass at hand */
+    struct ssa_batch batch;           /* of the pass at hand, */
+    struct ssa_feed_plans drawn;      /* and its plans, where sequences are of mixed size */
     struct ssa_feed *feed;            /* where it comes from: that of the front */
     bool owns_feed;
     int run_first, run_end;           /* micro-batches at hand */
@@ -132,10 +133,12 @@ int ssa_data_check(const struct ssa_data *data, struct ssa_facts facts, int leas
 int ssa_data_check_ids(size_t count, struct ssa_facts facts, int least); /* without looking at them */
 /* Copies `count` ids. */
 void ssa_data_copy(const struct ssa_data *data, size_t first, size_t count, int32_t *ids);
-/* Calls a source. Its errors have a text and a status of the library's. */
-int ssa_data_fill(const struct ssa_data *data, const struct ssa_draw *draw, const struct ssa_batch *batch);
-/* Fills a micro-batch; for the feed of the front `trainer`. */
-int ssa_trainer_fill(void *trainer, struct ssa_feed_key key, const struct ssa_batch *batch);
+/* Calls a source for a batch of draw->length, which it may lower. Its errors have a text and a status of the library's. */
+int ssa_data_fill(const struct ssa_data *data, const struct ssa_draw *draw, const struct ssa_facts *facts,
+                  struct ssa_batch *batch);
+/* Fills a micro-batch, and says what a layer of it samples; for the feed of the front `trainer`. */
+int ssa_trainer_fill(void *trainer, struct ssa_feed_key key, struct ssa_batch *batch);
+int ssa_trainer_sample(void *trainer, struct ssa_feed_key key, int layer, struct ssa_sample *how);
 
 /* ---- configs ---- */
 /* Defaults filled in, stages copied with all they point to. */

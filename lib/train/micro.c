@@ -38,14 +38,14 @@ static void copy_sequences(const struct ssa_trainer *t, const struct ssa_draw *d
     }
 }
 
-int ssa_trainer_fill(void *trainer, struct ssa_feed_key key, const struct ssa_batch *batch)
+int ssa_trainer_fill(void *trainer, struct ssa_feed_key key, struct ssa_batch *batch)
 {
     const struct ssa_trainer *t = trainer;
     const struct ssa_draw draw = {.training = 1, .count = t->micro_batch, .length = t->length,
         .answers = t->facts.answers, .seed = t->config.seed, .step = key.step,
         .first = key.number * (uint64_t)t->micro_batch};
     if (t->data.fill)
-        return ssa_data_fill(&t->data, &draw, batch);
+        return ssa_data_fill(&t->data, &draw, &t->facts, batch);
     copy_sequences(t, &draw, batch);
     return SSA_OK;
 }
@@ -72,7 +72,7 @@ static int take_batch(struct ssa_trainer *t, int micro)
     if (t->member)
         TRY(ssa_member_enter(t->member));
     want_batches(t, micro);
-    err = ssa_feed_take(t->feed, (struct ssa_feed_key){(uint64_t)t->step, (uint64_t)micro}, &t->batch);
+    err = ssa_feed_take(t->feed, (struct ssa_feed_key){(uint64_t)t->step, (uint64_t)micro}, &t->batch, &t->drawn);
     t->no_data = err != SSA_OK;
     if (t->member)
         ssa_member_leave(t->member);
@@ -83,11 +83,13 @@ done:
 
 /* ---- a micro-batch ---- */
 
-/* Takes the plans of a micro-batch; dense layers get NULL. */
+/* Takes the plans of a micro-batch from the queue; dense layers get NULL. */
 static int take_plans(struct ssa_trainer *t, int micro)
 {
     const struct ssa_pattern *pattern = &t->config.stages[ssa_trainer_stage(t, (uint64_t)t->step)].pattern;
     int group = t->groups > 1 ? micro - t->first_group : 0, err = SSA_OK;
+    if (t->facts.mixed) /* they came with the batch */
+        return SSA_OK;
     for (int l = 0; l < t->layers; l++) {
         struct ssa_sample how;
         t->plans[l] = NULL;
@@ -105,17 +107,18 @@ done:
 /* Loss into its place, gradients set. */
 static int micro_step(struct ssa_trainer *t, int micro, ssa_bucket_complete complete, void *cookie)
 {
-    struct ssa_pass pass = {.plans = t->plans, .training = 1, .smoothing = t->config.smoothing,
+    struct ssa_pass pass = {.training = 1, .smoothing = t->config.smoothing,
         .grad_scale = 1.0f / ssa_trainer_answers(t), .seed = t->config.seed ^ SEED_DROPOUT, .step = (uint64_t)t->step,
         .first_example = (uint32_t)(micro * t->micro_batch)};
     int err;
     TRY(take_batch(t, micro));
     TRY(take_plans(t, micro));
+    pass.plans = t->facts.mixed ? t->drawn.given : t->plans;
     ssa_batch_give(&t->batch, &pass);
     TRY(ssa_model_forward(t->model, &pass));
     TRY(ssa_sum(t->device, &(struct ssa_sum){.x = ssa_model_losses(t->model),
         .out = ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, micro)),
-        .count = (size_t)t->micro_batch * (size_t)t->facts.answers}));
+        .count = (size_t)t->micro_batch * (size_t)ssa_pass_answers(&t->facts, t->batch.length)}));
     TRY(ssa_model_backward_in_buckets(t->model, complete, cookie));
 done:
     return err;

@@ -12,26 +12,45 @@
 
 /* ---- create and destroy ---- */
 
+int ssa_trainer_sample(void *trainer, struct ssa_feed_key key, int layer, struct ssa_sample *how)
+{
+    const struct ssa_trainer *t = trainer;
+    int err = ssa_model_sample(ssa_model_config(t->model), &t->config.stages[ssa_trainer_stage(t, key.step)].pattern,
+                               layer, t->micro_batch, (int)key.number * t->micro_batch, how);
+    how->seed = t->config.seed;
+    how->step = key.step;
+    return err;
+}
+
 /* For the queue: layer and micro-batch of plan `index`. */
 static int plan_settings(void *cookie, uint64_t step, int index, struct ssa_sample *how)
 {
-    const struct ssa_trainer *t = cookie;
-    int layer = index % t->layers, micro = t->first_group + index / t->layers;
-    int err = ssa_model_sample(ssa_model_config(t->model), &t->config.stages[ssa_trainer_stage(t, step)].pattern, layer,
-                               t->micro_batch, micro * t->micro_batch, how);
-    how->seed = t->config.seed;
-    how->step = step;
-    return err;
+    struct ssa_trainer *t = cookie;
+    const struct ssa_feed_key key = {step, (uint64_t)(t->first_group + index / t->layers)};
+    return ssa_trainer_sample(t, key, index % t->layers, how);
+}
+
+static bool samples(const struct ssa_trainer *t)
+{
+    bool sampled = false;
+    for (int i = 0; i < t->config.stage_count; i++)
+        sampled = sampled || ssa_pattern_samples(&t->config.stages[i].pattern, ssa_model_config(t->model));
+    return sampled;
+}
+
+/* Plans that come with a batch. */
+static int layers_drawn(const struct ssa_trainer *t)
+{
+    return t->facts.mixed && samples(t) ? t->layers : 0;
 }
 
 static int create_queue(struct ssa_trainer *t)
 {
-    const struct ssa_model_config *model = ssa_model_config(t->model);
-    bool sampled = false, per_example = false;
-    for (int i = 0; i < t->config.stage_count; i++) {
-        sampled = sampled || ssa_pattern_samples(&t->config.stages[i].pattern, model);
-        per_example = per_example || ssa_pattern_per_example(&t->config.stages[i].pattern, model);
-    }
+    const bool sampled = samples(t) && !t->facts.mixed;
+    bool per_example = false;
+    for (int i = 0; i < t->config.stage_count; i++)
+        per_example = per_example ||
+                      ssa_pattern_per_example(&t->config.stages[i].pattern, ssa_model_config(t->model));
     t->groups = per_example ? t->micros : 1;
     if (per_example && t->config.ranks) { /* those of this rank */
         t->first_group = ssa_rank_first(t->config.ranks, t->config.ranks->rank, t->micros);
@@ -83,13 +102,15 @@ static int create_feed(struct ssa_trainer *t)
     const struct ssa_group *group = ssa_model_group(t->model);
     t->owns_feed = true;
     return ssa_feed_create(&t->feed, &(struct ssa_feed_config){.layout = t->layout, .count = t->micro_batch,
-        .takers = group ? group->pool->count + 1 : 1, .fill = ssa_trainer_fill, .cookie = t});
+        .takers = group ? group->pool->count + 1 : 1, .fill = ssa_trainer_fill, .sample = ssa_trainer_sample,
+        .layers = layers_drawn(t), .cookie = t});
 }
 
 int ssa_trainer_allocate(struct ssa_trainer *t)
 {
     int err;
     TRY(ssa_batch_create(&t->batch, &t->layout, t->micro_batch));
+    TRY(ssa_feed_plans_create(&t->drawn, layers_drawn(t)));
     t->plans = calloc((size_t)t->layers, sizeof *t->plans);
     if (!t->plans)
         return ssa_fail(SSA_ENOMEM, "train: out of host memory");
@@ -179,6 +200,7 @@ void ssa_trainer_destroy(struct ssa_trainer *t)
     free(t->second);
     free(t->average);
     ssa_batch_finish(&t->batch);
+    ssa_feed_plans_finish(&t->drawn);
     free(t->plans);
     free(t);
 }

@@ -43,6 +43,14 @@ static double value_of(const struct ssa_model_config *c, const struct ssa_field 
     return f->kind == SSA_FIELD_INT ? ((const int *)at)[i] : (double)((const float *)at)[i];
 }
 
+bool ssa_model_named(const char *name, int *number)
+{
+    *number = ssa_family_of_tests && !strcmp(name, ssa_family_of_tests->name) ? SSA_FAMILY_OF_TESTS : 0;
+    while (ssa_family(*number) && strcmp(name, ssa_family(*number)->name))
+        ++*number;
+    return ssa_family(*number);
+}
+
 enum { NAME_ROOM = 32 };
 
 /* Of its value `i`: "width", or "layers[2]". */
