@@ -20,6 +20,9 @@ struct block_case {
     const struct ssa_embed_patches_block *patches; /* NULL, or the embedding, of at most PIXELS an image */
     const struct ssa_embed_pixels_block *grid;     /* NULL, or the embedding */
     const struct ssa_head_classes_block *classes;  /* NULL, or the head */
+    bool words;                                    /* embedding and head are of words in bands, */
+    float words_dropout;                           /* with so much dropped */
+    int first_word, words_used;                    /* ids there are; of 0 all */
     bool soft;                                     /* targets of which */
     int chunk;                                     /* rows that the head of tokens takes at a time; 0: all */
     int length;                                    /* positions; 0: LENGTH */
@@ -54,6 +57,9 @@ static bool narrow(struct ssa_model_config *config)
     return false;
 }
 
+/* Of 4 words, of 1, and of the rest. */
+static const struct ssa_bands bands = {3, {4, 5, VOCABULARY}};
+
 static void add_embedding(struct ssa_net *net)
 {
     struct ssa_embed_tokens_block embed = now->embed;
@@ -64,21 +70,34 @@ static void add_embedding(struct ssa_net *net)
         ssa_net_add(net, &ssa_embed_patches_kind, now->patches);
     else if (now->grid)
         ssa_net_add(net, &ssa_embed_pixels_kind, now->grid);
+    else if (now->words)
+        ssa_net_add(net, &ssa_embed_words_kind, &(struct ssa_embed_words_block){.block.ends_bucket = true,
+            .bands = bands, .widths = {WIDTH, WIDTH / 4, WIDTH / 2}, .width = WIDTH, .dropout = now->words_dropout});
     else
         ssa_net_add(net, &ssa_embed_tokens_kind, &embed);
 }
 
-static void build(struct ssa_net *net, const struct ssa_model_config *config)
+static void add_head(struct ssa_net *net)
 {
     struct ssa_head_tokens_block head = now->head;
-    (void)config;
     head.vocabulary = VOCABULARY;
     head.norm.name = "norm";
+    if (now->classes)
+        ssa_net_add(net, &ssa_head_classes_kind, now->classes);
+    else if (now->words)
+        ssa_net_add(net, &ssa_head_words_kind, &(struct ssa_head_words_block){.bands = bands,
+            .widths = {WIDTH, WIDTH / 4, WIDTH / 2}, .dropout = now->words_dropout, .dropout_stream = 8});
+    else
+        ssa_net_add(net, &ssa_head_tokens_kind, &head);
+}
+
+static void build(struct ssa_net *net, const struct ssa_model_config *config)
+{
+    (void)config;
     add_embedding(net);
     if (now->kind)
         ssa_net_add(net, now->kind, now->settings);
-    ssa_net_add(net, now->classes ? &ssa_head_classes_kind : &ssa_head_tokens_kind,
-                now->classes ? (const void *)now->classes : &head);
+    add_head(net);
 }
 
 static struct ssa_layer layer_of_windows(const struct ssa_model_config *config, int layer)
@@ -115,6 +134,24 @@ static void fill_parameters(struct ssa_model *m)
     }
 }
 
+static void fill_tokens(struct fixture *f, const struct block_case *c)
+{
+    const int count = c->words_used ? c->words_used : VOCABULARY;
+    for (int i = 0; i < ROWS; i++) {
+        f->tokens[i] = c->first_word + (int32_t)((golden_value(3, (uint32_t)i) + 1) / 2 * count);
+        f->targets[i] = i % 7 == 3 ? -1 : c->first_word + (int32_t)((golden_value(4, (uint32_t)i) + 1) / 2 * count);
+    }
+}
+
+/* Rows that a head takes at a time. */
+static void cut(struct ssa_block *head, const struct block_case *c)
+{
+    if (!c->words)
+        ((struct ssa_head_tokens_block *)head)->chunk = c->chunk;
+    for (int b = 0; c->words && b < bands.count; b++)
+        ((struct ssa_head_words_block *)head)->chunks[b] = c->chunk;
+}
+
 static void draw(struct ssa_plan *plan, enum sampling sampling)
 {
     static const int first = 0;
@@ -135,15 +172,12 @@ static void open_fixture(struct fixture *f, struct ssa_device *dev, const struct
     OK(ssa_model_create(&f->model, dev, &config, &(struct ssa_model_limits){.batch = BATCH, .training = 1}));
     fill_parameters(f->model);
     if (c->chunk)
-        ((struct ssa_head_tokens_block *)f->model->net.blocks[f->model->net.count - 1])->chunk = c->chunk;
+        cut(f->model->net.blocks[f->model->net.count - 1], c);
     if (c->sampling != DENSE) {
         draw(&f->plan, c->sampling);
         f->plans[0] = &f->plan;
     }
-    for (int i = 0; i < ROWS; i++) {
-        f->tokens[i] = (int32_t)((golden_value(3, (uint32_t)i) + 1) / 2 * VOCABULARY);
-        f->targets[i] = i % 7 == 3 ? -1 : (int32_t)((golden_value(4, (uint32_t)i) + 1) / 2 * VOCABULARY);
-    }
+    fill_tokens(f, c);
     for (int i = 0; i < BATCH * PIXELS; i++)
         f->pixels[i] = (float)golden_value(5, (uint32_t)i);
     for (int i = 0; i < BATCH * VOCABULARY; i++) /* of one sequence none */
@@ -316,6 +350,15 @@ static const struct block_case cases[] = {
     {"patches, norm, dropout", .patches = &(const struct ssa_embed_patches_block){.rows = 2, .columns = 22,
      .channels = 3, .patch = 2, .width = WIDTH, .norm = {"patch.norm", SSA_NORM_LAYER, 1e-5f, true}, .dropout = 0.2f},
      .head = {.norm = {.kind = SSA_NORM_LAYER, .eps = 1e-5f}}},
+    {"words in bands", .words = true},
+    {"words in bands, dropout, in chunks", .words = true, .words_dropout = 0.3f, .chunk = 4},
+    {"words of one band alone, MLP", &ssa_mlp_kind,
+     &(struct ssa_mlp_block){LAYER_NORM, .hidden = 24, .activation = SSA_ACT_RELU, .bias = true}, .words = true,
+     .words_used = 4},
+    {"a band of one word alone", .words = true, .words_dropout = 0.2f, .first_word = 4, .words_used = 1,
+     .elsewhere = true},
+    {"words of the last band alone", .words = true, .words_dropout = 0.2f, .first_word = 5,
+     .words_used = VOCABULARY - 5, .elsewhere = true},
     {"MLP, dropout of activations", &ssa_mlp_kind,
      &(struct ssa_mlp_block){LAYER_NORM, .hidden = 24, .activation = SSA_ACT_GELU, .bias = true, .dropout = 0.3f,
                              .dropout_stream = 4}, TIED},

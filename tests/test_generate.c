@@ -178,6 +178,13 @@ static struct ssa_model_config image_of_tokens(void)
         .values = VOCABULARY, .classes = 3, .layers = 3, .heads = 2, .key_width = 4, .width = 24}};
 }
 
+/* Bands of 5, 2 and 12 words. */
+static struct ssa_model_config of_words(void)
+{
+    return (struct ssa_model_config){.family = SSA_WORDS, .words = {.vocabulary = VOCABULARY, .length = N, .layers = 3,
+        .heads = 2, .width = 32, .hidden = 40, .cutoffs = {5, 7}}};
+}
+
 static struct ssa_model *make_any(struct ssa_device *dev, const struct ssa_model_config *config)
 {
     struct ssa_model *m;
@@ -299,11 +306,12 @@ static void check_sampled(struct ssa_device *dev, const struct ssa_model_config 
 START_TEST(sampled_is_as_whole_passes)
 {
     struct ssa_model_config three = learned;
-    const struct ssa_model_config pixels = image_of_tokens();
+    const struct ssa_model_config pixels = image_of_tokens(), words = of_words();
     three.gpt.layers = 3;
     FOR_DEVICES (dev)
         for (int pattern = 0; pattern < 3; pattern++) {
             check_sampled(dev, &pixels, pattern, 1 + pattern, 0);
+            check_sampled(dev, &words, pattern, 1 + pattern, 3);
             if (pattern && !strcmp(dev->info.platform, "rusticl")) /* llvmpipe takes its time */
                 continue;
             check_sampled(dev, &rotary, pattern, 1, 1);

@@ -1,7 +1,7 @@
 /**
  * @file model.h
- * A transformer over token ids, over the patches of an image or its elements: its parameters, its memory, and one
- * forward and backward pass. Over token ids:
+ * A transformer over token ids or words, over the patches of an image or its elements: its parameters, its memory, and
+ * one forward and backward pass. Over token ids:
  *
  *   x = embed[id] (+ position[n]);  per layer: x += proj(attention(norm1(x))), x += down(gelu(up(norm2(x))));
  *   logits = head(norm(x))
@@ -127,8 +127,34 @@ struct ssa_swin {
                                   proportion to their number, 0 in the first; in [0, 1) */
 };
 
+/** A causal model of words, of which there are so many that most are rare: adaptive input (Baevski and Auli, ICLR 2019)
+ *  and adaptive softmax (Grave et al., ICML 2017), tied to each other, as fairseq's. Ids are by falling frequency, cut
+ *  into bands; band b has a table E_b [words of it, width/factor^b] and a projection P_b [C, width/factor^b]:
+ *    x = sqrt(C) P_b E_b[id - where b begins] + sinusoid(n);  layers as above;  no norm behind the last
+ *    p(word) = softmax([E_0 h; T h])[word], of the first band;  else softmax([E_0 h; T h])[band's row of T]
+ *              softmax(E_b P_b^T h)[word - where b begins]
+ *  Layer norm, biases in layers. A sinusoid's first half is sin(p f_i), its second cos(p f_i), f_i = 10000^(-i / (C/2 -
+ *  1)), p = n + 2. A position costs the first softmax, and of a rare word's its band's, of narrow rows: logits of a
+ *  vocabulary are never one tensor. What is read as logits are log-probabilities; labels are not smoothed.
+ *  That of WikiText-103, 246,933,504 parameters, is {.vocabulary = 267744, .length = 3072, .layers = 16, .heads = 8,
+ *  .width = 1024, .cutoffs = {20000, 60000}, .dropout = 0.3f, .attention_dropout = 0.1f, .activation_dropout = 0.1f,
+ *  .head_dropout = 0.2f}. Zero means the default. */
+struct ssa_words {
+    int vocabulary, length; /**< V, N */
+    int layers, heads;      /**< L, H; the head width is a multiple of 4, at most 256 */
+    int width;              /**< C; divides by factor^(bands - 1) */
+    int hidden;             /**< width of the MLP; 0 means 4*C */
+    int cutoffs[3];         /**< ids where bands end but the last, ascending; 0: there are no more; of one band a full
+                                 softmax */
+    int factor;             /**< 0 means 4 */
+    int activation;         /**< enum ssa_activation; 0 means SSA_ACT_RELU */
+    float dropout;          /**< after the embedding and both branches of a layer, in [0, 1), as the others */
+    float attention_dropout, activation_dropout; /**< of probabilities; of what the MLP's activation gives */
+    float head_dropout;     /**< of h, and of P_b^T h */
+};
+
 /** Families of models: which member of a config counts. */
-enum ssa_family_number { SSA_GPT, SSA_VIT, SSA_PIXELS, SSA_SWIN };
+enum ssa_family_number { SSA_GPT, SSA_VIT, SSA_PIXELS, SSA_SWIN, SSA_WORDS };
 
 /** What a model is. */
 struct ssa_model_config {
@@ -138,6 +164,7 @@ struct ssa_model_config {
         struct ssa_vit vit;
         struct ssa_pixels pixels;
         struct ssa_swin swin;
+        struct ssa_words words;
         size_t room[64]; /**< no member will be larger */
     };
 };
@@ -236,8 +263,10 @@ SSA_API struct ssa_device *ssa_model_device(const struct ssa_model *model);
  *  biases 0. As DeiT: matrices, class token and positions from N(0, 0.02^2), but those of the patches, and their bias,
  *  uniform up to 1/sqrt(elements of a patch); gains 1, other biases 0. Pixels: tables and start from N(0, 0.01^2),
  *  positions of a third of this variance, what enters a branch of variance 1/(8 C), what ends it 1/(16 L inputs); gains
- *  1, biases and head 0. Swin: as DeiT, tables of biases from N(0, 0.02^2). From a counter-based generator: the same
- *  bits on every machine. */
+ *  1, biases and head 0. Swin: as DeiT, tables of biases from N(0, 0.02^2). Words, as fairseq: tables from
+ *  N(0, 1/width), their projections, the rows of bands, qkv and proj uniform as Glorot and Bengio, qkv with a gain of
+ *  sqrt(1/2); the MLP and its biases uniform up to 1/sqrt(inputs). From a counter-based generator: the same bits on
+ *  every machine. */
 SSA_API int ssa_model_initialise(struct ssa_model *model, uint64_t seed);
 
 /* ---- parameters ---- */
@@ -250,7 +279,9 @@ SSA_API int ssa_model_initialise(struct ssa_model *model, uint64_t seed);
  *  and "position.weight" [N,C] are not decayed. Pixels have "row.weight", "column.weight", "channel.weight" and
  *  "label.weight", [.,C] each, and "start"; their qkv is [H (2 key_width + C/H), C]. A swin's are a vit's without class
  *  and positions, "patch.norm.gain", "patch.norm.bias", of each layer "layer.3.relative.weight" [(2 window - 1)^2, H],
- *  which is not decayed, and after stage i "merge.i.norm.gain", "merge.i.norm.bias", "merge.i.weight" [2 C, 4 C]. */
+ *  which is not decayed, and after stage i "merge.i.norm.gain", "merge.i.norm.bias", "merge.i.weight" [2 C, 4 C]. Words
+ *  have of band b "embed.b.weight" [words of it, C_b] and "embed.b.proj.weight" [C, C_b], and of all bands but the first
+ *  "tails.weight" [bands - 1, C]. */
 struct ssa_parameter {
     char name[48];
     int rows, columns;             /**< columns 0: a vector of `rows` */
@@ -287,12 +318,12 @@ struct ssa_pass {
     const struct ssa_plan *const *plans; /**< NULL: dense; else one a layer, NULL or SSA_DENSE-like for dense: of the
                                               length of its sequences, of one example, or of all that the batch has */
     int training;           /**< 1: dropout is on and backward may follow */
-    float smoothing;        /**< of the labels */
+    float smoothing;        /**< of the labels; 0 of words */
     float grad_scale;       /**< d(objective)/d(sum of losses): 1/(counted targets) for the mean; 0 means 1 */
     uint64_t seed, step;    /**< of dropout, */
     uint32_t first_example; /**< and the number of the pass's first sequence in its step */
     int accumulate;         /**< 1: backward adds to gradients; else it sets them. Where logits are too many to be kept,
-                                 the head's share is put into them by forward */
+                                 and of words, the head's share is put into them by forward */
     const float *pixels;       /**< [batch, rows, columns, channels], as the model is to see them: finite */
     const float *soft_targets; /**< [batch, classes], instead of targets: weights of all classes, which add up to 1
                                     (mixed or smoothed labels); a row of zeros is ignored */
@@ -322,8 +353,8 @@ SSA_API int ssa_model_backward(struct ssa_model *model);
 /** Losses of the last forward, [batch * answers of a sequence], 0 where ignored. */
 SSA_API struct ssa_tensor ssa_model_losses(const struct ssa_model *model);
 
-/** Logits [V] of position `position` of sequence `sequence` of the last forward that was not for training, on the host:
- *  of one of its answers, 0 where a sequence has one. Waits. */
+/** Logits [V], of words log-probabilities, of position `position` of sequence `sequence` of the last forward that was
+ *  not for training, on the host: of one of its answers, 0 where a sequence has one. Waits. */
 SSA_API int ssa_model_read_logits(struct ssa_model *model, int sequence, int position, float *logits);
 
 #ifdef __cplusplus

@@ -63,6 +63,8 @@ struct ssa_start {
 #define SSA_START_BRANCH_END ((struct ssa_start){.deviation = 0.02, .branch_end = true})
 #define SSA_START_ONE ((struct ssa_start){.value = 1})
 #define SSA_START_ZERO ((struct ssa_start){.value = 0})
+/* Uniform in +-gain sqrt(6 / (in + out)): Glorot and Bengio, AISTATS 2010. */
+struct ssa_start ssa_start_xavier(int in, int out, double gain);
 /* A parameter's number, which ssa_value() takes; 0: none. Matrices are decayed by the optimiser, vectors not. */
 int ssa_draft_matrix(struct ssa_draft *d, const char *name, int rows, int columns, struct ssa_start start);
 int ssa_draft_vector(struct ssa_draft *d, const char *name, int count, struct ssa_start start);
@@ -87,6 +89,26 @@ void ssa_draft_scratch(struct ssa_draft *d, enum ssa_slot slot, size_t count, co
 /* Room for a whole sequence in the cache of keys that generation has: `each` elements a position. */
 struct ssa_place ssa_draft_cache(struct ssa_draft *d, size_t each);
 
+/* A table that never changes, such as sinusoids: `fill` writes its values once, when a model is made. Not a
+ * parameter. */
+typedef void (*ssa_fill_constant)(const struct ssa_block *, float *values);
+struct ssa_place ssa_draft_constant(struct ssa_draft *d, size_t count, const char *what, ssa_fill_constant fill);
+
+/* Ids cut into bands of their numbers, [0, ends[0]), [ends[0], ends[1]), ...: words by frequency. */
+enum { SSA_BANDS = 4 };
+struct ssa_bands {
+    int count; /* 0: they are not cut */
+    int ends[SSA_BANDS];
+};
+static inline int ssa_band_begin(const struct ssa_bands *bands, int band)
+{
+    return band ? bands->ends[band - 1] : 0;
+}
+static inline int ssa_band_size(const struct ssa_bands *bands, int band)
+{
+    return bands->ends[band] - ssa_band_begin(bands, band);
+}
+
 /* What a pass is given: int32 or float32, one sequence after another, each with so many elements as follow from the
  * pass's length. The number is what ssa_input() takes. */
 enum ssa_per { SSA_PER_POSITION, SSA_PER_SEQUENCE, SSA_PER_PAIR }; /* pairs [n, n] of positions */
@@ -104,6 +126,8 @@ struct ssa_input {
     bool optional;
     bool late;        /* the stream's position t takes value t - 1, and its first -1: a sequence's last is not read */
     bool target;      /* losses are of it; of several, which must be optional, a pass has at most one */
+    struct ssa_bands bands; /* int32: ssa_input() gives an id's class, which of the first band is the id itself, of band
+                               b the number ends[0] + b - 1; ssa_banded() who is in which. Negative ones are in none */
 };
 int ssa_draft_input(struct ssa_draft *d, struct ssa_input input);
 
@@ -149,6 +173,14 @@ struct ssa_tensor ssa_kept(const struct ssa_run *r, struct ssa_place place);
 /* What was kept for backward: absent where none will follow. */
 struct ssa_tensor ssa_kept_for_backward(const struct ssa_run *r, struct ssa_place place);
 struct ssa_tensor ssa_input(const struct ssa_run *r, int input);
+
+/* An input's positions by band, in order in each: those of band b are at first[b] to first[b + 1] - 1. */
+struct ssa_banded {
+    struct ssa_tensor rows; /* int32: which row of the stream it is, */
+    struct ssa_tensor ids;  /* int32: and its id, counted from where the band begins */
+    int first[SSA_BANDS + 1];
+};
+const struct ssa_banded *ssa_banded(const struct ssa_run *r, int input);
 const struct ssa_staged_plan *ssa_staged(const struct ssa_run *r, int layer);
 /* The cache's rows from the slot of position `first` on, `each` elements a row. */
 struct ssa_tensor ssa_cached(const struct ssa_run *r, struct ssa_place cache, int first, size_t each);

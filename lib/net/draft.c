@@ -66,6 +66,11 @@ int ssa_draft_table(struct ssa_draft *d, const char *name, int rows, int columns
     return matrix(d, name, rows, columns, 0, start);
 }
 
+struct ssa_start ssa_start_xavier(int in, int out, double gain)
+{
+    return (struct ssa_start){.bound = gain * sqrt(6.0 / ((double)in + out))};
+}
+
 int ssa_draft_uniform(struct ssa_draft *d, const char *name, int rows, int columns, int fan_in)
 {
     const struct ssa_start start = {.bound = 1 / sqrt((double)fan_in)};
@@ -130,6 +135,19 @@ struct ssa_place ssa_draft_cache(struct ssa_draft *d, size_t each)
     if (!d->err)
         fail_once(d, ssa_arena_place(&d->net->cache, ssa_times((size_t)d->length, each),
                                      "a layer's cache of keys and values", &place));
+    return place;
+}
+
+struct ssa_place ssa_draft_constant(struct ssa_draft *d, size_t count, const char *what, ssa_fill_constant fill)
+{
+    struct ssa_net *net = d->net;
+    struct ssa_place place = {0};
+    if (net->constant_count == SSA_NET_CONSTANTS)
+        fail_once(d, ssa_fail(SSA_EINVAL, "model: more than %d constants", SSA_NET_CONSTANTS));
+    if (!d->err)
+        fail_once(d, ssa_arena_place(&net->kept, count, what, &place));
+    if (!d->err)
+        net->constants[net->constant_count++] = (struct ssa_constant_table){d->block, place, count, fill};
     return place;
 }
 

@@ -18,6 +18,12 @@ size_t ssa_input_count(const struct ssa_input *input, int batch, int length)
     return ssa_times((size_t)batch, ssa_times(of[input->per], input->each ? input->each : 1));
 }
 
+/* Where ids are cut into bands three arrays: classes, rows, and ids in their bands. */
+static size_t staged_count(const struct ssa_input *input, int batch, int length)
+{
+    return ssa_times(ssa_input_count(input, batch, length), input->bands.count ? 3 : 1);
+}
+
 /* The lengths that layers have, which are few; returns how many. */
 static int dense_plans(const struct ssa_model_config *config, struct ssa_dense *dense)
 {
@@ -49,7 +55,7 @@ size_t ssa_inputs_count(const struct ssa_net *net, const struct ssa_model_config
         count = ssa_plus(count, ssa_times(ssa_times((size_t)of.sequences, (size_t)batch), ssa_plan_room(of.length)));
     }
     for (int i = 0; i < net->input_count; i++)
-        count = ssa_plus(count, ssa_input_count(&net->inputs[i], batch, length));
+        count = ssa_plus(count, staged_count(&net->inputs[i], batch, length));
     return count;
 }
 
@@ -226,6 +232,8 @@ static int check_pass(const struct ssa_model *m, const struct ssa_pass *p, bool 
             p->length, m->facts.lead);
     REQUIRE(!p->training || m->limits.training, "model: a training pass of a model made without limits.training");
     REQUIRE(p->smoothing >= 0 && p->smoothing < 1, "model: smoothing is %g, must be in [0, 1)", (double)p->smoothing);
+    REQUIRE(p->smoothing == 0 || !m->facts.unsmoothed, "model: smoothing is %g, of this kind of model labels are not "
+            "smoothed", (double)p->smoothing);
     TRY(check_taken(&m->net, p));
     REQUIRE(!m->facts.mixed || p->lengths, "model: lengths is NULL, but sequences are of mixed size");
     for (int i = 0; i < m->net.input_count; i++)
@@ -243,6 +251,38 @@ static void stage_late(const int32_t *values, const struct ssa_pass *p, int32_t 
     }
 }
 
+static int band_of(const struct ssa_bands *bands, int32_t id)
+{
+    int b = 0;
+    while (id >= bands->ends[b])
+        b++;
+    return b;
+}
+
+/* [classes | rows | ids in their bands] */
+static void stage_bands(struct ssa_model *m, int i, const int32_t *ids, size_t count, size_t at)
+{
+    const struct ssa_bands *bands = &m->net.inputs[i].bands;
+    int32_t *classes = m->staging + at, *rows = classes + count, *in_band = rows + count;
+    struct ssa_banded *to = &m->banded[i];
+    int next[SSA_BANDS + 1] = {0}; /* at first how many there are of the band before */
+    to->rows = ssa_tensor_add(m->input[i], count);
+    to->ids = ssa_tensor_add(m->input[i], 2 * count);
+    for (size_t n = 0; n < count; n++)
+        if (ids[n] >= 0)
+            next[band_of(bands, ids[n]) + 1]++;
+    for (int b = 0; b < SSA_BANDS; b++)
+        to->first[b + 1] = next[b + 1] += next[b];
+    for (size_t n = 0; n < count; n++) {
+        const int b = ids[n] < 0 ? 0 : band_of(bands, ids[n]);
+        classes[n] = b ? bands->ends[0] + b - 1 : ids[n];
+        if (ids[n] < 0)
+            continue;
+        rows[next[b]] = (int32_t)n;
+        in_band[next[b]++] = ids[n] - ssa_band_begin(bands, b);
+    }
+}
+
 static void stage_inputs(struct ssa_model *m, const struct ssa_pass *p, bool begins, size_t *used)
 {
     m->targets = false;
@@ -256,9 +296,11 @@ static void stage_inputs(struct ssa_model *m, const struct ssa_pass *p, bool beg
         m->input[i] = ssa_tensor_as(inputs_at(m, m->dense_room + *used), input->type);
         if (input->late && begins)
             stage_late(values, p, m->staging + *used);
+        else if (input->bands.count)
+            stage_bands(m, i, values, count, *used);
         else
             memcpy(m->staging + *used, values, count * sizeof *m->staging);
-        *used += count;
+        *used += staged_count(input, p->batch, p->length);
         m->targets = m->targets || input->target;
     }
 }

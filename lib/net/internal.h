@@ -37,7 +37,15 @@ struct ssa_kept_name {
     struct ssa_place place;
 };
 
-enum { SSA_NET_INPUTS = 8, SSA_NET_NAMES = 32 };
+/* A table that is written once. */
+struct ssa_constant_table {
+    const struct ssa_block *block;
+    struct ssa_place place;
+    size_t count;
+    ssa_fill_constant fill;
+};
+
+enum { SSA_NET_INPUTS = 8, SSA_NET_NAMES = 32, SSA_NET_CONSTANTS = 4 };
 
 struct ssa_net {
     struct ssa_block **blocks;
@@ -55,6 +63,8 @@ struct ssa_net {
     struct ssa_arena cache; /* only planned: a ring of N rows a block that has some */
     struct ssa_kept_name names[SSA_NET_NAMES];
     int name_count;
+    struct ssa_constant_table constants[SSA_NET_CONSTANTS];
+    int constant_count;
 };
 /* Builds the list of a config's family and drafts it. `limit`: elements of the largest buffer; 0: none. */
 int ssa_net_plan(struct ssa_net *net, const struct ssa_model_config *config, const struct ssa_model_limits *limits,
@@ -68,7 +78,8 @@ static inline size_t ssa_plan_room(int length)
 {
     return 6 * (size_t)length + 64;
 }
-/* Elements that `batch` sequences of `length` positions have of an input; of all inputs and plans, of 4 bytes each. */
+/* Elements that `batch` sequences of `length` positions have of an input; of all inputs and plans, of 4 bytes each, as
+ * they lie on the device. */
 size_t ssa_input_count(const struct ssa_input *input, int batch, int length);
 size_t ssa_inputs_count(const struct ssa_net *net, const struct ssa_model_config *config, int batch);
 
@@ -117,6 +128,7 @@ struct ssa_model {
     struct ssa_dense dense[SSA_LAYER_LENGTHS];
     int dense_count;
     struct ssa_tensor input[SSA_NET_INPUTS];
+    struct ssa_banded banded[SSA_NET_INPUTS];
     struct ssa_staged_plan *plans; /* L, of the last forward; their data is in `staging` and `dense` */
 
     struct ssa_pass pass; /* the last forward's numbers */

@@ -186,6 +186,23 @@ static void bind_parameters(struct ssa_model *m)
     }
 }
 
+static int write_constants(const struct ssa_model *m)
+{
+    int err = SSA_OK;
+    for (int i = 0; i < m->net.constant_count; i++) {
+        const struct ssa_constant_table *c = &m->net.constants[i];
+        float *values = malloc(c->count * sizeof *values);
+        if (!values)
+            return ssa_fail(SSA_ENOMEM, "model: out of host memory");
+        c->fill(c->block, values);
+        err = ssa_tensor_write(ssa_arena_at(&m->net.kept, c->place), values, c->count);
+        free(values);
+        TRY(err);
+    }
+done:
+    return err;
+}
+
 static int allocate(struct ssa_model *m)
 {
     int err;
@@ -195,6 +212,7 @@ static int allocate(struct ssa_model *m)
     if (m->limits.training)
         TRY(ssa_model_arena(m, &m->gradients));
     TRY(ssa_arena_allocate(&m->net.kept, m->device));
+    TRY(write_constants(m));
     TRY(ssa_inputs_create(m));
     bind_parameters(m);
     TRY(ssa_model_initialise(m, 0));

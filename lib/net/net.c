@@ -159,6 +159,11 @@ struct ssa_tensor ssa_input(const struct ssa_run *r, int input)
     return r->model->input[input];
 }
 
+const struct ssa_banded *ssa_banded(const struct ssa_run *r, int input)
+{
+    return &r->model->banded[input];
+}
+
 const struct ssa_staged_plan *ssa_staged(const struct ssa_run *r, int layer)
 {
     return &r->model->plans[layer];

@@ -23,12 +23,13 @@ struct ssa_facts {
     int width;      /* of the stream */
     int vocabulary; /* of tokens and answers */
     bool causal;
-    bool absolute;  /* positions are learned: none past N */
+    bool absolute;  /* positions are learned, or sinusoids: none past N */
     bool starts;    /* a sequence begins by itself: the answer at a position is the token there, not the one after it */
     int classes;    /* of sequences, one of which a pass must name; 0: none */
     bool whole;     /* every sequence has all N positions */
     bool mixed;     /* sequences are of mixed size, and a pass says of which: N is that of the longest */
     int lead;       /* of mixed ones: positions in front that all have, and every layer keeps: virtual nodes */
+    bool unsmoothed; /* its losses know no smoothing of labels */
     int rows, columns, channels; /* of the grid that the last positions are; 0: none */
     int answers;    /* of a sequence, each with a target and a loss: N where every position has one */
     enum ssa_join join;

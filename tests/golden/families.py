@@ -15,7 +15,7 @@ from make import M32, attend, digits, rope, value, write
 from sample import shuffle
 
 PIXELS, INPUT, RMS, GRAD_SCALE = 1000, 1001, 1, 0.25
-GELU, GELU_TANH, SILU, QUICK_GELU = 1, 2, 3, 4
+GELU, GELU_TANH, SILU, QUICK_GELU, RELU, ELU = 1, 2, 3, 4, 5, 6
 
 
 def number(name):
@@ -80,6 +80,19 @@ def pixels_shapes(c):
     return ({t + ".weight": (n, C) for t, n in tables.items()} | {"start": (C,)} | of_layers(c) | of_norm("norm", C))
 
 
+def bands(c):
+    """Of words: where each band begins and ends, and how wide its table is."""
+    ends = [*c.get("cutoffs", []), c["vocabulary"]]
+    return [(a, b, c["width"] // c.get("factor", 4) ** i) for i, (a, b) in enumerate(zip([0, *ends], ends))]
+
+
+def words_shapes(c):
+    C, out = c["width"], of_layers(c)
+    for b, (begin, end, width) in enumerate(bands(c)):
+        out |= {f"embed.{b}.weight": (end - begin, width), f"embed.{b}.proj.weight": (C, width)}
+    return out | ({"tails.weight": (len(c["cutoffs"]), C)} if c.get("cutoffs") else {})
+
+
 class Layer:
     """Of a Swin: its grid, its heads, and its windows."""
 
@@ -125,7 +138,7 @@ def linear(p, name, x):
 
 
 ACTIVATIONS = {GELU: F.gelu, GELU_TANH: lambda x: F.gelu(x, approximate="tanh"), SILU: F.silu,
-               QUICK_GELU: lambda x: x * torch.sigmoid(1.702 * x)}
+               QUICK_GELU: lambda x: x * torch.sigmoid(1.702 * x), RELU: F.relu, ELU: F.elu}
 
 
 def layer(c, p, l, x, see, activation, rms=False, rotary=False, eps=1e-5):
@@ -150,6 +163,23 @@ def gpt(c, p, given, see):
     for l in range(c["layers"]):
         x = layer(c, p, l, x, see[l], SILU, rms=True, rotary=True)
     return linear(p, "head", norm(p, "norm", x, rms=True))
+
+
+def words(c, p, given, see):
+    N, C = c["length"], c["width"]
+    tables = [p[f"embed.{b}.weight"] for b in range(len(bands(c)))]
+    projections = [p[f"embed.{b}.proj.weight"] for b in range(len(bands(c)))]
+    rows = torch.cat([E @ P.T for E, P in zip(tables, projections)])  # of all words
+    frequencies = torch.exp(-math.log(10000) * torch.arange(C // 2).double() / (C // 2 - 1))
+    angles = torch.arange(2, N + 2)[:, None] * frequencies
+    x = math.sqrt(C) * rows[given["tokens"]] + torch.cat([angles.sin(), angles.cos()], -1)
+    for l in range(c["layers"]):
+        x = layer(c, p, l, x, see[l], c.get("activation", RELU))
+    first = tables[0].shape[0]
+    head = F.linear(x, torch.cat([tables[0], p["tails.weight"]]) if len(tables) > 1 else tables[0]).log_softmax(-1)
+    tails = [head[..., first + b:first + b + 1] + ((x @ P) @ E.T).log_softmax(-1)
+             for b, (E, P) in enumerate(zip(tables[1:], projections[1:]))]
+    return torch.cat([head[..., :first], *tails], -1)
 
 
 def patches(c, p, given):
@@ -279,9 +309,12 @@ FOUR = dict(SWIN, rows=16, columns=16, channels=3, heads=[2, 2], window=4, hidde
 COLOURS = dict(rows=3, columns=4, channels=3, values=11, layers=2, heads=4, key_width=4, width=48, hidden=40)
 GREY = dict(rows=6, columns=5, channels=1, values=9, classes=3, layers=2, heads=4, width=32, hidden=40)
 GELU_GREY = dict(GREY, activation=GELU)
+WORDS = dict(vocabulary=29, length=12, layers=2, heads=2, width=32, hidden=40, cutoffs=[6, 8, 20], factor=2)
+FULL = dict(vocabulary=11, length=12, layers=2, heads=4, width=16, hidden=24, activation=ELU)
 UNBIASED = dict(kind="unbiased", keys=3, own_key=1, seed=7, step=3)
 EACH_WINDOW = dict(UNBIASED, keys=5, per_example=1)
 TOKEN = dict(kind="unbiased", keys=3, keep_first=1, per_example=1, seed=7, step=3)
+LOOK_BACK = dict(kind="local", keys=4, sigma=1, own_key=1, seed=7, step=3)
 LOCAL = dict(kind="local", keys=12, sigma=0.75, own_key=1, seed=7, step=3)
 CASES = {
     "gpt, as Llama": ("gpt", LLAMA, {}),
@@ -296,9 +329,12 @@ CASES = {
     "pixels, colours": ("pixels", COLOURS, {}),
     "pixels, colours, sampled": ("pixels", COLOURS, dict(sample=LOCAL)),
     "pixels, grey, labels, GELU": ("pixels", GELU_GREY, {}),
+    "words": ("words", WORDS, {}),
+    "words, sampled": ("words", WORDS, dict(sample=LOOK_BACK)),
+    "words, one band, ELU": ("words", FULL, {}),
 }
 FAMILIES = {"gpt": (gpt, gpt_shapes), "vit": (vit, vit_shapes), "swin": (swin, swin_shapes),
-            "pixels": (pixels, pixels_shapes)}
+            "pixels": (pixels, pixels_shapes), "words": (words, words_shapes)}
 OF_IMAGES = "vit", "swin" # and of their classes
 
 
@@ -354,8 +390,8 @@ def case(family, c, soft=0, smoothing=0.0, sample=None):
     forward, shapes = FAMILIES[family]
     batch, scale = (2 if family == "swin" else 4) if family in OF_IMAGES else 2, 0.3
     p = {name: parameter(name, shape, scale) for name, shape in shapes(c).items()}
-    N = {"gpt": lambda: c["length"], "vit": lambda: p["position.weight"].shape[0], "swin": lambda: 0,
-         "pixels": lambda: c["rows"] * c["columns"] * c["channels"]}[family]()
+    N = {"gpt": lambda: c["length"], "words": lambda: c["length"], "vit": lambda: p["position.weight"].shape[0],
+         "swin": lambda: 0, "pixels": lambda: c["rows"] * c["columns"] * c["channels"]}[family]()
     of_layers = [(s.area, s.windows) for s in swin_layers(c)] if family == "swin" else [(N, 1)] * c["layers"]
     given = given_to(family, c, batch, N, soft)
     tensors = {k: torch.tensor(v).reshape(batch, -1) if k == "tokens" else torch.tensor(v) for k, v in given.items()}

@@ -70,6 +70,21 @@ struct ssa_embed_tokens_block {
 };
 extern const struct ssa_block_kind ssa_embed_tokens_kind;
 
+/* x = drop(sqrt(C) P_b E_b[id - where band b begins] + sinusoid(n)): words in bands by frequency, of narrower tables the
+ * rarer they are */
+struct ssa_embed_words_block {
+    struct ssa_block block;
+    struct ssa_bands bands;
+    int widths[SSA_BANDS]; /* of E_b */
+    int width;
+    float dropout;
+    /* draft */
+    int tables[SSA_BANDS], projections[SSA_BANDS], tokens;
+    int length; /* of the longest sequence */
+    struct ssa_place sinusoids;
+};
+extern const struct ssa_block_kind ssa_embed_words_kind;
+
 /* x = drop([class, patch(pixels)] + position[n]): a class token, or none, and the patches of an image; or with a norm
  * x = drop(norm(patch(pixels))) */
 struct ssa_embed_patches_block {
@@ -166,6 +181,23 @@ struct ssa_head_tokens_block {
     struct ssa_place losses;
 };
 extern const struct ssa_block_kind ssa_head_tokens_kind;
+
+/* An adaptive softmax, tied to an embed_words below: of h = drop(x) a softmax over [E_0 h; C h], the words of the first
+ * band and the other bands, and over E_b z, z = drop(P_b^T h), the words of band b. In chunks of rows, and z of the rows
+ * alone whose targets are in the band. With one band E_0 h is all there is. Answers are log-probabilities. */
+struct ssa_head_words_block {
+    struct ssa_block block;
+    struct ssa_bands bands;
+    int widths[SSA_BANDS];
+    float dropout;
+    int dropout_stream; /* of h; that of band b's z is b more */
+    /* draft */
+    int width, tables[SSA_BANDS], projections[SSA_BANDS], tails, targets;
+    int chunks[SSA_BANDS]; /* rows at a time of each softmax */
+    size_t pieces[5];      /* of the BRANCH slot */
+    struct ssa_place losses;
+};
+extern const struct ssa_block_kind ssa_head_words_kind;
 
 /* logits = head(pool(norm(x))), a row and a loss a sequence; targets are classes, or weights of all of them. */
 struct ssa_head_classes_block {
