@@ -81,6 +81,12 @@ START_TEST(elements)
         adamw.average = AT(8);
         MEETS(adamw, adamw, average, w);
         TAKES(adamw, adamw, w, g);
+        struct ssa_value_loss values = {.x = AT(0), .targets = AT(2), .loss = AT(4), .dx = AT(6), .count = COUNT};
+        MEETS(value_loss, values, dx, x);
+        MEETS(value_loss, values, loss, targets);
+        REPLACES(value_loss, values, dx, x);
+        TAKES(value_loss, values, dx, targets);
+        TAKES(value_loss, values, loss, x);
         struct ssa_sum sum = {.x = AT(0), .out = AT(2), .count = COUNT};
         MEETS(sum, sum, out, x);
         struct ssa_dropout_bwd drop_back = {.dy = AT(0), .dx = AT(2), .count = COUNT, .p = 0.5f};
@@ -137,6 +143,28 @@ START_TEST(rows)
         MEETS(mean_bwd, mean_back, dx, dout);
         mean_back.lengths = INTS(4);
         TAKES(mean_bwd, mean_back, dx, lengths);
+        struct ssa_centrality_fwd scaled = {.x = AT(0), .sums = AT(2), .out = AT(4), .batch = 2, .length = 3,
+                                            .heads = 2, .width = 4};
+        MEETS(centrality_fwd, scaled, out, x);
+        REPLACES(centrality_fwd, scaled, out, x);
+        TAKES(centrality_fwd, scaled, out, sums);
+        struct ssa_centrality_bwd scaled_back = {.x = AT(0), .sums = AT(2), .dout = AT(3), .dx = AT(5), .dsums = AT(7),
+                                                 .batch = 2, .length = 3, .heads = 2, .width = 4};
+        MEETS(centrality_bwd, scaled_back, dx, dout);
+        REPLACES(centrality_bwd, scaled_back, dx, dout);
+        TAKES(centrality_bwd, scaled_back, dx, x);
+        TAKES(centrality_bwd, scaled_back, dsums, sums);
+        struct ssa_frame_fwd frame = {.x = AT(0), .vectors = AT(2), .out = AT(4), .batch = 1, .lead = 1, .length = 2,
+                                      .width = 4};
+        TAKES(frame_fwd, frame, out, x);
+        MEETS(frame_fwd, frame, out, vectors);
+        frame.lead = 0;
+        MEETS(frame_fwd, frame, out, x);
+        REPLACES(frame_fwd, frame, out, x);
+        struct ssa_frame_bwd frame_back = {.dout = AT(0), .dx = AT(2), .dvectors = AT(4), .batch = 1, .lead = 1,
+                                           .length = 2, .width = 4};
+        TAKES(frame_bwd, frame_back, dx, dout);
+        MEETS(frame_bwd, frame_back, dx, dvectors);
         struct ssa_patches cut = {.x = AT(0), .out = AT(2), .batch = 1, .rows = 4, .columns = 4, .channels = 3,
                                   .patch = 2};
         TAKES(patches, cut, out, x);

@@ -103,6 +103,7 @@ static void check_updated(struct ssa_device *dev, cl_context context)
         ONE_WAY(prepend_bwd, dfirst, .dout = AT(0), .batch = 1, .lead = 1, .length = 2, .width = 8, .accumulate = 1);
         ONE_WAY(prepend_bwd, dpositions, .dout = AT(0), .batch = 1, .lead = 1, .length = 2, .width = 8,
                 .accumulate = 1);
+        ONE_WAY(frame_bwd, dvectors, .dout = AT(0), .batch = 1, .lead = 1, .length = 1, .width = 8, .accumulate = 1);
         ONE_WAY(window_bias_bwd, dtable, .dout = AT(0), .window = 2, .heads = 2, .accumulate = 1);
         ONE_WAY(embedding_bwd, dtable, .ids = INTS(0), .dout = AT(1), .rows = 4, .length = 4, .width = 8,
                 .vocabulary = 8);

@@ -114,13 +114,13 @@ enum { STEP_LEFT = 300, STEP_WIDTH = 520, STEP_BAR = 20, STEP_GAP = 8, STEP_RIGH
 /* Operators that share a colour; the last takes what is left. */
 static const struct {
     const char *name;
-    const char *prefixes[8];
+    const char *prefixes[9];
 } parts[] = {
     {"linear layers", {"linear"}},
-    {"attention", {"attention"}},
+    {"attention", {"attention", "centrality"}},
     {"norms", {"norm"}},
     {"gather, scatter, add, rope, dropout", {"gather", "scatter", "add", "rope", "dropout", "window"}},
-    {"embedding, loss", {"embedding", "grid", "patches", "prepend", "mean", "cross_entropy"}},
+    {"embedding, loss", {"embedding", "grid", "patches", "prepend", "mean", "cross_entropy", "value_loss", "frame"}},
     {"optimiser", {"adamw", "sum"}},
     {"the rest", {NULL}},
 };

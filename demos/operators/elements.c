@@ -6,6 +6,7 @@
 #include "oracle/gelu.h"
 #include "oracle/glu.h"
 #include "oracle/patches.h"
+#include "oracle/value_loss.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -227,6 +228,37 @@ void want_patches(const struct op_case *c)
 {
     const struct oracle_images s = images(c);
     oracle_patches(&s, exact(c, 0), exact(c, 1));
+}
+
+/* ---- value_loss: of as many values as there are positions; thorough, with targets that are not there ---- */
+
+static int prepare_value_loss(struct op_case *c)
+{
+    for (size_t i = 0; c->thorough && i < c->operands[1].count; i += 3)
+        exact(c, 1)[i] = NAN;
+    return put_exact(c, 1);
+}
+void describe_value_loss(struct op_case *c)
+{
+    const size_t count = (size_t)c->rows * (size_t)(c->thorough ? c->width : 1);
+    add_operand(c, READ, "x", count);
+    add_operand(c, READ, "targets", count);
+    add_operand(c, WRITTEN, "loss", count);
+    add_operand(c, WRITTEN, "dx", count);
+    c->variants = 2;
+    snprintf(c->name, sizeof c->name, c->variant == SSA_LOSS_L1 ? "L1" : "L2");
+    c->flops = 4.0 * (double)count;
+    c->prepare = prepare_value_loss;
+}
+int call_value_loss(struct op_case *c)
+{
+    return ssa_value_loss(c->device, &(struct ssa_value_loss){.x = tensor(c, 0), .targets = tensor(c, 1),
+        .loss = tensor(c, 2), .dx = tensor(c, 3), .count = c->operands[0].count, .kind = c->variant,
+        .grad_scale = 0.25f});
+}
+void want_value_loss(const struct op_case *c)
+{
+    oracle_value_loss(exact(c, 0), exact(c, 1), c->operands[0].count, c->variant, 0.25, exact(c, 2), exact(c, 3));
 }
 
 /* ---- sum and adamw: over all parameters ---- */

@@ -48,6 +48,7 @@ extern "C" {
     X(grid_bwd) \
     X(rope) \
     X(cross_entropy) \
+    X(value_loss) \
     X(sum) \
     X(adamw) \
     X(gather_rows) \
@@ -59,7 +60,11 @@ extern "C" {
     X(prepend_fwd) \
     X(prepend_bwd) \
     X(mean_fwd) \
-    X(mean_bwd)
+    X(mean_bwd) \
+    X(centrality_fwd) \
+    X(centrality_bwd) \
+    X(frame_fwd) \
+    X(frame_bwd)
 
 /** Elements between neighbours of a tensor of heads: (b, i, h, d) lies b*batch + i*position + h*head + d elements from
  *  its first one. 0 is the default: of heads their width, of positions heads times width, of the batch what its
@@ -351,6 +356,23 @@ struct ssa_cross_entropy {
     struct ssa_tensor soft_targets;
 };
 
+/** |x - t| and (x - t)^2. */
+enum ssa_loss { SSA_LOSS_L1, SSA_LOSS_L2 };
+
+/** The loss of values, and its gradient in the same pass, with d = x[i] - targets[i]:
+ *    SSA_LOSS_L1  loss[i] = |d|;  dx[i] = grad_scale sign(d), 0 where d is 0
+ *    SSA_LOSS_L2  loss[i] = d^2;  dx[i] = grad_scale 2 d
+ *  A target of NaN is ignored: loss 0, gradient 0, whatever x is. Elsewhere an x of NaN makes both NaN.
+ *  Shapes   x, targets [count]; loss [count] or absent; dx [count] or absent, may be x.
+ *  Units    for the mean over n counted values, grad_scale is 1/n; 0 means 1.
+ *  Cost     bandwidth-bound: 16 bytes an element. */
+struct ssa_value_loss {
+    struct ssa_tensor x, targets, loss, dx;
+    size_t count;
+    int kind; /**< enum ssa_loss */
+    float grad_scale;
+};
+
 /** out[0] (+)= sum of x[i], or of x[i]^2 if `squares`. Fixed order; partial sums of 16384 in float. Where `before` [1]
  *  is given and not finite, out is not a number: what must be known of each of a row of sums can be read off the
  *  last. */
@@ -481,6 +503,53 @@ struct ssa_mean_bwd {
     int batch, length, first, count, width;
     int accumulate;
     struct ssa_tensor lengths;
+};
+
+/** What a node that has listened to much says louder: with t = sums[b,h,n],
+ *    out[b,n,h,:] = n < lead ? x[b,n,h,:] : log(1 + ratio t) x[b,n,h,:]
+ *  The first `lead` positions, virtual nodes, stay as they are.
+ *  Shapes   x, out [batch, length, heads, width]; sums [batch, heads, length], as gate_sum of attention, not negative.
+ *           out may be x.
+ *  Units    ratio 0 means 1: of sampled attention, what the sum over all would be, against that over the sampled ones.
+ *  Cost     bandwidth-bound: 8 bytes an element of x; a logarithm for each of sums.
+ *  Source   EGT (Hussain et al., KDD 2022), "dynamic centrality scalers". */
+struct ssa_centrality_fwd {
+    struct ssa_tensor x, sums, out;
+    int batch, length, heads, width, lead;
+    float ratio;
+};
+
+/** Its gradients: dx[b,n,h,:] = n < lead ? dout[b,n,h,:] : log(1 + ratio t) dout[b,n,h,:];
+ *    dsums[b,h,n] = n < lead ? 0 : ratio/(1 + ratio t) dout[b,n,h,:] . x[b,n,h,:]
+ *  Shapes   as forward; x as it was given to forward; dx may be dout.
+ *  Cost     bandwidth-bound: 12 bytes an element of x. */
+struct ssa_centrality_bwd {
+    struct ssa_tensor x, sums, dout, dx, dsums;
+    int batch, length, heads, width, lead;
+    float ratio;
+};
+
+/** Pairs of positions with learned rows and columns before them, as virtual nodes have edges to all nodes: for
+ *  a < lead <= i, j and a, c < lead
+ *    out[b,i,j,:] = x[b,i-lead,j-lead,:];  out[b,a,j,:] = out[b,j,a,:] = vectors[a,:]
+ *    out[b,a,c,:] = (vectors[a,:] + vectors[c,:])/2, and so vectors[a,:] where c is a
+ *  Shapes   x [batch, length, length, width]; vectors [lead, width]; out [batch, lead+length, lead+length, width].
+ *           lead 0: no vectors, and out may be x. (lead+length) width is at most 2^30.
+ *  Cost     bandwidth-bound: 8 bytes an element of x. */
+struct ssa_frame_fwd {
+    struct ssa_tensor x, vectors, out;
+    int batch, lead, length, width;
+};
+
+/** Its gradients: dx[b,i,j,:] = dout[b,lead+i,lead+j,:];
+ *    dvectors[a,:] (+)= sum over b and n of w_n (dout[b,a,n,:] + dout[b,n,a,:]),  w_n = n < lead ? 1/2 : 1
+ *  In a fixed order. Absent outputs are not computed.
+ *  Shapes   as forward. accumulate: dvectors is added to.
+ *  Cost     bandwidth-bound: 8 bytes an element of x. Scratch of batch lead width. */
+struct ssa_frame_bwd {
+    struct ssa_tensor dout, dx, dvectors;
+    int batch, lead, length, width;
+    int accumulate;
 };
 
 #define SSA_DECLARE(op) SSA_API int ssa_##op(struct ssa_device *device, const struct ssa_##op *arguments);
