@@ -95,10 +95,11 @@ def suite(name):
                                  "--filter", "k=12")[0])
             assert [r["case"] for r in images] == ["fashion unbiased k=12 L4 C96 H6 N50 B2"], images
             check_row(images[0], name, backend)
-            for family in ("vit", "pixels", "swin"):
+            for family in ("vit", "pixels", "swin", "words"):
                 two = [r for r in rows if r["case"].startswith(family)]
                 assert len(two) == 2 and two[0]["plan"]["keys"] < two[1]["plan"]["keys"], two
-                assert two[0]["plan"]["causal"] == (family == "pixels") and two[1]["plan"]["kind"] == "dense", two
+                assert two[0]["plan"]["causal"] == (family in ("pixels", "words")), two
+                assert two[1]["plan"]["kind"] == "dense", two
             assert "  enwik8 " in run(name, "--preset", "help")[0]
             assert "  enwik8 " in run(name, "--preset", "none", code=2)[1]
             assert all(0 < r["outside_share"] < 1 and r["operator_seconds"]["adamw"] > 0 for r in rows)

@@ -54,7 +54,12 @@ static const struct preset families[] = {
      .stage.pattern = {.kind = SSA_UNBIASED, .ratio = 0.25f, .per_example = 1},
      .model = {.family = SSA_SWIN, .swin = {IMAGES(56), .patch = 2, .width = 32, .layers = {2, 2}, .heads = {2},
                                             .window = 14, .classes = 10}}},
+    {.name = "words", .batch = 4, .accumulate = 1,
+     .stage.pattern = {.kind = SSA_LOCAL, .ratio = 0.25f, .look_back = 1},
+     .model = {.family = SSA_WORDS, .words = {.vocabulary = 13272, .length = 256, .layers = 4, .heads = 4, .width = 256,
+                                              .cutoffs = {2000, 6000}}}},
 };
+enum { CLOSED_FAMILIES = 3 }; /* the first ones belong to that set */
 enum { FAMILIES = sizeof families / sizeof *families, OF_GPT = SIZES * GPT_KINDS, CASES = OF_GPT + 2 * FAMILIES };
 
 static bool is_listed(const struct bench *b, int number)
@@ -63,7 +68,7 @@ static bool is_listed(const struct bench *b, int number)
     if (b->preset)
         return number == 1 || (!number && b->preset->stage.pattern.kind != SSA_DENSE);
     if (number >= OF_GPT)
-        return true;
+        return !b->closed || number < OF_GPT + 2 * CLOSED_FAMILIES;
     if (b->quick)
         return size == QUICK_SIZE && quick_kinds[kind];
     return b->closed ? !size && closed_kinds[kind] : size != QUICK_SIZE;

@@ -46,6 +46,31 @@ static double swin_ends(const struct ssa_model_config *model)
     return sum + width * c->classes;
 }
 
+/* Of a row's words what part is in ids below `id`, where the r-th word is 1/r times as frequent as the first. */
+static double frequent(const struct ssa_words *c, int id)
+{
+    return log(id + 1) / log(c->vocabulary + 1);
+}
+
+/* A word's row becomes as wide as the stream, but for what the table has so wide; the first softmax is of all rows,
+ * another of those whose words are in its band. */
+static double words_ends(const struct ssa_words *c)
+{
+    const double length = c->length, width = c->width;
+    double sum = 0, narrow = width;
+    int begin = 0, bands = 1;
+    while (bands < 4 && c->cutoffs[bands - 1])
+        bands++;
+    for (int b = 0; b < bands; b++, narrow /= c->factor) {
+        const int end = b + 1 < bands ? c->cutoffs[b] : c->vocabulary;
+        const double rows = length * (frequent(c, end) - frequent(c, begin));
+        sum += rows * width * narrow;
+        sum += b ? rows * narrow * (width + end - begin) : length * width * (end + bands - 1);
+        begin = end;
+    }
+    return sum;
+}
+
 /* Of embedding and head. */
 static double ends_of(const struct ssa_model_config *model)
 {
@@ -57,6 +82,8 @@ static double ends_of(const struct ssa_model_config *model)
     }
     case SSA_SWIN:
         return swin_ends(model);
+    case SSA_WORDS:
+        return words_ends(&model->words);
     default:
         return length * width * model_int(model, model->family == SSA_PIXELS ? "values" : "vocabulary");
     }

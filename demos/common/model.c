@@ -176,7 +176,8 @@ bool model_has_class_token(const struct ssa_model_config *config)
 
 bool model_is_causal(const struct ssa_model_config *config)
 {
-    return config->family == SSA_PIXELS || (config->family == SSA_GPT && !config->gpt.bidirectional);
+    return config->family == SSA_PIXELS || config->family == SSA_WORDS ||
+           (config->family == SSA_GPT && !config->gpt.bidirectional);
 }
 
 /* ---- layers ---- */

@@ -216,6 +216,90 @@ static void embed_patches(struct network *n)
     n->rows += lead;
 }
 
+/* ---- words in bands ---- */
+
+struct band {
+    const double *table, *projection; /* [words, width], [width of the stream, width] */
+    int begin, words, width;
+};
+
+/* That of a word. */
+static struct band band_of(const struct network *n, int word, int *number)
+{
+    struct band b = {.begin = 0};
+    for (*number = 0;; ++*number) {
+        const struct ssa_parameter *table, *none;
+        char name[32];
+        snprintf(name, sizeof name, "embed.%d", *number);
+        b.table = value(n, name, ".weight", &table);
+        b.projection = value(n, name, ".proj.weight", &none);
+        b.words = table->rows;
+        b.width = table->columns;
+        if (word < b.begin + b.words)
+            return b;
+        b.begin += b.words;
+    }
+}
+
+static void embed_words(const struct network *n)
+{
+    const int width = n->width, half = width / 2;
+    for (int t = 0; t < n->positions; t++) {
+        int number;
+        const struct band b = band_of(n, n->tokens[t], &number);
+        const double *row = b.table + (size_t)(n->tokens[t] - b.begin) * (size_t)b.width;
+        double *x = n->room[X] + (size_t)t * (size_t)width;
+        for (int i = 0; i < width; i++) {
+            const double angle = (t + 2) * pow(10000, -(double)(i % half) / (half - 1));
+            x[i] = i < half ? sin(angle) : cos(angle);
+            for (int j = 0; j < b.width; j++)
+                x[i] += sqrt(width) * b.projection[(size_t)i * (size_t)b.width + (size_t)j] * row[j];
+        }
+    }
+}
+
+/* The sum of exp(row . x) over rows, added to `sum`. */
+static double add_exponentials(double sum, const double *rows, int count, int width, const double *x)
+{
+    for (int r = 0; r < count; r++, rows += width) {
+        double logit = 0;
+        for (int i = 0; i < width; i++)
+            logit += rows[i] * x[i];
+        sum += exp(logit);
+    }
+    return sum;
+}
+
+/* -log p of a word behind `h`. */
+static double loss_of_word(const struct network *n, int word, const double *h)
+{
+    const struct ssa_parameter *shape;
+    const double *tails = value(n, "tails", ".weight", &shape);
+    const int width = n->width;
+    int number;
+    const struct band first = band_of(n, 0, &number), b = band_of(n, word, &number);
+    const double *target = (number ? tails : b.table) + (size_t)(number ? number - 1 : word) * (size_t)width;
+    double *z = n->room[OUT], sum = add_exponentials(0, first.table, first.words, width, h);
+    double loss = log(add_exponentials(sum, tails, tails ? shape->rows : 0, width, h) /
+                      add_exponentials(0, target, 1, width, h));
+    for (int j = 0; number && j < b.width; j++) {
+        z[j] = 0;
+        for (int i = 0; i < width; i++)
+            z[j] += b.projection[(size_t)i * (size_t)b.width + (size_t)j] * h[i];
+    }
+    return number ? loss + log(add_exponentials(0, b.table, b.words, b.width, z) /
+                               add_exponentials(0, b.table + (size_t)(word - b.begin) * (size_t)b.width, 1, b.width, z))
+                  : loss;
+}
+
+static double head_of_words(const struct network *n)
+{
+    double loss = 0;
+    for (int t = 0; t < n->answers; t++)
+        loss += loss_of_word(n, n->targets[t], n->room[X] + (size_t)t * (size_t)n->width) / n->answers;
+    return loss;
+}
+
 /* The mean loss of the answers. */
 static double head(struct network *n)
 {
@@ -236,15 +320,16 @@ static double head(struct network *n)
 
 static double forward(struct network *n)
 {
+    const bool words = n->config.family == SSA_WORDS;
     n->rows = n->positions;
     n->width = model_int(&n->config, "width");
     n->heads = model_int(&n->config, "heads");
-    n->pixels ? embed_patches(n) : embed_tokens(n);
+    n->pixels ? embed_patches(n) : words ? embed_words(n) : embed_tokens(n);
     if (n->config.family == SSA_SWIN)
         run_stages(n);
     for (int l = 0; n->config.family != SSA_SWIN && l < n->layers; l++)
         run_layer(n, l);
-    return head(n);
+    return words ? head_of_words(n) : head(n);
 }
 
 /* ---- the library's side ---- */
