@@ -81,6 +81,11 @@ START_TEST(elements)
         adamw.average = AT(8);
         MEETS(adamw, adamw, average, w);
         TAKES(adamw, adamw, w, g);
+        struct ssa_nag nag = {.w = AT(0), .g = AT(2), .m = AT(4), .sumsq = AT(6), .average = AT(8), .count = COUNT};
+        MEETS(nag, nag, m, w);
+        MEETS(nag, nag, average, m);
+        TAKES(nag, nag, w, g);
+        TAKES(nag, nag, m, sumsq);
         struct ssa_value_loss values = {.x = AT(0), .targets = AT(2), .loss = AT(4), .dx = AT(6), .count = COUNT};
         MEETS(value_loss, values, dx, x);
         MEETS(value_loss, values, loss, targets);

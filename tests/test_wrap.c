@@ -94,6 +94,9 @@ static void check_updated(struct ssa_device *dev, cl_context context)
         ONE_WAY(adamw, m, .g = AT(0), .w = AT(1), .v = AT(2), .count = 8, .step = 1);
         ONE_WAY(adamw, v, .g = AT(0), .m = AT(1), .w = AT(2), .count = 8, .step = 1);
         ONE_WAY(adamw, average, .g = AT(0), .m = AT(1), .v = AT(2), .w = AT(3), .count = 8, .step = 1, .ema = 0.5f);
+        ONE_WAY(nag, w, .g = AT(0), .m = AT(1), .count = 8);
+        ONE_WAY(nag, m, .g = AT(0), .w = AT(1), .count = 8);
+        ONE_WAY(nag, average, .g = AT(0), .m = AT(1), .w = AT(2), .count = 8, .ema = 0.5f);
         ONE_WAY(dropout_bwd, dx, .dy = AT(0), .count = 8, .p = 0.5f, .accumulate = 1);
         ONE_WAY(scatter_rows, out, .x = AT(0), .rows = INTS(1), .count = 1, .target_rows = 4, .width = 8,
                 .accumulate = 1);

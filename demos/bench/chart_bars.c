@@ -121,7 +121,7 @@ static const struct {
     {"norms", {"norm"}},
     {"gather, scatter, add, rope, dropout", {"gather", "scatter", "add", "rope", "dropout", "window"}},
     {"embedding, loss", {"embedding", "grid", "patches", "prepend", "mean", "cross_entropy", "value_loss", "frame"}},
-    {"optimiser", {"adamw", "sum"}},
+    {"optimiser", {"adamw", "nag", "sum"}},
     {"the rest", {NULL}},
 };
 enum { PARTS = sizeof parts / sizeof *parts };

@@ -5,6 +5,7 @@
 #include "oracle/dropout.h"
 #include "oracle/gelu.h"
 #include "oracle/glu.h"
+#include "oracle/nag.h"
 #include "oracle/patches.h"
 #include "oracle/value_loss.h"
 
@@ -351,4 +352,52 @@ void want_adamw(const struct op_case *c)
                                    .sumsq = exact(c, SUMSQ)[0], .step = a.step, .ema = 0.75,
                                    .average = c->variant ? exact(c, AVERAGE) : NULL};
     oracle_adamw(&o, exact(c, WEIGHT), exact(c, GRADIENT), exact(c, MOMENT1), exact(c, MOMENT2), c->parameters);
+}
+
+/* ---- nag: over all parameters; thorough, with an average ---- */
+
+enum { NAG_W, NAG_G, NAG_M, NAG_SUMSQ, NAG_AVERAGE };
+static const struct ssa_nag nag = {.lr = 0.25f, .last_lr = 0.5f, .momentum = 0.875f, .decay = 0.125f, .clip = 0.5f,
+                                   .grad_scale = 0.25f, .ema = 0.75f}; /* which doubles hold too */
+
+static int prepare_nag(struct op_case *c)
+{
+    exact(c, NAG_SUMSQ)[0] = 16;
+    return put_exact(c, NAG_SUMSQ);
+}
+void describe_nag(struct op_case *c)
+{
+    add_operand(c, UPDATED, "w", c->parameters);
+    add_operand(c, READ, "g", c->parameters);
+    add_operand(c, UPDATED, "m", c->parameters);
+    add_operand(c, READ, "sumsq", 1);
+    if (c->variant)
+        add_operand(c, UPDATED, "average", c->parameters);
+    c->variants = 2;
+    snprintf(c->name, sizeof c->name, "%s", c->variant ? "average" : "");
+    c->flops = 7.0 * (double)c->parameters;
+    c->prepare = prepare_nag;
+}
+int call_nag(struct op_case *c)
+{
+    struct ssa_nag a = nag;
+    a.w = tensor(c, NAG_W);
+    a.g = tensor(c, NAG_G);
+    a.m = tensor(c, NAG_M);
+    a.sumsq = tensor(c, NAG_SUMSQ);
+    if (c->variant)
+        a.average = tensor(c, NAG_AVERAGE);
+    else
+        a.ema = 0;
+    a.count = c->parameters;
+    return ssa_nag(c->device, &a);
+}
+void want_nag(const struct op_case *c)
+{
+    const struct oracle_nag o = {.lr = (double)nag.lr, .last_lr = (double)nag.last_lr,
+                                 .momentum = (double)nag.momentum, .decay = (double)nag.decay,
+                                 .clip = (double)nag.clip, .grad_scale = (double)nag.grad_scale,
+                                 .sumsq = exact(c, NAG_SUMSQ)[0], .ema = (double)nag.ema,
+                                 .average = c->variant ? exact(c, NAG_AVERAGE) : NULL};
+    oracle_nag(&o, exact(c, NAG_W), exact(c, NAG_G), exact(c, NAG_M), c->parameters);
 }

@@ -51,6 +51,7 @@ extern "C" {
     X(value_loss) \
     X(sum) \
     X(adamw) \
+    X(nag) \
     X(gather_rows) \
     X(scatter_rows) \
     X(patches) \
@@ -396,6 +397,22 @@ struct ssa_adamw {
     size_t count;
     float lr, beta1, beta2, eps, decay, clip, grad_scale;
     int step;
+    struct ssa_tensor average; /**< absent: none is kept */
+    float ema;
+};
+
+/** Nesterov's accelerated gradient with a momentum that follows the learning rate, decay decoupled, r = lr/last_lr:
+ *    g' = c g;  w = (1 - lr decay) w + momentum^2 r m - (1 + momentum) lr g';  m = momentum r m - lr g'
+ *  both from the old m, which starts as zeros. c, sumsq, clip, grad_scale, average and ema are as in struct ssa_adamw:
+ *  where sumsq is given and not finite nothing changes.
+ *  Shapes   w, g, m, average [count].
+ *  Units    momentum 0 means 0.99, SSA_NONE 0; last_lr, the lr of the step before, 0 means lr: the first step's.
+ *  Cost     bandwidth-bound: 20 bytes an element, 28 with an average.
+ *  Source   Nesterov, 1983, in the form that fairseq trains its language models with. */
+struct ssa_nag {
+    struct ssa_tensor w, g, m, sumsq;
+    size_t count;
+    float lr, last_lr, momentum, decay, clip, grad_scale;
     struct ssa_tensor average; /**< absent: none is kept */
     float ema;
 };

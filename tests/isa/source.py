@@ -25,6 +25,7 @@ ASKED = {
     "linear_epilogue": {"divide": "6 * VW"},
     "norm_fwd": {"root": "1", "divide": "1"},
     "adamw": {"root": "VW + 1", "divide": "VW"},
+    "nag": {"root": "1"},
     "mean_fwd": {"divide": "1"},
     "mean_bwd": {"divide": "1"},
     "centrality_fwd": {"divide": "2"},
