@@ -5,7 +5,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -79,12 +78,6 @@ bool is_folder(const char *path)
     return !stat(path, &s) && S_ISDIR(s.st_mode);
 }
 
-bool is_file(const char *path)
-{
-    struct stat s;
-    return !stat(path, &s) && S_ISREG(s.st_mode);
-}
-
 const char *path_end(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -115,39 +108,6 @@ enum dataset_part part_of_name(const char *path)
 }
 
 /* ---- bytes ---- */
-
-int file_open(const char *path, uint64_t *size)
-{
-    struct stat s;
-    int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY); /* a pipe must not keep us waiting */
-    if (file >= 0 && !fstat(file, &s) && S_ISREG(s.st_mode)) {
-        *size = (uint64_t)s.st_size;
-        return file;
-    }
-    if (file < 0)
-        say_error("%s: cannot be opened: %s", path, strerror(errno));
-    else {
-        close(file);
-        say_error("%s: is not a regular file", path);
-    }
-    return -1;
-}
-
-int file_bytes(int file, void *to, size_t size, uint64_t at)
-{
-    enum { AT_ONCE = 1 << 30 }; /* no call reads 2 GiB */
-    for (char *p = to; size;) {
-        ssize_t n = pread(file, p, size < AT_ONCE ? size : AT_ONCE, (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n ? errno : EIO;
-        p += n;
-        size -= (size_t)n;
-        at += (uint64_t)n;
-    }
-    return 0;
-}
 
 int file_load(const char *path, size_t limit, unsigned char **bytes, size_t *size)
 {

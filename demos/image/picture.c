@@ -1,18 +1,7 @@
 #include "picture.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-int why_not(char why[WHY], const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(why, WHY, format, args);
-    va_end(args);
-    return 1;
-}
 
 int picture_make(struct picture *p, int rows, int columns, int channels)
 {

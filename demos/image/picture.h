@@ -2,6 +2,8 @@
 #ifndef IMAGE_PICTURE_H
 #define IMAGE_PICTURE_H
 
+#include "bytes.h" /* WHY: why a picture cannot be had */
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -26,10 +28,6 @@ static inline unsigned char picture_luma(const unsigned char *rgb)
 }
 
 /* ---- files of pictures, as bytes in memory ---- */
-
-/* Why a picture cannot be had, without its name: half a sentence. */
-enum { WHY = 160 };
-int why_not(char why[WHY], const char *format, ...) __attribute__((format(printf, 2, 3))); /* returns non-zero */
 
 enum picture_kind { PICTURE_UNKNOWN, PICTURE_JPEG, PICTURE_PNG };
 /* By the first bytes: names lie. */

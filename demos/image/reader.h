@@ -37,7 +37,6 @@ void path_free(struct path_list *list);
 /* Names in a folder, but for hidden ones: sorted. */
 int folder_names(struct path_list *names, const char *folder);
 bool is_folder(const char *path);
-bool is_file(const char *path); /* that exists, and is regular */
 const char *path_end(const char *path); /* what follows the last slash */
 bool has_ending(const char *path, const char *ending); /* in letters of either case */
 /* Finds one or the other in the name of the file: "t10k-labels" has "test|t10k". */
@@ -45,10 +44,6 @@ bool has_word(const char *path, const char *words);
 /* Which part a file says it is of. */
 enum dataset_part part_of_name(const char *path);
 
-/* A regular file, and its bytes; -1: it was said why. */
-int file_open(const char *path, uint64_t *size);
-/* All of these bytes, or an errno value; EIO at the end of the file. */
-int file_bytes(int file, void *to, size_t size, uint64_t at);
 /* The whole file, of at most `limit` bytes; to be freed. */
 int file_load(const char *path, size_t limit, unsigned char **bytes, size_t *size);
 /* Lines of a small file of text, without those that are empty; no file: none. */

@@ -2,12 +2,14 @@
 #ifndef IMAGE_TIMM_NAMES_H
 #define IMAGE_TIMM_NAMES_H
 
+#include "safetensors.h"
+
 #include <jansson.h>
 #include <ssacl/model.h>
 
 #include <stdbool.h>
 
-enum { TIMM_NAME = 96 }; /* room for one */
+enum { TIMM_NAME = TENSOR_NAME }; /* room for one */
 
 /* Names in files of one kind. */
 struct timm_names {

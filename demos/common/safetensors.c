@@ -1,6 +1,6 @@
 #include "safetensors.h"
 
-#include "reader.h"
+#include "bytes.h"
 #include "say.h"
 
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* Tensors in safetensors files of other programs: u64 little-endian length of the header, that (JSON), the data. */
-#ifndef IMAGE_SAFETENSORS_H
-#define IMAGE_SAFETENSORS_H
+#ifndef DEMO_SAFETENSORS_H
+#define DEMO_SAFETENSORS_H
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -27,6 +27,20 @@ bool tensors_has(const struct tensors *t, const char *name);
 int tensors_find(const struct tensors *t, const char *name, const char *type, const json_t *shape, uint64_t *at);
 /* `count` values of `each` bytes from there on. */
 int tensors_read(const struct tensors *t, const char *name, void *to, size_t count, size_t each, uint64_t at);
+
+/* One that is written. */
+enum { TENSOR_NAME = 96 };
+struct tensor_new {
+    char name[TENSOR_NAME];
+    json_t *shape; /* freed with it */
+    size_t count;  /* of float32 */
+    int number;    /* as the caller knows it */
+};
+/* All of them, in the order of their names, as Python's safetensors writes them; `values` puts those of a number at `x`,
+ * or says what is wrong and returns non-zero. Takes the shapes, of which one of NULL is no memory. Says what is wrong
+ * and returns non-zero; `to` is what it was then. */
+int tensors_write(const char *to, struct tensor_new *tensors, int count,
+                  int (*values)(void *cookie, const struct tensor_new *tensor, float *x), void *cookie);
 
 /* "[48, 16]" */
 const char *tensors_shape_text(const json_t *shape, char text[64]);
