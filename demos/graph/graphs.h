@@ -39,8 +39,8 @@ struct graphs {
     uint64_t fingerprint; /* of all of it */
 };
 
-/* A regular file. All of it is looked at: nothing in it is believed, and afterwards every graph is as struct graph says.
- * Says what is wrong and returns non-zero; graphs_close() it in any case. */
+/* A regular file. All of it is looked at: nothing in it is believed, and afterwards every graph is as struct graph
+ * says. Says what is wrong and returns non-zero; graphs_close() it in any case. */
 int graphs_open(struct graphs *g, const char *path);
 void graphs_close(struct graphs *g);
 

@@ -1,8 +1,8 @@
 /* The order in which graphs are trained on: each as often as any other, but in steps of like size, so that little of a
  * step is padding. Which graph is where follows from the seed, the step and its place in the step alone.
  *
- *   All graphs follow each other in an order drawn anew for each epoch. Of each `together` steps in a row the graphs are
- *   sorted by size and dealt out to the steps one after another; which of these steps comes when is drawn, too. */
+ *   All graphs follow each other in an order drawn anew for each epoch. Of each `together` steps in a row the graphs
+ *   are sorted by size and dealt out to the steps one after another; which of these comes when is drawn, too. */
 #ifndef GRAPH_ORDER_H
 #define GRAPH_ORDER_H
 

@@ -193,7 +193,7 @@ static int settle_head(struct settings *s)
 {
     if (!s->o->from || !set.classes || set.classes == model_int(&s->model, "classes"))
         return 0;
-    if (weights_new_head(&s->source, s->source_name, set.classes, s->training.seed))
+    if (weights_new_head(&s->source, s->program, s->source_name, set.classes, s->training.seed))
         return EXIT_FAILED;
     s->model = *ssa_checkpoint_model(s->source);
     return 0;

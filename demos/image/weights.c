@@ -2,7 +2,7 @@
 
 #include "files.h"
 #include "numbers.h"
-#include "signals.h"
+#include "run/adopt.h"
 #include "timm.h"
 #include "words.h"
 
@@ -20,27 +20,11 @@ static int refuse_family(const struct program *p, const char *path, int family)
                                                      ssa_model_family(family), p->name);
 }
 
-/* By way of a file that nobody else sees: what reads checkpoints reads files. */
-static int open_as_checkpoint(struct ssa_checkpoint **checkpoint, const char *path, struct timm_options options)
+static int import_file(const char *path, const char *to, const char *folder, const void *how)
 {
-    const char *folder = getenv("TMPDIR");
-    char made[4096], file[4096 + 16];
-    int status;
-    folder = folder && *folder ? folder : "/tmp";
-    signals_hold();
-    if (snprintf(made, sizeof made, "%s/ssacl-image.XXXXXX", folder) >= (int)sizeof made || !mkdtemp(made)) {
-        signals_release();
-        return say_error("%s: becomes a checkpoint in a folder of $TMPDIR, which cannot be made", path);
-    }
-    snprintf(file, sizeof file, "%s/weights", made);
+    struct timm_options options = *(const struct timm_options *)how;
     options.passing = folder;
-    status = timm_import(path, file, &options);
-    if (!status && ssa_checkpoint_open(checkpoint, file) != SSA_OK)
-        status = library_failed();
-    unlink(file);
-    rmdir(made);
-    signals_release();
-    return status;
+    return timm_import(path, to, &options);
 }
 
 int weights_adopt(struct ssa_checkpoint **checkpoint, const struct program *p, const char *path)
@@ -48,17 +32,18 @@ int weights_adopt(struct ssa_checkpoint **checkpoint, const struct program *p, c
     const int family = timm_family(path);
     if (family < 0)
         return 0;
-    return refuse_family(p, path, family) || open_as_checkpoint(checkpoint, path, (struct timm_options){0});
+    return refuse_family(p, path, family) || adopt_file(checkpoint, p, path, import_file, &(struct timm_options){0});
 }
 
-int weights_new_head(struct ssa_checkpoint **checkpoint, const char *path, int classes, uint64_t seed)
+int weights_new_head(struct ssa_checkpoint **checkpoint, const struct program *p, const char *path, int classes,
+                     uint64_t seed)
 {
     struct ssa_checkpoint *other = NULL;
     if (timm_family(path) < 0)
         return 0;
     const struct ssa_model_config *model = ssa_checkpoint_model(*checkpoint);
     const struct timm_options options = {.classes = classes, .seed = seed, .heads = model_int(model, "heads")};
-    if (open_as_checkpoint(&other, path, options))
+    if (adopt_file(&other, p, path, import_file, &options))
         return EXIT_FAILED;
     say_note("%s: knows %d classes; a new head begins, of %d", path, model_int(model, "classes"), classes);
     ssa_checkpoint_close(*checkpoint);

@@ -11,6 +11,7 @@ int export_main(const struct program *program, int argc, char **argv);
 int weights_adopt(struct ssa_checkpoint **checkpoint, const struct program *program, const char *path);
 /* In place of one that it opened: with a new head, of `classes`, begun by `seed`. A checkpoint of ours stays what it
  * is. */
-int weights_new_head(struct ssa_checkpoint **checkpoint, const char *path, int classes, uint64_t seed);
+int weights_new_head(struct ssa_checkpoint **checkpoint, const struct program *program, const char *path, int classes,
+                     uint64_t seed);
 
 #endif
