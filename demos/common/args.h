@@ -91,8 +91,8 @@ void args_help(const struct arg *table, const struct args_page *page);
 int args_version(const char *name);
 
 /* A look at the command line before it is read, for what decides which options there are: the value of an option that
- * takes one; NULL: it is not there. It may be cut short, to `least` signs and more, which no other begins with, as where
- * options are read. */
+ * takes one; NULL: it is not there. It may be cut short, to `least` signs and more, which no other begins with, as
+ * where options are read. */
 const char *args_look(int argc, char **argv, const char *option, size_t least);
 
 /* Whole words only, no overflow, no trailing rubbish. 0 on success. */

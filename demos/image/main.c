@@ -104,6 +104,7 @@ static const struct renamed renamed[] = {
     {"eval-windows", "eval-images", "images of the validation part used each time"},
     {"windows", "images", "at most so many, spread evenly; 0: all"},
     {"stride", NULL, NULL},
+    {"context", NULL, NULL},
     {"from", "from", "start with the weights of this checkpoint (not with an average of them), or of a ViT, DeiT or "
                      "Swin that timm saved: see `import --help`"},
     {0}};

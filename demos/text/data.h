@@ -3,11 +3,17 @@
 #define TEXT_DATA_H
 
 #include "text.h"
+#include "vocabulary.h"
 
 #include "run/settings.h"
 
-/* --tokens: a number of TEXT_TOKEN_NAMES; -1: not said. */
-extern int data_tokens;
+/* What --tokens names: bytes, ids of token files of 16 and 32 bits, words. */
+#define DATA_TOKEN_NAMES TEXT_TOKEN_NAMES "|words"
+enum { DATA_BYTES, DATA_WORDS = 3, DATA_UNKNOWN = -1 };
+
+/* Options: --tokens (DATA_UNKNOWN: not said), --least, --dictionary. */
+extern int data_tokens, data_least;
+extern const char *data_dictionary;
 extern const struct unit *const data_units[];
 
 void data_defaults(struct train_options *o);
@@ -20,7 +26,9 @@ int data_fill(const struct settings *s, struct ssa_pass *pass, void **memory);
 struct ssa_data data_invent(const struct settings *s);
 void data_describe_model(const struct ssa_model_config *model, char *text, size_t size);
 
-/* Bytes of a token that the checkpoint was trained on: 1, 2, 4. Where the note does not say, 1 if it can be, else 0. */
-int trained_token_size(const struct ssa_checkpoint *checkpoint);
+/* What the checkpoint was trained on; where its note does not say, bytes if it can be. */
+int trained_tokens(const struct ssa_checkpoint *checkpoint);
+/* Its words, and none with 0: it has none. Says what is wrong with them and returns non-zero. */
+int trained_words(const struct ssa_checkpoint *checkpoint, const char *name, struct vocabulary *words);
 
 #endif

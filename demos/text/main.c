@@ -4,8 +4,13 @@
 
 #include "run/stages.h"
 
+#include <limits.h>
+
 #define TOKENS_HELP \
-    "bits of a token: 8 are the bytes of text, 16 and 32 unsigned integers of token files, as nanoGPT's train.bin"
+    "bits of a token: 8 are the bytes of text, 16 and 32 unsigned integers of token files, as nanoGPT's train.bin; " \
+    "or words, between blanks, and one at the end of each line"
+#define DICTIONARY_HELP \
+    "the words, one a line, of which ids from 4 on are made, as in fairseq's dict.txt; if not said, "
 
 static const struct command commands[] = {
     {"train", train_main, "train a model on text, or take up a run that was stopped"},
@@ -52,8 +57,12 @@ static const char train_examples[] =
     "  ssacl-text train --data enwik8 --resume ssa.safetensors --log ssa.jsonl --steps 8000\n";
 
 static const struct arg train_options[] = {
-    ARG_CHOICE(0, "tokens", &data_tokens, TEXT_TOKEN_NAMES,
+    ARG_CHOICE(0, "tokens", &data_tokens, DATA_TOKEN_NAMES,
                TOKENS_HELP "; losses are then nats a token, and perplexity. If not said, 8, or as the checkpoint's"),
+    ARG_INT(0, "least", &data_least, 0, INT_MAX, "N",
+            "words that training has less often than N times are <unk>; 0: all words are known that it has"),
+    ARG_TEXT(0, "dictionary", &data_dictionary, "FILE",
+             DICTIONARY_HELP "the checkpoint's, or those of training, by falling count"),
     ARG_END};
 
 static const char eval_about[] =
@@ -74,7 +83,9 @@ static const char eval_examples[] =
     "  ssacl-text eval --checkpoint dense.safetensors --data enwik8 --pattern unbiased:ratio=0.5\n";
 
 static const struct arg eval_options[] = {
-    ARG_CHOICE(0, "tokens", &data_tokens, TEXT_TOKEN_NAMES, TOKENS_HELP "; if not said, as it was trained on"),
+    ARG_CHOICE(0, "tokens", &data_tokens, DATA_TOKEN_NAMES, TOKENS_HELP "; if not said, as it was trained on"),
+    ARG_TEXT(0, "dictionary", &data_dictionary, "FILE",
+             DICTIONARY_HELP "the checkpoint's, or where it has none those of the text's part for training"),
     ARG_END};
 
 static const char report_about[] =
@@ -90,7 +101,8 @@ static const char report_examples[] = "examples:\n  ssacl-text report dense.json
 
 static const struct model_option model_options[] = {
     {"vocabulary", 0, 0, "ids that the model knows, those of the data must be below; 0: 256, or of token files the "
-                         "data's largest and one"},
+                         "data's largest and one. Of words the most that it is to know, with four that are none, up to "
+                         "a multiple of 8; 0: all"},
     {"length", 'N', 8, "bytes, or tokens, in a sequence"},
     {"bidirectional", .hidden = true}, /* would see what it is to predict */
     {0}};

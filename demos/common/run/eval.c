@@ -20,7 +20,7 @@ static struct {
     const char *checkpoint, *pattern, *log;
     uint64_t seed;
     double tolerance;
-    int part, mode, passes, windows, stride, batch, raw, force;
+    int part, mode, passes, windows, stride, context, batch, raw, force;
 } options;
 static struct train_options shared; /* those of it that eval has too */
 
@@ -41,6 +41,9 @@ static const struct arg own_table[] = {
     ARG_INT(0, "stride", &options.stride, 0, INT_MAX, "N",
             "from one window's start to the next's: below the model's length they overlap, and what is predicted has "
             "more before it; 0: no overlap"),
+    ARG_INT(0, "context", &options.context, 0, INT_MAX, "N",
+            "the same said by what overlaps: so much of a window is read and not counted, a stride of the length less "
+            "N; only the first window has nothing before it"),
     ARG_INT('b', "batch", &options.batch, 1, 65536, "N", "windows in a pass"),
     ARG_U64('s', "seed", &options.seed, "N", "of the samples"),
     ARG_TEXT('l', "log", &options.log, "FILE", "add the result to the log of the run, for `report`"),
@@ -76,6 +79,13 @@ static int measure(struct ssa_model *model, const struct settings *s, const stru
                     "--lr, from a checkpoint before this", options.checkpoint, scores->loss);
 }
 
+/* Of a loss an item what it is a byte of the text; 0: that is not told. */
+static double bytes_an_item;
+static double nats_per_byte(double loss)
+{
+    return loss / bytes_an_item;
+}
+
 static json_t *scores_json(const struct ssa_scores *s)
 {
     char items[64];
@@ -83,6 +93,10 @@ static json_t *scores_json(const struct ssa_scores *s)
                                unit_items(unit, "", items), (json_int_t)s->tokens, "seconds",
                                number_json(s->seconds));
     unit_record(unit, object, "", s->loss);
+    if (bytes_an_item > 0) {
+        json_object_set_new(object, "bits_per_byte", number_json(nats_per_byte(s->loss) / log(2)));
+        json_object_set_new(object, "perplexity_per_byte", number_json(exp(nats_per_byte(s->loss))));
+    }
     return object;
 }
 
@@ -129,6 +143,13 @@ static void print_first(const char *name, double loss)
     print_row(name, 1, loss, unit->perplexity ? rest : unit->name);
 }
 
+static void print_per_byte(double loss)
+{
+    if (bytes_an_item > 0)
+        printf("  %-26s %8.4f bits per byte (perplexity %.3f), of %.3f bytes a %s\n", "", nats_per_byte(loss) / log(2),
+               exp(nats_per_byte(loss)), bytes_an_item, unit->item);
+}
+
 static void print_ensemble(const struct ssa_scores *s, const double *ensemble)
 {
     static const int at[] = {2, 5, 10, 25, 50, 100, 250, 500};
@@ -146,6 +167,7 @@ static void print_ensemble(const struct ssa_scores *s, const double *ensemble)
         snprintf(name, sizeof name, "self-ensemble of %d", passes);
         snprintf(rest, sizeof rest, "(perplexity %.2f)", exp(s->loss));
         print_row(name, passes, s->loss, unit->perplexity ? rest : "");
+        print_per_byte(s->loss);
     }
     if (options.tolerance > 0 && isfinite(s->unsettled))
         printf("  %d of %d passes, %s: infinitely many would give that +- %.4f\n", passes, options.passes,
@@ -199,8 +221,10 @@ static int evaluate(struct ssa_model *model, const struct settings *s, const str
     if (options.mode != MODE_ENSEMBLE && (status = measure(model, s, NULL, 1, &scores, NULL)) == 0) {
         json_object_set_new(result, "dense", scores_json(&scores));
         add_judged(result, "dense", 1);
-        if (!shared.json)
+        if (!shared.json) {
             print_first("dense", scores.loss);
+            print_per_byte(scores.loss);
+        }
         print_judged();
     }
     if (!status && options.mode != MODE_DENSE && pattern &&
@@ -260,7 +284,10 @@ static int open_data(const struct program *p, struct ssa_checkpoint *checkpoint,
         return EXIT_FAILED;
     unit = s->data.unit;
     judge = s->data.judge;
-    return 0;
+    bytes_an_item = s->data.bytes[options.part];
+    return settings_count(s, options.part)
+        ? 0
+        : say_error("%s: has no such part as --part says", shared.data.items[0]);
 }
 
 static json_t *begin_result(const struct loaded *loaded, const struct settings *s)
@@ -268,7 +295,7 @@ static json_t *begin_result(const struct loaded *loaded, const struct settings *
     static const char *const part_names[] = {"train", "valid", "test"};
     const int step = ssa_checkpoint_step(loaded->checkpoint);
     struct train_note note = note_read(s->program, loaded->checkpoint, s->data.fingerprint);
-    const size_t all = settings_count(&s->data.part[options.part]);
+    const size_t all = settings_count(s, options.part);
     char of[32] = "";
     if (s->program->sequence && options.windows && (size_t)options.windows < all)
         snprintf(of, sizeof of, "%d of ", options.windows);
@@ -301,6 +328,11 @@ static int run(struct loaded *loaded, struct settings *s, const struct program *
         return status;
     if (options.stride > length)
         return say_error("--stride is %d, must be at most the model's length, %d", options.stride, length);
+    if (options.context >= length)
+        return say_error("--context is %d, must be below the model's length, %d", options.context, length);
+    if (options.context && options.stride)
+        return say_error("--stride and --context say the same: give one of them");
+    options.stride = options.context ? length - options.context : options.stride;
     json_t *result = begin_result(loaded, s);
     signals_catch();
     status = evaluate(loaded->model, s, pattern, result);

@@ -30,6 +30,15 @@ double note_number(const struct ssa_checkpoint *checkpoint, const char *key)
     return number;
 }
 
+char *note_text(const struct ssa_checkpoint *checkpoint, const char *key)
+{
+    json_t *note = json_loads(ssa_checkpoint_note(checkpoint), 0, NULL);
+    const char *text = json_string_value(json_object_get(note, key));
+    char *copy = text ? strdup(text) : NULL;
+    json_decref(note);
+    return copy;
+}
+
 char *note_make(const struct settings *s)
 {
     char fingerprint[17];

@@ -12,6 +12,8 @@ struct train_note note_read(const struct program *program, const struct ssa_chec
                             uint64_t fingerprint);
 /* A number of the program's own in it; NAN if there is none. */
 double note_number(const struct ssa_checkpoint *checkpoint, const char *key);
+/* And words, to be freed; NULL if there are none. */
+char *note_text(const struct ssa_checkpoint *checkpoint, const char *key);
 /* To be freed; NULL: no memory. */
 char *note_make(const struct settings *s);
 

@@ -227,7 +227,7 @@ static int print_object(const struct planning *p)
     json_object_set_new(object, "seconds", number_json(all_seconds(p)));
     if (p->s.o->data.count)
         json_object_set_new(object, unit_data(p->s.data.unit, "train_", key),
-                            json_integer((json_int_t)settings_count(&p->s.data.part[PART_TRAIN])));
+                            json_integer((json_int_t)settings_count(&p->s, PART_TRAIN)));
     return print_json(object);
 }
 

@@ -23,9 +23,11 @@ static int check_model(const struct settings *s)
     return ssa_model_check(&s->model) ? say_error("%s", ssa_last_error()) : 0;
 }
 
-size_t settings_count(const struct ssa_data *data)
+size_t settings_count(const struct settings *s, int part)
 {
-    return data->fill ? data->examples : data->count;
+    const struct ssa_data *data = &s->data.part[part];
+    const size_t lead = (size_t)s->data.lead;
+    return data->fill ? data->examples : data->count > lead ? data->count - lead : 0;
 }
 
 const char *settings_rate(const struct settings *s, double tokens_per_second, char text[64])
@@ -44,7 +46,8 @@ struct stage_terms settings_terms(const struct settings *s)
     const double step = (double)s->training.batch * (d->fill ? 1 : ssa_model_length(&s->model));
     struct ssa_layer first;
     (void)ssa_model_layer(&s->model, 0, &first); /* the model was checked */
-    return (struct stage_terms){.length = first.length, .epoch = step > 0 ? (double)settings_count(d) / step : 0,
+    return (struct stage_terms){.length = first.length,
+                                .epoch = step > 0 ? (double)settings_count(s, PART_TRAIN) / step : 0,
                                 .keep_first = model_has_class_token(&s->model)};
 }
 

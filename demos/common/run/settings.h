@@ -11,6 +11,9 @@ struct run_data {
     struct ssa_data part[DATA_PARTS]; /* empty where no --data was given */
     const struct unit *unit;          /* of losses */
     const struct judge *judge;        /* NULL, or of answers */
+    int lead;                         /* items that each part begins with and that are not counted: for the first to
+                                         have one before it */
+    double bytes[DATA_PARTS];         /* that one of them stands for in the part's text; 0: that is not told */
     uint64_t fingerprint;             /* a number that other data would hardly have */
 };
 
@@ -30,8 +33,8 @@ struct settings {
 int settings_make(struct settings *s, const struct program *program, const struct train_options *o);
 void settings_finish(struct settings *s);
 
-/* Items, or examples of a source. */
-size_t settings_count(const struct ssa_data *data);
+/* Items of a part, or examples of its source. */
+size_t settings_count(const struct settings *s, int part);
 /* "1234 tokens/s", or in sequences, where the program counts those. */
 const char *settings_rate(const struct settings *s, double tokens_per_second, char text[64]);
 /* What is to be known of stages before they are settled. */

@@ -100,7 +100,8 @@ static json_t *start_record(struct training *t)
     json_t *line = json_pack("{s:s, s:s, s:i, s:o, s:o, s:I, s:I}", "event", "start", "version", ssa_version(), "ranks",
                              t->ranks ? t->ranks->count : 1, "device", device_json(ssa_model_device(t->model)),
                              "devices", devices_json(t->devices.pool), unit_data(unit, "train_", items),
-                             (json_int_t)settings_count(t->train), "memory_bytes", (json_int_t)t->memory.total);
+                             (json_int_t)settings_count(&t->s, PART_TRAIN), "memory_bytes",
+                             (json_int_t)t->memory.total);
     json_t *settings = settings_json(&t->s);
     json_object_update(line, settings);
     json_decref(settings);
@@ -123,8 +124,8 @@ static int announce(struct training *t)
             say_note("device %s: %s (%s), %.0f MiB", m.info.id, m.info.name, m.info.platform,
                      (double)m.info.memory / 1048576);
     say_note("model of %.2f million parameters, %zu %ss to train on; needs %.0f MiB of each device",
-             1e-6 * (double)ssa_model_elements(&t->s.model), settings_count(t->train), unit_datum(t->s.data.unit),
-             (double)t->memory.total / 1048576);
+             1e-6 * (double)ssa_model_elements(&t->s.model), settings_count(&t->s, PART_TRAIN),
+             unit_datum(t->s.data.unit), (double)t->memory.total / 1048576);
     int passes = settings_passes(&t->s);
     if (passes < devices_live(t->devices.pool))
         say_note("steps of %d pass%s keep %d of %d devices busy: give a smaller --batch and a larger --accumulate",
