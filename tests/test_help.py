@@ -68,6 +68,12 @@ assert model == {"layers": 4, "heads": 4, "kv_heads": 2, "width": 128, "hidden":
 assert abs(model["norm_eps"] - 1e-5) < 1e-9
 assert "one of layer|rms" in run(text, "plan", "--norm", "batch", code=2)[1]
 assert "not an option" in run(text, "plan", "--bidirectional", code=2)[1]
+told = run(text, "train", "--family", "words", "--help")[0].replace("\n", " ")
+model = json.loads(run(text, "plan", "--family=words", "--vocabulary", "80", "--cutoffs", "10,40", "--device", "cpu",
+                       "--measure", "0", "--json")[0])["model"]
+assert set(fields_of("words")) == set(model) and model["cutoffs"] == [10, 40], (fields_of("words"), model)
+for field in fields_of("words"):
+    assert " --%s " % field.replace("_", "-") in told, field
 
 image = os.path.join(PROGRAMS, "image", "ssacl-image")
 for family in "vit", "pixels", "swin":

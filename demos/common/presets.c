@@ -29,6 +29,17 @@ static const struct preset presets[] = {
      .batch = 8, .accumulate = 1, .training = {.decay = 0.1f, .clip = 1},
      .stage = {.pattern = {.kind = SSA_LOCAL, .ratio = 0.25f, .look_back = 1}, .steps = 170, .lr = 2e-3f},
      .fine_tune = 30, .fine_tune_lr = 5e-4f},
+    /* Baevski and Auli 2019, as fairseq trains it: Nesterov's momentum 0.99 at rate 1, 16000 steps of warm-up and one
+     * cosine down to 1e-4, steps of 8 devices x 3 passes x 3072 words, clipped to 0.1. */
+    {.name = "wikitext103",
+     .about = "fairseq's model of WikiText-103, adaptive input and softmax: 246.9 million parameters; 286000 dense "
+              "steps",
+     .model = {.family = SSA_WORDS, .words = {.vocabulary = 267744, .length = 3072, .layers = 16, .heads = 8,
+                                              .width = 1024, .hidden = 4096, .cutoffs = {20000, 60000}, .dropout = 0.3f,
+                                              .attention_dropout = 0.1f, .activation_dropout = 0.1f,
+                                              .head_dropout = 0.2f}},
+     .batch = 1, .accumulate = 24, .training = {.decay = SSA_NONE, .clip = 0.1f},
+     .stage = {.pattern = {.kind = SSA_DENSE}, .steps = 286000, .lr = 1, .lr_end = 1e-4f, .warmup = 16000}},
     /* Touvron et al. 2021: 300 epochs of 1,281,167 images, of which five warm up; rate 5e-4 a 512 images. Their
      * repeated augmentation is left out. */
     {.name = "deit-tiny",

@@ -1,6 +1,7 @@
 #include "data.h"
 
 #include "corpus.h"
+#include "presets.h"
 
 #include "run/note.h"
 
@@ -13,8 +14,12 @@
 
 enum { MOST_OF_NOTE = 12 << 20 }; /* of 16 MiB that the head of a checkpoint may have */
 
-int data_tokens, data_least;
+int data_family, data_tokens, data_least;
 const char *data_dictionary;
+
+static const int families[] = {SSA_GPT, SSA_WORDS};
+enum { FAMILIES = sizeof families / sizeof *families };
+static int looked = -1;      /* --family, a number of these; -1: not said */
 
 static int tokens;           /* of the text that is open */
 static struct text text;     /* bytes, or token files */
@@ -32,9 +37,24 @@ const struct unit *const data_units[] = {&of_bytes, &of_tokens, &of_words, NULL}
 
 /* ---- options ---- */
 
+void data_look(int argc, char **argv)
+{
+    const char *word = args_look(argc, argv, "--family", strlen("--fa"));
+    const char *preset = args_look(argc, argv, "--preset", strlen("--pre"));
+    looked = word ? parse_choice(word, strlen(word), DATA_FAMILY_NAMES) : -1;
+    data_family = looked;
+    for (int f = 0; f < FAMILIES && data_family < 0; f++) /* each family has presets of its own */
+        if (preset && preset_is_of(preset, families[f]))
+            data_family = f;
+    data_family = data_family < 0 ? 0 : data_family;
+}
+
 void data_defaults(struct train_options *o)
 {
-    o->model = (struct ssa_model_config){.gpt = {.layers = 4, .width = 128, .heads = 4, .length = 256}};
+    static const struct ssa_model_config models[] = {
+        {.family = SSA_GPT, .gpt = {.layers = 4, .width = 128, .heads = 4, .length = 256}},
+        {.family = SSA_WORDS, .words = {.layers = 4, .width = 256, .heads = 4, .length = 256}}};
+    o->model = models[data_family];
     data_tokens = DATA_UNKNOWN;
     data_least = 0;
     data_dictionary = NULL;
@@ -43,13 +63,13 @@ void data_defaults(struct train_options *o)
 void data_adapt(struct train_options *o, const struct preset *preset)
 {
     (void)preset;
-    if (o->model.gpt.vocabulary == 256) /* unless of token files */
+    if (o->model.family == SSA_GPT && o->model.gpt.vocabulary == 256) /* unless of token files */
         o->model.gpt.vocabulary = 0;
 }
 
 static int *vocabulary_of(struct ssa_model_config *model)
 {
-    return &model->gpt.vocabulary;
+    return model->family == SSA_WORDS ? &model->words.vocabulary : &model->gpt.vocabulary;
 }
 
 /* ---- what text it is ---- */
@@ -58,8 +78,13 @@ int trained_tokens(const struct ssa_checkpoint *checkpoint)
 {
     const double bits = note_number(checkpoint, "tokens");
     char *words = note_text(checkpoint, "words");
-    const int kind = words ? DATA_WORDS : bits == 16 ? 1 : bits == 32 ? 2 : /* exactly */
-                     model_int(ssa_checkpoint_model(checkpoint), "vocabulary") <= 256 ? DATA_BYTES : DATA_UNKNOWN;
+    const struct ssa_model_config *model = ssa_checkpoint_model(checkpoint);
+    const int kind = words                                    ? DATA_WORDS
+                     : bits == 16                             ? 1 /* exactly */
+                     : bits == 32                             ? 2
+                     : model->family == SSA_WORDS             ? DATA_WORDS
+                     : model_int(model, "vocabulary") <= 256 ? DATA_BYTES
+                                                              : DATA_UNKNOWN;
     free(words);
     return kind;
 }
@@ -81,8 +106,10 @@ int trained_words(const struct ssa_checkpoint *checkpoint, const char *name, str
 /* As --tokens says, or where it does not, as the checkpoint was trained. DATA_UNKNOWN: that was said. */
 static int settle_tokens(const struct settings *s)
 {
-    if (data_tokens != DATA_UNKNOWN || !s->source)
-        return data_tokens != DATA_UNKNOWN ? data_tokens : DATA_BYTES;
+    if (data_tokens != DATA_UNKNOWN)
+        return data_tokens;
+    if (!s->source)
+        return s->model.family == SSA_WORDS ? DATA_WORDS : DATA_BYTES;
     const int kind = trained_tokens(s->source);
     if (kind == DATA_UNKNOWN)
         say_error("%s: predicts %d tokens, and is no model of bytes; give token files, with --tokens 16 or 32",
@@ -266,6 +293,9 @@ static int open_words(struct settings *s)
 
 int data_open(struct settings *s)
 {
+    if (looked >= 0 && s->model.family != families[looked])
+        return say_error("--family %s: %s is a %s", ssa_model_family(families[looked]),
+                         s->source_name ? s->source_name : "the preset", ssa_model_family(s->model.family));
     tokens = settle_tokens(s);
     if (tokens == DATA_UNKNOWN)
         return EXIT_FAILED;
@@ -317,7 +347,10 @@ void data_note(const struct settings *s, json_t *note)
 
 void data_describe_model(const struct ssa_model_config *model, char *words, size_t size)
 {
-    snprintf(words, size, "length %d, vocabulary %d", model_int(model, "length"), model_int(model, "vocabulary"));
+    char cutoffs[64] = "";
+    const char *what = model_int(model, "cutoffs") ? ", cutoffs " : "";
+    snprintf(words, size, "length %d, vocabulary %d%s%s", model_int(model, "length"), model_int(model, "vocabulary"),
+             what, *what ? model_ints(model, "cutoffs", cutoffs) : "");
 }
 
 /* ---- tokens ---- */

@@ -11,10 +11,16 @@
 #define DATA_TOKEN_NAMES TEXT_TOKEN_NAMES "|words"
 enum { DATA_BYTES, DATA_WORDS = 3, DATA_UNKNOWN = -1 };
 
+#define DATA_FAMILY_NAMES "gpt|words"
+extern int data_family; /* --family, its number */
+
 /* Options: --tokens (DATA_UNKNOWN: not said), --least, --dictionary. */
 extern int data_tokens, data_least;
 extern const char *data_dictionary;
 extern const struct unit *const data_units[];
+
+/* --family and --preset, by which there are others; once, before all else. */
+void data_look(int argc, char **argv);
 
 void data_defaults(struct train_options *o);
 void data_adapt(struct train_options *o, const struct preset *preset);

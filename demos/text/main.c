@@ -25,6 +25,10 @@ static const char train_about[] =
     "for training, the next 5% for validation, the last 5% left for `eval`. Without more "
     "options this is dense attention; --attention or --stages sample it.\n"
     "\n"
+    "With --tokens words, and where --family is words, it is the words of files, each line of which ends with one "
+    "more. A folder with WikiText's wiki.train.tokens, wiki.valid.tokens and wiki.test.tokens, or these files, have the "
+    "parts of their names. The checkpoint keeps the words.\n"
+    "\n"
     "Ctrl-C (or SIGTERM, SIGQUIT) stops after the step at hand, writes the checkpoint and exits with 130; a second one "
     "ends at once. So do SIGHUP, SIGXCPU, SIGUSR1 and SIGUSR2, unless they are ignored (nohup). --resume continues such "
     "a run, or one that was killed, from its last checkpoint, as if it had never stopped.\n"
@@ -52,13 +56,20 @@ static const char train_examples[] =
     "                   --fine-tune 500 --checkpoint ssa.safetensors --log ssa.jsonl\n"
     "  # tokens of GPT-2, as nanoGPT's data/openwebtext/prepare.py writes them\n"
     "  ssacl-text train --data train.bin --tokens 16 --vocabulary 50257 --layers 6 --width 384 --heads 6\n"
+    "  # words: WikiText-103's folder, as fairseq's model of it was trained; a small model of any text\n"
+    "  ssacl-text train --preset wikitext103 --data wikitext-103\n"
+    "  ssacl-text train --family words --data books.txt --least 3 --cutoffs 2000,6000 --dropout 0.2\n"
     "  # go on after Ctrl-C; make it longer\n"
     "  ssacl-text train --data enwik8 --resume ssa.safetensors --log ssa.jsonl\n"
     "  ssacl-text train --data enwik8 --resume ssa.safetensors --log ssa.jsonl --steps 8000\n";
 
 static const struct arg train_options[] = {
+    ARG_CHOICE(0, "family", &data_family, DATA_FAMILY_NAMES,
+               "gpt: of bytes, tokens or words; words: of a large vocabulary, with adaptive input and softmax. It is "
+               "that of --preset, too. Each has a model of its own settings: --family words --help"),
     ARG_CHOICE(0, "tokens", &data_tokens, DATA_TOKEN_NAMES,
-               TOKENS_HELP "; losses are then nats a token, and perplexity. If not said, 8, or as the checkpoint's"),
+               TOKENS_HELP "; losses are then nats a token, and perplexity. If not said, 8, or of --family words "
+               "words, or as the checkpoint's"),
     ARG_INT(0, "least", &data_least, 0, INT_MAX, "N",
             "words that training has less often than N times are <unk>; 0: all words are known that it has"),
     ARG_TEXT(0, "dictionary", &data_dictionary, "FILE",
@@ -67,7 +78,8 @@ static const struct arg train_options[] = {
 
 static const char eval_about[] =
     "Measures a checkpoint on text that it was not trained on: window after window, each byte predicted once; "
-    "in bits a byte, or where tokens are no bytes, in nats a token and as perplexity.\n"
+    "in bits a byte, or where tokens are no bytes, in nats a token and as perplexity; of words also in bits a byte of "
+    "what they stand for in the text, blanks and ends of lines included.\n"
     "\n"
     "dense: one pass in which every query sees every key. ensemble: the self-ensemble of the paper, M passes that "
     "each sample anew, their probabilities averaged for every byte (token), log(1/M sum p). Beside it stand the "
@@ -80,7 +92,8 @@ static const char eval_examples[] =
     "examples:\n"
     "  ssacl-text eval --checkpoint ssa.safetensors --data enwik8 --passes 50\n"
     "  ssacl-text eval --checkpoint ssa.safetensors --data enwik8 --passes 200 --tolerance 0.002 --device all\n"
-    "  ssacl-text eval --checkpoint dense.safetensors --data enwik8 --pattern unbiased:ratio=0.5\n";
+    "  ssacl-text eval --checkpoint dense.safetensors --data enwik8 --pattern unbiased:ratio=0.5\n"
+    "  ssacl-text eval --checkpoint words.safetensors --data wikitext-103 --context 2560\n";
 
 static const struct arg eval_options[] = {
     ARG_CHOICE(0, "tokens", &data_tokens, DATA_TOKEN_NAMES, TOKENS_HELP "; if not said, as it was trained on"),
@@ -103,7 +116,7 @@ static const struct model_option model_options[] = {
     {"vocabulary", 0, 0, "ids that the model knows, those of the data must be below; 0: 256, or of token files the "
                          "data's largest and one. Of words the most that it is to know, with four that are none, up to "
                          "a multiple of 8; 0: all"},
-    {"length", 'N', 8, "bytes, or tokens, in a sequence"},
+    {"length", 'N', 8, "bytes, or tokens, or words, in a sequence"},
     {"bidirectional", .hidden = true}, /* would see what it is to predict */
     {0}};
 
@@ -119,7 +132,7 @@ static const struct program ssacl_text = {
              .data = "the text it was trained on, - for stdin; the part held out is found as `train` does. Of other "
                      "text that is said, and with --json \"same_text\" is false"},
     .report = {.about = report_about, .examples = report_examples},
-    .families = 1u << SSA_GPT,
+    .families = 1u << SSA_GPT | 1u << SSA_WORDS,
     .model_options = model_options,
     .units = data_units,
     .what = "text",
@@ -136,5 +149,6 @@ static const struct program ssacl_text = {
 
 int main(int argc, char **argv)
 {
+    data_look(argc, argv);
     return program_main(&ssacl_text, argc, argv);
 }
