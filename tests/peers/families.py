@@ -4,6 +4,8 @@ kernel where there is one.
 
 Attention sees all keys, or `keys` sorted positions: of a ViT each image's own, position 0 among them; of the others the
 same for all sequences of a layer and step."""
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -11,14 +13,14 @@ from torch import nn
 fused = getattr(F, "scaled_dot_product_attention", None)  # PyTorch 1.13 has it not
 
 
-def attend(q, k, v, attn_mask=None, is_causal=False):
+def attend(q, k, v, attn_mask=None, is_causal=False, dropout=0):
     """In the fastest way: what is fused has no gradient of a mask, and wants values as wide as keys."""
     narrower = v.shape[-1] - q.shape[-1]
     if fused and attn_mask is None:
         return fused(F.pad(q, (0, narrower)), F.pad(k, (0, narrower)), v, is_causal=is_causal,
-                     scale=q.shape[-1] ** -0.5)
+                     scale=q.shape[-1] ** -0.5, dropout_p=dropout)
     if fused and not attn_mask.requires_grad:
-        return fused(q, k, v, attn_mask=attn_mask)
+        return fused(q, k, v, attn_mask=attn_mask, dropout_p=dropout)
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if is_causal:
         attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
@@ -26,7 +28,8 @@ def attend(q, k, v, attn_mask=None, is_causal=False):
         scores = scores.masked_fill(~attn_mask, float("-inf"))
     elif attn_mask is not None:
         scores = scores + attn_mask
-    return scores.softmax(-1) @ v
+    p = scores.softmax(-1)
+    return (F.dropout(p, dropout) if dropout else p) @ v
 
 
 def draw(length, keys, first=True):
@@ -40,9 +43,9 @@ def draw(length, keys, first=True):
 class Attention(nn.Module):
     """Queries and keys of a head may be narrower than its values; keys and values are of sampled rows only."""
 
-    def __init__(self, width, heads, keys=0, key_width=0, causal=False, each=False):
+    def __init__(self, width, heads, keys=0, key_width=0, causal=False, each=False, dropout=0):
         super().__init__()
-        self.heads, self.keys, self.causal, self.each = heads, keys, causal, each
+        self.heads, self.keys, self.causal, self.each, self.dropout = heads, keys, causal, each, dropout
         self.split = [heads * (key_width or width // heads)] * 2 + [width]
         self.qkv, self.proj = nn.Linear(width, sum(self.split)), nn.Linear(width, width)
 
@@ -67,9 +70,9 @@ class Attention(nn.Module):
         if self.keys:
             rows, mask = self.sample(x)
             (q,), (k, v) = self.part(x, 0, 1), self.part(rows, 1, 3)
-            out = attend(q, k, v, attn_mask=mask)
+            out = attend(q, k, v, attn_mask=mask, dropout=self.dropout * self.training)
         else:
-            out = attend(*self.part(x, 0, 3), is_causal=self.causal)
+            out = attend(*self.part(x, 0, 3), is_causal=self.causal, dropout=self.dropout * self.training)
         return self.proj(out.transpose(1, 2).reshape(x.shape))
 
 
@@ -77,15 +80,20 @@ def quick_gelu(x):
     return x * torch.sigmoid(1.702 * x)
 
 
+def dropping(p):
+    return nn.Dropout(p) if p else nn.Identity()
+
+
 class Layer(nn.Module):
-    def __init__(self, attention, width, hidden, eps, activation=F.gelu):
+    def __init__(self, attention, width, hidden, eps, activation=F.gelu, dropout=0, activation_dropout=0):
         super().__init__()
         self.norm1, self.attention, self.activation = nn.LayerNorm(width, eps), attention, activation
         self.norm2, self.up, self.down = nn.LayerNorm(width, eps), nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.drop, self.drop_hidden = dropping(dropout), dropping(activation_dropout)
 
     def forward(self, x):
-        x = x + self.attention(self.norm1(x))
-        return x + self.down(self.activation(self.up(self.norm2(x))))
+        x = x + self.drop(self.attention(self.norm1(x)))
+        return x + self.drop(self.down(self.drop_hidden(self.activation(self.up(self.norm2(x))))))
 
 
 def patches(x, size):
@@ -127,6 +135,67 @@ class Pixels(nn.Module):
         e = self.embed(x) + sum(self.axes[1:], self.axes[0]).flatten(0, 2)
         x = torch.cat([self.start.expand(len(x), -1, -1), e[:, :-1]], 1)
         return self.head(self.norm(self.layers(x))).flatten(0, 1)
+
+
+def sinusoids(length, width):
+    """As fairseq's: the first position is 2."""
+    i = torch.arange(width // 2, dtype=torch.float64)
+    angles = torch.arange(2, length + 2)[:, None] * torch.exp(-math.log(10000) * i / (width // 2 - 1))
+    return torch.cat([angles.sin(), angles.cos()], -1).float()
+
+
+class Words(nn.Module):
+    """fairseq's transformer_lm with adaptive input and softmax, tied, whose tails see the rows of their band alone."""
+
+    def __init__(self, vocabulary, length, layers, heads, width, cutoffs, hidden=0, factor=4, dropout=0,
+                 attention_dropout=0, activation_dropout=0, head_dropout=0, keys=0):
+        super().__init__()
+        self.ends = [c for c in cutoffs if c] + [vocabulary]
+        self.begins, widths = [0] + self.ends[:-1], [width // factor ** b for b in range(len(self.ends))]
+        self.tables = nn.ParameterList(nn.Parameter(torch.randn(e - b, w) * w ** -0.5)
+                                       for b, e, w in zip(self.begins, self.ends, widths))
+        self.projections = nn.ParameterList(nn.Parameter(nn.init.xavier_uniform_(torch.empty(width, w)))
+                                            for w in widths)
+        self.tails = nn.Parameter(nn.init.xavier_uniform_(torch.empty(len(widths) - 1, width)))
+        self.register_buffer("positions", sinusoids(length, width))
+        self.layers = nn.Sequential(*(
+            Layer(Attention(width, heads, keys, causal=True, dropout=attention_dropout), width, hidden or 4 * width,
+                  1e-5, F.relu, dropout, activation_dropout) for _ in range(layers)))
+        self.drop, self.drop_head, self.width = dropping(dropout), dropping(head_dropout), width
+        for layer in self.layers:
+            for part in layer.attention.qkv.weight.detach().split(width):
+                nn.init.xavier_uniform_(part, 0.5 ** 0.5)
+            nn.init.xavier_uniform_(layer.attention.proj.weight)
+            nn.init.zeros_(layer.attention.qkv.bias)
+            nn.init.zeros_(layer.attention.proj.bias)
+
+    def embed(self, tokens):
+        tokens = tokens.contiguous()
+        x = self.positions.new_empty(tokens.numel(), self.width)
+        for begin, end, table, projection in zip(self.begins, self.ends, self.tables, self.projections):
+            rows = ((tokens >= begin) & (tokens < end)).view(-1).nonzero().squeeze(1)
+            ids = tokens.view(-1).index_select(0, rows) - begin
+            x = x.index_copy(0, rows, F.linear(F.embedding(ids, table), projection))
+        x = x.view(*tokens.shape, self.width) * self.width ** 0.5 + self.positions[:tokens.shape[1]]
+        return self.drop(x)
+
+    def losses(self, tokens, targets):
+        """The sum over all targets."""
+        h = self.drop_head(self.layers(self.embed(tokens)).flatten(0, 1))
+        targets, first, loss = targets.flatten(), self.ends[0], 0
+        classes = targets
+        for band in range(1, len(self.ends)):
+            inside = (targets >= self.begins[band]) & (targets < self.ends[band])
+            classes = classes.masked_fill(inside, first + band - 1)
+            rows = inside.nonzero().squeeze(1)
+            if len(rows):
+                z = self.drop_head(h.index_select(0, rows) @ self.projections[band])
+                loss = loss + F.cross_entropy(F.linear(z, self.tables[band]),
+                                              targets.index_select(0, rows) - self.begins[band], reduction="sum")
+        return loss + F.cross_entropy(F.linear(h, torch.cat([self.tables[0], self.tails])), classes, reduction="sum")
+
+    def loss(self, tokens, targets):
+        return self.losses(tokens, targets) / targets.numel()
 
 
 class Windows(nn.Module):
@@ -217,16 +286,17 @@ class Swin(nn.Module):
 
 
 class Training:
-    """step() does one step of AdamW on the batch."""
+    """step() does one step of AdamW on the batch, of the model's own loss where it has one."""
 
     def __init__(self, model, inputs, targets):
         self.model, self.inputs, self.targets = model, inputs, targets.flatten()
+        self.loss = getattr(model, "loss", lambda x, y: F.cross_entropy(model(x), y))
         try:
             self.optimiser = torch.optim.AdamW(model.parameters(), lr=3e-4, fused=True)
         except (RuntimeError, TypeError):
             self.optimiser = torch.optim.AdamW(model.parameters(), lr=3e-4, foreach=True)
 
     def step(self):
-        F.cross_entropy(self.model(self.inputs), self.targets).backward()
+        self.loss(self.inputs, self.targets).backward()
         self.optimiser.step()
         self.optimiser.zero_grad()

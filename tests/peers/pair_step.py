@@ -26,6 +26,10 @@ MODELS = {
                    (49, 196)),
     ("swin", 96): (dict(rows=224, channels=3, patch=4, layers=(2, 2, 6, 2), heads=3, classes=1000, window=7), 8,
                    (49, 196)),
+    ("words", 256): (dict(vocabulary=13272, length=256, layers=4, heads=4, cutoffs=(2000, 6000, 0), dropout=0.2), 8,
+                     (64, 256)),
+    ("words", 1024): (dict(vocabulary=267744, length=3072, layers=16, heads=8, cutoffs=(20000, 60000, 0), dropout=0.3,
+                           attention_dropout=0.1, activation_dropout=0.1, head_dropout=0.2), 1, (768, 3072)),
 }
 
 
@@ -75,6 +79,11 @@ def compare_gpt(devices, sizes, ratios, a):
 def batch_of(family, fields, batch):
     """Ours by field of struct ssa_batch; PyTorch's inputs and targets, the same."""
     rng = np.random.default_rng(0)
+    if family == "words":  # the r-th is 1/r times as frequent as the first
+        V = fields["vocabulary"]
+        ids = np.minimum(V ** rng.random((batch, fields["length"] + 1)) - 0.5, V - 1).astype(np.int32)
+        tokens, targets = (np.ascontiguousarray(x) for x in (ids[:, :-1], ids[:, 1:]))
+        return dict(tokens=tokens, targets=targets), *(torch.from_numpy(x.astype(np.int64)) for x in (tokens, targets))
     shape = (batch, fields["rows"], fields["rows"], fields["channels"])
     if family == "pixels":
         tokens = rng.integers(0, 256, (batch, int(np.prod(shape[1:]))), np.int32)
@@ -93,12 +102,13 @@ def variants(family, fields, keys, of):
                    per_example=int(family == "vit"))
     wide = dict(fields, window=14) if family == "swin" else fields
     yield "k=%d of %d" % (keys, of), wide, pattern, keys - (family == "vit")
-    if family == "pixels":
+    if family in ("pixels", "words"):
         yield "k=%d of %d local" % (keys, of), fields, dict(kind=ssacl.LOCAL, ratio=keys / of, look_back=1), None
 
 
 def torch_model(family, fields, keys):
-    model = {"vit": families.ViT, "pixels": families.Pixels, "swin": families.Swin}[family]
+    model = {"vit": families.ViT, "pixels": families.Pixels, "swin": families.Swin,
+             "words": families.Words}[family]
     return model(**fields, keys=keys)
 
 
@@ -117,7 +127,8 @@ def compare_family(devices, a):
         if torch_keys is not None:
             training = families.Training(torch_model(a.family, model, torch_keys), inputs, targets)
             sides["torch " + name] = training.step
-        model = dict(model, columns=model["rows"])
+        if "rows" in model:
+            model = dict(model, columns=model["rows"])
         if a.family == "swin":
             model["heads"] = (model["heads"], 0, 0, 0)
         for device in devices:
