@@ -9,7 +9,8 @@ import sys
 
 PROGRAMS, VERSION = os.path.abspath(sys.argv[1]), sys.argv[2]
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-COMMANDS = [("ssacl-text", *c) for c in ((), ("train",), ("plan",), ("eval",), ("sample",), ("report",))]
+COMMANDS = [("ssacl-text", *c) for c in ((), ("train",), ("plan",), ("eval",), ("sample",), ("report",),
+                                         ("import",), ("export",))]
 COMMANDS += [("ssacl-image", *c) for c in ((), ("train",), ("plan",), ("eval",), ("report",), ("answers",), ("draw",))]
 COMMANDS += [("ssacl-image", *c) for c in (("import",), ("export",))]
 COMMANDS += [("ssacl-bench", *c) for c in ((), ("tune",), ("pool",), ("run",), ("compare",), ("show",))]

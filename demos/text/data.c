@@ -258,7 +258,8 @@ static int load_words(struct settings *s, int most)
     const double named = s->source && !s->o->from ? note_number(s->source, "named") : NAN;
     const bool counted = !corpus.vocabulary.count;
     const struct corpus_options o = {.given = !counted, .least = (uint64_t)(data_least > 1 ? data_least : 1),
-                                     .most = most ? (uint64_t)most : INT_MAX - 8, .named = isfinite(named) ? named > 0 : -1};
+                                     .most = most ? (uint64_t)most : INT_MAX - 8,
+                                     .named = isfinite(named) ? named > 0 : -1};
     if (corpus_load(&corpus, &s->o->data, &o))
         return EXIT_FAILED;
     if (counted && !corpus.count[TEXT_TRAIN])

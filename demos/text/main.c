@@ -1,6 +1,7 @@
 /* ssacl-text: language models over bytes or tokens, trained with Stochastically Subsampled self-Attention. */
 #include "data.h"
 #include "sample.h"
+#include "weights.h"
 
 #include "run/stages.h"
 
@@ -17,6 +18,8 @@ static const struct command commands[] = {
     {"plan", plan_main, "what such a run would take: memory, operations, time"},
     {"eval", eval_main, "measure a checkpoint on held-out text: one dense pass, and the self-ensemble"},
     {"sample", sample_main, "let a checkpoint write"},
+    {"import", import_main, "make a checkpoint of weights that fairseq saved: words, adaptive input and softmax"},
+    {"export", export_main, "write the weights of a checkpoint with fairseq's names"},
     {"report", report_main, "compare runs: a table, and loss against tokens and seconds as SVG and PNG"},
     {0}};
 
@@ -26,8 +29,8 @@ static const char train_about[] =
     "options this is dense attention; --attention or --stages sample it.\n"
     "\n"
     "With --tokens words, and where --family is words, it is the words of files, each line of which ends with one "
-    "more. A folder with WikiText's wiki.train.tokens, wiki.valid.tokens and wiki.test.tokens, or these files, have the "
-    "parts of their names. The checkpoint keeps the words.\n"
+    "more. A folder with WikiText's wiki.train.tokens, wiki.valid.tokens and wiki.test.tokens, or these files, have "
+    "the parts of their names. The checkpoint keeps the words.\n"
     "\n"
     "Ctrl-C (or SIGTERM, SIGQUIT) stops after the step at hand, writes the checkpoint and exits with 130; a second one "
     "ends at once. So do SIGHUP, SIGXCPU, SIGUSR1 and SIGUSR2, unless they are ignored (nohup). --resume continues such "
@@ -138,6 +141,7 @@ static const struct program ssacl_text = {
     .what = "text",
     .defaults = data_defaults,
     .adapt = data_adapt,
+    .adopt = weights_adopt,
     .open = data_open,
     .close = data_close,
     .describe = data_describe,

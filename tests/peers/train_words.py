@@ -1,6 +1,6 @@
-"""The word model of families.py trained on WikiText's three files (words.py) as ssacl-text trains it: AdamW of betas 0.9
-and 0.95, matrices decayed, gradients clipped at 1, a warm-up of a twentieth and a cosine down to a tenth; windows from
-anywhere. Prints the perplexity of validation, and at the end of the test, every word predicted once.
+"""The word model of families.py trained on WikiText's three files (words.py) as ssacl-text trains it: AdamW of betas
+0.9 and 0.95, matrices decayed, gradients clipped at 1, a warm-up of a twentieth and a cosine down to a tenth; windows
+from anywhere. Prints the perplexity of validation, and at the end of the test, every word predicted once.
 
     python tests/peers/train_words.py FOLDER --steps 4000 --dropout 0.2
     ssacl-text train --family words --data FOLDER --cutoffs 2000,6000 --dropout 0.2 --steps 4000 --batch 8 --lr 1e-3
@@ -22,8 +22,8 @@ def arguments():
     parser.add_argument("folder")
     parser.add_argument("--log", help="a JSON object for each evaluation, a line each")
     parser.add_argument("--cutoffs", default="2000,6000")
-    for name, value in dict(layers=4, heads=4, width=256, length=256, keys=0, batch=8, steps=4000, eval_every=500, seed=1,
-                            threads=0, dropout=0.2, attention_dropout=0.0, activation_dropout=0.0, head_dropout=0.0,
+    for name, value in dict(layers=4, heads=4, width=256, length=256, keys=0, batch=8, steps=4000, eval_every=500,
+                            seed=1, threads=0, dropout=0.2, attention_dropout=0.0, activation_dropout=0.0, head_dropout=0.0,
                             lr=1e-3, decay=0.1, clip=1.0, context=0).items():
         parser.add_argument("--" + name.replace("_", "-"), type=type(value), default=value, help="default %s" % value)
     return parser.parse_args()

@@ -64,8 +64,9 @@ int main(int argc, char **argv)
         return EXIT_FAILED;
     for (int p = 0; p < TEXT_PARTS; p++)
         json_array_append_new(parts, part_of(&c, p));
-    json_t *all = json_pack("{s:o, s:o, s:b, s:b, s:I}", "words", words_of(&c.vocabulary), "parts", parts, "named", c.named,
-                            "comes_back", comes_back(&c.vocabulary), "size", (json_int_t)vocabulary_size(&c.vocabulary));
+    json_t *all = json_pack("{s:o, s:o, s:b, s:b, s:I}", "words", words_of(&c.vocabulary), "parts", parts, "named",
+                            c.named, "comes_back", comes_back(&c.vocabulary), "size",
+                            (json_int_t)vocabulary_size(&c.vocabulary));
     json_dumpf(all, stdout, JSON_COMPACT);
     json_decref(all);
     corpus_free(&c);
