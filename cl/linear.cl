@@ -2,6 +2,8 @@
  *
  * linear_few: c = the epilogue of a w^T + bias (cl/epilogue.h), for a few rows of a, whose product takes as long as w
  *   takes to be read: once, where it lies, and nothing is packed.
+ *   A row's sums are in the same order whatever other rows there are; on CPUs two rows at once load w once (16 rows of
+ *   1024 to 1024, one thread: 29 instead of 14 thousand million multiply-adds a second, of 128 to 384 both 31).
  *   Shapes: a [rows, k], rows lda apart; w [n, k]; bias [n]; c and what the epilogue names [rows, n],
  *   rows ldc apart. Grid: a row each of w, which the lanes of a group share; CPU: COLUMNS rows of w each.
  * linear_epilogue: c = the epilogue of `product` (cl/epilogue.h), which may be c or pre.
@@ -34,6 +36,37 @@ SSA_INLINE vec dot_rows(__global const float *x, __global const float *w, int k,
     }
     return vec_sums(sum);
 }
+
+/* The same of two rows of x, in g and h, of which each value is the same sum in the same order: w is loaded once. */
+SSA_INLINE void dot_rows_twice(__global const float *x, __global const float *y, __global const float *w, int k, int rows,
+                               vec *g, vec *h)
+{
+    float sums[2][VW];
+    UNROLL for (int side = 0; side < 2; side++)
+    {
+        vec sum[VW];
+        float values[VW];
+        int q = 0;
+        UNROLL for (int i = 0; i < VW; i++) sum[i] = vec_set(0.0f);
+        for (; q < k; q += VW) {
+            const int part = min(VW, k - q);
+            const vec a = LOAD(x + q, part), b = LOAD(y + q, part);
+            UNROLL for (int i = 0; i < VW / 2; i++)
+            {
+                const vec column = LOAD(w + (size_t)min(side * VW / 2 + i, rows - 1) * k + q, part);
+                sum[i] += a * column;
+                sum[VW / 2 + i] += b * column;
+            }
+        }
+        vec_store(values, vec_sums(sum));
+        for (int i = 0; i < VW / 2; i++) {
+            sums[0][side * VW / 2 + i] = values[i];
+            sums[1][side * VW / 2 + i] = values[VW / 2 + i];
+        }
+    }
+    *g = vec_load(sums[0]);
+    *h = vec_load(sums[1]);
+}
 #endif
 
 __kernel ROW_GROUP void linear_few(TENSOR(const float, a), TENSOR(const float, w), TENSOR(float, c),
@@ -61,13 +94,19 @@ __kernel ROW_GROUP void linear_few(TENSOR(const float, a), TENSOR(const float, w
     }
 #else
     const int first = (int)ROW * COLUMNS, end = min(first + COLUMNS, n);
-    for (int r = 0; r < rows; r++)
+    for (int r = 0; r < rows; r += 2)
         for (int j = first; j < end; j += VW) {
             const int part = min(VW, end - j);
-            vec g = dot_rows(a + r * (size_t)lda, w + j * (size_t)k, k, part);
-            if (bias)
-                g += LOAD(bias + j, part);
-            EPILOGUE(c, g, r * (size_t)ldc + j, part, activation);
+            vec g[2];
+            if (r + 1 < rows)
+                dot_rows_twice(a + r * (size_t)lda, a + (r + 1) * (size_t)lda, w + j * (size_t)k, k, part, g, g + 1);
+            else
+                g[0] = dot_rows(a + r * (size_t)lda, w + j * (size_t)k, k, part);
+            for (int i = 0; i < min(2, rows - r); i++) {
+                if (bias)
+                    g[i] += LOAD(bias + j, part);
+                EPILOGUE(c, g[i], (r + i) * (size_t)ldc + j, part, activation);
+            }
         }
 #endif
 }

@@ -355,6 +355,110 @@ START_TEST(passes_that_count)
 }
 END_TEST
 
+/* ---- several side by side ---- */
+
+enum { SIDE_BY_SIDE = 7, PAST_N = N + 4 };
+
+/* What each token of each sequence was drawn from. */
+struct rows {
+    float logits[VOCABULARY];
+    float of[SIDE_BY_SIDE * PAST_N][VOCABULARY];
+    int count;
+};
+
+static int keep_row(void *cookie, int32_t token)
+{
+    struct rows *r = cookie;
+    (void)token;
+    memcpy(r->of[r->count++], r->logits, sizeof r->logits);
+    return 0;
+}
+
+/* Alone and with others: the same bits, by seeds and labels of their own. */
+static void check_side_by_side(struct ssa_device *dev, const struct ssa_model_config *config,
+                               const struct ssa_pattern *pattern, int passes, int prompt_count)
+{
+    static struct rows all, one;
+    struct ssa_model *m;
+    int32_t prompts[SIDE_BY_SIDE * N], labels[SIDE_BY_SIDE], together[SIDE_BY_SIDE * PAST_N], alone[PAST_N];
+    uint64_t seeds[SIDE_BY_SIDE];
+    OK(ssa_model_create(&m, dev, config, &(struct ssa_model_limits){.batch = SIDE_BY_SIDE}));
+    golden_parameters(m, 0.25);
+    const int count = m->facts.starts ? N - prompt_count : PAST_N;
+    for (int i = 0; i < SIDE_BY_SIDE * prompt_count; i++)
+        prompts[i] = (int32_t)((golden_value(2000, (uint32_t)i) + 1) / 2 * VOCABULARY);
+    for (int s = 0; s < SIDE_BY_SIDE; s++) {
+        labels[s] = m->facts.classes ? s % m->facts.classes : 0;
+        seeds[s] = 3 + (uint64_t)s * s;
+    }
+    all.count = 0;
+    struct ssa_generate how = {.sequences = SIDE_BY_SIDE, .labels = labels, .seeds = seeds, .pattern = pattern,
+                               .passes = passes, .logits = all.logits, .token = keep_row, .cookie = &all};
+    OK(ssa_generate(m, prompts, (size_t)prompt_count, (size_t)count, together, &how));
+    ck_assert_int_eq(all.count, SIDE_BY_SIDE * count);
+    for (int s = 0; s < SIDE_BY_SIDE; s++) {
+        one.count = 0;
+        how = (struct ssa_generate){.label = labels[s], .seed = seeds[s], .pattern = pattern, .passes = passes,
+                                    .logits = one.logits, .token = keep_row, .cookie = &one};
+        OK(ssa_generate(m, prompts + s * prompt_count, (size_t)prompt_count, (size_t)count, alone, &how));
+        for (int i = 0; i < count; i++)
+            ck_assert_msg(!memcmp(one.of[i], all.of[i * SIDE_BY_SIDE + s], sizeof one.of[i]),
+                          "%s, family %d, sequence %d, prompt of %d, token %d: other bits than alone", dev->info.id,
+                          config->family, s, prompt_count, i);
+        ck_assert_mem_eq(alone, together + s * count, (size_t)count * sizeof *alone);
+    }
+    ssa_model_destroy(m);
+}
+
+START_TEST(side_by_side_is_as_alone)
+{
+    const struct ssa_model_config pixels = image_of_tokens();
+    struct ssa_model_config text = learned, turning = rotary, wide = pixels;
+    text.gpt.length = turning.gpt.length = N;
+    wide.pixels.width = 72; /* products of more than a vector, and a rest */
+    wide.pixels.layers = 1;
+    FOR_DEVICES (dev) {
+        check_side_by_side(dev, &pixels, NULL, 0, 0);
+        check_side_by_side(dev, &turning, NULL, 0, 5);
+        check_side_by_side(dev, &pixels, &patterns[3], PASSES, 4);
+        if (!strcmp(dev->info.platform, "rusticl")) /* llvmpipe takes its time */
+            continue;
+        check_side_by_side(dev, &wide, NULL, 0, 7);
+        check_side_by_side(dev, &text, NULL, 0, N);
+        check_side_by_side(dev, &turning, &patterns[1], 2, 1);
+        check_side_by_side(dev, &text, &(struct ssa_pattern){.kind = SSA_LOCAL, .ratio = 1.0f / 3, .look_back = 1}, 1, 2);
+        check_side_by_side(dev, &pixels, &patterns[2], 1, 0);
+    }
+}
+END_TEST
+
+/* Several may be any number, one after another; what does not fit is refused. */
+START_TEST(any_number_side_by_side)
+{
+    const struct ssa_model_config config = image_of_tokens();
+    FOR_DEVICES (dev) {
+        struct ssa_model *m;
+        int32_t first[N], got[3 * N];
+        OK(ssa_model_create(&m, dev, &config, &(struct ssa_model_limits){.batch = 3}));
+        golden_parameters(m, 0.25);
+        struct ssa_generate how = {.seed = 5};
+        OK(ssa_generate(m, NULL, 0, N, first, &how));
+        for (int sequences = 3; sequences; sequences--) {
+            how.sequences = sequences;
+            OK(ssa_generate(m, NULL, 0, N, got, &how));
+            ck_assert_mem_eq(got, first, sizeof first);
+            ck_assert(sequences == 1 || memcmp(got + N, first, sizeof first)); /* of the next seed */
+        }
+        how.sequences = 4;
+        FAILS(ssa_generate(m, NULL, 0, N, got, &how), SSA_EINVAL, "generate: sequences is 4, must be in [0, 3]");
+        how.sequences = 2;
+        how.labels = (const int32_t[]){0, 3};
+        FAILS(ssa_generate(m, NULL, 0, N, got, &how), SSA_EINVAL, "generate: label 1 is 3, the model has 3 classes");
+        ssa_model_destroy(m);
+    }
+}
+END_TEST
+
 /* ---- attention of one query ---- */
 
 /* It answers as the last of all does. */
@@ -535,6 +639,14 @@ static void check_ensemble_memory(struct ssa_device *dev, struct ssa_model *m, s
     how.passes = 1;
     OK(ssa_generate(m, &prompt, 1, 3, NULL, &how));
     ck_assert_uint_eq(held(dev), without + PASSES * cache);
+    how.sequences = 2; /* for which what is there has no room */
+    OK(ssa_generate(m, (const int32_t[]){1, 2}, 1, 3, NULL, &how));
+    ck_assert_uint_eq(held(dev), without + 2 * cache);
+    how.passes = PASSES;
+    dev->info.memory = held(dev) + cache;
+    FAILS(ssa_generate(m, (const int32_t[]){1, 2}, 1, 3, NULL, &how), SSA_ENOMEM, "in each of 3 passes over 2 sequences");
+    dev->info.memory = memory_of_device;
+    ck_assert_uint_eq(held(dev), without + 2 * cache);
 }
 
 START_TEST(memory_is_as_foreseen)
@@ -574,6 +686,7 @@ int main(void)
 {
     return test_run("generate", (const TTest *const[]){logits_are_those_of_a_pass, shortest_windows,
                                                        sampled_is_as_whole_passes, passes_that_count,
+                                                       side_by_side_is_as_alone, any_number_side_by_side,
                                                        one_query_answers_as_the_last, stops_and_goes_on,
                                                        the_cache_is_its_own, memory_is_as_foreseen, NULL});
 }

@@ -186,6 +186,46 @@ START_TEST(forward_operands)
 }
 END_TEST
 
+/* Each row as if it were the only one, whatever it is among. */
+static void check_apart(struct ssa_device *dev, int rows, int in, int out)
+{
+    const size_t count = (size_t)rows * (size_t)out;
+    struct matrix x = random_matrix(dev, (size_t)rows, (size_t)in, 0, 1);
+    struct matrix w = random_matrix(dev, (size_t)out, (size_t)in, 0, 2), bias = random_matrix(dev, 1, (size_t)out, 0, 3);
+    struct matrix y = empty_matrix(dev, (size_t)rows, (size_t)out, 0);
+    const struct ssa_tensor one = test_new(dev, count);
+    struct ssa_linear_fwd a = {.x = x.t, .w = w.t, .bias = bias.t, .y = y.t, .rows = rows, .in = in, .out = out,
+                               .activation = SSA_ACT_GELU, .apart = 1};
+    oracle_linear_fwd(x.exact, w.exact, bias.exact, NULL, y.exact, y.exact, (size_t)rows, (size_t)in, (size_t)out,
+                      SSA_ACT_GELU);
+    OK(ssa_linear_fwd(dev, &a));
+    compare("y", &y, (size_t)in, "rows apart");
+    for (int r = 0; r < rows; r++) {
+        a.rows = 1;
+        a.x = ssa_tensor_add(x.t, (size_t)r * (size_t)in);
+        a.y = ssa_tensor_add(one, (size_t)r * (size_t)out);
+        OK(ssa_linear_fwd(dev, &a));
+    }
+    float *all = test_read(y.t, count), *each = test_read(one, count);
+    ck_assert_msg(!memcmp(all, each, count * sizeof *all), "%d rows of %d to %d on %s", rows, in, out, dev->info.id);
+    free(all);
+    free(each);
+    test_free(one, count);
+    struct matrix *of[] = {&x, &w, &bias, &y};
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
+        free_matrix(of[i]);
+}
+
+START_TEST(rows_apart)
+{
+    FOR_DEVICES (dev) {
+        check_apart(dev, 2, 3, 5);
+        check_apart(dev, 5, 16, 16);
+        check_apart(dev, 9, 37, 33);
+    }
+}
+END_TEST
+
 static size_t scratch_of(const struct ssa_device *dev)
 {
     return (dev->scratch[0] ? dev->scratch[0]->bytes : 0) + (dev->scratch[1] ? dev->scratch[1]->bytes : 0);
@@ -364,7 +404,8 @@ END_TEST
 
 int main(void)
 {
-    return test_run("linear", (const TTest *const[]){forward, forward_operands, few_rows_pack_nothing, backward,
+    return test_run("linear", (const TTest *const[]){forward, forward_operands, rows_apart,
+                                                     few_rows_pack_nothing, backward,
                                                      backward_operands, finite_differences, repeats_bit_for_bit,
                                                      internal_gemm, bad_arguments, NULL});
 }

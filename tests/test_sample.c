@@ -540,6 +540,39 @@ START_TEST(padding_draws_the_same)
 }
 END_TEST
 
+/* Seeds of a batch's examples: each has the plan of a batch of one. */
+START_TEST(seeds_of_examples)
+{
+    enum { BATCH = 3 };
+    static const uint64_t seeds[BATCH] = {7, 1, UINT64_MAX};
+    const struct ssa_sample kinds[] = {
+        {.kind = SSA_UNBIASED, .length = 40, .keys = 11, .own_key = 1, .layer = 2, .step = 5},
+        {.kind = SSA_UNBIASED, .length = 40, .keys = 11, .per_example = 1, .first_example = 6},
+        {.kind = SSA_LOCAL, .length = 40, .keys = 16, .look_back = 1, .sigma = 0.5f},
+        {.kind = SSA_LOCAL, .length = 37, .keys = 6, .rows = 6, .columns = 6}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct ssa_plan all = {0}, one = {0};
+        struct ssa_sample how = kinds[i], alone = kinds[i];
+        how.batch = BATCH;
+        how.seeds = seeds;
+        alone.batch = 1;
+        OK(ssa_plan_draw(&all, &how));
+        ck_assert_int_eq(all.examples, BATCH);
+        ck_assert_uint_eq(ssa_plan_bound(&how), all.stride * BATCH);
+        for (int e = 0; e < BATCH; e++) {
+            alone.seed = seeds[e];
+            OK(ssa_plan_draw(&one, &alone));
+            ck_assert_uint_eq(one.stride, all.stride);
+            ck_assert_mem_eq(one.data, all.data + (size_t)e * all.stride, one.stride * sizeof *one.data);
+        }
+        how.batch = 0;
+        FAILS(ssa_plan_draw(&all, &how), SSA_EINVAL, "plan: seeds are of a batch's examples");
+        ssa_plan_finish(&all);
+        ssa_plan_finish(&one);
+    }
+}
+END_TEST
+
 START_TEST(windows_are_block_local)
 {
     int32_t keys[32];
@@ -902,5 +935,5 @@ int main(void)
                                   every_permutation_alike,
                                   local_displacement, causal_statistics, examples_are_numbered, bad_samples,
                                   bad_layouts, bad_shuffles_and_looks, queue_draws_the_same, queue_reports_errors,
-                                  NULL});
+                                  seeds_of_examples, NULL});
 }

@@ -15,18 +15,21 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { COUNT = 16, COUNT_TO_COMPLETE = 8, COMPLETIONS = 3, PASSES_MAX = 1000, COUNT_MAX = 10000, SCALE_MAX = 64,
-       SEEN_WELL = 112 }; /* pixels that a picture is wide on the page, at least */
+       SEEN_WELL = 112,   /* pixels that a picture is wide on the page, at least */
+       BATCH = 32 };      /* side by side, at most */
+#define GIB 1073741824.0
 
 static struct {
     const char *checkpoint, *device, *out, *pattern;
     struct arg_list complete;
     uint64_t seed;
     float temperature;
-    int count, columns, scale, label, top_k, passes, raw, json, verbose;
+    int count, columns, scale, label, top_k, passes, batch, raw, json, verbose;
 } options;
 
 static const char about[] =
@@ -64,6 +67,8 @@ static const struct arg table[] = {
              "how to sample, as a stage of `train` is written, local:ratio=0.25,look-back; trained: as it was in training. If "
              "not said, dense, or with several passes as in training"),
     ARG_INT('M', "passes", &options.passes, 1, PASSES_MAX, "M", "passes of the self-ensemble"),
+    ARG_INT('b', "batch", &options.batch, 0, COUNT_MAX, "N",
+            "so many are drawn side by side, which changes none of them; 0: up to 32, as take a GiB of memory"),
     ARG_LIST(0, "complete", &options.complete, "PATH",
              "complete pictures of the test part of this data set: a folder or files, as `train` takes them"),
     ARG_U64('s', "seed", &options.seed, "N", "of the draws"),
@@ -83,8 +88,11 @@ struct drawing {
     unsigned char *bytes;               /* [pictures * each, elements] */
     struct grid_cell *cells;
     int32_t *labels;                    /* [pictures] */
-    int32_t *tokens;                    /* [elements] */
-    size_t drawn;                       /* elements, of all pictures */
+    size_t *numbers, count;             /* of cells that are drawn, */
+    size_t drawn;                       /* and elements of all of them so far */
+    int32_t *tokens, *values;           /* of those side by side: [batch, given], [batch, elements - given], */
+    int32_t *labels_now;                /* [batch], */
+    uint64_t *seeds;                    /* [batch] */
 };
 
 /* ---- values and bytes ---- */
@@ -100,54 +108,72 @@ static int32_t value_of(const struct drawing *d, unsigned char byte)
     return byte * d->as.values / 256;
 }
 
-/* ---- one picture ---- */
+/* ---- pictures side by side ---- */
 
-static size_t to_draw(const struct drawing *d)
+static size_t left_of(const struct drawing *d)
 {
-    return d->pictures * (d->given ? COMPLETIONS : 1) * (d->elements - d->given);
+    return d->elements - d->given;
 }
 
 static int on_value(void *cookie, int32_t token)
 {
     struct drawing *d = cookie;
-    const size_t left = d->elements - d->given;
     (void)token;
     d->drawn++;
-    progress_update((double)d->drawn, -1, "%zu of %zu", (d->drawn - 1) / left + 1, to_draw(d) / left);
+    progress_update((double)d->drawn, -1, "%zu of %zu", d->drawn / left_of(d), d->count);
     return interrupted;
 }
 
-/* Cell `number`, of which the beginning is there where there is one. */
-static int draw_cell(struct drawing *d, size_t number)
+/* What each begins with, is of, and is drawn by; whoever is drawn beside it. */
+static void take_cell(struct drawing *d, size_t at, size_t number)
 {
-    unsigned char *bytes = d->bytes + number * d->elements;
-    const struct ssa_generate how = {.temperature = options.temperature > 0 ? options.temperature : SSA_NONE,
-        .top_k = options.top_k, .seed = options.seed + number * UINT64_C(0x9e3779b97f4a7c15), .token = on_value,
-        .cookie = d, .label = d->labels[number / d->each], .pattern = d->pattern, .passes = options.passes};
+    const unsigned char *bytes = d->bytes + number * d->elements;
+    d->labels_now[at] = d->labels[number / d->each];
+    d->seeds[at] = options.seed + number * UINT64_C(0x9e3779b97f4a7c15);
     for (size_t i = 0; i < d->given; i++)
-        d->tokens[i] = value_of(d, bytes[i]);
-    if (ssa_generate(d->model, d->given ? d->tokens : NULL, d->given, d->elements - d->given, d->tokens + d->given,
-                     &how) != SSA_OK)
+        d->tokens[at * d->given + i] = value_of(d, bytes[i]);
+}
+
+/* The cells of these numbers, of which the beginning is there where there is one. */
+static int draw_cells(struct drawing *d, const size_t *numbers, size_t count)
+{
+    const size_t left = left_of(d);
+    const struct ssa_generate how = {.temperature = options.temperature > 0 ? options.temperature : SSA_NONE,
+        .top_k = options.top_k, .token = on_value, .cookie = d, .pattern = d->pattern, .passes = options.passes,
+        .sequences = (int)count, .labels = d->labels_now, .seeds = d->seeds};
+    for (size_t i = 0; i < count; i++)
+        take_cell(d, i, numbers[i]);
+    if (ssa_generate(d->model, d->given ? d->tokens : NULL, d->given, left, d->values, &how) != SSA_OK)
         return interrupted ? EXIT_INTERRUPTED : library_failed();
-    for (size_t i = d->given; i < d->elements; i++)
-        bytes[i] = byte_of(d, d->tokens[i]);
+    for (size_t i = 0; i < count; i++)
+        for (size_t e = 0; e < left; e++)
+            d->bytes[numbers[i] * d->elements + d->given + e] = byte_of(d, d->values[i * left + e]);
     return interrupted ? EXIT_INTERRUPTED : 0;
 }
 
 /* To complete: behind each picture so many copies of its first half. */
-static int draw_all(struct drawing *d)
+static void list_cells(struct drawing *d)
 {
-    int status = 0;
-    progress_begin(d->given ? "completing" : "drawing", (double)to_draw(d));
-    for (size_t i = 0; i < d->pictures * d->each && !status; i++) {
+    d->count = 0;
+    for (size_t i = 0; i < d->pictures * d->each; i++) {
         unsigned char *bytes = d->bytes + i * d->elements;
         d->cells[i].pixels = bytes;
         if (d->each > 1 && i % d->each == 0)
             continue;
         if (d->given)
             memcpy(bytes, d->bytes + i / d->each * d->each * d->elements, d->given);
-        status = draw_cell(d, i);
+        d->numbers[d->count++] = i;
     }
+}
+
+static int draw_all(struct drawing *d)
+{
+    const size_t batch = (size_t)ssa_model_limits(d->model)->batch;
+    int status = 0;
+    list_cells(d);
+    progress_begin(d->given ? "completing" : "drawing", (double)(d->count * left_of(d)));
+    for (size_t i = 0; i < d->count && !status; i += batch)
+        status = draw_cells(d, d->numbers + i, d->count - i < batch ? d->count - i : batch);
     progress_end();
     return status;
 }
@@ -256,8 +282,18 @@ static int settle_model(struct drawing *d, const struct ssa_checkpoint *checkpoi
     return 0;
 }
 
+/* For those side by side. */
+static bool make_place(struct drawing *d, size_t batch)
+{
+    d->tokens = malloc(batch * d->elements * sizeof *d->tokens);
+    d->values = malloc(batch * d->elements * sizeof *d->values);
+    d->labels_now = malloc(batch * sizeof *d->labels_now);
+    d->seeds = malloc(batch * sizeof *d->seeds);
+    return !d->tokens || !d->values || !d->labels_now || !d->seeds;
+}
+
 /* The model's pictures, and room for them. */
-static int settle(struct drawing *d, const struct ssa_checkpoint *checkpoint)
+static int settle(struct drawing *d, const struct ssa_checkpoint *checkpoint, size_t batch)
 {
     const bool completes = options.complete.count;
     if (settle_model(d, checkpoint))
@@ -274,8 +310,8 @@ static int settle(struct drawing *d, const struct ssa_checkpoint *checkpoint)
     d->bytes = cells > SIZE_MAX / d->elements ? NULL : malloc(cells * d->elements);
     d->cells = calloc(cells, sizeof *d->cells);
     d->labels = calloc(d->pictures, sizeof *d->labels);
-    d->tokens = malloc(d->elements * sizeof *d->tokens);
-    if (!d->bytes || !d->cells || !d->labels || !d->tokens)
+    d->numbers = calloc(cells, sizeof *d->numbers);
+    if (!d->bytes || !d->cells || !d->labels || !d->numbers || make_place(d, batch))
         return say_error("no memory for %zu pictures", cells);
     for (size_t i = 0; i < d->pictures && d->as.classes; i++)
         d->labels[i] = options.label >= 0 ? options.label : (int32_t)(i % (size_t)d->as.classes);
@@ -287,7 +323,11 @@ static void finish(struct drawing *d)
     free(d->bytes);
     free(d->cells);
     free(d->labels);
+    free(d->numbers);
     free(d->tokens);
+    free(d->values);
+    free(d->labels_now);
+    free(d->seeds);
 }
 
 static struct grid grid_of(const struct drawing *d)
@@ -328,7 +368,7 @@ static int run(struct drawing *d, struct loaded *loaded, const char *path)
 {
     struct picture page = {0};
     const double begin = now_seconds();
-    int status = settle(d, loaded->checkpoint);
+    int status = settle(d, loaded->checkpoint, (size_t)ssa_model_limits(loaded->model)->batch);
     if (status)
         return status;
     d->model = loaded->model;
@@ -353,14 +393,29 @@ static int check_files(const char *path)
     return files_check(&files) || file_check_output(path) ? EXIT_FAILED : 0;
 }
 
-/* The page's name depends on what the model is of. */
-static int name_page(const struct program *program, char **path)
+/* How many are drawn side by side: with more a weight is read for more of them, but keys and values of each stay. */
+static int choose_batch(const struct ssa_model_config *model)
+{
+    const size_t cells = (options.count ? (size_t)options.count : options.complete.count ? COUNT_TO_COMPLETE : COUNT) *
+                         (options.complete.count ? COMPLETIONS : 1);
+    struct ssa_model_limits limits = {.batch = options.batch ? options.batch : cells < BATCH ? (int)cells : BATCH};
+    struct ssa_memory memory;
+    for (; !options.batch && limits.batch > 1; limits.batch /= 2)
+        if (!ssa_model_memory(model, &limits, &memory) &&
+            (double)memory.total + (double)memory.cache * options.passes * limits.batch < GIB)
+            break;
+    return limits.batch;
+}
+
+/* What depends on what the model is of: the page's name, and how many are drawn side by side. */
+static int look_at_model(const struct program *program, char **path, int *batch)
 {
     struct ssa_checkpoint *checkpoint = NULL;
     if (open_checkpoint(&checkpoint, program, options.checkpoint)) {
         ssa_checkpoint_close(checkpoint);
         return EXIT_FAILED;
     }
+    *batch = choose_batch(ssa_checkpoint_model(checkpoint));
     *path = grid_path(options.out, ssa_checkpoint_model(checkpoint)->pixels.channels);
     ssa_checkpoint_close(checkpoint);
     return *path ? 0 : EXIT_FAILED;
@@ -373,6 +428,7 @@ int draw_main(const struct program *program, int argc, char **argv)
     static struct drawing drawing;
     struct loaded loaded = {0};
     char *path = NULL;
+    int batch = 1;
     options.label = -1;
     options.temperature = 1;
     options.passes = 1;
@@ -386,8 +442,8 @@ int draw_main(const struct program *program, int argc, char **argv)
     }
     say_set_quiet(options.json);
     say_library_log(options.verbose);
-    status = name_page(program, &path) || check_files(path) ||
-                     load_model(&loaded, program, options.device, options.checkpoint, 1, !options.raw)
+    status = look_at_model(program, &path, &batch) || check_files(path) ||
+                     load_model(&loaded, program, options.device, options.checkpoint, batch, !options.raw)
                  ? EXIT_FAILED
                  : run(&drawing, &loaded, path);
     finish(&drawing);

@@ -109,9 +109,13 @@ struct ssa_generate {
     float temperature;  /**< 0 means 1; SSA_NONE: no chance, always the likeliest token */
     int top_k;          /**< 0: all */
     uint64_t seed;
-    int (*token)(void *cookie, int32_t token); /**< called with each new one; non-zero stops */
+    int (*token)(void *cookie, int32_t token); /**< called with each new one, of several sequences with that of each in
+                             turn before the next of any; non-zero stops */
     void *cookie;
     int label;          /**< of a model with classes: which one */
+    int sequences;      /**< B that are made side by side, up to the model's limits.batch; 0 means 1 */
+    const int32_t *labels; /**< NULL, or [B] instead of label */
+    const uint64_t *seeds; /**< NULL, or [B]; else that of sequence b is seed + b */
     int passes;         /**< M of the self-ensemble, 1..1000; 0 means 1. Dense: 1 */
     const struct ssa_pattern *pattern; /**< NULL: dense; else what each layer samples, of N positions. Pass m, from 0, is
                              drawn with this seed at step m: as pass m of ssa_evaluate() over its first example */
@@ -129,6 +133,9 @@ struct ssa_generate {
  *    Cost     the prompt is one pass, each token then one row of it, which reads every weight once, and the keys and
  *             values that it sees of the tokens before it: they stay on the device (ssa_memory.cache for each of the M
  *             passes; SSA_ENOMEM if they do not fit). M times that for M passes.
+ *    Several  B sequences, prompts [B, prompt_count] and `out` [B, count], cost less than one after another, as a weight
+ *             is read once for all of them; each is the same bits as alone, with its seed and label. Keys and values
+ *             take B times the memory; prompts are passes of their own.
  *    Past N   dense and rotary: each token sees itself and the N - 1 before it, whose keys and values stay as they were
  *             computed when they were new. So tokens before the last N still count through the layers, up to L (N - 1)
  *             of them: another answer than that of one pass over the last N. Learned positions, or sampled: the last

@@ -173,6 +173,7 @@ struct ssa_linear_fwd {
     int rows, in, out;
     int x_stride, y_stride; /**< y_stride serves y, pre and residual */
     int activation;         /**< enum ssa_activation */
+    int apart;              /**< 1: a row of y has the same bits whatever `rows` is; slower where there are many */
 };
 
 /** Gradients of y = x w^T + bias. Absent outputs are not computed.

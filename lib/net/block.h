@@ -155,8 +155,10 @@ struct ssa_run {
     bool keep;       /* backward may follow */
     bool losses;     /* targets were given */
     bool cached;     /* keys and values are rows of a cache, to which the pass adds its own: */
-    int member;      /* that of this member of an ensemble */
+    int member;      /* that of this member of an ensemble, */
+    int sequence;    /* and from this sequence on */
     int first, keys; /* position of the first token; keys that attention sees */
+    bool apart;      /* rows are of sequences each of which is as if it were alone: linear layers have the same bits */
     struct ssa_tensor slots[SSA_SLOT_COUNT];
     struct ssa_tensor dx; /* the gradient of the stream */
     int accumulate;  /* gradients of parameters are added to */
@@ -182,7 +184,9 @@ struct ssa_banded {
 };
 const struct ssa_banded *ssa_banded(const struct ssa_run *r, int input);
 const struct ssa_staged_plan *ssa_staged(const struct ssa_run *r, int layer);
-/* The cache's rows from the slot of position `first` on, `each` elements a row. */
+/* The cache's rows of the pass's first sequence from the slot of position `first` on, `each` elements a row; the next
+ * sequence's begin N rows later. */
 struct ssa_tensor ssa_cached(const struct ssa_run *r, struct ssa_place cache, int first, size_t each);
+size_t ssa_cached_stride(const struct ssa_run *r, size_t each);
 
 #endif

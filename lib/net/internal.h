@@ -92,14 +92,15 @@ struct ssa_dense {
 
 /* ---- generation (cached.c) ---- */
 
-/* The sequence that passes one position after another. */
+/* Sequences that pass side by side, one position after another. */
 struct ssa_generation {
-    struct ssa_arena *caches; /* as net.cache is laid out: a member's each, */
-    int opened;               /* so many; they stay */
-    int members;              /* of the sequence at hand, */
-    int passed;               /* its positions that are in the caches, */
-    int32_t label;            /* and its class */
-    struct ssa_plan *plans;   /* NULL where it is dense: [members, L] of N positions, then [L] of the pass at hand */
+    struct ssa_arena *caches; /* as net.cache is laid out, of `room` sequences instead of one: a member's each, */
+    int opened, room;         /* so many; they stay */
+    int members, sequences;   /* at hand, */
+    int passed;               /* positions of each that are in the caches, */
+    int32_t *labels;          /* and their classes */
+    struct ssa_plan *plans;   /* NULL where they are dense: [members, L] of N positions, of as many examples as there are
+                                 sequences, then [L] of the pass at hand */
     int plan_count;
     bool *sampled;                 /* [L] */
     const struct ssa_plan **given; /* [L] to the pass at hand */
@@ -148,6 +149,6 @@ int ssa_inputs_write(struct ssa_model *m, const struct ssa_pass *pass, int keys)
 /* net.c: a run of the pass that was written, all blocks' forward, and answers of the head from `row` on. */
 struct ssa_run ssa_run_begin(struct ssa_model *m);
 int ssa_run_forward(struct ssa_run *r);
-int ssa_run_read(struct ssa_model *m, size_t row, int rows, float *logits);
+int ssa_run_read(struct ssa_run *r, size_t row, int rows, float *logits);
 
 #endif

@@ -171,8 +171,15 @@ const struct ssa_staged_plan *ssa_staged(const struct ssa_run *r, int layer)
 
 struct ssa_tensor ssa_cached(const struct ssa_run *r, struct ssa_place cache, int first, size_t each)
 {
-    const size_t slot = (size_t)(first % r->model->facts.length);
-    return ssa_tensor_add(ssa_arena_at(&r->model->generation.caches[r->member], cache), slot * each);
+    const struct ssa_generation *g = &r->model->generation;
+    const size_t length = (size_t)r->model->facts.length, slot = (size_t)first % length;
+    cache.offset *= (size_t)g->room;
+    return ssa_tensor_add(ssa_arena_at(&g->caches[r->member], cache), ((size_t)r->sequence * length + slot) * each);
+}
+
+size_t ssa_cached_stride(const struct ssa_run *r, size_t each)
+{
+    return ssa_times((size_t)r->model->facts.length, each);
 }
 
 struct ssa_run ssa_run_begin(struct ssa_model *m)
@@ -262,11 +269,17 @@ struct ssa_tensor ssa_model_losses(const struct ssa_model *m)
     return ssa_arena_at(&m->net.kept, m->net.losses);
 }
 
-int ssa_run_read(struct ssa_model *m, size_t row, int rows, float *logits)
+int ssa_run_read(struct ssa_run *r, size_t row, int rows, float *logits)
+{
+    const struct ssa_block *b = head(r->model);
+    enter(r, b);
+    return b->kind->read(b, r, row, rows, logits);
+}
+
+static int read_rows(struct ssa_model *m, size_t row, int rows, float *logits)
 {
     struct ssa_run r = ssa_run_begin(m);
-    enter(&r, head(m));
-    return head(m)->kind->read(head(m), &r, row, rows, logits);
+    return ssa_run_read(&r, row, rows, logits);
 }
 
 /* Of a sequence of the last pass. */
@@ -284,12 +297,12 @@ int ssa_model_read_logits(struct ssa_model *m, int sequence, int position, float
     REQUIRE(sequence >= 0 && sequence < m->pass.batch && position >= 0 && position < answers,
             "model: no position %d of sequence %d in a pass of %d sequences of %d", position, sequence, m->pass.batch,
             answers);
-    TRY(ssa_run_read(m, (size_t)sequence * (size_t)answers + (size_t)position, 1, logits));
+    TRY(read_rows(m, (size_t)sequence * (size_t)answers + (size_t)position, 1, logits));
 done:
     return err;
 }
 
 int ssa_model_read_answers(struct ssa_model *m, float *logits)
 {
-    return ssa_run_read(m, 0, m->pass.batch * answers_of(m), logits);
+    return read_rows(m, 0, m->pass.batch * answers_of(m), logits);
 }

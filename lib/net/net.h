@@ -109,23 +109,25 @@ struct ssa_bucket ssa_model_bucket(const struct ssa_model *m, int bucket);
 typedef int (*ssa_bucket_complete)(void *cookie, int bucket);
 int ssa_model_backward_in_buckets(struct ssa_model *m, ssa_bucket_complete complete, void *cookie);
 
-/* ---- generation's passes, over one sequence ---- */
+/* ---- generation's passes, over sequences of one length side by side ---- */
 
 struct ssa_beginning {
-    const int32_t *tokens; /* `count` of them, at most N; of a model that starts by itself from none to N - 1 */
-    int count;
-    int label;             /* where there are classes */
+    const int32_t *tokens; /* [sequences, N] */
+    int count;             /* that are there of each, at most N; of a model that starts by itself from none to N - 1 */
+    int sequences;         /* up to limits.batch */
+    const int32_t *labels; /* [sequences], where there are classes */
     int members;           /* of an ensemble; dense: 1 */
-    const struct ssa_sample *samples; /* NULL: dense; else how each layer samples its N positions. Member i draws with
-                                         `step` + i */
+    const struct ssa_sample *samples; /* NULL: dense; else how each layer samples its N positions, of as many examples as
+                                         there are sequences. Member i draws with `step` + i */
 };
 /* Both leave what ssa_model_read_logits() takes, of the last member, as a forward pass does. Begin: the caches then hold
- * keys and values of these tokens, and no others. Continue: the token after them, which sees those of the cache and
- * itself, or of both what a causal pass over all N positions would see there. Dense, past N, it takes the oldest one's
- * place: that is for rotary positions, learned ones end at N, as sampled keys do.
- * Both: `logits` [members, V] of what comes next, on the host; waits. */
+ * keys and values of these tokens, and no others. Continue: the token after them, [sequences], which sees those of the
+ * cache and itself, or of both what a causal pass over all N positions would see there. Dense, past N, it takes the
+ * oldest one's place: that is for rotary positions, learned ones end at N, as sampled keys do.
+ * Both: `logits` [members, sequences, V] of what comes next, on the host, the same bits as of each sequence alone;
+ * waits. */
 int ssa_model_begin(struct ssa_model *m, const struct ssa_beginning *beginning, float *logits);
-int ssa_model_continue(struct ssa_model *m, int32_t token, float *logits);
+int ssa_model_continue(struct ssa_model *m, const int32_t *tokens, float *logits);
 /* Positions that have passed since the last begin; 0: none has. */
 int ssa_model_passed(const struct ssa_model *m);
 

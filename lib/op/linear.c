@@ -327,7 +327,7 @@ int ssa_linear_fwd_run(struct ssa_device *device, const struct ssa_linear_fwd *a
                          .lda = a->x_stride ? a->x_stride : a->in, .ldc = a->y_stride ? a->y_stride : a->out,
                          .trans_b = true};
     struct epilogue e = {.bias = a->bias, .pre = a->pre, .addend = a->residual, .activation = a->activation};
-    if (a->rows <= FEW)
+    if (a->rows <= FEW || a->apart)
         return multiply_few(device, &g, &e);
     return device->info.gpu_shape ? gpu_fused(device, &g, &e) : multiply_rows(device, &g, &e);
 }

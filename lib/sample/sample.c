@@ -187,7 +187,7 @@ static struct shape shape_of(const struct ssa_sample *h)
 {
     struct shape s = {.length = h->length, .queries = h->queries ? h->queries : h->length, .slices = 1,
                       .sources = (size_t)h->length};
-    s.examples = (h->per_example || h->lengths) && h->batch ? h->batch : 1;
+    s.examples = (h->per_example || h->lengths || h->seeds) && h->batch ? h->batch : 1;
     const int others = h->length - h->keep_count, keys = h->kind == SSA_UNBIASED ? unbiased_keys(h, others) : others;
     if (keys < others)
         s.sources = (size_t)keys + (size_t)h->keep_count;
@@ -327,6 +327,8 @@ static int check_sample(const struct ssa_sample *h)
     TRY(check_lengths(h));
     TRY(check_queries(h));
     TRY(check_keep(h));
+    REQUIRE(!h->seeds || (h->batch && !h->lengths), "plan: seeds are of a batch's examples: batch is %d, and there must be "
+            "no lengths", h->batch);
     TRY(check_counter("plan", h->step, h->layer));
     REQUIRE(h->first_example <= UINT32_MAX - (uint32_t)h->batch, "plan: first_example is %u, with batch %d past 2^32",
             h->first_example, h->batch);
@@ -532,7 +534,8 @@ static void choose(const struct ssa_sample *h, const struct shape *s, int exampl
                    int32_t *slice_of)
 {
     struct stream stream =
-        make_stream(h->seed, h->step, h->layer, h->per_example ? h->first_example + (uint32_t)example : 0);
+        h->seeds ? make_stream(h->seeds[example], h->step, h->layer, h->per_example ? h->first_example : 0)
+                 : make_stream(h->seed, h->step, h->layer, h->per_example ? h->first_example + (uint32_t)example : 0);
     const double slices = h->fixed_windows || h->sigma < 0 ? 0 : h->sigma > 0 ? (double)h->sigma : 1.0;
     const bool all = h->kind == SSA_DENSE || (h->kind == SSA_LOCAL && h->rows && !s->cells.rows); /* or one cell */
     for (int i = 0; i < h->length; i++)

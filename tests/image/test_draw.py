@@ -145,6 +145,9 @@ def drawn():
     assert len(set(a)) == 7
     draw("b", "-c", "grey.st", "--count", 7, "--scale", 1)
     assert cells("b" + ENDING[1], 6, 5, 3, 1, 7) == a  # as many across as down, at least
+    for batch in 1, 3:
+        draw("b", "-c", "grey.st", "--count", 7, "--columns", 3, "--batch", batch)
+        assert read("b" + ENDING[1]) == read("a" + ENDING[1])  # whoever is drawn beside it
     draw("c", "-c", "grey.st", "--count", 7, "--seed", 1, "--scale", 1)
     assert not set(cells("c" + ENDING[1], 6, 5, 3, 1, 7)) & set(a)
     draw("d", "-c", "grey.st", "--count", 7, "--temperature", 0, "--scale", 1)
@@ -164,6 +167,8 @@ def sampled():
         result = draw(name, "-c", "local.st", "--count", 4, "--scale", 1, *words)
         assert result["pattern"].startswith(pattern) and result["passes"] == passes, result
         pages.append(cells(name + ENDING[1], 6, 4, 2, 1, 4))
+        draw(name, "-c", "local.st", "--count", 4, "--scale", 1, "--batch", 1, *words)
+        assert cells(name + ENDING[1], 6, 4, 2, 1, 4) == pages[-1]
     assert pages[0] == pages[4]
     assert all(pages[i] != pages[j] for i in range(4) for j in range(i))
 
@@ -180,6 +185,8 @@ def completed():
             f.write(body)
     result = draw("a", "-c", "half.st", "--complete", "digits", "--count", 4, "--scale", 1)
     assert result["completes"] and result["pictures"] == 4
+    draw("b", "-c", "half.st", "--complete", "digits", "--count", 4, "--scale", 1, "--batch", 5)
+    assert read("b" + ENDING[1]) == read("a" + ENDING[1])
     all_of = cells("a" + ENDING[1], 5, 4, 4, 1, 16)
     for i in range(4):
         whole, *rest = all_of[4 * i:4 * i + 4]

@@ -9,6 +9,8 @@
 #include "plan.h"
 #include "impl.h"
 
+#include <limits.h>
+
 static int q_width(const struct ssa_attention_block *b)
 {
     return b->heads * b->key_width;
@@ -131,7 +133,7 @@ static int project(const struct ssa_attention_block *b, const struct ssa_run *r)
     const bool apart = keys || r->cached;
     const struct ssa_tensor norm = r->slots[SSA_SLOT_NORM];
     struct heads h = heads_at(b, r, ssa_kept(r, b->qkv_at), apart);
-    struct ssa_linear_fwd f = {.x = norm, .w = ssa_value(r, b->qkv), .bias = ssa_value(r, b->qkv_bias), .y = h.q,
+    struct ssa_linear_fwd f = {.apart = r->apart, .x = norm, .w = ssa_value(r, b->qkv), .bias = ssa_value(r, b->qkv_bias), .y = h.q,
                                .rows = r->rows, .in = b->width, .out = apart ? h.q_width : h.q_width + h.kv_width};
     int err;
     TRY(ssa_linear_fwd(r->device, &f));
@@ -139,7 +141,10 @@ static int project(const struct ssa_attention_block *b, const struct ssa_run *r)
     f.bias = ssa_tensor_add(f.bias, (size_t)h.q_width);
     f.out = h.kv_width;
     if (r->cached) {
+        const size_t stride = r->batch > 1 ? ssa_cached_stride(r, (size_t)h.kv_width) : (size_t)h.kv_width;
+        REQUIRE(stride <= INT_MAX, "generate: keys and values of so many positions are made for one sequence at a time");
         f.y = h.k = cached(b, r, r->first);
+        f.y_stride = h.kv_stride = (int)stride; /* of several sequences one position each */
         TRY(ssa_linear_fwd(r->device, &f));
     } else if (keys) {
         f.rows = r->batch * keys;
@@ -159,7 +164,8 @@ static struct ssa_attention attention(const struct ssa_attention_block *b, const
 {
     const struct ssa_staged_plan *staged = ssa_staged(r, b->layer);
     struct heads h = heads_at(b, r, ssa_kept(r, b->qkv_at), r->cached || sampled_keys(b, r));
-    const struct ssa_strides kv = {.position = (size_t)h.kv_stride};
+    const struct ssa_strides kv = {.position = (size_t)h.kv_stride,
+                                   .batch = r->cached ? ssa_cached_stride(r, (size_t)h.kv_stride) : 0};
     if (r->cached) {
         h.k = cached(b, r, 0);
         h.v = values_after(b, h.k);
