@@ -5,7 +5,7 @@
 #include "rng.h"
 #include "runs.h"
 #include "team.h"
-#include "train/feed.h"
+#include "train/internal.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -538,10 +538,16 @@ static void train_as_rank(struct ssa_ranks *ranks, void *cookie)
 {
     const struct ranked *how = cookie;
     struct source s = new_source(true);
-    struct ssa_pool *pool = how->pools ? pool_of(2, NULL) : NULL;
+    struct ssa_pool *pool = NULL; /* whose events are nobody's: threads of several ranks would write them down */
     struct ssa_device *device = NULL;
-    if (!pool)
+    if (how->pools)
+        OK(ssa_pool_create(&pool, NULL));
+    for (int i = 0; i < 1 + how->pools; i++) {
         OK(ssa_device_open(&device, "cpu"));
+        if (pool)
+            OK(ssa_pool_add(pool, device));
+    }
+    device = pool ? NULL : device;
     finish_run(start_on(device, pool, &s, ranks), &s, &how->results[ranks->rank]);
     ssa_device_close(device);
     ssa_pool_close(pool);
@@ -605,6 +611,269 @@ START_TEST(resumed)
 }
 END_TEST
 
+/* ---- evaluation ---- */
+
+enum { PASSES = 4, ANSWERS = SETS * SETS_LENGTH };
+
+/* What passes say of every answer that has a target, in the order of the sets: losses -log p, or values. */
+struct said {
+    size_t count;
+    float targets[ANSWERS]; /* of values */
+    float passes[PASSES][ANSWERS];
+};
+
+static void say(struct said *said, enum sets_head head, const struct ssa_batch *b, int count, int pass, size_t *at,
+                const float *answers)
+{
+    const int each = answers_of(head, b->length);
+    for (int i = 0; i < count * each; i++) {
+        if (head == SETS_OF_CLASSES ? b->targets[i] < 0 : isnan(b->values[i]))
+            continue;
+        said->targets[*at] = head == SETS_OF_CLASSES ? 0 : b->values[i];
+        said->passes[pass][(*at)++] = answers[i];
+    }
+}
+
+/* One batch in one pass, by hand: its plans are those of the batch's number and the pass's. */
+static void ask(struct ssa_model *m, enum sets_head head, const struct ssa_evaluate *how, const size_t *numbers, int count,
+                int batch, int pass, struct said *said, size_t *at)
+{
+    const int full = ssa_model_limits(m)->batch;
+    struct ssa_batch b = sets_batch(full);
+    struct ssa_plan plans[SETS_LAYERS] = {{0}};
+    const struct ssa_plan *given[SETS_LAYERS];
+    float answers[ANSWERS];
+    b.length = sets_length(numbers, count);
+    sets_fill(&b, numbers, count, SETS_ZEROES);
+    for (int i = count * answers_of(head, b.length); i < full * answers_of(head, b.length); i++) {
+        b.targets[i] = head == SETS_OF_CLASSES ? -1 : 0;
+        if (head != SETS_OF_CLASSES)
+            b.values[i] = NAN;
+    }
+    struct ssa_pass p = sets_pass(&b, full, head);
+    for (int l = 0; how->pattern && l < SETS_LAYERS; l++) {
+        struct ssa_sample s;
+        OK(ssa_model_sample(ssa_model_config(m), how->pattern, l, full, 0, &s));
+        s.length = b.length;
+        s.lengths = b.lengths;
+        s.seed = how->seed;
+        s.step = (uint64_t)batch << 10 | (uint64_t)pass;
+        OK(ssa_plan_draw(&plans[l], &s));
+        given[l] = &plans[l];
+    }
+    p.plans = how->pattern ? given : NULL;
+    OK(ssa_model_forward(m, &p));
+    if (head == SETS_OF_CLASSES)
+        OK(ssa_tensor_read(ssa_model_losses(m), answers, (size_t)(full * b.length)));
+    else
+        OK(ssa_model_read_answers(m, answers));
+    say(said, head, &b, count, pass, at, answers);
+    for (int l = 0; l < SETS_LAYERS; l++)
+        ssa_plan_finish(&plans[l]);
+    sets_free(&b);
+}
+
+static void ask_all(struct ssa_model *m, enum sets_head head, const struct ssa_evaluate *how, int chosen, int passes,
+                    struct said *said)
+{
+    const int batch = ssa_model_limits(m)->batch;
+    size_t numbers[SETS];
+    for (int pass = 0; pass < passes; pass++) {
+        size_t at = 0;
+        for (int first = 0; first < chosen; first += batch) {
+            const int count = chosen - first < batch ? chosen - first : batch;
+            for (int i = 0; i < count; i++)
+                numbers[i] = (size_t)(first + i) * SETS / (size_t)chosen;
+            ask(m, head, how, numbers, count, first / batch, pass, said, &at);
+        }
+        said->count = at;
+    }
+}
+
+/* Of the first `passes` together, or of one of them alone. */
+static double loss_of(const struct said *said, enum sets_head head, int first, int passes)
+{
+    double sum = 0;
+    for (size_t i = 0; i < said->count; i++) {
+        double joined = 0;
+        for (int m = first; m < first + passes; m++)
+            joined += head == SETS_OF_CLASSES ? exp(-(double)said->passes[m][i]) : (double)said->passes[m][i];
+        joined /= passes;
+        const double away = fabs(joined - (double)said->targets[i]);
+        sum += head == SETS_OF_CLASSES ? -log(joined) : head == SETS_OF_SQUARES ? away * away : away;
+    }
+    return sum / (double)said->count;
+}
+
+/* All answers that the program is told of. */
+struct told {
+    enum sets_head head;
+    size_t answers, asked;
+    double sum; /* of values */
+};
+
+static void hear(void *cookie, const struct ssa_answer *a)
+{
+    struct told *t = cookie;
+    ck_assert(t->head == SETS_OF_CLASSES ? a->targets && !a->values && a->vocabulary == SETS_CLASSES
+                                         : !a->targets && a->values && a->vocabulary == 1);
+    ck_assert_uint_lt(a->example, SETS);
+    t->answers += (size_t)a->answers;
+    for (int i = 0; i < a->answers; i++) {
+        const bool asked = a->targets ? a->targets[i] >= 0 : !isnan(a->values[i]);
+        t->asked += asked;
+        t->sum += asked && a->values ? (double)a->logits[i] : 0;
+    }
+}
+
+static void check_told(const struct told *told, const struct said *said, int passes)
+{
+    double sum = 0;
+    for (int m = 0; m < passes; m++)
+        for (size_t i = 0; i < said->count; i++)
+            sum += told->head == SETS_OF_CLASSES ? 0 : (double)said->passes[m][i];
+    ck_assert_uint_eq(told->asked, said->count * (size_t)passes);
+    ck_assert_uint_ge(told->answers, told->asked);
+    ck_assert_double_eq_tol(told->sum, sum, 1e-5 * (1 + fabs(sum)));
+}
+
+/* `reference`: of the same parameters, on a device alone. */
+static void check_scores(struct ssa_model *m, struct ssa_model *reference, enum sets_head head, struct ssa_evaluate how,
+                         bool tight)
+{
+    static struct said said;
+    struct source s = new_source(tight);
+    const struct ssa_data data = data_of(&s);
+    struct told told = {.head = head};
+    struct ssa_scores scores;
+    double ensemble[PASSES], singles[PASSES], mean = 0;
+    const int passes = how.pattern ? PASSES : 1, chosen = how.windows ? (int)how.windows : SETS;
+    how.passes = PASSES;
+    how.seed = 9;
+    how.answer = hear;
+    how.cookie = &told;
+    OK(ssa_evaluate(m, &data, &how, &scores, ensemble, singles));
+    check_source(&s);
+    ask_all(reference, head, &how, chosen, passes, &said);
+    ck_assert_uint_eq(scores.tokens, said.count);
+    ck_assert_int_eq(scores.passes, passes);
+    for (int i = 0; i < passes; i++) {
+        ck_assert_double_eq_tol(singles[i], loss_of(&said, head, i, 1), 2e-6);
+        ck_assert_double_eq_tol(ensemble[i], loss_of(&said, head, 0, i + 1), 2e-6);
+        mean += singles[i] / passes;
+    }
+    ck_assert_double_eq_tol(scores.single, mean, 1e-12);
+    ck_assert(scores.loss == ensemble[passes - 1]); /* exactly */
+    check_told(&told, &said, passes);
+}
+
+static const struct ssa_pattern several = {.kind = SSA_UNBIASED, .ratio = 0.3f, .per_example = 1, .dense_first = 1};
+
+START_TEST(evaluates)
+{
+    static const size_t some[] = {0, 1, 7, 30}; /* of 41: runs of neighbours, and none */
+    FOR_DEVICES (dev)
+        for (int head = SETS_OF_VALUES; head <= SETS_OF_CLASSES && !test_launches_slowly(dev); head++)
+            for (int batch = 1; batch <= 4; batch += 3) {
+                struct ssa_model *m = model_on(dev, (enum sets_head)head, batch);
+                for (int i = 0; i < 4; i++) {
+                    check_scores(m, m, (enum sets_head)head, (struct ssa_evaluate){.windows = some[i]}, true);
+                    check_scores(m, m, (enum sets_head)head,
+                                 (struct ssa_evaluate){.windows = some[i], .pattern = &several}, i % 2);
+                }
+                ssa_model_destroy(m);
+            }
+}
+END_TEST
+
+/* Bit for bit as on a device alone; with a tolerance too, which ends all at the same pass. */
+static void check_pool(struct ssa_model *m, struct ssa_model *alone, const struct ssa_evaluate *how)
+{
+    struct source s = new_source(true);
+    const struct ssa_data data = data_of(&s);
+    struct ssa_scores a, b;
+    double ensembles[2][64], singles[2][64];
+    OK(ssa_evaluate(alone, &data, how, &a, ensembles[0], singles[0]));
+    OK(ssa_evaluate(m, &data, how, &b, ensembles[1], singles[1]));
+    a.seconds = b.seconds = 0;
+    ck_assert_mem_eq(&a, &b, sizeof a);
+    ck_assert_mem_eq(ensembles[0], ensembles[1], (size_t)how->passes * sizeof **ensembles);
+    ck_assert_mem_eq(singles[0], singles[1], (size_t)how->passes * sizeof **singles);
+    check_source(&s);
+}
+
+START_TEST(evaluates_on_pools)
+{
+    struct ssa_device *device;
+    OK(ssa_device_open(&device, "cpu"));
+    for (int head = SETS_OF_VALUES; head <= SETS_OF_CLASSES; head++) {
+        struct ssa_pool *pool = pool_of(3, NULL);
+        struct ssa_model *alone = model_on(device, (enum sets_head)head, 4), *m;
+        OK(ssa_pool_model_create(&m, pool, &(struct ssa_model_config){.family = SSA_FAMILY_OF_TESTS},
+                                 &(struct ssa_model_limits){.batch = 4}));
+        OK(ssa_model_initialise(m, 3));
+        check_pool(m, alone, &(struct ssa_evaluate){.passes = 1});
+        check_pool(m, alone, &(struct ssa_evaluate){.pattern = &several, .passes = 5, .windows = 23});
+        check_pool(m, alone, &(struct ssa_evaluate){.pattern = &several, .passes = 64, .tolerance = 0.01});
+        check_scores(m, alone, (enum sets_head)head, (struct ssa_evaluate){.pattern = &several}, true);
+        ck_assert_int_eq(ssa_pool_live(pool), 3);
+        ssa_model_destroy(m);
+        ssa_model_destroy(alone);
+        ssa_pool_close(pool);
+    }
+    ssa_device_close(device);
+}
+END_TEST
+
+/* In whatever batches, and however padded. */
+START_TEST(batches_do_not_matter)
+{
+    for (int head = SETS_OF_VALUES; head <= SETS_OF_CLASSES; head++) {
+        double loss = 0;
+        for (int batch = 1; batch <= 7; batch++) {
+            struct ssa_model *m = model_on(test_device(0), (enum sets_head)head, batch);
+            struct source s = new_source(batch % 3);
+            const struct ssa_data data = data_of(&s);
+            struct ssa_scores scores;
+            OK(ssa_evaluate(m, &data, &(struct ssa_evaluate){0}, &scores, NULL, NULL));
+            loss = batch == 1 ? scores.loss : loss;
+            ck_assert_double_eq_tol(scores.loss, loss, 1e-6 * loss);
+            ssa_model_destroy(m);
+        }
+    }
+}
+END_TEST
+
+/* Held-out data on the way of a training: the best is kept by its loss of values. */
+static void see(void *cookie, const struct ssa_watched *w)
+{
+    double *least = cookie;
+    *least = w->scores.loss < *least ? w->scores.loss : *least;
+    ck_assert(w->best_loss == *least); /* exactly */
+}
+
+START_TEST(watched)
+{
+    struct source s = new_source(true), valid = new_source(true);
+    const struct ssa_data data = data_of(&valid);
+    double least = INFINITY;
+    struct ssa_device *device;
+    OK(ssa_device_open(&device, "cpu"));
+    sets_model(SETS_OF_VALUES, 0.1f);
+    run_here(device, true, &want);
+    struct run r = start_on(device, NULL, &s, NULL);
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){.watch = &(struct ssa_watch){.data = &data, .every = 3,
+        .how = {.pattern = &several, .passes = 3}, .watched = see, .cookie = &least}}));
+    run_read(r, &got);
+    run_same_bits(&want, &got);
+    ck_assert_double_lt(least, 2);
+    run_end(r);
+    check_source(&s);
+    check_source(&valid);
+    ssa_device_close(device);
+}
+END_TEST
+
 /* ---- sources that are wrong ---- */
 
 static void check_failing(struct ssa_device *device, struct ssa_pool *pool, int length, int longest, int status,
@@ -653,6 +922,9 @@ START_TEST(wrong_sources)
         ck_assert(!pool || ssa_pool_live(pool) == 2);
         ssa_pool_close(pool);
     }
+    FAILS(ssa_train_config_check(&(struct ssa_train_config){.smoothing = 0.1f},
+                                 &(struct ssa_model_config){.family = SSA_FAMILY_OF_TESTS}, 1), SSA_EINVAL,
+          "smoothing is 0.1, but answers of the model are values");
     m = model_on(device, SETS_OF_CLASSES, 2);
     FAILS(ssa_evaluate(m, &ids, &(struct ssa_evaluate){0}, &scores, NULL, NULL), SSA_EINVAL, "mixed size come from a source");
     ssa_model_destroy(m);
@@ -667,5 +939,6 @@ END_TEST
 int main(void)
 {
     return test_run("mixed", (const TTest *const[]){inputs, samples, company, finite_differences, steps_by_hand,
-        padded_or_not, on_pools, a_device_is_lost, over_ranks, resumed, wrong_sources, NULL});
+        padded_or_not, on_pools, a_device_is_lost, over_ranks, resumed, evaluates,
+        evaluates_on_pools, batches_do_not_matter, watched, wrong_sources, NULL});
 }

@@ -55,7 +55,8 @@ struct ssa_batch {
     float *encodings;   /**< [count, n, encodings] */
     int32_t *edges;     /**< [count, n, n, edge_ids] */
     int32_t *hops;      /**< [count, n, n] */
-    float *values;      /**< [count, answers]: NaN: no loss, as a negative one of targets */
+    float *values;      /**< [count, answers]: of models whose answers are values; NaN: no loss, as a negative one of
+                             targets */
 
     int length; /**< that of the arrays: the model's N. Of sequences of mixed size it may be lowered to what the longest
                      of these takes; arrays are then laid out by it, without gaps */

@@ -16,8 +16,9 @@ struct ssa_answer {
     int pass;                /**< from 0 */
     size_t example;          /**< of a source: in its list; of token ids: the window, from the data's start on */
     int answers, vocabulary; /**< of a sequence; V */
-    const int32_t *targets;  /**< [answers]; negative: none */
-    const float *logits;     /**< [answers, V] */
+    const int32_t *targets;  /**< [answers]; negative: none. NULL where answers are values */
+    const float *values;     /**< [answers], where answers are values: their targets; NaN: none. Else NULL */
+    const float *logits;     /**< [answers, V]; where answers are values these, and V is 1 */
 };
 
 /** Zero means the default. */
@@ -33,8 +34,9 @@ struct ssa_evaluate {
     const volatile int *stop;
     void (*progress)(void *cookie, double done); /**< share done, 0..1 */
     void *cookie;
-    double tolerance;        /**< nats a token: after 4 passes, no more once ssa_scores.unsettled is at most that; 0:
-                                  all. An ensemble takes 8 bytes of host memory a token, and 16 a pass and batch */
+    double tolerance;        /**< of a loss, as ssa_scores has it: after 4 passes, no more once ssa_scores.unsettled is at
+                                  most that; 0: all. An ensemble takes 8 bytes of host memory a token, and 16 a pass and
+                                  batch */
     /** NULL, or called with all answers, of which the scores have the losses alone: for what else there is to count.
      *  What it is given is the library's, and only until it returns.
      *    Order    the passes of an example one after another; examples in any, on one device in that of their numbers.
@@ -45,10 +47,11 @@ struct ssa_evaluate {
     size_t reserved[1];
 };
 
-/** Losses in nats a token. For bytes, bits per byte are loss/ln 2. All of it is set by every call; to zeroes where the
- *  call fails. */
+/** Losses in nats a token. For bytes, bits per byte are loss/ln 2. Of models whose answers are values they are the mean
+ *  of the distances from the targets, or of their squares, as the model's loss says. All of it is set by every call; to
+ *  zeroes where the call fails. */
 struct ssa_scores {
-    double loss;          /**< of the ensemble of all passes */
+    double loss;          /**< of the ensemble of all passes: of values, that of their mean over the passes */
     double single;        /**< mean over the single passes */
     double single_spread; /**< their standard deviation; 0 for one pass */
     size_t tokens;        /**< predicted: answers that had a target */
@@ -60,8 +63,8 @@ struct ssa_scores {
 };
 
 /** Mean loss over windows of the model's length (the tail, shorter, included), each token predicted once; of a source
- *  over the answers of its examples. With M passes: the passes' probabilities of each token are averaged in log space,
- *  log(1/M sum_m p_m).
+ *  over the answers of its examples that have a target. With M passes: the passes' probabilities of each token are
+ *  averaged in log space, log(1/M sum_m p_m); values are averaged, 1/M sum_m y_m.
  *  @param ensemble NULL, or M values: ensemble[m-1] is the loss of the first m passes' ensemble
  *  @param singles  NULL, or M values: the loss of each pass alone. Passes that were not run (dense; tolerance) repeat
  *                  the last
@@ -95,7 +98,7 @@ struct ssa_watch {
                                   looked at */
     int patience;            /**< so many looks one after another without a better loss end the run with SSA_ESTOPPED,
                                   and `ends` told; 0: none do */
-    double gain;             /**< a loss is better if it is lower by more than this, nats a token */
+    double gain;             /**< a loss is better if it is lower by more than this, nats a token or as it is measured */
     const char *best;        /**< NULL, or where the best is kept, with ssa_checkpoint_save(). Where that fails, a
                                   warning says why, the file is what it was, and the next better one is tried */
     const char *note;        /**< of that checkpoint */

@@ -343,7 +343,8 @@ struct ssa_pass {
     size_t reserved[4];
 };
 
-/** Enqueues a forward pass. With targets, hard or soft, ssa_model_losses() holds a loss (nats) an answer afterwards.
+/** Enqueues a forward pass. With targets, hard or soft or values, ssa_model_losses() holds a loss an answer afterwards, in
+ *  nats, or of values as the model's loss says.
  *  What `pass` points to may be reused when the call returns. */
 SSA_API int ssa_model_forward(struct ssa_model *model, const struct ssa_pass *pass);
 
@@ -354,7 +355,8 @@ SSA_API int ssa_model_backward(struct ssa_model *model);
 SSA_API struct ssa_tensor ssa_model_losses(const struct ssa_model *model);
 
 /** Logits [V], of words log-probabilities, of position `position` of sequence `sequence` of the last forward that was
- *  not for training, on the host: of one of its answers, 0 where a sequence has one. Waits. */
+ *  not for training, on the host: of one of its answers, 0 where a sequence has one. Where answers are values it is the
+ *  value. Waits. */
 SSA_API int ssa_model_read_logits(struct ssa_model *model, int sequence, int position, float *logits);
 
 #ifdef __cplusplus

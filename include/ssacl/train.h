@@ -90,7 +90,7 @@ struct ssa_train_config {
     float eps;          /**< 0 means 1e-8 */
     float decay;        /**< 0 means 0.1; SSA_NONE: none. Never on gains and biases */
     float clip;         /**< of the gradient's norm; 0 means 1; SSA_NONE: it is not clipped */
-    float smoothing;    /**< of the labels */
+    float smoothing;    /**< of the labels; of models whose answers are values 0 */
     float ema;          /**< in (0, 1): after every step that is taken, average = ema average + (1 - ema) w of its new
                              weights w (0.999 in Sparse Transformers; Child et al. 2019), beside them on the device. It
                              begins as the weights are before the first step, without a correction for that. Held-out
@@ -141,9 +141,9 @@ SSA_API int ssa_trainer_step(struct ssa_trainer *trainer);
  *  checkpoint that is loaded into the trainer ends it. SSA_EINVAL: no average is kept. */
 SSA_API int ssa_trainer_use_average(struct ssa_trainer *trainer, int on);
 
-/** Loss (mean over a step's answers: nats a token; before the update) of each of the last `count` steps, oldest first,
- *  and the gradient's norm before clipping of the last (may be NULL). Waits. count at most 1024 and at most the steps
- *  done since create. */
+/** Loss (mean over a step's answers: nats a token, or of values as the model's loss says; before the update) of each of
+ *  the last `count` steps, oldest first, and the gradient's norm before clipping of the last (may be NULL). Waits. count
+ *  at most 1024 and at most the steps done since create. */
 SSA_API int ssa_trainer_losses(struct ssa_trainer *trainer, int count, float *losses, float *norm);
 
 /** What there is to say after a step. */

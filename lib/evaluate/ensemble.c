@@ -29,6 +29,7 @@ struct sums {
 
 struct ssa_ensemble {
     enum ssa_join join;
+    bool squares;
     int passes;
     size_t count, *first;
     double tolerance;
@@ -70,7 +71,12 @@ static struct sums join_probabilities(const struct arrival *a, double *log_sum)
     return s;
 }
 
-static struct sums join_values(const struct arrival *a, double *sum)
+static double loss_of(double value, double target, bool squares)
+{
+    return squares ? (value - target) * (value - target) : fabs(value - target);
+}
+
+static struct sums join_values(const struct arrival *a, bool squares, double *sum)
 {
     struct sums s = {0};
     for (size_t i = 0; i < a->answers.count; i++) {
@@ -79,8 +85,8 @@ static struct sums join_values(const struct arrival *a, double *sum)
             together = sum[i] + value;
         if (sum)
             sum[i] = together;
-        s.single += fabs(value - target);
-        s.ensemble += fabs(together / (a->pass + 1) - target);
+        s.single += loss_of(value, target, squares);
+        s.ensemble += loss_of(together / (a->pass + 1), target, squares);
     }
     return s;
 }
@@ -94,7 +100,7 @@ static void add_answers(struct ssa_ensemble *e, size_t batch, const struct arriv
     }
     double *joined = e->joined ? e->joined + e->first[batch] : NULL;
     e->sums[(size_t)a->pass * e->count + batch] =
-        e->join == SSA_JOIN_VALUES ? join_values(a, joined) : join_probabilities(a, joined);
+        e->join == SSA_JOIN_VALUES ? join_values(a, e->squares, joined) : join_probabilities(a, joined);
 }
 
 /* ---- passes ---- */
@@ -258,6 +264,7 @@ int ssa_ensemble_create(struct ssa_ensemble **ensemble, const struct ssa_ensembl
     if (!e)
         TRY(ssa_fail(SSA_ENOMEM, "evaluate: out of host memory"));
     e->join = config->join;
+    e->squares = config->squares;
     e->passes = config->passes;
     e->count = batches;
     e->tolerance = config->tolerance;

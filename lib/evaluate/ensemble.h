@@ -3,7 +3,7 @@
  *
  * How passes are joined, with answers p_m or y_m of passes 1..M to one question, of target y:
  *   probabilities   loss of a pass -log p_m, of M together -log(1/M sum_m p_m); in log space
- *   values          loss of a pass |y_m - y|, of M together |1/M sum_m y_m - y|
+ *   values          loss of a pass |y_m - y|, of M together |1/M sum_m y_m - y|; or the squares of these
  * Fixed order: for each answer the passes' one after another; within a pass and batch the answers; then the batches.
  * Memory: 8 bytes an answer where there is more than one pass, 16 a pass and batch. */
 #ifndef SSA_ENSEMBLE_H
@@ -15,6 +15,7 @@ struct ssa_ensemble;
 
 struct ssa_ensemble_config {
     enum ssa_join join;
+    bool squares;        /* of values */
     int passes;
     size_t batches;
     const size_t *first; /* batch b has at most first[b + 1] - first[b] answers; copied */

@@ -144,19 +144,27 @@ static size_t answers_of(const struct ssa_evaluator *e, size_t w)
     return e->data.fill ? (size_t)e->facts.answers : window.known - window.context;
 }
 
+static bool of_values(const struct ssa_evaluator *e)
+{
+    return e->facts.join == SSA_JOIN_VALUES;
+}
+
 /* All answers of a unit, for the program. */
 struct ssa_told {
-    int answers; /* of a sequence */
-    int32_t *targets;
+    int answers;      /* of a sequence */
+    int32_t *targets; /* one of these is NULL */
+    float *values;
     float logits[];
 };
 
 static struct ssa_told *make_told(const struct ssa_evaluator *e)
 {
     const size_t answers = (size_t)e->batch * (size_t)e->facts.answers, values = answers * (size_t)e->facts.vocabulary;
-    struct ssa_told *told = malloc(sizeof *told + values * sizeof *told->logits + answers * sizeof *told->targets);
-    if (told)
-        told->targets = (int32_t *)(told->logits + values);
+    struct ssa_told *told = malloc(sizeof *told + (values + answers) * sizeof *told->logits);
+    if (!told)
+        return NULL;
+    told->values = of_values(e) ? told->logits + values : NULL;
+    told->targets = of_values(e) ? NULL : (int32_t *)(told->logits + values);
     return told;
 }
 
@@ -167,8 +175,9 @@ static void tell_batch(void *cookie, int pass, size_t batch, const void *more)
     const size_t first = batch * (size_t)e->batch, answers = (size_t)told->answers, V = (size_t)e->facts.vocabulary;
     for (size_t i = 0; i < (size_t)e->batch && first + i < e->chosen; i++)
         e->how.answer(e->how.cookie, &(struct ssa_answer){.pass = pass, .example = example_at(e, first + i),
-            .answers = told->answers, .vocabulary = e->facts.vocabulary, .targets = told->targets + i * answers,
-            .logits = told->logits + i * answers * V});
+            .answers = told->answers, .vocabulary = e->facts.vocabulary,
+            .targets = told->targets ? told->targets + i * answers : NULL,
+            .values = told->values ? told->values + i * answers : NULL, .logits = told->logits + i * answers * V});
 }
 
 static int make_ensemble(struct ssa_evaluator *e)
@@ -183,8 +192,8 @@ static int make_ensemble(struct ssa_evaluator *e)
         count += answers_of(e, w);
     }
     first[e->batches] = count;
-    TRY(ssa_ensemble_create(&e->ensemble, &(struct ssa_ensemble_config){.join = SSA_JOIN_PROBABILITIES,
-        .passes = e->passes, .batches = e->batches, .first = first, .tolerance = e->how.tolerance,
+    TRY(ssa_ensemble_create(&e->ensemble, &(struct ssa_ensemble_config){.join = e->facts.join,
+        .squares = e->facts.squares, .passes = e->passes, .batches = e->batches, .first = first, .tolerance = e->how.tolerance,
         .added = e->how.answer ? tell_batch : NULL, .cookie = e}));
 done:
     free(first);
@@ -277,8 +286,8 @@ done:
 
 static struct ssa_answers take_kept(struct ssa_worker *w)
 {
-    struct ssa_answers answers = {.count = w->kept_count, .values = w->kept, .more = w->told};
-    w->kept = NULL;
+    struct ssa_answers answers = {.count = w->kept_count, .values = w->kept, .targets = w->kept_targets, .more = w->told};
+    w->kept = w->kept_targets = NULL;
     w->told = NULL;
     w->out[0] = w->out[1];
     w->out_count--;
@@ -306,6 +315,7 @@ void ssa_worker_drop(struct ssa_worker *w)
 {
     struct ssa_answers answers = take_kept(w);
     free(answers.values);
+    free(answers.targets);
     free(answers.more);
 }
 
@@ -315,7 +325,7 @@ static int answers_now(const struct ssa_worker *w)
     return ssa_pass_answers(&w->e->facts, w->batch.length);
 }
 
-static int keep_answers(struct ssa_worker *w)
+static int keep_answers(struct ssa_worker *w, size_t answers)
 {
     const struct ssa_evaluator *e = w->e;
     int err;
@@ -326,32 +336,54 @@ static int keep_answers(struct ssa_worker *w)
     if (!w->told)
         TRY(ssa_fail(SSA_ENOMEM, "evaluate: out of host memory"));
     w->told->answers = answers_now(w);
-    memcpy(w->told->targets, w->batch.targets, (size_t)(e->batch * w->told->answers) * sizeof *w->batch.targets);
+    if (w->told->values)
+        memcpy(w->told->values, w->batch.values, answers * sizeof *w->batch.values);
+    else
+        memcpy(w->told->targets, w->batch.targets, answers * sizeof *w->batch.targets);
     TRY(ssa_model_read_answers(w->model, w->told->logits));
 done:
     return err;
 }
 
-/* Waits for the device, and keeps the losses of what had a target. */
+static bool asked(const struct ssa_worker *w, size_t answer)
+{
+    return of_values(w->e) ? !isnan(w->batch.values[answer]) : w->batch.targets[answer] >= 0;
+}
+
+/* What the ensemble is made of, of what had a target: losses, or values and their targets. */
+static int keep(struct ssa_worker *w, size_t answers)
+{
+    const bool values = of_values(w->e);
+    w->kept_count = 0;
+    free(w->kept_targets); /* of a unit that failed */
+    w->kept_targets = values ? malloc(answers * sizeof *w->kept_targets) : NULL;
+    w->kept = malloc(answers * sizeof *w->kept);
+    if (!w->kept || (values && !w->kept_targets)) {
+        free(w->kept);
+        w->kept = NULL;
+        return ssa_fail(SSA_ENOMEM, "evaluate: out of host memory");
+    }
+    for (size_t i = 0; i < answers; i++) {
+        if (!asked(w, i))
+            continue;
+        if (values)
+            w->kept_targets[w->kept_count] = w->batch.values[i];
+        w->kept[w->kept_count++] = w->read[i];
+        w->suspect = w->suspect || (w->member && !isfinite(w->read[i]));
+    }
+    return SSA_OK;
+}
+
+/* Waits for the device, and keeps what it made of the unit. */
 static int end_unit(struct ssa_worker *w)
 {
-    size_t answers = (size_t)w->e->batch * (size_t)answers_now(w), count = 0;
-    float *kept = malloc(answers * sizeof *kept);
+    const size_t answers = (size_t)w->e->batch * (size_t)answers_now(w);
     int err;
-    if (!kept)
-        TRY(ssa_fail(SSA_ENOMEM, "evaluate: out of host memory"));
-    TRY(ssa_tensor_read(ssa_model_losses(w->model), w->losses, answers));
-    TRY(keep_answers(w));
-    for (size_t i = 0; i < answers; i++)
-        if (w->batch.targets[i] >= 0) {
-            kept[count++] = w->losses[i];
-            w->suspect = w->suspect || (w->member && !isfinite(w->losses[i]));
-        }
-    w->kept = kept;
-    w->kept_count = count;
-    kept = NULL;
+    TRY(of_values(w->e) ? ssa_model_read_answers(w->model, w->read)
+                        : ssa_tensor_read(ssa_model_losses(w->model), w->read, answers));
+    TRY(keep_answers(w, answers));
+    TRY(keep(w, answers));
 done:
-    free(kept);
     return err;
 }
 
@@ -410,8 +442,8 @@ int ssa_worker_create(struct ssa_worker **worker, struct ssa_evaluator *e, struc
         w->seconds = (double)rows / (3 * member->rate);
     TRY(ssa_batch_create(&w->batch, &e->layout, e->batch));
     TRY(ssa_feed_plans_create(&w->drawn, e->facts.mixed ? e->layers : 0));
-    w->losses = malloc((size_t)e->batch * (size_t)e->facts.answers * sizeof *w->losses);
-    if (!w->losses)
+    w->read = malloc((size_t)e->batch * (size_t)e->facts.answers * sizeof *w->read);
+    if (!w->read)
         TRY(ssa_fail(SSA_ENOMEM, "evaluate: out of host memory"));
     *worker = w;
     w = NULL;
@@ -426,8 +458,9 @@ void ssa_worker_destroy(struct ssa_worker *w)
         return;
     ssa_batch_finish(&w->batch);
     ssa_feed_plans_finish(&w->drawn);
-    free(w->losses);
+    free(w->read);
     free(w->kept);
+    free(w->kept_targets);
     free(w->told);
     free(w);
 }
@@ -492,8 +525,6 @@ static int evaluate(struct ssa_evaluator *e, struct ssa_model *model, bool *aban
     if (!e->sampled)
         e->passes = 1; /* dense passes are all the same */
     e->layers = e->sampled ? e->facts.layers : 0;
-    REQUIRE(e->facts.join == SSA_JOIN_PROBABILITIES || e->passes == 1,
-            "evaluate: passes is %d, of a model whose answers are values it must be 1", e->passes);
     choose_windows(e);
     TRY(make_ensemble(e));
     TRY(make_feed(e, model));

@@ -42,8 +42,9 @@ struct ssa_worker {
     struct ssa_member *member; /* of a pool; NULL: the caller's own thread */
     struct ssa_batch batch;
     struct ssa_feed_plans drawn; /* of it, where sequences are of mixed size */
-    float *losses;             /* of a unit's answers */
+    float *read;               /* of a unit's answers the losses, or values */
     float *kept;               /* of those with a target, of a unit that is done but not added: the first of `out` */
+    float *kept_targets;       /* of values */
     size_t kept_count;
     struct ssa_told *told;     /* and all answers of it, where the program wants them */
     size_t out[SSA_WORKER_UNITS]; /* units taken and not added, oldest first; changed after ssa_member_enter() only */

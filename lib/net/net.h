@@ -14,7 +14,7 @@
 /* How a self-ensemble makes one answer of its passes'. */
 enum ssa_join {
     SSA_JOIN_PROBABILITIES, /* their mean, in log space; the loss is -log p */
-    SSA_JOIN_VALUES         /* their mean; the loss is its distance from the target */
+    SSA_JOIN_VALUES         /* their mean; the loss is its distance from the target, or the square of that */
 };
 
 struct ssa_facts {
@@ -33,6 +33,7 @@ struct ssa_facts {
     int rows, columns, channels; /* of the grid that the last positions are; 0: none */
     int answers;    /* of a sequence, each with a target and a loss: N where every position has one */
     enum ssa_join join;
+    bool squares;   /* of values: a loss is the square of the distance, else itself */
 };
 /* The number of the family of that name; false: there is none. */
 bool ssa_model_named(const char *name, int *family);
