@@ -1,5 +1,6 @@
 /* Models of words: sizes as published, golden numbers of adaptive input and softmax, probabilities that add up and are
  * those of products in double precision, bands that have no words, one, or all; training, files, memory, bad input. */
+#include "checkpoint/checkpoint.h"
 #include "golden.h"
 #include "net/block/blocks.h"
 #include "net/internal.h"
@@ -619,10 +620,15 @@ static void check_resumed(struct ssa_device *dev, struct ssa_train_config traini
     unlink(path);
 }
 
+static const struct ssa_train_config nesterov = {.optimiser = SSA_NAG, .momentum = 0.9f, .ema = 0.9f};
+
 START_TEST(resumed)
 {
-    FOR_DEVICES (dev)
-        check_resumed(dev, (struct ssa_train_config){0});
+    FOR_DEVICES (dev) {
+        check_resumed(dev, nesterov);
+        if (!test_launches_slowly(dev))
+            check_resumed(dev, (struct ssa_train_config){0});
+    }
 }
 END_TEST
 
@@ -644,6 +650,116 @@ static void check_pool(struct ssa_train_config training)
 START_TEST(on_a_pool)
 {
     check_pool((struct ssa_train_config){0});
+    check_pool(nesterov);
+}
+END_TEST
+
+/* All of a parameter's values, or of its gradient or moment, of all parameters. */
+static double *read_all(struct job j, int what)
+{
+    double *all = malloc(ssa_model_elements(ssa_model_config(j.model)) * sizeof *all), *to = all;
+    for (int i = 0; i < ssa_model_tensors(j.model); i++) {
+        const struct ssa_parameter *p = ssa_model_parameter(j.model, i);
+        float *x = test_read(what == 0 ? p->value : what == 1 ? p->grad : ssa_trainer_moment(j.trainer, p, what - 1),
+                             p->count);
+        for (size_t e = 0; e < p->count; e++)
+            *to++ = (double)x[e];
+        free(x);
+    }
+    return all;
+}
+
+/* A step's: p += m^2 r buf - (1 + m) lr g, buf = m r buf - lr g, of the gradient that was clipped to 0.1. */
+static void check_nesterov_step(struct job j, int step, double *buffer)
+{
+    const size_t count = ssa_model_elements(ssa_model_config(j.model));
+    const double lr = (double)ssa_learning_rate(ssa_trainer_config(j.trainer), step), m = (double)nesterov.momentum;
+    const double r = step ? lr / (double)ssa_learning_rate(ssa_trainer_config(j.trainer), step - 1) : 1;
+    double *before = read_all(j, 0), *want = malloc(count * sizeof *want), squares = 0;
+    OK(ssa_trainer_step(j.trainer));
+    double *after = read_all(j, 0), *g = read_all(j, 1), *moment = read_all(j, 2);
+    for (size_t i = 0; i < count; i++)
+        squares += g[i] * g[i];
+    const double clip = fmin(1, 0.1 / (sqrt(squares) + 1e-6));
+    for (size_t i = 0; i < count; i++) {
+        want[i] = before[i] + m * m * r * buffer[i] - (1 + m) * lr * clip * g[i];
+        buffer[i] = m * r * buffer[i] - lr * clip * g[i];
+        ck_assert_msg(fabs(after[i] - want[i]) < 1e-5 && fabs(moment[i] - buffer[i]) < 1e-5,
+                      "step %d, %zu: %g, not %g; moment %g, not %g", step, i, after[i], want[i], moment[i], buffer[i]);
+    }
+    ck_assert_double_lt(clip, 1);
+    free(before);
+    free(want);
+    free(after);
+    free(g);
+    free(moment);
+}
+
+START_TEST(nesterov_by_recomputation)
+{
+    FOR_DEVICES (dev) {
+        struct job j = start(dev, NULL, nesterov);
+        double *buffer = calloc(ssa_model_elements(ssa_model_config(j.model)), sizeof *buffer);
+        for (int step = 0; step < STEPS; step++)
+            check_nesterov_step(j, step, buffer);
+        free(buffer);
+        end(j);
+    }
+}
+END_TEST
+
+/* That of WikiText-103, after so many updates. */
+START_TEST(learning_rates)
+{
+    static const struct ssa_stage stage[] = {{.steps = 286000, .warmup = 16000, .lr = 1, .lr_end = 1e-4f}};
+    static const struct {
+        int updates;
+        double lr;
+    } want[] = {{8000, 0.5}, {16000, 1}, {83500, 0.853568}, {151000, 0.50005}, {286000, 0.0001}};
+    const struct ssa_train_config training = {.optimiser = SSA_NAG, .stages = stage, .stage_count = 1};
+    for (int i = 0; i < 5; i++)
+        ck_assert_double_eq_tol((double)ssa_learning_rate(&training, want[i].updates - 1), want[i].lr, 1e-5);
+}
+END_TEST
+
+/* One moment less, on the device and in files; and a file of the one is nothing for the other. */
+START_TEST(one_moment)
+{
+    const struct ssa_model_config c = with_dropout();
+    const struct ssa_model_limits limits = {.batch = MICRO, .training = 1};
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/test_adaptive.%d.safetensors", (int)getpid());
+    FOR_DEVICES (dev) {
+        struct ssa_memory adam, nag;
+        size_t before, after;
+        struct ssa_checkpoint *file;
+        struct job a = start(dev, NULL, (struct ssa_train_config){.ema = 0.9f}), b;
+        OK(ssa_train_check(dev, &c, &limits, ssa_trainer_config(a.trainer), 0, &adam));
+        OK(ssa_checkpoint_save(path, a.model, a.trainer, NULL));
+        ssa_device_memory(dev, &before, NULL);
+        b = start(dev, NULL, nesterov);
+        ssa_device_memory(dev, &after, NULL);
+        ck_assert(ssa_trainer_config(b.trainer)->momentum == 0.9f && ssa_trainer_config(b.trainer)->clip == 0.1f &&
+                  ssa_trainer_config(b.trainer)->decay == SSA_NONE && ssa_trainer_config(a.trainer)->clip == 1);
+        OK(ssa_train_check(dev, &c, &limits, ssa_trainer_config(b.trainer), 0, &nag));
+        ck_assert_uint_eq(adam.moments - nag.moments, nag.parameters);
+        ck_assert_uint_eq(after - before, nag.total);
+        OK(ssa_checkpoint_open(&file, path));
+        FAILS(ssa_checkpoint_load(file, b.model, b.trainer), SSA_EINVAL,
+              "its optimiser is adamw, the trainer's is nag");
+        ssa_checkpoint_close(file);
+        OK(ssa_checkpoint_save(path, b.model, b.trainer, NULL));
+        OK(ssa_checkpoint_open(&file, path));
+        ck_assert(ssa_checkpoint_training(file)->optimiser == SSA_NAG && ssa_checkpoint_has_average(file));
+        ck_assert(ssa_checkpoint_training(file)->momentum == 0.9f);
+        FAILS(ssa_checkpoint_load(file, a.model, a.trainer), SSA_EINVAL,
+              "its optimiser is nag, the trainer's is adamw");
+        OK(ssa_checkpoint_load(file, b.model, b.trainer));
+        ssa_checkpoint_close(file);
+        unlink(path);
+        end(a);
+        end(b);
+    }
 }
 END_TEST
 
@@ -818,5 +934,6 @@ int main(void)
 {
     return test_run("adaptive", (const TTest *const[]){sizes, starts_as_fairseq, golden_numbers, sinusoids,
         probabilities, nothing_learned, halves, gradients_add_up, chunks, generates_as_a_pass, resumed, on_a_pool,
-        learns, memory_is_as_foreseen, large_vocabulary, saved_and_loaded, bad_arguments, NULL});
+        nesterov_by_recomputation, learning_rates, one_moment, learns, memory_is_as_foreseen, large_vocabulary,
+        saved_and_loaded, bad_arguments, NULL});
 }

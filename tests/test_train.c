@@ -297,6 +297,9 @@ START_TEST(bad_configs)
     BAD_TRAIN("clip is nan", .clip = NAN, .stages = one_stage, .stage_count = 1);
     BAD_TRAIN("clip is -0.5", .clip = -0.5f, .stages = one_stage, .stage_count = 1);
     BAD_TRAIN("decay is -2", .decay = -2, .stages = one_stage, .stage_count = 1);
+    BAD_TRAIN("optimiser is 2", .optimiser = 2, .stages = one_stage, .stage_count = 1);
+    BAD_TRAIN("momentum is 1", .optimiser = SSA_NAG, .momentum = 1, .stages = one_stage, .stage_count = 1);
+    BAD_TRAIN("momentum is 0.9, which is of SSA_NAG", .momentum = 0.9f, .stages = one_stage, .stage_count = 1);
     bad[1].steps = 0;
     BAD_TRAIN("stage 2 has 0 steps", .stages = bad, .stage_count = 2);
     bad[1].steps = 5;

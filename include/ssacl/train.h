@@ -83,18 +83,23 @@ struct ssa_stage {
     size_t reserved[4];
 };
 
+enum ssa_optimiser { SSA_ADAMW, SSA_NAG };
+
 /** Zero means the default. */
 struct ssa_train_config {
     int batch;          /**< sequences a step; 0 means the model's limits.batch, of which it must be a multiple */
-    float beta1, beta2; /**< 0 means 0.9, 0.95; SSA_NONE: no memory of the steps before */
-    float eps;          /**< 0 means 1e-8 */
-    float decay;        /**< 0 means 0.1; SSA_NONE: none. Never on gains and biases */
-    float clip;         /**< of the gradient's norm; 0 means 1; SSA_NONE: it is not clipped */
+    float beta1, beta2; /**< of AdamW; 0 means 0.9, 0.95; SSA_NONE: no memory of the steps before */
+    float eps;          /**< of AdamW; 0 means 1e-8 */
+    float decay;        /**< 0 means 0.1, with SSA_NAG none; SSA_NONE: none. Never on gains and biases */
+    float clip;         /**< of the gradient's norm; 0 means 1, with SSA_NAG 0.1; SSA_NONE: it is not clipped */
     float smoothing;    /**< of the labels; of models whose answers are values 0 */
     float ema;          /**< in (0, 1): after every step that is taken, average = ema average + (1 - ema) w of its new
                              weights w (0.999 in Sparse Transformers; Child et al. 2019), beside them on the device. It
                              begins as the weights are before the first step, without a correction for that. Held-out
                              data is looked at with it. 0: none is kept */
+    int optimiser;      /**< enum ssa_optimiser; 0 means SSA_ADAMW. SSA_NAG, Nesterov's momentum (ssa_nag()), keeps one
+                             moment instead of two; its learning rates are about 1, of large batches */
+    float momentum;     /**< of SSA_NAG, and 0 without; 0 means 0.99; SSA_NONE: none */
     uint64_t seed;
     const struct ssa_stage *stages; /**< copied */
     int stage_count;

@@ -23,9 +23,6 @@
 enum { SSA_CRC_DIGITS = 8 };
 #define SSA_MAX_HEADER ((size_t)16 << 20) /* tensors of the largest model: 4.3 MiB; the rest for stages and a note */
 
-/* The tensors of a checkpoint, in the file's order: every parameter, then first moments, then second moments, then the
- * average of the weights where the trainer keeps one. */
-enum { SSA_KIND_VALUE, SSA_KIND_FIRST, SSA_KIND_SECOND, SSA_KIND_AVERAGE, SSA_KINDS };
 extern const char *const ssa_kind_prefix[SSA_KINDS];
 
 /* checkpoint_open.c: an open file. */
@@ -60,7 +57,5 @@ int ssa_training_from_json(const json_t *json, struct ssa_train_config *config);
 
 /* trainer.c: where the moments of a parameter lie, and its average. */
 struct ssa_tensor ssa_trainer_moment(const struct ssa_trainer *t, const struct ssa_parameter *p, int kind);
-/* How many of the kinds a trainer has, from the first on. */
-int ssa_trainer_kinds(const struct ssa_trainer *t);
 
 #endif

@@ -30,7 +30,8 @@ struct field {
 static const struct field training_fields[] = {
     INT(ssa_train_config, batch), FLOAT(ssa_train_config, beta1), FLOAT(ssa_train_config, beta2),
     FLOAT(ssa_train_config, eps), FLOAT(ssa_train_config, decay), FLOAT(ssa_train_config, clip),
-    FLOAT(ssa_train_config, smoothing), FLOAT_LATER(ssa_train_config, ema), U64(ssa_train_config, seed), END};
+    FLOAT(ssa_train_config, smoothing), FLOAT_LATER(ssa_train_config, ema), INT_LATER(ssa_train_config, optimiser),
+    FLOAT_LATER(ssa_train_config, momentum), U64(ssa_train_config, seed), END};
 
 static const struct field stage_fields[] = {INT(ssa_stage, steps), FLOAT(ssa_stage, lr), FLOAT(ssa_stage, lr_end),
                                             INT(ssa_stage, warmup), END};
@@ -287,6 +288,8 @@ int ssa_training_from_json(const json_t *json, struct ssa_train_config *config)
     TRY(from_json(training_fields, json, config));
     config->decay = config->decay < 0 ? SSA_NONE : config->decay; /* to 0.1 any negative number was none */
     config->clip = config->clip < 0 ? SSA_NONE : config->clip;
+    if (config->optimiser != SSA_ADAMW && config->optimiser != SSA_NAG)
+        TRY(ssa_fail(SSA_EFORMAT, "its config lacks a good \"optimiser\""));
     if (!count)
         TRY(ssa_fail(SSA_EFORMAT, "its config has no stages"));
     for (size_t i = 0; i < count; i++) {

@@ -16,6 +16,8 @@ static int check_trainer(const struct ssa_checkpoint *c, const struct ssa_model 
             "moments)");
     REQUIRE(c->training.seed == t->config.seed, "its seed is %llu, the trainer's is %llu",
             (unsigned long long)c->training.seed, (unsigned long long)t->config.seed);
+    REQUIRE(c->training.optimiser == t->config.optimiser, "its optimiser is %s, the trainer's is %s",
+            ssa_optimiser_name(c->training.optimiser), ssa_optimiser_name(t->config.optimiser));
     REQUIRE(c->training.batch == t->config.batch, "its batch is %d, the trainer's is %d", c->training.batch,
             t->config.batch);
     REQUIRE(c->step <= ssa_trainer_total_steps(t), "it has done %d steps, the trainer's stages have %d", c->step,
@@ -30,9 +32,15 @@ done:
 struct loaded {
     const struct ssa_checkpoint *file;
     const struct ssa_model *model;
-    int parameters, kinds; /* SSA_KIND_VALUE or SSA_KIND_AVERAGE; as many as there are to fill */
+    const struct ssa_trainer *trainer; /* NULL: a model alone is filled */
+    int parameters; /* SSA_KIND_VALUE or SSA_KIND_AVERAGE */
     char *values;
 };
+
+static bool fills(const struct loaded *l, int kind)
+{
+    return l->trainer ? ssa_train_config_has(&l->trainer->config, kind) : kind == SSA_KIND_VALUE;
+}
 
 /* An average that the file has not begins at the parameters. */
 static const char *values_of(const struct loaded *l, int kind, const struct ssa_parameter *p)
@@ -46,8 +54,8 @@ static const char *values_of(const struct loaded *l, int kind, const struct ssa_
 static void fill_state(const void *cookie, float *state)
 {
     const struct loaded *l = cookie;
-    for (int kind = SSA_KIND_VALUE; kind < l->kinds; kind++)
-        for (int i = 0; i < ssa_model_tensors(l->model); i++) {
+    for (int kind = SSA_KIND_VALUE; kind < SSA_KINDS; kind++)
+        for (int i = 0; fills(l, kind) && i < ssa_model_tensors(l->model); i++) {
             const struct ssa_parameter *p = ssa_model_parameter(l->model, i);
             memcpy(state, values_of(l, kind, p), p->count * sizeof *state);
             state += p->count;
@@ -59,8 +67,8 @@ static int write_tensors(const struct loaded *l, const struct ssa_model *model, 
     int count = ssa_model_tensors(model), err = SSA_OK;
     if (trainer)
         trainer->average_begun = true;
-    for (int kind = 0; kind < l->kinds; kind++)
-        for (int i = 0; i < count; i++) {
+    for (int kind = 0; kind < SSA_KINDS; kind++)
+        for (int i = 0; fills(l, kind) && i < count; i++) {
             const struct ssa_parameter *p = ssa_model_parameter(model, i);
             struct ssa_tensor t = kind ? ssa_trainer_moment(trainer, p, kind) : p->value;
             TRY(ssa_tensor_write(t, values_of(l, kind, p), p->count));
@@ -81,7 +89,7 @@ static int write_replicas(const struct loaded *l, const struct ssa_group *g)
 static int load_tensors(const struct ssa_checkpoint *c, int parameters, struct ssa_model *model,
                         struct ssa_trainer *trainer)
 {
-    struct loaded l = {c, model, parameters, trainer ? ssa_trainer_kinds(trainer) : 1, malloc(c->data_size + 1)};
+    struct loaded l = {c, model, trainer, parameters, malloc(c->data_size + 1)};
     int err;
     if (!l.values)
         return ssa_fail(SSA_ENOMEM, "out of host memory for its data");

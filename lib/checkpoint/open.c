@@ -237,7 +237,8 @@ static bool any_of(const struct ssa_checkpoint *c, int kind)
 
 static bool has_kind(const struct ssa_checkpoint *c, int kind)
 {
-    return kind == SSA_KIND_VALUE || (kind == SSA_KIND_AVERAGE ? c->has_average : c->has_moments);
+    return kind == SSA_KIND_VALUE ||
+           (kind == SSA_KIND_AVERAGE ? c->has_average : c->has_moments && ssa_train_config_has(&c->training, kind));
 }
 
 static int check_called_for(const struct ssa_checkpoint *c, const struct ssa_parameter_list *p)

@@ -94,19 +94,19 @@ static json_t *entry(const struct ssa_parameter *p, size_t begin)
                      (json_int_t)(begin + 4 * p->count));
 }
 
-static int kinds_of(const struct writer *w)
+static bool has_kind(const struct writer *w, int kind)
 {
-    return w->trainer ? ssa_trainer_kinds(w->trainer) : 1;
+    return w->trainer ? ssa_train_config_has(&w->trainer->config, kind) : kind == SSA_KIND_VALUE;
 }
 
 static json_t *header_object(const struct writer *w, const char *note)
 {
-    int kinds = kinds_of(w), count = ssa_model_tensors(w->model);
+    int count = ssa_model_tensors(w->model);
     json_t *o = json_object();
     size_t begin = 0;
     int err = json_object_set_new(o, "__metadata__", metadata(w, note));
-    for (int kind = 0; kind < kinds; kind++)
-        for (int i = 0; !err && i < count; i++) {
+    for (int kind = 0; kind < SSA_KINDS; kind++)
+        for (int i = 0; !err && has_kind(w, kind) && i < count; i++) {
             const struct ssa_parameter *p = ssa_model_parameter(w->model, i);
             char name[64];
             snprintf(name, sizeof name, "%s%s", ssa_kind_prefix[kind], p->name);
@@ -162,15 +162,15 @@ static int read_tensor(struct writer *w, int kind, const struct ssa_parameter *p
 
 static int write_tensors(struct writer *w)
 {
-    int kinds = kinds_of(w), count = ssa_model_tensors(w->model), err = SSA_OK;
+    int count = ssa_model_tensors(w->model), err = SSA_OK;
     size_t most = 0;
     for (int i = 0; i < count; i++)
         most = ssa_model_parameter(w->model, i)->count > most ? ssa_model_parameter(w->model, i)->count : most;
     w->values = w->state ? NULL : malloc(most * sizeof *w->values);
     if (!w->state && !w->values)
         return out_of_memory(w);
-    for (int kind = 0; kind < kinds; kind++)
-        for (int i = 0; i < count; i++) {
+    for (int kind = 0; kind < SSA_KINDS; kind++)
+        for (int i = 0; has_kind(w, kind) && i < count; i++) {
             const struct ssa_parameter *p = ssa_model_parameter(w->model, i);
             const float *values;
             TRY(read_tensor(w, kind, p, &values));
@@ -211,7 +211,7 @@ static bool is_meant(const struct writer *w, const struct ssa_checkpoint *c, con
 {
     const struct ssa_trainer *t = w->trainer;
     return c->ours && !strcmp(c->note, note ? note : "") && c->has_training == (t != NULL) &&
-           c->has_average == (kinds_of(w) > SSA_KIND_AVERAGE) &&
+           c->has_average == has_kind(w, SSA_KIND_AVERAGE) &&
            (!t || (c->step == t->step && c->best.step == t->best.step)) &&
            equal(ssa_model_to_json(&c->model), ssa_model_to_json(ssa_model_config(w->model))) &&
            (!t || equal(ssa_training_to_json(&c->training), ssa_training_to_json(&t->config)));

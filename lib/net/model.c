@@ -97,7 +97,8 @@ static int needs(const struct ssa_model_config *c, const struct ssa_model_limits
         return err;
     if (extra.batch) {
         int micros = extra.batch / limits->batch;
-        memory->moments = ssa_plus(ssa_times((size_t)extra.copies(micros), memory->parameters), extra.bytes(micros));
+        const size_t copies = (size_t)(extra.kept + extra.copies(micros));
+        memory->moments = ssa_plus(ssa_times(copies, memory->parameters), extra.bytes(micros));
         memory->total = ssa_plus(memory->total, memory->moments);
     }
     return SSA_OK;

@@ -70,10 +70,10 @@ int ssa_model_read_answers(struct ssa_model *m, float *logits);
 
 /* ---- memory ---- */
 
-/* What a trainer takes besides, by the number of micro-batches that a step's `batch` sequences are cut into: copies of
- * the parameters, and bytes. Batch 0: no trainer. */
+/* What a trainer takes besides: copies of the parameters, and by the number of micro-batches that a step's `batch`
+ * sequences are cut into more of them, and bytes. Batch 0: no trainer. */
 struct ssa_extra {
-    int batch;
+    int batch, kept;
     int (*copies)(int micros);
     size_t (*bytes)(int micros);
 };

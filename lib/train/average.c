@@ -7,14 +7,15 @@
 
 struct ssa_tensor ssa_average_at(const struct ssa_trainer *t, int part)
 {
-    return t->average ? ssa_arena_at(&t->moments, t->average[part]) : (struct ssa_tensor){0};
+    const struct ssa_place *average = t->kinds[SSA_KIND_AVERAGE];
+    return average ? ssa_arena_at(&t->moments, average[part]) : (struct ssa_tensor){0};
 }
 
 /* As late as can be: whoever makes a trainer may give the model other weights before the first step. */
 int ssa_average_begin(struct ssa_trainer *t)
 {
     int err = SSA_OK;
-    if (!t->average || t->average_begun)
+    if (!t->kinds[SSA_KIND_AVERAGE] || t->average_begun)
         return SSA_OK;
     for (int i = 0; i < ssa_model_part_count(t->model); i++) {
         const struct ssa_model_part p = ssa_model_part(t->model, i);

@@ -69,6 +69,12 @@ static int check_numbers(const struct ssa_train_config *t)
     REQUIRE(t->eps >= 0 && isfinite(t->eps), "train: eps is %g, must not be negative", (double)t->eps);
     REQUIRE(at_least_none(t->decay), "train: decay is %g, must not be negative, or SSA_NONE", (double)t->decay);
     REQUIRE(at_least_none(t->clip), "train: clip is %g, must not be negative, or SSA_NONE", (double)t->clip);
+    REQUIRE(t->optimiser == SSA_ADAMW || t->optimiser == SSA_NAG, "train: optimiser is %d, not one of enum "
+            "ssa_optimiser", t->optimiser);
+    REQUIRE(at_least_none(t->momentum) && t->momentum < 1, "train: momentum is %g, must be in [0, 1) or SSA_NONE",
+            (double)t->momentum);
+    REQUIRE(t->momentum == 0 || t->optimiser == SSA_NAG, "train: momentum is %g, which is of SSA_NAG: AdamW has beta1",
+            (double)t->momentum);
     REQUIRE(t->smoothing >= 0 && t->smoothing < 1, "train: smoothing is %g, must be in [0, 1)", (double)t->smoothing);
     REQUIRE(t->ema >= 0 && t->ema < 1, "train: ema is %g, must be in [0, 1)", (double)t->ema);
 done:
@@ -98,17 +104,7 @@ done:
     return err;
 }
 
-/* Two moments, and the sums that wait; losses and a norm. */
-static int copies(int micros)
-{
-    return 2 + ssa_tree_depth(micros);
-}
-
-static int copies_with_average(int micros)
-{
-    return copies(micros) + 1;
-}
-
+/* Losses and a norm. */
 static size_t scalar_bytes(int micros)
 {
     return ssa_trainer_scalars(micros) * 4;
@@ -126,10 +122,28 @@ int ssa_train_check(struct ssa_device *device, const struct ssa_model_config *mo
     if (data_count)
         TRY(ssa_data_check_ids(data_count, ssa_model_facts(model), ssa_model_facts(model).length));
     struct ssa_extra extra = {training->batch ? training->batch : limits->batch,
-                              training->ema > 0 ? copies_with_average : copies, scalar_bytes};
+                              ssa_train_config_kinds(training) - 1, ssa_tree_depth, scalar_bytes};
     TRY(ssa_model_fit(device, model, &l, extra, memory ? memory : &ours));
 done:
     return err;
+}
+
+const char *ssa_optimiser_name(int optimiser)
+{
+    return optimiser == SSA_NAG ? "nag" : "adamw";
+}
+
+bool ssa_train_config_has(const struct ssa_train_config *t, int kind)
+{
+    return kind == SSA_KIND_SECOND ? t->optimiser == SSA_ADAMW : kind != SSA_KIND_AVERAGE || t->ema > 0;
+}
+
+int ssa_train_config_kinds(const struct ssa_train_config *t)
+{
+    int count = 0;
+    for (int kind = 0; kind < SSA_KINDS; kind++)
+        count += ssa_train_config_has(t, kind);
+    return count;
 }
 
 /* ---- copying ---- */
@@ -159,6 +173,7 @@ static int copy_stage(struct ssa_stage *copy, const struct ssa_stage *stage)
 int ssa_train_config_copy(struct ssa_train_config *copy, const struct ssa_train_config *config, int micro_batch)
 {
     struct ssa_stage *stages = calloc((size_t)config->stage_count + 1, sizeof *stages);
+    const bool nag = config->optimiser == SSA_NAG;
     int err = SSA_OK;
     *copy = *config;
     copy->stages = stages;
@@ -168,8 +183,9 @@ int ssa_train_config_copy(struct ssa_train_config *copy, const struct ssa_train_
     copy->beta1 = or_default(config->beta1, 0.9f);
     copy->beta2 = or_default(config->beta2, 0.95f);
     copy->eps = or_default(config->eps, 1e-8f);
-    copy->decay = or_default(config->decay, 0.1f);
-    copy->clip = or_default(config->clip, 1);
+    copy->decay = or_default(config->decay, nag ? SSA_NONE : 0.1f);
+    copy->clip = or_default(config->clip, nag ? 0.1f : 1);
+    copy->momentum = nag ? or_default(config->momentum, 0.99f) : 0;
     for (int i = 0; i < config->stage_count; i++)
         TRY(copy_stage(&stages[i], &config->stages[i]));
 done:

@@ -12,6 +12,13 @@
 
 enum { SSA_LOSSES = 1024 }; /* steps whose losses are kept on the device */
 
+/* What a run has of every parameter, in the order of checkpoints: the value, the first moment, the second one where the
+ * optimiser has two, and the average of the weights where one is kept. */
+enum { SSA_KIND_VALUE, SSA_KIND_FIRST, SSA_KIND_SECOND, SSA_KIND_AVERAGE, SSA_KINDS };
+bool ssa_train_config_has(const struct ssa_train_config *config, int kind);
+int ssa_train_config_kinds(const struct ssa_train_config *config); /* how many of them */
+const char *ssa_optimiser_name(int optimiser);
+
 struct ssa_crew;
 struct ssa_member;
 
@@ -35,7 +42,7 @@ struct ssa_trainer {
     int counted; /* done since create or load: as many losses are kept, at most SSA_LOSSES */
     int judged;  /* steps up to here are known to have been taken */
     struct ssa_arena moments;
-    struct ssa_place *first, *second, *average; /* a part each; the average (average.c) is NULL where none is kept */
+    struct ssa_place *kinds[SSA_KINDS]; /* a part each, in `moments`; NULL of values, and of what there is none of */
     bool average_begun;               /* it is one of weights that there were */
     bool averaged;                    /* the model has it for its weights, and they are in its place */
     struct ssa_arena *partials;       /* sums that wait on the tree's stack (tree.h); laid out as the gradients */

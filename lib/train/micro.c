@@ -216,12 +216,41 @@ int ssa_trainer_forgive(struct ssa_trainer *t)
     return ssa_tensor_fill(ssa_tensor_at(t->scalars, ssa_trainer_squares_at(t, 0)), 0, SSA_LOSSES);
 }
 
-int ssa_trainer_update(struct ssa_trainer *t)
+static struct ssa_tensor moment(const struct ssa_trainer *t, int kind, int part)
+{
+    return ssa_arena_at(&t->moments, t->kinds[kind][part]);
+}
+
+static float decay_of(const struct ssa_trainer *t, struct ssa_model_part p)
+{
+    return p.decayed && t->config.decay > 0 ? t->config.decay : 0;
+}
+
+static int adamw(struct ssa_trainer *t, int i, struct ssa_tensor sumsq)
 {
     const struct ssa_train_config *c = &t->config;
+    const struct ssa_model_part p = ssa_model_part(t->model, i);
+    return ssa_adamw(t->device, &(struct ssa_adamw){.w = p.value, .g = p.grad, .m = moment(t, SSA_KIND_FIRST, i),
+        .v = moment(t, SSA_KIND_SECOND, i), .sumsq = sumsq, .count = p.count, .lr = ssa_learning_rate(c, t->step),
+        .beta1 = c->beta1, .beta2 = c->beta2, .eps = c->eps, .decay = decay_of(t, p), .clip = c->clip > 0 ? c->clip : 0,
+        .step = t->step + 1, .average = ssa_average_at(t, i), .ema = c->ema});
+}
+
+static int nag(struct ssa_trainer *t, int i, struct ssa_tensor sumsq)
+{
+    const struct ssa_train_config *c = &t->config;
+    const struct ssa_model_part p = ssa_model_part(t->model, i);
+    return ssa_nag(t->device, &(struct ssa_nag){.w = p.value, .g = p.grad, .m = moment(t, SSA_KIND_FIRST, i),
+        .sumsq = sumsq, .count = p.count, .lr = ssa_learning_rate(c, t->step),
+        .last_lr = t->step ? ssa_learning_rate(c, t->step - 1) : 0, .momentum = c->momentum,
+        .decay = decay_of(t, p), .clip = c->clip > 0 ? c->clip : 0,
+        .average = ssa_average_at(t, i), .ema = c->ema});
+}
+
+int ssa_trainer_update(struct ssa_trainer *t)
+{
     struct ssa_tensor sumsq = ssa_tensor_at(t->scalars, ssa_trainer_squares_at(t, t->step)), none = {0};
     struct ssa_tensor before = ssa_tensor_at(t->scalars, ssa_trainer_squares_at(t, t->step + SSA_LOSSES - 1));
-    float lr = ssa_learning_rate(c, t->step);
     int parts = ssa_model_part_count(t->model), err;
     TRY(ssa_average_begin(t));
     for (int i = 0; i < parts; i++) {
@@ -229,14 +258,8 @@ int ssa_trainer_update(struct ssa_trainer *t)
         TRY(ssa_sum(t->device, &(struct ssa_sum){.x = p.grad, .out = sumsq, .count = p.count, .squares = 1,
             .accumulate = i > 0, .before = i ? none : before}));
     }
-    for (int i = 0; i < parts; i++) {
-        struct ssa_model_part p = ssa_model_part(t->model, i);
-        TRY(ssa_adamw(t->device, &(struct ssa_adamw){.w = p.value, .g = p.grad,
-            .m = ssa_arena_at(&t->moments, t->first[i]), .v = ssa_arena_at(&t->moments, t->second[i]), .sumsq = sumsq,
-            .count = p.count, .lr = lr, .beta1 = c->beta1, .beta2 = c->beta2, .eps = c->eps,
-            .decay = p.decayed && c->decay > 0 ? c->decay : 0, .clip = c->clip > 0 ? c->clip : 0,
-            .step = t->step + 1, .average = ssa_average_at(t, i), .ema = c->ema}));
-    }
+    for (int i = 0; i < parts; i++)
+        TRY(t->config.optimiser == SSA_NAG ? nag(t, i, sumsq) : adamw(t, i, sumsq));
 done:
     return err;
 }

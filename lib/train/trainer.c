@@ -66,18 +66,14 @@ static int create_moments(struct ssa_trainer *t)
     int parts = ssa_model_part_count(t->model), err;
     TRY(ssa_device_info(t->device, &info));
     t->moments.limit = limit && limit < info.max_allocation / 4 ? limit : info.max_allocation / 4;
-    t->first = calloc((size_t)parts, sizeof *t->first);
-    t->second = calloc((size_t)parts, sizeof *t->second);
-    t->average = t->config.ema > 0 ? calloc((size_t)parts, sizeof *t->average) : NULL;
-    if (!t->first || !t->second || (t->config.ema > 0 && !t->average))
-        return ssa_fail(SSA_ENOMEM, "train: out of host memory");
-    for (int i = 0; i < parts; i++) {
-        size_t count = ssa_model_part(t->model, i).count;
-        TRY(ssa_arena_place(&t->moments, count, "a moment", &t->first[i]));
-        TRY(ssa_arena_place(&t->moments, count, "a moment", &t->second[i]));
-        if (t->average)
-            TRY(ssa_arena_place(&t->moments, count, "an average", &t->average[i]));
-    }
+    for (int kind = SSA_KIND_FIRST; kind < SSA_KINDS; kind++)
+        if (ssa_train_config_has(&t->config, kind) && !(t->kinds[kind] = calloc((size_t)parts, sizeof **t->kinds)))
+            return ssa_fail(SSA_ENOMEM, "train: out of host memory");
+    for (int i = 0; i < parts; i++)
+        for (int kind = SSA_KIND_FIRST; kind < SSA_KINDS; kind++)
+            if (t->kinds[kind])
+                TRY(ssa_arena_place(&t->moments, ssa_model_part(t->model, i).count,
+                                    kind == SSA_KIND_AVERAGE ? "an average" : "a moment", &t->kinds[kind][i]));
     TRY(ssa_arena_allocate(&t->moments, t->device));
     TRY(ssa_arena_fill(&t->moments, 0));
 done:
@@ -196,9 +192,8 @@ void ssa_trainer_destroy(struct ssa_trainer *t)
         ssa_arena_finish(&t->partials[i]);
     free(t->partials);
     ssa_train_config_finish(&t->config);
-    free(t->first);
-    free(t->second);
-    free(t->average);
+    for (int kind = 0; kind < SSA_KINDS; kind++)
+        free(t->kinds[kind]);
     ssa_batch_finish(&t->batch);
     ssa_feed_plans_finish(&t->drawn);
     free(t->plans);
@@ -225,15 +220,7 @@ int ssa_trainer_total_steps(const struct ssa_trainer *t)
 
 struct ssa_tensor ssa_trainer_moment(const struct ssa_trainer *t, const struct ssa_parameter *p, int kind)
 {
-    const struct ssa_place *parts = kind == SSA_KIND_FIRST    ? t->first
-                                    : kind == SSA_KIND_SECOND ? t->second
-                                                              : t->average;
-    return ssa_tensor_add(ssa_arena_at(&t->moments, parts[p->part]), p->offset);
-}
-
-int ssa_trainer_kinds(const struct ssa_trainer *t)
-{
-    return t->config.ema > 0 ? SSA_KINDS : SSA_KIND_AVERAGE;
+    return ssa_tensor_add(ssa_arena_at(&t->moments, t->kinds[kind][p->part]), p->offset);
 }
 
 int ssa_trainer_step(struct ssa_trainer *t)

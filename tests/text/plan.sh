@@ -34,7 +34,17 @@ assert [s["stage"] for s in p["stages"]] == t["stages"]'
 same --layers 2 --width 32 --heads 2 --length 64 --batch 4 --steps 3 --fine-tune 2 --attention local --look-back
 same --layers 5 --width 64 --heads 4 --length 128 --batch 2 --accumulate 5 --steps 2 --attention unbiased --dropout 0.1
 same --layers 2 --width 32 --heads 2 --length 64 --batch 4 --steps 2 --gated --norm rms
+same --layers 2 --width 32 --heads 2 --length 64 --batch 4 --steps 2 --optimiser nag --momentum 0.9 --ema 0.9
+cp plan.json nag.json
+plan --layers 2 --width 32 --heads 2 --length 64 --batch 4 --steps 2 --ema 0.9 --json >adamw.json # has a moment more
+check python3 -c 'import json
+p, q = (json.load(open(f))["memory"] for f in ("nag.json", "adamw.json"))
+assert q["optimiser"] - p["optimiser"] == p["parameters"], (p, q)'
 same --layers 1 --width 16 --heads 2 --kv-heads 1 --length 32 --batch 1 --steps 2 --untied --no-bias --vocabulary 300
+
+refuses 2 "momentum is of --optimiser nag" --momentum 0.5 --steps 2
+refuses 2 "momentum" --optimiser nag --momentum 1 --steps 2
+refuses 2 "adamw|nag" --optimiser sgd
 
 # ---- operations, by hand ----
 

@@ -68,6 +68,10 @@ static const struct arg run_table[] = {
     ARG_FLOAT(0, "lr-end", &raw.preset.lr_end, 0, 100, "X", "where its cosine ends; 0: a tenth"),
     ARG_INT(0, "warm-up", &raw.preset.warmup, 0, INT_MAX, "N",
             "steps of linear warm-up; if not said, a twentieth of the stage"),
+    ARG_CHOICE(0, "optimiser", &options.training.optimiser, "adamw|nag",
+               "nag: Nesterov's momentum, of learning rates about 1 and large batches; without --decay and --clip its "
+               "gradients are clipped to 0.1, and nothing decays"),
+    ARG_FLOAT(0, "momentum", &options.training.momentum, 0, 0.999999, "X", "of nag; 0: 0.99"),
     ARG_FLOAT(0, "decay", &options.training.decay, 0, 10, "X", "weight decay, of matrices only; 0: none"),
     ARG_FLOAT(0, "clip", &options.training.clip, 0, 1e6, "X", "largest norm of the gradient; 0: none"),
     ARG_FLOAT(0, "smoothing", &options.training.smoothing, 0, 0.9, "X", "label smoothing"),
@@ -267,6 +271,8 @@ static int check_combination(const struct program *p, const struct train_options
         return contradiction("epochs say how many steps there are: leave out --steps and --fine-tune, or those");
     if (r->keys && is_given(given, "ratio"))
         return contradiction("--keys and --ratio say the same: give one of them");
+    if (is_given(given, "momentum") && o->training.optimiser != SSA_NAG)
+        return contradiction("--momentum is of --optimiser nag: leave it out, or say that");
     if (o->resume)
         return refuse_given(p, given, "--resume", 1);
     return o->from ? refuse_given(p, given, "--from", 0) : ARGS_GO;
@@ -304,6 +310,15 @@ static int read_options(const struct program *p, bool plan, unsigned char *given
     return args_parse(table, &page, argc, argv);
 }
 
+/* The defaults above are AdamW's. */
+static void default_optimiser(struct train_options *o, const unsigned char *given)
+{
+    if (o->training.optimiser == SSA_ADAMW)
+        return;
+    o->training.decay = is_given(given, "decay") ? o->training.decay : 0;
+    o->training.clip = is_given(given, "clip") ? o->training.clip : 0.1f;
+}
+
 static const char *default_checkpoint(const struct program *p)
 {
     static char name[64];
@@ -332,6 +347,8 @@ int train_options_parse(const struct train_options **parsed, const struct progra
     }
     if (status == ARGS_GO)
         status = check_combination(p, &options, &raw, given);
+    if (status == ARGS_GO && !raw.name)
+        default_optimiser(&options, given);
     if (status != ARGS_GO || (status = settle_stages(&options, &raw)))
         return status;
     settle_defaults(&options);

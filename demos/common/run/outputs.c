@@ -1,6 +1,7 @@
 #include "outputs.h"
 
 #include "run.h"
+#include "settings.h"
 #include "signals.h"
 
 #include <inttypes.h>
@@ -125,10 +126,10 @@ void outputs_end(struct outputs *out)
 
 /* Of a file with the optimiser's moments, and the average where one is kept: the values, and about what its header
  * takes. */
-static uint64_t checkpoint_bytes(const struct ssa_model *model, bool average)
+static uint64_t checkpoint_bytes(const struct ssa_model *model, const struct ssa_train_config *training)
 {
     enum { METADATA = 1024, ENTRY = 100 };
-    uint64_t kinds = average ? 4 : 3;
+    uint64_t kinds = (uint64_t)settings_kinds(training);
     uint64_t values = ssa_model_elements(ssa_model_config(model));
     uint64_t tensors = (uint64_t)ssa_model_tensors(model);
     return METADATA + kinds * (ENTRY * tensors + sizeof(float) * values);
@@ -149,7 +150,7 @@ static int count_new(const struct train_options *o, int stage, int stages)
 void outputs_check_room(const struct train_options *o, const struct ssa_model *model,
                         const struct ssa_train_config *training, int stage)
 {
-    uint64_t free_bytes, bytes = checkpoint_bytes(model, training->ema > 0) *
+    uint64_t free_bytes, bytes = checkpoint_bytes(model, training) *
                                  (uint64_t)count_new(o, stage, training->stage_count);
     if (file_room(o->checkpoint, &free_bytes) && free_bytes < bytes)
         say_error("%s: this run writes about %" PRIu64 " bytes of checkpoints, and %" PRIu64 " are free there; make "

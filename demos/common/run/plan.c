@@ -52,7 +52,7 @@ static double flop_of(const struct planned *stage)
  * is, and another while it, or a checkpoint, is written. */
 static size_t host_bytes(const struct planning *p)
 {
-    const size_t kinds = p->s.training.ema > 0 ? 4 : 3, copies = p->s.o->pool.copy_every > 0 ? 2 : 1;
+    const size_t kinds = (size_t)settings_kinds(&p->s.training), copies = p->s.o->pool.copy_every > 0 ? 2 : 1;
     return copies * kinds * sizeof(float) * ssa_model_elements(&p->s.model);
 }
 

@@ -130,6 +130,11 @@ int settings_fit(const struct settings *s, const struct ssa_pool *pool, struct s
     return status;
 }
 
+int settings_kinds(const struct ssa_train_config *training)
+{
+    return (training->optimiser == SSA_NAG ? 2 : 3) + (training->ema > 0);
+}
+
 json_t *settings_json(const struct settings *s)
 {
     const struct ssa_train_config *t = &s->training;
@@ -139,8 +144,8 @@ json_t *settings_json(const struct settings *s)
         stage_format(&t->stages[i], 0, text, sizeof text);
         json_array_append_new(stages, json_string(text));
     }
-    return json_pack("{s:o, s:o, s:i, s:i, s:f, s:o, s:o, s:I}", "model", model_json(&s->model), "stages", stages,
-                     "batch", t->batch, "micro_batch", s->micro_batch, "tokens_per_step", settings_tokens(s), "ema",
-                     number_json((double)t->ema), "seed", u64_json(t->seed), "parameters",
-                     (json_int_t)ssa_model_elements(&s->model));
+    return json_pack("{s:o, s:o, s:i, s:i, s:f, s:s, s:o, s:o, s:I}", "model", model_json(&s->model), "stages", stages,
+                     "batch", t->batch, "micro_batch", s->micro_batch, "tokens_per_step", settings_tokens(s),
+                     "optimiser", t->optimiser == SSA_NAG ? "nag" : "adamw", "ema", number_json((double)t->ema), "seed",
+                     u64_json(t->seed), "parameters", (json_int_t)ssa_model_elements(&s->model));
 }

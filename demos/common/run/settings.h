@@ -44,11 +44,14 @@ struct stage_terms settings_terms(const struct settings *s);
 double settings_tokens(const struct settings *s);
 int settings_passes(const struct settings *s);
 
+/* What a run has of every parameter: its value, the optimiser's moments, and an average where one is kept. */
+int settings_kinds(const struct ssa_train_config *training);
+
 /* Whether it fits one of the devices: those that it does not fit are left out of a run. Of none, the largest's reason;
  * with SSA_ENOMEM `memory` is what it would take. */
 int settings_fit(const struct settings *s, const struct ssa_pool *pool, struct ssa_memory *memory, char why[512]);
 
-/* {"batch", "micro_batch", "tokens_per_step", "seed", "parameters", "model", "stages"} */
+/* {"batch", "micro_batch", "tokens_per_step", "optimiser", "ema", "seed", "parameters", "model", "stages"} */
 json_t *settings_json(const struct settings *s);
 
 #endif

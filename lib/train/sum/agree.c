@@ -44,8 +44,9 @@ static int sum_state(struct ssa_trainer *t, int step, uint32_t *parameters, uint
     for (int i = 0; i < count; i++) {
         const struct ssa_parameter *p = ssa_model_parameter(t->model, i);
         TRY(sum_tensor(p->value, p->count, parameters));
-        for (int kind = SSA_KIND_FIRST; step && kind < ssa_trainer_kinds(t); kind++)
-            TRY(sum_tensor(ssa_trainer_moment(t, p, kind), p->count, moments));
+        for (int kind = SSA_KIND_FIRST; step && kind < SSA_KINDS; kind++)
+            if (ssa_train_config_has(&t->config, kind))
+                TRY(sum_tensor(ssa_trainer_moment(t, p, kind), p->count, moments));
     }
 done:
     return err;

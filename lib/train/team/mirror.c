@@ -24,7 +24,7 @@ void ssa_mirror_drop(struct ssa_crew *c)
 
 static int allocate(const struct ssa_trainer *front, float **state)
 {
-    size_t size = (size_t)ssa_trainer_kinds(front) * ssa_mirror_size(ssa_model_serving(front->model));
+    size_t size = (size_t)ssa_train_config_kinds(&front->config) * ssa_mirror_size(ssa_model_serving(front->model));
     *state = malloc(size * sizeof **state);
     return *state ? SSA_OK : ssa_fail(SSA_ENOMEM, "train: out of host memory for a copy of the run (%.1f MiB)",
                                       (double)size * 4 / 1048576);
@@ -45,8 +45,8 @@ static int each_tensor(const struct copying *w, bool read)
     if (read)
         TRY(ssa_average_begin(w->trainer));
     w->trainer->average_begun = true;
-    for (int kind = SSA_KIND_VALUE; kind < ssa_trainer_kinds(w->trainer); kind++)
-        for (int i = 0; i < ssa_model_tensors(model); i++) {
+    for (int kind = SSA_KIND_VALUE; kind < SSA_KINDS; kind++)
+        for (int i = 0; ssa_train_config_has(&w->trainer->config, kind) && i < ssa_model_tensors(model); i++) {
             const struct ssa_parameter *q = ssa_model_parameter(model, i);
             struct ssa_tensor t = kind ? ssa_trainer_moment(w->trainer, q, kind) : q->value;
             TRY(read ? ssa_tensor_read(t, at, q->count) : ssa_tensor_write(t, at, q->count));
