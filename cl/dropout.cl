@@ -3,10 +3,12 @@
  *   element i keeps where the 24 top bits of word n mod 4 of philox(seed, n / 4, stream), n = first + i, are not below
  *   threshold = ceil(p 2^24): integers, so every device drops the same elements
  *   runs: n = first + i / run, `first` counting runs
+ *   parts: n = first + (i / (each rows) whole_rows + i / each mod rows) whole_each + i mod each
  *
  * Shapes  x, residual, out [count]; residual may be absent; out may be x or residual. lead = first mod 4.
  * Grid    dropout: a chunk each of the lead + count elements that begin on a whole counter. dropout_runs: PIECE
- *         elements of a run each, of which it has so many `pieces`.
+ *         elements of a run each, of which it has so many `pieces`. dropout_parts: the same of rows of `each` elements,
+ *         from the counter that a row begins in.
  * Macros  those of common.h.
  *
  * A counter's four words lie side by side in two lanes of 64 bits, (v0, v1) and (v2, v3): then a round is one
@@ -25,6 +27,28 @@
 #define PIECE 4096 /* as in lib/op/dropout.c */
 #endif
 
+/* Elements n - before to n - before + part of x: `words` are those of n on. What is before the first is passed by. */
+SSA_INLINE void drop(__global const float *x, __global const float *residual, __global float *out, ulong n,
+                     ulong before, int part, vec_int words, int threshold, float scale)
+{
+    const vec_int keep = ((words >> 8) & 0xffffff) >= threshold;
+    if (n >= before && part == VW) {
+        const ulong i = n - before;
+        vec v = vec_select(keep, vec_load(x + i) * scale, vec_set(0.0f));
+        if (residual)
+            v = v + vec_load(residual + i);
+        vec_store(out + i, v);
+    } else {
+        float kept[VW];
+        vec_store(kept, vec_select(keep, vec_set(1.0f), vec_set(0.0f)));
+        for (int l = n < before ? (int)(before - n) : 0; l < part; l++) {
+            const ulong i = n + (ulong)l - before;
+            const float v = kept[l] > 0.0f ? x[i] * scale : 0.0f;
+            out[i] = residual ? v + residual[i] : v;
+        }
+    }
+}
+
 __kernel void dropout(TENSOR(const float, x), TENSOR(const float, residual), TENSOR(float, out), const ulong count,
                       const int lead, const ulong seed, const ulong stream, const ulong counter, const int threshold,
                       const float scale)
@@ -33,24 +57,27 @@ __kernel void dropout(TENSOR(const float, x), TENSOR(const float, residual), TEN
     BIND_SHARED(const float, residual);
     BIND_SHARED(float, out);
     const ulong before = (ulong)lead, total = before + count;
-    FOR_CHUNK (n, part, total) {
-        const vec_int words = random_words(seed, stream, counter + n / 4);
-        const vec_int keep = ((words >> 8) & 0xffffff) >= threshold;
-        if (n >= before && part == VW) {
-            const ulong i = n - before;
-            vec v = vec_select(keep, vec_load(x + i) * scale, vec_set(0.0f));
-            if (residual)
-                v = v + vec_load(residual + i);
-            vec_store(out + i, v);
-        } else {
-            float kept[VW];
-            vec_store(kept, vec_select(keep, vec_set(1.0f), vec_set(0.0f)));
-            for (int l = n < before ? lead : 0; l < (int)part; l++) {
-                const ulong i = n + (ulong)l - before;
-                const float v = kept[l] > 0.0f ? x[i] * scale : 0.0f;
-                out[i] = residual ? v + residual[i] : v;
-            }
-        }
+    FOR_CHUNK (n, part, total)
+        drop(x, residual, out, n, before, (int)part, random_words(seed, stream, counter + n / 4), threshold, scale);
+}
+
+__kernel void dropout_parts(TENSOR(const float, x), TENSOR(const float, residual), TENSOR(float, out), const ulong each,
+                            const ulong rows, const ulong whole_each, const ulong whole_rows, const ulong pieces,
+                            const ulong seed, const ulong stream, const ulong first, const int threshold,
+                            const float scale)
+{
+    BIND_SHARED(const float, x);
+    BIND_SHARED(const float, residual);
+    BIND_SHARED(float, out);
+    const ulong row = ROW / pieces, from = ROW % pieces * (ulong)PIECE;
+    const ulong number = first + (row / rows * whole_rows + row % rows) * whole_each, before = number % 4;
+    const int count = from < before + each ? (int)min((ulong)PIECE, before + each - from) : 0;
+    x += row * each;
+    residual += residual ? row * each : 0;
+    out += row * each;
+    FOR_ROW (c, part, count) {
+        const ulong n = from + (ulong)c;
+        drop(x, residual, out, n, before, part, random_words(seed, stream, number / 4 + n / 4), threshold, scale);
     }
 }
 

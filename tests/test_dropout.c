@@ -109,6 +109,61 @@ START_TEST(runs)
 }
 END_TEST
 
+/* ---- parts of something larger: padding ---- */
+
+static void check_within(struct ssa_device *dev, size_t batch, struct ssa_within w, float p, size_t first)
+{
+    const size_t rows = w.rows ? w.rows : 1, whole_rows = w.whole_rows ? w.whole_rows : 1, n = batch * rows * w.each;
+    float *x = test_values(n, 1, -2, 2), *r = test_values(n, 2, -2, 2);
+    double *xd = test_doubles(x, n), *rd = test_doubles(r, n), *want = malloc(n * sizeof *want);
+    uint64_t *firsts = malloc(batch * rows * sizeof *firsts);
+    struct ssa_tensor tx = test_from(dev, x, n), tr = test_from(dev, r, n), out = test_new(dev, n);
+    struct ssa_dropout_fwd f = {.x = tx, .residual = tr, .out = out, .count = n, .p = p, .seed = seed, .stream = stream,
+                                .first = first, .within = w};
+    struct ssa_dropout_bwd b = {.dy = tx, .dx = tr, .count = n, .p = p, .seed = seed, .stream = stream, .first = first,
+                                .within = w, .accumulate = 1};
+    for (size_t e = 0; e < batch; e++)
+        for (size_t i = 0; i < rows; i++)
+            firsts[e * rows + i] = first + (e * whole_rows + i) * w.whole_each;
+    OK(ssa_dropout_fwd(dev, &f));
+    oracle_dropout_parts(xd, rd, n, p, seed, stream, w.each, firsts, want);
+    test_compare("out", out, want, n, 5e-7, 2e-7, "%zu x %zu rows of %zu in %zu of %zu, p %g, first %zu", batch, rows,
+                 w.each, whole_rows, w.whole_each, (double)p, first);
+    OK(ssa_dropout_bwd(dev, &b));
+    test_same_bits("dx added to", tr, out, n);
+    f.residual = (struct ssa_tensor){0};
+    OK(ssa_dropout_fwd(dev, &f));
+    oracle_dropout_parts(xd, NULL, n, p, seed, stream, w.each, firsts, want);
+    test_compare("out", out, want, n, 0, 2e-7, "alone, %zu x %zu rows of %zu", batch, rows, w.each);
+    b.dx = out;
+    b.accumulate = 0;
+    IN_PLACE(dropout_bwd, b, dx, dy, n);
+    test_free(tx, n);
+    test_free(tr, n);
+    test_free(out, n);
+    free(x);
+    free(r);
+    free(xd);
+    free(rd);
+    free(want);
+    free(firsts);
+}
+
+/* Rows that begin at any word of a counter, of one element, of a piece and about that; the whole itself. */
+START_TEST(within_something_larger)
+{
+    static const struct ssa_within within[] = {{1, 0, 1, 0}, {1, 0, 3, 0}, {5, 1, 7, 1}, {12, 3, 20, 5}, {17, 2, 17, 3},
+                                               {64, 5, 66, 5}, {1009, 2, 1013, 4}, {4093, 0, 4095, 0},
+                                               {4095, 1, 4101, 2}, {9001, 2, 10001, 3}};
+    FOR_DEVICES (dev)
+        for (size_t i = 0; i < sizeof within / sizeof *within; i++)
+            for (size_t first = 0; first < 5; first += 1 + i % 2) {
+                check_within(dev, 3, within[i], 0.4f, first);
+                check_within(dev, 1 + i % 3, within[i], 0, first);
+            }
+}
+END_TEST
+
 /* What a whole call drops, calls on its parts drop: micro-batches. */
 START_TEST(parts)
 {
@@ -215,6 +270,21 @@ START_TEST(bad_arguments)
         REFUSES(dropout_fwd, good, run, 3, "run is 3, must divide count 8");
         REFUSES(dropout_bwd, ((struct ssa_dropout_bwd){.dy = t, .dx = t, .count = 8, .p = 0.5f, .first = 6}), run, 4,
                 "run is 4, must divide count 8 and first 6");
+        static const struct {
+            struct ssa_within within;
+            const char *words;
+        } bad[] = {{{3, 1, 4, 1}, "within: rows of 3, 1 of them, must divide"},
+                   {{4, 3, 4, 3}, "within: rows of 4, 3 of them, must divide"},
+                   {{4, 0, 3, 0}, "within: 1 rows of 4 are more than the whole, 1 rows of 3"},
+                   {{4, 2, 4, 0}, "within: 2 rows of 4 are more than"},
+                   {{4, 1, SIZE_MAX, 2}, "numbers from there on overflow"}};
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+            struct ssa_dropout_fwd changed = good;
+            changed.within = bad[i].within;
+            FAILS(ssa_dropout_fwd(dev, &changed), SSA_EINVAL, bad[i].words);
+        }
+        REFUSES(dropout_bwd, ((struct ssa_dropout_bwd){.dy = t, .dx = t, .count = 8, .p = 0.5f, .run = 4}), within,
+                ((struct ssa_within){4, 1, 4, 1}), "run is 4, and within is given");
         REFUSES_ABSENT(dropout_fwd, good, x);
         REFUSES_SMALL(dropout_fwd, good, residual, 8);
         REFUSES_SMALL(dropout_fwd, good, out, 8);
@@ -231,6 +301,6 @@ END_TEST
 
 int main(void)
 {
-    return test_run("dropout", (const TTest *const[]){matches_oracle, runs, parts, frequencies, threshold,
-                                                      drops_infinity, bad_arguments, NULL});
+    return test_run("dropout", (const TTest *const[]){matches_oracle, runs, within_something_larger, parts,
+                                                      frequencies, threshold, drops_infinity, bad_arguments, NULL});
 }

@@ -153,15 +153,35 @@ static uint64_t first(const struct op_case *c)
     return c->thorough ? 3 : 0;
 }
 
-/* Thorough: in runs of rows too. */
+/* Thorough: in runs of rows, and as rows of something wider, too. */
+enum { ELEMENTS, RUNS, PARTS };
+
 static size_t run(const struct op_case *c)
 {
-    return c->variant ? (size_t)c->width : 1;
+    return c->variant == RUNS ? (size_t)c->width : 1;
+}
+static struct ssa_within within(const struct op_case *c)
+{
+    const size_t width = (size_t)c->width;
+    return c->variant == PARTS ? (struct ssa_within){width, 1, width + 3, 2} : (struct ssa_within){0};
 }
 static void describe_runs(struct op_case *c)
 {
-    c->variants = 2;
-    snprintf(c->name, sizeof c->name, c->variant ? "runs" : "elements");
+    static const char *const names[] = {"elements", "runs", "parts"};
+    c->variants = 3;
+    snprintf(c->name, sizeof c->name, "%s", names[c->variant]);
+}
+
+/* residual may be NULL. */
+static void want_dropout(const struct op_case *c, const double *x, const double *residual, double *out)
+{
+    const size_t count = c->operands[0].count, width = (size_t)c->width;
+    if (c->variant != PARTS)
+        oracle_dropout_runs(x, residual, count, drop, seed, stream, first(c) * run(c), run(c), out);
+    else
+        for (size_t i = 0; i < count; i += width)
+            oracle_dropout(x + i, residual ? residual + i : NULL, width, drop, seed, stream,
+                           first(c) + i / width * 2 * (width + 3), out + i);
 }
 
 void describe_dropout_fwd(struct op_case *c)
@@ -174,14 +194,12 @@ void describe_dropout_fwd(struct op_case *c)
 int call_dropout_fwd(struct op_case *c)
 {
     return ssa_dropout_fwd(c->device, &(struct ssa_dropout_fwd){.x = tensor(c, 0), .residual = tensor(c, 1),
-                                                                .out = tensor(c, 2), .count = c->operands[0].count,
-                                                                .p = drop, .seed = seed, .stream = stream,
-                                                                .first = first(c) * run(c), .run = run(c)});
+        .out = tensor(c, 2), .count = c->operands[0].count, .p = drop, .seed = seed, .stream = stream,
+        .first = first(c) * run(c), .run = run(c), .within = within(c)});
 }
 void want_dropout_fwd(const struct op_case *c)
 {
-    oracle_dropout_runs(exact(c, 0), exact(c, 1), c->operands[0].count, drop, seed, stream, first(c) * run(c), run(c),
-                        exact(c, 2));
+    want_dropout(c, exact(c, 0), exact(c, 1), exact(c, 2));
 }
 
 void describe_dropout_bwd(struct op_case *c)
@@ -195,14 +213,12 @@ void describe_dropout_bwd(struct op_case *c)
 int call_dropout_bwd(struct op_case *c)
 {
     return ssa_dropout_bwd(c->device, &(struct ssa_dropout_bwd){.dy = tensor(c, 0), .dx = tensor(c, 1),
-                                                                .count = c->operands[0].count, .p = drop,
-                                                                .seed = seed, .stream = stream,
-                                                                .first = first(c) * run(c), .run = run(c)});
+        .count = c->operands[0].count, .p = drop, .seed = seed, .stream = stream, .first = first(c) * run(c),
+        .run = run(c), .within = within(c)});
 }
 void want_dropout_bwd(const struct op_case *c)
 {
-    oracle_dropout_runs(exact(c, 0), NULL, c->operands[0].count, drop, seed, stream, first(c) * run(c), run(c),
-                        exact(c, 1));
+    want_dropout(c, exact(c, 0), NULL, exact(c, 1));
 }
 
 /* ---- patches: of 4 x 4 pixels, of images of as many elements as the stream has ---- */

@@ -251,13 +251,22 @@ struct ssa_add {
     size_t count;
 };
 
+/** Elements that are a part of a larger array, and are counted as that: [.., rows, each] as if each of these lay at
+ *  the beginning of one of [.., whole_rows, whole_each]. Element i has the number
+ *    (i / (each rows)) whole_rows whole_each + i / each mod rows whole_each + i mod each
+ *  So a sequence, or a graph's edges [n, n width], is counted alike however far it is padded. Zeroed: elements are
+ *  counted as they lie. rows and whole_rows 0 mean 1. */
+struct ssa_within {
+    size_t each, rows, whole_each, whole_rows;
+};
+
 /** out[i] = residual[i] + (keep_i ? x[i]/(1-p) : 0). keep_i comes from the counter (seed, stream, i) alone: nothing
  *  is stored. With n = first + i it is: word n mod 4 of Philox4x32-10 (key seed, counter n/4 in its low and stream in
  *  its high half), as a uniform number of 24 bits in [0, 1), is not below p. Every device drops the same elements.
  *  With `run` elements are dropped together, as whole branches are by drop path (stochastic depth): n is then
- *  (first + i) / run.
+ *  (first + i) / run. With `within`, which is not with `run`, n is first + the number of i.
  *  Shapes   x, out, residual (or absent) [count]; out may be x or residual. 0 <= p < 1; p 0 copies or adds. run divides
- *           count and first; 0 means 1.
+ *           count and first; 0 means 1. within.each within.rows divides count.
  *  Source   drop path: Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016; by sequence, as timm's. */
 struct ssa_dropout_fwd {
     struct ssa_tensor x, residual, out;
@@ -267,6 +276,7 @@ struct ssa_dropout_fwd {
                                 ssa_plan_draw() */
     size_t first;          /**< index of the first element in the stream (micro-batches) */
     size_t run;
+    struct ssa_within within;
 };
 
 /** dx[i] (+)= keep_i ? dy[i]/(1-p) : 0, the same keep_i. dx may be dy. */
@@ -278,6 +288,7 @@ struct ssa_dropout_bwd {
     size_t first;
     int accumulate;
     size_t run;
+    struct ssa_within within;
 };
 
 /** out[t,:] = scale * sum over m < each of table[ids[t each + m],:] + positions[t mod length,:].

@@ -20,3 +20,11 @@ void oracle_dropout(const double *x, const double *residual, size_t count, float
 {
     oracle_dropout_runs(x, residual, count, p, seed, stream, first, 1, out);
 }
+
+void oracle_dropout_parts(const double *x, const double *residual, size_t count, float p, uint64_t seed,
+                          uint64_t stream, size_t each, const uint64_t *firsts, double *out)
+{
+    for (size_t row = 0; row < count / each; row++)
+        oracle_dropout(x + row * each, residual ? residual + row * each : NULL, each, p, seed, stream, firsts[row],
+                       out + row * each);
+}

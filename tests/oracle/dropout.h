@@ -12,5 +12,8 @@ void oracle_dropout(const double *x, const double *residual, size_t count, float
 /* The same with elements that are dropped in runs. */
 void oracle_dropout_runs(const double *x, const double *residual, size_t count, float p, uint64_t seed, uint64_t stream,
                          uint64_t first, size_t run, double *out);
+/* The same of rows of `each` elements, the first of which have the numbers `firsts`. */
+void oracle_dropout_parts(const double *x, const double *residual, size_t count, float p, uint64_t seed,
+                          uint64_t stream, size_t each, const uint64_t *firsts, double *out);
 
 #endif
