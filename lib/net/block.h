@@ -2,7 +2,11 @@
  *
  * A net is a fixed list of blocks: forward walks up it, backward down. A block takes the stream [rows, width] that the
  * one below it left, and leaves one; the first makes it from a pass's inputs, the last makes losses and answers of it.
- * Its struct begins with a struct ssa_block; settings follow, then what draft() fills in. */
+ * Its struct begins with a struct ssa_block; settings follow, then what draft() fills in.
+ *
+ * A net of graphs has a stream of edges beside that of positions. A block is of one stream, and is given rows, places and
+ * gradients of that one, so that the same kinds serve both; a few see another one besides. What a block leaves alone
+ * stays where it is. */
 #ifndef SSA_NET_BLOCK_H
 #define SSA_NET_BLOCK_H
 
@@ -15,6 +19,10 @@ struct ssa_net;
 struct ssa_draft;
 struct ssa_run;
 struct ssa_block;
+
+/* Of positions, [batch, length, width]; of edges, all pairs of positions, [batch, length, length, width]; of cells, those
+ * edges that the plan of the layer at hand samples, [batch, length, keys, width]. */
+enum ssa_stream { SSA_STREAM_NODES, SSA_STREAM_EDGES, SSA_STREAM_CELLS, SSA_STREAM_COUNT };
 
 struct ssa_block_kind {
     const char *name;
@@ -32,8 +40,10 @@ struct ssa_block {
     const struct ssa_block_kind *kind;
     char prefix[32];  /* of its parameters' names: "layer.3." */
     bool ends_bucket; /* when its backward is done, all gradients from here up are complete */
+    int stream;       /* enum ssa_stream: what it is of */
     /* draft */
     int number;              /* in the net */
+    int cells_layer;         /* the layer of attention below it, or its own: whose cells the stream of cells has */
     int length;              /* positions of a sequence of the stream below it; 0: as many as the pass has */
     struct ssa_place in, out; /* the stream below and above it: the same place where no backward follows */
 };
@@ -48,14 +58,32 @@ struct ssa_draft {
     int length, width;  /* of the stream: positions of a sequence, and elements of one; the first block sets the width.
                            A block that leaves another length sets it, and rows */
     bool training;
+    bool in_place; /* what the block leaves lies where it took it: no other block's backward reads that */
     int err;
+    int stream; /* that rows, length and width are of, at present: the block's, */
+    struct ssa_extent {
+        size_t rows;
+        int length, width;
+        struct ssa_place at;
+    } extents[SSA_STREAM_COUNT]; /* unless it turned to another; and those of all */
 };
+
+/* Rows, length and width become those of another stream; a block turns back before it ends. Edges have as many rows as
+ * pairs of positions, a width when the first block has set it; cells at most the same. */
+void ssa_draft_turn(struct ssa_draft *d, int stream);
+/* Where the stream turned to lies; and a new place for it, in which the block leaves it. For a block's own stream the
+ * net does both: `in` and `out`. */
+struct ssa_place ssa_draft_enter(const struct ssa_draft *d);
+struct ssa_place ssa_draft_leave(struct ssa_draft *d);
+/* Plans are to be staged with lists of the cells that they sample (ssa_staged_plan.cells). */
+void ssa_draft_cells(struct ssa_draft *d);
 
 /* How a parameter begins: drawn from N(0, deviation^2) or uniform in (-bound, bound), or where both are 0 all of one
  * value. */
 struct ssa_start {
     double deviation, bound;
     float value;
+    size_t zeroes;   /* its first elements, which are 0 whatever the rest is: a row of padding */
     bool branch_end; /* the deviation is divided by the square root of the number of these in the net: the stream's
                         variance then does not grow with depth */
 };
@@ -144,6 +172,9 @@ struct ssa_staged_plan {
     struct ssa_plan plan;
     struct ssa_tensor data;
     int common_keys;
+    struct ssa_tensor cells; /* int32 [batch, length, cell_keys]: where the keys of each query are in the stream of edges,
+                                (b length + query) length + key, ascending; then -1. Absent but after ssa_draft_cells() */
+    int cell_keys;           /* the most that a query sees, at least 1 */
 };
 
 struct ssa_run {
@@ -152,6 +183,8 @@ struct ssa_run {
     const struct ssa_pass *pass;
     int batch, length, rows; /* of the stream below the block that runs */
     int longest;     /* length, or where sequences are of mixed size that of the longest in any pass */
+    int across, widest; /* positions side by side in the stream, and in the longest: length and longest; but edges have
+                           rows of cells */
     bool keep;       /* backward may follow */
     bool losses;     /* targets were given */
     bool cached;     /* keys and values are rows of a cache, to which the pass adds its own: */
@@ -164,6 +197,8 @@ struct ssa_run {
     int accumulate;  /* gradients of parameters are added to */
 };
 
+/* The run as it is for another stream. */
+struct ssa_run ssa_run_turned(const struct ssa_run *r, const struct ssa_block *b, int stream);
 /* A parameter and its gradient; absent for 0. */
 struct ssa_tensor ssa_value(const struct ssa_run *r, int parameter);
 struct ssa_tensor ssa_grad(const struct ssa_run *r, int parameter);

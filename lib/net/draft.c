@@ -151,6 +151,39 @@ struct ssa_place ssa_draft_constant(struct ssa_draft *d, size_t count, const cha
     return place;
 }
 
+/* ---- streams ---- */
+
+void ssa_draft_turn(struct ssa_draft *d, int stream)
+{
+    struct ssa_extent *from = &d->extents[d->stream], *to = &d->extents[stream];
+    from->rows = d->rows;
+    from->length = d->length;
+    from->width = d->width;
+    d->stream = stream;
+    d->rows = to->rows;
+    d->length = to->length;
+    d->width = to->width;
+}
+
+struct ssa_place ssa_draft_enter(const struct ssa_draft *d)
+{
+    return d->extents[d->stream].at;
+}
+
+struct ssa_place ssa_draft_leave(struct ssa_draft *d)
+{
+    static const char *const names[] = {"the residual stream", "the stream of edges", "the stream of cells"};
+    const size_t count = ssa_times(d->rows, (size_t)d->width);
+    size_t *dx_count = &d->net->dx_count[d->stream];
+    *dx_count = count > *dx_count ? count : *dx_count;
+    return d->extents[d->stream].at = ssa_draft_keep(d, count, names[d->stream]);
+}
+
+void ssa_draft_cells(struct ssa_draft *d)
+{
+    d->net->cells = true;
+}
+
 /* ---- what else ---- */
 
 int ssa_draft_input(struct ssa_draft *d, struct ssa_input input)
@@ -263,6 +296,7 @@ done:
 
 int ssa_draft_place(struct ssa_draft *d, size_t limit)
 {
+    static const char *const dx_names[] = {"the residual's gradient", "the edges' gradient", "the cells' gradient"};
     struct ssa_net *net = d->net;
     int err = d->err;
     TRY(err);
@@ -271,8 +305,9 @@ int ssa_draft_place(struct ssa_draft *d, size_t limit)
     for (int s = 0; s < SSA_SLOT_COUNT; s++)
         if (net->slot_counts[s])
             TRY(ssa_arena_place(&net->kept, net->slot_counts[s], net->slot_names[s], &net->slots[s]));
-    if (d->training)
-        TRY(ssa_arena_place(&net->kept, net->dx_count, "the residual's gradient", &net->dx));
+    for (int s = 0; s < SSA_STREAM_COUNT && d->training; s++)
+        if (net->dx_count[s])
+            TRY(ssa_arena_place(&net->kept, net->dx_count[s], dx_names[s], &net->dx[s]));
 done:
     return err;
 }

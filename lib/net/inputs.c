@@ -2,7 +2,7 @@
  *
  * The buffer holds [dense plans | inputs | plans of layers that are not dense]. A dense plan, one for all layers of a
  * length, changes with the lengths only, so it is written apart; but where sequences are of mixed size it is another
- * one in every pass, and goes the way of the others. */
+ * one in every pass, and goes the way of the others. Behind a plan lie its cells, where the net asks for them. */
 #include "internal.h"
 #include "plan.h"
 #include "impl.h"
@@ -53,6 +53,8 @@ size_t ssa_inputs_count(const struct ssa_net *net, const struct ssa_model_config
     for (int l = 0; l < net->layers; l++) {
         const struct ssa_layer of = ssa_model_layer_facts(config, l);
         count = ssa_plus(count, ssa_times(ssa_times((size_t)of.sequences, (size_t)batch), ssa_plan_room(of.length)));
+        if (net->cells)
+            count = ssa_plus(count, ssa_times(ssa_times((size_t)batch, (size_t)length), (size_t)length));
     }
     for (int i = 0; i < net->input_count; i++)
         count = ssa_plus(count, staged_count(&net->inputs[i], batch, length));
@@ -334,6 +336,59 @@ static struct ssa_staged_plan stage_dense(const struct ssa_model *m, int own, in
     return (struct ssa_staged_plan){dense->plan, inputs_at(m, dense->at), common_keys(&dense->plan, length)};
 }
 
+/* ---- cells: the pairs that a plan samples ---- */
+
+/* Whether a query sees what the one before it does: most plans draw a set for all. */
+static bool sees_as_before(const int32_t *plan, int query)
+{
+    const int32_t *own = plan + plan[PLAN_OWN_AT];
+    return query > 0 && plan[PLAN_BLOCKS] == 1 && !own[query] && !own[query - 1];
+}
+
+/* Keys of every query of the pass's example, `count` of them and -1 behind; `row` is the first of its rows in the stream
+ * of edges. Returns the most that a query has. With `to` NULL that is all. */
+static int list_cells(const struct ssa_plan *plan, int example, int count, size_t row, int32_t *keys, int32_t *to)
+{
+    const int of = plan->examples > 1 ? example : 0, length = plan->length;
+    const int32_t *data = plan->data + plan->stride * (size_t)of;
+    int most = 0, seen = 0;
+    for (int i = 0; i < length; i++) {
+        if (i >= data[PLAN_LENGTH])
+            seen = 0; /* padding sees nothing */
+        else if (!sees_as_before(data, i))
+            seen = ssa_plan_keys(plan, of, i, keys);
+        most = seen > most ? seen : most;
+        for (int s = 0; s < count; s++)
+            *to++ = s < seen ? (int32_t)((row + (size_t)i) * (size_t)length) + keys[s] : -1;
+    }
+    return most;
+}
+
+static int stage_cells(struct ssa_model *m, const struct ssa_pass *p, const struct ssa_plan *plan,
+                       struct ssa_staged_plan *staged, size_t *used)
+{
+    const size_t length = (size_t)p->length;
+    int32_t *keys = malloc((length + 1) * sizeof *keys);
+    int count = 1, err = SSA_OK;
+    if (!keys)
+        return ssa_fail(SSA_ENOMEM, "model: out of host memory");
+    for (int b = 0; b < (plan->examples > 1 ? p->batch : 1); b++) {
+        const int most = list_cells(plan, b, 0, 0, keys, NULL);
+        count = most > count ? most : count;
+    }
+    const size_t each = length * (size_t)count;
+    REQUIRE(each * (size_t)p->batch <= m->staging_count - *used, "model: cells take %zu int32, %zu are left",
+            each * (size_t)p->batch, m->staging_count - *used);
+    for (int b = 0; b < p->batch; b++)
+        list_cells(plan, b, count, (size_t)b * length, keys, m->staging + *used + (size_t)b * each);
+    staged->cells = inputs_at(m, m->dense_room + *used);
+    staged->cell_keys = count;
+    *used += each * (size_t)p->batch;
+done:
+    free(keys);
+    return err;
+}
+
 /* What is staged for a layer; NULL: the dense plan that is on the device. */
 static const struct ssa_plan *plan_of(const struct ssa_model *m, const struct ssa_pass *p, int layer)
 {
@@ -370,6 +425,8 @@ static int stage_plan(struct ssa_model *m, const struct ssa_pass *p, int layer, 
     *staged = (struct ssa_staged_plan){*plan, inputs_at(m, m->dense_room + *used), common_keys(plan, length)};
     staged->plan.data = m->staging + *used; /* the caller's is not ours past this call */
     *used += count;
+    if (m->net.cells)
+        TRY(stage_cells(m, p, plan, staged, used));
 done:
     return err;
 }

@@ -55,8 +55,10 @@ struct ssa_net {
     int layers;
     struct ssa_parameters parameters;
     struct ssa_arena kept; /* and scratch */
-    struct ssa_place slots[SSA_SLOT_COUNT], dx, losses;
-    size_t slot_counts[SSA_SLOT_COUNT], dx_count;
+    struct ssa_place slots[SSA_SLOT_COUNT], dx[SSA_STREAM_COUNT], losses;
+    size_t slot_counts[SSA_SLOT_COUNT], dx_count[SSA_STREAM_COUNT];
+    size_t edge_width; /* of the stream of edges; 0: there is none */
+    bool cells;        /* plans are staged with theirs */
     const char *slot_names[SSA_SLOT_COUNT];
     struct ssa_input inputs[SSA_NET_INPUTS];
     int input_count;

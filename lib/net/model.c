@@ -343,6 +343,8 @@ static int initialise_one(const struct ssa_model *m, int i, uint64_t seed, float
     for (size_t e = 0; e < p->count; e++)
         values[e] = (float)(start.bound > 0 ? start.bound * uniform(seed, (uint64_t)i, e)
                                             : scale * normal(seed, (uint64_t)i, e));
+    for (size_t e = 0; e < start.zeroes; e++)
+        values[e] = 0;
     return ssa_tensor_write(p->value, values, p->count);
 }
 

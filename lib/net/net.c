@@ -35,18 +35,37 @@ void ssa_net_add(struct ssa_net *net, const struct ssa_block_kind *kind, const v
 }
 
 /* A block's stream leaves to a place of its own where backward reads what it was; else all have one. */
-static void draft_block(struct ssa_draft *d, struct ssa_block *b, struct ssa_place in, bool head)
+static void draft_block(struct ssa_draft *d, struct ssa_block *b, bool head)
 {
-    struct ssa_net *net = d->net;
-    const int of_pass = d->net->length;
+    ssa_draft_turn(d, b->stream);
     d->block = b;
-    b->in = in;
-    b->length = d->length == of_pass ? 0 : d->length;
+    d->in_place = false;
+    b->in = ssa_draft_enter(d);
+    b->length = b->stream != SSA_STREAM_NODES || d->length == d->net->length ? 0 : d->length;
     b->kind->draft(b, d);
-    const size_t count = ssa_times(d->rows, (size_t)d->width);
-    net->dx_count = count > net->dx_count ? count : net->dx_count;
+    b->cells_layer = d->net->layers - 1;
     if (!head)
-        b->out = ssa_draft_keep(d, count, "the residual stream");
+        b->out = d->in_place ? b->in : ssa_draft_leave(d);
+}
+
+/* Of the largest pass: GEMMs, and what counts rows, have no room for more. */
+static int check_pairs(const struct ssa_draft *d)
+{
+    const size_t pairs = d->extents[SSA_STREAM_EDGES].rows;
+    return !d->net->edge_width || pairs <= (size_t)1 << 30
+               ? SSA_OK
+               : ssa_fail(SSA_EINVAL, "model: batch %zu of %d positions has %zu pairs of them, too many for one pass",
+                          d->batch, d->net->length, pairs);
+}
+
+/* Where no stream is yet: positions of the largest pass, and pairs of them. */
+static void begin_streams(struct ssa_draft *d)
+{
+    const size_t pairs = ssa_times(ssa_times(d->batch, (size_t)d->net->length), (size_t)d->net->length);
+    d->length = d->net->length;
+    d->rows = ssa_times(d->batch, (size_t)d->length);
+    for (int s = SSA_STREAM_EDGES; s < SSA_STREAM_COUNT; s++)
+        d->extents[s].rows = pairs;
 }
 
 int ssa_net_plan(struct ssa_net *net, const struct ssa_model_config *config, const struct ssa_model_limits *limits,
@@ -55,19 +74,18 @@ int ssa_net_plan(struct ssa_net *net, const struct ssa_model_config *config, con
     const struct ssa_family *family = ssa_family(config->family);
     struct ssa_model_config settled = *config;
     struct ssa_draft d = {.net = net, .batch = (size_t)limits->batch, .training = limits->training};
-    struct ssa_place stream = {0};
     int err;
     *net = (struct ssa_net){.kept.limit = limit, .cache.limit = limit};
     family->settle(&settled);
-    d.length = net->length = family->facts(config).length;
+    net->length = family->facts(config).length;
     d.answers = family->facts(config).answers;
-    d.rows = d.batch * (size_t)d.length;
+    begin_streams(&d);
     family->build(net, &settled);
     TRY(net->err);
-    for (int i = 0; i < net->count; i++) {
-        draft_block(&d, net->blocks[i], stream, i == net->count - 1);
-        stream = net->blocks[i]->out;
-    }
+    for (int i = 0; i < net->count; i++)
+        draft_block(&d, net->blocks[i], i == net->count - 1);
+    net->edge_width = (size_t)d.extents[SSA_STREAM_EDGES].width;
+    TRY(check_pairs(&d));
     TRY(ssa_draft_place(&d, limit));
 done:
     return err;
@@ -191,18 +209,30 @@ struct ssa_run ssa_run_begin(struct ssa_model *m)
     for (int s = 0; s < SSA_SLOT_COUNT; s++)
         if (m->net.slot_counts[s])
             r.slots[s] = ssa_kept(&r, m->net.slots[s]);
-    if (m->limits.training)
-        r.dx = ssa_kept(&r, m->net.dx);
     return r;
+}
+
+struct ssa_run ssa_run_turned(const struct ssa_run *r, const struct ssa_block *b, int stream)
+{
+    const bool nodes = stream == SSA_STREAM_NODES;
+    struct ssa_run to = *r;
+    to.length = to.longest = nodes && b->length ? b->length : r->pass->length;
+    if (!(nodes && b->length) && r->model->facts.mixed)
+        to.longest = r->model->facts.length;
+    to.across = stream == SSA_STREAM_CELLS ? ssa_staged(r, b->cells_layer)->cell_keys : to.length;
+    to.widest = to.longest;
+    to.length *= nodes ? 1 : to.across;
+    to.longest *= nodes ? 1 : to.widest;
+    to.rows = to.batch * to.length;
+    if (r->model->limits.training)
+        to.dx = ssa_kept(r, r->model->net.dx[stream]);
+    return to;
 }
 
 /* The stream that a block takes. */
 static void enter(struct ssa_run *r, const struct ssa_block *b)
 {
-    r->length = r->longest = b->length ? b->length : r->pass->length;
-    if (!b->length && r->model->facts.mixed)
-        r->longest = r->model->facts.length;
-    r->rows = r->batch * r->length;
+    *r = ssa_run_turned(r, b, b->stream);
 }
 
 /* ---- the walks ---- */
@@ -232,6 +262,13 @@ done:
     return err;
 }
 
+/* No head sets their gradient: blocks add to it. */
+static int clear_edges(const struct ssa_run *r)
+{
+    const size_t width = r->model->net.edge_width, rows = (size_t)r->rows * (size_t)r->length;
+    return width ? ssa_tensor_fill(ssa_kept(r, r->model->net.dx[SSA_STREAM_EDGES]), 0, rows * width) : SSA_OK;
+}
+
 int ssa_model_backward_in_buckets(struct ssa_model *m, ssa_bucket_complete complete, void *cookie)
 {
     int err, bucket = 0;
@@ -240,6 +277,7 @@ int ssa_model_backward_in_buckets(struct ssa_model *m, ssa_bucket_complete compl
             "model: backward needs a forward pass with `training` and targets just before it");
     m->state = SSA_MODEL_EMPTY;
     struct ssa_run r = ssa_run_begin(m);
+    TRY(clear_edges(&r));
     for (int i = m->net.count; i-- > 0;) {
         const struct ssa_block *b = m->net.blocks[i];
         enter(&r, b);

@@ -58,11 +58,20 @@ uint64_t ssa_stream_now(const struct ssa_run *r, int stream)
     return r->pass->step << 16 | (uint64_t)stream;
 }
 
-/* Counted from the step's first sequence on, so that it does not matter how a batch is cut; where passes of a step are
- * of several lengths, so that no two share an element. */
+/* Elements are counted from the step's first sequence on, as if all were as long as the longest in any pass: so it does
+ * not matter how a batch is cut, nor how far it is padded. */
 static size_t first_of(const struct ssa_run *r, int width)
 {
     return (size_t)r->pass->first_example * (size_t)r->longest * (size_t)width;
+}
+
+static struct ssa_within within(const struct ssa_run *r, int width)
+{
+    const size_t each = (size_t)width;
+    return r->length == r->longest ? (struct ssa_within){0}
+                                   : (struct ssa_within){.each = (size_t)r->across * each,
+                                         .rows = (size_t)(r->length / r->across), .whole_each = (size_t)r->widest * each,
+                                         .whole_rows = (size_t)(r->longest / r->widest)};
 }
 
 int ssa_drop_forward(const struct ssa_run *r, float p, int stream, int width, struct ssa_tensor x,
@@ -70,7 +79,7 @@ int ssa_drop_forward(const struct ssa_run *r, float p, int stream, int width, st
 {
     return ssa_dropout_fwd(r->device, &(struct ssa_dropout_fwd){.x = x, .residual = residual, .out = out,
         .count = (size_t)r->rows * (size_t)width, .p = p, .seed = r->pass->seed, .stream = ssa_stream_now(r, stream),
-        .first = first_of(r, width)});
+        .first = first_of(r, width), .within = within(r, width)});
 }
 
 int ssa_drop_backward(const struct ssa_run *r, float p, int stream, int width, struct ssa_tensor dy,
@@ -78,7 +87,7 @@ int ssa_drop_backward(const struct ssa_run *r, float p, int stream, int width, s
 {
     return ssa_dropout_bwd(r->device, &(struct ssa_dropout_bwd){.dy = dy, .dx = dx,
         .count = (size_t)r->rows * (size_t)width, .p = p, .seed = r->pass->seed, .stream = ssa_stream_now(r, stream),
-        .first = first_of(r, width)});
+        .first = first_of(r, width), .within = within(r, width)});
 }
 
 /* ---- branches ---- */
