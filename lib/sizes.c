@@ -7,7 +7,8 @@
 #define STRUCTS(X) \
     SSA_OPS(X) \
     X(device_info) X(cache_info) X(tensor) X(sample) X(plan) X(layout) X(strides) X(pairs) X(within) X(attention) \
-    X(gpt) X(vit) X(pixels) X(swin) X(words) X(layer) X(model_config) X(field) X(model_limits) X(memory) X(parameter) \
+    X(gpt) X(vit) X(pixels) X(swin) X(words) X(egt) X(layer) X(model_config) X(field) X(model_limits) X(memory) \
+    X(parameter) \
     X(model_part) X(pass) X(pattern) X(draw) X(batch) X(data) X(stage) X(train_config) X(progress) X(trainer_run) \
     X(answer) X(evaluate) X(scores) X(watch) X(watched) X(generate) X(pool_event) X(pool_config) X(pool_member) \
     X(ranks) X(graph) X(tunable) X(tuning_setting) X(tuning_speed)

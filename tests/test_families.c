@@ -52,8 +52,10 @@ static float *read_floats(const json_t *array)
 {
     const size_t count = json_array_size(array);
     float *x = count ? malloc(count * sizeof *x) : NULL;
-    for (size_t i = 0; i < count; i++)
-        x[i] = (float)json_number_value(json_array_get(array, i));
+    for (size_t i = 0; i < count; i++) { /* JSON has no NaN */
+        const json_t *value = json_array_get(array, i);
+        x[i] = json_is_null(value) ? NAN : (float)json_number_value(value);
+    }
     return x;
 }
 
@@ -91,6 +93,16 @@ static void check_keys(const struct ssa_plan *plan, const json_t *examples, cons
         }
 }
 
+/* Of graphs: a share of each one's nodes, and the virtual ones. */
+static void draw_share(struct ssa_plan *plan, const json_t *how, int layer, const struct ssa_pass *pass, int lead)
+{
+    static const int first[] = {0, 1, 2, 3};
+    OK(ssa_plan_draw(plan, &(struct ssa_sample){.kind = SSA_UNBIASED, .length = pass->length, .batch = pass->batch,
+        .ratio = (float)json_number_value(json_object_get(how, "ratio")), .lengths = pass->lengths, .per_example = 1,
+        .keep = first, .keep_count = lead, .seed = (uint64_t)golden_int(how, "seed"),
+        .step = (uint64_t)golden_int(how, "step"), .layer = (uint32_t)layer}));
+}
+
 static void draw_plan(struct ssa_plan *plan, const json_t *how, int layer, const struct ssa_layer *of, int batch)
 {
     static const int first = 0;
@@ -112,8 +124,8 @@ struct fixture {
     struct ssa_model *model;
     struct ssa_plan drawn[LAYERS];
     const struct ssa_plan *plans[LAYERS];
-    int32_t *tokens, *targets, *labels;
-    float *pixels, *soft;
+    int32_t *tokens, *targets, *labels, *lengths, *nodes, *edges, *hops;
+    float *pixels, *soft, *encodings, *values;
     struct ssa_pass pass;
 };
 
@@ -124,7 +136,10 @@ static void draw_plans(struct fixture *f, const json_t *how, int batch)
     ck_assert_uint_le(json_array_size(keys), LAYERS);
     for (size_t l = 0; l < json_array_size(keys); l++) {
         OK(ssa_model_layer(ssa_model_config(f->model), (int)l, &of));
-        draw_plan(&f->drawn[l], how, (int)l, &of, batch);
+        if (f->lengths)
+            draw_share(&f->drawn[l], how, (int)l, &f->pass, ssa_model_config(f->model)->egt.virtual_nodes);
+        else
+            draw_plan(&f->drawn[l], how, (int)l, &of, batch);
         check_keys(&f->drawn[l], json_array_get(keys, l), f->name);
         f->plans[l] = &f->drawn[l];
     }
@@ -139,11 +154,16 @@ static void open_fixture(struct fixture *f, struct ssa_device *dev, const char *
     read_config(json_object_get(g, "config"), family, &c);
     *f = (struct fixture){.name = name, .golden = g, .tokens = read_ints(json_object_get(given, "tokens")),
         .targets = read_ints(json_object_get(given, "targets")), .labels = read_ints(json_object_get(given, "labels")),
+        .lengths = read_ints(json_object_get(given, "lengths")), .nodes = read_ints(json_object_get(given, "nodes")),
+        .edges = read_ints(json_object_get(given, "edges")), .hops = read_ints(json_object_get(given, "hops")),
         .soft = read_floats(json_object_get(given, "soft_targets")),
-        .pixels = make_images(&c, batch)};
+        .encodings = read_floats(json_object_get(given, "encodings")),
+        .values = read_floats(json_object_get(given, "values")), .pixels = make_images(&c, batch)};
     OK(ssa_model_create(&f->model, dev, &c, &(struct ssa_model_limits){.batch = batch, .training = 1}));
     golden_named_parameters(f->model, json_number_value(json_object_get(g, "scale")));
-    f->pass = (struct ssa_pass){.tokens = f->tokens, .labels = f->labels, .pixels = f->pixels,
+    f->pass = (struct ssa_pass){.tokens = f->tokens, .labels = f->labels, .pixels = f->pixels, .batch = batch,
+                                .lengths = f->lengths, .nodes = f->nodes, .encodings = f->encodings, .edges = f->edges,
+                                .hops = f->hops, .length = golden_int(g, "length"),
                                 .smoothing = (float)json_number_value(json_object_get(g, "smoothing"))};
     if (json_is_object(how))
         draw_plans(f, how, batch);
@@ -154,11 +174,10 @@ static void close_fixture(struct fixture *f)
     ssa_model_destroy(f->model);
     for (int l = 0; l < LAYERS; l++)
         ssa_plan_finish(&f->drawn[l]);
-    free(f->tokens);
-    free(f->targets);
-    free(f->labels);
-    free(f->pixels);
-    free(f->soft);
+    void *const all[] = {f->tokens, f->targets, f->labels, f->lengths, f->nodes, f->edges, f->hops, f->pixels, f->soft,
+                         f->encodings, f->values};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
 }
 
 /* ---- comparison ---- */
@@ -188,6 +207,7 @@ static void check_losses(struct fixture *f)
     double *want = golden_doubles(losses, json_array_size(losses));
     f->pass.targets = f->targets;
     f->pass.soft_targets = f->soft;
+    f->pass.values = f->values;
     f->pass.training = 1;
     f->pass.grad_scale = 0.25f;
     OK(ssa_model_forward(f->model, &f->pass));

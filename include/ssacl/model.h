@@ -153,8 +153,68 @@ struct ssa_words {
     float head_dropout;     /**< of h, and of P_b^T h */
 };
 
+/** Which edges a layer of an egt updates, all layers but the last. */
+enum ssa_edge_mode {
+    SSA_EDGES_ALL,     /**< all of them, whatever the layer samples */
+    SSA_EDGES_SAMPLED, /**< those from sampled nodes, and what is computed of edges is of these alone; others pass the
+                            layer unchanged. A dense layer samples all */
+    SSA_EDGES_FIXED    /**< none, ever: EGT-simple */
+};
+
+/** A regressor of graphs with a channel of edges, as EGT (Hussain et al., KDD 2022). Of a graph of n nodes, with v
+ *  virtual ones in front, h [v+n, C] and e [v+n, v+n, D]:
+ *    h = [virtual; sum of node[id] + encoding(encodings)];  e_ij = hop[distance] + sum of edge[id], virtual_edge around
+ *    per layer, with q, k, v of norm(h), E and G of norm(e):
+ *      s_ij = clip(q_i . k_j / sqrt(C/H)) + E_ij;  a_i = sum_j softmax_j(s_ij) g_ij v_j,  g_ij = sigmoid(G_ij)
+ *      h_i += proj(log(1 + sum_j g_ij) a_i);  h += mlp(norm(h));  e_ij += edge.proj(s_ij);  e += mlp(norm(e))
+ *    values = head(norm(h) of the virtual nodes, side by side)
+ *  Virtual nodes are not scaled by their sums of gates; the last layer leaves edges alone. Without virtual nodes the head
+ *  takes the mean of norm(h) over the nodes. Layer norm, biases everywhere. Passes have `lengths`, `nodes`, `encodings`,
+ *  `edges`, `hops` and `values`, where id 0 is none; padding is seen by nothing. graph.h computes distances and
+ *  encodings. What is dropped, and by whom, follows from a graph's number in its step, not from its companions.
+ *  Sampling: unbiased, of a graph's nodes; its virtual nodes are always seen.
+ *  EGT-90M is {.node_ids = 9, .node_values = 128, .edge_ids = 3, .edge_values = 8, .hops = 17, .encodings = 16, .layers =
+ *  24, .heads = 32, .width = 768, .edge_width = 64, .virtual_nodes = 4, .attention_dropout = 0.3f}: 89,322,369
+ *  parameters, whatever `nodes`. TGT's (Hussain et al., 2024) has no virtual nodes, activation SSA_ACT_GELU, clip
+ *  SSA_NONE, head_layers 1, head_start, activation_dropout and drop_path. Zero means the default. */
+struct ssa_egt {
+    int nodes;                /**< most of a graph; N = nodes + virtual_nodes */
+    int node_ids;             /**< ids of a node: features, */
+    int node_values;          /**< and values of each: a table [1 + node_ids node_values, C] */
+    int edge_ids;             /**< the same of edges; 0: none */
+    int edge_values;
+    int hops;                 /**< distances are in [0, hops]: a table [hops + 1, D] */
+    int encodings;            /**< numbers of each node; 0: none */
+    int layers;               /**< L */
+    int heads;                /**< H; the head width C/H is a multiple of 4, at most 256 */
+    int width;                /**< C, of nodes */
+    int edge_width;           /**< D */
+    int virtual_nodes;        /**< v */
+    float hidden_ratio;       /**< width of the MLP of nodes, in C, rounded; 0 means 1 */
+    float edge_hidden_ratio;  /**< of that of edges, in D */
+    int targets;              /**< values of a graph; 0 means 1 */
+    int loss;                 /**< enum ssa_loss */
+    int edge_mode;            /**< enum ssa_edge_mode */
+    int activation;           /**< of MLPs and head; 0 means SSA_ACT_ELU */
+    int head_layers;          /**< linear layers of the head, 1 or 3; 0 means 3 */
+    float head_start;         /**< bias of its last in a new model; 0: as others */
+    float clip;               /**< 0 means 5; SSA_NONE: none */
+    float norm_eps;           /**< 0 means 1e-5 */
+    int scale_degrees;        /**< 1: sums of gates over a sample of unbiased plans are multiplied by how many times more a
+                                   dense layer sees, so that dense passes have the same scale */
+    int virtual_see_padding;  /**< 1: virtual nodes see the padding of their batch, whose rows are computed, seeing
+                                   virtual nodes: so the authors' code does, and predictions depend on how far a graph is
+                                   padded. For weights that were trained so; passes must be dense, padding zeroes */
+    float dropout;            /**< after both branches of nodes of a layer, in [0, 1) */
+    float edge_dropout;       /**< after both of edges */
+    float attention_dropout;  /**< of attention's probabilities, behind the gates */
+    float activation_dropout; /**< of what the MLPs' activations give */
+    float drop_path;          /**< of all branches of the last layer, of a graph as a whole; less in those below, in
+                                   proportion to their number, 0 in the first */
+};
+
 /** Families of models: which member of a config counts. */
-enum ssa_family_number { SSA_GPT, SSA_VIT, SSA_PIXELS, SSA_SWIN, SSA_WORDS };
+enum ssa_family_number { SSA_GPT, SSA_VIT, SSA_PIXELS, SSA_SWIN, SSA_WORDS, SSA_EGT };
 
 /** What a model is. */
 struct ssa_model_config {
@@ -165,6 +225,7 @@ struct ssa_model_config {
         struct ssa_pixels pixels;
         struct ssa_swin swin;
         struct ssa_words words;
+        struct ssa_egt egt;
         size_t room[64]; /**< no member will be larger */
     };
 };
@@ -265,8 +326,9 @@ SSA_API struct ssa_device *ssa_model_device(const struct ssa_model *model);
  *  positions of a third of this variance, what enters a branch of variance 1/(8 C), what ends it 1/(16 L inputs); gains
  *  1, biases and head 0. Swin: as DeiT, tables of biases from N(0, 0.02^2). Words, as fairseq: tables from
  *  N(0, 1/width), their projections, the rows of bands, qkv and proj uniform as Glorot and Bengio, qkv with a gain of
- *  sqrt(1/2); the MLP and its biases uniform up to 1/sqrt(inputs). From a counter-based generator: the same bits on
- *  every machine. */
+ *  sqrt(1/2); the MLP and its biases uniform up to 1/sqrt(inputs). EGT: tables and what is of virtual nodes from N(0, 1),
+ *  rows of id 0 zeroes, matrices and their biases uniform up to 1/sqrt(inputs), norms 1 and 0. From a counter-based
+ *  generator: the same bits on every machine. */
 SSA_API int ssa_model_initialise(struct ssa_model *model, uint64_t seed);
 
 /* ---- parameters ---- */
@@ -281,7 +343,11 @@ SSA_API int ssa_model_initialise(struct ssa_model *model, uint64_t seed);
  *  and positions, "patch.norm.gain", "patch.norm.bias", of each layer "layer.3.relative.weight" [(2 window - 1)^2, H],
  *  which is not decayed, and after stage i "merge.i.norm.gain", "merge.i.norm.bias", "merge.i.weight" [2 C, 4 C]. Words
  *  have of band b "embed.b.weight" [words of it, C_b] and "embed.b.proj.weight" [C, C_b], and of all bands but the first
- *  "tails.weight" [bands - 1, C]. */
+ *  "tails.weight" [bands - 1, C].
+ *  An egt's are "node.weight", "hop.weight", "edge.weight", "virtual.weight" [v, C] and "virtual_edge.weight" [v, D], none
+ *  decayed, "encoding.weight" [C, encodings], "encoding.bias"; those of layers with biases, "layer.3.edge.norm1.gain" and
+ *  .bias, "layer.3.edge.pair.weight" [2 H, D], E before G, and .bias, "layer.3.edge.proj.weight" [D, H] and .bias,
+ *  "layer.3.edge.norm2.gain" and so on as of the MLP of nodes; "head.0.weight" to "head.2.weight", and .bias. */
 struct ssa_parameter {
     char name[48];
     int rows, columns;             /**< columns 0: a vector of `rows` */

@@ -157,7 +157,11 @@ struct ssa_input {
     struct ssa_bands bands; /* int32: ssa_input() gives an id's class, which of the first band is the id itself, of band
                                b the number ends[0] + b - 1; ssa_banded() who is in which. Negative ones are in none */
 };
+/* Once for each: another block that asks for the same gets its number. */
 int ssa_draft_input(struct ssa_draft *d, struct ssa_input input);
+/* How long each sequence is, where they are of mixed size. */
+#define SSA_INPUT_LENGTHS ((struct ssa_input){.name = "length", .from = offsetof(struct ssa_pass, lengths), \
+    .type = SSA_I32, .per = SSA_PER_SEQUENCE, .up_to_length = true})
 
 /* The layer of attention whose plan this block takes, from 0: the next. */
 int ssa_draft_layer(struct ssa_draft *d);

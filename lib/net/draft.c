@@ -188,6 +188,9 @@ void ssa_draft_cells(struct ssa_draft *d)
 
 int ssa_draft_input(struct ssa_draft *d, struct ssa_input input)
 {
+    for (int i = 0; i < d->net->input_count; i++)
+        if (d->net->inputs[i].from == input.from)
+            return i;
     if (d->net->input_count == SSA_NET_INPUTS) {
         fail_once(d, ssa_fail(SSA_EINVAL, "model: more than %d inputs", SSA_NET_INPUTS));
         return 0;

@@ -106,9 +106,12 @@ done:
     return err;
 }
 
-/* Of sequences of mixed size, for layers that are given none: over the real positions of each. */
+/* Of sequences of mixed size, for layers that are given none: over the real positions of each. Where padding is seen, for
+ * all layers. */
 static int draw_dense(struct ssa_model *m, const struct ssa_pass *p)
 {
+    if (m->facts.sees_padding)
+        return ssa_plan_with_padding(&m->dense->plan, p->lengths, p->batch, p->length, m->facts.lead);
     return ssa_plan_draw(&m->dense->plan, &(struct ssa_sample){.kind = SSA_DENSE, .length = p->length,
         .batch = p->batch, .lengths = p->lengths});
 }
@@ -336,54 +339,20 @@ static struct ssa_staged_plan stage_dense(const struct ssa_model *m, int own, in
     return (struct ssa_staged_plan){dense->plan, inputs_at(m, dense->at), common_keys(&dense->plan, length)};
 }
 
-/* ---- cells: the pairs that a plan samples ---- */
-
-/* Whether a query sees what the one before it does: most plans draw a set for all. */
-static bool sees_as_before(const int32_t *plan, int query)
-{
-    const int32_t *own = plan + plan[PLAN_OWN_AT];
-    return query > 0 && plan[PLAN_BLOCKS] == 1 && !own[query] && !own[query - 1];
-}
-
-/* Keys of every query of the pass's example, `count` of them and -1 behind; `row` is the first of its rows in the stream
- * of edges. Returns the most that a query has. With `to` NULL that is all. */
-static int list_cells(const struct ssa_plan *plan, int example, int count, size_t row, int32_t *keys, int32_t *to)
-{
-    const int of = plan->examples > 1 ? example : 0, length = plan->length;
-    const int32_t *data = plan->data + plan->stride * (size_t)of;
-    int most = 0, seen = 0;
-    for (int i = 0; i < length; i++) {
-        if (i >= data[PLAN_LENGTH])
-            seen = 0; /* padding sees nothing */
-        else if (!sees_as_before(data, i))
-            seen = ssa_plan_keys(plan, of, i, keys);
-        most = seen > most ? seen : most;
-        for (int s = 0; s < count; s++)
-            *to++ = s < seen ? (int32_t)((row + (size_t)i) * (size_t)length) + keys[s] : -1;
-    }
-    return most;
-}
-
 static int stage_cells(struct ssa_model *m, const struct ssa_pass *p, const struct ssa_plan *plan,
                        struct ssa_staged_plan *staged, size_t *used)
 {
-    const size_t length = (size_t)p->length;
-    int32_t *keys = malloc((length + 1) * sizeof *keys);
-    int count = 1, err = SSA_OK;
+    int32_t *keys = malloc(((size_t)p->length + 1) * sizeof *keys);
+    int err = SSA_OK;
     if (!keys)
         return ssa_fail(SSA_ENOMEM, "model: out of host memory");
-    for (int b = 0; b < (plan->examples > 1 ? p->batch : 1); b++) {
-        const int most = list_cells(plan, b, 0, 0, keys, NULL);
-        count = most > count ? most : count;
-    }
-    const size_t each = length * (size_t)count;
-    REQUIRE(each * (size_t)p->batch <= m->staging_count - *used, "model: cells take %zu int32, %zu are left",
-            each * (size_t)p->batch, m->staging_count - *used);
-    for (int b = 0; b < p->batch; b++)
-        list_cells(plan, b, count, (size_t)b * length, keys, m->staging + *used + (size_t)b * each);
+    staged->cell_keys = ssa_plan_cell_keys(plan, keys);
+    const size_t count = (size_t)p->batch * (size_t)p->length * (size_t)staged->cell_keys;
+    REQUIRE(count <= m->staging_count - *used, "model: cells take %zu int32, %zu are left", count,
+            m->staging_count - *used);
+    ssa_plan_cells(plan, p->batch, staged->cell_keys, keys, m->staging + *used);
     staged->cells = inputs_at(m, m->dense_room + *used);
-    staged->cell_keys = count;
-    *used += each * (size_t)p->batch;
+    *used += count;
 done:
     free(keys);
     return err;
@@ -393,7 +362,7 @@ done:
 static const struct ssa_plan *plan_of(const struct ssa_model *m, const struct ssa_pass *p, int layer)
 {
     const struct ssa_plan *plan = p->plans ? p->plans[layer] : NULL;
-    return plan || !m->facts.mixed ? plan : &m->dense->plan;
+    return (plan && !m->facts.sees_padding) || !m->facts.mixed ? plan : &m->dense->plan;
 }
 
 /* Copies a layer's plan into the staging memory, unless an earlier layer has the same. */
@@ -402,9 +371,12 @@ static int stage_plan(struct ssa_model *m, const struct ssa_pass *p, int layer, 
     const struct ssa_layer of = ssa_model_layer_facts(&m->config, layer);
     const bool own = ssa_family(m->config.family)->layer;
     const int length = own ? of.length : p->length, examples = p->batch * of.sequences;
-    const struct ssa_plan *plan = plan_of(m, p, layer);
+    const struct ssa_plan *plan = plan_of(m, p, layer), *given = p->plans ? p->plans[layer] : NULL;
     struct ssa_staged_plan *staged = &m->plans[layer];
     int err = SSA_OK;
+    REQUIRE(plan == given || !given || (given->data && ssa_plan_is_dense(given)),
+            "model: the plan of layer %d samples, but virtual nodes see padding (virtual_see_padding): all are dense then",
+            layer);
     if (!plan) {
         *staged = stage_dense(m, own ? length : 0, length);
         return SSA_OK;

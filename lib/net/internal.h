@@ -85,6 +85,15 @@ static inline size_t ssa_plan_room(int length)
 size_t ssa_input_count(const struct ssa_input *input, int batch, int length);
 size_t ssa_inputs_count(const struct ssa_net *net, const struct ssa_model_config *config, int batch);
 
+/* plans.c: the most keys that a query of the plan sees, at least 1; and where so many of each are in the stream of edges
+ * of `batch` sequences (ssa_staged_plan.cells). `keys` holds a number a position, and one more. */
+int ssa_plan_cell_keys(const struct ssa_plan *plan, int32_t *keys);
+void ssa_plan_cells(const struct ssa_plan *plan, int batch, int count, int32_t *keys, int32_t *cells);
+/* A dense plan in which the first `lead` positions see padding, and it sees them and nothing else. */
+int ssa_plan_with_padding(struct ssa_plan *plan, const int32_t *lengths, int batch, int length, int lead);
+/* Whether every real query sees every real key. */
+bool ssa_plan_is_dense(const struct ssa_plan *plan);
+
 /* The dense plan of all layers of one length, and where it lies on the device. */
 struct ssa_dense {
     int length; /* 0: the pass's */

@@ -29,6 +29,7 @@ struct ssa_facts {
     bool whole;     /* every sequence has all N positions */
     bool mixed;     /* sequences are of mixed size, and a pass says of which: N is that of the longest */
     int lead;       /* of mixed ones: positions in front that all have, and every layer keeps: virtual nodes */
+    bool sees_padding; /* those in front see padding, which sees them; all plans are dense then */
     bool unsmoothed; /* its losses know no smoothing of labels */
     int rows, columns, channels; /* of the grid that the last positions are; 0: none */
     int answers;    /* of a sequence, each with a target and a loss: N where every position has one */

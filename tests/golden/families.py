@@ -125,6 +125,29 @@ def swin_shapes(c):
     return out | of_norm("norm", C) | of_linear("head", c["classes"], C)
 
 
+ALL, SAMPLED, FIXED = 0, 1, 2 # edge_mode
+
+
+def egt_shapes(c):
+    C, D, H, v = c["width"], c["edge_width"], c["heads"], c.get("virtual_nodes", 0)
+    inner, edge_inner = (round(c.get(ratio, 1) * w) for ratio, w in (("hidden_ratio", C), ("edge_hidden_ratio", D)))
+    out = {"node.weight": (1 + c["node_ids"] * c["node_values"], C), "hop.weight": (c["hops"] + 1, D)}
+    out |= {"edge.weight": (1 + c["edge_ids"] * c["edge_values"], D)} if c.get("edge_ids") else {}
+    out |= of_linear("encoding", C, c["encodings"]) if c.get("encodings") else {}
+    out |= {"virtual.weight": (v, C), "virtual_edge.weight": (v, D)} if v else {}
+    for l in range(c["layers"]):
+        p = f"layer.{l}."
+        out |= of_layer(p, C, 3 * C, inner, inner)
+        out |= of_norm(p + "edge.norm1", D) | of_linear(p + "edge.pair", 2 * H, D)
+        if c.get("edge_mode", ALL) != FIXED and l + 1 < c["layers"]:
+            out |= of_linear(p + "edge.proj", D, H) | of_norm(p + "edge.norm2", D)
+            out |= of_linear(p + "edge.up", edge_inner, D) | of_linear(p + "edge.down", D, edge_inner)
+    widths = [max(v, 1) * C] + [C] * (c.get("head_layers", 3) - 1) + [c["targets"]]
+    for i in range(len(widths) - 1):
+        out |= of_linear(f"head.{i}", widths[i + 1], widths[i])
+    return out | of_norm("norm", C)
+
+
 # ---- models ----
 
 def norm(p, name, x, rms=False, eps=1e-5):
@@ -268,6 +291,69 @@ def pixels(c, p, given, see):
     return linear(p, "head", norm(p, "norm", x, eps=1e-6))
 
 
+def embed_graph(c, p, given):
+    """Nodes behind virtual ones, and edges behind theirs; id 0 takes no row."""
+    def rows(table, ids):
+        return (p[table][ids] * (ids > 0)[..., None]).sum(-2)
+
+    h, e = rows("node.weight", given["nodes"]), p["hop.weight"][given["hops"]]
+    if "encodings" in given:
+        h = h + linear(p, "encoding", given["encodings"])
+    if "edges" in given:
+        e = e + rows("edge.weight", given["edges"])
+    if not c.get("virtual_nodes"):
+        return h, e
+    B, n = h.shape[:2]
+    ends, v = p["virtual_edge.weight"], c["virtual_nodes"]
+    corner = (ends[:, None] + ends[None]) / 2
+    top = torch.cat([corner, ends[:, None].expand(-1, n, -1)], 1).expand(B, -1, -1, -1)
+    left = ends[None, None].expand(B, n, -1, -1)
+    return torch.cat([p["virtual.weight"].expand(B, -1, -1), h], 1), torch.cat([top, torch.cat([left, e], 2)], 1)
+
+
+def edge_attention(c, p, n, h, e, see):
+    """What nodes get of a layer's attention, and its scores; see [B, N, N]."""
+    B, N, C = h.shape
+    H, v = c["heads"], c.get("virtual_nodes", 0)
+    q, k, u = linear(p, n + "qkv", norm(p, n + "norm1", h)).reshape(B, N, 3, H, -1).permute(2, 0, 3, 1, 4)
+    E, G = linear(p, n + "edge.pair", norm(p, n + "edge.norm1", e)).permute(0, 3, 1, 2).chunk(2, 1)
+    a, clip = q @ k.transpose(-1, -2) / math.sqrt(C // H), c.get("clip", 5)
+    scores = (a if clip < 0 else a.clamp(-clip, clip)) + E
+    see = see[:, None]
+    weights = torch.nan_to_num(scores.masked_fill(~see, -math.inf).softmax(-1)) # of a row that sees nothing 0
+    gates = torch.sigmoid(G) * see
+    degrees = gates.sum(-1, keepdim=True)
+    if c.get("scale_degrees"): # rows that see anything, as many as the sequence is long, see equally many
+        seen = see.sum(-1, keepdim=True)
+        degrees = degrees * (seen > 0).sum(2, keepdim=True) / seen.amax(2, keepdim=True)
+    z = torch.log1p(degrees)
+    z = torch.cat([torch.ones_like(z[:, :, :v]), z[:, :, v:]], 2)
+    return ((weights * gates) @ u * z).transpose(1, 2).reshape(B, N, C), scores.permute(0, 2, 3, 1)
+
+
+def egt(c, p, given, see):
+    act, mode = ACTIVATIONS[c.get("activation", ELU)], c.get("edge_mode", ALL)
+    h, e = embed_graph(c, p, given)
+    for l in range(c["layers"]):
+        n = f"layer.{l}."
+        seen, scores = edge_attention(c, p, n, h, e, see[l])
+        h = h + linear(p, n + "proj", seen)
+        h = h + linear(p, n + "down", act(linear(p, n + "up", norm(p, n + "norm2", h))))
+        if mode != FIXED and l + 1 < c["layers"]:
+            new = e + linear(p, n + "edge.proj", scores)
+            new = new + linear(p, n + "edge.down", act(linear(p, n + "edge.up", norm(p, n + "edge.norm2", new))))
+            e = new if mode == ALL else torch.where(see[l][..., None], new, e)
+    h, v = norm(p, "norm", h), c.get("virtual_nodes", 0)
+    if v:
+        x = h[:, :v].flatten(1)
+    else:
+        real = torch.arange(h.shape[1])[None] < given["lengths"][:, None]
+        x = (h * real[..., None]).sum(1) / real.sum(1, keepdim=True)
+    for i in range(c.get("head_layers", 3)):
+        x = linear(p, f"head.{i}", act(x) if i else x)
+    return x[..., None]
+
+
 # ---- sampling ----
 
 def visible(how, layer, example, N):
@@ -297,6 +383,22 @@ def sees(keys, layers, N, causal):
     return list(see & before)
 
 
+def graph_keys(c, lengths, N, how, layer):
+    """Of a layer the keys of each query: the virtual nodes' and those of the share of a graph's that is drawn, or all;
+    or, where padding is seen, of each kind of query its own."""
+    v, out = c.get("virtual_nodes", 0), []
+    for e, length in enumerate(lengths):
+        virtual, real, all_of_it = list(range(v)), list(range(v, length)), list(range(N))
+        if c.get("virtual_see_padding"):
+            out.append([all_of_it if i < v else virtual + real if i < length else virtual for i in range(N)])
+            continue
+        if how:
+            order = shuffle(N, -1, how["seed"], how["step"], layer, e)
+            real = [i for i in order if v <= i < length][:math.ceil(how["ratio"] * len(real))]
+        out.append([sorted(virtual + real) if i < length else [] for i in range(N)])
+    return out
+
+
 # ---- cases ----
 
 LLAMA = dict(layers=2, heads=4, kv_heads=2, width=32, hidden=40, vocabulary=13, length=12, norm=RMS, gated=1, untied=1,
@@ -316,6 +418,13 @@ EACH_WINDOW = dict(UNBIASED, keys=5, per_example=1)
 TOKEN = dict(kind="unbiased", keys=3, keep_first=1, per_example=1, seed=7, step=3)
 LOOK_BACK = dict(kind="local", keys=4, sigma=1, own_key=1, seed=7, step=3)
 LOCAL = dict(kind="local", keys=12, sigma=0.75, own_key=1, seed=7, step=3)
+GRAPHS = dict(nodes=9, node_ids=2, node_values=4, edge_ids=2, edge_values=3, hops=4, encodings=6, layers=3, heads=2,
+              width=24, edge_width=6, virtual_nodes=2, hidden_ratio=1.5, edge_hidden_ratio=2, targets=2, clip=0.3)
+CELLS, SIMPLE = dict(GRAPHS, edge_mode=SAMPLED), dict(GRAPHS, edge_mode=FIXED, loss=1)
+PLAIN = dict(nodes=11, node_ids=1, node_values=5, hops=3, layers=2, heads=4, width=16, edge_width=8, targets=1,
+             head_layers=1, activation=GELU, clip=-1)
+HALF = dict(kind="unbiased", ratio=0.5, per_example=1, seed=7, step=3)
+THIRD = dict(HALF, ratio=0.3)
 CASES = {
     "gpt, as Llama": ("gpt", LLAMA, {}),
     "gpt, as Llama, sampled": ("gpt", LLAMA, dict(sample=UNBIASED)),
@@ -332,9 +441,19 @@ CASES = {
     "words": ("words", WORDS, {}),
     "words, sampled": ("words", WORDS, dict(sample=LOOK_BACK)),
     "words, one band, ELU": ("words", FULL, {}),
+    "egt": ("egt", GRAPHS, {}),
+    "egt, sampled": ("egt", GRAPHS, dict(sample=HALF)),
+    "egt, cells": ("egt", CELLS, {}),
+    "egt, cells, sampled": ("egt", CELLS, dict(sample=THIRD)),
+    "egt, fixed edges": ("egt", SIMPLE, {}),
+    "egt, fixed edges, sampled": ("egt", SIMPLE, dict(sample=HALF)),
+    "egt, degrees scaled, sampled": ("egt", dict(GRAPHS, scale_degrees=1), dict(sample=THIRD)),
+    "egt, padding seen": ("egt", dict(GRAPHS, virtual_see_padding=1), {}),
+    "egt, as TGT's": ("egt", PLAIN, {}),
+    "egt, as TGT's, sampled": ("egt", PLAIN, dict(sample=HALF)),
 }
 FAMILIES = {"gpt": (gpt, gpt_shapes), "vit": (vit, vit_shapes), "swin": (swin, swin_shapes),
-            "pixels": (pixels, pixels_shapes), "words": (words, words_shapes)}
+            "pixels": (pixels, pixels_shapes), "words": (words, words_shapes), "egt": (egt, egt_shapes)}
 OF_IMAGES = "vit", "swin" # and of their classes
 
 
@@ -361,8 +480,46 @@ def given_to(family, c, batch, N, soft):
     return given | {"labels": whole(5000, batch, c["classes"])} if c.get("classes") else given
 
 
-def losses_of(logits, given, smoothing):
+GRAPH_LENGTHS = 7, 3, 9 # nodes of each graph of a batch; with virtual ones its lengths
+
+
+def graphs_given(c):
+    """A batch of graphs, the last as long as a pass of it; padding is 0, one of its values is to be ignored."""
+    B, n, v, at = len(GRAPH_LENGTHS), max(GRAPH_LENGTHS), c.get("virtual_nodes", 0), 0
+    given = {"lengths": [v + r for r in GRAPH_LENGTHS]}
+    for name, each, below in (("nodes", c["node_ids"], 1 + c["node_ids"] * c["node_values"]), ("hops", 0, c["hops"] + 1),
+                              ("edges", c.get("edge_ids"), 1 + c.get("edge_ids", 0) * c.get("edge_values", 0))):
+        if each is None:
+            continue
+        count = B * n * max(each, 1) * (1 if name == "nodes" else n)
+        x = torch.tensor(whole(at, count, below)).reshape([B, n] + ([] if name == "nodes" else [n]) + [-1] * (each > 0))
+        at += count
+        for b, r in enumerate(GRAPH_LENGTHS):
+            x[b, r:] = 0
+            if name != "nodes":
+                x[b, :, r:] = 0
+        given[name] = x.flatten().tolist()
+    if c.get("encodings"):
+        x = torch.tensor([value(INPUT, 3000 + i) for i in range(B * n * c["encodings"])]).float().reshape(B, n, -1)
+        for b, r in enumerate(GRAPH_LENGTHS):
+            x[b, r:] = 0
+        given["encodings"] = x.flatten().tolist()
+    values = torch.tensor([value(INPUT, 4000 + i) for i in range(B * c["targets"])]).float().tolist()
+    return given | {"values": values[:-1] + [None]} # JSON has no NaN
+
+
+def graph_tensors(c, given):
+    B, n = len(GRAPH_LENGTHS), max(GRAPH_LENGTHS)
+    shape = {"lengths": (B,), "nodes": (B, n, -1), "encodings": (B, n, -1), "edges": (B, n, n, -1), "hops": (B, n, n)}
+    return {k: torch.tensor(given[k]).reshape(shape[k]) for k in shape if k in given}
+
+
+def losses_of(logits, given, smoothing, squares=False):
     flat = logits.flatten(0, 1)
+    if "values" in given: # of which a loss that is ignored has no gradient
+        target = torch.tensor([math.nan if v is None else v for v in given["values"]])
+        d = torch.where(target.isnan(), torch.zeros_like(target), flat[:, 0] - target)
+        return d ** 2 if squares else d.abs()
     if "soft_targets" in given:
         return -(torch.tensor(given["soft_targets"]).reshape(flat.shape) * flat.log_softmax(-1)).sum(-1)
     return F.cross_entropy(flat, torch.tensor(given["targets"]), reduction="none", ignore_index=-1,
@@ -380,16 +537,28 @@ def gradient(name, g):
 def answers(c, given, smoothing, logits, gradients):
     """Ends a case: logits at some positions of each sequence, losses, and gradients, which gradients() names."""
     positions = sorted({0, 1, logits.shape[1] // 2, logits.shape[1] - 1} & set(range(logits.shape[1])))
-    losses = losses_of(logits, given, smoothing)
+    losses = losses_of(logits, given, smoothing, c.get("loss"))
     (losses.sum() * GRAD_SCALE).backward()
     return {"positions": positions, "logits": digits(logits[:, positions]), "losses": digits(losses),
             "gradients": {name: gradient(name, g) for name, g in gradients().items()}}
+
+
+def graphs_case(c, p, scale, sample):
+    given, N = graphs_given(c), max(GRAPH_LENGTHS) + c.get("virtual_nodes", 0)
+    keys = [graph_keys(c, given["lengths"], N, sample, l) for l in range(c["layers"])]
+    see = [s[:, 0] for s in sees(keys, c["layers"], N, False)]
+    values = egt(c, p, graph_tensors(c, given), see)
+    return {"family": "egt", "config": c, "batch": len(GRAPH_LENGTHS), "length": N, "scale": scale, "pass": given,
+            "sample": sample, "keys": keys if sample else None} | answers(
+                c, given, 0, values, lambda: {name: x.grad for name, x in p.items()})
 
 
 def case(family, c, soft=0, smoothing=0.0, sample=None):
     forward, shapes = FAMILIES[family]
     batch, scale = (2 if family == "swin" else 4) if family in OF_IMAGES else 2, 0.3
     p = {name: parameter(name, shape, scale) for name, shape in shapes(c).items()}
+    if family == "egt":
+        return graphs_case(c, p, scale, sample)
     N = {"gpt": lambda: c["length"], "words": lambda: c["length"], "vit": lambda: p["position.weight"].shape[0],
          "swin": lambda: 0, "pixels": lambda: c["rows"] * c["columns"] * c["channels"]}[family]()
     of_layers = [(s.area, s.windows) for s in swin_layers(c)] if family == "swin" else [(N, 1)] * c["layers"]

@@ -111,6 +111,18 @@ struct ssa_embed_pixels_block {
 };
 extern const struct ssa_block_kind ssa_embed_pixels_kind;
 
+/* A graph: x = [virtual; sum of node[id] + encoding], e = frame(hop[distance] + sum of edge[id], virtual edges) */
+struct ssa_embed_graph_block {
+    struct ssa_block block;
+    int width, edge_width, lead; /* lead: virtual nodes */
+    int node_ids, node_values, edge_ids, edge_values, hops, encodings;
+    /* draft */
+    int node, encoding, encoding_bias, first, hop, edge, frame;
+    int lengths, node_in, encoding_in, hop_in, edge_in;
+    struct ssa_place edges_at;
+};
+extern const struct ssa_block_kind ssa_embed_graph_kind;
+
 /* x += drop(proj(attention(rope(qkv(norm(x)))))) */
 struct ssa_attention_block {
     struct ssa_block block;
@@ -152,6 +164,35 @@ struct ssa_merge_block {
     int width, w;
 };
 extern const struct ssa_block_kind ssa_merge_kind;
+
+/* x += drop(proj(degrees(attention(qkv(norm(x)), E, G)))), and of edges, where they are updated, e += drop(edge.proj(
+ * scores)), with E, G = edge.pair(edge.norm(e)). Of the stream of nodes; it sees edges. Biases start in the bounds of
+ * their matrices. */
+struct ssa_edge_attention_block {
+    struct ssa_block block;
+    struct ssa_branch branch, edges;
+    int heads, lead;    /* virtual nodes in front, whose rows the sums of gates do not scale */
+    float clip;         /* of scores before E; 0: none */
+    float dropout;      /* of probabilities */
+    int dropout_stream;
+    bool updates;       /* edges; else they are only read */
+    bool cells;         /* only edges that the layer's plan samples are taken, and where they are updated left as the
+                           stream of cells */
+    bool scale_degrees; /* sums of gates as if the plan had sampled all */
+    /* draft */
+    int layer, width, edge_width, qkv, qkv_bias, proj, proj_bias, pair, pair_bias, edge_proj, edge_proj_bias;
+    struct ssa_place qkv_at, lse, sums, att, pairs_at, scores_at, edges_in, edges_out, cells_at;
+};
+extern const struct ssa_block_kind ssa_edge_attention_kind;
+
+/* The stream of cells back into that of edges, which the block is of. */
+struct ssa_write_cells_block {
+    struct ssa_block block;
+    /* draft */
+    int width;
+    struct ssa_place cells_at;
+};
+extern const struct ssa_block_kind ssa_write_cells_kind;
 
 /* x += drop(down(drop(act(up(norm(x)))))); gated: x += drop(down(drop(act(g) u))), [g, u] = up(norm(x)), twice as
  * wide */
@@ -210,5 +251,20 @@ struct ssa_head_classes_block {
     struct ssa_place losses, pooled;
 };
 extern const struct ssa_block_kind ssa_head_classes_kind;
+
+/* values = layers(pool(norm(x))), so many a sequence, each with a loss: linear layers with an activation between them.
+ * Pool: the first `lead` rows of a sequence side by side; with lead 0 the mean over its real positions. */
+enum { SSA_HEAD_LAYERS = 3 };
+struct ssa_head_values_block {
+    struct ssa_block block;
+    struct ssa_norm_part norm;
+    int lead, layers, values;
+    int activation, loss; /* enum ssa_loss */
+    float start;          /* of the last layer's bias; 0: as others */
+    /* draft */
+    int width, w[SSA_HEAD_LAYERS], bias[SSA_HEAD_LAYERS], lengths, targets;
+    struct ssa_place out[SSA_HEAD_LAYERS], pre[SSA_HEAD_LAYERS], losses, dvalues, pooled;
+};
+extern const struct ssa_block_kind ssa_head_values_kind;
 
 #endif

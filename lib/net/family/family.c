@@ -9,7 +9,7 @@
 
 static const struct ssa_family *const families[] = {
     [SSA_GPT] = &ssa_gpt_family, [SSA_VIT] = &ssa_vit_family, [SSA_PIXELS] = &ssa_pixels_family,
-    [SSA_SWIN] = &ssa_swin_family, [SSA_WORDS] = &ssa_words_family};
+    [SSA_SWIN] = &ssa_swin_family, [SSA_WORDS] = &ssa_words_family, [SSA_EGT] = &ssa_egt_family};
 
 const struct ssa_family *ssa_family_of_tests;
 

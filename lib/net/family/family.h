@@ -21,7 +21,8 @@ struct ssa_family {
     /* A layer's sequences, of SSA_LAYER_LENGTHS lengths at most; NULL: those of the pass, of whatever length it has. */
     struct ssa_layer (*layer)(const struct ssa_model_config *, int layer);
 };
-extern const struct ssa_family ssa_gpt_family, ssa_vit_family, ssa_pixels_family, ssa_swin_family, ssa_words_family;
+extern const struct ssa_family ssa_gpt_family, ssa_vit_family, ssa_pixels_family, ssa_swin_family, ssa_words_family,
+                               ssa_egt_family;
 /* NULL: there is no such family. */
 const struct ssa_family *ssa_family(int number);
 /* A number for nets that no family has: a block alone between embedding and head (tests/test_blocks.c). */
