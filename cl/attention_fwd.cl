@@ -53,8 +53,8 @@
  *   steps at the edge of the mask by row, with a branch on 0    k128 +1 / 0, D32 in local slices of 256 +3 / +3%
  *   the same, only where what they multiply is not finite (looked at once a masked block; once a tile for q and dout)
  *                                                               k128 +1 / 0, D32 local +1 / 0, dense -1 / +1%
- * One query of each of many sequences, whose keys and values (batch 16, H4 D32, 392 keys, four layers) are past the last
- * cache, host backend, one thread, processor time a head, busy machine, against the version before in turn:
+ * One query of each of many sequences, whose keys and values (batch 16, H4 D32, 392 keys, four layers) are past the
+ * last cache, host backend, one thread, processor time a head, busy machine, against the version before in turn:
  *   rows of the next KEYS keys prefetched                 11.5 -> 8.7 us; in a cache 2.7 -> 3.1 (only values: 9.9; 3.0)
  *   values weighed into four sums instead of one          the same */
 #define STACK (512 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */

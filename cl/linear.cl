@@ -38,8 +38,8 @@ SSA_INLINE vec dot_rows(__global const float *x, __global const float *w, int k,
 }
 
 /* The same of two rows of x, in g and h, of which each value is the same sum in the same order: w is loaded once. */
-SSA_INLINE void dot_rows_twice(__global const float *x, __global const float *y, __global const float *w, int k, int rows,
-                               vec *g, vec *h)
+SSA_INLINE void dot_rows_twice(__global const float *x, __global const float *y, __global const float *w, int k,
+                               int rows, vec *g, vec *h)
 {
     float sums[2][VW];
     UNROLL for (int side = 0; side < 2; side++)

@@ -412,7 +412,7 @@ static void check_side_by_side(struct ssa_device *dev, const struct ssa_model_co
 
 START_TEST(side_by_side_is_as_alone)
 {
-    const struct ssa_model_config pixels = image_of_tokens();
+    const struct ssa_model_config pixels = image_of_tokens(), words = of_words();
     struct ssa_model_config text = learned, turning = rotary, wide = pixels;
     text.gpt.length = turning.gpt.length = N;
     wide.pixels.width = 72; /* products of more than a vector, and a rest */
@@ -424,9 +424,11 @@ START_TEST(side_by_side_is_as_alone)
         if (!strcmp(dev->info.platform, "rusticl")) /* llvmpipe takes its time */
             continue;
         check_side_by_side(dev, &wide, NULL, 0, 7);
+        check_side_by_side(dev, &words, NULL, 0, 1);
+        check_side_by_side(dev, &words, &patterns[1], 2, 3);
         check_side_by_side(dev, &text, NULL, 0, N);
         check_side_by_side(dev, &turning, &patterns[1], 2, 1);
-        check_side_by_side(dev, &text, &(struct ssa_pattern){.kind = SSA_LOCAL, .ratio = 1.0f / 3, .look_back = 1}, 1, 2);
+        check_side_by_side(dev, &text, &mixed[0], 1, 2);
         check_side_by_side(dev, &pixels, &patterns[2], 1, 0);
     }
 }
@@ -644,7 +646,7 @@ static void check_ensemble_memory(struct ssa_device *dev, struct ssa_model *m, s
     ck_assert_uint_eq(held(dev), without + 2 * cache);
     how.passes = PASSES;
     dev->info.memory = held(dev) + cache;
-    FAILS(ssa_generate(m, (const int32_t[]){1, 2}, 1, 3, NULL, &how), SSA_ENOMEM, "in each of 3 passes over 2 sequences");
+    FAILS(ssa_generate(m, (const int32_t[]){1, 2}, 1, 3, NULL, &how), SSA_ENOMEM, "of 3 passes over 2 sequences");
     dev->info.memory = memory_of_device;
     ck_assert_uint_eq(held(dev), without + 2 * cache);
 }

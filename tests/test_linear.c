@@ -191,7 +191,8 @@ static void check_apart(struct ssa_device *dev, int rows, int in, int out)
 {
     const size_t count = (size_t)rows * (size_t)out;
     struct matrix x = random_matrix(dev, (size_t)rows, (size_t)in, 0, 1);
-    struct matrix w = random_matrix(dev, (size_t)out, (size_t)in, 0, 2), bias = random_matrix(dev, 1, (size_t)out, 0, 3);
+    struct matrix w = random_matrix(dev, (size_t)out, (size_t)in, 0, 2);
+    struct matrix bias = random_matrix(dev, 1, (size_t)out, 0, 3);
     struct matrix y = empty_matrix(dev, (size_t)rows, (size_t)out, 0);
     const struct ssa_tensor one = test_new(dev, count);
     struct ssa_linear_fwd a = {.x = x.t, .w = w.t, .bias = bias.t, .y = y.t, .rows = rows, .in = in, .out = out,

@@ -136,9 +136,9 @@ struct ssa_generate {
  *    Cost     the prompt is one pass, each token then one row of it, which reads every weight once, and the keys and
  *             values that it sees of the tokens before it: they stay on the device (ssa_memory.cache for each of the M
  *             passes; SSA_ENOMEM if they do not fit). M times that for M passes.
- *    Several  B sequences, prompts [B, prompt_count] and `out` [B, count], cost less than one after another, as a weight
- *             is read once for all of them; each is the same bits as alone, with its seed and label. Keys and values
- *             take B times the memory; prompts are passes of their own.
+ *    Several  B sequences, prompts [B, prompt_count] and `out` [B, count], cost less than one after another, as a
+ *             weight is read once for all of them; each is the same bits as alone, with its seed and label. Keys and
+ *             values take B times the memory; prompts are passes of their own.
  *    Past N   dense and rotary: each token sees itself and the N - 1 before it, whose keys and values stay as they were
  *             computed when they were new. So tokens before the last N still count through the layers, up to L (N - 1)
  *             of them: another answer than that of one pass over the last N. Learned positions, or sampled: the last

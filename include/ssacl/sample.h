@@ -67,8 +67,8 @@ struct ssa_sample {
     int cell_rows;          /**< a, dividing rows; 0: of the cells that divide the grid the one nearest to a square, of
                                  two the wider one */
     uint64_t seed;
-    const uint64_t *seeds;  /**< NULL, or [batch] instead of it: each example has a plan, as it would have with its seed in
-                                 a batch of one. Not with lengths */
+    const uint64_t *seeds;  /**< NULL, or [batch] instead of it: each example has a plan, as with its seed in a batch of
+                                 one. Not with lengths */
     uint64_t step;          /**< below 2^48 */
     uint32_t layer;         /**< below 2^15 */
     uint32_t first_example; /**< number of the batch's first example (micro-batches draw what the whole would) */

@@ -1,5 +1,5 @@
-/* Generation: one token after another. A prompt is one pass, each token then one row, of all sequences that are made side
- * by side: ssa_model_continue(). Of a self-ensemble, as many of both as it has members. */
+/* Generation: one token after another. A prompt is one pass, each token then one row, of all sequences that are made
+ * side by side: ssa_model_continue(). Of a self-ensemble, as many of both as it has members. */
 #include "ssacl/evaluate.h"
 #include "rng.h"
 #include "impl.h"
@@ -254,8 +254,8 @@ static int check(struct ssa_facts facts, int most, const struct ssa_generate *ho
     REQUIRE(how->top_k >= 0, "generate: top_k is %d, must not be negative", how->top_k);
     REQUIRE(isfinite(how->temperature) && (how->temperature >= 0 || how->temperature == SSA_NONE),
             "generate: temperature is %g, must not be negative, or SSA_NONE", (double)how->temperature);
-    REQUIRE(how->sequences >= 0 && how->sequences <= most, "generate: sequences is %d, must be in [0, %d] (limits.batch)",
-            how->sequences, most);
+    REQUIRE(how->sequences >= 0 && how->sequences <= most,
+            "generate: sequences is %d, must be in [0, %d] (limits.batch)", how->sequences, most);
     for (int s = 0; how->labels && s < how->sequences; s++)
         REQUIRE(how->labels[s] >= 0 && how->labels[s] < (facts.classes ? facts.classes : 1),
                 "generate: label %d is %d, the model has %d classes", s, how->labels[s], facts.classes);
@@ -323,7 +323,8 @@ static int ask_logits(struct asking *a)
     int err;
     TRY(ask_any(a));
     if (!all_finite(a->logits, logits_of(a)))
-        err = ssa_fail(SSA_EINVAL, "generate: the model's logits are not numbers: weights of it are not, or far too large");
+        err = ssa_fail(SSA_EINVAL, "generate: the model's logits are not numbers: weights of it are not, or far too "
+                       "large");
 done:
     return err;
 }

@@ -29,8 +29,8 @@ static int refuse(const struct ssa_model *m, int members, int sequences, int err
     if (members == 1 && sequences == 1)
         return ssa_fail(err, "generate: keys and values of %d positions take %.1f MiB: %s; make the model for a smaller "
                         "batch", m->facts.length, each, ssa_last_error());
-    return ssa_fail(err, "generate: keys and values of %d positions take %.1f MiB, %.1f MiB in each of %d passes over %d "
-                    "sequences: %s; take fewer %s, or make the model for a smaller batch", m->facts.length,
+    return ssa_fail(err, "generate: keys and values of %d positions take %.1f MiB, %.1f MiB in each of %d passes over "
+                    "%d sequences: %s; take fewer %s, or make the model for a smaller batch", m->facts.length,
                     members * sequences * each, each, members, sequences, ssa_last_error(),
                     members > 1 ? "passes" : "sequences");
 }

@@ -110,8 +110,8 @@ struct ssa_generation {
     int members, sequences;   /* at hand, */
     int passed;               /* positions of each that are in the caches, */
     int32_t *labels;          /* and their classes */
-    struct ssa_plan *plans;   /* NULL where they are dense: [members, L] of N positions, of as many examples as there are
-                                 sequences, then [L] of the pass at hand */
+    struct ssa_plan *plans;   /* NULL where they are dense: [members, L] of N positions, of as many examples as there
+                                 are sequences, then [L] of the pass at hand */
     int plan_count;
     bool *sampled;                 /* [L] */
     const struct ssa_plan **given; /* [L] to the pass at hand */

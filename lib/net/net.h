@@ -119,8 +119,8 @@ struct ssa_beginning {
     int sequences;         /* up to limits.batch */
     const int32_t *labels; /* [sequences], where there are classes */
     int members;           /* of an ensemble; dense: 1 */
-    const struct ssa_sample *samples; /* NULL: dense; else how each layer samples its N positions, of as many examples as
-                                         there are sequences. Member i draws with `step` + i */
+    const struct ssa_sample *samples; /* NULL: dense; else how each layer samples its N positions, of as many examples
+                                         as there are sequences. Member i draws with `step` + i */
 };
 /* Both leave what ssa_model_read_logits() takes, of the last member, as a forward pass does. Begin: the caches then hold
  * keys and values of these tokens, and no others. Continue: the token after them, [sequences], which sees those of the

@@ -327,8 +327,8 @@ static int check_sample(const struct ssa_sample *h)
     TRY(check_lengths(h));
     TRY(check_queries(h));
     TRY(check_keep(h));
-    REQUIRE(!h->seeds || (h->batch && !h->lengths), "plan: seeds are of a batch's examples: batch is %d, and there must be "
-            "no lengths", h->batch);
+    REQUIRE(!h->seeds || (h->batch && !h->lengths),
+            "plan: seeds are of a batch's examples: batch is %d, and there must be no lengths", h->batch);
     TRY(check_counter("plan", h->step, h->layer));
     REQUIRE(h->first_example <= UINT32_MAX - (uint32_t)h->batch, "plan: first_example is %u, with batch %d past 2^32",
             h->first_example, h->batch);

@@ -133,8 +133,9 @@ static int project(const struct ssa_attention_block *b, const struct ssa_run *r)
     const bool apart = keys || r->cached;
     const struct ssa_tensor norm = r->slots[SSA_SLOT_NORM];
     struct heads h = heads_at(b, r, ssa_kept(r, b->qkv_at), apart);
-    struct ssa_linear_fwd f = {.apart = r->apart, .x = norm, .w = ssa_value(r, b->qkv), .bias = ssa_value(r, b->qkv_bias), .y = h.q,
-                               .rows = r->rows, .in = b->width, .out = apart ? h.q_width : h.q_width + h.kv_width};
+    struct ssa_linear_fwd f = {.x = norm, .w = ssa_value(r, b->qkv), .bias = ssa_value(r, b->qkv_bias), .y = h.q,
+                               .rows = r->rows, .in = b->width, .out = apart ? h.q_width : h.q_width + h.kv_width,
+                               .apart = r->apart};
     int err;
     TRY(ssa_linear_fwd(r->device, &f));
     f.w = ssa_tensor_add(f.w, (size_t)h.q_width * (size_t)b->width);
@@ -142,7 +143,7 @@ static int project(const struct ssa_attention_block *b, const struct ssa_run *r)
     f.out = h.kv_width;
     if (r->cached) {
         const size_t stride = r->batch > 1 ? ssa_cached_stride(r, (size_t)h.kv_width) : (size_t)h.kv_width;
-        REQUIRE(stride <= INT_MAX, "generate: keys and values of so many positions are made for one sequence at a time");
+        REQUIRE(stride <= INT_MAX, "generate: keys and values of so many positions are of one sequence at a time");
         f.y = h.k = cached(b, r, r->first);
         f.y_stride = h.kv_stride = (int)stride; /* of several sequences one position each */
         TRY(ssa_linear_fwd(r->device, &f));

@@ -147,8 +147,9 @@ int ssa_branch_forward_end(const struct ssa_branch *b, const struct ssa_run *r, 
     const bool drops = p > 0 || path > 0;
     const struct ssa_tensor none = {0}, branch = drops ? r->slots[SSA_SLOT_NORM] : e.out;
     int err;
-    TRY(ssa_linear_fwd(r->device, &(struct ssa_linear_fwd){.apart = r->apart, .x = e.in, .w = e.w, .bias = e.bias,
-        .residual = drops ? none : e.x, .y = branch, .rows = r->rows, .in = e.width, .out = width}));
+    TRY(ssa_linear_fwd(r->device, &(struct ssa_linear_fwd){.x = e.in, .w = e.w, .bias = e.bias,
+        .residual = drops ? none : e.x, .y = branch, .rows = r->rows, .in = e.width, .out = width,
+        .apart = r->apart}));
     if (p > 0)
         TRY(ssa_drop_forward(r, p, b->stream, width, branch, path > 0 ? none : e.x, path > 0 ? branch : e.out));
     if (path > 0)

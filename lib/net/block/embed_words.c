@@ -93,7 +93,8 @@ static int band_forward(const struct ssa_embed_words_block *b, const struct ssa_
         return SSA_OK;
     TRY(look_up(b, r, &w, band));
     TRY(ssa_linear_fwd(r->device, &(struct ssa_linear_fwd){.x = r->slots[SSA_SLOT_NORM],
-        .w = ssa_value(r, b->projections[band]), .y = y, .rows = w.count, .in = w.width, .out = b->width}));
+        .w = ssa_value(r, b->projections[band]), .y = y, .rows = w.count, .in = w.width, .out = b->width,
+        .apart = r->apart}));
     TRY(ssa_scatter_rows(r->device, &(struct ssa_scatter_rows){.x = y, .rows = w.rows, .out = x, .count = w.count,
         .target_rows = r->rows, .width = b->width}));
 done:

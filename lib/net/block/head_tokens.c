@@ -31,8 +31,8 @@ static struct ssa_tensor norm_at(const struct ssa_head_tokens_block *b, const st
 
 static int logits(const struct ssa_head_tokens_block *b, const struct ssa_run *r, size_t first, int rows)
 {
-    return ssa_linear_fwd(r->device, &(struct ssa_linear_fwd){.apart = r->apart, .x = norm_at(b, r, first), .w = ssa_value(r, b->w),
-        .y = r->slots[SSA_SLOT_WIDE], .rows = rows, .in = b->width, .out = b->vocabulary});
+    return ssa_linear_fwd(r->device, &(struct ssa_linear_fwd){.x = norm_at(b, r, first), .w = ssa_value(r, b->w),
+        .y = r->slots[SSA_SLOT_WIDE], .rows = rows, .in = b->width, .out = b->vocabulary, .apart = r->apart});
 }
 
 static int losses(const struct ssa_head_tokens_block *b, const struct ssa_run *r, size_t first, int rows)

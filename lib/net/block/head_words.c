@@ -91,7 +91,8 @@ static struct ssa_tensor row_of(const struct ssa_head_words_block *b, struct ssa
 static int head_logits(const struct ssa_head_words_block *b, const struct ssa_run *r, struct ssa_tensor h, int rows)
 {
     struct ssa_linear_fwd f = {.x = h, .w = ssa_value(r, b->tables[0]), .y = r->slots[SSA_SLOT_WIDE], .rows = rows,
-                               .in = b->width, .out = b->bands.ends[0], .y_stride = classes_of(b, 0)};
+                               .in = b->width, .out = b->bands.ends[0], .y_stride = classes_of(b, 0),
+                               .apart = r->apart};
     int err;
     TRY(ssa_linear_fwd(r->device, &f));
     if (b->tails) {
@@ -192,7 +193,8 @@ static int tail_logits(const struct ssa_head_words_block *b, const struct ssa_ru
                        int rows)
 {
     return ssa_linear_fwd(r->device, &(struct ssa_linear_fwd){.x = z, .w = ssa_value(r, b->tables[band]),
-        .y = r->slots[SSA_SLOT_WIDE], .rows = rows, .in = b->widths[band], .out = classes_of(b, band)});
+        .y = r->slots[SSA_SLOT_WIDE], .rows = rows, .in = b->widths[band], .out = classes_of(b, band),
+        .apart = r->apart});
 }
 
 static int tail_chunk(const struct ssa_head_words_block *b, const struct ssa_run *r, const struct tail *t, int first,

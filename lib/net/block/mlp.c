@@ -56,8 +56,8 @@ static int drop_backward(const struct ssa_mlp_block *b, const struct ssa_run *r,
 /* y; without a gate the activation is the end of the product. */
 static int up(const struct ssa_mlp_block *b, const struct ssa_run *r, struct ssa_tensor y)
 {
-    struct ssa_linear_fwd f = {.apart = r->apart, .x = r->slots[SSA_SLOT_NORM], .w = ssa_value(r, b->up), .bias = ssa_value(r, b->up_bias),
-                               .rows = r->rows, .in = b->width, .out = up_width(b)};
+    struct ssa_linear_fwd f = {.x = r->slots[SSA_SLOT_NORM], .w = ssa_value(r, b->up), .bias = ssa_value(r, b->up_bias),
+                               .rows = r->rows, .in = b->width, .out = up_width(b), .apart = r->apart};
     int err;
     f.y = b->gated ? ssa_kept(r, b->pre) : y;
     f.pre = b->gated ? f.pre : ssa_kept_for_backward(r, b->pre);
