@@ -118,7 +118,7 @@ static struct ssa_facts facts(const struct ssa_model_config *config)
     return (struct ssa_facts){.layers = c->layers, .length = c->nodes + c->virtual_nodes, .width = c->width,
                               .vocabulary = 1, .unsmoothed = true, .mixed = true, .lead = c->virtual_nodes,
                               .sees_padding = c->virtual_see_padding, .answers = c->targets ? c->targets : 1,
-                              .join = SSA_JOIN_VALUES};
+                              .join = SSA_JOIN_VALUES, .squares = c->loss == SSA_LOSS_L2};
 }
 
 static bool narrow(struct ssa_model_config *config)
