@@ -56,8 +56,9 @@ static bool begin_confusion(void)
     return s.right && s.answered && s.confusion;
 }
 
-static int begin(const struct settings *settings, int passes)
+static int begin(const struct settings *settings, bool sampled, int passes)
 {
+    (void)sampled;
     classes_finish();
     s.passes = passes;
     s.classes = model_int(&settings->model, "classes");

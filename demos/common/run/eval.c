@@ -67,7 +67,7 @@ static int measure(struct ssa_model *model, const struct settings *s, const stru
                                  .cookie = pattern ? "self-ensemble" : "dense",
                                  .tolerance = pattern ? options.tolerance * unit->nats : 0,
                                  .answer = judge ? judge->answer : NULL};
-    if (judge && judge->begin(s, passes))
+    if (judge && judge->begin(s, pattern != NULL, passes))
         return EXIT_FAILED;
     progress_begin("evaluating", 1);
     int status = ssa_evaluate(model, &s->data.part[options.part], &how, scores, ensemble, NULL);
@@ -235,7 +235,7 @@ static int evaluate(struct ssa_model *model, const struct settings *s, const str
             print_ensemble(&scores, ensemble);
         print_judged();
     }
-    return status;
+    return status || !judge || !judge->end ? status : judge->end();
 }
 
 /* What a start of the checkpoint's run says. */
@@ -277,7 +277,8 @@ static int write_log(json_t *result)
 static int open_data(const struct program *p, struct ssa_checkpoint *checkpoint, struct settings *s)
 {
     *s = (struct settings){.program = p, .o = &shared, .source_name = options.checkpoint, .source = checkpoint,
-                           .model = *ssa_checkpoint_model(checkpoint), .micro_batch = options.batch};
+                           .model = *ssa_checkpoint_model(checkpoint), .micro_batch = options.batch,
+                           .measured = (enum data_part)options.part};
     if (!shared.data.count)
         return say_error("no %s: give --data FILE (see --help)", p->what);
     if (p->open(s))

@@ -47,8 +47,8 @@ struct renamed {
 
 /* What there is to know of answers besides their loss, one evaluation after another. */
 struct judge {
-    /* Before one of `passes` passes. Says what is wrong and returns non-zero. */
-    int (*begin)(const struct settings *s, int passes);
+    /* Before one of `passes` passes, dense or sampled. Says what is wrong and returns non-zero. */
+    int (*begin)(const struct settings *s, bool sampled, int passes);
     void (*answer)(void *cookie, const struct ssa_answer *answer); /* struct ssa_evaluate's; has no cookie */
     /* After it. A row of a table, as wide as `heads`: of the first `passes` together, or 0 of the single ones. */
     const char *heads;
@@ -57,6 +57,7 @@ struct judge {
     /* Of one pass, or of so many with what single ones give beside it. */
     void (*record)(json_t *object, const char *before, int passes);
     void (*print)(void); /* NULL, or what else people are told */
+    int (*end)(void);    /* NULL, or after the last evaluation of `eval`; says what is wrong and returns non-zero */
 };
 
 struct program {

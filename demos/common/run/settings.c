@@ -83,7 +83,8 @@ static int take_run(struct settings *s)
 int settings_make(struct settings *s, const struct program *program, const struct train_options *o)
 {
     *s = (struct settings){.program = program, .o = o, .source_name = o->resume ? o->resume : o->from,
-                           .model = o->model, .training = o->training, .micro_batch = o->micro_batch};
+                           .model = o->model, .training = o->training, .micro_batch = o->micro_batch,
+                           .measured = PART_VALID};
     return open_source(s) || program->open(s) || check_model(s) || (o->resume ? take_run(s) : take_stages(s))
         ? EXIT_FAILED
         : 0;

@@ -27,6 +27,7 @@ struct settings {
     struct ssa_train_config training;
     struct ssa_stage stages[STAGES_MAX]; /* of a new run, or one that is made longer */
     int micro_batch;
+    enum data_part measured;             /* that evaluations are of */
 };
 
 /* Says what is wrong and returns non-zero. */

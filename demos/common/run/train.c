@@ -258,7 +258,7 @@ static int evaluate(struct training *t, const struct ssa_pattern *pattern, doubl
                                  .stop = t->ranks ? NULL : &interrupted, /* ranks stop after the same step */
                                  .answer = judge ? judge->answer : NULL};
     struct ssa_scores scores = {0};
-    if (judge && judge->begin(&t->s, 1))
+    if (judge && judge->begin(&t->s, pattern != NULL, 1))
         return SSA_ENOMEM;
     int status = ssa_evaluate(t->model, t->valid, &how, &scores, NULL, NULL);
     *loss = scores.loss;
