@@ -58,10 +58,12 @@ int main(int argc, char **argv)
     const struct arg_list files = {.count = argc - 4 - given, .items = (const char **)argv + 4 + given};
     const struct corpus_options o = {.given = given, .least = strtoull(argv[1], NULL, 10),
                                      .most = strtoull(argv[2], NULL, 10), .named = atoi(argv[3])};
-    json_t *parts = json_array();
     say_set_program("words_probe");
-    if ((given && vocabulary_read_file(&c.vocabulary, argv[4] + 1)) || corpus_load(&c, &files, &o))
+    if ((given && vocabulary_read_file(&c.vocabulary, argv[4] + 1)) || corpus_load(&c, &files, &o)) {
+        corpus_free(&c);
         return EXIT_FAILED;
+    }
+    json_t *parts = json_array();
     for (int p = 0; p < TEXT_PARTS; p++)
         json_array_append_new(parts, part_of(&c, p));
     json_t *all = json_pack("{s:o, s:o, s:b, s:b, s:I}", "words", words_of(&c.vocabulary), "parts", parts, "named",
