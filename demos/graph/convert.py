@@ -200,8 +200,9 @@ class Table:
             cell = lambda i: row[i].strip() if i is not None and i < len(row) else ""
             number = cell(self.number)
             part = cell(self.part).lower()
-            yield (self.rows.line_num, int(number) if number.isdecimal() and len(number) < 19 else count, cell(self.smiles),
-                   cell(self.target), PARTS.get(part, NO_PART))
+            known = number.isdecimal() and len(number) < 19
+            yield (self.rows.line_num, int(number) if known else count, cell(self.smiles), cell(self.target),
+                   PARTS.get(part, NO_PART))
 
 
 class Qm9:

@@ -39,6 +39,11 @@ static float f32_at(const unsigned char *p, size_t i)
 
 /* ---- the file ---- */
 
+static int no_graphs(const struct graphs *g)
+{
+    return say_error("%s: is no file of graphs; `ssacl-graph convert` makes one of a table of SMILES", g->path);
+}
+
 static int map(struct graphs *g)
 {
     struct stat s;
@@ -51,7 +56,7 @@ static int map(struct graphs *g)
     }
     if (s.st_size < HEADER) {
         close(file);
-        return say_error("%s: is too short for graphs as convert.py writes them", g->path);
+        return no_graphs(g);
     }
     void *bytes = (uint64_t)s.st_size > SIZE_MAX ? MAP_FAILED
                                                  : mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, file, 0);
@@ -94,8 +99,7 @@ static int small(const struct graphs *g, size_t at, uint32_t most)
 static int read_header(struct graphs *g)
 {
     if (memcmp(g->bytes, "SSAGRAPH", 8))
-        return say_error("%s: holds no graphs as convert.py writes them; of a csv of SMILES it makes such a file",
-                         g->path);
+        return no_graphs(g);
     if (u32(g->bytes + 8) != VERSION)
         return say_error("%s: is of version %u, of which nothing is known here; convert it anew", g->path,
                          u32(g->bytes + 8));

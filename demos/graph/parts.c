@@ -134,8 +134,8 @@ static int draw_parts(struct parts *p, const struct graphs *g, struct pile *pile
 {
     const size_t all = pile->count, test = o->test ? o->test : all / 20, valid = o->valid ? o->valid : all / 20;
     if (test >= all || valid >= all - test)
-        return say_error("%s: of %zu graphs with a target %zu for validation and %zu for the test cannot be set aside; "
-                         "give smaller numbers", g->path, all, valid, test);
+        return say_error("%s: of %zu molecules with a target %zu for validation and %zu for the test cannot be set "
+                         "aside; give smaller numbers", g->path, all, valid, test);
     if (shuffle(pile, o->seed, GRAPH_TRAIN) || cut(p, g, pile, test, GRAPH_TEST, o->most_atoms) ||
         cut(p, g, pile, valid, GRAPH_VALID, o->most_atoms))
         return EXIT_FAILED;
@@ -183,14 +183,11 @@ static bool has_parts(const struct graphs *g)
     return false;
 }
 
-static int check_parts(const struct parts *p, const struct graphs *g)
+int parts_check(const struct parts *p, const struct graphs *g, enum graph_part part)
 {
     static const char *const names[] = {"training", "validation", "the test"};
-    for (int part = 0; part < GRAPH_PARTS; part++)
-        if (!p->part[part].count)
-            return say_error("%s: has no graphs with a target for %s%s", g->path, names[part],
-                             p->official ? " by its own split; draw another by --split seeded" : "");
-    return 0;
+    return p->part[part].count ? 0 : say_error("%s: has no molecules with a target for %s%s", g->path, names[part],
+                                               p->official ? " by its own split; draw one by --split seeded" : "");
 }
 
 int parts_make(struct parts *p, const struct graphs *g, const struct parts_options *o)
@@ -199,5 +196,5 @@ int parts_make(struct parts *p, const struct graphs *g, const struct parts_optio
     *p = (struct parts){.official = known};
     if (o->split == SPLIT_OFFICIAL && !known)
         return say_error("%s: has no split of its own; convert it with one, or draw one by --split seeded", g->path);
-    return (known ? take_all(p, g, o) : draw_all(p, g, o)) || check_parts(p, g) ? EXIT_FAILED : 0;
+    return known ? take_all(p, g, o) : draw_all(p, g, o);
 }

@@ -32,5 +32,7 @@ struct parts {
 /* Says what is wrong and returns non-zero; parts_free() it in any case. */
 int parts_make(struct parts *p, const struct graphs *g, const struct parts_options *options);
 void parts_free(struct parts *p);
+/* Whether there is something in a part; says if not. */
+int parts_check(const struct parts *p, const struct graphs *g, enum graph_part part);
 
 #endif

@@ -16,8 +16,8 @@
 enum { SEEDS = 16, LARGEST = 1 << 20, CASES = 250, PATIENCE = 600, MEMORY_MIB = 600 };
 
 static const struct fuzz_target *const targets[] = {&fuzz_checkpoint, &fuzz_tuning, &fuzz_cache, &fuzz_stages,
-                                                    &fuzz_log, &fuzz_graphs, &fuzz_images, &fuzz_timm, &fuzz_fairseq,
-                                                    &fuzz_words, NULL};
+                                                    &fuzz_log, &fuzz_egt, &fuzz_graphs, &fuzz_images, &fuzz_timm,
+                                                    &fuzz_fairseq, &fuzz_words, NULL};
 static struct fuzz_input seeds[SEEDS];
 static size_t seed_count;
 static char folder[] = "/tmp/ssacl-fuzz-XXXXXX";

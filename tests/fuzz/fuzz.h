@@ -21,7 +21,7 @@ struct fuzz_target {
     void (*end)(void);
     const char *words; /* that are of use in mutants, parted by spaces */
 };
-extern const struct fuzz_target fuzz_checkpoint, fuzz_tuning, fuzz_cache, fuzz_stages, fuzz_log, fuzz_graphs,
+extern const struct fuzz_target fuzz_checkpoint, fuzz_tuning, fuzz_cache, fuzz_stages, fuzz_log, fuzz_egt, fuzz_graphs,
                                 fuzz_images, fuzz_timm, fuzz_fairseq, fuzz_words;
 
 /* ---- what targets use ---- */

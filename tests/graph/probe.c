@@ -25,8 +25,9 @@ static json_t *graph_json(const struct graphs *g, size_t i)
     json_t *ends = json_array();
     for (int b = 0; b < one.bonds; b++)
         json_array_append_new(ends, json_pack("[ii]", graph_end(&one, b, 0), graph_end(&one, b, 1)));
-    return json_pack("{s:o, s:o, s:o, s:o, s:i, s:I, s:I, s:o}", "atoms", ids_json(one.of_atoms, one.atoms, g->atom_ids),
-                     "bonds", ids_json(one.of_bonds, one.bonds, g->bond_ids), "ends", ends, "target",
+    json_t *atoms = ids_json(one.of_atoms, one.atoms, g->atom_ids);
+    return json_pack("{s:o, s:o, s:o, s:o, s:i, s:I, s:I, s:o}", "atoms", atoms, "bonds",
+                     ids_json(one.of_bonds, one.bonds, g->bond_ids), "ends", ends, "target",
                      isnan(one.target) ? json_null() : json_real((double)one.target), "part", one.part, "number",
                      (json_int_t)one.number, "line", (json_int_t)one.line, "text",
                      json_stringn(one.text, one.text_size));

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""demos/graph/convert.py: what it writes is what C reads. Which columns, numbers, targets and parts it takes of a csv is
-tested with molecules that are made here; that its features are OGB's with RDKit, where $SSA_PYTHON, or this Python, has
-it: without, that is said, and the test counts as skipped. Usage: test_convert.py CONVERT PROBE"""
+"""demos/graph/convert.py: what it writes is what C reads. Which columns, numbers, targets and parts it takes of a csv
+is tested with molecules that are made here; that its features are OGB's with RDKit, where $SSA_PYTHON, or this Python,
+has it: without, that is said, and the test counts as skipped. Usage: test_convert.py CONVERT PROBE"""
 import array
 import collections
 import gzip

@@ -115,7 +115,11 @@ START_TEST(without_targets_or_too_large)
     ck_assert_uint_eq(p.first_large, 27);
     ck_assert_mem_eq(p.part[GRAPH_TEST].graphs, p.part[GRAPH_VALID].graphs, 16);
     parts_free(&p);
-    ck_assert_int_ne(make(&p, (struct parts_options){.most_atoms = 20}), 0); /* nothing to validate with */
+    ck_assert_int_eq(make(&p, (struct parts_options){.most_atoms = 20}), 0); /* nothing to validate with */
+    say_hold_errors();
+    ck_assert_int_eq(parts_check(&p, &g, GRAPH_TRAIN), 0);
+    ck_assert_int_ne(parts_check(&p, &g, GRAPH_VALID), 0);
+    say_held_error(false);
     parts_free(&p);
     graphs_close(&g);
 }
