@@ -260,6 +260,7 @@ static struct ssa_facts facts(const struct ssa_model_config *config)
         f.answers = SETS_LENGTH;
         f.join = SSA_JOIN_PROBABILITIES;
     }
+    f.unsmoothed = head_now != SETS_OF_CLASSES;
     f.squares = head_now == SETS_OF_SQUARES;
     return f;
 }

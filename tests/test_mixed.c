@@ -635,8 +635,8 @@ static void say(struct said *said, enum sets_head head, const struct ssa_batch *
 }
 
 /* One batch in one pass, by hand: its plans are those of the batch's number and the pass's. */
-static void ask(struct ssa_model *m, enum sets_head head, const struct ssa_evaluate *how, const size_t *numbers, int count,
-                int batch, int pass, struct said *said, size_t *at)
+static void ask(struct ssa_model *m, enum sets_head head, const struct ssa_evaluate *how, const size_t *numbers,
+                int count, int batch, int pass, struct said *said, size_t *at)
 {
     const int full = ssa_model_limits(m)->batch;
     struct ssa_batch b = sets_batch(full);
@@ -924,7 +924,7 @@ START_TEST(wrong_sources)
     }
     FAILS(ssa_train_config_check(&(struct ssa_train_config){.smoothing = 0.1f},
                                  &(struct ssa_model_config){.family = SSA_FAMILY_OF_TESTS}, 1), SSA_EINVAL,
-          "smoothing is 0.1, but answers of the model are values");
+          "smoothing is 0.1, of this kind of model labels are not smoothed");
     m = model_on(device, SETS_OF_CLASSES, 2);
     FAILS(ssa_evaluate(m, &ids, &(struct ssa_evaluate){0}, &scores, NULL, NULL), SSA_EINVAL, "mixed size come from a source");
     ssa_model_destroy(m);

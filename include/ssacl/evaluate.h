@@ -34,9 +34,9 @@ struct ssa_evaluate {
     const volatile int *stop;
     void (*progress)(void *cookie, double done); /**< share done, 0..1 */
     void *cookie;
-    double tolerance;        /**< of a loss, as ssa_scores has it: after 4 passes, no more once ssa_scores.unsettled is at
-                                  most that; 0: all. An ensemble takes 8 bytes of host memory a token, and 16 a pass and
-                                  batch */
+    double tolerance;        /**< of a loss, as ssa_scores has it: after 4 passes, no more once ssa_scores.unsettled is
+                                  at most that; 0: all. An ensemble takes 8 bytes of host memory a token, and 16 a pass
+                                  and batch */
     /** NULL, or called with all answers, of which the scores have the losses alone: for what else there is to count.
      *  What it is given is the library's, and only until it returns.
      *    Order    the passes of an example one after another; examples in any, on one device in that of their numbers.
@@ -98,7 +98,7 @@ struct ssa_watch {
                                   looked at */
     int patience;            /**< so many looks one after another without a better loss end the run with SSA_ESTOPPED,
                                   and `ends` told; 0: none do */
-    double gain;             /**< a loss is better if it is lower by more than this, nats a token or as it is measured */
+    double gain;             /**< a loss is better if it is lower by more than this, in what it is measured in */
     const char *best;        /**< NULL, or where the best is kept, with ssa_checkpoint_save(). Where that fails, a
                                   warning says why, the file is what it was, and the next better one is tried */
     const char *note;        /**< of that checkpoint */

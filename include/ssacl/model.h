@@ -395,22 +395,22 @@ struct ssa_pass {
                                     (mixed or smoothed labels); a row of zeros is ignored */
     const int32_t *labels;     /**< [batch], in [0, classes): of pixels with classes */
 
-    /* Sequences of mixed size. `length` is then what the longest of the batch takes, what is below is laid out by it, and
-     * n = length - virtual nodes, which come first and have none of it. Where a plan is NULL, a layer is dense over the
-     * real positions of each sequence. */
+    /* Sequences of mixed size. `length` is then what the longest of the batch takes, what is below is laid out by it,
+     * and n = length - virtual nodes, which come first and have none of it. Where a plan is NULL, a layer is dense over
+     * the real positions of each sequence. */
     const int32_t *lengths;    /**< [batch], in [0, length]: real positions of each sequence, virtual nodes included;
                                     later ones are padding, which nothing sees, and whose values below do not count */
     const int32_t *nodes;      /**< [batch, n, node_ids]; 0: none, else 1 + feature * node_values + value */
     const float *encodings;    /**< [batch, n, encodings]: finite */
     const int32_t *edges;      /**< [batch, n, n, edge_ids]; 0: none, else 1 + feature * edge_values + value */
     const int32_t *hops;       /**< [batch, n, n], in [0, hops] */
-    const float *values;       /**< [batch, answers]: targets of a model whose answers are values, or NULL: no loss; NaN:
-                                    ignored */
+    const float *values;       /**< [batch, answers]: targets of a model whose answers are values, or NULL: no loss;
+                                    NaN: ignored */
     size_t reserved[4];
 };
 
-/** Enqueues a forward pass. With targets, hard or soft or values, ssa_model_losses() holds a loss an answer afterwards, in
- *  nats, or of values as the model's loss says.
+/** Enqueues a forward pass. With targets, hard or soft or values, ssa_model_losses() holds a loss an answer afterwards,
+ *  in nats, or of values as the model's loss says.
  *  What `pass` points to may be reused when the call returns. */
 SSA_API int ssa_model_forward(struct ssa_model *model, const struct ssa_pass *pass);
 

@@ -147,8 +147,8 @@ SSA_API int ssa_trainer_step(struct ssa_trainer *trainer);
 SSA_API int ssa_trainer_use_average(struct ssa_trainer *trainer, int on);
 
 /** Loss (mean over a step's answers: nats a token, or of values as the model's loss says; before the update) of each of
- *  the last `count` steps, oldest first, and the gradient's norm before clipping of the last (may be NULL). Waits. count
- *  at most 1024 and at most the steps done since create. */
+ *  the last `count` steps, oldest first, and the gradient's norm before clipping of the last (may be NULL). Waits.
+ *  count at most 1024 and at most the steps done since create. */
 SSA_API int ssa_trainer_losses(struct ssa_trainer *trainer, int count, float *losses, float *norm);
 
 /** What there is to say after a step. */

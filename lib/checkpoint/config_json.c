@@ -227,7 +227,8 @@ static int family_from_json(const json_t *name, int *family)
         return ssa_fail(SSA_EFORMAT, "its config lacks a good \"family\"");
     return ssa_model_named(json_string_value(name), family)
                ? SSA_OK
-               : ssa_fail(SSA_EFORMAT, "its model is a \"%s\", which this version does not know", json_string_value(name));
+               : ssa_fail(SSA_EFORMAT, "its model is a \"%s\", which this version does not know",
+                          json_string_value(name));
 }
 
 int ssa_model_from_json(const json_t *json, struct ssa_model_config *config)

@@ -193,8 +193,8 @@ static int make_ensemble(struct ssa_evaluator *e)
     }
     first[e->batches] = count;
     TRY(ssa_ensemble_create(&e->ensemble, &(struct ssa_ensemble_config){.join = e->facts.join,
-        .squares = e->facts.squares, .passes = e->passes, .batches = e->batches, .first = first, .tolerance = e->how.tolerance,
-        .added = e->how.answer ? tell_batch : NULL, .cookie = e}));
+        .squares = e->facts.squares, .passes = e->passes, .batches = e->batches, .first = first,
+        .tolerance = e->how.tolerance, .added = e->how.answer ? tell_batch : NULL, .cookie = e}));
 done:
     free(first);
     return err;
@@ -286,7 +286,8 @@ done:
 
 static struct ssa_answers take_kept(struct ssa_worker *w)
 {
-    struct ssa_answers answers = {.count = w->kept_count, .values = w->kept, .targets = w->kept_targets, .more = w->told};
+    struct ssa_answers answers = {.count = w->kept_count, .values = w->kept, .targets = w->kept_targets,
+                                  .more = w->told};
     w->kept = w->kept_targets = NULL;
     w->told = NULL;
     w->out[0] = w->out[1];

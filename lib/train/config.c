@@ -89,8 +89,6 @@ int ssa_train_config_check(const struct ssa_train_config *t, const struct ssa_mo
     TRY(check_numbers(t));
     REQUIRE(t->smoothing == 0 || !ssa_model_facts(m).unsmoothed, "train: smoothing is %g, of this kind of model labels "
             "are not smoothed", (double)t->smoothing);
-    REQUIRE(t->smoothing <= 0 || ssa_model_facts(m).join == SSA_JOIN_PROBABILITIES,
-            "train: smoothing is %g, but answers of the model are values: must be 0", (double)t->smoothing);
     REQUIRE(micro_batch > 0, "train: limits.batch is %d, must be positive", micro_batch);
     REQUIRE(t->batch >= 0 && t->batch % micro_batch == 0,
             "train: batch %d does not divide into micro-batches of %d (limits.batch)", t->batch, micro_batch);
