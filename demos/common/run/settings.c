@@ -48,7 +48,7 @@ struct stage_terms settings_terms(const struct settings *s)
     (void)ssa_model_layer(&s->model, 0, &first); /* the model was checked */
     return (struct stage_terms){.length = first.length,
                                 .epoch = step > 0 ? (double)settings_count(s, PART_TRAIN) / step : 0,
-                                .keep_first = model_has_class_token(&s->model)};
+                                .keep_first = model_has_class_token(&s->model), .mixed = first.mixed};
 }
 
 /* A new run's. */

@@ -197,6 +197,9 @@ int stages_settle(struct ssa_stage *stages, int count, const struct stage_terms 
         struct ssa_stage *s = &stages[i];
         if (settle_steps(s, terms->epoch))
             return EXIT_FAILED;
+        if (s->pattern.ratio < 0 && terms->mixed)
+            return say_error("%.0f keys: what there is to see is of several sizes; give a share of it, ratio=R",
+                             (double)-s->pattern.ratio);
         if (-s->pattern.ratio > (float)terms->length)
             return say_error("%.0f keys of a sequence that has %d", (double)-s->pattern.ratio, terms->length);
         if (s->pattern.ratio < 0)

@@ -21,6 +21,7 @@ struct stage_terms {
     int length;     /* of sequences, or windows, of the first layer */
     double epoch;   /* steps; 0: there are no data */
     int keep_first; /* where a sampled stage does not say it */
+    int mixed;      /* 1: sequences are of several sizes, of which only shares can be said */
 };
 /* Says what is wrong and returns non-zero. */
 int stages_settle(struct ssa_stage *stages, int count, const struct stage_terms *terms);
