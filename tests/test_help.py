@@ -13,6 +13,8 @@ COMMANDS = [("ssacl-text", *c) for c in ((), ("train",), ("plan",), ("eval",), (
                                          ("import",), ("export",))]
 COMMANDS += [("ssacl-image", *c) for c in ((), ("train",), ("plan",), ("eval",), ("report",), ("answers",), ("draw",))]
 COMMANDS += [("ssacl-image", *c) for c in (("import",), ("export",))]
+COMMANDS += [("ssacl-graph", *c) for c in ((), ("train",), ("plan",), ("eval",), ("report",), ("predict",), ("import",))]
+COMMANDS += [("ssacl-graph", "export")]
 COMMANDS += [("ssacl-bench", *c) for c in ((), ("tune",), ("pool",), ("run",), ("compare",), ("show",))]
 COMMANDS += [("ssacl-doctor",), ("ssacl-scale",)]
 
@@ -39,7 +41,7 @@ for command in COMMANDS:
         assert all(len(line) <= 160 for line in text.split("\n")), command
     full(*words, "--help")
     full(*words, "--version")
-    if len(command) > 1 or command[0] not in ("ssacl-text", "ssacl-image"):
+    if len(command) > 1 or command[0] not in ("ssacl-text", "ssacl-image", "ssacl-graph"):
         assert "takes no value" in run(*words, "--version=1", code=2)[1]
         assert "takes no value" in run(*words, "--help=1", code=2)[1]
 
@@ -86,7 +88,15 @@ for family in "vit", "pixels", "swin":
         hidden = field in ("rows", "columns", "values")
         assert hidden or " --%s " % field.replace("_", "-") in told, field
 
-demos = {name: os.path.join(ROOT, "demos", name + ".sh") for name in ("quickstart", "text", "images")}
+graph = os.path.join(PROGRAMS, "graph", "ssacl-graph")
+told = run(graph, "train", "--help")[0].replace("\n", " ")
+model = json.loads(run(graph, "plan", "--nodes", "9", "--device", "cpu", "--measure", "0", "--json")[0])["model"]
+assert set(fields_of("egt")) == set(model), (fields_of("egt"), model)
+for field in fields_of("egt"):
+    hidden = field in ("node_ids", "node_values", "edge_ids", "edge_values", "targets")
+    assert (" --%s " % field.replace("_", "-") in told) != hidden, field
+
+demos = {name: os.path.join(ROOT, "demos", name + ".sh") for name in ("quickstart", "text", "images", "molecules")}
 for name, script in demos.items():
     assert run("sh", script, "--version")[0] == "%s %s\n" % (name, VERSION)
 assert "--minutes: give more than 0" in run("sh", demos["images"], "--minutes", "0.0", code=1)[1]
@@ -94,6 +104,7 @@ for script in (*demos.values(), *(os.path.join(ROOT, "tests", name + ".sh") for 
     for option in ("-h", "--help"):
         text, errors = run("sh", script, option)
         assert text.count("\n") > 1 and not errors, (script, text)
-for script, code in (("demos/quickstart.sh", 1), ("demos/text.sh", 1), ("demos/images.sh", 1), ("tests/run.sh", 2), ("tests/vendors.sh", 2)):
+for script, code in (("demos/quickstart.sh", 1), ("demos/text.sh", 1), ("demos/images.sh", 1), ("demos/molecules.sh", 1), ("tests/run.sh", 2),
+                     ("tests/vendors.sh", 2)):
     text, errors = run("sh", os.path.join(ROOT, script), "--no-such-thing", code=code)
     assert not text and errors.count("\n") == 1 and "--help" in errors, (script, errors)

@@ -25,6 +25,10 @@ static struct shape shape_of(const struct ssa_model_config *model, int layer)
         s.hidden = (int)lround((double)model->swin.hidden_ratio * s.width);
         s.gathers = false;
     }
+    if (model->family == SSA_EGT) {
+        s.hidden = (int)lround((double)model->egt.hidden_ratio * s.width);
+        s.gathers = false;
+    }
     s.kv_heads = s.kv_heads ? s.kv_heads : s.heads; /* a family without such a field */
     s.query_width = model_int(model, "key_width") ? s.heads * model_int(model, "key_width") : s.width;
     return s;
@@ -71,6 +75,24 @@ static double words_ends(const struct ssa_words *c)
     return sum;
 }
 
+/* Of a graph's edges in a layer, which are as many as pairs of nodes, or as those that a sample has: biases and gates of
+ * its heads; and, but in the last layer, what scores and an MLP make of each. */
+static double edges_of(const struct ssa_egt *c, int layer, double length, double keys)
+{
+    const double cells = length * (c->edge_mode == SSA_EDGES_ALL ? length : keys), width = c->edge_width;
+    const double hidden = lround((double)c->edge_hidden_ratio * width);
+    const bool updates = c->edge_mode != SSA_EDGES_FIXED && layer + 1 < c->layers;
+    return cells * width * (2.0 * c->heads + updates * (c->heads + 2 * hidden));
+}
+
+/* Encodings of nodes, and a head of as many rows as are joined to one. */
+static double egt_ends(const struct ssa_egt *c)
+{
+    const double width = c->width, joined = width * (c->virtual_nodes ? c->virtual_nodes : 1);
+    const double head = c->head_layers > 1 ? joined * width + width * width + width * c->targets : joined * c->targets;
+    return (double)c->nodes * c->encodings * width + head;
+}
+
 /* Of embedding and head. */
 static double ends_of(const struct ssa_model_config *model)
 {
@@ -84,6 +106,8 @@ static double ends_of(const struct ssa_model_config *model)
         return swin_ends(model);
     case SSA_WORDS:
         return words_ends(&model->words);
+    case SSA_EGT:
+        return egt_ends(&model->egt);
     default:
         return length * width * model_int(model, model->family == SSA_PIXELS ? "values" : "vocabulary");
     }
@@ -124,6 +148,8 @@ static int add_layers(struct cost *cost, const struct ssa_model_config *model, c
         cost->linear += 6 * sequences * rows * (C * Q + C * C + s.matrices * C * hidden);
         cost->linear += 6 * sequences * kv_rows * C * (Q + C) * share;
         cost->attention += 6 * sequences * pairs * (Q + C);
+        if (model->family == SSA_EGT)
+            cost->linear += 6 * sequences * edges_of(&model->egt, l, s.of.length, pairs / s.of.length);
     }
     return SSA_OK;
 }

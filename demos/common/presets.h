@@ -14,7 +14,7 @@ struct preset {
     struct ssa_stage stage;           /* its warm-up is a twentieth of it; then: */
     int fine_tune;                    /* so many dense steps, */
     float fine_tune_lr;
-    const char *augmentation; /* of pictures, by a word of the program that has them; NULL: none is said */
+    const char *augmentation; /* of pictures, or how else data are learned: a word of the program's, or NULL */
 };
 
 /* Whether it names one of a model of this family. */

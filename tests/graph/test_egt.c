@@ -236,5 +236,6 @@ END_TEST
 int main(void)
 {
     return test_run("egt", (const TTest *const[]){answers, written_again, drawn_by_seed_and_step_alone,
-                                                  signs_turn_in_training_alone, without_room_it_is_computed_anew, NULL});
+                                                  signs_turn_in_training_alone, without_room_it_is_computed_anew,
+                                                  NULL});
 }

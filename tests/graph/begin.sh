@@ -1,0 +1,7 @@
+# What the tests of ssacl-graph begin with.
+tests=$(realpath "$(dirname "$0")")
+. "$(dirname "$0")/../begin.sh"
+export PYTHONDONTWRITEBYTECODE=1
+
+# A file of made-up molecules: FILE COUNT [ATOMS [official|none]].
+molecules() { python3 "$tests/molecules.py" "$@"; }
