@@ -440,8 +440,9 @@ def tell(counts, sections, o):
     for kind, what in OF_ODD.items():
         counts.tell(kind, "kept,", what)
     counts.tell("bad target", "kept without a target,", "since it is no finite number")
-    counts.tell("no target", "kept without a target,", "since there is none")
-    if sections.graphs:
+    if not o.no_target:
+        counts.tell("no target", "kept without a target,", "since there is none")
+    if sections.graphs and not o.brief:
         say(f"{o.out}: {sections.graphs} molecules, {sections.atoms} atoms (at most {sections.most_atoms}), "
             f"{sections.bonds} bonds")
 
@@ -478,6 +479,7 @@ def parse(arguments):
                    "that is called split")
     p.add_argument("--most-atoms", metavar="N", type=int, default=256, help="larger molecules are left out [256]")
     p.add_argument("--jobs", metavar="N", type=int, default=os.cpu_count() or 1, help="processes")
+    p.add_argument("--brief", action="store_true", help="say only what is left out, or odd")
     p.add_argument("--self-check", action="store_true", help="see whether RDKit gives the features that OGB's text has")
     o = p.parse_args(arguments)
     if not o.self_check and (not o.out or bool(o.csv) == o.qm9):
@@ -526,7 +528,8 @@ def main():
     try:
         import rdkit
     except ImportError:
-        say("RDKit is missing: python3 -m pip install rdkit, in an environment of its own where Python asks for that")
+        if not os.environ.get("SSACL_GRAPH"):  # which says so itself
+            say("RDKit is missing: python3 -m pip install rdkit, in an environment of its own where Python wants that")
         return 3
     try:
         if o.self_check:

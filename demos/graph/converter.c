@@ -72,7 +72,7 @@ static int wait_for(pid_t child)
                          "SSACL_PYTHON=E/bin/python; or convert the molecules where there is one, and give the file of "
                          "graphs");
     default:
-        return say_error("the molecules could not be converted");
+        return EXIT_FAILED; /* it was said why */
     }
 }
 
@@ -92,6 +92,7 @@ int converter_run(const char *const *arguments)
     if (child < 0)
         return say_error("Python cannot be started: %s", strerror(errno));
     if (!child) {
+        setenv("SSACL_GRAPH", "1", 1);
         execvp(words[0], (char *const *)(uintptr_t)words);
         _exit(NOT_RUN);
     }
@@ -102,8 +103,8 @@ int converter_run(const char *const *arguments)
 
 int converter_make(struct converted *made, const char *path, const char *smiles, const char *target)
 {
-    const char *folder = getenv("TMPDIR"), *words[8] = {path, "--out"};
-    int count = 2;
+    const char *folder = getenv("TMPDIR"), *words[9] = {path, "--brief", "--out"};
+    int count = 3;
     folder = folder && *folder ? folder : "/tmp";
     if (snprintf(made->folder, sizeof made->folder, "%s/ssacl-graph.XXXXXX", folder) >= (int)sizeof made->folder ||
         !mkdtemp(made->folder)) {
