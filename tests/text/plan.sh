@@ -106,7 +106,7 @@ json over.json '[s["steps"] for s in x["stages"]] == [2, 1] and x["batch"] == 8'
 refuses 2 'does not go with --from' --from tiny --preset tiny
 plan --preset help >out
 check [ $? -eq 0 ]
-check [ "$(wc -l <out)" -eq 2 ]
+check [ "$(wc -l <out)" -eq 3 ]
 check grep -q '^  enwik8 ' out
 refuses 2 "there is none of the name 'enwik9'" --preset enwik9
 check grep -q '^  tiny ' err
