@@ -174,7 +174,8 @@ refuses 1 "--family gpt: f.st is a words" text train --device cpu --data wiki --
 refuses 1 'cutoff' family --data wiki --steps 1 -c x.st --cutoffs 4,16
 refuses 1 'cutoffs' family --data wiki --steps 1 -c x.st --cutoffs 8,4
 text plan --preset wikitext103 --device cpu --measure 0 --json >plan.json
-json plan.json 'x["parameters"] == 246933504 and x["tokens_per_step"] == 73728 and x["model"]["vocabulary"] == 267744'
+json plan.json 'x["parameters"] == 246933504 and x["tokens_per_step"] == 73728 and x["optimiser"] == "nag"'
+json plan.json 'x["model"]["vocabulary"] == 267744'
 text plan --preset wikitext103 --data wiki --cutoffs 4,10 --length 32 --device cpu --measure 0 --json >plan.json
 json plan.json 'x["model"]["vocabulary"] == 16'
 # Ids of token files are words of it, too.
