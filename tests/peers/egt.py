@@ -114,6 +114,9 @@ class Egt(nn.Module):
             e = e if attention.edge_proj is None else next(edge_mlps)(updated)
         return self.head(self.norm(h[:, :self.virtual]).flatten(1)).squeeze(1)
 
+    def loss(self, graphs, values):
+        return F.l1_loss(self(**graphs), values)
+
 
 def molecules(batch, fewest, most, seed=0):
     """A batch of random graphs of like size, as arrays of the library's struct ssa_batch, virtual nodes counted."""

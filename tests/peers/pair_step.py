@@ -9,6 +9,7 @@ import time
 import numpy as np
 import torch
 
+import egt
 import families
 import gpt
 import pairing
@@ -30,7 +31,11 @@ MODELS = {
                      (64, 256)),
     ("words", 1024): (dict(vocabulary=267744, length=3072, layers=16, heads=8, cutoffs=(20000, 60000, 0), dropout=0.3,
                            attention_dropout=0.1, activation_dropout=0.1, head_dropout=0.2), 1, (768, 3072)),
+    ("egt", 64): (dict(layers=4, heads=8, edge_width=16), 64, (7, 14)),
+    ("egt", 128): (dict(layers=6, heads=16, edge_width=32), 64, (7, 14)),
+    ("egt", 768): (dict(layers=24, heads=32, edge_width=64), 16, (8, 16)),
 }
+GRAPHS = dict(virtual_nodes=4, node_ids=9, node_values=128, edge_ids=3, edge_values=8, hops=17, encodings=16)
 
 
 def gpt_pattern(ratio):
@@ -79,6 +84,12 @@ def compare_gpt(devices, sizes, ratios, a):
 def batch_of(family, fields, batch):
     """Ours by field of struct ssa_batch; PyTorch's inputs and targets, the same."""
     rng = np.random.default_rng(0)
+    if family == "egt":
+        graphs = egt.molecules(batch, fields["nodes"] * 3 // 4, fields["nodes"])
+        values = torch.rand(batch)
+        arrays = {name: x.numpy().astype(np.float32 if name == "encodings" else np.int32)
+                  for name, x in graphs.items()}
+        return dict(arrays, values=values.numpy()), graphs, values
     if family == "words":  # the r-th is 1/r times as frequent as the first
         V = fields["vocabulary"]
         ids = np.minimum(V ** rng.random((batch, fields["length"] + 1)) - 0.5, V - 1).astype(np.int32)
@@ -101,12 +112,21 @@ def variants(family, fields, keys, of):
     pattern = dict(kind=ssacl.UNBIASED, ratio=(keys - lead) / of, own_key=ssacl.NONE, keep_first=lead,
                    per_example=int(family == "vit"))
     wide = dict(fields, window=14) if family == "swin" else fields
+    if family == "egt":  # virtual nodes are always seen
+        sampled = dict(kind=ssacl.UNBIASED, ratio=keys / of, own_key=ssacl.NONE, per_example=1)
+        yield "k=%d of %d" % (keys, of), fields, sampled, keys / of
+        yield "k=%d of %d fixed edges" % (keys, of), dict(fields, edge_mode=2), sampled, keys / of
+        return
     yield "k=%d of %d" % (keys, of), wide, pattern, keys - (family == "vit")
     if family in ("pixels", "words"):
         yield "k=%d of %d local" % (keys, of), fields, dict(kind=ssacl.LOCAL, ratio=keys / of, look_back=1), None
 
 
 def torch_model(family, fields, keys):
+    if family == "egt":
+        fields = dict(fields)
+        del fields["nodes"]
+        return egt.Egt(**dict(fields, keys=keys, fixed=fields.pop("edge_mode", 0) == 2))
     model = {"vit": families.ViT, "pixels": families.Pixels, "swin": families.Swin,
              "words": families.Words}[family]
     return model(**fields, keys=keys)
@@ -121,6 +141,8 @@ def compare_family(devices, a):
         fields.update(rows=a.rows or fields["rows"], channels=a.channels or fields["channels"])
         of = fields["rows"] ** 2 * fields["channels"]
         keys = of // a.ratio
+    if a.family == "egt":
+        fields.update(GRAPHS, nodes=of)
     arrays, inputs, targets = batch_of(a.family, fields, batch)
     sides, trainers = {}, []
     for name, model, pattern, torch_keys in variants(a.family, fields, keys, of):

@@ -16,7 +16,7 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 SCALARS = {"int": C.c_int, "float": C.c_float, "double": C.c_double, "size_t": C.c_size_t, "char": C.c_char,
            "int32_t": C.c_int32, "uint32_t": C.c_uint32, "uint64_t": C.c_uint64}
 DENSE, UNBIASED, LOCAL = 0, 1, 2
-FAMILIES = ["gpt", "vit", "pixels", "swin", "words"]
+FAMILIES = ["gpt", "vit", "pixels", "swin", "words", "egt"]
 I32 = 1
 NONE = -1
 
