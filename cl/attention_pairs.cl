@@ -12,6 +12,9 @@
  *          have values of their own and a block of the plan begins at a tile only; of the keys it owns the lane-th of
  *          `lanes` ranges, one where the plan has several slices, whose keys are not sorted.
  *          attention_scores_dq: (queries, heads, batch);  attention_scores_dk: (keys, kv_heads, batch)
+ *          attention_scores_tiles: (tiles of queries, heads, batch); attention_scores_bwd_tiles: (kv_heads, batch), dq
+ *          and dk of a head, or of those that share it: the same in the CPU shape, the latter where there are such
+ *          heads enough to share out.
  * Macros   D, in the CPU shape: the width of keys and values, else the parameters. Not tuned on GPUs: of molecules
  *          these pairs are few beside the rest (the paper's EGT: under 1%).
  *
@@ -19,7 +22,11 @@
  * than the rest of attention's backward. Swin-T in windows of 14 x 14, dense / 49 keys, host backend, AVX-512, one thread,
  * processor time of the kernel:
  *   tiles of 32 queries, products as in attention_bwd.cl, a build for the width          -44 / -41%
- *   rows of the next example prefetched                                                  -9 / -20% */
+ *   rows of the next example prefetched                                                  -9 / -20%
+ * Scores of all pairs in molecules and their gradients, host backend, AVX-512: share of a step's processor time, of EGT
+ * 6/128/32 with 16 heads (64 molecules of 9 atoms) / EGT-90M (of 15):
+ *   one by one                                                                           40 / 17%
+ *   by tiles                                                                             6 / 2.5% */
 #define STACK (256 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */
 #define PAIRS_LOCAL SSA_GPU
 #include "attention.h"
@@ -170,6 +177,43 @@ __kernel FEW_TOGETHER void attention_pairs_bwd(OPERANDS, GRADIENT_OF_PAIRS)
 }
 
 #if !SSA_GPU
+__kernel void attention_scores_tiles(OPERANDS, TENSOR(float, scores), PAIR_STRIDES(scores))
+{
+    PAIRS_MEMORY;
+    BIND_OPERANDS;
+    BIND(float, scores);
+    float queries[TILE * WIDTH_MAX] ALIGNED, queries_t[TILE * WIDTH_MAX] ALIGNED, key_rows[KEYS * WIDTH_MAX] ALIGNED;
+    float products[KEYS * TILE] ALIGNED, logits[VW] ALIGNED;
+    const int begin = (int)get_global_id(0) * TILE, h = (int)get_global_id(1), at = query_begin + begin;
+    const int count = min(TILE, query_end - at);
+    const ulong b = get_global_id(2);
+    SET_PAIRS(b, h);
+    const int real = plan[plan_stride * b + PLAN_LENGTH], there = min(at + count, real) - at;
+    q += b * q_batch + begin * q_stride + h * q_head;
+    k += b * k_batch + h / (heads / kv_heads) * k_head;
+    scores += b * scores_batch + h * scores_head + begin * scores_query;
+    for (int j = 0; j < keys; j++)
+        for (int r = j < real ? max(there, 0) : 0; r < count; r++)
+            scores[r * scores_query + j * scores_key] = 0.0f;
+    if (there <= 0)
+        return;
+    pack_tile(queries, q, q_stride, there, scale * LOG2E, width);
+    transpose_tile(queries_t, queries, there, 1.0f, width);
+    for (int n = 0; n < min(keys, real); n += KEYS) {
+        const int some = min(KEYS, min(keys, real) - n);
+        pack_tile(key_rows, k + n * k_stride, k_stride, some, 1.0f, width);
+        for (int r = 0; r < there; r += GROUP)
+            product_scores(products + r, key_rows, queries_t + r, some, width);
+        for (int j = 0; j < some; j++)
+            for (int r = 0; r < there; r += VW) {
+                vec_store(logits, pair_logits(&pairs, vec_load(products + j * TILE + r), at + r, there - r, n + j) *
+                                      0.693147181f);
+                for (int l = 0; l < min(VW, there - r); l++)
+                    scores[(r + l) * scores_query + (n + j) * scores_key] = logits[l];
+            }
+    }
+}
+
 /* What each query of a tile has of its own. */
 struct rows {
     float lse[TILE], delta[TILE], gate_sum[TILE];
@@ -367,3 +411,69 @@ __kernel void attention_scores_dk(OPERANDS, TENSOR(const float, dscores), PAIR_S
         }
     }
 }
+
+#if !SSA_GPU
+/* slopes[key][query] of a block of keys and the tile's first `there` queries: scale dscore, 0 where q.k was clipped, and
+ * for what is past them. */
+INLINE void slopes_of_scores(const struct pairs *p, float *slopes, const float *products, __global const float *dscores,
+                             ulong by_query, ulong by_key, int some, int there, float scale)
+{
+    float d[VW] ALIGNED;
+    for (int j = 0; j < some; j++)
+        for (int r = 0; r < (there + GROUP - 1) / GROUP * GROUP; r += VW) {
+            for (int l = 0; l < VW; l++)
+                d[l] = r + l < there ? scale * dscores[(r + l) * by_query + j * by_key] : 0.0f;
+            vec x = vec_load(d);
+            if (p->clip < INFINITY) {
+                const vec product = vec_load(products + j * TILE + r);
+                x = vec_select(vec_max(product, -product) > vec_set(p->clip), vec_set(0.0f), x);
+            }
+            vec_store(slopes + j * TILE + r, x);
+        }
+}
+
+__kernel void attention_scores_bwd_tiles(OPERANDS, TENSOR(const float, dscores), PAIR_STRIDES(dscores),
+                                         TENSOR(float, dq), STRIDES(dq), TENSOR(float, dk), STRIDES(dk))
+{
+    PAIRS_MEMORY;
+    BIND_OPERANDS;
+    BIND(const float, dscores);
+    BIND(float, dq);
+    BIND(float, dk);
+    float queries[TILE * WIDTH_MAX] ALIGNED, queries_t[TILE * WIDTH_MAX] ALIGNED, dqueries[TILE * WIDTH_MAX] ALIGNED;
+    float key_rows[KEYS * WIDTH_MAX] ALIGNED, rows[ROWS * WIDTH_MAX] ALIGNED;
+    float products[KEYS * TILE] ALIGNED, slopes[KEYS * TILE] ALIGNED;
+    const int g = (int)get_global_id(0), group = heads / kv_heads;
+    const ulong b = get_global_id(1);
+    const int real = plan[plan_stride * b + PLAN_LENGTH], all = min(keys, real);
+    const int queries_there = min(query_end, real) - query_begin, tiles = (max(queries_there, 0) + TILE - 1) / TILE;
+    k += b * k_batch + g * k_head;
+    dk += b * dk_batch + g * dk_head;
+    for (int i = 0; i < tiles * group; i++) {
+        const int h = g * group + i % group, begin = i / group * TILE, there = min(TILE, queries_there - begin);
+        __global const float *d = dscores + (b * dscores_batch + h * dscores_head + begin * dscores_query);
+        __global float *dq_rows = dq + (b * dq_batch + begin * dq_stride + h * dq_head);
+        SET_PAIRS(b, h);
+        pack_tile(queries, q + (b * q_batch + begin * q_stride + h * q_head), q_stride, there, 1.0f, width);
+        transpose_tile(queries_t, queries, there, scale * LOG2E, width);
+        for (int n = 0; n < all; n += KEYS) {
+            const int some = min(KEYS, all - n);
+            pack_tile(key_rows, k + n * k_stride, k_stride, some, 1.0f, width);
+            for (int r = 0; r < there && pairs.clip < INFINITY; r += GROUP)
+                product_scores(products + r, key_rows, queries_t + r, some, width);
+            slopes_of_scores(&pairs, slopes, products, d + n * dscores_key, dscores_query, dscores_key, some, there,
+                             scale);
+            for (int j = 0; j < some; j += ROWS) {
+                product_rows(rows, slopes + j * TILE, TILE, 1, queries, all_steps(there), REPLACE, rows, width);
+                for (int r = 0; r < ROWS && j + r < some; r++)
+                    add_row(dk + (n + j + r) * dk_stride, rows + r * PITCH, 1.0f, width);
+            }
+            for (int r = 0; r < there; r += ROWS)
+                product_rows(dqueries + r * PITCH, slopes + r, 1, TILE, key_rows, all_steps(some), n ? ADD : REPLACE,
+                             rows, width);
+        }
+        for (int r = 0; r < there && all > 0; r++)
+            add_row(dq_rows + r * dq_stride, dqueries + r * PITCH, 1.0f, width);
+    }
+}
+#endif

@@ -17,14 +17,34 @@ static int lanes_of(const struct ssa_device *device)
     return device->info.gpu_shape ? LANES : 1;
 }
 
+/* On the host kernels are built for some widths. */
+static const char *width_constant(const struct ssa_device *device, const struct ssa_attention *a)
+{
+    return a->width == a->value_width && device->info.kind == SSA_DEVICE_HOST ? "D" : NULL;
+}
+
+static size_t tiles_of(const struct ssa_attention *a)
+{
+    return ((size_t)a->queries - 1) / TILE + 1;
+}
+
 int ssa_attention_scores(struct ssa_device *device, const struct ssa_attention *a)
 {
+    if (!device->info.gpu_shape)
+        return ssa_launch(device, &(struct ssa_launch){
+            .file = "attention_pairs",
+            .constants = {{width_constant(device, a), a->width}},
+            .kernel = "attention_scores_tiles",
+            .args = {OPERANDS(a), PAIRS_OF(a->scores)},
+            .global = {tiles_of(a), (size_t)a->heads, (size_t)a->batch},
+            .local = {1, 1, 1},
+        });
     return ssa_launch(device, &(struct ssa_launch){
         .file = "attention_pairs",
         .kernel = "attention_scores",
-        .args = {OPERANDS(a), PAIRS_OF(a->scores), ARG_INT(lanes_of(device))},
-        .global = {(size_t)lanes_of(device), (size_t)a->queries, (size_t)a->batch * (size_t)a->heads},
-        .local = {(size_t)lanes_of(device), 1, 1},
+        .args = {OPERANDS(a), PAIRS_OF(a->scores), ARG_INT_AS(lanes, LANES)},
+        .global = {LANES, (size_t)a->queries, (size_t)a->batch * (size_t)a->heads},
+        .local = {LANES, 1, 1},
     });
 }
 
@@ -55,10 +75,9 @@ static int pairs_gradient(struct ssa_device *device, const struct ssa_attention_
     const int lanes = !to->key ? 1 /* values that keys share are added up by one */
                       : tiles  ? key_ranges(device, a, rows * heads * examples)
                                : lanes_of(device);
-    const bool own_width = a->width == a->value_width && device->info.kind == SSA_DEVICE_HOST;
     return ssa_launch(device, &(struct ssa_launch){
         .file = "attention_pairs",
-        .constants = {{own_width ? "D" : NULL, a->width}},
+        .constants = {{width_constant(device, a), a->width}},
         .kernel = tiles ? "attention_pairs_bwd_tiles" : "attention_pairs_bwd",
         .args = {OPERANDS(a), ARG_TENSOR(a->v), ATTENTION_STRIDES(a->v_strides), ARG_TENSOR(a->out),
                  ATTENTION_STRIDES(a->out_strides), ARG_TENSOR(a->lse), ARG_TENSOR(b->dout),
@@ -81,10 +100,27 @@ done:
     return err;
 }
 
+/* dq and dk of a head together, whose tiles one work-item walks: where there are heads enough for all units. */
+static int scores_gradient_by_tiles(struct ssa_device *device, const struct ssa_attention_bwd *b)
+{
+    const struct ssa_attention *a = &b->attention;
+    return ssa_launch(device, &(struct ssa_launch){
+        .file = "attention_pairs",
+        .constants = {{width_constant(device, a), a->width}},
+        .kernel = "attention_scores_bwd_tiles",
+        .args = {OPERANDS(a), PAIRS_OF(b->dscores), ARG_TENSOR(b->dq), ATTENTION_STRIDES(b->dq_strides),
+                 ARG_TENSOR(b->dk), ATTENTION_STRIDES(b->dk_strides)},
+        .global = {(size_t)a->kv_heads, (size_t)a->batch},
+        .local = {1, 1, 1},
+    });
+}
+
 int ssa_attention_scores_bwd(struct ssa_device *device, const struct ssa_attention_bwd *b)
 {
     const struct ssa_attention *a = &b->attention;
     int err;
+    if (!device->info.gpu_shape && (long long)a->kv_heads * a->batch >= device->info.units)
+        return scores_gradient_by_tiles(device, b);
     TRY(ssa_launch(device, &(struct ssa_launch){
         .file = "attention_pairs",
         .kernel = "attention_scores_dq",
