@@ -1,6 +1,6 @@
 """Trains in PyTorch what `ssacl-image train --family vit --mean-pool` does, dense: the same model, start, augmentation,
-optimiser and schedule on the same pictures, but for the numbers drawn. Prints the test's loss and accuracy. Whoever
-compares the two takes several seeds of each; README.md has what came of it.
+optimiser and schedule on the same pictures, but for the numbers drawn. Prints the test's loss and accuracy. Who
+compares the two takes several seeds of each.
 
     python tests/peers/train_images.py FOLDER [--width 96 --epochs 24 --seed 0 ...]
 
