@@ -137,7 +137,7 @@ dense() { # FOLDER/NAME SEED
     say "training dense, $epochs epochs of $molecules molecules, seed $2, $dropout"
     # shellcheck disable=SC2086 # a list of options
     train "$at" --seed "$2" --epochs "$epochs" $dropout --checkpoint "$at-last.safetensors" --best "$at.safetensors"
-    evaluate "$at" "$at.safetensors" --mode dense --csv "$at.csv"
+    evaluate "$at" "$at.safetensors" --mode dense --force --csv "$at.csv"
 }
 
 ssa() { # FOLDER/NAME SEED
@@ -147,7 +147,7 @@ ssa() { # FOLDER/NAME SEED
         --checkpoint "$at.safetensors"
     say "measuring: 1 dense pass, $passes sampled ones, before and after the fine-tune"
     evaluate "$at" "$at.safetensors.stage1" --passes $passes
-    evaluate "$at" "$at.safetensors" --passes $passes --csv "$at.csv"
+    evaluate "$at" "$at.safetensors" --passes $passes --force --csv "$at.csv"
 }
 
 # Of several seeds, which take long: not again what was done with the same options.

@@ -200,6 +200,9 @@ class Table:
             cell = lambda i: row[i].strip() if i is not None and i < len(row) else ""
             number = cell(self.number)
             part = cell(self.part).lower()
+            if part and part not in PARTS:
+                raise Problem(f"{self.path}: line {self.rows.line_num}: '{part}' is no part; known are "
+                              f"{', '.join(PARTS)}")
             known = number.isdecimal() and len(number) < 19
             yield (self.rows.line_num, int(number) if known else count, cell(self.smiles), cell(self.target),
                    PARTS.get(part, NO_PART))
@@ -468,6 +471,7 @@ def parse(arguments):
     p.add_argument("--qm9", action="store_true", help="instead of a csv: QM9")
     p.add_argument("--wheel", metavar="FILE", help=f"qm9pack's wheel, where it is not to be fetched ({QM9['wheel']})")
     p.add_argument("--out", metavar="FILE", help="where the graphs are written")
+    p.add_argument("--force", action="store_true", help="replace a file that is there")
     p.add_argument("--smiles", metavar="NAME", help="the column of SMILES; if not said, one of that name")
     p.add_argument("--target", metavar="NAME", help="the column of the number to learn; if not said, the only other "
                    f"one, or homolumogap. Of QM9 {', '.join(QM9_COLUMNS)}")
@@ -484,6 +488,10 @@ def parse(arguments):
     o = p.parse_args(arguments)
     if not o.self_check and (not o.out or bool(o.csv) == o.qm9):
         p.error("give a csv or --qm9, and --out FILE")
+    if o.out and o.csv and os.path.exists(o.out) and os.path.exists(o.csv) and os.path.samefile(o.out, o.csv):
+        p.error(f"--out {o.out} is the table itself")
+    if o.out and not o.force and os.path.isfile(o.out) and os.path.getsize(o.out):
+        p.error(f"{o.out}: exists; replace it with --force")
     if not 1 <= o.most_atoms <= 4096 or o.jobs < 1:
         p.error("--most-atoms must be from 1 to 4096, --jobs at least 1")
     return o

@@ -236,6 +236,8 @@ int data_open(struct settings *s)
                                 .judge = &errors_judge};
     if (s->o->data.count > 1)
         return say_error("--data: give one file of graphs, not %d", s->o->data.count);
+    if (errors_check(s))
+        return EXIT_FAILED;
     if (s->o->data.count)
         return open_graphs(s);
     return s->source ? 0 : settle_model(s);

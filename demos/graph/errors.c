@@ -70,6 +70,22 @@ static void keep(void)
     s.now = NULL;
 }
 
+int errors_check(const struct settings *settings)
+{
+    struct files files = {0};
+    if (!errors_csv)
+        return 0;
+    for (int i = 0; i < settings->o->data.count; i++)
+        files_read(&files, "--data", settings->o->data.items[i]);
+    files_read(&files, "--checkpoint", settings->source_name);
+    files_write(&files, "--csv", errors_csv);
+    if (files_check(&files) || file_check_output(errors_csv))
+        return EXIT_FAILED;
+    return !settings->o->force && file_holds_something(errors_csv)
+        ? say_error("%s: exists; replace it with --force", errors_csv)
+        : 0;
+}
+
 static int begin(const struct settings *settings, bool sampled, int passes)
 {
     keep();

@@ -8,6 +8,8 @@
 extern const char *errors_csv; /* NULL, or where `eval` writes a line a molecule */
 extern const struct judge errors_judge;
 
+/* Whether that may be written, before anything is measured for it. */
+int errors_check(const struct settings *settings);
 void errors_finish(void);
 
 /* Of one molecule: sums over passes. */

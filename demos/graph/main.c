@@ -96,6 +96,7 @@ static const struct renamed renamed[] = {
     {"eval-windows", "eval-molecules", "molecules of the validation part used each time"},
     {"windows", "molecules", "at most so many, spread evenly; 0: all"},
     {"stride", NULL, NULL},
+    {"context", NULL, NULL},
     {"smoothing", NULL, NULL},
     {"look-back", NULL, NULL},
     {"sigma", NULL, NULL},

@@ -166,6 +166,8 @@ static int take_words(const struct settings *s, struct vocabulary *words)
     int status = s->source ? trained_words(s->source, s->source_name, words) : 0;
     if (!status && words->count && data_least)
         status = say_error("--least does not go with %s, whose words are settled; leave it out", s->source_name);
+    if (!status && data_dictionary && data_least)
+        status = say_error("--least does not go with --dictionary, whose words are all known; leave it out");
     if (!status && data_dictionary) {
         status = vocabulary_read_file(&read, data_dictionary);
         status = status || (words->count && refuse_words(data_dictionary, &read, s->source_name, words));

@@ -105,6 +105,8 @@ static int check_parts(struct named_files *f, int named)
     for (int p = 0; named < 0 && all && parts == 2 && p < TEXT_PARTS; p++)
         if (!has[p])
             return say_error("of the three parts there is none for %s: give a file whose name says so, too", names[p]);
+    if (named < 0 && !all && parts == TEXT_PARTS)
+        return say_error("some files have parts of their names and others have not: give the one or the other");
     f->named = all && (named > 0 || (named < 0 && parts == TEXT_PARTS));
     for (int i = 0; i < f->count && !f->named; i++)
         f->items[i].part = -1;

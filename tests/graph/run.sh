@@ -37,6 +37,12 @@ assert 1 < first["loss"] < 10, first  # in the target's unit, not in deviations
 END2
 check evaluate -c c --passes 5 --json --csv dense.csv -l log.jsonl >eval.json
 json eval.json 'x["part"] == "test" and x["same_molecules"] and x["dense"]["molecules"] == 60'
+bad 1 'dense.csv: exists; replace it with --force' eval --device cpu --data set -c c --csv dense.csv
+bad 1 'the same file as' eval --device cpu --data set -c c --csv c --force
+bad 1 'the same file as' eval --device cpu --data set -c c --csv set --force
+check train --stages unbiased:ratio=0.5,per-example,steps=2 --score-clip 3 --clip 0.5 --profile 1 -c p -l p.jsonl
+head -1 p.jsonl >start.json
+json start.json 'x["model"]["clip"] == 3'
 json eval.json 'x["dense"]["loss"] < 1 and x["dense"]["rmse"] >= x["dense"]["loss"] and "spread" not in x["dense"]'
 json eval.json 'len(x["ensemble"]["loss_of_first"]) == 5 == x["ensemble"]["passes"] and x["ensemble"]["spread"] > 0'
 json eval.json 'x["ensemble"]["loss"] <= x["ensemble"]["single_loss"]'

@@ -114,6 +114,10 @@ refuses 1 "dict.txt: has 2 words, of id 4 'city', and w.st has 11 words" \
     evaluate -c w.st --data wiki --dictionary dict.txt
 refuses 1 '--least does not go with w.st' text train --device cpu --from w.st --data some.text --least 2 -c x.st
 train --data wiki --dictionary dict.txt --steps 2 -c dict.st --json >dict.json
+refuses 1 '--least does not go with --dictionary' text train --tokens words --device cpu --data wiki --least 2 \
+    --dictionary dict.txt -c x.st
+refuses 1 'some files have parts of their names' text train --tokens words --device cpu --data wiki \
+    --data some.text -c x.st
 json dict.json 'x["words"]["known"] == 2 and x["model"]["vocabulary"] == 8'
 evaluate -c dict.st --data wiki --dictionary dict.txt --json >eval.json
 json eval.json 'x["same_text"]'

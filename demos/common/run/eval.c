@@ -20,7 +20,7 @@ static struct {
     const char *checkpoint, *pattern, *log;
     uint64_t seed;
     double tolerance;
-    int part, mode, passes, windows, stride, context, batch, raw, force;
+    int part, mode, passes, windows, stride, context, batch, raw;
 } options;
 static struct train_options shared; /* those of it that eval has too */
 
@@ -47,7 +47,7 @@ static const struct arg own_table[] = {
     ARG_INT('b', "batch", &options.batch, 1, 65536, "N", "windows in a pass"),
     ARG_U64('s', "seed", &options.seed, "N", "of the samples"),
     ARG_TEXT('l', "log", &options.log, "FILE", "add the result to the log of the run, for `report`"),
-    ARG_FLAG('f', "force", &options.force, "add it to the log of another run, too"),
+    ARG_FLAG('f', "force", &shared.force, "add it to the log of another run, too; replace files that are there"),
     ARG_NAMES(0, "device", &shared.device, "NAMES", DEVICES_HELP "; several share passes and windows"),
     ARG_FLAG('v', "verbose", &shared.verbose, "what the library logs, too"),
     ARG_FLAG(0, "json", &shared.json, "one object on stdout"),
@@ -256,7 +256,7 @@ static json_t *start_of(const struct ssa_checkpoint *checkpoint)
 static int check_run(const struct ssa_checkpoint *checkpoint, const struct run *log)
 {
     json_t *start = start_of(checkpoint);
-    const char *other = options.force ? NULL : run_other_field(log->start, start);
+    const char *other = shared.force ? NULL : run_other_field(log->start, start);
     int status = other ? say_error("%s: is the log of another run than %s (its \"%s\" is another); give another --log, "
                                    "or add to it with --force", options.log, options.checkpoint, other)
                        : 0;

@@ -26,6 +26,11 @@ static int draw_plans(struct profile *p, const struct ssa_pattern *pattern, uint
         int status = ssa_model_sample(config, pattern, l, p->pass.batch, 0, &how);
         how.step = step;
         status = status ? status : ssa_model_layer(config, l, &of);
+        if (p->pass.lengths) { /* sequences of mixed size: as long as the longest here */
+            how.length = p->pass.length;
+            how.lengths = p->pass.lengths;
+            how.batch = p->pass.batch;
+        }
         if (status || (status = ssa_plan_draw(&p->plans[l], &how)))
             return status;
         p->pointers[l] = &p->plans[l];

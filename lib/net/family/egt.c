@@ -41,7 +41,7 @@ static const struct ssa_field fields[] = {
         .choices = "default|gelu|gelu-tanh|silu|quick-gelu|relu|elu"),
     INT(head_layers, 0, SSA_HEAD_LAYERS, 0, "linear layers of the head: 1 or 3; 0: 3"),
     FLOAT(head_start, -FLT_MAX, FLT_MAX, FREE, "bias of the head's last layer in a new model; 0: as others"),
-    FLOAT(clip, SSA_NONE, FLT_MAX, 0, "of scores; 0: 5, -1: none"),
+    FLOAT(clip, SSA_NONE, FLT_MAX, 0, "largest absolute value of a score; 0: 5, -1: none", .option = "score-clip"),
     FLOAT(norm_eps, 0, FLT_MAX, 0, "added to a norm's variance; 0: 1e-5"),
     INT(scale_degrees, 0, 1, FREE, "1: sums of gates over a sample are scaled to all"),
     INT(virtual_see_padding, 0, 1, FREE, "1: virtual nodes see padding, as in the weights that the authors published"),
