@@ -106,8 +106,9 @@ void pools_skip(double seconds)
     pthread_mutex_unlock(&sleep_lock);
 }
 
-static const struct ssa_pool *watched;
-static pid_t threads[SSA_POOL_MOST]; /* of its members, those that slept */
+/* A thread's own: ranks that are threads have a pool each, and another's may be gone. */
+static _Thread_local const struct ssa_pool *watched;
+static _Thread_local pid_t threads[SSA_POOL_MOST]; /* of its members, those that slept */
 
 void pools_watch(const struct ssa_pool *pool)
 {

@@ -750,7 +750,7 @@ START_TEST(saved_and_loaded)
         ssa_model_destroy(wrong);
         other = (struct ssa_model_config){.gpt = {.layers = 1, .heads = 1, .width = 8, .vocabulary = 9, .length = 4}};
         OK(ssa_model_create(&wrong, dev, &other, &(struct ssa_model_limits){.batch = 1}));
-        FAILS(ssa_checkpoint_load(checkpoint, wrong, NULL), SSA_EFORMAT, "a vit, this is a gpt");
+        FAILS(ssa_checkpoint_load(checkpoint, wrong, NULL), SSA_EFORMAT, "of family vit, this is of family gpt");
         ssa_model_destroy(wrong);
         ssa_model_destroy(loaded);
         ssa_checkpoint_close(checkpoint);

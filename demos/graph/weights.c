@@ -124,7 +124,8 @@ int import_main(const struct program *p, int argc, char **argv)
 static const char export_about[] =
     "Writes the weights of a checkpoint with the names and layouts of the authors' code (egt_pytorch), as safetensors, "
     "and says which settings their model must have. What was imported gives what it was imported from, tensor for "
-    "tensor. A target that was learned less its mean, divided by its deviation, is answered so: both are said.";
+    "tensor. A target that was learned less its mean, divided by its deviation, is answered so: both are said. Their "
+    "virtual nodes see a batch's padding: of a model that was not trained so they answer as here where none is padded.";
 
 static const char export_examples[] =
     "examples:\n"

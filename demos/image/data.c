@@ -217,7 +217,7 @@ static int check_kind(const struct settings *s)
     const bool tokens = s->model.family == SSA_PIXELS;
     const struct augment *a = &recipe.augment;
     if (looked.family >= 0 && s->model.family != families[looked.family])
-        return say_error("--family %s: %s is a %s", ssa_model_family(families[looked.family]),
+        return say_error("--family %s: %s is of family %s", ssa_model_family(families[looked.family]),
                          s->source_name ? s->source_name : "the preset", ssa_model_family(s->model.family));
     if (tokens && (a->erase > 0 || a->mix > 0))
         return say_error("pixels are learned as they are: --erase and --mix are for classifiers");

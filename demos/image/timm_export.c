@@ -29,7 +29,7 @@ int timm_export(const struct ssa_model *model, const char *name, const char *to)
 {
     const struct ssa_model_config *config = ssa_model_config(model);
     if (config->family != SSA_VIT && config->family != SSA_SWIN)
-        return say_error("%s: holds a %s, which timm has no names for: a vit or a swin it has", name,
+        return say_error("%s: holds a model of family %s, which timm has no names for: of vit and swin it has", name,
                          ssa_model_family(config->family));
     if (timm_check_windows(config, name))
         return EXIT_FAILED;

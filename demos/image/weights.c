@@ -16,7 +16,7 @@
 
 static int refuse_family(const struct program *p, const char *path, int family)
 {
-    return p->families >> family & 1 ? 0 : say_error("%s: holds a %s, which %s does not know", path,
+    return p->families >> family & 1 ? 0 : say_error("%s: holds a model of family %s, which %s does not know", path,
                                                      ssa_model_family(family), p->name);
 }
 

@@ -187,6 +187,8 @@ static int settle_words(struct settings *s)
                          "text that it was trained on, or its words with --dictionary", s->source_name, *vocabulary,
                          data_dictionary ? data_dictionary : s->o->data.items[0], size, corpus.vocabulary.count -
                          WORDS_SPECIAL);
+    if (!s->source && corpus.vocabulary.count == WORDS_SPECIAL)
+        return say_error("no word is left to learn: give a larger --vocabulary or a smaller --least");
     if (!s->source)
         *vocabulary = (int)size;
     return 0;
@@ -297,7 +299,7 @@ static int open_words(struct settings *s)
 int data_open(struct settings *s)
 {
     if (looked >= 0 && s->model.family != families[looked])
-        return say_error("--family %s: %s is a %s", ssa_model_family(families[looked]),
+        return say_error("--family %s: %s is of family %s", ssa_model_family(families[looked]),
                          s->source_name ? s->source_name : "the preset", ssa_model_family(s->model.family));
     tokens = settle_tokens(s);
     if (tokens == DATA_UNKNOWN)

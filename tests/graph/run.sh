@@ -39,6 +39,7 @@ check evaluate -c c --passes 5 --json --csv dense.csv -l log.jsonl >eval.json
 json eval.json 'x["part"] == "test" and x["same_molecules"] and x["dense"]["molecules"] == 60'
 bad 1 'dense.csv: exists; replace it with --force' eval --device cpu --data set -c c --csv dense.csv
 bad 1 'the same file as' eval --device cpu --data set -c c --csv c --force
+bad 1 'virtual nodes see padding' train --data set --device cpu --steps 2 --virtual-see-padding -a unbiased -c x
 bad 1 'the same file as' eval --device cpu --data set -c c --csv set --force
 check train --stages unbiased:ratio=0.5,per-example,steps=2 --score-clip 3 --clip 0.5 --profile 1 -c p -l p.jsonl
 head -1 p.jsonl >start.json

@@ -175,7 +175,7 @@ bad 1 'nothing-there' train --data nothing-there
 bad 1 'empty' train --data empty
 bad 1 'plain' train --data plain
 bad 2 'one of vit|pixels|swin' train --family egt --data set
-bad 1 '--family vit: swin is a swin' train --family vit --from swin --data set
+bad 1 '--family vit: swin is of family swin' train --family vit --from swin --data set
 bad 1 'windows of 3 do not divide the grid of stage 0, 8 x 8; of 2 do' train --family swin --patch 1 --window 3 \
     --data set
 bad 1 'stage 1 halves a grid of 1 x 1' train --family swin --patch 8 --data set
@@ -188,7 +188,7 @@ bad 2 "'2;2' is not up to 4 whole numbers from 1 to 512 with commas between" tra
 bad 2 "'2,' is not up to 4" train --family swin --layers 2, --data set
 bad 2 "'1,1,1,1,1' is not up to 4" train --family swin --layers 1,1,1,1,1 --data set
 bad 2 'is not one of default|gelu|gelu-tanh|silu|quick-gelu' train --family pixels --activation 4 --data set
-bad 1 'the preset is a vit' train --family pixels --preset fashion --data set
+bad 1 'the preset is of family vit' train --family pixels --preset fashion --data set
 bad 2 'there is none of the name' train --preset enwik8 --data set
 bad 1 'patch' train --data set --patch 3
 bad 1 'heads' train --data set --heads 5
@@ -208,7 +208,7 @@ bad 1 'give --data' eval --checkpoint c
 bad 1 'knows 4 classes, and the data have 5' eval --checkpoint c --data five --device cpu
 bad 1 'without sampling' eval --checkpoint c2 --data set --mode ensemble --device cpu
 bad 2 'does not go with --from' train --from c --data set --width 32
-bad 1 '--family pixels: c is a vit' train --from c --data set --family pixels
+bad 1 '--family pixels: c is of family vit' train --from c --data set --family pixels
 check sh -c '"$0" eval --device cpu -c c2 --data five --part valid --mode dense 2>&1 | grep -q "5"' "$program"
 
 finish 'ssacl-image'

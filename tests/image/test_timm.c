@@ -250,7 +250,7 @@ START_TEST(exported)
         check_export(dev, &vit);
         check_export(dev, &swin);
         end();
-        refuses_to_export(dev, &gpt, "a file: holds a gpt, which timm has no names for");
+        refuses_to_export(dev, &gpt, "a file: holds a model of family gpt, which timm has no names for");
         refuses_to_export(dev, &narrow, "a file: the grid of stage 1 is of 8 x 4 positions, its windows of 4");
     }
     end();

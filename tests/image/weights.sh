@@ -110,7 +110,7 @@ if image import "$golden/timm_swin.safetensors" -c swin.st >out; then
     check image export -c swin.st --to swin.safetensors >out
     same "$golden/timm_swin.safetensors" swin.safetensors
 else
-    check grep -q 'holds a swin, which ssacl-image does not know' err
+    check grep -q 'holds a model of family swin, which ssacl-image does not know' err
 fi
 
 # ---- what is wrong is said ----
@@ -130,7 +130,7 @@ bad 1 'copy.safetensors' import copy.safetensors --heads 2 -c copy.safetensors -
 check cmp "$timm" copy.safetensors
 bad 2 'give --to' export -c vit.st
 bad 1 'back.safetensors: exists; replace it with --force' export -c vit.st --to back.safetensors
-bad 1 'pixels.st: holds a pixels, which timm has no names for' export -c pixels.st --to x
+bad 1 'pixels.st: holds a model of family pixels, which timm has no names for' export -c pixels.st --to x
 bad 1 'holds a model but no run to continue; use --from' train --data classes5.npz --resume own.safetensors -c x
 bad 1 'knows 5 classes, and the data have 3: that cannot be mixed' train --data classes3.npz --from own.st --mix 1 -c x
 bad 1 'is no model of pixels' draw -c own.safetensors -o x.ppm

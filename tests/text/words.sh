@@ -114,6 +114,7 @@ refuses 1 "dict.txt: has 2 words, of id 4 'city', and w.st has 11 words" \
     evaluate -c w.st --data wiki --dictionary dict.txt
 refuses 1 '--least does not go with w.st' text train --device cpu --from w.st --data some.text --least 2 -c x.st
 train --data wiki --dictionary dict.txt --steps 2 -c dict.st --json >dict.json
+refuses 1 'no word is left' text train --tokens words --device cpu --data wiki --least 5000 -c x.st
 refuses 1 '--least does not go with --dictionary' text train --tokens words --device cpu --data wiki --least 2 \
     --dictionary dict.txt -c x.st
 refuses 1 'some files have parts of their names' text train --tokens words --device cpu --data wiki \
@@ -174,7 +175,7 @@ check text report f.jsonl
 cp f.st f2.st
 check text train --device cpu --data wiki --resume f2.st --steps 64 -q
 check text train --device cpu --data wiki --from f.st --family words --steps 2 -c f3.st -q
-refuses 1 "--family gpt: f.st is a words" text train --device cpu --data wiki --from f.st --family gpt -c x.st
+refuses 1 "--family gpt: f.st is of family words" text train --device cpu --data wiki --from f.st --family gpt -c x.st
 refuses 1 'cutoff' family --data wiki --steps 1 -c x.st --cutoffs 4,16
 refuses 1 'cutoffs' family --data wiki --steps 1 -c x.st --cutoffs 8,4
 text plan --preset wikitext103 --device cpu --measure 0 --json >plan.json

@@ -132,8 +132,9 @@ int open_checkpoint(struct ssa_checkpoint **checkpoint, const struct program *p,
         return library_failed();
     const int family = ssa_checkpoint_model(*checkpoint)->family;
     return p->families >> family & 1 ? 0
-                                     : say_error("%s: holds a %s, which %s does not know; give it to the program that "
-                                                 "trained it", path, ssa_model_family(family), p->name);
+                                     : say_error("%s: holds a model of family %s, which %s does not know; give it to "
+                                                 "the program that trained it", path, ssa_model_family(family),
+                                                 p->name);
 }
 
 static int load_weights(struct loaded *loaded, bool average)

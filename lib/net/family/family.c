@@ -188,8 +188,8 @@ int ssa_model_same(const struct ssa_model_config *theirs, const struct ssa_model
     struct ssa_parameter_list their_list = {0}, our_list = {0};
     int err = SSA_OK;
     if (theirs->family != ours->family)
-        return ssa_fail(SSA_EFORMAT, "it is of another model: a %s, this is a %s", ssa_model_family(theirs->family),
-                        family->name);
+        return ssa_fail(SSA_EFORMAT, "it is of another model: of family %s, this is of family %s",
+                        ssa_model_family(theirs->family), family->name);
     ssa_model_settle(&a);
     ssa_model_settle(&b);
     TRY(same_fields(family, &a, &b));
