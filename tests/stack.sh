@@ -1,8 +1,9 @@
 #!/bin/sh
 # The programs on the host backend with stacks of 128 KiB (`ulimit -s 128`; musl's threads get no more), the main
-# thread's too. Usage: stack.sh SSACL-TEXT SSACL-IMAGE SSACL-BENCH SSACL-DOCTOR
+# thread's too. Usage: stack.sh SSACL-TEXT SSACL-IMAGE SSACL-GRAPH SSACL-BENCH SSACL-DOCTOR
 set -u
-text=$(realpath "$1") image=$(realpath "$2") bench=$(realpath "$3") doctor=$(realpath "$4")
+text=$(realpath "$1") image=$(realpath "$2") graph=$(realpath "$3") bench=$(realpath "$4") doctor=$(realpath "$5")
+graphs=$(realpath "$(dirname "$0")/golden/egt.graphs")
 work=$(mktemp -d "${TMPDIR:-/tmp}/ssacl-stack.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -36,6 +37,10 @@ run "$image" eval --device cpu --data . -c image.st
 run "$image" train --device cpu --data . --family pixels --layers 1 --width 16 --heads 1 --batch 4 --steps 4 \
     -c pixels.st
 run "$image" draw --device cpu -c pixels.st --count 2 -o page.png
+run "$graph" train --device cpu --data "$graphs" --split seeded --layers 1 --width 16 --edge-width 4 --heads 1 --batch 2 \
+    --valid-molecules 2 --test-molecules 2 -c graph.st --stages 'unbiased:ratio=0.5,per-example,steps=4;dense:steps=2'
+run "$graph" eval --device cpu --data "$graphs" -c graph.st
+run "$graph" predict --device cpu --data "$graphs" -c graph.st
 run "$doctor" --device cpu
 run "$bench" step --device cpu --quick --seconds 0.1 --reps 1
 run "$bench" pool --help

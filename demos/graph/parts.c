@@ -82,10 +82,13 @@ static void leave_out_large(struct parts *p, const struct graphs *g, struct pile
 /* Graphs of a number of atoms after those of fewer; as they come in the file otherwise. */
 static int sort_by_size(const struct graphs *g, struct pile *pile)
 {
-    size_t begin[GRAPH_MOST_ATOMS + 2] = {0};
+    size_t *begin = calloc(GRAPH_MOST_ATOMS + 2, sizeof *begin);
     bool *in = calloc(g->count, sizeof *in);
-    if (!in)
+    if (!begin || !in) {
+        free(begin);
+        free(in);
         return say_error("no memory for %zu graphs", g->count);
+    }
     for (size_t i = 0; i < pile->count; i++) {
         in[pile->graphs[i]] = true;
         begin[graphs_get(g, pile->graphs[i]).atoms + 1]++;
@@ -95,6 +98,7 @@ static int sort_by_size(const struct graphs *g, struct pile *pile)
     for (size_t i = 0; i < g->count; i++)
         if (in[i])
             pile->graphs[begin[graphs_get(g, i).atoms]++] = (uint32_t)i;
+    free(begin);
     free(in);
     return 0;
 }
