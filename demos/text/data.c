@@ -187,7 +187,7 @@ static int settle_words(struct settings *s)
                          "text that it was trained on, or its words with --dictionary", s->source_name, *vocabulary,
                          data_dictionary ? data_dictionary : s->o->data.items[0], size, corpus.vocabulary.count -
                          WORDS_SPECIAL);
-    if (!s->source && corpus.vocabulary.count == WORDS_SPECIAL)
+    if (!s->source && (data_least || *vocabulary) && corpus.vocabulary.count == WORDS_SPECIAL)
         return say_error("no word is left to learn: give a larger --vocabulary or a smaller --least");
     if (!s->source)
         *vocabulary = (int)size;
