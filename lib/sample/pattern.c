@@ -2,7 +2,6 @@
 #include "ssacl/train.h"
 #include "cells.h"
 #include "impl.h"
-#include "net/net.h"
 #include "share.h"
 
 #include <math.h>
@@ -204,8 +203,6 @@ int ssa_model_sample(const struct ssa_model_config *config, const struct ssa_pat
     TRY(ssa_model_layer(config, 0, &lowest));
     TRY(sample_layer(pattern, layer, ssa_model_layers(config), &of, batch * of.sequences, of.length != lowest.length,
                      sample));
-    REQUIRE(sample->kind == SSA_DENSE || !ssa_model_facts(config).sees_padding, "pattern: layer %d is sampled, but "
-            "virtual nodes see padding (virtual_see_padding): all are dense then", layer);
     sample->first_example = (uint32_t)first * (uint32_t)of.sequences;
     if (sample->kind != SSA_DENSE && of.own_key)
         sample->own_key = 1;

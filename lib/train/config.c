@@ -53,6 +53,9 @@ static int check_stage(const struct ssa_stage *s, int number, const struct ssa_m
     for (int l = 0; l < ssa_model_facts(model).layers; l++) {
         TRY(ssa_model_sample(model, &s->pattern, l, batch, 0, &sample));
         REQUIRE(ssa_plan_bound(&sample) > 0, "train: stage %d, layer %d: %s", number, l, ssa_last_error());
+        REQUIRE(sample.kind == SSA_DENSE || !ssa_model_facts(model).sees_padding,
+                "train: stage %d samples layer %d, but virtual nodes see padding (virtual_see_padding): all are dense "
+                "then", number, l);
     }
 done:
     return err;
