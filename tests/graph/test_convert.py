@@ -60,9 +60,9 @@ class Csv(unittest.TestCase):
         return self.path(name)
 
     def run_it(self, *arguments, out="out.graphs"):
-        """What is said, and what was written."""
+        """What is said, and what was written, over what a test wrote before."""
         with unittest.mock.patch("sys.stderr", io.StringIO()) as said:
-            convert.run(convert.parse(list(arguments) + ["--out", self.path(out), "--jobs", "1"]))
+            convert.run(convert.parse(list(arguments) + ["--out", self.path(out), "--jobs", "1", "--force"]))
         return said.getvalue(), read(self.path(out))
 
     def refuses(self, words, *arguments):
@@ -109,6 +109,16 @@ class Csv(unittest.TestCase):
         self.refuses("which column has the SMILES?", self.write("c.csv", "a,b\n1,2\n"))
         self.refuses("is empty", self.write("d.csv", ""))
         self.refuses("no molecule is left", self.write("e.csv", "smiles\nX\n"))
+
+    def test_what_is_there_stays(self):
+        path = self.write("a.csv", "smiles\nC\n")
+        out = self.write("out.graphs", "something")
+        for words, arguments in (("exists; replace it with --force", ["--out", out]),
+                                 ("is the table itself", ["--out", path, "--force"])):
+            with unittest.mock.patch("sys.stderr", io.StringIO()) as said, self.assertRaises(SystemExit):
+                convert.parse([path, *arguments])
+            self.assertIn(words, said.getvalue())
+        self.assertTrue(convert.parse([path, "--out", out, "--force"]).force)
 
     def test_long_names_are_cut(self):
         name = "\u00e4" * 40
