@@ -5,6 +5,7 @@
 #include "runs.h"
 #include "team.h"
 #include "train/feed.h"
+#include "train/internal.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -168,6 +169,104 @@ START_TEST(as_ids_in_memory)
             run_bare(dev->info.id, &want);
             finish(start_on(dev, NULL, &s), &s);
         }
+}
+END_TEST
+
+/* ---- blocks of a text ---- */
+
+enum { BLOCKS = 97 };
+
+/* The numbers of an epoch's blocks, of `count` ids. */
+static void epoch_of(const struct ssa_train_config *c, size_t count, int blocks, int epoch, int *order)
+{
+    for (int i = 0; i < blocks; i++) {
+        const uint64_t number = (uint64_t)epoch * (uint64_t)blocks + (uint64_t)i;
+        const size_t start = ssa_window_start(c, count, N, number / (uint64_t)c->batch, number % (uint64_t)c->batch);
+        ck_assert_uint_eq(start % N, 0);
+        ck_assert_uint_lt(start / N, (size_t)blocks);
+        order[i] = (int)(start / N);
+    }
+}
+
+/* Each once an epoch, whatever the batch and the rest behind the last; other epochs and seeds have other orders. */
+START_TEST(each_block_once)
+{
+    int order[3][BLOCKS];
+    for (int blocks = 1; blocks <= BLOCKS; blocks++)
+        for (int batch = 1; batch <= 5; batch += 2) {
+            const struct ssa_train_config c = {.batch = batch, .blocks = 1, .seed = 5}, other = {batch, .blocks = 1};
+            const size_t count = (size_t)blocks * N + 1 + (size_t)(blocks * 5 % N);
+            int seen[BLOCKS] = {0};
+            epoch_of(&c, count, blocks, 3, order[0]);
+            epoch_of(&c, count, blocks, 4, order[1]);
+            epoch_of(&other, count, blocks, 3, order[2]);
+            for (int i = 0; i < blocks; i++)
+                ck_assert_int_eq(seen[order[0][i]]++, 0);
+            for (int o = 1; o < 3 && blocks > 20; o++)
+                ck_assert(memcmp(order[0], order[o], (size_t)blocks * sizeof(int)) != 0);
+        }
+}
+END_TEST
+
+/* How often which block is at which place: chi squared of 16 degrees of freedom (24 less those that follow from sums),
+ * 4.5 deviations above its mean at most. */
+START_TEST(any_order_of_blocks)
+{
+    enum { FEW = 5, EPOCHS = 20000 };
+    const struct ssa_train_config c = {.batch = 3, .blocks = 1, .seed = 11};
+    int order[FEW], seen[FEW][FEW] = {{0}};
+    double chi = 0;
+    for (int e = 0; e < EPOCHS; e++) {
+        epoch_of(&c, FEW * N + 1, FEW, e, order);
+        for (int i = 0; i < FEW; i++)
+            seen[i][order[i]]++;
+    }
+    for (int i = 0; i < FEW * FEW; i++)
+        chi += pow(seen[i / FEW][i % FEW] - EPOCHS / FEW, 2) / (EPOCHS / FEW);
+    ck_assert_double_lt(chi, 16 + 4.5 * sqrt(32));
+    ck_assert_double_gt(chi, 2);
+}
+END_TEST
+
+/* A trainer on blocks, and on a source that gives what those are. */
+static int fill_blocks(void *cookie, const struct ssa_draw *d, struct ssa_batch *batch)
+{
+    const struct source *s = cookie;
+    const struct ssa_train_config c = {.batch = RUN_MICROS, .blocks = 1, .seed = d->seed};
+    for (int i = 0; i < d->count; i++) {
+        const size_t start = ssa_window_start(&c, s->text.count, N, d->step, d->first + (uint64_t)i);
+        copy(s, start, N, batch->tokens + i * N);
+        copy(s, start + 1, N, batch->targets + i * N);
+    }
+    return SSA_OK;
+}
+
+static void train_once(const struct ssa_data *data, int blocks, struct result *result)
+{
+    struct ssa_device *device;
+    struct run r;
+    OK(ssa_device_open(&device, "cpu"));
+    OK(ssa_model_create(&r.model, device, &run_config, &run_limits));
+    OK(ssa_model_initialise(r.model, 3));
+    const struct ssa_stage stage = {.steps = RUN_STEPS, .lr = 1e-2f};
+    const struct ssa_train_config c = {.batch = RUN_MICROS, .seed = 9, .ema = 0.5f, .stages = &stage,
+                                       .stage_count = 1, .blocks = blocks};
+    OK(ssa_trainer_create(&r.trainer, r.model, &c, data));
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
+    run_read(r, result);
+    run_end(r);
+    ssa_device_close(device);
+}
+
+START_TEST(trains_on_blocks)
+{
+    struct source s = new_source();
+    const struct ssa_data blocks = {.fill = fill_blocks, .cookie = &s, .examples = 1};
+    train_once(&s.text, 1, &want);
+    train_once(&blocks, 0, &got);
+    run_same_bits(&want, &got);
+    train_once(&s.text, 0, &got);
+    ck_assert(want.losses[0] != got.losses[0]); /* exactly */
 }
 END_TEST
 
@@ -654,7 +753,8 @@ END_TEST
 
 int main(void)
 {
-    return test_run("data", (const TTest *const[]){as_ids_in_memory, in_larger_batches, as_ids_on_a_pool,
+    return test_run("data", (const TTest *const[]){as_ids_in_memory, each_block_once,
+        any_order_of_blocks, trains_on_blocks, in_larger_batches, as_ids_on_a_pool,
         slow_is_not_late, resumed, devices_are_lost, failing_ends_the_run, ranks_know_of_it, evaluates_as_ids,
         evaluation_refuses, watched, other_models, any_order, NULL});
 }

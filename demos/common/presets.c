@@ -43,7 +43,7 @@ static const struct preset presets[] = {
                                               .width = 1024, .hidden = 4096, .cutoffs = {20000, 60000}, .dropout = 0.3f,
                                               .attention_dropout = 0.1f, .activation_dropout = 0.1f,
                                               .head_dropout = 0.2f}},
-     .batch = 1, .accumulate = 24, .training = {.optimiser = SSA_NAG, .decay = SSA_NONE, .clip = 0.1f},
+     .batch = 1, .accumulate = 24, .training = {.optimiser = SSA_NAG, .decay = SSA_NONE, .clip = 0.1f, .blocks = 1},
      .stage = {.pattern = {.kind = SSA_DENSE}, .steps = 286000, .lr = 1, .lr_end = 1e-4f, .warmup = 16000}},
     /* Touvron et al. 2021: 300 epochs of 1,281,167 images, of which five warm up; rate 5e-4 a 512 images. Their
      * repeated augmentation is left out. */

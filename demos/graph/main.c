@@ -98,6 +98,7 @@ static const struct renamed renamed[] = {
     {"stride", NULL, NULL},
     {"context", NULL, NULL},
     {"smoothing", NULL, NULL},
+    {"blocks", NULL, NULL},
     {"look-back", NULL, NULL},
     {"sigma", NULL, NULL},
     {"fixed-windows", NULL, NULL},

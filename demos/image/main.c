@@ -105,6 +105,7 @@ static const struct renamed renamed[] = {
     {"windows", "images", "at most so many, spread evenly; 0: all"},
     {"stride", NULL, NULL},
     {"context", NULL, NULL},
+    {"blocks", NULL, NULL},
     {"from", "from", "start with the weights of this checkpoint (not with an average of them), or of a ViT, DeiT or "
                      "Swin that timm saved: see `import --help`"},
     {0}};

@@ -62,8 +62,8 @@ struct ssa_batch {
                      of these takes; arrays are then laid out by it, without gaps */
 };
 
-/** Token ids in host memory, bytes or 16- or 32-bit unsigned integers: a sequence is N of them from anywhere, its
- *  targets are those one later. Or, with `fill`, a source. */
+/** Token ids in host memory, bytes or 16- or 32-bit unsigned integers: a sequence is N of them from anywhere (or, with
+ *  ssa_train_config.blocks, one of the text's blocks), its targets are those one later. Or, with `fill`, a source. */
 struct ssa_data {
     const void *items;
     size_t count;

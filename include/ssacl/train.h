@@ -103,6 +103,8 @@ struct ssa_train_config {
     uint64_t seed;
     const struct ssa_stage *stages; /**< copied */
     int stage_count;
+    int blocks; /**< of token ids: 1: the sequences are the text's blocks of N targets, from the first on, each once an
+                     epoch in an order that is drawn for it; a rest of fewer is left out. 0: they are from anywhere */
     struct ssa_ranks *ranks; /**< NULL, or the processes that train this model together (ranks.h); must outlive the
                                   trainer. `batch` is that of all */
     size_t reserved[3];

@@ -31,7 +31,7 @@ static const struct field training_fields[] = {
     INT(ssa_train_config, batch), FLOAT(ssa_train_config, beta1), FLOAT(ssa_train_config, beta2),
     FLOAT(ssa_train_config, eps), FLOAT(ssa_train_config, decay), FLOAT(ssa_train_config, clip),
     FLOAT(ssa_train_config, smoothing), FLOAT_LATER(ssa_train_config, ema), INT_LATER(ssa_train_config, optimiser),
-    FLOAT_LATER(ssa_train_config, momentum), U64(ssa_train_config, seed), END};
+    FLOAT_LATER(ssa_train_config, momentum), INT_LATER(ssa_train_config, blocks), U64(ssa_train_config, seed), END};
 
 static const struct field stage_fields[] = {INT(ssa_stage, steps), FLOAT(ssa_stage, lr), FLOAT(ssa_stage, lr_end),
                                             INT(ssa_stage, warmup), END};

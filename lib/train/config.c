@@ -80,6 +80,7 @@ static int check_numbers(const struct ssa_train_config *t)
             (double)t->momentum);
     REQUIRE(t->smoothing >= 0 && t->smoothing < 1, "train: smoothing is %g, must be in [0, 1)", (double)t->smoothing);
     REQUIRE(t->ema >= 0 && t->ema < 1, "train: ema is %g, must be in [0, 1)", (double)t->ema);
+    REQUIRE(t->blocks == 0 || t->blocks == 1, "train: blocks is %d, must be 0 or 1", t->blocks);
 done:
     return err;
 }

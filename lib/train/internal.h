@@ -140,6 +140,9 @@ int ssa_data_check(const struct ssa_data *data, struct ssa_facts facts, int leas
 int ssa_data_check_ids(size_t count, struct ssa_facts facts, int least); /* without looking at them */
 /* Copies `count` ids. */
 void ssa_data_copy(const struct ssa_data *data, size_t first, size_t count, int32_t *ids);
+/* Of `count` token ids, where sequence `example` of a step begins, one of `length` (windows.c); config->batch is not 0. */
+size_t ssa_window_start(const struct ssa_train_config *config, size_t count, size_t length, uint64_t step,
+                        uint64_t example);
 /* Calls a source for a batch of draw->length, which it may lower. Its errors have a text and a status of the library's. */
 int ssa_data_fill(const struct ssa_data *data, const struct ssa_draw *draw, const struct ssa_facts *facts,
                   struct ssa_batch *batch);

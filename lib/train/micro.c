@@ -2,13 +2,11 @@
 #include "internal.h"
 #include "train/sum/tree.h"
 #include "clock.h"
-#include "rng.h"
 #include "impl.h"
 #include "net/net.h"
 #include "pool/pool.h"
 
-/* Draws of different purpose must not share a key. */
-#define SEED_DATA 0x64617461ull    /* "data" */
+/* Draws of different purpose must not share a key: windows.c has others. */
 #define SEED_DROPOUT 0x64726f70ull /* "drop" */
 
 int ssa_trainer_stage(const struct ssa_trainer *t, uint64_t step)
@@ -21,18 +19,12 @@ int ssa_trainer_stage(const struct ssa_trainer *t, uint64_t step)
 
 /* ---- batches ---- */
 
-/* Where sequence `example` of the step lies among token ids: from (seed, step, example) alone. */
-static size_t sequence_start(const struct ssa_trainer *t, uint64_t step, uint64_t example)
-{
-    struct ssa_philox r = ssa_philox(t->config.seed ^ SEED_DATA, step, example);
-    return (size_t)(((uint64_t)r.v[1] << 32 | r.v[0]) % (t->data.count - (size_t)t->length));
-}
-
 static void copy_sequences(const struct ssa_trainer *t, const struct ssa_draw *draw, const struct ssa_batch *batch)
 {
     const size_t length = (size_t)t->length;
     for (int b = 0; b < draw->count; b++) {
-        size_t start = sequence_start(t, draw->step, draw->first + (uint64_t)b), at = (size_t)b * length;
+        const size_t at = (size_t)b * length, start = ssa_window_start(&t->config, t->data.count, length, draw->step,
+                                                                       draw->first + (uint64_t)b);
         ssa_data_copy(&t->data, start, length, batch->tokens + at);
         ssa_data_copy(&t->data, start + 1, length, batch->targets + at);
     }

@@ -161,6 +161,7 @@ int ssa_trainer_create(struct ssa_trainer **trainer, struct ssa_model *model, co
     TRY(ssa_train_config_check(training, m, limits->batch));
     TRY(ssa_data_check(data, ssa_model_facts(m), ssa_model_facts(m).length));
     TRY(ssa_trainer_prepare(&t, model, training, data));
+    REQUIRE(!training->blocks || !data->fill, "train: blocks are of token ids; a source says itself what it fills");
     REQUIRE(!data->soft || data->fill, "data: soft targets are given by fill, which is NULL");
     REQUIRE(!data->soft || ssa_batch_has_soft(&t->layout), "data: a %s takes no soft targets",
             ssa_model_family(m->family));

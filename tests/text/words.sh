@@ -33,6 +33,15 @@ json w.json 'x["words"]["known"] == 11 and abs(x["words"]["unknown"] - 60 / 791)
 check cmp w.st w2.st
 refuses 1 'too short: 791 words of it are for training, and a window takes 800' train --data wiki --length 800 -c x.st
 
+# ---- blocks of the text instead of windows from anywhere ----
+
+train --data wiki --blocks --steps 6 -c blocks.st --json >blocks.json 2>err
+check python3 -c 'import json; a, b = (json.load(open(f)) for f in ("w.json", "blocks.json")); assert a != b'
+train --data wiki --blocks --steps 3 -c half.st 2>err
+text train --data wiki --device cpu --resume half.st --stages dense:steps=3 2>err
+check [ $? -eq 0 ]
+refuses 2 '--blocks does not go with --resume' text train --data wiki --device cpu --resume half.st --blocks
+
 # ---- fewer words ----
 
 train --data wiki --steps 2 -c few.st --vocabulary 8 --json >few.json

@@ -78,6 +78,9 @@ static const struct arg run_table[] = {
     ARG_FLOAT(0, "ema", &options.training.ema, 0, 0.999999, "X",
               "keep a moving average of the weights, of which each step leaves X and adds 1 - X of the new weights: "
               "0.999 say. Evaluations look at it, checkpoints have both; 0: none"),
+    ARG_FLAG(0, "blocks", &options.training.blocks,
+             "the text is cut into blocks of --length, and each is learnt from once an epoch, in an order that is drawn "
+             "for it; else from windows anywhere"),
     ARG_U64('s', "seed", &options.training.seed, "N", "of initial weights, data, samples and dropout"),
     ARG_HEADING("files"),
     ARG_TEXT('c', "checkpoint", &options.checkpoint, "FILE",
