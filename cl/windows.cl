@@ -44,6 +44,19 @@ __kernel void window_bias_fwd(TENSOR(const float, table), TENSOR(float, out), co
     const int low = rows - shift - w / across * window, right = columns - shift - w % across * window;
     const int is_low = row >= low, is_right = column >= right;
     out += ROW * (size_t)area;
+#if !SSA_GPU
+    /* Line by line of queries, each in two parts, without a choice between them: twice as fast on one thread. */
+    const int cut = max(0, min(right, window));
+    for (int r = 0; r < window; r++, out += window) {
+        const int other = (r >= low) != is_low;
+        const float before = other || is_right ? apart : 0.0f, behind = other || !is_right ? apart : 0.0f;
+        __global const float *line = table + ((r - row + window - 1) * span + window - 1 - column) * heads + h;
+        for (int c = 0; c < cut; c++)
+            out[c] = line[c * heads] + before;
+        for (int c = cut; c < window; c++)
+            out[c] = line[c * heads] + behind;
+    }
+#else
     for (int i = LANE, r = LANE / window, c = LANE % window; i < area; i += LANES) {
         const int entry = (r - row + window - 1) * span + c - column + window - 1;
         const int together = (r >= low) == is_low && (c >= right) == is_right;
@@ -53,6 +66,7 @@ __kernel void window_bias_fwd(TENSOR(const float, table), TENSOR(float, out), co
         r += c >= window;
         c -= c >= window ? window : 0;
     }
+#endif
 }
 
 __kernel void window_bias_bwd(TENSOR(const float, dout), TENSOR(float, dtable), const int window, const int heads,
