@@ -2,9 +2,10 @@
 #include "egt.h"
 
 #include "egt_names.h"
+#include "import.h"
 #include "say.h"
 
-#include <ssacl/checkpoint.h>
+#include <ssacl/base.h>
 
 #include <math.h>
 #include <stdio.h>
@@ -12,12 +13,6 @@
 #include <string.h>
 
 enum { LAYERS = 1024, NODE_VALUES = 128, EDGE_VALUES = 8 };
-
-struct weights {
-    const struct egt_options *options;
-    struct tensors file;
-    struct ssa_model_config config;
-};
 
 bool egt_is(const char *path)
 {
@@ -30,12 +25,12 @@ bool egt_is(const char *path)
 
 /* ---- the config ---- */
 
-static int dimension(const struct weights *w, const char *name, size_t i)
+static int dimension(const struct import *w, const char *name, size_t i)
 {
     return tensors_dimension(&w->file, name, i);
 }
 
-static int count_layers(const struct weights *w)
+static int count_layers(const struct import *w)
 {
     char name[TENSOR_NAME];
     for (int l = 0; l < LAYERS; l++) {
@@ -52,29 +47,30 @@ static int ids_of(int rows, int values)
     return rows > 1 && (rows - 1) % values == 0 ? (rows - 1) / values : 0;
 }
 
-static float ratio_of(const struct weights *w, const char *name, int width)
+static float ratio_of(const struct import *w, const char *name, int width)
 {
     return width ? (float)dimension(w, name, 0) / (float)width : 0;
 }
 
-static int config_of(struct weights *w)
+static int settle(struct import *w)
 {
+    const struct egt_options *o = w->options;
     struct ssa_egt *c = &w->config.egt;
     w->config.family = SSA_EGT;
     *c = (struct ssa_egt){
-        .nodes = w->options->nodes, .node_ids = ids_of(dimension(w, "nodef_embed.weight", 0), NODE_VALUES),
+        .nodes = o->nodes, .node_ids = ids_of(dimension(w, "nodef_embed.weight", 0), NODE_VALUES),
         .node_values = NODE_VALUES, .edge_ids = ids_of(dimension(w, "featm_embed.weight", 0), EDGE_VALUES),
         .edge_values = EDGE_VALUES, .hops = dimension(w, "dist_embed.weight", 0) - 1,
         .encodings = dimension(w, "svd_embed.weight", 1), .layers = count_layers(w),
         .heads = dimension(w, "EGT_layers.0.lin_E.weight", 0), .width = dimension(w, "nodef_embed.weight", 1),
         .edge_width = dimension(w, "dist_embed.weight", 1),
         .virtual_nodes = dimension(w, "vn_layer.vn_node_embeddings", 0),
-        .targets = dimension(w, "mlp_layers.2.weight", 0), .attention_dropout = w->options->attention_dropout};
+        .targets = dimension(w, "mlp_layers.2.weight", 0), .attention_dropout = o->attention_dropout};
     c->hidden_ratio = ratio_of(w, "EGT_layers.0.lin_W_h_1.weight", c->width);
     c->edge_hidden_ratio = ratio_of(w, "EGT_layers.0.lin_W_e_1.weight", c->edge_width);
     if (c->layers > 1 && !tensors_has(&w->file, "EGT_layers.0.lin_O_e.weight"))
         c->edge_mode = SSA_EDGES_FIXED;
-    c->virtual_see_padding = c->virtual_nodes && !w->options->mask_padding;
+    c->virtual_see_padding = c->virtual_nodes && !o->mask_padding;
     if (!c->node_ids || !c->edge_ids)
         return say_error("%s: its tables of atoms and bonds are not of %d and %d values a feature, as OGB's are there",
                          w->file.path, NODE_VALUES, EDGE_VALUES);
@@ -83,30 +79,17 @@ static int config_of(struct weights *w)
     return ssa_model_check(&w->config) ? say_error("%s: %s", w->file.path, ssa_last_error()) : 0;
 }
 
-/* No more is allocated than the file is large. */
-static int check_size(const struct weights *w)
-{
-    const uint64_t needed = sizeof(float) * (uint64_t)ssa_model_elements(&w->config);
-    if (w->file.size < needed)
-        return say_error("%s: has %llu bytes of weights, of such a model there are %llu: cut short?", w->file.path,
-                         (unsigned long long)w->file.size, (unsigned long long)needed);
-    return 0;
-}
-
 /* ---- the parameters ---- */
 
-static int check_values(const struct weights *w, const struct egt_place *p, const float *x)
+static int check_padding(const struct import *w, const struct egt_place *p, const float *x)
 {
-    for (size_t i = 0; i < egt_place_count(p); i++)
-        if (!isfinite(x[i]))
-            return say_error("%s: %s is not finite: its training had diverged", w->file.path, p->theirs);
     for (int i = 0; p->kind == EGT_PADDED && i < p->columns; i++)
         if (fabsf(x[i]) > 0)
             return say_error("%s: row 0 of %s is that of nothing, and must be zeroes", w->file.path, p->theirs);
     return 0;
 }
 
-static int write_values(const struct weights *w, struct ssa_model *model, const struct egt_place *p, const float *x)
+static int write_values(const struct import *w, struct ssa_model *model, const struct egt_place *p, const float *x)
 {
     const struct ssa_parameter *ours = ssa_model_find(model, p->ours);
     if (!ours)
@@ -115,25 +98,20 @@ static int write_values(const struct weights *w, struct ssa_model *model, const 
     return ssa_tensor_write(to, x, egt_place_count(p)) ? say_error("%s: %s", w->file.path, ssa_last_error()) : 0;
 }
 
-static int read_place(const struct weights *w, struct ssa_model *model, const struct egt_place *p)
+static int read_place(const struct import *w, struct ssa_model *model, const struct egt_place *p)
 {
-    json_t *shape = p->columns ? json_pack("[ii]", p->rows, p->columns) : json_pack("[i]", p->rows);
     float *x = malloc(egt_place_count(p) * sizeof *x);
-    uint64_t at = 0;
-    int status = x && shape ? tensors_find(&w->file, p->theirs, "F32", shape, &at)
-                            : say_error("%s: no memory for %s", w->file.path, p->theirs);
-    if (!status)
-        status = tensors_read(&w->file, p->theirs, x, egt_place_count(p), sizeof *x, at) || check_values(w, p, x);
+    json_t *shape = !x ? NULL : p->columns ? json_pack("[ii]", p->rows, p->columns) : json_pack("[i]", p->rows);
+    int status = import_values(w, p->theirs, shape, x, egt_place_count(p)) || check_padding(w, p, x);
     if (!status && !egt_turn(p, x, w->config.egt.heads, true))
         status = say_error("%s: no memory for %s", w->file.path, p->theirs);
     status = status ? status : write_values(w, model, p, x);
-    json_decref(shape);
     free(x);
     return status;
 }
 
 /* Those that are ours leave the header. */
-static int read_all(struct weights *w, struct ssa_model *model)
+static int read_all(struct import *w, struct ssa_model *model)
 {
     int count, status = 0;
     struct egt_place *places = egt_places(&w->config, &count);
@@ -144,47 +122,11 @@ static int read_all(struct weights *w, struct ssa_model *model)
         json_object_del(w->file.entries, places[i].theirs);
     }
     free(places);
-    void *other = json_object_iter(w->file.entries);
-    if (!status && other)
-        status = say_error("%s: has %.60s, which no egt of ours has: it is of another model", w->file.path,
-                           json_object_iter_key(other));
     return status;
-}
-
-/* ---- all of it ---- */
-
-static int save(const struct weights *w, struct ssa_model *model, const char *to)
-{
-    const struct egt_options *o = w->options;
-    const int status = ssa_checkpoint_save(to, model, NULL, o->note);
-    if (status == SSA_EIO && o->passing)
-        return say_error("%s: becomes a checkpoint of %.0f MB in %s, where it cannot be written; make room there, set "
-                         "TMPDIR to a folder that has some, or make the checkpoint once with `import`", w->file.path,
-                         ceil(1e-6 * sizeof(float) * (double)ssa_model_elements(&w->config)), o->passing);
-    return status ? say_error("%s", ssa_last_error()) : 0;
-}
-
-static int convert(struct weights *w, const char *to)
-{
-    struct ssa_device *device = NULL;
-    struct ssa_model *model = NULL;
-    if (config_of(w) || check_size(w))
-        return EXIT_FAILED;
-    int status = ssa_device_open(&device, "cpu") ||
-                 ssa_model_create(&model, device, &w->config, &(struct ssa_model_limits){.batch = 1});
-    if (status)
-        status = say_error("%s: %s", w->file.path, ssa_last_error());
-    else
-        status = read_all(w, model) || save(w, model, to);
-    ssa_model_destroy(model);
-    ssa_device_close(device);
-    return status ? EXIT_FAILED : 0;
 }
 
 int egt_import(const char *from, const char *to, const struct egt_options *options)
 {
-    struct weights w = {.options = options};
-    const int status = tensors_open(&w.file, from) ? EXIT_FAILED : convert(&w, to);
-    tensors_close(&w.file);
-    return status;
+    struct import w = {.options = options, .note = options->note, .passing = options->passing, .called = "egt"};
+    return import_weights(&w, from, to, settle, read_all);
 }

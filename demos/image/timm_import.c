@@ -1,23 +1,22 @@
 /* From timm's names to ours. */
 #include "timm.h"
 
-#include "safetensors.h"
+#include "import.h"
 #include "say.h"
 #include "timm_names.h"
 
-#include <ssacl/checkpoint.h>
+#include <ssacl/base.h>
 
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { STAGES = 4, LAYERS = 1024 };
 
 struct weights {
+    struct import of; /* first */
     const struct timm_options *options;
-    struct tensors file;
     struct timm_names names;
-    struct ssa_model_config config;
     bool new_head;
 };
 
@@ -42,10 +41,10 @@ static int refuse_variants(const struct weights *w)
 {
     const char *name;
     json_t *entry;
-    json_object_foreach(w->file.entries, name, entry) {
+    json_object_foreach(w->of.file.entries, name, entry) {
         const char *what = timm_variant(w->names.family, name);
         if (what)
-            return say_error("%s: has %.60s, of a model with %s, which no %s of ours has", w->file.path, name, what,
+            return say_error("%s: has %.60s, of a model with %s, which no %s of ours has", w->of.file.path, name, what,
                              ssa_model_family(w->names.family));
     }
     return 0;
@@ -55,7 +54,7 @@ static int refuse_variants(const struct weights *w)
 
 static int dimension(const struct weights *w, const char *name, size_t i)
 {
-    return tensors_dimension(&w->file, name, i);
+    return tensors_dimension(&w->of.file, name, i);
 }
 
 /* How many there are, by the name of a tensor of each: what stands before their number and behind it. */
@@ -64,7 +63,7 @@ static int count_layers(const struct weights *w, const char *before, const char 
     char name[TIMM_NAME];
     for (int l = 0; l < LAYERS; l++) {
         snprintf(name, sizeof name, "%.40s%d%.40s", before, l, after);
-        if (!tensors_has(&w->file, name))
+        if (!tensors_has(&w->of.file, name))
             return l;
     }
     return LAYERS;
@@ -72,7 +71,7 @@ static int count_layers(const struct weights *w, const char *before, const char 
 
 static int missing(const struct weights *w, const char *name)
 {
-    return say_error("%s: has no %s of timm's %s", w->file.path, name, w->names.family == SSA_SWIN ? "Swin" : "ViT");
+    return say_error("%s: has no %s of timm's %s", w->of.file.path, name, w->names.family == SSA_SWIN ? "Swin" : "ViT");
 }
 
 static int classes_of(struct weights *w, int *classes)
@@ -83,7 +82,7 @@ static int classes_of(struct weights *w, int *classes)
     *classes = w->options->classes ? w->options->classes : known;
     w->new_head = *classes != known;
     return *classes ? 0 : say_error("%s: has no %s of timm's %s: begin a new head, by import --classes",
-                                    w->file.path, name, w->names.family == SSA_SWIN ? "Swin" : "ViT");
+                                    w->of.file.path, name, w->names.family == SSA_SWIN ? "Swin" : "ViT");
 }
 
 /* Rows and columns of `count` patches. */
@@ -100,20 +99,21 @@ static int vit_image(const struct weights *w, int count, struct ssa_vit *c)
     }
     if (!c->rows || (rows && rows != c->rows) || (columns && columns != c->columns) ||
         (!rows && !columns && c->rows != c->columns))
-        return say_error("%s: is of images of %d patches of %d x %d, which are not %s", w->file.path, count, c->patch,
-                         c->patch, rows || columns ? "of as many rows and columns as was said"
-                                                   : "a square: say how many rows, by import --rows");
+        return say_error("%s: is of images of %d patches of %d x %d, which are not %s", w->of.file.path, count,
+                         c->patch, c->patch,
+                         rows || columns ? "of as many rows and columns as was said"
+                                         : "a square: say how many rows, by import --rows");
     return 0;
 }
 
 static int vit_config(struct weights *w)
 {
-    struct ssa_vit *c = &w->config.vit;
+    struct ssa_vit *c = &w->of.config.vit;
     const int positions = dimension(w, "pos_embed", 1);
     *c = (struct ssa_vit){
         .width = dimension(w, "patch_embed.proj.weight", 0), .channels = dimension(w, "patch_embed.proj.weight", 1),
         .patch = dimension(w, "patch_embed.proj.weight", 2), .hidden = dimension(w, "blocks.0.mlp.fc1.weight", 0),
-        .mean_pool = !tensors_has(&w->file, "cls_token"), .layers = count_layers(w, "blocks.", ".norm1.weight")};
+        .mean_pool = !tensors_has(&w->of.file, "cls_token"), .layers = count_layers(w, "blocks.", ".norm1.weight")};
     w->names.head = "head";
     if (!c->width || !c->hidden || !positions)
         return missing(w, !c->width ? "patch_embed.proj.weight" : !positions ? "pos_embed" : "blocks.0.mlp.fc1.weight");
@@ -121,7 +121,7 @@ static int vit_config(struct weights *w)
         return EXIT_FAILED;
     if (!w->options->heads && (c->width % 64 || c->width > 1024))
         return say_error("%s: is of width %d, which timm has no heads of 64 for: say how many it has, by import "
-                         "--heads", w->file.path, c->width);
+                         "--heads", w->of.file.path, c->width);
     c->heads = w->options->heads ? w->options->heads : c->width / 64;
     return vit_image(w, positions - !c->mean_pool, c);
 }
@@ -141,7 +141,8 @@ static int swin_stages(struct weights *w, struct ssa_swin *c)
             return missing(w, name);
     }
     if (w->options->heads && w->options->heads != c->heads[0])
-        return say_error("%s: has %d heads in its first stage, not %d", w->file.path, c->heads[0], w->options->heads);
+        return say_error("%s: has %d heads in its first stage, not %d", w->of.file.path, c->heads[0],
+                         w->options->heads);
     return 0;
 }
 
@@ -174,12 +175,12 @@ static struct cut cut_of(const struct ssa_swin *c, int stage, int at)
 /* Windows are of one size, or as large as a grid that is smaller. */
 static int check_stages(const struct weights *w)
 {
-    const struct ssa_swin *c = &w->config.swin;
+    const struct ssa_swin *c = &w->of.config.swin;
     for (int i = 0; i < STAGES && c->layers[i]; i++) {
         const int side = window_of(w, i), ours = cut_of(c, i, 0).window;
         if (side != ours)
             return say_error("%s: stage %d has windows of %d; where the first has %d, and images are of %d x %d, no "
-                             "swin of ours has other than %d there", w->file.path, i, side, c->window, c->rows,
+                             "swin of ours has other than %d there", w->of.file.path, i, side, c->window, c->rows,
                              c->columns, ours);
     }
     return 0;
@@ -187,13 +188,13 @@ static int check_stages(const struct weights *w)
 
 static int swin_config(struct weights *w)
 {
-    struct ssa_swin *c = &w->config.swin;
+    struct ssa_swin *c = &w->of.config.swin;
     const int hidden = dimension(w, "layers.0.blocks.0.mlp.fc1.weight", 0);
     *c = (struct ssa_swin){
         .width = dimension(w, "patch_embed.proj.weight", 0), .channels = dimension(w, "patch_embed.proj.weight", 1),
         .patch = dimension(w, "patch_embed.proj.weight", 2), .window = window_of(w, 0)};
-    w->names.merging_ends = tensors_has(&w->file, "layers.0.downsample.reduction.weight");
-    w->names.head = tensors_has(&w->file, "head.weight") ? "head" : "head.fc";
+    w->names.merging_ends = tensors_has(&w->of.file, "layers.0.downsample.reduction.weight");
+    w->names.head = tensors_has(&w->of.file, "head.weight") ? "head" : "head.fc";
     if (!c->width || !c->patch || !hidden)
         return missing(w, !hidden ? "layers.0.blocks.0.mlp.fc1.weight" : "patch_embed.proj.weight");
     if (swin_stages(w, c) || classes_of(w, &c->classes))
@@ -203,24 +204,12 @@ static int swin_config(struct weights *w)
         last++;
     const int side = window_of(w, last);
     if (!c->window || !side || c->patch > 1024)
-        return say_error("%s: the biases of stage %d are not those of square windows of up to 128 x 128", w->file.path,
-                         c->window ? last : 0);
+        return say_error("%s: the biases of stage %d are not those of square windows of up to 128 x 128",
+                         w->of.file.path, c->window ? last : 0);
     c->hidden_ratio = (float)hidden / (float)c->width;
     c->rows = w->options->rows ? w->options->rows : (side * c->patch) << last;
     c->columns = w->options->columns ? w->options->columns : c->rows;
     return 0;
-}
-
-static int config_of(struct weights *w)
-{
-    const int family = family_of(&w->file);
-    w->config = (struct ssa_model_config){.family = family < 0 ? SSA_VIT : family};
-    w->names = (struct timm_names){.family = w->config.family};
-    if (refuse_variants(w) || (family == SSA_SWIN ? swin_config(w) : vit_config(w)))
-        return EXIT_FAILED;
-    if (ssa_model_check(&w->config))
-        return say_error("%s: %s", w->file.path, ssa_last_error());
-    return timm_check_windows(&w->config, w->file.path) || (family == SSA_SWIN && check_stages(w)) ? EXIT_FAILED : 0;
 }
 
 static uint64_t elements_of_head(const struct ssa_model_config *config)
@@ -235,42 +224,31 @@ static uint64_t elements_of_head(const struct ssa_model_config *config)
     return (width + 1) * classes;
 }
 
-/* No more is allocated than the file is large, but for a head that was asked for. */
-static int check_size(const struct weights *w)
+static int settle(struct import *of)
 {
-    const uint64_t all = ssa_model_elements(&w->config), head = w->new_head ? elements_of_head(&w->config) : 0;
-    const uint64_t needed = sizeof(float) * (all - head);
-    if (w->file.size < needed)
-        return say_error("%s: has %llu bytes of weights, of such a model there are %llu: cut short?", w->file.path,
-                         (unsigned long long)w->file.size, (unsigned long long)needed);
-    return 0;
+    struct weights *w = (struct weights *)of;
+    const int family = family_of(&w->of.file);
+    w->of.config = (struct ssa_model_config){.family = family < 0 ? SSA_VIT : family};
+    w->names = (struct timm_names){.family = w->of.config.family};
+    if (refuse_variants(w) || (family == SSA_SWIN ? swin_config(w) : vit_config(w)))
+        return EXIT_FAILED;
+    if (ssa_model_check(&w->of.config))
+        return say_error("%s: %s", w->of.file.path, ssa_last_error());
+    of->called = ssa_model_family(w->names.family);
+    of->begun = w->new_head ? elements_of_head(&of->config) : 0;
+    return timm_check_windows(&of->config, of->file.path) || (family == SSA_SWIN && check_stages(w)) ? EXIT_FAILED : 0;
 }
 
 /* ---- the parameters ---- */
 
-static int read_values(const struct weights *w, const struct ssa_parameter *p, const char *name, uint64_t at)
-{
-    float *x = malloc(p->count * sizeof *x);
-    if (!x)
-        return say_error("%s: no memory for %s", w->file.path, name);
-    int status = tensors_read(&w->file, name, x, p->count, sizeof *x, at);
-    for (size_t i = 0; !status && i < p->count; i++)
-        if (!isfinite(x[i]))
-            status = say_error("%s: %s is not finite: its training had diverged", w->file.path, name);
-    if (!status && ssa_tensor_write(p->value, x, p->count))
-        status = say_error("%s: %s", w->file.path, ssa_last_error());
-    free(x);
-    return status;
-}
-
 static int read_parameter(const struct weights *w, const struct ssa_parameter *p, const char *name)
 {
-    json_t *shape = timm_shape(&w->config, p);
-    uint64_t at = 0;
-    const int status = !shape ? say_error("%s: no memory for %s", w->file.path, name)
-                              : tensors_find(&w->file, name, "F32", shape, &at);
-    json_decref(shape);
-    return status ? status : read_values(w, p, name, at);
+    float *x = malloc(p->count * sizeof *x);
+    int status = import_values(&w->of, name, x ? timm_shape(&w->of.config, p) : NULL, x, p->count);
+    if (!status && ssa_tensor_write(p->value, x, p->count))
+        status = say_error("%s: %s", w->of.file.path, ssa_last_error());
+    free(x);
+    return status;
 }
 
 /* Those that are ours leave the header. */
@@ -283,7 +261,7 @@ static int read_parameters(struct weights *w, struct ssa_model *model)
         const bool anew = w->new_head && !strncmp(p->name, "head.", 5);
         if (!anew && read_parameter(w, p, name))
             return EXIT_FAILED;
-        json_object_del(w->file.entries, name);
+        json_object_del(w->of.file.entries, name);
     }
     return 0;
 }
@@ -336,13 +314,13 @@ static int check_rows(const struct weights *w, const struct buffer *b, const str
 {
     const size_t area = (size_t)(g->window * g->window);
     void *row = malloc(area * b->each);
-    int status = row ? 0 : say_error("%s: no memory for %s", w->file.path, name);
+    int status = row ? 0 : say_error("%s: no memory for %s", w->of.file.path, name);
     for (int i = 0; !status && i < count; i++) {
-        status = tensors_read(&w->file, name, row, area, b->each, at + (uint64_t)i * area * b->each);
+        status = tensors_read(&w->of.file, name, row, area, b->each, at + (uint64_t)i * area * b->each);
         if (!status && !b->is_right(g, i, row))
             status = say_error("%s: %s is not that of windows of %d in a grid of %d x %d, of images of %d x %d",
-                               w->file.path, name, g->window, g->rows, g->columns, w->config.swin.rows,
-                               w->config.swin.columns);
+                               w->of.file.path, name, g->window, g->rows, g->columns, w->of.config.swin.rows,
+                               w->of.config.swin.columns);
     }
     free(row);
     return status;
@@ -355,18 +333,18 @@ static int check_buffer(const struct weights *w, const struct buffer *b, int lay
     int stage, at;
     uint64_t place = 0;
     timm_place(w->names.layers, layer, &stage, &at);
-    const struct cut g = cut_of(&w->config.swin, stage, at);
+    const struct cut g = cut_of(&w->of.config.swin, stage, at);
     const int area = g.window * g.window, windows = g.rows * g.columns / area;
     const bool of_mask = b->is_right == mask_is_right;
     snprintf(name, sizeof name, "layers.%d.blocks.%d.%s", stage, at, b->end);
-    if (!tensors_has(&w->file, name) || (of_mask && !g.shift))
+    if (!tensors_has(&w->of.file, name) || (of_mask && !g.shift))
         return 0;
     json_t *shape = of_mask ? json_pack("[iii]", windows, area, area) : json_pack("[ii]", area, area);
-    const int status = !shape ? say_error("%s: no memory for %s", w->file.path, name)
-                              : tensors_find(&w->file, name, b->type, shape, &place) ||
+    const int status = !shape ? say_error("%s: no memory for %s", w->of.file.path, name)
+                              : tensors_find(&w->of.file, name, b->type, shape, &place) ||
                                     check_rows(w, b, &g, name, of_mask ? windows * area : area, place);
     json_decref(shape);
-    json_object_del(w->file.entries, name);
+    json_object_del(w->of.file.entries, name);
     return status;
 }
 
@@ -375,7 +353,7 @@ static int check_buffers(const struct weights *w)
     static const struct buffer buffers[] = {
         {"attn.relative_position_index", "I64", sizeof(int64_t), index_is_right},
         {"attn_mask", "F32", sizeof(float), mask_is_right}};
-    const int layers = w->names.family == SSA_SWIN ? ssa_model_layers(&w->config) : 0;
+    const int layers = w->names.family == SSA_SWIN ? ssa_model_layers(&w->of.config) : 0;
     for (int l = 0; l < 2 * layers; l++)
         if (check_buffer(w, &buffers[l % 2], l / 2))
             return EXIT_FAILED;
@@ -384,48 +362,15 @@ static int check_buffers(const struct weights *w)
 
 /* ---- all of it ---- */
 
-static int check_others(const struct weights *w)
+static int read_all(struct import *of, struct ssa_model *model)
 {
-    const char *family = ssa_model_family(w->names.family);
-    void *other = json_object_iter(w->file.entries);
-    return other ? say_error("%s: has %.60s, which no %s of ours has: it is of another model", w->file.path,
-                             json_object_iter_key(other), family) : 0;
-}
-
-static int save(const struct weights *w, struct ssa_model *model, const char *to)
-{
-    const struct timm_options *o = w->options;
-    const int status = ssa_checkpoint_save(to, model, NULL, o->note);
-    if (status == SSA_EIO && o->passing)
-        return say_error("%s: becomes a checkpoint of %.0f MB in %s, where it cannot be written; make room there, set "
-                         "TMPDIR to a folder that has some, or make the checkpoint once with `import`", w->file.path,
-                         ceil(1e-6 * sizeof(float) * (double)ssa_model_elements(&w->config)), o->passing);
-    return status ? say_error("%s", ssa_last_error()) : 0;
-}
-
-static int convert(struct weights *w, const char *to)
-{
-    struct ssa_device *device = NULL;
-    struct ssa_model *model = NULL;
-    if (config_of(w) || check_size(w))
-        return EXIT_FAILED;
-    int status = ssa_device_open(&device, "cpu") ||
-                 ssa_model_create(&model, device, &w->config, &(struct ssa_model_limits){.batch = 1}) ||
-                 ssa_model_initialise(model, w->options->seed);
-    if (status)
-        status = say_error("%s: %s", w->file.path, ssa_last_error());
-    else
-        status = read_parameters(w, model) || check_buffers(w) || check_others(w);
-    status = status ? status : save(w, model, to);
-    ssa_model_destroy(model);
-    ssa_device_close(device);
-    return status ? EXIT_FAILED : 0;
+    struct weights *w = (struct weights *)of;
+    return read_parameters(w, model) || check_buffers(w);
 }
 
 int timm_import(const char *from, const char *to, const struct timm_options *options)
 {
-    struct weights w = {.options = options};
-    const int status = tensors_open(&w.file, from) ? EXIT_FAILED : convert(&w, to);
-    tensors_close(&w.file);
-    return status;
+    struct weights w = {.of = {.note = options->note, .passing = options->passing, .seed = options->seed},
+                        .options = options};
+    return import_weights(&w.of, from, to, settle, read_all);
 }

@@ -2,9 +2,10 @@
 #include "fairseq.h"
 
 #include "fairseq_names.h"
+#include "import.h"
 #include "say.h"
 
-#include <ssacl/checkpoint.h>
+#include <ssacl/base.h>
 
 #include <math.h>
 #include <stdio.h>
@@ -13,12 +14,6 @@
 
 enum { LAYERS = 1024, CUTOFFS = 3 };
 #define FIRST_TABLE "decoder.embed_tokens.embeddings.0.0.weight"
-
-struct weights {
-    const struct fairseq_options *options;
-    struct tensors file;
-    struct ssa_model_config config;
-};
 
 bool fairseq_is(const char *path)
 {
@@ -30,7 +25,7 @@ bool fairseq_is(const char *path)
 
 /* ---- the config ---- */
 
-static int refuse_variants(const struct weights *w)
+static int refuse_variants(const struct import *w)
 {
     const char *name;
     json_t *entry;
@@ -43,7 +38,7 @@ static int refuse_variants(const struct weights *w)
     return 0;
 }
 
-static int dimension(const struct weights *w, const char *form, int number, size_t i)
+static int dimension(const struct import *w, const char *form, int number, size_t i)
 {
     char name[TENSOR_NAME];
     snprintf(name, sizeof name, form, number);
@@ -51,7 +46,7 @@ static int dimension(const struct weights *w, const char *form, int number, size
 }
 
 /* Bands, and how many times narrower each is than the one before. */
-static int read_bands(struct weights *w)
+static int read_bands(struct import *w)
 {
     struct ssa_words *c = &w->config.words;
     long long end = 0;
@@ -72,7 +67,7 @@ static int read_bands(struct weights *w)
     return c->cutoffs[0] ? 0 : say_error("%s: has one band of words, and so no adaptive softmax", w->file.path);
 }
 
-static int read_config(struct weights *w)
+static int settle(struct import *w)
 {
     const struct fairseq_options *o = w->options;
     struct ssa_words *c = &w->config.words;
@@ -101,40 +96,20 @@ static int read_config(struct weights *w)
     return ssa_model_check(&w->config) ? say_error("%s: %s", w->file.path, ssa_last_error()) : 0;
 }
 
-/* No more is allocated than the file is large. */
-static int check_size(const struct weights *w)
-{
-    const uint64_t needed = sizeof(float) * (uint64_t)ssa_model_elements(&w->config);
-    return w->file.size >= needed ? 0
-        : say_error("%s: has %llu bytes of weights, of such a model there are %llu: cut short?", w->file.path,
-                    (unsigned long long)w->file.size, (unsigned long long)needed);
-}
-
 /* ---- the parameters ---- */
 
-static json_t *shape_of(const struct fairseq_tensor *t)
-{
-    return t->columns ? json_pack("[ii]", t->rows, t->columns) : json_pack("[i]", t->rows);
-}
-
 /* Those that are ours leave the header. */
-static int read_tensor(const struct weights *w, const struct fairseq_tensor *t, float *x)
+static int read_tensor(const struct import *w, const struct fairseq_tensor *t, float *x)
 {
     const size_t count = (size_t)t->rows * (size_t)(t->columns ? t->columns : 1);
-    json_t *shape = shape_of(t);
-    uint64_t at = 0;
-    int status = shape ? tensors_find(&w->file, t->name, "F32", shape, &at) : say_error("no memory for %s", t->name);
-    json_decref(shape);
-    status = status ? status : tensors_read(&w->file, t->name, x, count, sizeof *x, at);
-    for (size_t i = 0; !status && i < count; i++)
-        if (!isfinite(x[i]))
-            status = say_error("%s: %s is not finite: its training had diverged", w->file.path, t->name);
+    json_t *shape = t->columns ? json_pack("[ii]", t->rows, t->columns) : json_pack("[i]", t->rows);
+    const int status = import_values(w, t->name, shape, x, count);
     json_object_del(w->file.entries, t->name);
     return status;
 }
 
 /* What is there twice must be the same. */
-static int check_tied(const struct weights *w, const struct ssa_parameter *p, const struct fairseq_tensor *t,
+static int check_tied(const struct import *w, const struct ssa_parameter *p, const struct fairseq_tensor *t,
                       const float *x)
 {
     struct fairseq_tensor tied = *t;
@@ -149,7 +124,7 @@ static int check_tied(const struct weights *w, const struct ssa_parameter *p, co
     return status;
 }
 
-static int read_parameter(const struct weights *w, const struct ssa_parameter *p)
+static int read_parameter(const struct import *w, const struct ssa_parameter *p)
 {
     struct fairseq_tensor pieces[FAIRSEQ_PIECES];
     const int count = fairseq_pieces(p, pieces);
@@ -164,59 +139,24 @@ static int read_parameter(const struct weights *w, const struct ssa_parameter *p
     return status;
 }
 
-static int read_parameters(const struct weights *w, struct ssa_model *model)
+/* With what holds nothing. */
+static int read_parameters(struct import *w, struct ssa_model *model)
 {
+    const char *name;
+    void *next;
+    json_t *entry;
     for (int i = 0; i < ssa_model_tensors(model); i++)
         if (read_parameter(w, ssa_model_parameter(model, i)))
             return EXIT_FAILED;
+    json_object_foreach_safe(w->file.entries, next, name, entry)
+        if (fairseq_is_buffer(name))
+            json_object_del(w->file.entries, name);
     return 0;
-}
-
-static int check_others(const struct weights *w)
-{
-    const char *name;
-    json_t *entry;
-    json_object_foreach(w->file.entries, name, entry)
-        if (!fairseq_is_buffer(name))
-            return say_error("%s: has %.60s, which no model of words of ours has: it is of another model", w->file.path,
-                             name);
-    return 0;
-}
-
-/* ---- all of it ---- */
-
-static int save(const struct weights *w, struct ssa_model *model, const char *to)
-{
-    const struct fairseq_options *o = w->options;
-    const int status = ssa_checkpoint_save(to, model, NULL, o->note);
-    if (status == SSA_EIO && o->passing)
-        return say_error("%s: becomes a checkpoint of %.0f MB in %s, where it cannot be written; make room there, set "
-                         "TMPDIR to a folder that has some, or make the checkpoint once with `import`", w->file.path,
-                         ceil(1e-6 * sizeof(float) * (double)ssa_model_elements(&w->config)), o->passing);
-    return status ? say_error("%s", ssa_last_error()) : 0;
-}
-
-static int convert(struct weights *w, const char *to)
-{
-    struct ssa_device *device = NULL;
-    struct ssa_model *model = NULL;
-    if (read_config(w) || check_size(w))
-        return EXIT_FAILED;
-    int status = ssa_device_open(&device, "cpu") ||
-                 ssa_model_create(&model, device, &w->config, &(struct ssa_model_limits){.batch = 1});
-    if (status)
-        status = say_error("%s: %s", w->file.path, ssa_last_error());
-    else
-        status = read_parameters(w, model) || check_others(w) || save(w, model, to);
-    ssa_model_destroy(model);
-    ssa_device_close(device);
-    return status ? EXIT_FAILED : 0;
 }
 
 int fairseq_import(const char *from, const char *to, const struct fairseq_options *options)
 {
-    struct weights w = {.options = options};
-    const int status = tensors_open(&w.file, from) ? EXIT_FAILED : convert(&w, to);
-    tensors_close(&w.file);
-    return status;
+    struct import w = {.options = options, .note = options->note, .passing = options->passing,
+                       .called = "model of words"};
+    return import_weights(&w, from, to, settle, read_parameters);
 }
