@@ -239,6 +239,11 @@ bool file_holds_something(const char *path)
     return kind_of(path) == REGULAR && !stat(path, &s) && s.st_size > 0;
 }
 
+int file_check_new(const char *path, bool force)
+{
+    return path && !force && file_holds_something(path) ? say_error("%s: exists; replace it with --force", path) : 0;
+}
+
 /* ---- several programs ---- */
 
 /* What a lock holds, by which it is told from a file of somebody's. */

@@ -33,6 +33,8 @@ int file_check_output(const char *path);
 bool file_room(const char *path, uint64_t *bytes);
 /* Whether a file with something in it is there, which would be lost. */
 bool file_holds_something(const char *path);
+/* Says so and returns non-zero, unless `force`. NULL is fine. */
+int file_check_new(const char *path, bool force);
 
 /* Held while a file is written again and again, so that a second program does not do the same: beside it there is
  * NAME.lock meanwhile, which says what it is. One whose holder is gone keeps nobody away, nor does an empty file;

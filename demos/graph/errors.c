@@ -79,11 +79,7 @@ int errors_check(const struct settings *settings)
         files_read(&files, "--data", settings->o->data.items[i]);
     files_read(&files, "--checkpoint", settings->source_name);
     files_write(&files, "--csv", errors_csv);
-    if (files_check(&files) || file_check_output(errors_csv))
-        return EXIT_FAILED;
-    return !settings->o->force && file_holds_something(errors_csv)
-        ? say_error("%s: exists; replace it with --force", errors_csv)
-        : 0;
+    return files_check(&files) || file_check_output(errors_csv) || file_check_new(errors_csv, settings->o->force);
 }
 
 static int begin(const struct settings *settings, bool sampled, int passes)

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { PASSES_MAX = 1000 };
 
@@ -217,11 +216,7 @@ static int check_files(void)
     files_read(&files, "--data", shared.data.items[0]);
     files_read(&files, "--checkpoint", options.checkpoint);
     files_write(&files, "--out", options.out);
-    if (files_check(&files) || file_check_output(options.out))
-        return EXIT_FAILED;
-    return options.out && !options.force && file_holds_something(options.out)
-        ? say_error("%s: exists; replace it with --force", options.out)
-        : 0;
+    return files_check(&files) || file_check_output(options.out) || file_check_new(options.out, options.force);
 }
 
 static int run(const struct program *p, struct loaded *loaded, const char *path)
