@@ -138,6 +138,7 @@ int main(int argc, char **argv)
         .defaults = data_defaults,
         .adapt = data_adapt,
         .adopt = weights_adopt,
+        .exchange = &weights_exchange,
         .open = data_open,
         .close = data_close,
         .describe = data_describe,

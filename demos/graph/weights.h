@@ -2,12 +2,11 @@
 #ifndef GRAPH_WEIGHTS_H
 #define GRAPH_WEIGHTS_H
 
-#include "run/program.h"
+#include "run/exchange.h"
 
 /* struct program's: a file of such weights becomes a checkpoint as `import` makes one. */
 int weights_adopt(struct ssa_checkpoint **checkpoint, const struct program *program, const char *path);
 
-int import_main(const struct program *program, int argc, char **argv);
-int export_main(const struct program *program, int argc, char **argv);
+extern const struct exchange weights_exchange;
 
 #endif

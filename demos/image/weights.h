@@ -2,10 +2,9 @@
 #ifndef IMAGE_WEIGHTS_H
 #define IMAGE_WEIGHTS_H
 
-#include "run/program.h"
+#include "run/exchange.h"
 
-int import_main(const struct program *program, int argc, char **argv);
-int export_main(const struct program *program, int argc, char **argv);
+extern const struct exchange weights_exchange;
 
 /* struct program's adopt(): opens weights of timm's as a checkpoint. */
 int weights_adopt(struct ssa_checkpoint **checkpoint, const struct program *program, const char *path);

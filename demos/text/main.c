@@ -142,6 +142,7 @@ static const struct program ssacl_text = {
     .defaults = data_defaults,
     .adapt = data_adapt,
     .adopt = weights_adopt,
+    .exchange = &weights_exchange,
     .open = data_open,
     .close = data_close,
     .describe = data_describe,

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 
+struct exchange;
 struct preset;
 struct program;
 struct settings;
@@ -83,6 +84,7 @@ struct program {
     /* NULL, or opens as a checkpoint what another program wrote. `checkpoint` stays NULL, with 0, where it is no such
      * file. Says what is wrong and returns non-zero. */
     int (*adopt)(struct ssa_checkpoint **checkpoint, const struct program *program, const char *path);
+    const struct exchange *exchange; /* NULL: it has no commands import and export */
 
     /* ---- data (struct settings has what they go by) ---- */
     /* Opens what --data names, if it names any, as the checkpoint's if there is one; fills s->data, of which the unit is
@@ -114,6 +116,8 @@ int train_main(const struct program *program, int argc, char **argv);
 int plan_main(const struct program *program, int argc, char **argv);
 int eval_main(const struct program *program, int argc, char **argv);
 int report_main(const struct program *program, int argc, char **argv);
+int import_main(const struct program *program, int argc, char **argv);
+int export_main(const struct program *program, int argc, char **argv);
 
 /* "ssacl-text train"; lives until the next call. */
 const char *program_command(const struct program *program, const char *command);
