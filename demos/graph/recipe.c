@@ -2,11 +2,8 @@
 
 #include "run/note.h"
 
-#include "disk/hash.h"
-
 #include <limits.h>
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 /* ---- options ---- */
@@ -41,16 +38,10 @@ void recipe_options(struct recipe *r, struct arg options[RECIPE_OPTIONS])
 
 /* ---- in checkpoints ---- */
 
-enum kind { WHOLE, REAL };
 enum group { PARTS, LEARNING, SCALE };
 
-static const struct field {
-    const char *name;
-    enum group group;
-    enum kind kind;
-    size_t at;
-} fields[] = {
-#define FIELD(name, group, kind) {#name, group, kind, offsetof(struct recipe, name)}
+static const struct note_field fields[] = {
+#define FIELD(name, group, kind) {#name, group, NOTE_##kind, offsetof(struct recipe, name)}
     FIELD(split, PARTS, WHOLE), FIELD(train, PARTS, WHOLE), FIELD(valid, PARTS, WHOLE), FIELD(test, PARTS, WHOLE),
     FIELD(split_seed, PARTS, WHOLE), FIELD(raw_targets, LEARNING, WHOLE), FIELD(fixed_signs, LEARNING, WHOLE),
     FIELD(together, LEARNING, WHOLE), FIELD(mean, SCALE, REAL), FIELD(deviation, SCALE, REAL),
@@ -58,46 +49,15 @@ static const struct field {
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
-static double get(const struct recipe *r, const struct field *f)
-{
-    const void *at = (const char *)r + f->at;
-    return f->kind == WHOLE ? (double)*(const int *)at : *(const double *)at;
-}
-
 json_t *recipe_json(const struct recipe *r)
 {
-    json_t *object = json_object();
-    for (int i = 0; i < FIELDS; i++) {
-        const double value = get(r, &fields[i]);
-        json_object_set_new(object, fields[i].name,
-                            fields[i].kind == WHOLE ? json_integer((json_int_t)value) : json_real(value));
-    }
-    return object;
-}
-
-/* False: the checkpoint does not say. */
-static bool take(struct recipe *r, const struct ssa_checkpoint *checkpoint, const struct field *f)
-{
-    void *at = (char *)r + f->at;
-    char key[64];
-    snprintf(key, sizeof key, "recipe.%s", f->name);
-    const double value = note_number(checkpoint, key);
-    if (!isfinite(value) || (f->kind == WHOLE && fabs(value) > INT_MAX))
-        return false;
-    if (f->kind == WHOLE)
-        *(int *)at = (int)value;
-    else
-        *(double *)at = value;
-    return true;
+    return note_json(r, fields, FIELDS);
 }
 
 bool recipe_take_scale(struct recipe *r, const struct ssa_checkpoint *checkpoint)
 {
     struct recipe with = *r;
-    bool all = true;
-    for (int i = 0; i < FIELDS; i++)
-        all = (fields[i].group != SCALE || take(&with, checkpoint, &fields[i])) && all;
-    all = all && with.deviation > 0;
+    const bool all = note_take_group(&with, checkpoint, fields, FIELDS, SCALE) && with.deviation > 0;
     if (all)
         *r = with;
     return all;
@@ -106,20 +66,15 @@ bool recipe_take_scale(struct recipe *r, const struct ssa_checkpoint *checkpoint
 bool recipe_take(struct recipe *r, const struct ssa_checkpoint *checkpoint, bool all)
 {
     for (int i = 0; i < FIELDS; i++)
-        if (fields[i].group == PARTS ? get(r, &fields[i]) < 0 : fields[i].group == LEARNING && all)
-            take(r, checkpoint, &fields[i]);
+        if (fields[i].group == PARTS ? note_get(r, &fields[i]) < 0 : fields[i].group == LEARNING && all)
+            note_take(r, checkpoint, &fields[i]);
     r->together = r->together > 0 ? r->together : 1;
     return recipe_take_scale(r, checkpoint);
 }
 
 uint64_t recipe_hash(const struct recipe *r)
 {
-    uint64_t h = SSA_HASH_START;
-    for (int i = 0; i < FIELDS; i++) {
-        const double value = get(r, &fields[i]);
-        h = ssa_hash(h, &value, sizeof value);
-    }
-    return h;
+    return note_hash(r, fields, FIELDS);
 }
 
 /* ---- of data ---- */

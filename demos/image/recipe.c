@@ -5,7 +5,6 @@
 
 #include <limits.h>
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 /* ---- kinds of augmentation ---- */
@@ -64,16 +63,10 @@ void recipe_augment_options(struct recipe *r, int *which, struct arg options[REC
 
 /* ---- in checkpoints ---- */
 
-enum kind { WHOLE, REAL };
 enum group { PARTS, AUGMENT, SCALE };
 
-static const struct field {
-    const char *name;
-    enum group group;
-    enum kind kind;
-    size_t at;
-} fields[] = {
-#define FIELD(name, group, kind, place) {name, group, kind, offsetof(struct recipe, place)}
+static const struct note_field fields[] = {
+#define FIELD(name, group, kind, place) {name, group, NOTE_##kind, offsetof(struct recipe, place)}
     FIELD("train", PARTS, WHOLE, train),
     FIELD("valid", PARTS, WHOLE, valid),
     FIELD("test", PARTS, WHOLE, test),
@@ -100,67 +93,27 @@ static const struct field {
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
-static double get(const struct recipe *r, const struct field *f)
-{
-    const void *at = (const char *)r + f->at;
-    return f->kind == WHOLE ? (double)*(const int *)at : *(const double *)at;
-}
-
 json_t *recipe_json(const struct recipe *r)
 {
-    json_t *object = json_object();
-    for (int i = 0; i < FIELDS; i++) {
-        double value = get(r, &fields[i]);
-        json_object_set_new(object, fields[i].name,
-                            fields[i].kind == WHOLE ? json_integer((json_int_t)value) : json_real(value));
-    }
-    return object;
-}
-
-/* False: the checkpoint does not say. */
-static bool take(struct recipe *r, const struct ssa_checkpoint *checkpoint, const struct field *f)
-{
-    void *at = (char *)r + f->at;
-    char key[64];
-    snprintf(key, sizeof key, "recipe.%s", f->name);
-    double value = note_number(checkpoint, key);
-    if (!isfinite(value) || (f->kind == WHOLE && fabs(value) > INT_MAX))
-        return false;
-    if (f->kind == WHOLE)
-        *(int *)at = (int)value;
-    else
-        *(double *)at = value;
-    return true;
+    return note_json(r, fields, FIELDS);
 }
 
 bool recipe_take_scale(struct recipe *r, const struct ssa_checkpoint *checkpoint)
 {
-    bool all = true;
-    for (int i = 0; i < FIELDS; i++)
-        all = (fields[i].group != SCALE || take(r, checkpoint, &fields[i])) && all;
-    return all;
+    return note_take_group(r, checkpoint, fields, FIELDS, SCALE);
 }
 
 bool recipe_take(struct recipe *r, const struct ssa_checkpoint *checkpoint, bool augment)
 {
     for (int i = 0; i < FIELDS; i++)
-        if (fields[i].group == PARTS ? get(r, &fields[i]) <= 0 : fields[i].group == AUGMENT && augment)
-            take(r, checkpoint, &fields[i]);
+        if (fields[i].group == PARTS ? note_get(r, &fields[i]) <= 0 : fields[i].group == AUGMENT && augment)
+            note_take(r, checkpoint, &fields[i]);
     return recipe_take_scale(r, checkpoint);
 }
 
-/* FNV-1a. */
 uint64_t recipe_hash(const struct recipe *r)
 {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (int i = 0; i < FIELDS; i++) {
-        unsigned char bytes[sizeof(double)];
-        double value = get(r, &fields[i]);
-        memcpy(bytes, &value, sizeof bytes);
-        for (size_t b = 0; b < sizeof bytes; b++)
-            h = (h ^ bytes[b]) * 0x100000001b3u;
-    }
-    return h;
+    return note_hash(r, fields, FIELDS);
 }
 
 /* ---- of data ---- */

@@ -2,7 +2,11 @@
 
 #include "run.h"
 
+#include "disk/hash.h"
+
 #include <inttypes.h>
+#include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -56,4 +60,57 @@ void note_add_same(const struct program *p, const struct train_note *note, json_
     char key[64];
     snprintf(key, sizeof key, "same_%s", p->what);
     json_object_set_new(record, key, note->known ? json_boolean(note->same) : json_null());
+}
+
+/* ---- recipes ---- */
+
+double note_get(const void *recipe, const struct note_field *f)
+{
+    const void *at = (const char *)recipe + f->at;
+    return f->kind == NOTE_WHOLE ? (double)*(const int *)at : *(const double *)at;
+}
+
+bool note_take(void *recipe, const struct ssa_checkpoint *checkpoint, const struct note_field *f)
+{
+    void *at = (char *)recipe + f->at;
+    char key[64];
+    snprintf(key, sizeof key, "recipe.%s", f->name);
+    const double value = note_number(checkpoint, key);
+    if (!isfinite(value) || (f->kind == NOTE_WHOLE && fabs(value) > INT_MAX))
+        return false;
+    if (f->kind == NOTE_WHOLE)
+        *(int *)at = (int)value;
+    else
+        *(double *)at = value;
+    return true;
+}
+
+bool note_take_group(void *recipe, const struct ssa_checkpoint *checkpoint, const struct note_field *fields, int count,
+                     int group)
+{
+    bool all = true;
+    for (int i = 0; i < count; i++)
+        all = (fields[i].group != group || note_take(recipe, checkpoint, &fields[i])) && all;
+    return all;
+}
+
+json_t *note_json(const void *recipe, const struct note_field *fields, int count)
+{
+    json_t *object = json_object();
+    for (int i = 0; i < count; i++) {
+        const double value = note_get(recipe, &fields[i]);
+        json_object_set_new(object, fields[i].name, fields[i].kind == NOTE_WHOLE ? json_integer((json_int_t)value)
+                                                                                 : json_real(value));
+    }
+    return object;
+}
+
+uint64_t note_hash(const void *recipe, const struct note_field *fields, int count)
+{
+    uint64_t h = SSA_HASH_START;
+    for (int i = 0; i < count; i++) {
+        const double value = note_get(recipe, &fields[i]);
+        h = ssa_hash(h, &value, sizeof value);
+    }
+    return h;
 }
