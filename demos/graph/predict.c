@@ -66,7 +66,6 @@ static struct {
     struct source source;
     struct recipe recipe;
     struct settings settings;
-    struct ssa_stage stages[STAGES_MAX];
     const struct ssa_pattern *pattern;
     int passes;
 } s;
@@ -105,20 +104,11 @@ static int make_list(int most_atoms)
 
 static int choose_pattern(const struct ssa_checkpoint *checkpoint)
 {
-    const struct ssa_stage preset = {.pattern = {.ratio = 0.5f, .keep_first = -1}, .steps = 1};
+    static struct ssa_pattern said;
     const struct stage_terms terms = settings_terms(&s.settings);
-    int count, status;
-    s.pattern = options.dense ? NULL : sampled_pattern(checkpoint);
-    if (options.pattern) {
-        status = stages_parse(options.pattern, &preset, s.stages, &count);
-        if (status || (status = stages_settle(s.stages, count, &terms)))
-            return status;
-        if (count != 1 || s.stages[0].pattern.kind == SSA_DENSE)
-            return say_error("--pattern: '%s' is not one stage of sampling", options.pattern);
-        s.pattern = &s.stages[0].pattern;
-    }
+    s.pattern = options.pattern ? &said : options.dense ? NULL : sampled_pattern(checkpoint);
     s.passes = s.pattern ? options.passes : 1;
-    return 0;
+    return options.pattern ? stages_pattern(options.pattern, &terms, false, &said) : 0;
 }
 
 static int prepare(const struct program *p, const struct ssa_checkpoint *checkpoint, const char *path)

@@ -83,7 +83,7 @@ struct drawing {
     struct ssa_pixels as;               /* what the model is of */
     size_t elements;                    /* of a picture */
     const struct ssa_pattern *pattern;  /* NULL: dense */
-    struct ssa_stage stages[STAGES_MAX];
+    struct ssa_pattern said;
     size_t pictures, each, given;       /* `each` on the page for one; `given` elements to begin with */
     unsigned char *bytes;               /* [pictures * each, elements] */
     struct grid_cell *cells;
@@ -248,20 +248,16 @@ static int open_pictures(struct drawing *d, const struct ssa_checkpoint *checkpo
 
 static int choose_pattern(struct drawing *d, const struct ssa_checkpoint *checkpoint)
 {
-    const struct ssa_stage preset = {.pattern.ratio = 0.25f, .steps = 1};
     const bool trained = options.pattern ? !strcmp(options.pattern, "trained") : options.passes > 1;
-    int count;
+    const struct stage_terms terms = {.length = (int)d->elements};
     d->pattern = trained ? sampled_pattern(checkpoint) : NULL;
     if (trained && !d->pattern)
         return say_error("%s: was trained without sampling; say how to sample with --pattern", options.checkpoint);
     if (options.pattern && !trained) {
-        const struct stage_terms terms = {.length = (int)d->elements};
-        int status = stages_parse(options.pattern, &preset, d->stages, &count);
-        if (status || (status = stages_settle(d->stages, count, &terms)))
+        const int status = stages_pattern(options.pattern, &terms, true, &d->said);
+        if (status)
             return status;
-        if (count != 1)
-            return say_error("--pattern: '%s' is not one stage", options.pattern);
-        d->pattern = d->stages[0].pattern.kind == SSA_DENSE ? NULL : &d->stages[0].pattern;
+        d->pattern = d->said.kind == SSA_DENSE ? NULL : &d->said;
     }
     return d->pattern || options.passes == 1
                ? 0

@@ -177,25 +177,14 @@ static void print_ensemble(const struct ssa_scores *s, const double *ensemble)
 
 /* ---- the command ---- */
 
-/* The pattern of the ensemble; NULL if there is none. */
-static int choose_pattern(const struct settings *s, struct ssa_stage stages[STAGES_MAX],
-                          const struct ssa_pattern **pattern)
+/* Of the ensemble, `said` where it is said; NULL if there is none. */
+static int choose_pattern(const struct settings *s, struct ssa_pattern *said, const struct ssa_pattern **pattern)
 {
-    const struct ssa_stage preset = {.pattern = {.ratio = 0.25f, .keep_first = -1}, .steps = 1};
     const struct stage_terms terms = settings_terms(s);
-    int count;
-    *pattern = sampled_pattern(s->source);
-    if (options.pattern) {
-        int status = stages_parse(options.pattern, &preset, stages, &count);
-        if (status || (status = stages_settle(stages, count, &terms)))
-            return status;
-        *pattern = &stages[0].pattern;
-        if (count != 1 || stages[0].pattern.kind == SSA_DENSE)
-            return say_error("--pattern: '%s' is not one stage of unbiased or local sampling", options.pattern);
-    }
+    *pattern = options.pattern ? said : sampled_pattern(s->source);
     if (!*pattern && options.mode == MODE_ENSEMBLE)
         return say_error("%s: was trained without sampling; say how to sample with --pattern", options.checkpoint);
-    return 0;
+    return options.pattern ? stages_pattern(options.pattern, &terms, false, said) : 0;
 }
 
 static void add_judged(json_t *result, const char *name, int passes)
@@ -319,12 +308,12 @@ static json_t *begin_result(const struct loaded *loaded, const struct settings *
 
 static int run(struct loaded *loaded, struct settings *s, const struct program *p, const struct run *log)
 {
-    struct ssa_stage stages[STAGES_MAX];
+    struct ssa_pattern said;
     const struct ssa_pattern *pattern;
     if (load_model(loaded, p, shared.device, options.checkpoint, options.batch, !options.raw) ||
         check_run(loaded->checkpoint, log) || open_data(p, loaded->checkpoint, s))
         return EXIT_FAILED;
-    int status = choose_pattern(s, stages, &pattern), length = ssa_model_length(&s->model);
+    int status = choose_pattern(s, &said, &pattern), length = ssa_model_length(&s->model);
     if (status)
         return status;
     if (options.stride > length)

@@ -212,6 +212,20 @@ int stages_settle(struct ssa_stage *stages, int count, const struct stage_terms 
     return 0;
 }
 
+int stages_pattern(const char *text, const struct stage_terms *terms, bool or_dense, struct ssa_pattern *pattern)
+{
+    const struct ssa_stage preset = {.pattern = {.ratio = 0.25f, .keep_first = -1}, .steps = 1};
+    struct ssa_stage stages[STAGES_MAX];
+    int count, status = stages_parse(text, &preset, stages, &count);
+    if (!status && count == 1)
+        status = stages_settle(stages, 1, terms);
+    if (!status && (count != 1 || (stages->pattern.kind == SSA_DENSE && !or_dense)))
+        status = say_error("--pattern: '%s' is not one stage of %s", text, or_dense ? KINDS : "sampling");
+    if (!status)
+        *pattern = stages->pattern;
+    return status;
+}
+
 /* ---- printing ---- */
 
 static void print_key(const struct key *key, const struct ssa_stage *stage, FILE *out, const char *comma)

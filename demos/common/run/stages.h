@@ -10,6 +10,8 @@
 
 #include <ssacl/train.h>
 
+#include <stdbool.h>
+
 enum { STAGES_MAX = 64 };
 
 /* Says what is wrong and where, and returns EXIT_USAGE. */
@@ -28,6 +30,10 @@ int stages_settle(struct ssa_stage *stages, int count, const struct stage_terms 
 /* Steps that stand for so many epochs. */
 #define EPOCHS_MOST 2e6
 int stage_epochs(double epochs);
+
+/* What --pattern says: the pattern of one stage, which may be dense if `or_dense`. Says what is wrong and returns
+ * non-zero. */
+int stages_pattern(const char *text, const struct stage_terms *terms, bool or_dense, struct ssa_pattern *pattern);
 
 /* The same syntax back, without steps and rates if `pattern_only`. */
 void stage_format(const struct ssa_stage *stage, int pattern_only, char *text, size_t size);
