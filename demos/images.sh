@@ -35,34 +35,15 @@ usage: sh demos/images.sh [options]
 EOF
 }
 
-data='' device=auto out='' install=yes seed=1
-while [ $# -gt 0 ]; do
-    case $1 in
-    --help|-h) usage; exit 0 ;;
-    --version) print_version; exit 0 ;;
-    --no-install) install=no; shift; continue ;;
-    --data|--device|--minutes|--seed|--out) [ $# -gt 1 ] || fail "$1 needs a value (see --help)" ;;
-    *) fail "unknown option $1 (see --help)" ;;
-    esac
-    case $1 in
-    --data) data=$2 ;;
-    --device) device=$2 ;;
-    --minutes) minutes=$2 ;;
-    --seed) seed=$2 ;;
-    --out) out=$2 ;;
-    esac
-    shift 2
-done
+seed=1
+read_options "data device minutes seed out" '' "$@"
 case $minutes in
 *[!0-9.]*|''|.|*.*.*) fail "--minutes: '$minutes' is not a number" ;;
 *[1-9]*) ;;
 *) fail "--minutes: give more than 0" ;;
 esac
 whole_number --seed "$seed" 0
-[ -z "$data" ] || [ -r "$data" ] || fail "--data: $data cannot be read"
 
-began=$(date +%s)
-build=$root/build-quickstart
 out=${out:-$build/images}
 image=$build/demos/image/ssacl-image
 
@@ -114,5 +95,4 @@ say "what it draws, a column for each class, and how it completes pictures of th
 "$image" draw --device "$device" --checkpoint "$out/generator.safetensors" --complete "$data" --count $completed \
     --columns 2 --scale 6 --temperature 0.9 --seed "$seed" --out "$out/completed.png"
 
-seconds=$(($(date +%s) - began))
-say "done in $((seconds / 60)) min $((seconds % 60)) s; answers.png, drawn.png, completed.png, models: $out"
+say_done "answers.png, drawn.png, completed.png, models: $out"

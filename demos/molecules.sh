@@ -40,37 +40,14 @@ usage: sh demos/molecules.sh [options]
 END
 }
 
-data='' device=auto out='' install=yes seeds=1
-while [ $# -gt 0 ]; do
-    case $1 in
-    --help|-h) usage; exit 0 ;;
-    --version) print_version; exit 0 ;;
-    --no-install) install=no; shift; continue ;;
-    --data|--device|--molecules|--test|--epochs|--seed|--seeds|--out)
-        [ $# -gt 1 ] || fail "$1 needs a value (see --help)" ;;
-    *) fail "unknown option $1 (see --help)" ;;
-    esac
-    case $1 in
-    --data) data=$2 ;;
-    --device) device=$2 ;;
-    --molecules) molecules=$2 ;;
-    --test) test=$2 ;;
-    --epochs) epochs=$2 ;;
-    --seed) seed=$2 ;;
-    --seeds) seeds=$2 ;;
-    --out) out=$2 ;;
-    esac
-    shift 2
-done
+seeds=1
+read_options "data device molecules test epochs seed seeds out" '' "$@"
 whole_number --molecules "$molecules" 64
 whole_number --test "$test" 1
 whole_number --epochs "$epochs" 2
 whole_number --seed "$seed" 0
 whole_number --seeds "$seeds" 1
-[ -z "$data" ] || [ -r "$data" ] || fail "--data: $data cannot be read"
 
-began=$(date +%s)
-build=$root/build-quickstart
 out=${out:-$build/molecules}
 graph=$build/demos/graph/ssacl-graph
 tune=$((epochs * fine_tune / 100))
@@ -150,14 +127,7 @@ ssa() { # FOLDER/NAME SEED
     evaluate "$at" "$at.safetensors" --passes $passes --force --csv "$at.csv"
 }
 
-# Of several seeds, which take long: not again what was done with the same options.
-once() { # FOLDER/NAME KIND SEED
-    made="$data $model $dropout $sampling $fine_tune $rate $molecules $epochs $test $passes $3"
-    [ "$seeds" -eq 1 ] || [ ! -f "$1.done" ] || [ "$(cat "$1.done")" != "$made" ] || return 0
-    $2 "$1" "$3"
-    echo "$made" >"$1.done"
-}
-
+settings="$data $model $dropout $sampling $fine_tune $rate $molecules $epochs $test $passes"
 say "two steps, so that the device's kernels are built before anything is timed"
 train "$out/warm-up" --stages "$sampling,steps=1 dense:steps=1" --checkpoint "$out/warm-up.safetensors" \
     --eval-molecules 64 --quiet
@@ -223,5 +193,4 @@ if [ "$seeds" -eq 1 ]; then
     echo "answers: $out/answers.svg, $out/answers.png"
 fi
 
-seconds=$(($(date +%s) - began))
-say "done in $((seconds / 60)) min $((seconds % 60)) s; everything lies in $out"
+say_done "everything lies in $out"

@@ -16,7 +16,7 @@ sampling="unbiased:keys=12,per-example,no-own-key" # of 49 patches, and the clas
 fine_tune=15 rate=1e-4                             # per cent of the epochs that are dense, and at what rate
 look_every=3                                       # epochs: validation, and where dense may be at its best
 passes=10                                          # of the largest ensemble
-grid="0,0 0.1,0 0.2,0 0.3,0 0,0.5 0.1,0.5"         # dense with these: dropout,attention-dropout
+dropouts="0,0 0.1,0 0.2,0 0.3,0 0,0.5 0.1,0.5"     # dense with these, by --grid: dropout,attention-dropout
 
 # ---- options ---------------------------------------------------------------------------------------------------
 
@@ -40,38 +40,15 @@ usage: sh demos/quickstart.sh [options]
 EOF
 }
 
-data='' device=auto out='' install=yes seeds=1 arms=dense test=0
-while [ $# -gt 0 ]; do
-    case $1 in
-    --help|-h) usage; exit 0 ;;
-    --version) print_version; exit 0 ;;
-    --no-install) install=no; shift; continue ;;
-    --grid) arms=$grid; shift; continue ;;
-    --data|--device|--images|--epochs|--test|--seed|--seeds|--out)
-        [ $# -gt 1 ] || fail "$1 needs a value (see --help)" ;;
-    *) fail "unknown option $1 (see --help)" ;;
-    esac
-    case $1 in
-    --data) data=$2 ;;
-    --device) device=$2 ;;
-    --images) images=$2 ;;
-    --epochs) epochs=$2 ;;
-    --test) test=$2 ;;
-    --seed) seed=$2 ;;
-    --seeds) seeds=$2 ;;
-    --out) out=$2 ;;
-    esac
-    shift 2
-done
+seeds=1 test=0 arms=dense grid=no
+read_options "data device images epochs test seed seeds out" grid "$@"
+[ "$grid" = no ] || arms=$dropouts
 whole_number --images "$images" 50
 whole_number --epochs "$epochs" 2
 whole_number --test "$test" 0
 whole_number --seed "$seed" 0
 whole_number --seeds "$seeds" 1
-[ -z "$data" ] || [ -r "$data" ] || fail "--data: $data cannot be read"
 
-began=$(date +%s)
-build=$root/build-quickstart
 out=${out:-$build/run}
 image=$build/demos/image/ssacl-image
 tune=$((epochs * fine_tune / 100))
@@ -142,16 +119,7 @@ ssa() { # FOLDER/NAME SEED
     evaluate "$at" "$at.safetensors" --passes $passes
 }
 
-# Of several seeds, which take long: not again what was done with the same options.
-once() { # FOLDER/NAME KIND SEED OPTIONS...
-    at=$1 kind=$2
-    shift 2
-    made="$data $model $dropout $sampling $fine_tune $rate $images $epochs $test $*"
-    [ "$seeds" -eq 1 ] || [ ! -f "$at.done" ] || [ "$(cat "$at.done")" != "$made" ] || return 0
-    $kind "$at" "$@"
-    echo "$made" >"$at.done"
-}
-
+settings="$data $model $dropout $sampling $fine_tune $rate $images $epochs $test"
 say "two steps, so that the device's kernels are built before anything is timed"
 train "$out/warm-up" --stages "$sampling,steps=1 dense:steps=1" --checkpoint "$out/warm-up.safetensors" --quiet
 rm -f "$out"/warm-up.*
@@ -197,5 +165,4 @@ if [ "$seeds" -eq 1 ] && [ "$arms" = dense ]; then
         --out "$out/answers.png" --images "$test"
 fi
 
-seconds=$(($(date +%s) - began))
-say "done in $((seconds / 60)) min $((seconds % 60)) s; everything lies in $out"
+say_done "everything lies in $out"

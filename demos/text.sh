@@ -31,28 +31,9 @@ tune_share=15 # per cent of the steps: the dense fine-tune
 passes=10
 windows=80
 
-data='' device=auto out='' install=yes
-while [ $# -gt 0 ]; do
-    case $1 in
-    --help|-h) usage; exit 0 ;;
-    --version) print_version; exit 0 ;;
-    --no-install) install=no; shift; continue ;;
-    --data|--device|--steps|--out) [ $# -gt 1 ] || fail "$1 needs a value (see --help)" ;;
-    *) fail "unknown option $1 (see --help)" ;;
-    esac
-    case $1 in
-    --data) data=$2 ;;
-    --device) device=$2 ;;
-    --steps) steps=$2 ;;
-    --out) out=$2 ;;
-    esac
-    shift 2
-done
+read_options "data device steps out" '' "$@"
 whole_number --steps "$steps" 20
-[ -z "$data" ] || [ -r "$data" ] || fail "--data: $data cannot be read"
 
-began=$(date +%s)
-build=$root/build-quickstart
 out=${out:-$build/text}
 text=$build/demos/text/ssacl-text
 
@@ -140,5 +121,4 @@ say "the two runs"
 say "what the SSA model writes after 'The '"
 "$text" sample --device "$device" --checkpoint "$out/ssa.safetensors" --count 300 --seed 1
 
-seconds=$(($(date +%s) - began))
-say "done in $((seconds / 60)) min $((seconds % 60)) s; everything lies in $out"
+say_done "everything lies in $out"

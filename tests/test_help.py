@@ -104,7 +104,14 @@ for script in (*demos.values(), *(os.path.join(ROOT, "tests", name + ".sh") for 
     for option in ("-h", "--help"):
         text, errors = run("sh", script, option)
         assert text.count("\n") > 1 and not errors, (script, text)
-for script, code in (("demos/quickstart.sh", 1), ("demos/text.sh", 1), ("demos/images.sh", 1), ("demos/molecules.sh", 1), ("tests/run.sh", 2),
-                     ("tests/vendors.sh", 2)):
+for name, script in demos.items():
+    for words, told in ((("--data",), "--data needs a value (see --help)"),
+                        (("data",), "unknown option data (see --help)"),
+                        (("--data device", "cpu"), "unknown option --data device (see --help)"),
+                        (("--device", "cpu", "--data", "$(echo no) where"), "--data: $(echo no) where cannot be read")):
+        assert run("sh", script, *words, code=1)[1] == "%s: %s\n" % (name, told), (name, words)
+short = "--grid", "--no-install", "--epochs", "1"
+assert "--epochs: give at least 2" in run("sh", demos["quickstart"], *short, code=1)[1]
+for script, code in (*((f"demos/{name}.sh", 1) for name in demos), ("tests/run.sh", 2), ("tests/vendors.sh", 2)):
     text, errors = run("sh", os.path.join(ROOT, script), "--no-such-thing", code=code)
     assert not text and errors.count("\n") == 1 and "--help" in errors, (script, errors)

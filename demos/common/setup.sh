@@ -1,5 +1,7 @@
-# What the scripts that install, build and train share; they source it. Uses $install (yes, no), $device and, of those
-# that fetch data, $data.
+# What the scripts that install, build and train share; they source it, and have $root and usage(). Sets $build.
+
+began=$(date +%s)
+build=$root/build-quickstart
 
 say() { printf '\n== %s\n' "$*"; }
 fail() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2; exit 1; }
@@ -7,6 +9,38 @@ fail() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2; exit 1; }
 print_version() {
     version=$(sed -n 's/^#define SSA_VERSION_[MP][A-Z]* //p' "$root/include/ssacl/base.h")
     echo "$(basename "$0" .sh) $(echo "$version" | paste -sd.)"
+}
+
+say_done() { # TEXT
+    seconds=$(($(date +%s) - began))
+    say "done in $((seconds / 60)) min $((seconds % 60)) s; $1"
+}
+
+# ---- options ----
+
+# Sets a variable for each option: of --data PATH data=PATH, of a flag --grid grid=yes. The first ones and
+# --no-install are of all scripts.
+read_options() { # VALUES FLAGS ARGUMENT...
+    values=$1 flags=$2 data='' device=auto out='' install=yes
+    shift 2
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --help|-h) usage; exit 0 ;;
+        --version) print_version; exit 0 ;;
+        --no-install) install=no; shift; continue ;;
+        --*[!a-z]*|--) option=- ;;
+        --*) option=${1#--} ;;
+        *) option=- ;;
+        esac
+        case " $flags  :  $values " in
+        *" $option "*" : "*) eval "$option=yes"; shift; continue ;;
+        *" : "*" $option "*) [ $# -gt 1 ] || fail "$1 needs a value (see --help)" ;;
+        *) fail "unknown option $1 (see --help)" ;;
+        esac
+        eval "$option=\$2"
+        shift 2
+    done
+    [ -z "$data" ] || [ -r "$data" ] || fail "--data: $data cannot be read"
 }
 
 whole_number() { # OPTION VALUE LEAST
@@ -95,4 +129,16 @@ show_devices() { # PROGRAM; where there is no OpenCL device, PoCL is installed
         need pocl-opencl-icd
     fi
     "$1" --devices
+}
+
+# ---- several seeds ----
+
+# They take long: what was done with the same $settings and arguments is not done again.
+once() { # FOLDER/NAME FUNCTION ARGUMENT...
+    at=$1 kind=$2
+    shift 2
+    made="$settings $*"
+    [ "$seeds" -eq 1 ] || [ ! -f "$at.done" ] || [ "$(cat "$at.done")" != "$made" ] || return 0
+    $kind "$at" "$@"
+    echo "$made" >"$at.done"
 }
