@@ -95,11 +95,16 @@ def suite(name):
                                  "--filter", "k=12")[0])
             assert [r["case"] for r in images] == ["fashion unbiased k=12 L4 C96 H6 N50 B2"], images
             check_row(images[0], name, backend)
-            for family in ("vit", "pixels", "swin", "words"):
+            for family in ("vit", "pixels", "swin", "words", "egt"):
                 two = [r for r in rows if r["case"].startswith(family)]
                 assert len(two) == 2 and two[0]["plan"]["keys"] < two[1]["plan"]["keys"], two
                 assert two[0]["plan"]["causal"] == (family in ("pixels", "words")), two
                 assert two[1]["plan"]["kind"] == "dense", two
+            listed = lambda *options: [line.split("\t")[2] for line in run(name, "--list", "--device", device, "--preset",
+                                                                           *options)[0].splitlines()]
+            assert listed("egt-90m") == ["egt-90m dense k=22 L24 C768 H32 N22 B64x8"], "not in the recipe's passes"
+            assert listed("egt-90m-ssa", "--batch", "3") == ["egt-90m-ssa unbiased k=9 L24 C768 H32 N22 B3",
+                                                             "egt-90m-ssa dense k=22 L24 C768 H32 N22 B3"]
             assert "  enwik8 " in run(name, "--preset", "help")[0]
             assert "  enwik8 " in run(name, "--preset", "none", code=2)[1]
             assert all(0 < r["outside_share"] < 1 and r["operator_seconds"]["adamw"] > 0 for r in rows)
@@ -304,9 +309,11 @@ def closed():
     assert steps == ["dense k=512 L6 C256 H8 N512 B8", "unbiased k=128 L6 C256 H8 N512 B8",
                      "vit unbiased k=12 L4 C96 H6 N50 B50", "vit dense k=50 L4 C96 H6 N50 B50",
                      "pixels local look-back k=196 L4 C128 H4 N784 B4", "pixels dense k=784 L4 C128 H4 N784 B4",
-                     "swin unbiased k=49 L4 C32 H2 N784 B4", "swin dense k=196 L4 C32 H2 N784 B4"], steps
+                     "swin unbiased k=49 L4 C32 H2 N784 B4", "swin dense k=196 L4 C32 H2 N784 B4",
+                     "words local look-back k=64 L4 C256 H4 N256 B4", "words dense k=256 L4 C256 H4 N256 B4",
+                     "egt unbiased k=9 L4 C64 H8 N22 B32", "egt dense k=22 L4 C64 H8 N22 B32"], steps
     assert "N4096" not in out
-    assert "closed-2" in run("--help")[0]
+    assert "closed-3" in run("--help")[0]
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "closed.json")
         child = subprocess.Popen([PROGRAM, "--closed", "--device", "cpu", "--json", "--output", path],
@@ -317,7 +324,7 @@ def closed():
         err = child.communicate()[1]
         assert child.returncode == 130 and "stopped" in err, (child.returncode, err)
         rows = rows_of(open(path, encoding="utf-8").read())
-        assert rows and all(r["closed"] == "closed-2" and r["status"] == "ok" for r in rows)
+        assert rows and all(r["closed"] == "closed-3" and r["status"] == "ok" for r in rows)
 
 
 def trouble():

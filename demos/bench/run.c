@@ -12,13 +12,13 @@
 
 /* The closed set: fixed work, so that results of two machines may be put side by side. Its name is raised whenever a
  * case, a shape, a seed, or the number of samples of the set changes. */
-#define CLOSED_NAME "closed-2"
+#define CLOSED_NAME "closed-3"
 #define CLOSED_ABOUT \
     "--closed runs " CLOSED_NAME ", whose work nobody can change, so that what two machines print may be compared: " \
     "the roofs; four linear layers (4096 rows, C 256); attention H8 D64, N 1024 and 2048, dense, k=N/4, k=N/8 and " \
     "local w=N/4, causal and not; every operator; training steps, dense and sampled, of a GPT (L6 C256 H8 N512 B8), " \
-    "a ViT, a model of pixels and a Swin. Seeds are fixed, 9 samples a case. Only --device, --build-times and where " \
-    "the output goes may be given."
+    "a ViT, a model of pixels, a Swin, a model of words and one of graphs. Seeds are fixed, 9 samples a case. Only " \
+    "--device, --build-times and where the output goes may be given."
 
 static const struct suite *const suites[] = {&peak_suite, &gemm_suite, &attention_suite, &operators_suite,
                                              &step_suite};
@@ -52,7 +52,8 @@ static const struct arg table[] = {
     ARG_FLAG(0, "compare", &request.compare, "A.json B.json: set two results side by side (see compare --help)"),
     ARG_HEADING("Of the attention suite"),
     ARG_INT('b', "batch", &request.bench.batch, 1, 1 << 16, "B",
-            "examples (default: 1); with --preset the sequences of a step, in one pass (default: the preset's)"),
+            "examples (default: 1); with --preset the sequences of a step, in one pass (default: the preset's, in its "
+            "passes)"),
     ARG_INT(0, "heads", &request.bench.heads, 1, 1 << 12, "H", "heads (default: 8)"),
     ARG_INT(0, "width", &request.bench.width, 8, 256, "D", "width of a head, a multiple of 8 (default: 64)"),
     ARG_INT('n', "length", &request.bench.length, 16, 1 << 22, "N", "sequence length (default: 1024, 2048 and 4096)"),
@@ -61,8 +62,8 @@ static const struct arg table[] = {
     ARG_FLAG(0, "own-key", &request.bench.own_key, "queries also see their own key"),
     ARG_HEADING("Of the step suite"),
     ARG_TEXT(0, "preset", &request.preset, "NAME",
-             "steps of this configuration (of `ssacl-text train` and `ssacl-image train`) without dropout, sampled and "
-             "dense, in place of the suite's. help: lists them"),
+             "steps of this configuration (of `ssacl-text train`, `ssacl-image train` and `ssacl-graph train`) without "
+             "dropout, sampled and dense, in place of the suite's. help: lists them"),
     ARG_END};
 enum { ARGUMENTS = sizeof table / sizeof *table };
 

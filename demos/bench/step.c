@@ -40,7 +40,8 @@ enum { QUICK_SIZE = 2, SIZES };
 /* Which of gpt_kinds[] also belong to that set. */
 static const bool quick_kinds[GPT_KINDS] = {true, true, false, true}, closed_kinds[GPT_KINDS] = {true, true};
 
-/* For images of greys of the size of Fashion-MNIST's; or twice that, so that windows of 14 are shifted. */
+/* For images of greys of the size of Fashion-MNIST's; or twice that, so that windows of 14 are shifted. All of these
+ * belong to the closed set. */
 #define IMAGES(size) .rows = (size), .columns = (size), .channels = 1
 static const struct preset families[] = {
     {.name = "vit", .batch = 50, .accumulate = 1,
@@ -58,8 +59,12 @@ static const struct preset families[] = {
      .stage.pattern = {.kind = SSA_LOCAL, .ratio = 0.25f, .look_back = 1},
      .model = {.family = SSA_WORDS, .words = {.vocabulary = 13272, .length = 256, .layers = 4, .heads = 4, .width = 256,
                                               .cutoffs = {2000, 6000}}}},
+    {.name = "egt", .batch = 32, .accumulate = 1,
+     .stage.pattern = {.kind = SSA_UNBIASED, .ratio = 0.5f, .per_example = 1},
+     .model = {.family = SSA_EGT, .egt = {.nodes = 18, .node_ids = 9, .node_values = 128, .edge_ids = 3,
+                                          .edge_values = 8, .hops = 17, .encodings = 16, .layers = 4, .heads = 8,
+                                          .width = 64, .edge_width = 16, .virtual_nodes = 4}}},
 };
-enum { CLOSED_FAMILIES = 3 }; /* the first ones belong to that set */
 enum { FAMILIES = sizeof families / sizeof *families, OF_GPT = SIZES * GPT_KINDS, CASES = OF_GPT + 2 * FAMILIES };
 
 static bool is_listed(const struct bench *b, int number)
@@ -68,7 +73,7 @@ static bool is_listed(const struct bench *b, int number)
     if (b->preset)
         return number == 1 || (!number && b->preset->stage.pattern.kind != SSA_DENSE);
     if (number >= OF_GPT)
-        return !b->closed || number < OF_GPT + 2 * CLOSED_FAMILIES;
+        return true;
     if (b->quick)
         return size == QUICK_SIZE && quick_kinds[kind];
     return b->closed ? !size && closed_kinds[kind] : size != QUICK_SIZE;
@@ -129,10 +134,40 @@ static uint32_t next(uint32_t *s)
     return (*s = *s * 1664525u + 1013904223u) >> 8;
 }
 
+static void draw_floats(float *to, size_t count, uint32_t *s)
+{
+    for (size_t i = 0; to && i < count; i++)
+        to[i] = (float)next(s) / (float)(1 << 23) - 1;
+}
+
 static void draw_numbers(int32_t *to, size_t count, int below, uint32_t *s)
 {
     for (size_t i = 0; to && i < count; i++)
         to[i] = (int32_t)(next(s) % (uint32_t)below);
+}
+
+/* Of a node or an edge: one value of each feature, or of all but every `some`-th none. */
+static void draw_ids(int32_t *to, size_t count, int each, int values, int some, uint32_t *s)
+{
+    for (size_t i = 0; to && i < count; i++)
+        for (int m = 0, none = next(s) % (uint32_t)some != 0; m < each; m++)
+            *to++ = none ? 0 : 1 + m * values + (int32_t)(next(s) % (uint32_t)values);
+}
+
+/* Graphs of as many nodes as there may be, so that all steps do the same work, and about as many bonds as atoms have in
+ * molecules. */
+static int fill_graphs(const struct ssa_egt *c, const struct ssa_draw *draw, struct ssa_batch *batch)
+{
+    const size_t count = (size_t)draw->count, nodes = count * (size_t)c->nodes, pairs = nodes * (size_t)c->nodes;
+    uint32_t s = (uint32_t)draw->step + (uint32_t)draw->first * 7919u;
+    for (size_t i = 0; i < count; i++)
+        batch->lengths[i] = draw->length;
+    draw_ids(batch->nodes, nodes, c->node_ids, c->node_values, 1, &s);
+    draw_ids(batch->edges, pairs, c->edge_ids, c->edge_values, c->nodes < 2 ? 1 : (c->nodes + 1) / 2, &s);
+    draw_numbers(batch->hops, pairs, c->hops + 1, &s);
+    draw_floats(batch->encodings, nodes * (size_t)c->encodings, &s);
+    draw_floats(batch->values, count * (size_t)draw->answers, &s);
+    return SSA_OK;
 }
 
 static int fill(void *cookie, const struct ssa_draw *draw, struct ssa_batch *batch)
@@ -142,9 +177,10 @@ static int fill(void *cookie, const struct ssa_draw *draw, struct ssa_batch *bat
     const size_t count = (size_t)draw->count, answers = count * (size_t)draw->answers;
     size_t image = count * (size_t)model_int(m, "rows") * (size_t)model_int(m, "columns");
     uint32_t s = (uint32_t)draw->step + (uint32_t)draw->first * 7919u;
+    if (m->family == SSA_EGT)
+        return fill_graphs(&m->egt, draw, batch);
     image *= (size_t)model_int(m, "channels");
-    for (size_t i = 0; batch->pixels && i < image; i++)
-        batch->pixels[i] = (float)next(&s) / (float)(1 << 23) - 1;
+    draw_floats(batch->pixels, image, &s);
     draw_numbers(batch->tokens, count * (size_t)draw->length, ids, &s);
     draw_numbers(batch->labels, count, classes, &s);
     draw_numbers(batch->targets, answers, ids ? ids : classes, &s);

@@ -1,4 +1,5 @@
 #include "reference_model.h"
+#include "reference_network.h"
 
 #include "model.h"
 #include "tensors.h"
@@ -7,7 +8,6 @@
 #include "oracle/cross_entropy.h"
 #include "oracle/embedding.h"
 #include "oracle/grid.h"
-#include "oracle/linear.h"
 #include "oracle/mean.h"
 #include "oracle/norm.h"
 #include "oracle/patches.h"
@@ -22,63 +22,11 @@
 #include <string.h>
 
 enum { CAUSAL_POSITIONS = 24 };
-/* The stream, a norm's output, what is wider, queries, keys, values, attention's output, what nobody reads; biases. */
-enum { X, NORM, WIDE, Q, K, V, OUT, UNREAD, BIAS, PAIRS, ROOMS };
-
-/* Parameters in double precision, by number; and a pass over them where it stands. */
-struct network {
-    struct ssa_model *model;
-    struct ssa_model_config config;
-    struct ssa_plan *plans;     /* of the layers, for the positions looked at */
-    double **value, **grad;
-    int count, layers;          /* of parameters, of layers */
-    int positions, answers;     /* that are looked at */
-    int rows, width, heads;     /* of the stream at hand; */
-    int grid_rows, grid_columns, window, shift; /* of its grid; window 0: attention is not in windows */
-    char prefix[32];            /* of parameters' names */
-    int32_t *tokens, *targets;
-    float *pixels;
-    double *room[ROOMS];
-};
 
 int reference_positions(const struct ssa_model_config *config)
 {
     const int length = ssa_model_length(config);
     return model_is_causal(config) && length > CAUSAL_POSITIONS ? CAUSAL_POSITIONS : length;
-}
-
-/* NULL if there is none of the name. */
-static const double *value(const struct network *n, const char *name, const char *part,
-                           const struct ssa_parameter **shape)
-{
-    char full[96];
-    snprintf(full, sizeof full, "%s%s%s", n->prefix, name, part);
-    *shape = ssa_model_find(n->model, full);
-    for (int i = 0; i < n->count; i++)
-        if (ssa_model_parameter(n->model, i) == *shape)
-            return n->value[i];
-    return NULL;
-}
-
-/* y = act(w x + bias) + residual of all rows; how wide that is. */
-static int linear(const struct network *n, const char *name, const double *x, int activation, const double *residual,
-                  double *y)
-{
-    const struct ssa_parameter *w, *none;
-    const double *matrix = value(n, name, ".weight", &w);
-    oracle_linear_fwd(x, matrix, value(n, name, ".bias", &none), residual, n->room[UNREAD], y, (size_t)n->rows,
-                      (size_t)w->columns, (size_t)w->rows, activation);
-    return w->rows;
-}
-
-static void norm(const struct network *n, const char *name, const double *x, double *y)
-{
-    const struct ssa_model_config *c = &n->config;
-    const struct ssa_parameter *gain, *none;
-    const double *gains = value(n, name, ".gain", &gain), pixels = *n->prefix ? 1e-5 : 1e-6;
-    const double eps = c->family == SSA_GPT ? (double)c->gpt.norm_eps : c->family == SSA_VIT ? (double)c->vit.norm_eps
-                     : c->family == SSA_SWIN ? (double)c->swin.norm_eps : pixels;
-    oracle_norm_fwd(x, gains, value(n, name, ".bias", &none), n->rows, gain->rows, false, eps, y, n->room[UNREAD]);
 }
 
 /* ---- a layer ---- */
@@ -91,23 +39,12 @@ static const double *window_bias(const struct network *n)
     const struct ssa_parameter *none;
     const int area = n->window * n->window, all = n->rows / area * n->heads, made = n->shift ? all : n->heads;
     double *bias = n->room[BIAS], *pairs = n->room[PAIRS];
-    oracle_window_bias_fwd(&s, -100, value(n, "relative", ".weight", &none), bias);
+    oracle_window_bias_fwd(&s, -100, network_value(n, "relative", ".weight", &none), bias);
     for (int h = 0; h < all; h++)
         for (int i = 0; i < area; i++)
             for (int j = 0; j < area; j++)
                 *pairs++ = bias[((size_t)(h % made) * (size_t)area + (size_t)j) * (size_t)area + (size_t)i];
     return n->room[PAIRS];
-}
-
-/* Rows of q, k and v of their own out of those that have all three. */
-static void take_apart(const struct network *n, size_t keys, size_t values)
-{
-    const double *from = n->room[WIDE];
-    for (size_t t = 0; t < (size_t)n->rows; t++, from += 2 * keys + values) {
-        memcpy(n->room[Q] + t * keys, from, keys * sizeof *from);
-        memcpy(n->room[K] + t * keys, from + keys, keys * sizeof *from);
-        memcpy(n->room[V] + t * values, from + 2 * keys, values * sizeof *from);
-    }
 }
 
 /* Of the norm's output, into OUT. */
@@ -118,12 +55,12 @@ static void attention(const struct network *n, int layer)
     double *const *room = n->room;
     if (n->window)
         oracle_windows(&s, room[NORM], room[OUT]);
-    const int wide = linear(n, "qkv", room[n->window ? OUT : NORM], SSA_ACT_NONE, NULL, room[WIDE]);
+    const int wide = network_linear(n, "qkv", room[n->window ? OUT : NORM], SSA_ACT_NONE, NULL, room[WIDE]);
     const int keys = (wide - n->width) / 2;
     if (n->config.family == SSA_GPT && n->config.gpt.positions == SSA_POSITIONS_ROTARY)
         oracle_rope(&(struct oracle_rope){.rows = n->rows, .length = n->rows, .heads = 2 * n->heads,
             .width = keys / n->heads, .stride = (size_t)wide, .base = (double)n->config.gpt.rope_base}, room[WIDE]);
-    take_apart(n, (size_t)keys, (size_t)n->width);
+    network_take_apart(n, (size_t)keys, (size_t)n->width);
     oracle_attention_fwd(&(struct oracle_attention){.q = room[Q], .k = room[K], .v = room[V],
         .out = room[n->window ? NORM : OUT], .lse = room[UNREAD], .plan = &n->plans[layer], .batch = n->rows / area,
         .keys = area, .heads = n->heads, .kv_heads = n->heads, .width = keys / n->heads,
@@ -136,15 +73,12 @@ static void attention(const struct network *n, int layer)
 
 static void run_layer(struct network *n, int layer)
 {
-    const int activation = model_int(&n->config, "activation");
     double *const *room = n->room;
     snprintf(n->prefix, sizeof n->prefix, "layer.%d.", layer);
-    norm(n, "norm1", room[X], room[NORM]);
+    network_norm(n, "norm1", room[X], room[NORM]);
     attention(n, layer);
-    linear(n, "proj", room[OUT], SSA_ACT_NONE, room[X], room[X]);
-    norm(n, "norm2", room[X], room[NORM]);
-    linear(n, "up", room[NORM], activation ? activation : SSA_ACT_GELU, NULL, room[WIDE]);
-    linear(n, "down", room[WIDE], SSA_ACT_NONE, room[X], room[X]);
+    network_linear(n, "proj", room[OUT], SSA_ACT_NONE, room[X], room[X]);
+    network_mlp(n, room[X]);
     *n->prefix = 0;
 }
 
@@ -168,8 +102,8 @@ static void run_stages(struct network *n)
         n->grid_rows /= 2;
         n->grid_columns /= 2;
         snprintf(n->prefix, sizeof n->prefix, "merge.%d", i);
-        norm(n, ".norm", n->room[WIDE], n->room[NORM]);
-        n->width = linear(n, "", n->room[NORM], SSA_ACT_NONE, NULL, n->room[X]);
+        network_norm(n, ".norm", n->room[WIDE], n->room[NORM]);
+        n->width = network_linear(n, "", n->room[NORM], SSA_ACT_NONE, NULL, n->room[X]);
         *n->prefix = 0;
     }
 }
@@ -179,9 +113,10 @@ static void run_stages(struct network *n)
 static void embed_tokens(const struct network *n)
 {
     const struct ssa_parameter *table, *none;
-    const double *tokens = value(n, "embed", ".weight", &table);
-    const double *const axes[] = {value(n, "row", ".weight", &none), value(n, "column", ".weight", &none),
-                                  value(n, "channel", ".weight", &none)};
+    const double *tokens = network_value(n, "embed", ".weight", &table);
+    const double *const axes[] = {network_value(n, "row", ".weight", &none),
+                                  network_value(n, "column", ".weight", &none),
+                                  network_value(n, "channel", ".weight", &none)};
     const struct ssa_pixels *c = &n->config.pixels;
     const int late = n->config.family == SSA_PIXELS;
     const struct oracle_embedding e = {.ids = n->tokens, .rows = n->positions - late, .length = n->positions,
@@ -189,9 +124,9 @@ static void embed_tokens(const struct network *n)
     if (late) {
         oracle_grid_fwd(&(struct oracle_grid){0, e.rows, c->rows, c->columns, c->channels, n->width}, axes,
                         n->room[WIDE]);
-        memcpy(n->room[X], value(n, "start", "", &none), (size_t)n->width * sizeof(double));
+        memcpy(n->room[X], network_value(n, "start", "", &none), (size_t)n->width * sizeof(double));
     }
-    oracle_embedding_fwd(&e, tokens, late ? n->room[WIDE] : value(n, "position", ".weight", &none),
+    oracle_embedding_fwd(&e, tokens, late ? n->room[WIDE] : network_value(n, "position", ".weight", &none),
                          n->room[X] + late * n->width);
 }
 
@@ -207,12 +142,13 @@ static void embed_patches(struct network *n)
     n->grid_rows = s.rows / patch;
     n->grid_columns = s.columns / patch;
     n->rows = n->grid_rows * n->grid_columns;
-    linear(n, "patch", n->room[WIDE], SSA_ACT_NONE, NULL, n->room[NORM]);
+    network_linear(n, "patch", n->room[WIDE], SSA_ACT_NONE, NULL, n->room[NORM]);
     if (n->config.family == SSA_SWIN)
-        norm(n, "patch.norm", n->room[NORM], n->room[X]);
+        network_norm(n, "patch.norm", n->room[NORM], n->room[X]);
     else
-        oracle_prepend_fwd(&(struct oracle_prepend){1, lead, n->rows, n->width}, value(n, "class", ".weight", &none),
-                           n->room[NORM], value(n, "position", ".weight", &none), n->room[X]);
+        oracle_prepend_fwd(&(struct oracle_prepend){1, lead, n->rows, n->width},
+                           network_value(n, "class", ".weight", &none), n->room[NORM],
+                           network_value(n, "position", ".weight", &none), n->room[X]);
     n->rows += lead;
 }
 
@@ -231,8 +167,8 @@ static struct band band_of(const struct network *n, int word, int *number)
         const struct ssa_parameter *table, *none;
         char name[32];
         snprintf(name, sizeof name, "embed.%d", *number);
-        b.table = value(n, name, ".weight", &table);
-        b.projection = value(n, name, ".proj.weight", &none);
+        b.table = network_value(n, name, ".weight", &table);
+        b.projection = network_value(n, name, ".proj.weight", &none);
         b.words = table->rows;
         b.width = table->columns;
         if (word < b.begin + b.words)
@@ -274,7 +210,7 @@ static double add_exponentials(double sum, const double *rows, int count, int wi
 static double loss_of_word(const struct network *n, int word, const double *h)
 {
     const struct ssa_parameter *shape;
-    const double *tails = value(n, "tails", ".weight", &shape);
+    const double *tails = network_value(n, "tails", ".weight", &shape);
     const int width = n->width;
     int number;
     const struct band first = band_of(n, 0, &number), b = band_of(n, word, &number);
@@ -305,13 +241,13 @@ static double head(struct network *n)
 {
     const bool tied = n->config.family == SSA_GPT && !n->config.gpt.untied;
     double *const *room = n->room, loss = 0;
-    norm(n, "norm", room[X], room[NORM]);
+    network_norm(n, "norm", room[X], room[NORM]);
     if (n->answers == 1 && !model_has_class_token(&n->config)) {
         oracle_mean_fwd(&(struct oracle_mean){1, n->rows, 0, n->rows, n->width, NULL}, room[NORM], room[OUT]);
         memcpy(room[NORM], room[OUT], (size_t)n->width * sizeof(double));
     }
     n->rows = n->answers;
-    const int vocabulary = linear(n, tied ? "embed" : "head", room[NORM], SSA_ACT_NONE, NULL, room[WIDE]);
+    const int vocabulary = network_linear(n, tied ? "embed" : "head", room[NORM], SSA_ACT_NONE, NULL, room[WIDE]);
     oracle_cross_entropy(room[WIDE], n->targets, n->answers, vocabulary, 0, 1, room[OUT], room[UNREAD]);
     for (int i = 0; i < n->answers; i++)
         loss += room[OUT][i] / n->answers;
@@ -324,6 +260,8 @@ static double forward(struct network *n)
     n->rows = n->positions;
     n->width = model_int(&n->config, "width");
     n->heads = model_int(&n->config, "heads");
+    if (n->config.family == SSA_EGT)
+        return graph_forward(n);
     n->pixels ? embed_patches(n) : words ? embed_words(n) : embed_tokens(n);
     if (n->config.family == SSA_SWIN)
         run_stages(n);
@@ -363,7 +301,9 @@ static int library_pass(struct network *n, double *loss)
 {
     const struct ssa_plan **plans = calloc((size_t)n->layers, sizeof(struct ssa_plan *));
     const struct ssa_pass pass = {.tokens = n->tokens, .targets = n->targets, .pixels = n->pixels, .batch = 1,
-                                  .plans = plans, .training = 1, .grad_scale = 1.0f / (float)n->answers};
+                                  .plans = plans, .training = 1, .grad_scale = 1.0f / (float)n->answers,
+                                  .lengths = n->nodes ? n->lengths : NULL, .nodes = n->nodes, .edges = n->edges,
+                                  .hops = n->hops, .encodings = n->encodings, .values = n->values};
     double *losses = NULL;
     int err = plans ? SSA_OK : SSA_ENOMEM;
     for (int l = 0; !err && l < n->layers; l++)
@@ -415,7 +355,9 @@ static int draw(struct network *n, const struct ssa_pattern *pattern, bool cut)
     for (int l = 0; l < n->layers && !err; l++) {
         struct ssa_plan whole = {0};
         struct ssa_sample how;
-        if (!(err = ssa_model_sample(&n->config, pattern, l, 1, 0, &how)))
+        err = ssa_model_sample(&n->config, pattern, l, 1, 0, &how);
+        how.lengths = n->nodes ? n->lengths : NULL;
+        if (!err)
             err = ssa_plan_draw(cut ? &whole : &n->plans[l], &how);
         if (cut && !err)
             err = ssa_plan_head(&n->plans[l], &whole, n->positions, n->positions);
@@ -437,15 +379,20 @@ static int allocate(struct network *n)
     if (n->config.family == SSA_SWIN) /* the first stage has the most of them */
         pairs = (size_t)n->positions * (size_t)n->config.swin.window * (size_t)n->config.swin.window *
                 (size_t)n->config.swin.heads[0];
+    if (n->config.family == SSA_EGT)
+        pairs = graph_room(n);
     room = (size_t)n->positions * widest + (size_t)image;
     n->value = calloc((size_t)n->count, sizeof *n->value);
     n->grad = calloc((size_t)n->count, sizeof *n->grad);
     n->plans = calloc((size_t)n->layers, sizeof *n->plans);
-    n->targets = malloc((size_t)length * sizeof *n->targets);
-    bool all = n->value && n->grad && n->plans && n->targets;
+    bool all = n->value && n->grad && n->plans;
+    if (n->config.family == SSA_EGT)
+        all &= graph_allocate(n) == SSA_OK;
+    else
+        all &= (n->targets = malloc((size_t)length * sizeof *n->targets)) != NULL;
     if (n->config.family == SSA_VIT || n->config.family == SSA_SWIN)
         all &= (n->pixels = make_values((size_t)image, 1)) != NULL;
-    else
+    else if (n->config.family != SSA_EGT)
         all &= (n->tokens = malloc((size_t)length * sizeof *n->tokens)) != NULL;
     for (int i = 0; i < ROOMS; i++)
         all &= (n->room[i] = malloc((room > pairs ? room : pairs) * sizeof(double))) != NULL;
@@ -465,6 +412,7 @@ static void finish(struct network *n)
     void *all[] = {n->value, n->grad, n->plans, n->tokens, n->targets, n->pixels};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
+    graph_free(n);
 }
 
 /* Numbers that a model of these may be given, and answers. */
@@ -473,7 +421,7 @@ static void fill(struct network *n)
     const struct ssa_model_config *c = &n->config;
     const unsigned ids = (unsigned)(model_int(c, "vocabulary") + model_int(c, "values"));
     const unsigned classes = ids ? ids : (unsigned)model_int(c, "classes");
-    for (int t = 0; t < ssa_model_length(c); t++) {
+    for (int t = 0; n->targets && t < ssa_model_length(c); t++) {
         if (n->tokens)
             n->tokens[t] = (int32_t)(((unsigned)t * 2654435761u >> 16) % ids);
         n->targets[t] = t < n->answers ? (int32_t)((7 * (unsigned)t + 1) % classes) : -1;
@@ -498,7 +446,10 @@ int check_model(struct ssa_model *model, const struct ssa_pattern *pattern, doub
     ssa_model_settle(&n.config);
     n.layers = ssa_model_layers(&n.config);
     n.positions = reference_positions(&n.config);
-    n.answers = model_is_causal(&n.config) ? n.positions : n.config.family == SSA_GPT ? ssa_model_length(&n.config) : 1;
+    n.answers = model_is_causal(&n.config)     ? n.positions
+                : n.config.family == SSA_GPT ? ssa_model_length(&n.config)
+                : n.config.family == SSA_EGT ? n.config.egt.targets
+                                             : 1;
     int err = allocate(&n);
     if (!err) {
         fill(&n);

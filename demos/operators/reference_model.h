@@ -1,6 +1,6 @@
 /* The models of ssacl/model.h in double precision, of the oracles of their operators: layer norms and biases, all heads
- * with keys of their own, no dropout. Of a causal model just the first positions: their losses depend on nothing later,
- * so that a large one is checked in a moment. */
+ * with keys of their own, no dropout, no padding that is seen. Of a causal model just the first positions: their losses
+ * depend on nothing later, so that a large one is checked in a moment. */
 #ifndef REFERENCE_MODEL_H
 #define REFERENCE_MODEL_H
 
