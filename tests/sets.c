@@ -1,6 +1,6 @@
 #include "sets.h"
+#include "nets.h"
 #include "net/block/blocks.h"
-#include "net/family/family.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -239,17 +239,6 @@ static const struct ssa_block_kind head_kind = {"head_values", sizeof(struct hea
 
 /* ---- the family ---- */
 
-static int check(const struct ssa_model_config *config)
-{
-    (void)config;
-    return SSA_OK;
-}
-
-static void settle(struct ssa_model_config *config)
-{
-    (void)config;
-}
-
 static struct ssa_facts facts(const struct ssa_model_config *config)
 {
     struct ssa_facts f = {.layers = SETS_LAYERS, .length = SETS_LENGTH, .width = C, .vocabulary = 1, .mixed = true,
@@ -263,12 +252,6 @@ static struct ssa_facts facts(const struct ssa_model_config *config)
     f.unsmoothed = head_now != SETS_OF_CLASSES;
     f.squares = head_now == SETS_OF_SQUARES;
     return f;
-}
-
-static bool narrow(struct ssa_model_config *config)
-{
-    (void)config;
-    return false;
 }
 
 static void build(struct ssa_net *net, const struct ssa_model_config *config)
@@ -294,7 +277,7 @@ static void build(struct ssa_net *net, const struct ssa_model_config *config)
         ssa_net_add(net, &head_kind, &(struct head_values){.squares = head_now == SETS_OF_SQUARES});
 }
 
-static const struct ssa_family sets = {"sets", (const struct ssa_field[]){{0}}, check, settle, facts, narrow, build, NULL};
+static const struct ssa_family sets = NETS_FAMILY("sets", facts, build, NULL);
 
 struct ssa_model_config sets_model(enum sets_head head, float dropout)
 {

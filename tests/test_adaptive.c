@@ -5,6 +5,7 @@
 #include "net/block/blocks.h"
 #include "net/internal.h"
 #include "net/replicas.h"
+#include "nets.h"
 #include "pools.h"
 
 #include "ssacl/checkpoint.h"
@@ -118,27 +119,10 @@ END_TEST
 enum { ROWS = 3, NARROW = 4 };
 static const struct ssa_bands ten = {3, {4, 7, 10}};
 
-static int check_nothing(const struct ssa_model_config *config)
-{
-    (void)config;
-    return SSA_OK;
-}
-
-static void settle_nothing(struct ssa_model_config *config)
-{
-    (void)config;
-}
-
 static struct ssa_facts facts_of_ends(const struct ssa_model_config *config)
 {
     (void)config;
     return (struct ssa_facts){.length = ROWS, .width = NARROW, .vocabulary = 10, .causal = true, .answers = ROWS};
-}
-
-static bool no_narrower(struct ssa_model_config *config)
-{
-    (void)config;
-    return false;
 }
 
 static void build_ends(struct ssa_net *net, const struct ssa_model_config *config)
@@ -149,8 +133,7 @@ static void build_ends(struct ssa_net *net, const struct ssa_model_config *confi
     ssa_net_add(net, &ssa_head_words_kind, &(struct ssa_head_words_block){.bands = ten, .widths = {4, 2, 1}});
 }
 
-static const struct ssa_family ends = {"ends", (const struct ssa_field[]){{0}}, check_nothing, settle_nothing,
-                                       facts_of_ends, no_narrower, build_ends, NULL};
+static const struct ssa_family ends = NETS_FAMILY("ends", facts_of_ends, build_ends, NULL);
 
 static void fill(struct ssa_tensor t, size_t count, double a, double b, double c)
 {

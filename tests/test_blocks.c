@@ -1,9 +1,11 @@
 /* Every kind of block, alone between an embedding and a head: gradients of all parameters, below it (so of its input)
  * and in it, against central differences of the summed losses. */
+#include "differences.h"
 #include "golden.h"
 #include "harness.h"
 #include "net/block/blocks.h"
 #include "net/internal.h"
+#include "nets.h"
 
 enum { LENGTH = 11, WIDTH = 16, VOCABULARY = 13, BATCH = 3, ROWS = BATCH * LENGTH, PIXELS = 2 * 22 * 3 };
 
@@ -31,17 +33,6 @@ struct block_case {
 };
 static const struct block_case *now;
 
-static int check(const struct ssa_model_config *config)
-{
-    (void)config;
-    return SSA_OK;
-}
-
-static void settle(struct ssa_model_config *config)
-{
-    (void)config;
-}
-
 static struct ssa_facts facts(const struct ssa_model_config *config)
 {
     (void)config;
@@ -49,12 +40,6 @@ static struct ssa_facts facts(const struct ssa_model_config *config)
     return (struct ssa_facts){.layers = now->kind == &ssa_attention_kind || now->kind == &ssa_window_attention_kind,
                               .length = length, .width = WIDTH, .vocabulary = VOCABULARY, .causal = true,
                               .answers = length};
-}
-
-static bool narrow(struct ssa_model_config *config)
-{
-    (void)config;
-    return false;
 }
 
 /* Of 4 words, of 1, and of the rest. */
@@ -107,10 +92,8 @@ static struct ssa_layer layer_of_windows(const struct ssa_model_config *config, 
     return (struct ssa_layer){.length = IN_WINDOW, .sequences = GRID_WINDOWS};
 }
 
-static const struct ssa_family around = {"around", (const struct ssa_field[]){{0}}, check, settle, facts, narrow, build,
-                                         NULL};
-static const struct ssa_family around_windows = {"around", (const struct ssa_field[]){{0}}, check, settle, facts,
-                                                 narrow, build, layer_of_windows};
+static const struct ssa_family around = NETS_FAMILY("around", facts, build, NULL);
+static const struct ssa_family around_windows = NETS_FAMILY("around", facts, build, layer_of_windows);
 
 struct fixture {
     struct ssa_model *model;
@@ -200,64 +183,17 @@ static void close_fixture(struct fixture *f)
 
 /* ---- differences ---- */
 
-static double objective(struct fixture *f)
+static struct differences differences_of(const struct fixture *f, const char *what)
 {
-    double sum = 0;
-    OK(ssa_model_forward(f->model, &f->pass));
-    float *loss = test_read(ssa_model_losses(f->model), f->losses);
-    for (size_t i = 0; i < f->losses; i++)
-        sum += (double)loss[i];
-    free(loss);
-    return sum;
-}
-
-/* Along a random direction in one parameter: gradient . direction against the central difference. */
-static void check_direction(struct fixture *f, int i, const float *gradient, const char *name)
-{
-    const struct ssa_parameter *p = ssa_model_parameter(f->model, i);
-    float *x = test_read(p->value, p->count), *d = test_values(p->count, (uint64_t)i + 50, -1, 1);
-    float *moved = malloc(p->count * sizeof *moved);
-    double slope = 0, h = 4e-3 / sqrt((double)p->count), length = 0, value[2];
-    for (size_t e = 0; e < p->count; e++) {
-        slope += (double)gradient[e] * (double)d[e];
-        length += (double)gradient[e] * (double)gradient[e];
-    }
-    for (int side = 0; side < 2; side++) {
-        for (size_t e = 0; e < p->count; e++)
-            moved[e] = x[e] + (float)((side ? -h : h) * (double)d[e]);
-        OK(ssa_tensor_write(p->value, moved, p->count));
-        value[side] = objective(f);
-    }
-    OK(ssa_tensor_write(p->value, x, p->count));
-    double got = (value[0] - value[1]) / (2 * h);
-    ck_assert_msg(fabs(got - slope) <= 1e-2 * fabs(slope) + 3e-3 * sqrt(length) + 3e-3,
-                  "%s of \"%s\": slope %g, difference %g", p->name, name, slope, got);
-    free(x);
-    free(d);
-    free(moved);
-}
-
-/* All of them first: the passes of the differences put the head's share into gradients where it works in chunks. */
-static float **gradients_of(struct fixture *f)
-{
-    float **all = calloc((size_t)ssa_model_tensors(f->model), sizeof *all);
-    objective(f);
-    OK(ssa_model_backward(f->model));
-    for (int i = 0; i < ssa_model_tensors(f->model); i++)
-        all[i] = test_read(ssa_model_parameter(f->model, i)->grad, ssa_model_parameter(f->model, i)->count);
-    return all;
+    return (struct differences){f->model, &f->pass, f->losses, .what = what, .may_vanish = true};
 }
 
 static void check_case(struct ssa_device *dev, const struct block_case *c)
 {
     struct fixture f;
     open_fixture(&f, dev, c);
-    float **gradients = gradients_of(&f);
-    for (int i = 0; i < ssa_model_tensors(f.model); i++)
-        check_direction(&f, i, gradients[i], c->name);
-    for (int i = 0; i < ssa_model_tensors(f.model); i++)
-        free(gradients[i]);
-    free(gradients);
+    const struct differences d = differences_of(&f, c->name);
+    check_differences(&d);
     close_fixture(&f);
 }
 
@@ -392,7 +328,8 @@ static void check_chunks(struct ssa_device *dev, int accumulate)
         OK(ssa_tensor_fill(ssa_model_part(a.model, i).grad, 0.5f, ssa_model_part(a.model, i).count));
         OK(ssa_tensor_fill(ssa_model_part(b.model, i).grad, 0.5f, ssa_model_part(b.model, i).count));
     }
-    float **want = gradients_of(&a), **got = gradients_of(&b);
+    const struct differences of_whole = differences_of(&a, "all rows"), of_chunks = differences_of(&b, "chunks");
+    float **want = differences_gradients(&of_whole), **got = differences_gradients(&of_chunks);
     float *losses = test_read(ssa_model_losses(a.model), ROWS), *cut_losses = test_read(ssa_model_losses(b.model), ROWS);
     for (int i = 0; i < ROWS; i++)
         ck_assert_float_eq_tol(losses[i], cut_losses[i], 1e-5f);
@@ -401,11 +338,9 @@ static void check_chunks(struct ssa_device *dev, int accumulate)
         for (size_t e = 0; e < p->count; e++)
             ck_assert_msg(fabsf(want[i][e] - got[i][e]) <= 1e-5f + 1e-4f * fabsf(want[i][e]), "%s[%zu]: %g, in chunks %g",
                           p->name, e, (double)want[i][e], (double)got[i][e]);
-        free(want[i]);
-        free(got[i]);
     }
-    free(want);
-    free(got);
+    differences_free(&of_whole, want);
+    differences_free(&of_chunks, got);
     free(losses);
     free(cut_losses);
     close_fixture(&a);

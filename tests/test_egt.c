@@ -1,6 +1,7 @@
 /* Graphs with a channel of edges: sizes as published, that neither the order of nodes nor padding nor companions count,
  * what is sampled and dropped, gates and biases at their ends, learning with encodings, files, memory, bad input. Numbers
  * of whole models are held against PyTorch's in test_families.c. */
+#include "differences.h"
 #include "golden.h"
 #include "pools.h"
 #include "net/block/blocks.h"
@@ -513,61 +514,16 @@ END_TEST
 
 /* ---- finite differences of the whole ---- */
 
-static double objective(struct fixture *f)
-{
-    double sum = 0;
-    f->pass.training = 1;
-    OK(ssa_model_forward(f->model, &f->pass));
-    float *loss = test_read(ssa_model_losses(f->model), (size_t)f->pass.batch * TARGETS);
-    for (int i = 0; i < f->pass.batch * TARGETS; i++)
-        sum += (double)loss[i];
-    free(loss);
-    return sum;
-}
-
-/* Of what backward has left; along a random direction. */
-static void check_direction(struct fixture *f, int i, const float *g, const char *what)
-{
-    const struct ssa_parameter *p = ssa_model_parameter(f->model, i);
-    float *x = test_read(p->value, p->count), *moved = malloc(p->count * sizeof *moved);
-    float *d = test_values(p->count, (uint64_t)i + 50, -1, 1);
-    double slope = 0, h = 4e-3 / sqrt((double)p->count), length = 0, value[2];
-    for (size_t e = 0; e < p->count; e++) {
-        slope += (double)g[e] * (double)d[e];
-        length += (double)g[e] * (double)g[e];
-    }
-    for (int side = 0; side < 2; side++) {
-        for (size_t e = 0; e < p->count; e++)
-            moved[e] = x[e] + (float)((side ? -h : h) * (double)d[e]);
-        OK(ssa_tensor_write(p->value, moved, p->count));
-        value[side] = objective(f);
-    }
-    OK(ssa_tensor_write(p->value, x, p->count));
-    const double got = (value[0] - value[1]) / (2 * h);
-    ck_assert_msg(fabs(got - slope) <= 1e-2 * fabs(slope) + 3e-3 * sqrt(length) + 3e-3, "%s, %s: slope %g, difference %g",
-                  what, p->name, slope, got);
-    ck_assert_msg(length > 0, "%s: %s has no gradient", what, p->name);
-    free(x);
-    free(d);
-    free(moved);
-}
-
-static void check_differences(struct ssa_device *dev, const struct ssa_model_config *c, float ratio, const char *what)
+static void check_model(struct ssa_device *dev, const struct ssa_model_config *c, float ratio, const char *what)
 {
     struct fixture f;
     open_fixture(&f, dev, c);
     give(&f, numbers, BATCH, 0, ZEROES, 0);
+    f.pass.training = 1;
     f.pass.grad_scale = 1;
     if (ratio > 0)
         draw(&f, ratio, 2);
-    objective(&f);
-    OK(ssa_model_backward(f.model));
-    for (int i = 0; i < ssa_model_tensors(f.model); i++) {
-        const struct ssa_parameter *p = ssa_model_parameter(f.model, i);
-        float *g = test_read(p->grad, p->count);
-        check_direction(&f, i, g, what);
-        free(g);
-    }
+    check_differences(&(struct differences){f.model, &f.pass, BATCH * TARGETS, .what = what});
     close_fixture(&f);
 }
 
@@ -579,11 +535,11 @@ START_TEST(finite_differences)
             struct ssa_model_config c = dropping(mode);
             c.egt.loss = SSA_LOSS_L2; /* of which a difference knows no kink */
             c.egt.scale_degrees = mode == SSA_EDGES_SAMPLED;
-            check_differences(dev, &c, 0.5f, names[mode]);
+            check_model(dev, &c, 0.5f, names[mode]);
         }
         struct ssa_model_config c = small(SSA_EDGES_ALL);
         c.egt.loss = SSA_LOSS_L2;
-        check_differences(dev, &c, 0, "dense");
+        check_model(dev, &c, 0, "dense");
     }
 }
 END_TEST

@@ -1,5 +1,6 @@
 /* The ViT: sizes as published, its forward pass against one in double precision, sampling with the class token kept,
  * soft targets, whatever is dropped, learning, files, memory, bad input. */
+#include "differences.h"
 #include "golden.h"
 
 #include "ssacl/checkpoint.h"
@@ -316,44 +317,6 @@ END_TEST
 
 /* ---- finite differences of the whole ---- */
 
-static double objective(struct fixture *f)
-{
-    double sum = 0;
-    OK(ssa_model_forward(f->model, &f->pass));
-    float *loss = test_read(ssa_model_losses(f->model), BATCH);
-    for (int b = 0; b < BATCH; b++)
-        sum += (double)loss[b];
-    free(loss);
-    return sum;
-}
-
-static void check_direction(struct fixture *f, int i)
-{
-    const struct ssa_parameter *p = ssa_model_parameter(f->model, i);
-    float *x = test_read(p->value, p->count), *g = test_read(p->grad, p->count), *moved = malloc(p->count * 4);
-    float *d = test_values(p->count, (uint64_t)i + 50, -1, 1);
-    double slope = 0, h = 4e-3 / sqrt((double)p->count), length = 0, value[2];
-    for (size_t e = 0; e < p->count; e++) {
-        slope += (double)g[e] * (double)d[e];
-        length += (double)g[e] * (double)g[e];
-    }
-    for (int side = 0; side < 2; side++) {
-        for (size_t e = 0; e < p->count; e++)
-            moved[e] = x[e] + (float)((side ? -h : h) * (double)d[e]);
-        OK(ssa_tensor_write(p->value, moved, p->count));
-        value[side] = objective(f);
-    }
-    OK(ssa_tensor_write(p->value, x, p->count));
-    const double got = (value[0] - value[1]) / (2 * h);
-    ck_assert_msg(fabs(got - slope) <= 1e-2 * fabs(slope) + 3e-3 * sqrt(length) + 1e-3, "%s: slope %g, difference %g",
-                  p->name, slope, got);
-    ck_assert_msg(length > 0, "%s has no gradient", p->name);
-    free(x);
-    free(g);
-    free(d);
-    free(moved);
-}
-
 static struct ssa_model_config dropping(int mean_pool)
 {
     struct ssa_model_config c = small(mean_pool);
@@ -371,10 +334,7 @@ START_TEST(finite_differences)
             struct fixture f;
             open_fixture(&f, dev, &c, true);
             train_on_targets(&f);
-            objective(&f);
-            OK(ssa_model_backward(f.model));
-            for (int i = 0; i < ssa_model_tensors(f.model); i++)
-                check_direction(&f, i);
+            check_differences(&(struct differences){f.model, &f.pass, BATCH, .absolute = 1e-3});
             close_fixture(&f);
         }
 }
