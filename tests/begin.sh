@@ -13,6 +13,24 @@ check_quietly() { checks=$((checks + 1)); "$@" >/dev/null 2>&1 || wrong "$*"; }
 json() { # FILE EXPRESSION: the file is one JSON object x for which it holds
     check python3 -c "import json, sys; x = json.load(open(sys.argv[1])); assert eval(sys.argv[2]), x" "$1" "$2"
 }
+# two_pocl: what follows has two devices of PoCL; without it the test is skipped.
+two_pocl() {
+    export OCL_ICD_VENDORS=libpocl.so.2 POCL_DEVICES='pthread pthread'
+    [ "$("$program" --devices | grep -c '^opencl:0:[01] ')" -eq 2 ] && return
+    printf '%s on a pool: skipped, PoCL is not there\n' "$(basename "$program")"
+    exit 77
+}
+# same_answers ONE TWO: what eval --json says on one device and on two, but for the time it takes.
+same_answers() {
+    check python3 - "$1" "$2" <<'END'
+import json, sys
+one, two = (json.load(open(name)) for name in sys.argv[1:])
+assert len(one["devices"]) == 1 and len(two["devices"]) == 2
+for kind in ("dense", "ensemble"):
+    one[kind].pop("seconds"), two[kind].pop("seconds")
+    assert one[kind] == two[kind], (one[kind], two[kind])
+END
+}
 finish() { # NAME: the last command
     printf '%s: %d checks, %d wrong\n' "$1" $checks $failures
     [ $failures -eq 0 ]

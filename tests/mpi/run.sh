@@ -1,7 +1,9 @@
 #!/bin/sh
-# run.sh MODULE PROBE SSACL-TEXT [LAYER]: ranks under a real launcher. Exit status 77, with the reason, where there is none.
+# run.sh MODULE PROBE SSACL-TEXT SSACL-GRAPH [LAYER]: ranks under a real launcher. Exit status 77, with the reason, where
+# there is none.
 set -u
-module=$1 probe=$(realpath "$2") text=$(realpath "$3") layer=${4:+$(realpath "$4")}
+module=$1 probe=$(realpath "$2") text=$(realpath "$3") graph=$(realpath "$4") layer=${5:+$(realpath "$5")}
+tests=$(realpath "$(dirname "$0")/..")
 [ -n "$module" ] || { echo "skipped: built without MPI (Debian: libopenmpi-dev)"; exit 77; }
 command -v mpirun >/dev/null || { echo "skipped: no mpirun (Debian: openmpi-bin)"; exit 77; }
 # Open MPI refuses to run as root, and on fewer cores than ranks, unless told.
@@ -154,6 +156,26 @@ kill -KILL "$(cat pid.1)"
 wait $launcher && wrong "a killed rank is no error"
 checks=$((checks + 1))
 "$text" eval --checkpoint killed.st --data text --device cpu --windows 2 >out 2>err || wrong "killed: $(cat err)"
+
+# ---- words, and graphs: over ranks as on one, resumed by others too ----
+
+# over_ranks NAME PROGRAM OPTIONS...
+over_ranks() {
+    name=$1
+    shift
+    says 'done after step 12' "$@" -c "$name" --keep-stages -q --device cpu
+    says 'done after step 12' mpirun -n 2 "$@" -c "$name.ranks" --keep-stages --device cpu
+    same "$name" "$name.ranks"
+    same "$name.stage1" "$name.ranks.stage1"
+    says 'done after step 12' mpirun -n 4 "$1" train --data "$4" --resume "$name.ranks.stage1" -c "$name.again" --device cpu
+    same "$name" "$name.again"
+}
+PYTHONDONTWRITEBYTECODE=1 python3 "$tests/graph/molecules.py" set 90
+stages='unbiased:ratio=0.5,per-example,steps=7 dense:steps=5'
+over_ranks graph "$graph" train --data set --layers 2 --width 32 --edge-width 8 --heads 4 --virtual-nodes 2 --batch 4 \
+    --accumulate 4 --edge-mode sampled --attention-dropout 0.2 --drop-path 0.1 --ema 0.9 --stages "$stages"
+over_ranks words "$text" train --data text --tokens words --family words --cutoffs 8,16 --layers 2 --width 32 --heads 2 \
+    --length 32 --batch 2 --accumulate 4 --dropout 0.1 --eval-windows 2 --stages 'local:ratio=0.5,look-back,steps=7 dense:steps=5'
 
 # ---- devices ----
 
