@@ -469,7 +469,7 @@ START_TEST(lost_over_it)
 {
     run_alone();
     for (int in = 0; in < 2; in++)
-        for (int at = 1; at <= 4; at += 3) {
+        for (int at = 1; at <= 3; at += 2) {
             const struct pools_plan plan = {POOLS_COPY, POOLS_FAIL, at};
             loses(2, 0, plan, 5, in, "lost 0@5");
             loses(2, 1, plan, 5, in, "lost 1@5");

@@ -281,12 +281,9 @@ static struct outcome train(struct fixture *f)
     OK(ssa_model_forward(f->model, &f->pass));
     o.losses = test_read(ssa_model_losses(f->model), (size_t)f->pass.batch * TARGETS);
     OK(ssa_model_backward(f->model));
-    for (int i = 0; i < ssa_model_part_count(f->model); i++)
-        o.count += ssa_model_part(f->model, i).count;
+    o.count = ssa_arena_elements(ssa_model_gradients(f->model));
     o.gradients = malloc(o.count * sizeof *o.gradients);
-    for (int i = 0; i < ssa_model_part_count(f->model); i++)
-        OK(ssa_tensor_read(ssa_model_part(f->model, i).grad, o.gradients + ssa_model_part_first(f->model, i),
-                           ssa_model_part(f->model, i).count));
+    OK(ssa_arena_read(ssa_model_gradients(f->model), 0, o.count, o.gradients));
     return o;
 }
 

@@ -259,12 +259,12 @@ START_TEST(no_room_for_a_copy)
     struct run r = run_start(pool);
     struct ssa_mirror *mirror = &r.trainer->crew->mirror;
     float *before;
-    pools_no_room = 12 * ssa_mirror_size(ssa_model_serving(r.model));
+    pools_no_room = 12 * ssa_arena_elements(ssa_model_values(r.model));
     FAILS(ssa_trainer_step(r.trainer), SSA_ENOMEM, "out of host memory for a copy of the run");
     pools_no_room = 0;
     OK(ssa_trainer_run(r.trainer, 3, &(struct ssa_trainer_run){0}));
     before = mirror->state;
-    pools_no_room = 12 * ssa_mirror_size(ssa_model_serving(r.model));
+    pools_no_room = 12 * ssa_arena_elements(ssa_model_values(r.model));
     OK(ssa_mirror_now(r.trainer));
     pools_no_room = 0;
     ck_assert(mirror->valid && mirror->step == 3 && mirror->state == before);

@@ -1,6 +1,7 @@
 /* The model: PyTorch's logits, losses and gradients; finite differences; accumulation, memory and bad input. */
 #include "golden.h"
 
+#include "net/net.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -466,6 +467,33 @@ START_TEST(memory_is_as_foreseen)
 END_TEST
 
 /* Several buffers or one: the same gradients. */
+/* The same end to end, wherever a range of it begins; what is written and fetched is where it was read. */
+static void check_end_to_end(struct ssa_device *dev, const struct ssa_arena *one, const struct ssa_arena *many)
+{
+    enum { FIRST = 37 };
+    const size_t count = ssa_arena_elements(one);
+    float *x = malloc(count * sizeof *x), *y = malloc(count * sizeof *y);
+    struct ssa_tickets tickets = {0};
+    ck_assert_uint_eq(count, ssa_arena_elements(many));
+    OK(ssa_arena_read(one, 0, count, x));
+    OK(ssa_arena_read(many, 0, FIRST, y));
+    OK(ssa_arena_fetch(many, FIRST, count - FIRST, y + FIRST, &tickets));
+    ck_assert_int_gt(tickets.count, 1);
+    OK(ssa_tickets_await(&tickets, dev));
+    ssa_tickets_finish(&tickets);
+    ck_assert(!memcmp(x, y, count * sizeof *x));
+    OK(ssa_arena_write(many, FIRST, count - FIRST - 1, x));
+    OK(ssa_arena_read(many, FIRST, count - FIRST - 1, y));
+    ck_assert(!memcmp(x, y, (count - FIRST - 1) * sizeof *x));
+    OK(ssa_arena_write(many, 0, count, x));
+    OK(ssa_arena_add(dev, many, many, FIRST, 100));
+    OK(ssa_arena_read(many, 0, count, y));
+    for (size_t i = 0; i < count; i++)
+        ck_assert(y[i] == (i >= FIRST && i < FIRST + 100 ? 2 : 1) * x[i]);
+    free(x);
+    free(y);
+}
+
 static void check_parts(struct ssa_device *dev)
 {
     struct fixture f;
@@ -478,16 +506,19 @@ static void check_parts(struct ssa_device *dev)
     OK(ssa_model_backward(f.model));
     OK(ssa_model_forward(cut, &pass));
     OK(ssa_model_backward(cut));
-    ck_assert_int_eq(ssa_model_part_count(f.model), 2);
-    ck_assert_int_gt(ssa_model_part_count(cut), 3);
+    ck_assert_int_eq(ssa_model_values(f.model)->count, 1);
+    ck_assert_int_gt(ssa_model_values(cut)->count, 3);
+    ck_assert_int_gt(ssa_model_part_count(cut), ssa_model_part_count(f.model));
     for (int i = 0; i < ssa_model_tensors(cut); i++) {
         const struct ssa_parameter *p = ssa_model_parameter(f.model, i), *q = ssa_model_parameter(cut, i);
         struct ssa_model_part part = ssa_model_part(cut, q->part);
         test_same_bits(p->name, p->grad, q->grad, p->count);
+        ck_assert_uint_eq(ssa_model_number(cut, i), ssa_model_number(f.model, i));
         test_same_bits(p->name, q->value, ssa_tensor_add(part.value, q->offset), p->count);
         ck_assert_int_eq(part.decayed, q->decayed);
         ck_assert_uint_le(q->offset + q->count, part.count);
     }
+    check_end_to_end(dev, ssa_model_gradients(f.model), ssa_model_gradients(cut));
     ssa_model_destroy(cut);
     close_fixture(&f);
 }

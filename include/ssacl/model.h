@@ -363,8 +363,8 @@ SSA_API const struct ssa_parameter *ssa_model_parameter(const struct ssa_model *
 /** By name; NULL if there is none. */
 SSA_API const struct ssa_parameter *ssa_model_find(const struct ssa_model *model, const char *name);
 
-/** A run of parameters side by side in one buffer, all decayed or none: what an optimiser updates in one call.
- *  Two parts when the device allows everything in one allocation. Padding between parameters is zero and stays so. */
+/** A run of parameters side by side in one buffer, all decayed or none: what an optimiser updates in one call. They lie
+ *  in the order in which backward completes their gradients. Padding between parameters is zero and stays so. */
 struct ssa_model_part {
     struct ssa_tensor value, grad;
     size_t count;

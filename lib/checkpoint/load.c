@@ -57,8 +57,7 @@ static void fill_state(const void *cookie, float *state)
     for (int kind = SSA_KIND_VALUE; kind < SSA_KINDS; kind++)
         for (int i = 0; fills(l, kind) && i < ssa_model_tensors(l->model); i++) {
             const struct ssa_parameter *p = ssa_model_parameter(l->model, i);
-            memcpy(state, values_of(l, kind, p), p->count * sizeof *state);
-            state += p->count;
+            memcpy(state + ssa_mirror_at(l->trainer, kind, i), values_of(l, kind, p), p->count * sizeof *state);
         }
 }
 

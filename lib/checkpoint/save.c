@@ -148,15 +148,13 @@ static int write_all(struct writer *w, const void *bytes, size_t size)
     return outcome(w, "cannot write", ssa_new_file_write(&w->out, bytes, size));
 }
 
-/* On the host: from the copy of the run, which has one tensor after another, or from the device. */
-static int read_tensor(struct writer *w, int kind, const struct ssa_parameter *p, const float **values)
+/* On the host: from the copy of the run, or from the device. */
+static int read_tensor(struct writer *w, int kind, int i, const float **values)
 {
-    if (w->state) {
-        *values = w->state;
-        w->state += p->count;
+    const struct ssa_parameter *p = ssa_model_parameter(w->model, i);
+    *values = w->state ? w->state + ssa_mirror_at(w->trainer, kind, i) : w->values;
+    if (w->state)
         return SSA_OK;
-    }
-    *values = w->values;
     return ssa_tensor_read(kind ? ssa_trainer_moment(w->trainer, p, kind) : p->value, w->values, p->count);
 }
 
@@ -173,7 +171,7 @@ static int write_tensors(struct writer *w)
         for (int i = 0; has_kind(w, kind) && i < count; i++) {
             const struct ssa_parameter *p = ssa_model_parameter(w->model, i);
             const float *values;
-            TRY(read_tensor(w, kind, p, &values));
+            TRY(read_tensor(w, kind, i, &values));
             if (!ssa_all_finite(values, p->count))
                 return ssa_fail(SSA_ENUMERIC, "checkpoint %s: %s%s is not finite, so it was not written: training has "
                                 "diverged; go back to a checkpoint and lower the learning rate", w->path,

@@ -1,5 +1,6 @@
 #include "arena.h"
 #include "impl.h"
+#include "ssacl/ops.h"
 
 #include <stdlib.h>
 
@@ -68,6 +69,123 @@ done:
 struct ssa_tensor ssa_arena_at(const struct ssa_arena *arena, struct ssa_place place)
 {
     return ssa_tensor_at(arena->buffers[place.buffer], place.offset);
+}
+
+/* ---- end to end ---- */
+
+size_t ssa_arena_number(const struct ssa_arena *arena, struct ssa_place place)
+{
+    size_t number = place.offset;
+    for (int i = 0; i < place.buffer; i++)
+        number += arena->sizes[i];
+    return number;
+}
+
+size_t ssa_arena_elements(const struct ssa_arena *arena)
+{
+    return ssa_arena_number(arena, (struct ssa_place){arena->count, 0});
+}
+
+size_t ssa_arena_piece(const struct ssa_arena *arena, size_t first, size_t count, struct ssa_tensor *tensor)
+{
+    int i = 0;
+    while (first >= arena->sizes[i])
+        first -= arena->sizes[i++];
+    *tensor = ssa_tensor_at(arena->buffers[i], first);
+    return count < arena->sizes[i] - first ? count : arena->sizes[i] - first;
+}
+
+int ssa_arena_read(const struct ssa_arena *arena, size_t first, size_t count, float *to)
+{
+    int err = SSA_OK;
+    for (size_t at = 0, n; at < count; at += n) {
+        struct ssa_tensor piece;
+        n = ssa_arena_piece(arena, first + at, count - at, &piece);
+        TRY(ssa_tensor_read(piece, to + at, n));
+    }
+done:
+    return err;
+}
+
+int ssa_arena_write(const struct ssa_arena *arena, size_t first, size_t count, const float *from)
+{
+    int err = SSA_OK;
+    for (size_t at = 0, n; at < count; at += n) {
+        struct ssa_tensor piece;
+        n = ssa_arena_piece(arena, first + at, count - at, &piece);
+        TRY(ssa_tensor_write(piece, from + at, n));
+    }
+done:
+    return err;
+}
+
+static int make_room(struct ssa_tickets *t)
+{
+    const int capacity = t->capacity ? 2 * t->capacity : 4;
+    struct ssa_ticket **list;
+    if (t->count < t->capacity)
+        return SSA_OK;
+    list = realloc(t->list, (size_t)capacity * sizeof(struct ssa_ticket *));
+    if (!list)
+        return ssa_fail(SSA_ENOMEM, "model: out of host memory");
+    t->list = list;
+    t->capacity = capacity;
+    return SSA_OK;
+}
+
+int ssa_arena_fetch(const struct ssa_arena *arena, size_t first, size_t count, float *to, struct ssa_tickets *tickets)
+{
+    int err = SSA_OK;
+    for (size_t at = 0, n; at < count; at += n) {
+        struct ssa_tensor piece;
+        n = ssa_arena_piece(arena, first + at, count - at, &piece);
+        TRY(make_room(tickets));
+        TRY(ssa_tensor_fetch(piece, to + at, n, &tickets->list[tickets->count]));
+        tickets->count++;
+    }
+done:
+    return err;
+}
+
+int ssa_tickets_await(struct ssa_tickets *t, struct ssa_device *device)
+{
+    int err = SSA_OK;
+    for (int i = 0; i < t->count; i++) {
+        const int status = ssa_tensor_await(device, t->list[i]);
+        err = err ? err : status;
+    }
+    t->count = 0;
+    return err;
+}
+
+void ssa_tickets_finish(struct ssa_tickets *t)
+{
+    free(t->list);
+    *t = (struct ssa_tickets){0};
+}
+
+int ssa_arena_copy(const struct ssa_arena *to, const struct ssa_arena *from)
+{
+    int err = SSA_OK;
+    for (int i = 0; i < to->count; i++)
+        TRY(ssa_tensor_copy(ssa_tensor_at(to->buffers[i], 0), ssa_tensor_at(from->buffers[i], 0), to->sizes[i]));
+done:
+    return err;
+}
+
+int ssa_arena_add(struct ssa_device *device, const struct ssa_arena *to, const struct ssa_arena *x, size_t first,
+                  size_t count)
+{
+    int err = SSA_OK;
+    for (size_t at = 0, n; at < count; at += n) {
+        struct ssa_add add = {.count = 0};
+        add.count = n = ssa_arena_piece(to, first + at, count - at, &add.y);
+        ssa_arena_piece(x, first + at, n, &add.x);
+        add.out = add.y;
+        TRY(ssa_add(device, &add));
+    }
+done:
+    return err;
 }
 
 int ssa_arena_copy_layout(struct ssa_arena *arena, const struct ssa_arena *of)

@@ -254,45 +254,42 @@ done:
     return err;
 }
 
-static int add_to_bucket(struct ssa_bucket *b, const struct ssa_parameter *q)
+/* Blocks [first, end): their decayed parameters, or the others, the last block's first. */
+static int place_blocks(struct ssa_parameters *p, int first, int end, int decayed, struct ssa_place *last)
 {
-    struct ssa_range *last = b->range_count ? &b->ranges[b->range_count - 1] : NULL;
-    const size_t count = ssa_arena_padded(q->count);
-    b->count += count;
-    if (last && last->part == q->part && last->offset + last->count == q->offset) {
-        last->count += count;
-        return SSA_OK;
-    }
-    if (b->range_count == SSA_BUCKET_RANGES)
-        return ssa_fail(SSA_ENOMEM, "model: max_buffer is too small: the parameters of a layer take more than %d "
-                        "buffers", SSA_BUCKET_RANGES);
-    b->ranges[b->range_count++] = (struct ssa_range){q->part, q->offset, count};
-    return SSA_OK;
+    int err = SSA_OK;
+    for (int block = end - 1; block >= first; block--)
+        for (int i = 0; i < p->count; i++)
+            if (p->drafts[i].block == block && p->table[i].decayed == decayed)
+                TRY(place_parameter(p, i, last));
+done:
+    return err;
 }
 
-/* In the order in which backward completes gradients. */
+/* Bucket by bucket, as backward completes gradients. In every other bucket the decayed ones come first, so that those of
+ * two neighbours are a part together. */
 static int place_parameters(struct ssa_net *net, size_t limit)
 {
     struct ssa_parameters *p = &net->parameters;
-    struct ssa_place end = {0};
-    int err = SSA_OK;
+    struct ssa_place last = {0};
+    int err = SSA_OK, first;
     p->arena.limit = limit;
     p->parts = calloc((size_t)p->count, sizeof *p->parts);
     p->part_places = calloc((size_t)p->count, sizeof *p->part_places);
     p->buckets = calloc((size_t)net->count, sizeof *p->buckets);
     if (!p->parts || !p->part_places || !p->buckets)
         return ssa_fail(SSA_ENOMEM, "model: out of host memory");
-    for (int decayed = 1; decayed >= 0; decayed--)
-        for (int block = net->count - 1, bucket = 0; block >= 0; block--) {
-            for (int i = 0; i < p->count; i++) {
-                if (p->drafts[i].block != block || p->table[i].decayed != decayed)
-                    continue;
-                TRY(place_parameter(p, i, &end));
-                TRY(add_to_bucket(&p->buckets[bucket], &p->table[i]));
-            }
-            bucket += net->blocks[block]->ends_bucket;
-            p->bucket_count = bucket;
-        }
+    for (int end = net->count; end > 0; end = first) {
+        struct ssa_bucket *b = &p->buckets[p->bucket_count];
+        const int decayed = p->bucket_count++ % 2 == 0;
+        b->first = ssa_arena_elements(&p->arena);
+        first = end - 1;
+        while (first > 0 && !net->blocks[first]->ends_bucket)
+            first--;
+        TRY(place_blocks(p, first, end, decayed, &last));
+        TRY(place_blocks(p, first, end, !decayed, &last));
+        b->count = ssa_arena_elements(&p->arena) - b->first;
+    }
 done:
     return err;
 }

@@ -16,7 +16,8 @@ struct ssa_parameter_draft {
     struct ssa_place place;
 };
 
-/* Two tables, whose numbers count from 1 and from -1, then one behind the other: decayed first. */
+/* Two tables, whose numbers count from 1 and from -1, then one behind the other: decayed first. The arena has them in
+ * another order, bucket by bucket. */
 struct ssa_parameters {
     struct ssa_parameter *table;
     struct ssa_parameter_draft *drafts;

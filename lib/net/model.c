@@ -163,13 +163,20 @@ struct ssa_tensor ssa_model_part_at(const struct ssa_model *m, const struct ssa_
     return ssa_arena_at(arena, m->net.parameters.part_places[i]);
 }
 
-size_t ssa_model_part_first(const struct ssa_model *m, int i)
+const struct ssa_arena *ssa_model_values(const struct ssa_model *m)
 {
-    size_t sum = 0;
-    m = ssa_model_serving(m);
-    while (i-- > 0)
-        sum += m->net.parameters.parts[i].count;
-    return sum;
+    return &ssa_model_serving(m)->net.parameters.arena;
+}
+
+const struct ssa_arena *ssa_model_gradients(const struct ssa_model *m)
+{
+    return &ssa_model_serving(m)->gradients;
+}
+
+size_t ssa_model_number(const struct ssa_model *m, int i)
+{
+    const struct ssa_parameters *p = &ssa_model_serving(m)->net.parameters;
+    return ssa_arena_number(&p->arena, p->drafts[i].place);
 }
 
 static void bind_parameters(struct ssa_model *m)

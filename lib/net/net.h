@@ -82,27 +82,21 @@ struct ssa_extra {
 int ssa_model_fit(struct ssa_device *device, const struct ssa_model_config *config,
                   const struct ssa_model_limits *limits, struct ssa_extra extra, struct ssa_memory *memory);
 
-/* Allocates memory laid out as the parameters are, zeroed; part `i` of it. */
+/* The parameters; their gradients, of a model for training; and more memory laid out like them, zeroed. On the host it
+ * is in the same order everywhere, buckets one after another (arena.h): parameter `i` begins at ssa_model_number(). */
+const struct ssa_arena *ssa_model_values(const struct ssa_model *m);
+const struct ssa_arena *ssa_model_gradients(const struct ssa_model *m);
 int ssa_model_arena(const struct ssa_model *m, struct ssa_arena *arena);
+size_t ssa_model_number(const struct ssa_model *m, int i);
+/* Part `i` of such memory. */
 struct ssa_tensor ssa_model_part_at(const struct ssa_model *m, const struct ssa_arena *arena, int i);
-/* Where part `i` begins in all parts end to end; past the last: elements of them all. */
-size_t ssa_model_part_first(const struct ssa_model *m, int i);
 
 /* ---- gradients ---- */
 
 /* In the order in which backward completes them: a bucket is what is complete when some block's backward is done, the
- * last is the embeddings. Parameters lie in that order, decayed ones before the others, so that a bucket is a range of
- * each; more where a device limits a single buffer. Ranges are of parts, end to end the same on every device: each
- * parameter with its padding. */
-enum { SSA_BUCKET_RANGES = 16 };
-struct ssa_range {
-    int part;
-    size_t offset, count;
-};
+ * last is the embeddings. Parameters lie in that order, so that a bucket is a range: elements [first, first + count). */
 struct ssa_bucket {
-    struct ssa_range ranges[SSA_BUCKET_RANGES];
-    int range_count;
-    size_t count; /* elements of all ranges */
+    size_t first, count;
 };
 int ssa_model_bucket_count(const struct ssa_model *m);
 struct ssa_bucket ssa_model_bucket(const struct ssa_model *m, int bucket);

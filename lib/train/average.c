@@ -7,20 +7,17 @@
 
 struct ssa_tensor ssa_average_at(const struct ssa_trainer *t, int part)
 {
-    const struct ssa_place *average = t->kinds[SSA_KIND_AVERAGE];
-    return average ? ssa_arena_at(&t->moments, average[part]) : (struct ssa_tensor){0};
+    const struct ssa_arena *average = &t->kinds[SSA_KIND_AVERAGE];
+    return average->count ? ssa_model_part_at(t->model, average, part) : (struct ssa_tensor){0};
 }
 
 /* As late as can be: whoever makes a trainer may give the model other weights before the first step. */
 int ssa_average_begin(struct ssa_trainer *t)
 {
     int err = SSA_OK;
-    if (!t->kinds[SSA_KIND_AVERAGE] || t->average_begun)
+    if (!t->kinds[SSA_KIND_AVERAGE].count || t->average_begun)
         return SSA_OK;
-    for (int i = 0; i < ssa_model_part_count(t->model); i++) {
-        const struct ssa_model_part p = ssa_model_part(t->model, i);
-        TRY(ssa_tensor_copy(ssa_average_at(t, i), p.value, p.count));
-    }
+    TRY(ssa_arena_copy(&t->kinds[SSA_KIND_AVERAGE], ssa_model_values(t->model)));
     t->average_begun = true;
 done:
     return err;
@@ -29,14 +26,12 @@ done:
 /* Between steps nobody needs the gradients, which lie as the weights do. */
 int ssa_average_swap(struct ssa_trainer *t)
 {
+    const struct ssa_arena *values = ssa_model_values(t->model), *spare = ssa_model_gradients(t->model);
     int err;
     TRY(ssa_average_begin(t));
-    for (int i = 0; i < ssa_model_part_count(t->model); i++) {
-        const struct ssa_model_part p = ssa_model_part(t->model, i);
-        TRY(ssa_tensor_copy(p.grad, p.value, p.count));
-        TRY(ssa_tensor_copy(p.value, ssa_average_at(t, i), p.count));
-        TRY(ssa_tensor_copy(ssa_average_at(t, i), p.grad, p.count));
-    }
+    TRY(ssa_arena_copy(spare, values));
+    TRY(ssa_arena_copy(values, &t->kinds[SSA_KIND_AVERAGE]));
+    TRY(ssa_arena_copy(&t->kinds[SSA_KIND_AVERAGE], spare));
 done:
     return err;
 }

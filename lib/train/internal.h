@@ -41,11 +41,10 @@ struct ssa_trainer {
     int step;    /* done */
     int counted; /* done since create or load: as many losses are kept, at most SSA_LOSSES */
     int judged;  /* steps up to here are known to have been taken */
-    struct ssa_arena moments;
-    struct ssa_place *kinds[SSA_KINDS]; /* a part each, in `moments`; NULL of values, and of what there is none of */
+    struct ssa_arena kinds[SSA_KINDS]; /* laid out as the parameters; empty of values, and of what there is none of */
     bool average_begun;               /* it is one of weights that there were */
     bool averaged;                    /* the model has it for its weights, and they are in its place */
-    struct ssa_arena *partials;       /* sums that wait on the tree's stack (tree.h); laid out as the gradients */
+    struct ssa_arena *partials;       /* sums that wait on the tree's stack (tree.h); laid out likewise */
     struct ssa_buffer *scalars;       /* for SSA_LOSSES steps the losses of their micro-batches (sums over tokens), then
                                          for as many steps the gradient's squared norm: not finite from the first on
                                          that is not, since when nothing changes */

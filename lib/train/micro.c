@@ -116,25 +116,11 @@ done:
     return err;
 }
 
-/* Part `i` of partial sum `slot`: laid out as the gradients. */
-static struct ssa_tensor partial(const struct ssa_trainer *t, int slot, int i)
-{
-    return ssa_model_part_at(t->model, &t->partials[slot], i);
-}
-
 static int move(struct ssa_trainer *t, enum ssa_tree_move what, int slot)
 {
-    int parts = ssa_model_part_count(t->model), err = SSA_OK;
-    for (int i = 0; i < parts; i++) {
-        struct ssa_model_part p = ssa_model_part(t->model, i);
-        struct ssa_tensor waiting = partial(t, slot, i);
-        if (what == SSA_TREE_PUSH)
-            TRY(ssa_tensor_copy(waiting, p.grad, p.count));
-        else
-            TRY(ssa_add(t->device, &(struct ssa_add){.x = waiting, .y = p.grad, .out = p.grad, .count = p.count}));
-    }
-done:
-    return err;
+    const struct ssa_arena *gradients = ssa_model_gradients(t->model), *waiting = &t->partials[slot];
+    return what == SSA_TREE_PUSH ? ssa_arena_copy(waiting, gradients)
+                                 : ssa_arena_add(t->device, gradients, waiting, 0, ssa_arena_elements(gradients));
 }
 
 /* The run's last micro-batch, whose sums are taken layer by layer. */
@@ -149,15 +135,10 @@ static int last_complete(void *cookie, int bucket)
 {
     struct last *last = cookie;
     struct ssa_trainer *t = last->t;
-    struct ssa_bucket b = ssa_model_bucket(t->model, bucket);
+    const struct ssa_bucket b = ssa_model_bucket(t->model, bucket);
     int err = SSA_OK;
     for (int s = 0; s < last->count; s++)
-        for (int i = 0; i < b.range_count; i++) {
-            struct ssa_range r = b.ranges[i];
-            struct ssa_tensor grad = ssa_tensor_add(ssa_model_part(t->model, r.part).grad, r.offset);
-            TRY(ssa_add(t->device, &(struct ssa_add){.y = grad, .out = grad, .count = r.count,
-                .x = ssa_tensor_add(partial(t, last->slots[s], r.part), r.offset)}));
-        }
+        TRY(ssa_arena_add(t->device, ssa_model_gradients(t->model), &t->partials[last->slots[s]], b.first, b.count));
     TRY(last->take(last->cookie, t, bucket));
 done:
     return err;
@@ -210,7 +191,7 @@ int ssa_trainer_forgive(struct ssa_trainer *t)
 
 static struct ssa_tensor moment(const struct ssa_trainer *t, int kind, int part)
 {
-    return ssa_arena_at(&t->moments, t->kinds[kind][part]);
+    return ssa_model_part_at(t->model, &t->kinds[kind], part);
 }
 
 static float decay_of(const struct ssa_trainer *t, struct ssa_model_part p)
@@ -239,20 +220,33 @@ static int nag(struct ssa_trainer *t, int i, struct ssa_tensor sumsq)
         .average = ssa_average_at(t, i), .ema = c->ema});
 }
 
+/* Of all gradients: what lies between them is zero. */
+static int square_sum(struct ssa_trainer *t, struct ssa_tensor sumsq)
+{
+    const struct ssa_arena *gradients = ssa_model_gradients(t->model);
+    const size_t count = ssa_arena_elements(gradients);
+    const struct ssa_tensor before = ssa_tensor_at(t->scalars, ssa_trainer_squares_at(t, t->step + SSA_LOSSES - 1));
+    int err = SSA_OK;
+    for (size_t at = 0, n; at < count; at += n) {
+        struct ssa_sum sum = {.out = sumsq, .squares = 1, .accumulate = at > 0};
+        sum.count = n = ssa_arena_piece(gradients, at, count - at, &sum.x);
+        if (!at)
+            sum.before = before;
+        TRY(ssa_sum(t->device, &sum));
+    }
+done:
+    return err;
+}
+
 int ssa_trainer_update(struct ssa_trainer *t)
 {
-    struct ssa_tensor sumsq = ssa_tensor_at(t->scalars, ssa_trainer_squares_at(t, t->step)), none = {0};
-    struct ssa_tensor before = ssa_tensor_at(t->scalars, ssa_trainer_squares_at(t, t->step + SSA_LOSSES - 1));
-    int parts = ssa_model_part_count(t->model), err;
+    const struct ssa_tensor sumsq = ssa_tensor_at(t->scalars, ssa_trainer_squares_at(t, t->step));
+    const int parts = ssa_model_part_count(t->model);
+    int err;
     TRY(ssa_average_begin(t));
-    for (int i = 0; i < parts; i++) {
-        struct ssa_model_part p = ssa_model_part(t->model, i);
-        TRY(ssa_sum(t->device, &(struct ssa_sum){.x = p.grad, .out = sumsq, .count = p.count, .squares = 1,
-            .accumulate = i > 0, .before = i ? none : before}));
-    }
+    TRY(square_sum(t, sumsq));
     for (int i = 0; i < parts; i++)
         TRY(t->config.optimiser == SSA_NAG ? nag(t, i, sumsq) : adamw(t, i, sumsq));
 done:
     return err;
 }
-

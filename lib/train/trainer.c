@@ -61,21 +61,10 @@ static int create_queue(struct ssa_trainer *t)
 
 static int create_moments(struct ssa_trainer *t)
 {
-    struct ssa_device_info info;
-    size_t limit = ssa_model_limits(t->model)->max_buffer;
-    int parts = ssa_model_part_count(t->model), err;
-    TRY(ssa_device_info(t->device, &info));
-    t->moments.limit = limit && limit < info.max_allocation / 4 ? limit : info.max_allocation / 4;
+    int err = SSA_OK;
     for (int kind = SSA_KIND_FIRST; kind < SSA_KINDS; kind++)
-        if (ssa_train_config_has(&t->config, kind) && !(t->kinds[kind] = calloc((size_t)parts, sizeof **t->kinds)))
-            return ssa_fail(SSA_ENOMEM, "train: out of host memory");
-    for (int i = 0; i < parts; i++)
-        for (int kind = SSA_KIND_FIRST; kind < SSA_KINDS; kind++)
-            if (t->kinds[kind])
-                TRY(ssa_arena_place(&t->moments, ssa_model_part(t->model, i).count,
-                                    kind == SSA_KIND_AVERAGE ? "an average" : "a moment", &t->kinds[kind][i]));
-    TRY(ssa_arena_allocate(&t->moments, t->device));
-    TRY(ssa_arena_fill(&t->moments, 0));
+        if (ssa_train_config_has(&t->config, kind))
+            TRY(ssa_model_arena(t->model, &t->kinds[kind]));
 done:
     return err;
 }
@@ -188,13 +177,12 @@ void ssa_trainer_destroy(struct ssa_trainer *t)
     if (t->device)
         ssa_device_finish(t->device);
     ssa_buffer_destroy(t->scalars);
-    ssa_arena_finish(&t->moments);
     for (int i = 0; t->partials && i < ssa_tree_depth(t->micros); i++)
         ssa_arena_finish(&t->partials[i]);
     free(t->partials);
     ssa_train_config_finish(&t->config);
     for (int kind = 0; kind < SSA_KINDS; kind++)
-        free(t->kinds[kind]);
+        ssa_arena_finish(&t->kinds[kind]);
     ssa_batch_finish(&t->batch);
     ssa_feed_plans_finish(&t->drawn);
     free(t->plans);
@@ -221,7 +209,7 @@ int ssa_trainer_total_steps(const struct ssa_trainer *t)
 
 struct ssa_tensor ssa_trainer_moment(const struct ssa_trainer *t, const struct ssa_parameter *p, int kind)
 {
-    return ssa_tensor_add(ssa_arena_at(&t->moments, t->kinds[kind][p->part]), p->offset);
+    return ssa_tensor_add(ssa_model_part_at(t->model, &t->kinds[kind], p->part), p->offset);
 }
 
 int ssa_trainer_step(struct ssa_trainer *t)

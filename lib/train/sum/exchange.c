@@ -10,27 +10,7 @@
 
 size_t ssa_gradients_size(const struct ssa_trainer *t)
 {
-    return ssa_model_part_first(t->model, ssa_model_part_count(t->model));
-}
-
-enum part_of { VALUE, GRADIENT };
-
-/* All parts of the parameters or of the gradients, one after another on the host. */
-static int move_parts(const struct ssa_trainer *t, enum part_of what, float *to_host, const float *from_host)
-{
-    size_t at = 0;
-    int err = SSA_OK;
-    for (int i = 0; i < ssa_model_part_count(t->model); i++) {
-        const struct ssa_model_part part = ssa_model_part(t->model, i);
-        const struct ssa_tensor tensor = what == VALUE ? part.value : part.grad;
-        if (to_host)
-            TRY(ssa_tensor_read(tensor, to_host + at, part.count));
-        else
-            TRY(ssa_tensor_write(tensor, from_host + at, part.count));
-        at += part.count;
-    }
-done:
-    return err;
+    return ssa_arena_elements(ssa_model_gradients(t->model));
 }
 
 static int ensure(float **memory, size_t count)
@@ -65,7 +45,7 @@ static int take(void *cookie, struct ssa_trainer *t, struct ssa_node node)
     TRY(ssa_device_finish(t->device)); /* so that what follows is the transfer's time alone */
     double start = ssa_awake();
     TRY(next_sum(s, &sum));
-    TRY(move_parts(t, GRADIENT, sum->values, NULL));
+    TRY(ssa_arena_read(ssa_model_gradients(t->model), 0, ssa_gradients_size(t), sum->values));
     sum->node = node;
     sum->finite = ssa_all_finite(sum->values, ssa_gradients_size(t));
     s->holds_root = ssa_tree_is_root(node, t->micros);
@@ -88,35 +68,12 @@ static bool overlaps(const struct ssa_device *device)
 static int take_bucket(void *cookie, struct ssa_trainer *t, int bucket)
 {
     struct ssa_seat *s = cookie;
-    struct ssa_bucket b = ssa_model_bucket(t->model, bucket);
-    size_t buckets = (size_t)ssa_model_bucket_count(t->model);
+    const struct ssa_bucket b = ssa_model_bucket(t->model, bucket);
     struct ssa_gradients *sum = NULL;
     int err;
     TRY(next_sum(s, &sum)); /* the same one until it is counted */
-    if (!s->tickets)
-        s->tickets = calloc(buckets * SSA_BUCKET_RANGES, sizeof *s->tickets);
-    if (!s->tickets)
-        return ssa_fail(SSA_ENOMEM, "train: out of host memory");
-    for (int i = 0; i < b.range_count; i++) {
-        struct ssa_range r = b.ranges[i];
-        float *to = sum->values + ssa_model_part_first(t->model, r.part) + r.offset;
-        TRY(ssa_tensor_fetch(ssa_tensor_add(ssa_model_part(t->model, r.part).grad, r.offset), to, r.count,
-                             &s->tickets[s->ticket_count++]));
-    }
+    TRY(ssa_arena_fetch(ssa_model_gradients(t->model), b.first, b.count, sum->values + b.first, &s->tickets));
 done:
-    return err;
-}
-
-/* Whatever happened: what is on its way writes into our memory. */
-static int await_all(struct ssa_seat *s)
-{
-    int err = SSA_OK;
-    for (int i = 0; i < s->ticket_count; i++) {
-        int e = ssa_tensor_await(s->trainer->device, s->tickets[i]);
-        err = err ? err : e;
-        s->tickets[i] = NULL;
-    }
-    s->ticket_count = 0;
     return err;
 }
 
@@ -138,7 +95,7 @@ static int compute_overlapped(struct ssa_seat *s)
     if (!err)
         err = ssa_device_finish(t->device);
     double start = ssa_awake();
-    int transfer = await_all(s);
+    int transfer = ssa_tickets_await(&s->tickets, t->device); /* whatever happened: it writes into our memory */
     TRY(err);
     TRY(transfer);
     sum = &s->sums[s->count++];
@@ -214,7 +171,7 @@ int ssa_seat_update(void *seat)
     double start = ssa_awake();
     int err;
     if (s->given)
-        TRY(move_parts(t, GRADIENT, NULL, s->given));
+        TRY(ssa_arena_write(ssa_model_gradients(t->model), 0, ssa_gradients_size(t), s->given));
     TRY(ssa_trainer_update(t));
     TRY(ssa_tensor_read(ssa_tensor_at(t->scalars, ssa_trainer_squares_at(t, t->step)), &s->squares, 1));
     TRY(ssa_device_finish(t->device));
@@ -261,7 +218,7 @@ int ssa_seat_read_values(void *seat)
     struct ssa_seat *s = seat;
     int err;
     TRY(ensure(&s->values, ssa_gradients_size(s->trainer)));
-    TRY(move_parts(s->trainer, VALUE, s->values, NULL));
+    TRY(ssa_arena_read(ssa_model_values(s->trainer->model), 0, ssa_gradients_size(s->trainer), s->values));
 done:
     return err;
 }
@@ -270,7 +227,7 @@ int ssa_seat_write_values(void *seat)
 {
     struct ssa_seat *s = seat;
     int err;
-    TRY(move_parts(s->trainer, VALUE, NULL, s->given));
+    TRY(ssa_arena_write(ssa_model_values(s->trainer->model), 0, ssa_gradients_size(s->trainer), s->given));
     TRY(ssa_device_finish(s->trainer->device));
 done:
     return err;
@@ -283,7 +240,7 @@ void ssa_seat_free(struct ssa_seat *s)
     for (int i = 0; i < s->capacity; i++)
         free(s->sums[i].values);
     free(s->sums);
-    free(s->tickets);
+    ssa_tickets_finish(&s->tickets);
     free(s->losses);
     free(s->scalars);
     free(s->values);

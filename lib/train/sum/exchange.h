@@ -10,7 +10,7 @@
 /* A sum of gradients on the host. */
 struct ssa_gradients {
     struct ssa_node node;
-    float *values; /* the model's parts one after another */
+    float *values; /* in the host's order (net.h) */
     bool finite;   /* these, and the losses of the micro-batches beneath the node */
 };
 
@@ -24,13 +24,12 @@ struct ssa_seat {
     /* What was done: */
     struct ssa_gradients *sums; /* of this step, by whatever run; their memory serves again in the next */
     int count, capacity;
-    struct ssa_ticket **tickets; /* of transfers under way: a range of a bucket each */
-    int ticket_count;
+    struct ssa_tickets tickets;  /* of transfers under way */
     bool holds_root;   /* the last sum is the whole step's, and still in the model's gradients */
     float *losses;     /* a micro-batch each; those it computed are set */
     float squares;     /* of the gradient's norm */
     float *scalars;    /* a copy of the trainer's */
-    float *values;     /* the parameters, parts one after another */
+    float *values;     /* the parameters, in the host's order */
     int timed;         /* micro-batches that took */
     double start, compute, transfer, update; /* seconds */
     /* What follows from steps: see shares.c. */
@@ -39,7 +38,7 @@ struct ssa_seat {
     int stage, measured;   /* of the last step it took part in; and of the last that these are from */
 };
 
-size_t ssa_gradients_size(const struct ssa_trainer *t); /* floats of all parts */
+size_t ssa_gradients_size(const struct ssa_trainer *t); /* floats of all parameters, and what lies between them */
 
 /* Jobs; the argument is the seat. */
 int ssa_seat_compute(void *seat); /* the run's sums, appended; their losses; the time it took */

@@ -11,8 +11,7 @@ enum { TEXT = 512 };
 
 struct bucket {
     struct ssa_bucket b;
-    size_t at; /* in `sum` */
-    struct ssa_ticket *tickets[SSA_BUCKET_RANGES];
+    struct ssa_tickets tickets;
 };
 
 struct ssa_over_ranks {
@@ -24,8 +23,10 @@ struct ssa_over_ranks {
     bool deserted;
     int count;
     struct bucket *buckets;
-    float *sum;     /* on the host, bucket after bucket */
+    size_t size;    /* elements of all buckets */
+    float *sum;     /* of the rank's own, in the host's order (net.h) */
     float *early;   /* the same, of the run's sums but the last, where there are some */
+    float *values;  /* what is added up over ranks: `sum`, or what several devices made */
     int early_count;
     float *scalars; /* of the step: a loss a micro-batch, "stop", "not alike any more", and of each rank whether it
                        failed */
@@ -71,16 +72,6 @@ static bool is_broken(struct ssa_over_ranks *o)
     return broken;
 }
 
-static void await_bucket(struct ssa_over_ranks *o, struct bucket *k)
-{
-    for (int i = 0; i < k->b.range_count; i++) {
-        int err = ssa_tensor_await(o->device, k->tickets[i]);
-        k->tickets[i] = NULL;
-        if (err)
-            note_failure(o, err, false);
-    }
-}
-
 static size_t scalar_count(const struct ssa_over_ranks *o)
 {
     return (size_t)o->micros + 2 + (size_t)o->ranks->count;
@@ -101,11 +92,13 @@ static void work_on(struct ssa_over_ranks *o, int i)
         return;
     }
     struct bucket *k = &o->buckets[i];
-    float *sum = o->sum + k->at;
-    await_bucket(o, k);
+    float *values = o->values + k->b.first;
+    const int err = ssa_tickets_await(&k->tickets, o->device);
+    if (err)
+        note_failure(o, err, false);
     for (size_t e = 0; o->early_count && e < k->b.count; e++)
-        sum[e] = o->early[k->at + e] + sum[e];
-    sum_up(o, sum, k->b.count);
+        values[e] = o->early[k->b.first + e] + values[e];
+    sum_up(o, values, k->b.count);
 }
 
 static void *thread(void *argument)
@@ -156,20 +149,11 @@ static int take_sum(void *cookie, struct ssa_trainer *t, struct ssa_node node)
 {
     struct ssa_over_ranks *o = cookie;
     float *to = o->early_count ? o->sum : o->early;
-    int err = SSA_OK;
+    int err;
     (void)node;
-    for (int i = 0; i < o->count; i++) {
-        struct bucket *k = &o->buckets[i];
-        size_t at = k->at;
-        for (int r = 0; r < k->b.range_count; r++) {
-            struct ssa_range range = k->b.ranges[r];
-            TRY(ssa_tensor_read(ssa_tensor_add(ssa_model_part(t->model, range.part).grad, range.offset), to + at,
-                                range.count));
-            for (size_t e = at; o->early_count && e < at + range.count; e++)
-                o->early[e] += to[e];
-            at += range.count;
-        }
-    }
+    TRY(ssa_arena_read(ssa_model_gradients(t->model), 0, o->size, to));
+    for (size_t e = 0; o->early_count && e < o->size; e++)
+        o->early[e] += to[e];
     o->early_count++;
 done:
     return err;
@@ -179,27 +163,9 @@ static int take_bucket(void *cookie, struct ssa_trainer *t, int bucket)
 {
     struct ssa_over_ranks *o = cookie;
     struct bucket *k = &o->buckets[bucket];
-    float *to = o->sum + k->at;
-    int err = SSA_OK;
-    for (int i = 0; i < k->b.range_count; i++) {
-        struct ssa_range r = k->b.ranges[i];
-        TRY(ssa_tensor_fetch(ssa_tensor_add(ssa_model_part(t->model, r.part).grad, r.offset), to, r.count,
-                             &k->tickets[i]));
-        to += r.count;
-    }
+    int err;
+    TRY(ssa_arena_fetch(ssa_model_gradients(t->model), k->b.first, k->b.count, o->sum + k->b.first, &k->tickets));
     offer(o);
-done:
-    return err;
-}
-
-static int write_back(const struct bucket *k, const float *from, struct ssa_trainer *t)
-{
-    int err = SSA_OK;
-    for (int i = 0; i < k->b.range_count; i++) {
-        struct ssa_range r = k->b.ranges[i];
-        TRY(ssa_tensor_write(ssa_tensor_add(ssa_model_part(t->model, r.part).grad, r.offset), from, r.count));
-        from += r.count;
-    }
 done:
     return err;
 }
@@ -218,6 +184,7 @@ int ssa_over_ranks_begin(struct ssa_trainer *front, struct ssa_trainer *t)
     }
     front->agreed = true;
     o->device = t ? t->device : NULL;
+    o->values = o->sum;
     o->early_count = 0;
     pthread_mutex_lock(&o->lock);
     o->offered = o->done = 0;
@@ -232,8 +199,6 @@ done:
 int ssa_over_ranks_compute(struct ssa_over_ranks *o, struct ssa_trainer *t)
 {
     int err;
-    for (int i = 0; i < o->count; i++)
-        o->buckets[i].b = ssa_model_bucket(t->model, i);
     TRY(ssa_trainer_gradients_in_buckets(t, o->first, o->end, take_sum, take_bucket, o));
     TRY(ssa_tensor_read(ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, t->step, o->first)), o->scalars + o->first,
                         (size_t)(o->end - o->first)));
@@ -252,8 +217,9 @@ int ssa_over_ranks_take(struct ssa_over_ranks *o, struct ssa_trainer *t)
 {
     int err = SSA_OK;
     for (int i = 0; i < o->count; i++) {
+        const struct ssa_bucket b = o->buckets[i].b;
         wait_for(o, i);
-        TRY(write_back(&o->buckets[i], o->sum + o->buckets[i].at, t));
+        TRY(ssa_arena_write(ssa_model_gradients(t->model), b.first, b.count, o->sum + b.first));
     }
 done:
     if (err)
@@ -261,33 +227,12 @@ done:
     return err;
 }
 
-/* Where a range of gradients lies among all parts one after another. */
-static size_t place_of(const struct ssa_model *model, struct ssa_range r)
-{
-    return ssa_model_part_first(model, r.part) + r.offset;
-}
-
-void ssa_over_ranks_offer(struct ssa_over_ranks *o, const struct ssa_model *model, const float *sums, const float *losses)
+void ssa_over_ranks_offer(struct ssa_over_ranks *o, float *sums, const float *losses)
 {
     memcpy(o->scalars + o->first, losses + o->first, (size_t)(o->end - o->first) * sizeof *losses);
-    for (int i = 0; i < o->count; i++) {
-        struct ssa_bucket b = o->buckets[i].b = ssa_model_bucket(model, i);
-        float *to = o->sum + o->buckets[i].at;
-        for (int k = 0; k < b.range_count; to += b.ranges[k++].count)
-            memcpy(to, sums + place_of(model, b.ranges[k]), b.ranges[k].count * sizeof *to);
+    o->values = sums;
+    for (int i = 0; i < o->count; i++)
         offer(o);
-    }
-}
-
-void ssa_over_ranks_collect(struct ssa_over_ranks *o, const struct ssa_model *model, float *sums)
-{
-    for (int i = 0; i < o->count; i++) {
-        struct ssa_bucket b = ssa_model_bucket(model, i);
-        const float *from = o->sum + o->buckets[i].at;
-        wait_for(o, i);
-        for (int k = 0; k < b.range_count; from += b.ranges[k++].count)
-            memcpy(sums + place_of(model, b.ranges[k]), from, b.ranges[k].count * sizeof *from);
-    }
 }
 
 /* The same error on every rank: that of the lowest that failed. */
@@ -337,7 +282,6 @@ bool ssa_over_ranks_alike(const struct ssa_over_ranks *o)
     return o->alike;
 }
 
-/* Parameter by parameter: how they lie in buffers may differ. */
 int ssa_over_ranks_share_parameters(struct ssa_over_ranks *o, struct ssa_trainer *t)
 {
     float lost = !t;
@@ -345,14 +289,13 @@ int ssa_over_ranks_share_parameters(struct ssa_over_ranks *o, struct ssa_trainer
     if (o->alike)
         return SSA_OK;
     TRY(o->ranks->all_reduce(o->ranks, &lost, 1));
-    for (int i = 0; lost == 0 && i < ssa_model_tensors(t->model); i++) {
-        const struct ssa_parameter *p = ssa_model_parameter(t->model, i);
-        if (!o->ranks->rank)
-            TRY(ssa_tensor_read(p->value, o->sum, p->count));
-        TRY(o->ranks->broadcast(o->ranks, o->sum, p->count * sizeof *o->sum, 0));
-        if (o->ranks->rank)
-            TRY(ssa_tensor_write(p->value, o->sum, p->count));
-    }
+    if (lost > 0)
+        return SSA_OK;
+    if (!o->ranks->rank)
+        TRY(ssa_arena_read(ssa_model_values(t->model), 0, o->size, o->sum));
+    TRY(o->ranks->broadcast(o->ranks, o->sum, o->size * sizeof *o->sum, 0));
+    if (o->ranks->rank)
+        TRY(ssa_arena_write(ssa_model_values(t->model), 0, o->size, o->sum));
 done:
     return err;
 }
@@ -375,20 +318,16 @@ done:
 
 /* ---- create and destroy ---- */
 
-/* Where each bucket lies; its ranges may differ from device to device, its count does not. */
 static int make_buckets(struct ssa_over_ranks *o, const struct ssa_model *model)
 {
-    size_t total = 0;
-    bool several = o->end - o->first > 1;
+    const bool several = o->end - o->first > 1;
     o->count = ssa_model_bucket_count(model);
+    o->size = ssa_arena_elements(ssa_model_values(model));
     o->buckets = calloc((size_t)o->count, sizeof *o->buckets);
-    for (int i = 0; o->buckets && i < o->count; i++) {
+    for (int i = 0; o->buckets && i < o->count; i++)
         o->buckets[i].b = ssa_model_bucket(model, i);
-        o->buckets[i].at = total;
-        total += o->buckets[i].b.count;
-    }
-    o->sum = malloc(total * sizeof *o->sum);
-    o->early = several ? malloc(total * sizeof *o->early) : NULL;
+    o->sum = malloc(o->size * sizeof *o->sum);
+    o->early = several ? malloc(o->size * sizeof *o->early) : NULL;
     o->scalars = malloc(scalar_count(o) * sizeof *o->scalars);
     return o->buckets && o->sum && (o->early || !several) && o->scalars
         ? SSA_OK : ssa_fail(SSA_ENOMEM, "train: out of host memory for the sums over ranks");
@@ -440,6 +379,8 @@ void ssa_over_ranks_destroy(struct ssa_over_ranks *o)
         pthread_cond_destroy(&o->changed);
     if (o->lock_made)
         pthread_mutex_destroy(&o->lock);
+    for (int i = 0; o->buckets && i < o->count; i++)
+        ssa_tickets_finish(&o->buckets[i].tickets);
     free(o->buckets);
     free(o->sum);
     free(o->early);

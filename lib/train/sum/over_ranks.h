@@ -19,15 +19,15 @@ void ssa_over_ranks_destroy(struct ssa_over_ranks *o);
 /* Before a step; compares, if that was not done yet. `t` has the parameters; NULL: no device is left. */
 int ssa_over_ranks_begin(struct ssa_trainer *front, struct ssa_trainer *t);
 
-/* The rank's sums and losses, on their way: from one device; from the host, parts one after another, where several
- * devices made them; or none, since this rank has failed with ssa_last_error(). */
+/* The rank's sums and losses, on their way: from one device; from the host, where several devices made them, which has
+ * the sums of all ranks in their place at the end of the step's; or none, since this rank has failed with
+ * ssa_last_error(). */
 int ssa_over_ranks_compute(struct ssa_over_ranks *o, struct ssa_trainer *t);
-void ssa_over_ranks_offer(struct ssa_over_ranks *o, const struct ssa_model *model, const float *sums, const float *losses);
+void ssa_over_ranks_offer(struct ssa_over_ranks *o, float *sums, const float *losses);
 void ssa_over_ranks_fail(struct ssa_over_ranks *o, int status);
 
-/* The sums of all ranks as they come, into the model's gradients or onto the host. */
+/* The sums of all ranks as they come, into the model's gradients. */
 int ssa_over_ranks_take(struct ssa_over_ranks *o, struct ssa_trainer *t);
-void ssa_over_ranks_collect(struct ssa_over_ranks *o, const struct ssa_model *model, float *sums);
 
 /* Waits for the end of the step's sums. On every rank the same: an error if any has failed, and whether any wants to
  * stop. `losses`: then, one a micro-batch. */

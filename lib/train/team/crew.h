@@ -10,8 +10,8 @@
 #include "train/sum/exchange.h"
 #include "pool/pool.h"
 
-/* A copy of the run on the host: parameters, first moments, second moments, and the average where one is kept; each as
- * the file of a checkpoint has it. */
+/* A copy of the run on the host: parameters, first moments, second moments, and the average where one is kept; each in
+ * the host's order (net.h). */
 struct ssa_mirror {
     bool valid;
     int step;
@@ -79,7 +79,7 @@ int ssa_mirror_now(struct ssa_trainer *front);
 int ssa_mirror_set(struct ssa_trainer *front, int step, void (*fill)(const void *cookie, float *state),
                    const void *cookie);
 void ssa_mirror_drop(struct ssa_crew *c);
-size_t ssa_mirror_size(const struct ssa_model *m); /* floats of one of them */
+size_t ssa_mirror_at(const struct ssa_trainer *front, int kind, int i); /* where parameter `i` is in it, or its moment */
 /* No seat is left: goes back to the copy, and on with the host backend if the program wants that. */
 int ssa_mirror_rollback(struct ssa_trainer *front);
 

@@ -7,14 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-
-size_t ssa_mirror_size(const struct ssa_model *m)
-{
-    size_t sum = 0;
-    for (int i = 0; i < ssa_model_tensors(m); i++)
-        sum += ssa_model_parameter(m, i)->count;
-    return sum;
-}
+#include <string.h>
 
 void ssa_mirror_drop(struct ssa_crew *c)
 {
@@ -22,9 +15,24 @@ void ssa_mirror_drop(struct ssa_crew *c)
     c->mirror = (struct ssa_mirror){0};
 }
 
+/* Where memory of a kind begins in the copy; of one past the last: its size. */
+static size_t kind_at(const struct ssa_trainer *front, int kind)
+{
+    const size_t each = ssa_arena_elements(ssa_model_values(front->model));
+    size_t at = 0;
+    for (int k = SSA_KIND_VALUE; k < kind; k++)
+        at += ssa_train_config_has(&front->config, k) ? each : 0;
+    return at;
+}
+
+size_t ssa_mirror_at(const struct ssa_trainer *front, int kind, int i)
+{
+    return kind_at(front, kind) + ssa_model_number(front->model, i);
+}
+
 static int allocate(const struct ssa_trainer *front, float **state)
 {
-    size_t size = (size_t)ssa_train_config_kinds(&front->config) * ssa_mirror_size(ssa_model_serving(front->model));
+    const size_t size = kind_at(front, SSA_KINDS);
     *state = malloc(size * sizeof **state);
     return *state ? SSA_OK : ssa_fail(SSA_ENOMEM, "train: out of host memory for a copy of the run (%.1f MiB)",
                                       (double)size * 4 / 1048576);
@@ -37,36 +45,37 @@ struct copying {
     float *state;
 };
 
-static int each_tensor(const struct copying *w, bool read)
+static int each_kind(const struct copying *w, bool read)
 {
-    const struct ssa_model *model = w->trainer->model;
+    struct ssa_trainer *t = w->trainer;
+    const size_t count = ssa_gradients_size(t);
     float *at = w->state;
     int err = SSA_OK;
     if (read)
-        TRY(ssa_average_begin(w->trainer));
-    w->trainer->average_begun = true;
-    for (int kind = SSA_KIND_VALUE; kind < SSA_KINDS; kind++)
-        for (int i = 0; ssa_train_config_has(&w->trainer->config, kind) && i < ssa_model_tensors(model); i++) {
-            const struct ssa_parameter *q = ssa_model_parameter(model, i);
-            struct ssa_tensor t = kind ? ssa_trainer_moment(w->trainer, q, kind) : q->value;
-            TRY(read ? ssa_tensor_read(t, at, q->count) : ssa_tensor_write(t, at, q->count));
-            at += q->count;
-        }
+        TRY(ssa_average_begin(t));
+    t->average_begun = true;
+    for (int kind = SSA_KIND_VALUE; kind < SSA_KINDS; kind++) {
+        const struct ssa_arena *arena = kind ? &t->kinds[kind] : ssa_model_values(t->model);
+        if (!ssa_train_config_has(&t->config, kind))
+            continue;
+        TRY(read ? ssa_arena_read(arena, 0, count, at) : ssa_arena_write(arena, 0, count, at));
+        at += count;
+    }
     if (!read)
-        TRY(ssa_trainer_forgive(w->trainer));
-    TRY(ssa_device_finish(w->trainer->device));
+        TRY(ssa_trainer_forgive(t));
+    TRY(ssa_device_finish(t->device));
 done:
     return err;
 }
 
 static int read_all(void *argument)
 {
-    return each_tensor(argument, true);
+    return each_kind(argument, true);
 }
 
 static int write_all(void *argument)
 {
-    return each_tensor(argument, false);
+    return each_kind(argument, false);
 }
 
 /* ---- taking and giving ---- */
@@ -218,6 +227,7 @@ int ssa_mirror_set(struct ssa_trainer *front, int step, void (*fill)(const void 
     int err;
     ssa_mirror_drop(c);
     TRY(allocate(front, &c->mirror.state));
+    memset(c->mirror.state, 0, kind_at(front, SSA_KINDS) * sizeof *c->mirror.state); /* between parameters, too */
     fill(cookie, c->mirror.state);
     c->mirror.valid = true;
     c->mirror.step = c->drained = front->step = front->judged = step;

@@ -105,7 +105,7 @@ static const char *difference(const struct ssa_trainer *t, struct opinion x, str
         return "loss";
     for (int i = 0; i < ssa_model_tensors(t->model); i++) {
         const struct ssa_parameter *q = ssa_model_parameter(t->model, i);
-        const size_t at = ssa_model_part_first(t->model, q->part) + q->offset; /* parts are end to end */
+        const size_t at = ssa_model_number(t->model, i);
         const float *a = x.gradients + at, *b = y.gradients + at;
         float most = NEAR * largest(a, q->count) + floor;
         for (size_t e = 0; e < q->count; e++)

@@ -242,7 +242,6 @@ static int sum_over_ranks(struct ssa_trainer *front, struct ssa_gradients **sum,
     struct ssa_crew *c = front->crew;
     struct ssa_over_ranks *o = front->over_ranks;
     int first = ssa_crew_next(c, -1), err;
-    const struct ssa_model *model = c->seats[first]->trainer->model;
     bool several = ssa_crew_next(c, first) >= 0;
     int failed = SSA_OK;
     *sum = NULL;
@@ -255,11 +254,9 @@ static int sum_over_ranks(struct ssa_trainer *front, struct ssa_gradients **sum,
         ssa_over_ranks_fail(o, failed ? failed : SSA_EDEVICE);
     } else if (several) {
         TRY(merge(front, sum, owner));
-        ssa_over_ranks_offer(o, model, (*sum)->values, c->losses);
+        ssa_over_ranks_offer(o, (*sum)->values, c->losses);
     }
     TRY(all_ranks_losses(front));
-    if (*sum)
-        ssa_over_ranks_collect(o, model, (*sum)->values);
 done:
     return err;
 }
