@@ -11,6 +11,8 @@ a graph is left out, what is odd is kept; both are counted, and the first of eac
 """
 import argparse
 import array
+import collections
+import contextlib
 import csv
 import gzip
 import hashlib
@@ -21,10 +23,13 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import signal
+import stat
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 import zlib
 
@@ -37,11 +42,32 @@ QM9 = {"wheel": "qm9pack-1.0.3-py3-none-any.whl", "package": "qm9pack==1.0.3",
 QM9_COLUMNS = {"gap": ("HOMO_LUMO_gap_au", HARTREE, "eV"), "homo": ("HOMO_au", HARTREE, "eV"),
                "lumo": ("LUMO_au", HARTREE, "eV"), "dipole": ("Dipole_debye", 1, "D"),
                "polarizability": ("Polarizability_bohr3", 1, "bohr^3")}
+QM9_ROWS = 130831
 NAMED = 5  # lines of each kind that are named
 
 
 class Problem(Exception):
     """What ends the conversion, in a sentence."""
+
+
+@contextlib.contextmanager
+def writing(path):
+    """What cannot be written is told of this path, whichever file beside it it was."""
+    try:
+        yield
+    except OSError as e:
+        raise Problem(f"{path}: cannot be written: {e.strerror}") from e
+
+
+def why_unreadable(e, last):
+    """In words of people; `last`: the last line that was read."""
+    if isinstance(e, UnicodeDecodeError):
+        return f"is not UTF-8 behind line {last}"
+    if isinstance(e, csv.Error):
+        return f"is no csv behind line {last}: {e}"
+    if isinstance(e, OSError) and e.strerror:
+        return f"cannot be read: {e.strerror}"
+    return f"is no gzip, or damaged, or cut short behind line {last}"
 
 
 # ---- features, as OGB numbers them ----
@@ -141,12 +167,6 @@ def swapped(values):
 
 # ---- where molecules come from: rows (line, number, smiles, target, part) ----
 
-def open_text(path):
-    if path.endswith(".gz"):
-        return io.TextIOWrapper(gzip.open(path, "rb"), encoding="utf-8", newline="")
-    return open(path, encoding="utf-8", newline="")
-
-
 def find_column(header, wanted, guesses, path):
     """Of a name, or of one of the guesses in letters of either case; None: there is no such guess."""
     if wanted is not None:
@@ -163,10 +183,14 @@ class Table:
     """A csv with a header."""
 
     def __init__(self, path, o):
-        self.path = path
-        self.file = open_text(path)
-        self.rows = csv.reader(self.file)
-        header = next(self.rows, None)
+        self.path, self.rows, self.target = path, None, None
+        with self.reading():
+            self.raw = open(path, "rb")
+            info = os.fstat(self.raw.fileno())
+            self.size = info.st_size if stat.S_ISREG(info.st_mode) else 0
+            file = gzip.open(self.raw) if path.endswith(".gz") else self.raw
+            self.rows = csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline=""))
+            header = next(self.rows, None)
         if not header:
             raise Problem(f"{path}: is empty")
         header[0] = header[0].lstrip("\ufeff")
@@ -176,7 +200,21 @@ class Table:
         self.number = find_column(header, None, ("idx", "index", "id"), path)
         self.part = find_column(header, o.split_column, ("split", "part"), path)
         self.target = self.find_target(header, o)
+        if self.target is not None and self.target in (self.smiles, self.part):
+            raise Problem(f"{path}: --target {o.target}: is the column of "
+                          f"{'SMILES' if self.target == self.smiles else 'parts'}, and no number")
         self.name = header[self.target] if self.target is not None else ""
+
+    @contextlib.contextmanager
+    def reading(self):
+        try:
+            yield
+        except (OSError, EOFError, csv.Error, zlib.error, UnicodeDecodeError) as e:
+            raise Problem(f"{self.path}: {why_unreadable(e, self.rows.line_num if self.rows else 0)}") from e
+
+    def share(self):
+        """Of the file that was read."""
+        return self.raw.tell() / self.size if self.size else 0
 
     def find_target(self, header, o):
         if o.no_target:
@@ -194,7 +232,13 @@ class Table:
         return rest[0] if rest else None
 
     def __iter__(self):
-        for count, row in enumerate(self.rows):
+        count = -1
+        while True:
+            with self.reading():
+                row = next(self.rows, None)
+            if row is None:
+                return
+            count += 1
             if not row:
                 continue
             cell = lambda i: row[i].strip() if i is not None and i < len(row) else ""
@@ -213,17 +257,20 @@ class Qm9:
 
     def __init__(self, wheel, name):
         self.column, self.factor, self.unit = QM9_COLUMNS[name]
-        self.name, self.wheel = name, wheel
+        self.name, self.wheel, self.line = name, wheel, 0
+
+    def share(self):
+        return self.line / QM9_ROWS
 
     def __iter__(self):
         csv.field_size_limit(1 << 30)
-        line = 0
         with zipfile.ZipFile(self.wheel) as files:
             for part in (1, 2, 3):
                 with files.open(f"qm9pack/data/qm9_part{part}.csv") as raw:
                     for row in csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8", newline="")):
-                        line += 1
-                        yield (line, line - 1, row["SMILES"], repr(float(row[self.column]) * self.factor), NO_PART)
+                        self.line += 1
+                        target = repr(float(row[self.column]) * self.factor)
+                        yield (self.line, self.line - 1, row["SMILES"], target, NO_PART)
 
 
 def fetch_qm9():
@@ -288,13 +335,20 @@ def load_split(path):
         for name, numbers in lists.items():
             if name not in PARTS:
                 raise Problem(f"{path}: has a part '{name}'; known are {', '.join(PARTS)}")
-            for number in numbers:
-                if parts.setdefault(int(number), PARTS[name]) != PARTS[name]:
-                    raise Problem(f"{path}: has number {int(number)} in two parts")
-        return parts
-    except (OSError, ValueError, AttributeError, StopIteration, EOFError, TypeError, ImportError,
+            for number in map(int, numbers):
+                if number in parts:
+                    raise Problem(f"{path}: has number {number} " + (f"twice in its part '{name}'"
+                                  if parts[number] == name else f"in two parts, '{parts[number]}' and '{name}'"))
+                parts[number] = name
+        return {number: PARTS[name] for number, name in parts.items()}
+    except OSError as e:
+        raise Problem(f"{path}: cannot be read: {e.strerror}") from e
+    except ImportError as e:
+        raise Problem(f"{path}: cannot be read without numpy: install it beside RDKit") from e
+    except (ValueError, AttributeError, StopIteration, EOFError, TypeError, IndexError, KeyError, zipfile.BadZipFile,
             pickle.UnpicklingError) as e:
-        raise Problem(f"{path}: cannot be read as a split: {e}") from e
+        raise Problem(f"{path}: cannot be read as a split: is neither JSON of lists of numbers (.json) nor OGB's "
+                      "split_dict.pt, or cut short") from e
 
 
 # ---- what is written ----
@@ -402,21 +456,66 @@ def number_of(text, line, counts):
     return value
 
 
+class Progress:
+    """A bar with the time left, on stderr: only where that is a terminal, and of what takes more than two seconds."""
+
+    def __init__(self, what):
+        self.what, self.start, self.drawn = what, time.monotonic(), 0
+        self.active = sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb")
+
+    def update(self, share):
+        now = time.monotonic()
+        elapsed = now - self.start
+        if not self.active or share <= 0 or now - self.drawn < 0.1 or elapsed < 0.5 or elapsed / share < 2:
+            return
+        full, left = int(20 * share), int(elapsed / share - elapsed + 0.5)
+        time_left = f"{left} s" if left < 60 else f"{left // 60} min {left % 60:02} s"
+        sys.stderr.write(f"\r{self.what} [{'#' * full:.<20}] {100 * share:3.0f}%  {time_left} left\033[K")
+        sys.stderr.flush()
+        self.drawn = now
+
+    def end(self):
+        if self.drawn:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def workers(count):
+    """What works jobs off, in order. Ctrl-C is for this process, which ends the others."""
+    if count == 1:
+        quiet()
+        yield map
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with multiprocessing.Pool(count, quiet) as pool:
+        signal.signal(signal.SIGINT, handler)
+        yield lambda do, jobs: pool.imap(do, jobs, 512)
+
+
 def results(rows, o):
     """(row, graph) in the order of rows."""
-    jobs = ((row, o.most_atoms) for row in rows)
-    if o.jobs == 1:
-        quiet()
-        yield from map(work, jobs)
-        return
-    with multiprocessing.Pool(o.jobs, quiet) as pool:
-        yield from pool.imap(work, jobs, 512)
+    shares, bar = collections.deque(), Progress("converting")
+
+    def jobs():  # which are read ahead of what is done
+        for row in rows:
+            shares.append(rows.share())
+            yield row, o.most_atoms
+
+    try:
+        with workers(o.jobs) as work_off:
+            for result in work_off(work, jobs()):
+                bar.update(shares.popleft())
+                yield result
+    finally:
+        bar.end()
 
 
 def convert(rows, name, unit, split, o):
     folder = os.path.dirname(os.path.abspath(o.out))
     counts, seen = Counts(), set()
-    sections = Sections(folder)
+    with writing(o.out):
+        sections = Sections(folder)
     for row, graph in results(rows, o):
         if isinstance(graph, str):
             counts.add(graph, row[0])
@@ -426,13 +525,19 @@ def convert(rows, name, unit, split, o):
         if split is not None:
             row = row[:4] + (split.get(row[1], NO_PART),)
             seen.add(row[4])
-        sections.add(row, number_of(row[3], row[0], counts), graph)
+        target = number_of(row[3], row[0], counts)
+        with writing(o.out):
+            sections.add(row, target, graph)
     if not sections.graphs:
         tell(counts, sections, o)
         raise Problem("no molecule is left, and nothing was written")
     if split is not None and seen == {NO_PART}:
         raise Problem(f"{o.split}: has none of the numbers of these molecules")
-    sections.write(o.out, name, unit)
+    with writing(o.out):
+        sections.write(o.out, name, unit)
+    if o.left_out:
+        with writing(o.left_out), open(o.left_out, "w", encoding="utf-8") as file:
+            file.write(str(sum(counts.counts.get(kind, 0) for kind in OF_LEFT_OUT)))
     tell(counts, sections, o)
     return counts, sections
 
@@ -464,9 +569,14 @@ def find_source(path):
     raise Problem(f"{path}: is a folder without raw/data.csv.gz, as PCQM4Mv2 has it")
 
 
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        say(f"{message} (see --help)")
+        sys.exit(2)
+
+
 def parse(arguments):
-    p = argparse.ArgumentParser(prog="convert.py", description=__doc__,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(prog="convert.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("csv", nargs="?", help="a .csv or .csv.gz with a header, or PCQM4Mv2's folder")
     p.add_argument("--qm9", action="store_true", help="instead of a csv: QM9")
     p.add_argument("--wheel", metavar="FILE", help=f"qm9pack's wheel, where it is not to be fetched ({QM9['wheel']})")
@@ -484,23 +594,30 @@ def parse(arguments):
     p.add_argument("--most-atoms", metavar="N", type=int, default=256, help="larger molecules are left out [256]")
     p.add_argument("--jobs", metavar="N", type=int, default=os.cpu_count() or 1, help="processes")
     p.add_argument("--brief", action="store_true", help="say only what is left out, or odd")
+    p.add_argument("--left-out", metavar="FILE", help=argparse.SUPPRESS)  # gets the number of those, for ssacl-graph
     p.add_argument("--self-check", action="store_true", help="see whether RDKit gives the features that OGB's text has")
     o = p.parse_args(arguments)
     if not o.self_check and (not o.out or bool(o.csv) == o.qm9):
         p.error("give a csv or --qm9, and --out FILE")
-    if o.out and o.csv and os.path.exists(o.out) and os.path.exists(o.csv) and os.path.samefile(o.out, o.csv):
-        p.error(f"--out {o.out} is the table itself")
-    if o.out and not o.force and os.path.isfile(o.out) and os.path.getsize(o.out):
-        p.error(f"{o.out}: exists; replace it with --force")
+    if o.qm9 and o.target is not None and o.target not in QM9_COLUMNS:
+        p.error(f"--target {o.target}: of QM9 there are {', '.join(QM9_COLUMNS)}")
+    if o.no_target and o.target is not None:
+        p.error("--target and --no-target contradict: give one of them")
     if not 1 <= o.most_atoms <= 4096 or o.jobs < 1:
         p.error("--most-atoms must be from 1 to 4096, --jobs at least 1")
     return o
 
 
+def check_files(o):
+    if o.csv and os.path.exists(o.out) and os.path.exists(o.csv) and os.path.samefile(o.out, o.csv):
+        raise Problem(f"--out {o.out} is the table itself")
+    if not o.force and os.path.isfile(o.out) and os.path.getsize(o.out):
+        raise Problem(f"{o.out}: exists; replace it with --force")
+
+
 def run(o):
+    check_files(o)
     if o.qm9:
-        if o.target is not None and o.target not in QM9_COLUMNS:
-            raise Problem(f"--target {o.target}: of QM9 there are {', '.join(QM9_COLUMNS)}")
         wheel = o.wheel or fetch_qm9()
         check_wheel(wheel)
         rows = Qm9(wheel, o.target or "gap")
@@ -536,9 +653,10 @@ def main():
     try:
         import rdkit
     except ImportError:
-        if not os.environ.get("SSACL_GRAPH"):  # which says so itself
-            say("RDKit is missing: python3 -m pip install rdkit, in an environment of its own where Python wants that")
-        return 3
+        if os.environ.get("SSACL_GRAPH"):  # which says so itself
+            return 3
+        say("RDKit is missing: python3 -m pip install rdkit, in an environment of its own where Python wants that")
+        return 1
     try:
         if o.self_check:
             self_check()
@@ -548,11 +666,24 @@ def main():
     except Problem as e:
         say(e)
         return 1
-    except (OSError, EOFError, csv.Error, zlib.error, UnicodeDecodeError, zipfile.BadZipFile, KeyError) as e:
-        say(f"{o.csv or 'QM9'}: {e}")
+    except OSError as e:
+        say(f"{e.filename or o.csv or 'QM9'}: {e.strerror}")
+        return 1
+    except (KeyError, zipfile.BadZipFile, csv.Error, UnicodeDecodeError):
+        say(f"{o.wheel or 'QM9'}: is not as {QM9['package']} has it")
         return 1
     return 0
 
 
+def stop(number, _):
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+            signal.signal(signal.SIGINT, stop)
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -10,9 +10,11 @@ import io
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import unittest.mock
 import zipfile
@@ -115,10 +117,96 @@ class Csv(unittest.TestCase):
         out = self.write("out.graphs", "something")
         for words, arguments in (("exists; replace it with --force", ["--out", out]),
                                  ("is the table itself", ["--out", path, "--force"])):
-            with unittest.mock.patch("sys.stderr", io.StringIO()) as said, self.assertRaises(SystemExit):
-                convert.parse([path, *arguments])
-            self.assertIn(words, said.getvalue())
+            with self.assertRaises(convert.Problem) as caught:
+                convert.run(convert.parse([path, *arguments]))
+            self.assertIn(words, str(caught.exception))
         self.assertTrue(convert.parse([path, "--out", out, "--force"]).force)
+
+    def test_usage(self):
+        for words, arguments in (("give a csv or --qm9, and --out FILE", ["a.csv"]),
+                                 ("--most-atoms must be from 1", ["a.csv", "--out", "b", "--most-atoms", "0"]),
+                                 ("--target mass: of QM9 there are gap,", ["--qm9", "--out", "b", "--target", "mass"]),
+                                 ("--target and --no-target", ["a.csv", "--out", "b", "--target", "y", "--no-target"]),
+                                 ("unrecognized arguments: --what", ["a.csv", "--out", "b", "--what"])):
+            with unittest.mock.patch("sys.stderr", io.StringIO()) as said, self.assertRaises(SystemExit) as caught:
+                convert.parse(arguments)
+            self.assertEqual((caught.exception.code, said.getvalue().count("\n")), (2, 1), arguments)
+            self.assertIn(words, said.getvalue())
+
+    def test_unreadable(self):
+        def refuses(words, name, data, *arguments):
+            with open(self.path(name), "wb") as file:
+                file.write(data)
+            self.refuses(words, self.path(name), *arguments)
+        lines = b"smiles,y\n" + b"CC,1\n" * 3000
+        whole = gzip.compress(lines)
+        refuses("a.csv: is not UTF-8 behind line ", "a.csv", lines + b"\xff,1\n")
+        refuses("b.csv: is not UTF-8 behind line 0", "b.csv", b"\xff\xfe")
+        refuses("c.csv: is no csv behind line ", "c.csv", lines + b"C" * 200000)
+        for data in lines, whole[:-20], whole[:9], whole[:40] + b"abc" + whole[43:]:
+            refuses("d.csv.gz: is no gzip, or damaged, or cut short behind line ", "d.csv.gz", data)
+        self.refuses("nowhere.csv: cannot be read: No such file or directory", self.path("nowhere.csv"))
+        path = self.write("f.csv", "smiles,y\nCC,1\n")
+        for name, data in (("g.json", b"\xff"), ("h.json", b'{"train": 3}'), ("i.pt", b"PK\3\4"), ("j.pt", b"\x80")):
+            with open(self.path(name), "wb") as file:
+                file.write(data)
+            self.refuses(f"{name}: cannot be read as a split: is neither JSON of lists", path, "--split",
+                         self.path(name))
+        self.refuses("k.json: cannot be read: No such file", path, "--split", self.path("k.json"))
+        with self.assertRaises(convert.Problem) as caught:
+            self.run_it(path, out="no/where.graphs")
+        self.assertEqual(str(caught.exception), f"{self.path('no/where.graphs')}: cannot be written: "
+                                                "No such file or directory")
+
+    def test_no_number_to_learn(self):
+        path = self.write("a.csv", "smiles,y,split\nCC,1,train\n")
+        self.refuses("--target smiles: is the column of SMILES, and no number", path, "--target", "smiles")
+        self.refuses("--target split: is the column of parts, and no number", path, "--target", "split")
+
+    def test_left_out(self):
+        path = self.write("a.csv", "smiles,y\nCX,1\nCCC,2\n,3\nCCCCCCC,4\nCC,\n")
+        self.run_it(path, "--most-atoms", "5", "--left-out", self.path("count"))
+        with open(self.path("count"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "3")
+
+    def test_progress(self):
+        path = self.write("a.csv", "smiles\n" + "CC\n" * 20000)
+        for kind, terminal, seconds in ("xterm", True, 3600), ("dumb", True, 3600), ("xterm", False, 3600), \
+                ("xterm", True, 1):
+            now = iter(x * seconds / 20000 for x in range(1 << 30))
+            with unittest.mock.patch("sys.stderr", io.StringIO()) as said, \
+                    unittest.mock.patch.dict(os.environ, TERM=kind), \
+                    unittest.mock.patch("time.monotonic", lambda: next(now)):
+                said.isatty = lambda: terminal
+                convert.run(convert.parse([path, "--out", self.path("out.graphs"), "--jobs", "1", "--force"]))
+            bars = said.getvalue().split("\r")[1:-1]
+            self.assertEqual(len(bars) > 1000, (kind, terminal, seconds) == ("xterm", True, 3600), (kind, terminal))
+            if bars:
+                self.assertRegex(bars[len(bars) // 2], r"^converting \[#+\.+\] +\d\d%  \d\d min \d\d s left")
+                self.assertIn("\033[Kconvert.py: ", said.getvalue())
+
+    def test_ctrl_c(self):
+        self.write("rdkit.py", "__version__ = '0'\n")
+        slow = self.write("slow.py", "import importlib.util, sys, time\n"
+                          f"spec = importlib.util.spec_from_file_location('__main__', {os.path.abspath(CONVERT)!r})\n"
+                          "source = open(spec.origin).read().replace('def work(job):', 'def work(job):\\n'"
+                          " '    time.sleep(0.01)\\n    return job[0], \"empty\"\\n\\n\\ndef other(job):')\n"
+                          "source = source.replace('def quiet():', 'def quiet():\\n    return\\n\\n\\ndef loud():')\n"
+                          "print('up', flush=True)\n"
+                          "exec(compile(source, spec.origin, 'exec'))\n")
+        path = self.write("a.csv", "smiles\n" + "CC\n" * 20000)
+        for jobs in "1", "3":
+            run = subprocess.Popen([sys.executable, slow, path, "--out", self.path("o"), "--jobs", jobs],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.folder,
+                                   preexec_fn=lambda: (os.setsid(), signal.signal(signal.SIGINT,
+                                                                                  signal.default_int_handler)))
+            run.stdout.readline()
+            time.sleep(0.7)
+            os.killpg(run.pid, signal.SIGINT)
+            os.killpg(run.pid, signal.SIGINT)
+            _, errors = run.communicate(timeout=60)
+            self.assertEqual((run.returncode, errors), (130, b""), jobs)
+            self.assertFalse(os.path.exists(self.path("o")))
 
     def test_long_names_are_cut(self):
         name = "\u00e4" * 40
@@ -143,6 +231,10 @@ class Csv(unittest.TestCase):
             _, g = self.run_it(path, "--split", self.path(name))
             self.assertEqual([x["part"] for x in g["graphs"]], [1, 0, 2, 0, 255])
         os.unlink(self.path("out.graphs"))
+        self.refuses("has number 1 twice in its part 'train'", path, "--split",
+                     self.write("t.json", '{"valid": [3], "train": [1, 0, 1]}'))
+        self.refuses("has number 1 in two parts, 'test-dev' and 'test'", path, "--split",
+                     self.write("t.json", '{"test-dev": [1], "test": [1]}'))
         self.refuses("in two parts", path, "--split", self.write("t.json", '{"train": [1], "test": [1]}'))
         self.refuses("has a part 'extra'", path, "--split", self.write("u.json", '{"extra": [1]}'))
         self.refuses("none of the numbers", path, "--split", self.write("v.json", '{"train": [77]}'))
@@ -171,7 +263,8 @@ class Csv(unittest.TestCase):
 def with_rdkit():
     """The exit status."""
     python = os.environ.get("SSA_PYTHON") or sys.executable
-    status = subprocess.run([python, CONVERT, "--self-check"], check=False).returncode
+    status = subprocess.run([python, CONVERT, "--self-check"], env={**os.environ, "SSACL_GRAPH": "1"},
+                            check=False).returncode
     if status == 3:
         print("SKIPPED: features against OGB's: RDKit is not there (SSA_PYTHON=ENVIRONMENT/bin/python with rdkit)")
         return SKIPPED
