@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,17 +54,24 @@ static const char *python(void)
 
 /* ---- running it ---- */
 
+static volatile pid_t running;
+
 static int wait_for(pid_t child)
 {
     int status = 0;
+    running = child;
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR)
             return say_error("Python cannot be waited for: %s", strerror(errno));
+    running = 0;
     if (WIFSIGNALED(status))
         return interrupted ? EXIT_INTERRUPTED : say_error("Python was ended by signal %d", WTERMSIG(status));
     switch (WEXITSTATUS(status)) {
     case 0:
         return 0;
+    case EXIT_USAGE:
+    case EXIT_INTERRUPTED:
+        return WEXITSTATUS(status);
     case NOT_RUN:
         return say_error("%s cannot be run: install Python 3 with RDKit, and name it by SSACL_PYTHON where that is "
                          "another", python());
@@ -101,10 +109,22 @@ int converter_run(const char *const *arguments)
 
 /* ---- for the time being ---- */
 
+static long read_count(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    long count = 0;
+    if (!file || fscanf(file, "%ld", &count) != 1)
+        count = 0;
+    if (file)
+        fclose(file);
+    return count;
+}
+
 int converter_make(struct converted *made, const char *path, const char *smiles, const char *target)
 {
-    const char *folder = getenv("TMPDIR"), *words[9] = {path, "--brief", "--out"};
-    int count = 3;
+    const char *folder = getenv("TMPDIR"), *words[11] = {path, "--brief", "--left-out", made->count, "--out",
+                                                            made->file};
+    int count = 6;
     folder = folder && *folder ? folder : "/tmp";
     if (snprintf(made->folder, sizeof made->folder, "%s/ssacl-graph.XXXXXX", folder) >= (int)sizeof made->folder ||
         !mkdtemp(made->folder)) {
@@ -112,14 +132,16 @@ int converter_make(struct converted *made, const char *path, const char *smiles,
         return say_error("%s: is converted in a folder of $TMPDIR, which cannot be made", path);
     }
     snprintf(made->file, sizeof made->file, "%s/graphs", made->folder);
-    words[count++] = made->file;
+    snprintf(made->count, sizeof made->count, "%s/left-out", made->folder);
     if (smiles) {
         words[count++] = "--smiles";
         words[count++] = smiles;
     }
     words[count++] = target ? "--target" : "--no-target";
     words[count] = target;
-    return converter_run(words);
+    const int status = converter_run(words);
+    made->left_out = read_count(made->count);
+    return status;
 }
 
 void converter_remove(struct converted *made)
@@ -127,15 +149,26 @@ void converter_remove(struct converted *made)
     if (!*made->folder)
         return;
     unlink(made->file);
+    unlink(made->count);
     rmdir(made->folder);
     *made->folder = 0;
 }
 
 /* ---- the command ---- */
 
+/* Python then ends in order, and this with it. */
+static void pass_on(int number)
+{
+    if (running)
+        kill(running, number);
+}
+
 int convert_main(const struct program *program, int argc, char **argv)
 {
     (void)program;
     (void)argc;
+    struct sigaction action = {.sa_handler = pass_on, .sa_flags = SA_RESTART}, old;
+    if (!sigaction(SIGINT, NULL, &old) && old.sa_handler != SIG_IGN)
+        sigaction(SIGINT, &action, NULL);
     return converter_run((const char *const *)(uintptr_t)(argv + 1));
 }

@@ -15,7 +15,8 @@ int converter_run(const char *const *arguments);
 
 /* Files that are made of a table for the time being. */
 struct converted {
-    char folder[4096], file[4096 + 16];
+    char folder[4096], file[4096 + 16], count[4096 + 16];
+    long left_out; /* molecules that cannot become a graph */
 };
 /* Of `path`, with these columns (NULL: as it finds them; a target only where one is named). */
 int converter_make(struct converted *made, const char *path, const char *smiles, const char *target);

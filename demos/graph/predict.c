@@ -178,8 +178,9 @@ static void write_all(FILE *file)
         write_line(file, i);
 }
 
-static int write_csv(void)
+static int write_csv(long not_converted)
 {
+    const json_int_t left_out = (json_int_t)(s.graphs.count - s.count) + not_converted;
     struct new_file file;
     if (!options.out) {
         write_all(stdout);
@@ -193,8 +194,9 @@ static int write_csv(void)
     if (shared.json)
         return print_json(json_pack("{s:o, s:o, s:I, s:I, s:i}", "out", json_text(options.out), "checkpoint",
                                     json_text(options.checkpoint), "molecules", (json_int_t)s.count, "left_out",
-                                    (json_int_t)(s.graphs.count - s.count), "passes", s.passes));
-    say_note("%s: %zu molecules, %d pass%s", options.out, s.count, s.passes, s.passes == 1 ? "" : "es");
+                                    left_out, "passes", s.passes));
+    say_note("%s: %zu molecules, %d pass%s, %lld left out", options.out, s.count, s.passes, s.passes == 1 ? "" : "es",
+             (long long)left_out);
     return 0;
 }
 
@@ -259,7 +261,7 @@ int predict_main(const struct program *p, int argc, char **argv)
     const bool is_table = converter_is_for(path);
     status = is_table ? converter_make(&made, path, options.smiles, options.target) : 0;
     status = status ? status : run(p, &loaded, is_table ? made.file : path);
-    status = status ? status : write_csv();
+    status = status ? status : write_csv(made.left_out);
     finish(&loaded, &made);
     return status;
 }

@@ -149,6 +149,43 @@ SSACL_PYTHON=/nowhere/python bad 1 '/nowhere/python cannot be run' predict --dat
 printf '#!/bin/sh\nexit 3\n' >nordkit && chmod +x nordkit
 SSACL_PYTHON=./nordkit bad 1 'RDKit is missing' predict --data x.csv -c c
 
+# Of a table what cannot become a graph is counted, too; how the converter ends is how this does.
+cat >converts <<'END2'
+#!/bin/sh
+while [ $# -gt 1 ]; do
+    case $1 in
+    --out) cp new "$2" ;;
+    --left-out) echo 7 >"$2" ;;
+    esac
+    shift
+done
+END2
+printf '#!/bin/sh\necho "ssacl-graph: no" >&2\nexit 2\n' >usage
+chmod +x converts usage
+left=$(($(graph predict --device cpu --data new -c c --dense | wc -l) - 1))
+SSACL_PYTHON=./converts check graph predict --device cpu --data x.csv -c c --out p3.csv --json >p.json
+json p.json "x['molecules'] == $left and x['left_out'] == 30 - $left + 7"
+SSACL_PYTHON=./converts check graph predict --device cpu --data x.csv -c c --out p3.csv --force
+check grep -q "p3.csv: $left molecules, 10 passes, $((30 - left + 7)) left out" err
+SSACL_PYTHON=./usage bad 2 '' predict --data x.csv -c c
+SSACL_PYTHON=./usage bad 2 '' convert --no-such-thing
+cat >waits <<'END2'
+#!/bin/sh
+trap 'sleep 0.3; touch ended; exit 130' INT
+touch up
+while :; do sleep 0.05; done
+END2
+chmod +x waits
+check python3 - "$program" <<'END2'
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, as in the background
+run = subprocess.Popen([sys.argv[1], "convert", "x.csv"], env={**os.environ, "SSACL_PYTHON": "./waits"})
+while not os.path.exists("up"):
+    time.sleep(0.01)
+run.send_signal(signal.SIGINT)
+assert run.wait() == 130 and os.path.exists("ended"), run.returncode
+END2
+
 # ---- plans ----
 
 check graph plan --data set --device cpu --batch 8 --steps 10 --json >plan.json
