@@ -95,12 +95,12 @@ int converter_run(const char *const *arguments)
         words[count++] = *arguments++;
     if (*arguments)
         return say_error("more than %d arguments for convert.py", ARGUMENTS_MOST);
+    setenv("SSACL_GRAPH", "1", 1);
     fflush(NULL);
     const pid_t child = fork();
     if (child < 0)
         return say_error("Python cannot be started: %s", strerror(errno));
     if (!child) {
-        setenv("SSACL_GRAPH", "1", 1);
         execvp(words[0], (char *const *)(uintptr_t)words);
         _exit(NOT_RUN);
     }

@@ -102,27 +102,29 @@ static int make_list(int most_atoms)
                                    shared.data.items[0], most_atoms);
 }
 
-static int choose_pattern(const struct ssa_checkpoint *checkpoint)
+/* Before molecules are converted or read, which takes its time. */
+static int settle(const struct program *p, const struct ssa_checkpoint *checkpoint)
 {
     static struct ssa_pattern said;
-    const struct stage_terms terms = settings_terms(&s.settings);
-    s.pattern = options.pattern ? &said : options.dense ? NULL : sampled_pattern(checkpoint);
-    s.passes = s.pattern ? options.passes : 1;
-    return options.pattern ? stages_pattern(options.pattern, &terms, false, &said) : 0;
-}
-
-static int prepare(const struct program *p, const struct ssa_checkpoint *checkpoint, const char *path)
-{
     s.settings = (struct settings){.program = p, .o = &shared, .model = *ssa_checkpoint_model(checkpoint)};
     recipe_defaults(&s.recipe);
     recipe_take_scale(&s.recipe, checkpoint);
-    if (graphs_open(&s.graphs, path) ||
-        data_check_vocabulary(&s.graphs, &s.settings.model, options.checkpoint) ||
+    s.pattern = options.pattern ? &said : options.dense ? NULL : sampled_pattern(checkpoint);
+    s.passes = s.pattern ? options.passes : 1;
+    return options.pattern ? settings_pattern(&s.settings, options.pattern, false, &said) : 0;
+}
+
+static int prepare(const char *path)
+{
+    if (graphs_open(&s.graphs, path))
+        return EXIT_FAILED;
+    s.graphs.path = shared.data.items[0];
+    if (data_check_vocabulary(&s.graphs, &s.settings.model, options.checkpoint) ||
         make_list(s.settings.model.egt.nodes))
         return EXIT_FAILED;
     s.source = (struct source){.data = &s.graphs, .graphs = s.list, .count = s.count, .untold = true,
                                .shape = data_shape(&s.settings.model), .deviation = 1, .room = source_room()};
-    return choose_pattern(checkpoint);
+    return 0;
 }
 
 /* ---- asking ---- */
@@ -211,11 +213,16 @@ static int check_files(void)
     return files_check(&files) || file_check_output(options.out) || file_check_new(options.out, options.force);
 }
 
-static int run(const struct program *p, struct loaded *loaded, const char *path)
+static int run(const struct program *p, struct loaded *loaded, struct converted *made)
 {
+    const char *path = shared.data.items[0];
+    const bool is_table = converter_is_for(path);
     if (load_model(loaded, p, shared.device, options.checkpoint, options.batch, !options.raw))
         return EXIT_FAILED;
-    const int status = prepare(p, loaded->checkpoint, path);
+    int status = settle(p, loaded->checkpoint);
+    if (!status && is_table)
+        status = converter_make(made, path, options.smiles, options.target);
+    status = status ? status : prepare(is_table ? made->file : path);
     return status ? status : ask(loaded->model);
 }
 
@@ -257,10 +264,7 @@ int predict_main(const struct program *p, int argc, char **argv)
     say_set_quiet(shared.json);
     say_library_log(shared.verbose);
     signals_catch();
-    const char *path = shared.data.items[0];
-    const bool is_table = converter_is_for(path);
-    status = is_table ? converter_make(&made, path, options.smiles, options.target) : 0;
-    status = status ? status : run(p, &loaded, is_table ? made.file : path);
+    status = run(p, &loaded, &made);
     status = status ? status : write_csv(made.left_out);
     finish(&loaded, &made);
     return status;

@@ -9,7 +9,7 @@
 #include "progress.h"
 #include "run/devices.h"
 #include "run/note.h"
-#include "run/stages.h"
+#include "run/settings.h"
 #include "signals.h"
 #include "words.h"
 
@@ -249,12 +249,12 @@ static int open_pictures(struct drawing *d, const struct ssa_checkpoint *checkpo
 static int choose_pattern(struct drawing *d, const struct ssa_checkpoint *checkpoint)
 {
     const bool trained = options.pattern ? !strcmp(options.pattern, "trained") : options.passes > 1;
-    const struct stage_terms terms = {.length = (int)d->elements};
+    const struct settings of = {.model = *ssa_checkpoint_model(checkpoint)};
     d->pattern = trained ? sampled_pattern(checkpoint) : NULL;
     if (trained && !d->pattern)
         return say_error("%s: was trained without sampling; say how to sample with --pattern", options.checkpoint);
     if (options.pattern && !trained) {
-        const int status = stages_pattern(options.pattern, &terms, true, &d->said);
+        const int status = settings_pattern(&of, options.pattern, true, &d->said);
         if (status)
             return status;
         d->pattern = d->said.kind == SSA_DENSE ? NULL : &d->said;

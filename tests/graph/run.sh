@@ -111,6 +111,10 @@ done
 
 bad 1 'give a share of it, ratio=R' train --data set -c d --attention unbiased --keys 3
 bad 1 'give a share of it, ratio=R' eval --device cpu --data set -c c --pattern unbiased:keys=3
+bad 1 "in no order; sample it by 'unbiased'" train --data set -c d --attention local
+bad 1 "in no order; sample it by 'unbiased'" eval --device cpu --data set -c c --pattern local
+bad 1 'keep_first is 64, must be in' eval --device cpu --data set -c c --pattern unbiased:keep-first=64
+SSACL_PYTHON=/nowhere bad 1 "in no order; sample it by 'unbiased'" predict --data x.csv -c c --pattern local
 
 # ---- a split of the file's own; molecules that are too large ----
 

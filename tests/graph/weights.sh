@@ -115,6 +115,10 @@ edit "t['nodef_embed.weight'] = ['F32', [1152, 12], t['nodef_embed.weight'][2][:
 bad 1 'not of 128 and 8 values a feature' import edited.safetensors -c no.st
 head -c 40000 "$golden/egt.safetensors" >cut.safetensors
 bad 1 'cut short' import cut.safetensors -c no.st
+for command in predict eval; do
+    bad 1 'virtual nodes of this model see padding' $command --device cpu --data "$golden/egt.graphs" -c egt.st \
+        --pattern unbiased
+done
 bad 1 'egt.st: exists' import "$golden/egt.safetensors" -c egt.st
 bad 2 'give one file to import from' import -c no.st
 # shellcheck disable=SC2086

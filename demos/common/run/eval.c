@@ -180,11 +180,10 @@ static void print_ensemble(const struct ssa_scores *s, const double *ensemble)
 /* Of the ensemble, `said` where it is said; NULL if there is none. */
 static int choose_pattern(const struct settings *s, struct ssa_pattern *said, const struct ssa_pattern **pattern)
 {
-    const struct stage_terms terms = settings_terms(s);
     *pattern = options.pattern ? said : sampled_pattern(s->source);
     if (!*pattern && options.mode == MODE_ENSEMBLE)
         return say_error("%s: was trained without sampling; say how to sample with --pattern", options.checkpoint);
-    return options.pattern ? stages_pattern(options.pattern, &terms, false, said) : 0;
+    return options.pattern ? settings_pattern(s, options.pattern, false, said) : 0;
 }
 
 static void add_judged(json_t *result, const char *name, int passes)

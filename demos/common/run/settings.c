@@ -51,6 +51,20 @@ struct stage_terms settings_terms(const struct settings *s)
                                 .keep_first = model_has_class_token(&s->model), .mixed = first.mixed};
 }
 
+int settings_pattern(const struct settings *s, const char *text, bool or_dense, struct ssa_pattern *pattern)
+{
+    const struct stage_terms terms = settings_terms(s);
+    struct ssa_sample sample;
+    int status = stages_pattern(text, &terms, or_dense, pattern);
+    for (int l = 0; l < ssa_model_layers(&s->model) && !status; l++)
+        if (ssa_model_sample(&s->model, pattern, l, 1, 0, &sample))
+            status = library_failed();
+        else if (sample.kind != SSA_DENSE && s->model.family == SSA_EGT && s->model.egt.virtual_see_padding)
+            status = say_error("--pattern: '%s' samples, but virtual nodes of this model see padding, with which all is "
+                               "dense: import it with --mask-padding", text);
+    return status;
+}
+
 /* A new run's. */
 static int take_stages(struct settings *s)
 {

@@ -40,6 +40,8 @@ size_t settings_count(const struct settings *s, int part);
 const char *settings_rate(const struct settings *s, double tokens_per_second, char text[64]);
 /* What is to be known of stages before they are settled. */
 struct stage_terms settings_terms(const struct settings *s);
+/* What --pattern says (stages_pattern()), if the model can sample so. Says what is wrong and returns non-zero. */
+int settings_pattern(const struct settings *s, const char *text, bool or_dense, struct ssa_pattern *pattern);
 
 /* Positions of a step's sequences, and passes of a step. */
 double settings_tokens(const struct settings *s);

@@ -197,6 +197,8 @@ int stages_settle(struct ssa_stage *stages, int count, const struct stage_terms 
         struct ssa_stage *s = &stages[i];
         if (settle_steps(s, terms->epoch))
             return EXIT_FAILED;
+        if (s->pattern.kind == SSA_LOCAL && terms->mixed)
+            return say_error("local: what there is to see is of several sizes, in no order; sample it by 'unbiased'");
         if (s->pattern.ratio < 0 && terms->mixed)
             return say_error("%.0f keys: what there is to see is of several sizes; give a share of it, ratio=R",
                              (double)-s->pattern.ratio);
