@@ -70,6 +70,10 @@ check evaluate -c c --mode ensemble --passes 9 --tolerance 8 --json >early.json
 json early.json 'x["ensemble"]["passes"] == 4'
 check graph report log.jsonl --json >report.json
 json report.json 'x["runs"][0]["molecules"] == 4800 and x["runs"][0]["test_ensemble_rmse"] > 0'
+sed 's/"program":"ssacl-graph"/"program":"ssacl-other"/' log.jsonl >theirs.jsonl
+sed 's/"program":"ssacl-graph",//; s/"train_molecules"/"train_bytes"/' log.jsonl >old.jsonl
+bad 1 'theirs.jsonl: was written by ssacl-other' report log.jsonl theirs.jsonl
+bad 1 'old.jsonl: is not of ssacl-graph: it has "train_bytes"' report old.jsonl
 check graph report log.jsonl --tests --json >tests.json
 json tests.json 'x["rows"][0]["dense"]["loss"] < 1 and x["rows"][0]["ensemble_5"]["loss"] > 0'
 

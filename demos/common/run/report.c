@@ -318,6 +318,30 @@ static int report(const struct run *runs, int count)
     return finish_stdout();
 }
 
+/* Whether the program's runs count what they train on as this key says: "train_bytes". */
+static bool counts_so(const char *key)
+{
+    char own[64];
+    for (int u = 0; program->units[u]; u++)
+        if (!strcmp(key, unit_data(program->units[u], "train_", own)))
+            return true;
+    return false;
+}
+
+/* Old logs do not say who wrote them. */
+static int check_program(const struct run *run, const char *path)
+{
+    const char *wrote = json_string_value(json_object_get(run->start, "program")), *key;
+    json_t *value;
+    if (wrote)
+        return !strcmp(wrote, program->name) ? 0 : say_error("%s: was written by %.32s; give it to that one's report",
+                                                             path, wrote);
+    json_object_foreach(run->start, key, value)
+        if (!strncmp(key, "train_", 6) && !counts_so(key))
+            return say_error("%s: is not of %s: it has \"%.32s\"", path, program->name, key);
+    return 0;
+}
+
 int report_main(const struct program *p, int argc, char **argv)
 {
     const struct args_page page = {.name = program_command(p, "report"), .usage = "LOG.jsonl... [options]",
@@ -338,8 +362,8 @@ int report_main(const struct program *p, int argc, char **argv)
     for (status = 0; read < options.logs.count && !status; read += !status)
         status = run_read(&runs[read], options.logs.items[read]);
     for (int r = 0; r < read && !status; r++)
-        if (!runs[r].train.count)
-            status = say_error("%s: holds no step of training", options.logs.items[r]);
+        status = runs[r].train.count ? check_program(&runs[r], options.logs.items[r])
+                                     : say_error("%s: holds no step of training", options.logs.items[r]);
     label_files(options.logs.items, read, ".jsonl", labels);
     for (int r = 0; r < read; r++)
         runs[r].name = labels[r];

@@ -1,7 +1,7 @@
 /* A run as its JSONL log tells it. Every line is an object with "event":
- *   start       what was run: "device" (the first of "devices"), "model", "stages", "parameters", "tokens_per_step",
- *               "memory", of a --from also "same_text"; "unit" of losses, where it is not bits per byte. A second
- *               one, if no resume follows, goes on with what the first has trained:
+ *   start       what was run: "program" (since 0.2.0), "device" (the first of "devices"), "model", "stages",
+ *               "parameters", "tokens_per_step", "memory", of a --from also "same_text"; "unit" of losses, where it is
+ *               not bits per byte. A second one, if no resume follows, goes on with what the first has trained:
  *               `cat ssa.jsonl fine-tune.jsonl` is the log of a run and of its --from
  *   resume      a checkpoint was taken up at "step"; lines of later steps that stand before it do not count
  *   step        "step", "stage", "tokens", "seconds" (training only), "loss" (nats), "lr", "gradient_norm", and

@@ -97,7 +97,8 @@ static json_t *start_record(struct training *t)
 {
     const struct unit *unit = t->s.data.unit;
     char items[64];
-    json_t *line = json_pack("{s:s, s:s, s:i, s:o, s:o, s:I, s:I}", "event", "start", "version", ssa_version(), "ranks",
+    json_t *line = json_pack("{s:s, s:s, s:s, s:i, s:o, s:o, s:I, s:I}", "event", "start", "program",
+                             t->s.program->name, "version", ssa_version(), "ranks",
                              t->ranks ? t->ranks->count : 1, "device", device_json(ssa_model_device(t->model)),
                              "devices", devices_json(t->devices.pool), unit_data(unit, "train_", items),
                              (json_int_t)settings_count(&t->s, PART_TRAIN), "memory_bytes",
