@@ -1,7 +1,7 @@
 # What tests of a program by the shell begin with: each sources this with PATH/PROGRAM as its first argument, and is in
-# an empty folder from then on, which goes when it ends.
+# an empty folder from then on, which goes when it ends. $tests is the folder of the test.
 set -u
-program=$(realpath "$1")
+program=$(realpath "$1") tests=$(realpath "$(dirname "$0")")
 work=$(mktemp -d "${TMPDIR:-/tmp}/$(basename "$program").XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1

@@ -1,5 +1,4 @@
 # What the tests of ssacl-graph begin with.
-tests=$(realpath "$(dirname "$0")")
 . "$(dirname "$0")/../begin.sh"
 export PYTHONDONTWRITEBYTECODE=1
 

@@ -4,36 +4,9 @@
 # Usage: weights.sh PATH/ssacl-graph FOLDER_OF_GOLDEN_FILES
 golden=$(realpath "$2")
 . "$(dirname "$0")/begin.sh"
-export SSACL_OPENCL_LIBRARY= SSACL_THREADS=1 TMPDIR="$work/tmp"
-mkdir tmp
+. "$tests/../weights.sh"
 
 graph() { "$program" "$@" 2>err; }
-bad() { status=$1 words=$2; shift 2; refuses "$status" "$words" "$program" "$@"; }
-
-cat >tensors.py <<'END2'
-import json, struct
-def tensors(path):
-    """Of a safetensors file: [type, shape, bytes] by name."""
-    with open(path, "rb") as f:
-        header = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
-        data = f.read()
-    header.pop("__metadata__", None)
-    assert sum(t["data_offsets"][1] - t["data_offsets"][0] for t in header.values()) == len(data), path
-    return {name: [t["dtype"], t["shape"], data[slice(*t["data_offsets"])]] for name, t in header.items()}
-def save(path, all):
-    header, data = {}, b""
-    for name, (kind, shape, values) in all.items():
-        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [len(data), len(data) + len(values)]}
-        data += values
-    text = json.dumps(header).encode()
-    with open(path, "wb") as f:
-        f.write(struct.pack("<Q", len(text)) + text + data)
-END2
-same() { # A B: the same tensors
-    check python3 -c 'import sys; from tensors import tensors
-a, b = (tensors(path) for path in sys.argv[1:3])
-assert a == b, [n for n in {*a, *b} if a.get(n) != b.get(n)]' "$@"
-}
 # Answers as csv, to 1e-5 of what the formulas give: FILE MODEL batch|alone
 right() {
     check python3 -c 'import csv, json, sys
@@ -90,28 +63,23 @@ json eval.json '0 < x["dense"]["loss"] < 100'
 
 # ---- what is no such model ----
 
-edit() { # FILE CODE: t, its tensors, changed
-    python3 -c 'import struct, sys; from tensors import tensors, save
-t = tensors(sys.argv[1])
-exec(sys.argv[2])
-save("edited.safetensors", t)' "$golden/egt.safetensors" "$1"
-}
+change() { edit "$golden/egt.safetensors" edited.safetensors "$1"; }
 nothing='struct.pack("<f", float("nan"))'
-edit "t['extra'] = ['F32', [1], bytes(4)]"
+change "t['extra'] = ['F32', [1], bytes(4)]"
 bad 1 'has extra, which no egt of ours has' import edited.safetensors -c no.st
-edit "t['EGT_layers.1.lin_F.weight'] = t.pop('EGT_layers.1.lin_G.weight')"
+change "t['EGT_layers.1.lin_F.weight'] = t.pop('EGT_layers.1.lin_G.weight')"
 bad 1 'has no EGT_layers.1.lin_G.weight' import edited.safetensors -c no.st
-edit "del t['mlp_layers.2.weight']"
+change "del t['mlp_layers.2.weight']"
 bad 1 'not of three linear layers' import edited.safetensors -c no.st
-edit "t['final_ln_h.weight'][2] = $nothing + t['final_ln_h.weight'][2][4:]"
+change "t['final_ln_h.weight'][2] = $nothing + t['final_ln_h.weight'][2][4:]"
 bad 1 'final_ln_h.weight is not finite' import edited.safetensors -c no.st
-edit "t['featm_embed.weight'][2] = struct.pack('<f', 1) + t['featm_embed.weight'][2][4:]"
+change "t['featm_embed.weight'][2] = struct.pack('<f', 1) + t['featm_embed.weight'][2][4:]"
 bad 1 'row 0 of featm_embed.weight' import edited.safetensors -c no.st
-edit "t['final_ln_h.bias'][1] = [6, 2]"
+change "t['final_ln_h.bias'][1] = [6, 2]"
 bad 1 'final_ln_h.bias has not the shape of [12]' import edited.safetensors -c no.st
-edit "t['final_ln_h.bias'][0] = 'I32'"
+change "t['final_ln_h.bias'][0] = 'I32'"
 bad 1 'is of type I32, not F32' import edited.safetensors -c no.st
-edit "t['nodef_embed.weight'] = ['F32', [1152, 12], t['nodef_embed.weight'][2][:1152 * 48]]"
+change "t['nodef_embed.weight'] = ['F32', [1152, 12], t['nodef_embed.weight'][2][:1152 * 48]]"
 bad 1 'not of 128 and 8 values a feature' import edited.safetensors -c no.st
 head -c 40000 "$golden/egt.safetensors" >cut.safetensors
 bad 1 'cut short' import cut.safetensors -c no.st

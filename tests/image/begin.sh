@@ -1,5 +1,4 @@
 # What the tests of ssacl-image begin with.
-tests=$(realpath "$(dirname "$0")")
 . "$(dirname "$0")/../begin.sh"
 
 # Data as MNIST's: pictures FOLDER COUNT TESTS [CLASSES]: noise of 8 x 8 pixels, of which one quarter is bright, by

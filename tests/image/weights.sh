@@ -4,28 +4,9 @@
 # backend. Usage: weights.sh PATH/ssacl-image FOLDER_OF_GOLDEN_FILES
 golden=$(realpath "$2")
 . "$(dirname "$0")/begin.sh"
-export SSACL_OPENCL_LIBRARY= SSACL_THREADS=1 PYTHONDONTWRITEBYTECODE=1 TMPDIR="$work/tmp"
-mkdir tmp
+. "$tests/../weights.sh"
 
 image() { "$program" "$@" 2>err; }
-bad() { status=$1 words=$2; shift 2; refuses "$status" "$words" "$program" "$@"; }
-
-cat >tensors.py <<'END'
-import json, struct, sys
-def tensors(path):
-    """Of a safetensors file: (type, shape, bytes) by name."""
-    with open(path, "rb") as f:
-        header = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
-        data = f.read()
-    header.pop("__metadata__", None)
-    assert sum(t["data_offsets"][1] - t["data_offsets"][0] for t in header.values()) == len(data), path
-    return {name: (t["dtype"], t["shape"], data[slice(*t["data_offsets"])]) for name, t in header.items()}
-END
-same() { # A B: the same tensors, but for those whose name begins with $3
-    check python3 -c 'import sys; from tensors import tensors
-a, b = (tensors(path) for path in sys.argv[1:3])
-assert a.keys() == b.keys() and all((a[n] == b[n]) != n.startswith(tuple(sys.argv[3:4])) for n in a), sys.argv' "$@"
-}
 
 # Colour pictures of 8 x 8, of five classes and of three.
 python3 - "$tests" <<'END'

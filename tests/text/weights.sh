@@ -4,35 +4,11 @@
 # Usage: weights.sh PATH/ssacl-text FOLDER_OF_GOLDEN_FILES
 golden=$(realpath "$2")
 . "$(dirname "$0")/begin.sh"
-export SSACL_OPENCL_LIBRARY= SSACL_THREADS=1 PYTHONDONTWRITEBYTECODE=1 TMPDIR="$work/tmp"
-mkdir tmp
+. "$tests/../weights.sh"
 
 text() { "$program" "$@"; }
-bad() { words=$1; shift; refuses 1 "$words" "$program" "$@"; }
-
-cat >tensors.py <<'END'
-import json, struct, sys
-def tensors(path):
-    """Of a safetensors file: (type, shape, bytes) by name."""
-    with open(path, "rb") as f:
-        header = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
-        data = f.read()
-    header.pop("__metadata__", None)
-    assert sum(t["data_offsets"][1] - t["data_offsets"][0] for t in header.values()) == len(data), path
-    return {name: (t["dtype"], t["shape"], data[slice(*t["data_offsets"])]) for name, t in header.items()}
-def save(path, all):
-    header, at = {}, 0
-    for name, (kind, shape, data) in all.items():
-        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [at, at + len(data)]}
-        at += len(data)
-    head = json.dumps(header).encode()
-    with open(path, "wb") as f:
-        f.write(struct.pack("<Q", len(head)) + head + b"".join(data for _, _, data in all.values()))
-END
 change() { # FILE STATEMENT: the golden file with its tensors t changed
-    python3 -c 'import sys; from tensors import tensors, save
-t = tensors(sys.argv[1]); D, E = "decoder.", "decoder.embed_tokens.embeddings."
-exec(sys.argv[3]); save(sys.argv[2], t)' "$fairseq" "$@"
+    edit "$fairseq" "$1" "D, E = 'decoder.', 'decoder.embed_tokens.embeddings.'; $2"
 }
 
 fairseq=$golden/fairseq.safetensors
@@ -75,7 +51,7 @@ check grep -q '^w1 w7' out
 check text eval --device cpu -c known.st --data some.text --mode dense --json >eval.json
 json eval.json 'x["unit"] == "nats per word" and x["dense"]["words"] > 20'
 head -n 30 dict.txt >few.txt
-bad 'is of a vocabulary of 48, and few.txt makes one of 40' import "$fairseq" --heads 2 --dictionary few.txt -c x.st
+bad 1 'is of a vocabulary of 48, and few.txt makes one of 40' import "$fairseq" --heads 2 --dictionary few.txt -c x.st
 # Of a width of 128, whose heads need not be said.
 python3 -c 'import struct
 from tensors import save
@@ -106,37 +82,37 @@ check [ -z "$(ls tmp)" ]
 
 # ---- what is wrong ----
 
-bad 'is of width 16, which has no heads of 128' import "$fairseq" -c x.st
-bad 'heads' import "$fairseq" --heads 3 -c x.st
-bad 'exists; replace it with --force' import "$fairseq" --heads 2 -c words.st
-bad 'cannot be opened' import nothing-there -c x.st
-bad 'is no safetensors file' import some.text -c x.st
-refuses 2 'give one file' "$program" import -c x.st
-change wrong "t[E + '0.0.weight'] = t[E + '0.0.weight'][:2] + (b'\\0' * 4 + t[E + '0.0.weight'][2][4:],)"
-bad 'it is not tied' import wrong --heads 2 -c x.st
+bad 1 'is of width 16, which has no heads of 128' import "$fairseq" -c x.st
+bad 1 'heads' import "$fairseq" --heads 3 -c x.st
+bad 1 'exists; replace it with --force' import "$fairseq" --heads 2 -c words.st
+bad 1 'cannot be opened' import nothing-there -c x.st
+bad 1 'is no safetensors file' import some.text -c x.st
+bad 2 'give one file' import -c x.st
+change wrong "t[E + '0.0.weight'][2] = b'\\0' * 4 + t[E + '0.0.weight'][2][4:]"
+bad 1 'it is not tied' import wrong --heads 2 -c x.st
 for part in layer_norm.weight embed_positions.weight layers.0.self_attn.in_proj_weight; do
     change wrong "t[D + '$part'] = 'F32', [1], b'\\0' * 4"
-    bad "has decoder.$part, of a model with" import wrong --heads 2 -c x.st
+    bad 1 "has decoder.$part, of a model with" import wrong --heads 2 -c x.st
 done
 change wrong "t['other'] = 'F32', [1], b'\\0' * 4"
-bad 'has other, which no model of words' import wrong --heads 2 -c x.st
+bad 1 'has other, which no model of words' import wrong --heads 2 -c x.st
 change wrong "del t[D + 'layers.1.fc2.bias']"
-bad 'has no decoder.layers.1.fc2.bias' import wrong --heads 2 -c x.st
-change wrong "n = D + 'layers.1.fc2.bias'; t[n] = t[n][:2] + (b'\\xff' * 64,)"
-bad 'is not finite' import wrong --heads 2 -c x.st
+bad 1 'has no decoder.layers.1.fc2.bias' import wrong --heads 2 -c x.st
+change wrong "t[D + 'layers.1.fc2.bias'][2] = b'\\xff' * 64"
+bad 1 'is not finite' import wrong --heads 2 -c x.st
 change wrong "n = D + 'layers.1.fc2.bias'; t[n] = 'F16', [16], t[n][2][:32]"
-bad 'is of type F16' import wrong --heads 2 -c x.st
+bad 1 'is of type F16' import wrong --heads 2 -c x.st
 change wrong "n = D + 'adaptive_softmax.head.class_proj.weight'; t[n] = 'F32', [1, 32], t[n][2]"
-bad 'has not the shape of [2, 16]' import wrong --heads 2 -c x.st
+bad 1 'has not the shape of [2, 16]' import wrong --heads 2 -c x.st
 change wrong "t = {n: x for n, x in t.items() if '.embeddings.1.' not in n and '.embeddings.2.' not in n}"
-bad 'has one band of words' import wrong --heads 2 -c x.st
+bad 1 'has one band of words' import wrong --heads 2 -c x.st
 tiny="--family words --device cpu --width 16 --heads 2 --layers 1 --length 16 --batch 1 --steps 1 --data some.text -q"
 # shellcheck disable=SC2086 # a list of options
 check text train $tiny -c full.st
-bad 'no model of words with an adaptive softmax' export -c full.st --to x.st
+bad 1 'no model of words with an adaptive softmax' export -c full.st --to x.st
 # shellcheck disable=SC2086
 check text train $tiny --cutoffs 5 --activation elu -c elu.st
-bad 'an activation that fairseq has not' export -c elu.st --to x.st
+bad 1 'an activation that fairseq has not' export -c elu.st --to x.st
 check [ ! -e x.st ]
 
 finish 'ssacl-text, weights'
