@@ -108,6 +108,34 @@ START_TEST(any_layout_matches_oracle)
 }
 END_TEST
 
+/* Pairs that lie head by head are the CPU shape's cl/attention_heads.cl: heads that fill its lanes, halves of them, and
+ * less; queries past a tile, keys past a block, as many as both and one more; and what sends it elsewhere. */
+START_TEST(pairs_by_heads_match_oracle)
+{
+    static const struct {
+        int heads, width, keys, queries, where;
+    } sizes[] = {{8, 8, 18, 18, POCL_CPU}, {8, 8, 65, 65, 0}, {8, 8, 129, 129, 0}, {16, 8, 33, 33, POCL_CPU},
+                 {4, 8, 31, 31, 0}, {5, 12, 20, 20, 0}, {12, 8, 17, 17, 0}, {17, 4, 19, 19, 0}, {32, 24, 9, 9, POCL_CPU},
+                 {16, 32, 33, 33, 0}, {8, 20, 1, 1, 0}, {8, 8, 40, 7, 0}, {8, 8, 9, 70, 0}, {3, 8, 11, 11, 0},
+                 {8, 36, 11, 11, 0}, {40, 8, 5, 5, 0}};
+    static const enum plan_kind kinds[] = {DENSE, UNBIASED, KEEP, RATIO_LENGTHS_KEEP, DENSE, UNBIASED_OWN, LOCAL};
+    static const unsigned has[] = {ALL, ALL & ~SCORES, ALL & ~(DROPOUT | HIDING | CLIP), GATE | SCORES, BIAS | GATE};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (size_t n = 0; n < sizeof kinds / sizeof *kinds; n++)
+            for (int scores = 0; scores < 2; scores++) {
+                struct shape s = {.kind = kinds[n], .batch = 4, .keys = sizes[i].keys, .queries = sizes[i].queries,
+                                  .heads = sizes[i].heads, .kv_heads = sizes[i].heads, .width = sizes[i].width,
+                                  .value_width = sizes[i].width, .bias_lie = OF_EDGES, .gate_lie = OF_EDGES,
+                                  .scores_lie = OF_EDGES, .heads_lie = (enum heads_lie)((i + n) % 3)};
+                s.has = n < 5 ? has[(n + (size_t)scores) % 5] : ALL;
+                s.has |= scores ? SCORES : 0;
+                s.has &= scores ? ~0u : ~(unsigned)SCORES;
+                if (s.queries == s.keys || n < 3)
+                    check_where(&s, sizes[i].where);
+            }
+}
+END_TEST
+
 START_TEST(queries_of_their_own)
 {
     static const struct {
@@ -352,6 +380,7 @@ END_TEST
 int main(void)
 {
     return test_run("pairs", (const TTest *const[]){
-        features_match_oracle, plans_match_oracle, any_layout_matches_oracle, queries_of_their_own, widths_match_oracle,
+        features_match_oracle, plans_match_oracle, any_layout_matches_oracle, pairs_by_heads_match_oracle,
+        queries_of_their_own, widths_match_oracle,
         hidden_keys_are_no_nan, keys_far_down_are_seen, repeats_bit_for_bit, bad_arguments, NULL});
 }

@@ -346,6 +346,8 @@ int ssa_attention_fwd_run(struct ssa_device *device, const struct ssa_attention_
 {
     const struct ssa_attention a = with_defaults(&given->attention);
     int err;
+    if (ssa_attention_heads_serve(device, &a))
+        return ssa_attention_heads_fwd(device, &a);
     TRY(device->info.gpu_shape ? ssa_attention_fwd_gpu(device, &a) : forward(device, &a));
     if (ssa_present(a.scores.tensor))
         TRY(ssa_attention_scores(device, &a));
@@ -423,6 +425,8 @@ int ssa_attention_bwd_run(struct ssa_device *device, const struct ssa_attention_
 {
     const struct ssa_attention_bwd b = backward_defaults(given);
     int err;
+    if (ssa_attention_heads_serve_bwd(device, &b))
+        return ssa_attention_heads_bwd(device, &b);
     TRY(device->info.gpu_shape ? ssa_attention_bwd_gpu(device, &b) : backward(device, &b));
     if (ssa_present(b.dbias.tensor) || ssa_present(b.dgate.tensor))
         TRY(ssa_attention_pairs_bwd(device, &b));

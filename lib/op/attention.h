@@ -56,6 +56,12 @@ int ssa_attention_scores(struct ssa_device *device, const struct ssa_attention *
 int ssa_attention_pairs_bwd(struct ssa_device *device, const struct ssa_attention_bwd *b);
 int ssa_attention_scores_bwd(struct ssa_device *device, const struct ssa_attention_bwd *b);
 
+/* cl/attention_heads.cl, which does all of that at once: whether it serves, and the launches. */
+bool ssa_attention_heads_serve(const struct ssa_device *device, const struct ssa_attention *a);
+bool ssa_attention_heads_serve_bwd(const struct ssa_device *device, const struct ssa_attention_bwd *b);
+int ssa_attention_heads_fwd(struct ssa_device *device, const struct ssa_attention *a);
+int ssa_attention_heads_bwd(struct ssa_device *device, const struct ssa_attention_bwd *b);
+
 /* Whether cl/<file>.cl may be built for what `a` is, heads this wide, and this tile: see verify.h. Where a larger tile
  * fails, ssa_tuned() gives the small one from then on. */
 bool ssa_attention_trusted(struct ssa_device *device, const char *file, bool backward, const struct ssa_attention *a,
