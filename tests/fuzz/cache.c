@@ -65,8 +65,4 @@ static bool run(const unsigned char *bytes, size_t size)
     return taken;
 }
 
-static void end(void)
-{
-}
-
-const struct fuzz_target fuzz_cache = {"cache", begin, run, end, "SSACACHE program driver verdict 0123456789abcdef"};
+const struct fuzz_target fuzz_cache = {"cache", begin, run, NULL, "SSACACHE program driver verdict 0123456789abcdef"};

@@ -91,7 +91,8 @@ static void begin(void)
 static void finish(void)
 {
     char command[64];
-    target->end();
+    if (target->end)
+        target->end();
     for (size_t i = 0; i < seed_count; i++)
         free(seeds[i].bytes);
     seed_count = 0;

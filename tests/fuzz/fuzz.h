@@ -18,7 +18,7 @@ struct fuzz_target {
     const char *name;
     void (*begin)(void); /* gives the seeds, fuzz_seed() */
     bool (*run)(const unsigned char *bytes, size_t size); /* whether it was taken */
-    void (*end)(void);
+    void (*end)(void);   /* NULL: there is nothing to end */
     const char *words; /* that are of use in mutants, parted by spaces */
 };
 extern const struct fuzz_target fuzz_checkpoint, fuzz_tuning, fuzz_cache, fuzz_stages, fuzz_log, fuzz_egt, fuzz_graphs,

@@ -50,8 +50,4 @@ static bool run(const unsigned char *bytes, size_t size)
     return !status;
 }
 
-static void end(void)
-{
-}
-
-const struct fuzz_target fuzz_graphs = {"graphs", begin, run, end, "SSAGRAPH \xff\xff\xff\xff \x01 \x80 \x7f"};
+const struct fuzz_target fuzz_graphs = {"graphs", begin, run, NULL, "SSAGRAPH \xff\xff\xff\xff \x01 \x80 \x7f"};

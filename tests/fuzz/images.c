@@ -310,10 +310,6 @@ static bool run(const unsigned char *bytes, size_t size)
     return taken;
 }
 
-static void end(void)
-{
-}
-
-const struct fuzz_target fuzz_images = {"images", begin, run, end,
+const struct fuzz_target fuzz_images = {"images", begin, run, NULL,
     "IHDR IDAT IEND tRNS PLTE PK 'shape': (6,192) (3,8,8) (6,3,8,8) (1000000,192) 'descr': '|u1' '<i8' '>u2' True "
     "False data.npy labels.npy x_train.npy y_train.npy \xff\xd8\xff \xff\xc0 \xff\xc2 \xff\xda \xff\xd9 \x1f\x8b\x08"};

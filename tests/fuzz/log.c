@@ -41,10 +41,6 @@ static bool run(const unsigned char *bytes, size_t size)
     return true;
 }
 
-static void end(void)
-{
-}
-
-const struct fuzz_target fuzz_log = {"log", begin, run, end,
+const struct fuzz_target fuzz_log = {"log", begin, run, NULL,
     "\"event\": \"step\" \"start\" \"device\" \"rollback\" \"share\" \"joined\" \"resume\" \"member\": \"shares\": [1,2,3] "
     "\"seconds\": null true {} [] \n \"tokens\": \"bits\": \"batch\":0 \"micro_batch\":0"};

@@ -39,10 +39,6 @@ static bool run(const unsigned char *bytes, size_t size)
     return !status;
 }
 
-static void end(void)
-{
-}
-
-const struct fuzz_target fuzz_stages = {"stages", begin, run, end,
+const struct fuzz_target fuzz_stages = {"stages", begin, run, NULL,
     "local unbiased dense : , = ; ratio= ratio-last= look-back look_back sigma= fixed-windows first-dense= last-dense= "
     "keep-first= per-example no-own-key grid steps= lr= lr-end= warm-up= nan inf 0x1p3 1e-40"};
