@@ -34,7 +34,8 @@ void differences_free(const struct differences *d, float **gradients)
 }
 
 /* (objective(x + h direction) - objective(x - h direction)) / 2h */
-static double quotient(const struct differences *d, struct ssa_tensor at, size_t count, const float *direction, double h)
+static double quotient(const struct differences *d, struct ssa_tensor at, size_t count, const float *direction,
+                       double h)
 {
     float *x = test_read(at, count), *moved = malloc(count * sizeof *moved);
     double value[2];
@@ -61,7 +62,8 @@ static void check_direction(const struct differences *d, int i, const float *gra
         slope += (double)gradient[e] * (double)direction[e];
         length += (double)gradient[e] * (double)gradient[e];
     }
-    const double got = quotient(d, p->value, p->count, direction, (d->step > 0 ? d->step : 4e-3) / sqrt((double)p->count));
+    const double h = (d->step > 0 ? d->step : 4e-3) / sqrt((double)p->count);
+    const double got = quotient(d, p->value, p->count, direction, h);
     ck_assert_msg(fabs(got - slope) <= 1e-2 * fabs(slope) + share * sqrt(length) + absolute,
                   "%s of \"%s\": slope %g, difference %g", p->name, what, slope, got);
     ck_assert_msg(d->may_vanish || length > 0, "%s of \"%s\" has no gradient", p->name, what);

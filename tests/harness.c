@@ -116,6 +116,21 @@ bool test_launches_slowly(const struct ssa_device *device)
     return !strcmp(device->info.platform, "rusticl");
 }
 
+size_t test_scratch(const struct ssa_device *device)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < sizeof device->scratch / sizeof *device->scratch; i++)
+        sum += device->scratch[i] ? device->scratch[i]->bytes : 0;
+    return sum;
+}
+
+size_t test_held(const struct ssa_device *device)
+{
+    size_t bytes;
+    ssa_device_memory(device, &bytes, NULL);
+    return bytes - test_scratch(device);
+}
+
 void test_fails(int got, int status, const char *words, const char *call, const char *file, int line)
 {
     if (got != status || !strstr(ssa_last_error(), words))

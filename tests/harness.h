@@ -42,6 +42,10 @@ bool test_fits(size_t work);
  * other devices, are left out there. */
 bool test_launches_slowly(const struct ssa_device *device);
 
+/* Bytes of scratch that operators have left with a device, and of all else that it holds. */
+size_t test_scratch(const struct ssa_device *device);
+size_t test_held(const struct ssa_device *device);
+
 /* Fails the test with the library's error text. */
 #define OK(call) \
     do { \

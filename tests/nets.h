@@ -1,5 +1,5 @@
-/* Families of models that are there for tests (SSA_FAMILY_OF_TESTS): nothing of their config is wrong, nothing is filled
- * in, there is no narrower one. */
+/* Families of models that are there for tests (SSA_FAMILY_OF_TESTS): nothing of their config is wrong, nothing is
+ * filled in, there is no narrower one. */
 #ifndef SSA_TEST_NETS_H
 #define SSA_TEST_NETS_H
 

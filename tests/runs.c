@@ -41,12 +41,6 @@ struct run run_start(struct ssa_pool *pool)
     return r;
 }
 
-void run_end(struct run r)
-{
-    ssa_trainer_destroy(r.trainer);
-    ssa_model_destroy(r.model);
-}
-
 static void read_parameters(struct run r, struct result *result)
 {
     for (int i = 0; i < ssa_model_tensors(r.model); i++) {

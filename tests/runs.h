@@ -3,7 +3,7 @@
 #define SSA_TEST_RUNS_H
 
 #include "pools.h"
-#include "ssacl/checkpoint.h"
+#include "saved.h"
 #include "ssacl/evaluate.h"
 
 enum { RUN_STEPS = 12, RUN_MICROS = 7 };
@@ -11,17 +11,11 @@ enum { RUN_STEPS = 12, RUN_MICROS = 7 };
 extern const struct ssa_model_config run_config;
 extern const struct ssa_model_limits run_limits; /* micro-batches of 1 */
 
-struct run {
-    struct ssa_model *model;
-    struct ssa_trainer *trainer;
-};
-
 /* The model must be there. */
 void run_trainer(struct run *r, int batch);
 struct ssa_data run_data(void); /* what it learns from; or from something else: */
 void run_trainer_on(struct run *r, int batch, const struct ssa_data *data, struct ssa_ranks *ranks);
 struct run run_start(struct ssa_pool *pool);
-void run_end(struct run r);
 
 struct result {
     float losses[RUN_STEPS], norm;

@@ -1,15 +1,16 @@
 /* Models of words: sizes as published, golden numbers of adaptive input and softmax, probabilities that add up and are
  * those of products in double precision, bands that have no words, one, or all; training, files, memory, bad input. */
 #include "checkpoint/checkpoint.h"
+#include "drawn.h"
+#include "exact.h"
 #include "golden.h"
 #include "net/block/blocks.h"
 #include "net/internal.h"
 #include "net/replicas.h"
 #include "nets.h"
 #include "pools.h"
+#include "saved.h"
 
-#include "ssacl/checkpoint.h"
-#include "ssacl/evaluate.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -254,15 +255,6 @@ static struct texts make_texts(int first, int count)
     return t;
 }
 
-static double *values_of(const struct ssa_model *m, const char *name)
-{
-    const struct ssa_parameter *p = ssa_model_find(m, name);
-    float *x = test_read(p->value, p->count);
-    double *y = test_doubles(x, p->count);
-    free(x);
-    return y;
-}
-
 static void to_log_probabilities(double *x, int count)
 {
     double sum = 0;
@@ -284,7 +276,7 @@ static double dot(const double *x, const double *y, int count)
 static void distribution(const struct ssa_model *m, const double *h, double *log_p)
 {
     static const int begins[] = {0, 6, 7, V}, widths[] = {16, 4, 1};
-    double *first = values_of(m, "embed.0.weight"), *tails = values_of(m, "tails.weight"), head[8];
+    double *first = exact_value(m, -1, "embed.0.weight"), *tails = exact_value(m, -1, "tails.weight"), head[8];
     for (int i = 0; i < 8; i++)
         head[i] = dot(i < 6 ? first + i * WIDTH : tails + (i - 6) * WIDTH, h, WIDTH);
     to_log_probabilities(head, 8);
@@ -293,9 +285,9 @@ static void distribution(const struct ssa_model *m, const double *h, double *log
         char name[32];
         double z[4] = {0};
         snprintf(name, sizeof name, "embed.%d.weight", b);
-        double *table = values_of(m, name);
+        double *table = exact_value(m, -1, name);
         snprintf(name, sizeof name, "embed.%d.proj.weight", b);
-        double *projection = values_of(m, name);
+        double *projection = exact_value(m, -1, name);
         for (int j = 0; j < widths[b]; j++)
             for (int i = 0; i < WIDTH; i++)
                 z[j] += projection[i * widths[b] + j] * h[i];
@@ -491,19 +483,6 @@ END_TEST
 
 /* ---- generation ---- */
 
-struct drawn {
-    float logits[V], all[2 * N][V];
-    int count;
-};
-
-static int look(void *cookie, int32_t token)
-{
-    struct drawn *d = cookie;
-    (void)token;
-    memcpy(d->all[d->count++], d->logits, sizeof d->logits);
-    return 0;
-}
-
 /* From a cache: the log-probabilities of a pass; past N the later half of the window begins anew, at position 0. */
 START_TEST(generates_as_a_pass)
 {
@@ -512,20 +491,16 @@ START_TEST(generates_as_a_pass)
     const struct texts t = make_texts(0, V);
     FOR_DEVICES (dev) {
         struct ssa_model *m = make(dev, &c, 0);
-        struct drawn d = {.count = 0};
+        struct drawn d = {.vocabulary = V};
         int32_t words[PROMPT + COUNT];
         memcpy(words, t.tokens, PROMPT * sizeof *words);
-        OK(ssa_generate(m, words, PROMPT, COUNT, words + PROMPT, &(struct ssa_generate){.seed = 3, .token = look,
+        OK(ssa_generate(m, words, PROMPT, COUNT, words + PROMPT, &(struct ssa_generate){.seed = 3, .token = drawn_keep,
             .cookie = &d, .logits = d.logits}));
         ck_assert_int_eq(d.count, COUNT);
         for (int i = 0; i < COUNT; i++) {
             const int seen = PROMPT + i, first = seen > N ? N / 2 : 0;
-            float want[V];
             OK(ssa_model_forward(m, &(struct ssa_pass){.tokens = words + first, .batch = 1, .length = seen - first}));
-            OK(ssa_model_read_logits(m, 0, seen - first - 1, want));
-            for (int v = 0; v < V; v++)
-                ck_assert_msg(fabsf(want[v] - d.all[i][v]) <= 1e-5f + 1e-5f * fabsf(want[v]), "word %d: log p of %d is "
-                              "%g, not %g", i, v, (double)d.all[i][v], (double)want[v]);
+            drawn_from_pass(&d, i, m, seen - first - 1, "log p");
         }
         ssa_model_destroy(m);
     }
@@ -535,11 +510,6 @@ END_TEST
 /* ---- training ---- */
 
 enum { STEPS = 6, TEXT = 400, MICRO = 2 };
-
-struct job {
-    struct ssa_model *model;
-    struct ssa_trainer *trainer;
-};
 
 static const struct ssa_stage stages[] = {
     {.pattern = {.kind = SSA_LOCAL, .ratio = 1.0f / 3, .look_back = 1, .per_example = 1}, .steps = 4, .lr = 0.01f},
@@ -554,11 +524,11 @@ static const uint8_t *text_of_words(void)
 }
 
 /* On a pool, or a device alone: four micro-batches a step. */
-static struct job start(struct ssa_device *dev, struct ssa_pool *pool, struct ssa_train_config training)
+static struct run start(struct ssa_device *dev, struct ssa_pool *pool, struct ssa_train_config training)
 {
     const struct ssa_model_config c = with_dropout();
     const struct ssa_model_limits limits = {.batch = MICRO, .training = 1};
-    struct job j;
+    struct run j;
     training.batch = 4 * MICRO;
     training.seed = 11;
     training.stages = stages;
@@ -569,38 +539,21 @@ static struct job start(struct ssa_device *dev, struct ssa_pool *pool, struct ss
     return j;
 }
 
-static void end(struct job j)
-{
-    ssa_trainer_destroy(j.trainer);
-    ssa_model_destroy(j.model);
-}
-
-static void same_parameters(const struct ssa_model *a, const struct ssa_model *b)
-{
-    for (int i = 0; i < ssa_model_tensors(a); i++) {
-        const struct ssa_parameter *p = ssa_model_parameter(a, i);
-        test_same_bits(p->name, p->value, ssa_model_parameter(b, i)->value, p->count);
-    }
-}
-
 static void check_resumed(struct ssa_device *dev, struct ssa_train_config training)
 {
-    struct job whole = start(dev, NULL, training), first = start(dev, NULL, training), second;
-    struct ssa_checkpoint *c;
-    char path[64];
-    snprintf(path, sizeof path, "/tmp/test_adaptive.%d.safetensors", (int)getpid());
+    struct run whole = start(dev, NULL, training), first = start(dev, NULL, training), second;
+    char path[SAVED_PATH];
+    saved_path(path, "adaptive");
     OK(ssa_trainer_run(whole.trainer, 0, NULL));
     OK(ssa_trainer_run(first.trainer, 3, NULL));
     OK(ssa_checkpoint_save(path, first.model, first.trainer, NULL));
-    end(first);
+    run_end(first);
     second = start(dev, NULL, training);
-    OK(ssa_checkpoint_open(&c, path));
-    OK(ssa_checkpoint_load(c, second.model, second.trainer));
-    ssa_checkpoint_close(c);
+    saved_load(path, second.model, second.trainer);
     OK(ssa_trainer_run(second.trainer, 0, NULL));
     same_parameters(whole.model, second.model);
-    end(whole);
-    end(second);
+    run_end(whole);
+    run_end(second);
     unlink(path);
 }
 
@@ -621,12 +574,12 @@ static void check_pool(struct ssa_train_config training)
     struct ssa_device *dev;
     struct ssa_pool *pool = pools_hosts(3, NULL);
     OK(ssa_device_open(&dev, "cpu"));
-    struct job alone = start(dev, NULL, training), together = start(NULL, pool, training);
+    struct run alone = start(dev, NULL, training), together = start(NULL, pool, training);
     OK(ssa_trainer_run(alone.trainer, 0, NULL));
     OK(ssa_trainer_run(together.trainer, 0, NULL));
     same_parameters(alone.model, ssa_model_serving(together.model));
-    end(alone);
-    end(together);
+    run_end(alone);
+    run_end(together);
     ssa_pool_close(pool);
     ssa_device_close(dev);
 }
@@ -639,7 +592,7 @@ START_TEST(on_a_pool)
 END_TEST
 
 /* All of a parameter's values, or of its gradient or moment, of all parameters. */
-static double *read_all(struct job j, int what)
+static double *read_all(struct run j, int what)
 {
     double *all = malloc(ssa_model_elements(ssa_model_config(j.model)) * sizeof *all), *to = all;
     for (int i = 0; i < ssa_model_tensors(j.model); i++) {
@@ -654,7 +607,7 @@ static double *read_all(struct job j, int what)
 }
 
 /* A step's: p += m^2 r buf - (1 + m) lr g, buf = m r buf - lr g, of the gradient that was clipped to 0.1. */
-static void check_nesterov_step(struct job j, int step, double *buffer)
+static void check_nesterov_step(struct run j, int step, double *buffer)
 {
     const size_t count = ssa_model_elements(ssa_model_config(j.model));
     const double lr = (double)ssa_learning_rate(ssa_trainer_config(j.trainer), step), m = (double)nesterov.momentum;
@@ -682,12 +635,12 @@ static void check_nesterov_step(struct job j, int step, double *buffer)
 START_TEST(nesterov_by_recomputation)
 {
     FOR_DEVICES (dev) {
-        struct job j = start(dev, NULL, nesterov);
+        struct run j = start(dev, NULL, nesterov);
         double *buffer = calloc(ssa_model_elements(ssa_model_config(j.model)), sizeof *buffer);
         for (int step = 0; step < STEPS; step++)
             check_nesterov_step(j, step, buffer);
         free(buffer);
-        end(j);
+        run_end(j);
     }
 }
 END_TEST
@@ -711,13 +664,13 @@ START_TEST(one_moment)
 {
     const struct ssa_model_config c = with_dropout();
     const struct ssa_model_limits limits = {.batch = MICRO, .training = 1};
-    char path[64];
-    snprintf(path, sizeof path, "/tmp/test_adaptive.%d.safetensors", (int)getpid());
+    char path[SAVED_PATH];
+    saved_path(path, "adaptive");
     FOR_DEVICES (dev) {
         struct ssa_memory adam, nag;
         size_t before, after;
         struct ssa_checkpoint *file;
-        struct job a = start(dev, NULL, (struct ssa_train_config){.ema = 0.9f}), b;
+        struct run a = start(dev, NULL, (struct ssa_train_config){.ema = 0.9f}), b;
         OK(ssa_train_check(dev, &c, &limits, ssa_trainer_config(a.trainer), 0, &adam));
         OK(ssa_checkpoint_save(path, a.model, a.trainer, NULL));
         ssa_device_memory(dev, &before, NULL);
@@ -741,8 +694,8 @@ START_TEST(one_moment)
         OK(ssa_checkpoint_load(file, b.model, b.trainer));
         ssa_checkpoint_close(file);
         unlink(path);
-        end(a);
-        end(b);
+        run_end(a);
+        run_end(b);
     }
 }
 END_TEST
@@ -777,15 +730,6 @@ END_TEST
 
 /* ---- memory, files, arguments ---- */
 
-static size_t held(const struct ssa_device *dev)
-{
-    size_t bytes;
-    ssa_device_memory(dev, &bytes, NULL);
-    for (int i = 0; i < 2; i++)
-        bytes -= dev->scratch[i] ? dev->scratch[i]->bytes : 0;
-    return bytes;
-}
-
 START_TEST(memory_is_as_foreseen)
 {
     struct ssa_model_config configs[] = {small(), with_dropout(), small()};
@@ -794,20 +738,20 @@ START_TEST(memory_is_as_foreseen)
     FOR_DEVICES (dev)
         for (int i = 0; i < 6; i++) {
             const struct ssa_model_limits limits = {.batch = BATCH, .training = i % 2};
-            const size_t before = held(dev);
+            const size_t before = test_held(dev);
             struct ssa_memory memory;
             struct ssa_model *m;
             OK(ssa_model_memory(&configs[i / 2], &limits, &memory));
             OK(ssa_model_create(&m, dev, &configs[i / 2], &limits));
-            ck_assert_uint_eq(held(dev) - before, memory.total);
+            ck_assert_uint_eq(test_held(dev) - before, memory.total);
             if (limits.training) {
                 objective(m, &t, (struct ssa_pass){.batch = BATCH});
                 OK(ssa_model_backward(m));
             }
             OK(ssa_generate(m, t.tokens, 3, 2, NULL, &(struct ssa_generate){0}));
-            ck_assert_uint_eq(held(dev) - before, memory.total + memory.cache);
+            ck_assert_uint_eq(test_held(dev) - before, memory.total + memory.cache);
             ssa_model_destroy(m);
-            ck_assert_uint_eq(held(dev), before);
+            ck_assert_uint_eq(test_held(dev), before);
         }
 }
 END_TEST
@@ -831,35 +775,27 @@ START_TEST(saved_and_loaded)
     const struct ssa_model_config c = with_dropout();
     struct ssa_model_config other_bands = c, one_band = c;
     const struct texts t = make_texts(0, V);
-    char path[64];
+    char path[SAVED_PATH];
     other_bands.words.cutoffs[1] = 9;
     one_band.words.cutoffs[0] = one_band.words.cutoffs[1] = 0;
-    snprintf(path, sizeof path, "/tmp/test_adaptive.%d.safetensors", (int)getpid());
+    saved_path(path, "adaptive");
     FOR_DEVICES (dev) {
-        struct ssa_model *m = make(dev, &c, 0), *again, *other;
+        struct ssa_model *m = make(dev, &c, 0);
         struct ssa_checkpoint *file;
         float want[V], got[V];
-        OK(ssa_checkpoint_save(path, m, NULL, "a note"));
-        OK(ssa_checkpoint_open(&file, path));
+        struct ssa_model *again = saved_again(m, path, &file);
         const struct ssa_model_config *theirs = ssa_checkpoint_model(file);
         ck_assert_mem_eq(&theirs->words, &c.words, sizeof c.words);
-        OK(ssa_model_create(&again, dev, theirs, &(struct ssa_model_limits){.batch = BATCH}));
-        OK(ssa_checkpoint_load(file, again, NULL));
         OK(ssa_model_forward(m, &(struct ssa_pass){.tokens = t.tokens}));
         OK(ssa_model_forward(again, &(struct ssa_pass){.tokens = t.tokens}));
         OK(ssa_model_read_logits(m, 1, 5, want));
         OK(ssa_model_read_logits(again, 1, 5, got));
         ck_assert_mem_eq(want, got, sizeof got);
-        OK(ssa_model_create(&other, dev, &other_bands, &(struct ssa_model_limits){.batch = 1}));
-        FAILS(ssa_checkpoint_load(file, other, NULL), SSA_EFORMAT,
-              "it is of another model: cutoffs[1] is 7, this model's is 9");
-        ssa_model_destroy(other);
-        OK(ssa_model_create(&other, dev, &one_band, &(struct ssa_model_limits){.batch = 1}));
-        FAILS(ssa_checkpoint_load(file, other, NULL), SSA_EFORMAT, "cutoffs[0] is 6, this model's is 0");
+        saved_refuses(file, dev, &other_bands, "it is of another model: cutoffs[1] is 7, this model's is 9");
+        saved_refuses(file, dev, &one_band, "cutoffs[0] is 6, this model's is 0");
         ssa_checkpoint_close(file);
         ssa_model_destroy(m);
         ssa_model_destroy(again);
-        ssa_model_destroy(other);
         unlink(path);
     }
 }

@@ -1,7 +1,7 @@
 /* The exponential moving average of the weights: against one that is reckoned in double precision from the parameters
  * of each step, that nothing else of a run is changed by it, and where it goes: evaluation, checkpoints, pools. */
 #include "pools.h"
-#include "ssacl/checkpoint.h"
+#include "saved.h"
 #include "ssacl/evaluate.h"
 #include "train/internal.h"
 #include "train/team/crew.h"
@@ -20,19 +20,14 @@ static const struct ssa_model_config config = {.gpt = {.layers = 2, .heads = 2, 
                                                        .length = 16, .dropout = 0.1f}};
 static char folder[] = "/tmp/ssacl-average-XXXXXX", path[64], best[64];
 
-struct job {
-    struct ssa_model *model;
-    struct ssa_trainer *trainer;
-};
-
 /* Three micro-batches a step. The weights are those of seed 77 until the trainer is there, to see that no average has
  * begun at them. */
-static struct job start_on(struct ssa_model *model, float keep)
+static struct run start_on(struct ssa_model *model, float keep)
 {
     const struct ssa_stage stages[] = {
         {.pattern = {.kind = SSA_UNBIASED, .ratio = 0.5f}, .steps = STEPS / 2, .lr = 0.01f},
         {.steps = STEPS / 2, .lr = 0.02f}};
-    struct job j = {model, NULL};
+    struct run j = {model, NULL};
     for (int i = 0; i < TEXT; i++)
         text[i] = (unsigned char)(i * i % 37);
     OK(ssa_model_initialise(model, 77));
@@ -42,27 +37,21 @@ static struct job start_on(struct ssa_model *model, float keep)
     return j;
 }
 
-static struct job start(struct ssa_device *dev, float keep)
+static struct run start(struct ssa_device *dev, float keep)
 {
     struct ssa_model *model;
     OK(ssa_model_create(&model, dev, &config, &(struct ssa_model_limits){.batch = 2, .training = 1}));
     return start_on(model, keep);
 }
 
-static struct job start_in(struct ssa_pool *pool, float keep)
+static struct run start_in(struct ssa_pool *pool, float keep)
 {
     struct ssa_model *model;
     OK(ssa_pool_model_create(&model, pool, &config, &(struct ssa_model_limits){.batch = 2, .training = 1}));
     return start_on(model, keep);
 }
 
-static void end(struct job j)
-{
-    ssa_trainer_destroy(j.trainer);
-    ssa_model_destroy(j.model);
-}
-
-static void run_to(struct job j, int step)
+static void run_to(struct run j, int step)
 {
     OK(ssa_trainer_run(j.trainer, step, &(struct ssa_trainer_run){.every = 1}));
 }
@@ -83,7 +72,7 @@ static void read_weights(const struct ssa_model *model, struct weights *w)
     }
 }
 
-static void read_average(struct job j, struct weights *w)
+static void read_average(struct run j, struct weights *w)
 {
     OK(ssa_trainer_use_average(j.trainer, 1));
     read_weights(j.model, w);
@@ -105,7 +94,7 @@ static void expect(double keep, bool first)
         want[i] = first ? (double)weights.values[i] : keep * want[i] + (1 - keep) * (double)weights.values[i];
 }
 
-static void check_average(struct job j, const char *where)
+static void check_average(struct run j, const char *where)
 {
     read_average(j, &average);
     read_weights(j.model, &other);
@@ -115,7 +104,7 @@ static void check_average(struct job j, const char *where)
                       where, i, (double)average.values[i], want[i]);
 }
 
-static void check_run(struct job j, const char *where)
+static void check_run(struct run j, const char *where)
 {
     read_weights(j.model, &weights);
     expect((double)ema, true);
@@ -136,7 +125,7 @@ START_TEST(as_recomputed)
 {
     FOR_DEVICES (dev) {
         float losses[STEPS], without[STEPS];
-        struct job j = start(dev, ema), p = start(dev, 0);
+        struct run j = start(dev, ema), p = start(dev, 0);
         check_run(j, dev->info.id);
         run_to(p, 0);
         read_weights(p.model, &plain);
@@ -144,8 +133,8 @@ START_TEST(as_recomputed)
         OK(ssa_trainer_losses(j.trainer, STEPS, losses, NULL));
         OK(ssa_trainer_losses(p.trainer, STEPS, without, NULL));
         ck_assert_mem_eq(losses, without, sizeof losses);
-        end(j);
-        end(p);
+        run_end(j);
+        run_end(p);
     }
 }
 END_TEST
@@ -153,7 +142,7 @@ END_TEST
 START_TEST(refusals)
 {
     struct ssa_device *dev = test_device(0);
-    struct job j = start(dev, ema), p = start(dev, 0);
+    struct run j = start(dev, ema), p = start(dev, 0);
     struct ssa_train_config bad = *ssa_trainer_config(j.trainer);
     struct ssa_trainer *t;
     FAILS(ssa_trainer_use_average(p.trainer, 1), SSA_EINVAL, "no average of the weights to use: ema is 0");
@@ -169,8 +158,8 @@ START_TEST(refusals)
         bad.ema = (float[]){1, -0.5f, NAN}[i];
         FAILS(ssa_trainer_create(&t, j.model, &bad, &data), SSA_EINVAL, "must be in [0, 1)");
     }
-    end(j);
-    end(p);
+    run_end(j);
+    run_end(p);
 }
 END_TEST
 
@@ -180,7 +169,7 @@ START_TEST(steps_that_are_not_taken)
     FOR_DEVICES (dev) {
         if (test_launches_slowly(dev)) /* test_finite.c has the operator */
             continue;
-        struct job j = start(dev, ema), p = start(dev, ema);
+        struct run j = start(dev, ema), p = start(dev, ema);
         float good, nan = NAN;
         run_to(j, 3);
         read_average(j, &average);
@@ -198,8 +187,8 @@ START_TEST(steps_that_are_not_taken)
         read_average(j, &average);
         read_average(p, &other);
         SAME(average, other);
-        end(j);
-        end(p);
+        run_end(j);
+        run_end(p);
     }
 }
 END_TEST
@@ -213,7 +202,7 @@ START_TEST(memory_as_planned)
         size_t before, after;
         OK(ssa_model_create(&model, dev, &config, &limits));
         ssa_device_memory(dev, &before, NULL);
-        struct job j = start_on(model, ema);
+        struct run j = start_on(model, ema);
         ssa_device_memory(dev, &after, NULL);
         struct ssa_train_config training = *ssa_trainer_config(j.trainer);
         OK(ssa_train_check(dev, &config, &limits, &training, 0, &with));
@@ -226,40 +215,32 @@ START_TEST(memory_as_planned)
         OK(ssa_trainer_use_average(j.trainer, 0));
         ssa_device_memory(dev, NULL, &before);
         ck_assert_uint_eq(before, after); /* nothing more for that */
-        end(j);
+        run_end(j);
     }
 }
 END_TEST
 
 /* ---- checkpoints ---- */
 
-static void load(const char *name, struct job j)
-{
-    struct ssa_checkpoint *c;
-    OK(ssa_checkpoint_open(&c, name));
-    OK(ssa_checkpoint_load(c, j.model, j.trainer));
-    ssa_checkpoint_close(c);
-}
-
 static void check_resume(struct ssa_device *dev, int stop)
 {
-    struct job j = start(dev, ema);
+    struct run j = start(dev, ema);
     if (stop)
         run_to(j, stop);
     OK(ssa_checkpoint_save(path, j.model, j.trainer, NULL));
     run_to(j, 0);
     read_weights(j.model, &weights);
     read_average(j, &average);
-    end(j);
+    run_end(j);
     j = start(dev, ema);
     OK(ssa_trainer_use_average(j.trainer, 1)); /* loading ends it */
-    load(path, j);
+    saved_load(path, j.model, j.trainer);
     run_to(j, 0);
     read_weights(j.model, &other);
     SAME(weights, other);
     read_average(j, &other);
     SAME(average, other);
-    end(j);
+    run_end(j);
 }
 
 START_TEST(resumed)
@@ -274,12 +255,12 @@ END_TEST
 START_TEST(resumed_otherwise)
 {
     struct ssa_device *dev = test_device(0);
-    struct job without = start(dev, 0), with = start(dev, ema);
+    struct run without = start(dev, 0), with = start(dev, ema);
     struct ssa_checkpoint *c;
     run_to(without, 4);
     OK(ssa_checkpoint_save(path, without.model, without.trainer, NULL));
     run_to(with, 2);
-    load(path, with);
+    saved_load(path, with.model, with.trainer);
     read_weights(with.model, &weights);
     read_average(with, &average);
     SAME(weights, average);
@@ -294,12 +275,12 @@ START_TEST(resumed_otherwise)
     ssa_checkpoint_close(c);
 
     OK(ssa_checkpoint_save(path, with.model, with.trainer, NULL));
-    load(path, without);
+    saved_load(path, without.model, without.trainer);
     read_weights(without.model, &other);
     SAME(weights, other);
     OK(ssa_trainer_step(without.trainer));
-    end(without);
-    end(with);
+    run_end(without);
+    run_end(with);
 }
 END_TEST
 
@@ -308,7 +289,7 @@ START_TEST(loaded_as_a_model)
     FOR_DEVICES (dev) {
         if (test_launches_slowly(dev))
             continue;
-        struct job j = start(dev, ema);
+        struct run j = start(dev, ema);
         struct ssa_checkpoint *c;
         struct ssa_model *model;
         run_to(j, 5);
@@ -335,7 +316,7 @@ START_TEST(loaded_as_a_model)
         SAME(average, other);
         ssa_checkpoint_close(c);
         ssa_model_destroy(model);
-        end(j);
+        run_end(j);
     }
 }
 END_TEST
@@ -365,7 +346,7 @@ START_TEST(looked_at)
 {
     struct seen seen = {0};
     struct ssa_watch watch = {.data = &data, .every = 4, .best = best, .watched = see, .cookie = &seen};
-    struct job j = start(test_device(0), ema), p = start(test_device(0), 0);
+    struct run j = start(test_device(0), ema), p = start(test_device(0), 0);
     struct ssa_checkpoint *c;
     const volatile int stop = 1;
     OK(ssa_trainer_run(j.trainer, 0, &(struct ssa_trainer_run){.watch = &watch}));
@@ -378,18 +359,18 @@ START_TEST(looked_at)
     OK(ssa_trainer_use_average(j.trainer, 1));
     ck_assert_double_eq(loss_of(j.model), seen.last.scores.loss);
     OK(ssa_trainer_use_average(j.trainer, 0));
-    end(j);
+    run_end(j);
     OK(ssa_checkpoint_open(&c, best));
     OK(ssa_checkpoint_load_average(c, p.model));
     ck_assert_double_eq(loss_of(p.model), seen.last.best_loss);
     ssa_checkpoint_close(c);
-    end(p);
+    run_end(p);
 
     j = start(test_device(0), ema); /* also where a look is broken off */
     watch.how.stop = &stop;
     FAILS(ssa_trainer_run(j.trainer, 4, &(struct ssa_trainer_run){.watch = &watch}), SSA_ESTOPPED, "");
     OK(ssa_trainer_step(j.trainer));
-    end(j);
+    run_end(j);
 }
 END_TEST
 
@@ -412,24 +393,24 @@ static void run_alone(void)
 {
     struct ssa_device *dev;
     OK(ssa_device_open(&dev, "cpu"));
-    struct job j = start(dev, ema);
+    struct run j = start(dev, ema);
     run_to(j, 0);
     read_weights(j.model, &plain);
     read_average(j, &average);
-    end(j);
+    run_end(j);
     ssa_device_close(dev);
 }
 
-static void close_pool(struct job j, struct ssa_pool *pool)
+static void close_pool(struct run j, struct ssa_pool *pool)
 {
-    end(j);
+    run_end(j);
     ssa_pool_close(pool);
 }
 
 START_TEST(on_a_pool)
 {
     struct ssa_pool *pool = others(2, NULL);
-    struct job j = start_in(pool, ema);
+    struct run j = start_in(pool, ema);
     check_run(j, "a pool of two");
     for (int i = 0; i < 2; i++) { /* every seat has it */
         const struct ssa_trainer *t = j.trainer->crew->seats[i]->trainer;
@@ -448,7 +429,7 @@ END_TEST
 static void loses(int count, int member, struct pools_plan plan, int until, bool in, const char *words)
 {
     struct ssa_pool *pool = others(count, NULL);
-    struct job j = start_in(pool, ema);
+    struct run j = start_in(pool, ema);
     run_to(j, until);
     if (!in)
         OK(ssa_trainer_use_average(j.trainer, 1));
@@ -484,7 +465,7 @@ END_TEST
 START_TEST(lost_while_it_is_in)
 {
     struct ssa_pool *pool = others(1, &(struct ssa_pool_config){.copy_every = 2});
-    struct job j = start_in(pool, ema);
+    struct run j = start_in(pool, ema);
     run_alone();
     run_to(j, 5);
     OK(ssa_trainer_use_average(j.trainer, 1));
@@ -508,21 +489,21 @@ START_TEST(a_pools_checkpoint)
 {
     struct ssa_pool *pool = others(2, NULL);
     struct ssa_device *dev;
-    struct job j = start_in(pool, ema);
+    struct run j = start_in(pool, ema);
     run_alone();
     run_to(j, 3);
     OK(ssa_checkpoint_save(path, j.model, j.trainer, NULL));
     close_pool(j, pool);
     OK(ssa_device_open(&dev, "cpu"));
     j = start(dev, ema);
-    load(path, j);
+    saved_load(path, j.model, j.trainer);
     run_to(j, 6);
     OK(ssa_checkpoint_save(path, j.model, j.trainer, NULL));
-    end(j);
+    run_end(j);
     ssa_device_close(dev);
     pool = others(2, NULL);
     j = start_in(pool, ema);
-    load(path, j);
+    saved_load(path, j.model, j.trainer);
     run_to(j, 0);
     read_weights(j.model, &weights);
     SAME(plain, weights);

@@ -1,6 +1,6 @@
 /* Checkpoints: resume bit for bit, every kind of broken file, no space left, nothing half-written. */
 #include "golden.h"
-#include "ssacl/checkpoint.h"
+#include "saved.h"
 #include "disk/crc32.h"
 
 #include <dirent.h>
@@ -20,14 +20,9 @@ static const struct ssa_model_config small = {.gpt = {.layers = 2, .heads = 2, .
 
 /* ---- a run ---- */
 
-struct job {
-    struct ssa_model *model;
-    struct ssa_trainer *trainer;
-};
-
 static unsigned char text[300];
 
-static struct job start(struct ssa_device *dev, const struct ssa_model_config *c, uint64_t seed)
+static struct run start(struct ssa_device *dev, const struct ssa_model_config *c, uint64_t seed)
 {
     static struct ssa_pattern layers[2] = {{.kind = SSA_UNBIASED, .ratio = 0.5f, .per_example = 1}, {0}};
     struct ssa_stage stages[] = {
@@ -37,27 +32,13 @@ static struct job start(struct ssa_device *dev, const struct ssa_model_config *c
         {.steps = 2, .lr = 0.01f}};
     struct ssa_train_config config = {.batch = 4, .clip = 0.5f, .smoothing = 0.05f, .seed = seed, .stages = stages,
                                       .stage_count = 3};
-    struct job j;
+    struct run j;
     for (int i = 0; i < 300; i++)
         text[i] = (unsigned char)(i * i % 37);
     OK(ssa_model_create(&j.model, dev, c, &(struct ssa_model_limits){.batch = 2, .training = 1}));
     OK(ssa_model_initialise(j.model, seed));
     OK(ssa_trainer_create(&j.trainer, j.model, &config, &(struct ssa_data){.items = text, .count = 300}));
     return j;
-}
-
-static void end(struct job j)
-{
-    ssa_trainer_destroy(j.trainer);
-    ssa_model_destroy(j.model);
-}
-
-static void same_parameters(const struct ssa_model *a, const struct ssa_model *b)
-{
-    for (int i = 0; i < ssa_model_tensors(a); i++) {
-        const struct ssa_parameter *p = ssa_model_parameter(a, i), *q = ssa_model_parameter(b, i);
-        test_same_bits(p->name, p->value, q->value, p->count);
-    }
 }
 
 /* ---- files ---- */
@@ -106,7 +87,7 @@ static void must_fail(const char *name, int status, const char *words)
 
 static void check_resume(struct ssa_device *dev, int stop_at)
 {
-    struct job whole = start(dev, &small, 5), first = start(dev, &small, 5);
+    struct run whole = start(dev, &small, 5), first = start(dev, &small, 5);
     struct ssa_checkpoint *c;
     float want[6], got[6];
     OK(ssa_trainer_run(whole.trainer, 6, &(struct ssa_trainer_run){0}));
@@ -114,8 +95,8 @@ static void check_resume(struct ssa_device *dev, int stop_at)
     if (stop_at)
         OK(ssa_trainer_run(first.trainer, stop_at, &(struct ssa_trainer_run){0}));
     OK(ssa_checkpoint_save(path, first.model, first.trainer, "a \"note\"\n{}"));
-    end(first);
-    struct job second = start(dev, &small, 5);
+    run_end(first);
+    struct run second = start(dev, &small, 5);
     OK(ssa_model_initialise(second.model, 77)); /* what it held must not matter */
     OK(ssa_checkpoint_open(&c, path));
     ck_assert_int_eq(ssa_checkpoint_step(c), stop_at);
@@ -127,8 +108,8 @@ static void check_resume(struct ssa_device *dev, int stop_at)
     OK(ssa_trainer_losses(second.trainer, 6 - stop_at, got, NULL));
     ck_assert_mem_eq(got, want + stop_at, (size_t)(6 - stop_at) * sizeof *got);
     same_parameters(whole.model, second.model);
-    end(whole);
-    end(second);
+    run_end(whole);
+    run_end(second);
 }
 
 START_TEST(resumes_bit_for_bit)
@@ -141,7 +122,7 @@ END_TEST
 
 START_TEST(says_what_it_holds)
 {
-    struct job j = start(test_device(0), &small, 0xfedcba9876543210ull);
+    struct run j = start(test_device(0), &small, 0xfedcba9876543210ull);
     struct ssa_checkpoint *c;
     OK(ssa_checkpoint_save(path, j.model, j.trainer, NULL));
     OK(ssa_checkpoint_open(&c, path));
@@ -162,7 +143,7 @@ START_TEST(says_what_it_holds)
     OK(ssa_checkpoint_load(c, j.model, NULL));
     ssa_checkpoint_close(c);
     ck_assert_int_eq(files_in_folder(), 1);
-    end(j);
+    run_end(j);
 }
 END_TEST
 
@@ -170,7 +151,7 @@ END_TEST
 START_TEST(refuses_another_model)
 {
     struct ssa_device *dev = test_device(0);
-    struct job j = start(dev, &small, 5);
+    struct run j = start(dev, &small, 5);
     struct ssa_checkpoint *c;
     OK(ssa_checkpoint_save(path, j.model, j.trainer, NULL));
     OK(ssa_checkpoint_open(&c, path));
@@ -194,13 +175,13 @@ START_TEST(refuses_another_model)
         ssa_model_destroy(m);
         ssa_model_destroy(same);
     }
-    struct job other_seed = start(dev, &small, 6);
+    struct run other_seed = start(dev, &small, 6);
     FAILS(ssa_checkpoint_load(c, other_seed.model, other_seed.trainer), SSA_EINVAL, "seed is 5, the trainer's is 6");
     FAILS(ssa_checkpoint_load(c, j.model, other_seed.trainer), SSA_EINVAL, "trainer is of another model");
     FAILS(ssa_checkpoint_save(path, j.model, other_seed.trainer, NULL), SSA_EINVAL, "trainer is of another model");
-    end(other_seed);
+    run_end(other_seed);
     ssa_checkpoint_close(c);
-    end(j);
+    run_end(j);
 }
 END_TEST
 
@@ -208,10 +189,10 @@ END_TEST
 
 START_TEST(finds_damage)
 {
-    struct job j = start(test_device(0), &small, 5);
+    struct run j = start(test_device(0), &small, 5);
     size_t size;
     OK(ssa_checkpoint_save(path, j.model, j.trainer, NULL));
-    end(j);
+    run_end(j);
     char *good = slurp(path, &size);
     size_t header = (unsigned char)good[0] + 256u * (unsigned char)good[1] + 8;
     test_save_file(broken, good, size);
@@ -334,10 +315,10 @@ START_TEST(believes_no_config)
         {"\"step\":\"0\"", "\"step\":\"x\"", "good \"step\""},
         {"moment2.embed", "moment3.embed", "lacks tensor \"moment2.embed.weight\""},
     };
-    struct job j = start(test_device(0), &small, 5);
+    struct run j = start(test_device(0), &small, 5);
     size_t size;
     OK(ssa_checkpoint_save(path, j.model, j.trainer, NULL));
-    end(j);
+    run_end(j);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *file = slurp(path, &size), *at = strstr(file + 8, cases[i].from);
         ck_assert_msg(at != NULL, "%s", cases[i].from);
@@ -355,7 +336,7 @@ END_TEST
 
 START_TEST(bad_places)
 {
-    struct job j = start(test_device(0), &small, 5);
+    struct run j = start(test_device(0), &small, 5);
     char name[200];
     must_fail("/nowhere/at/all.safetensors", SSA_EIO, "No such file");
     must_fail(folder, SSA_EIO, "not a regular file");
@@ -369,14 +350,14 @@ START_TEST(bad_places)
     snprintf(name, sizeof name, "%s/new", folder);
     OK(ssa_checkpoint_save(name, j.model, j.trainer, NULL));
     unlink(name);
-    end(j);
+    run_end(j);
 }
 END_TEST
 
 /* No space left: the old file stays, whole, and nothing else. */
 START_TEST(no_space_left)
 {
-    struct job j = start(test_device(0), &small, 5);
+    struct run j = start(test_device(0), &small, 5);
     struct rlimit old, tight;
     size_t size, again;
     OK(ssa_checkpoint_save(path, j.model, j.trainer, "old"));
@@ -398,7 +379,7 @@ START_TEST(no_space_left)
     }
     signal(SIGXFSZ, handler);
     free(before);
-    end(j);
+    run_end(j);
 }
 END_TEST
 

@@ -4,10 +4,10 @@
 #include "differences.h"
 #include "golden.h"
 #include "pools.h"
+#include "saved.h"
 #include "net/block/blocks.h"
 #include "net/internal.h"
 
-#include "ssacl/checkpoint.h"
 #include "ssacl/graph.h"
 #include "ssacl/train.h"
 
@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { BATCH = 4, NODES = 14, LEAD = 2, IDS = 3, VALUES = 5, EDGE_IDS = 2, EDGE_VALUES = 3, HOPS = 5, ENCODINGS = 4,
        TARGETS = 2, LAYERS = 3, MODES = 3 };
@@ -823,59 +822,41 @@ static float *weights_of(struct ssa_model *m, size_t *count)
     return x;
 }
 
-static float *run_whole(struct ssa_device *dev, const struct ssa_model_config *c, size_t *count)
+/* On a device, or on a pool. */
+static struct run begin(struct ssa_device *dev, struct ssa_pool *pool, const struct ssa_model_config *c)
 {
-    struct ssa_trainer *t;
-    struct ssa_model *m;
-    OK(ssa_model_create(&m, dev, c, &(struct ssa_model_limits){.batch = MICRO, .training = 1}));
-    start(m, STEPS, &t);
-    OK(ssa_trainer_run(t, 0, NULL));
-    float *x = weights_of(m, count);
-    ssa_trainer_destroy(t);
-    ssa_model_destroy(m);
+    const struct ssa_model_limits limits = {.batch = MICRO, .training = 1};
+    struct run r;
+    OK(pool ? ssa_pool_model_create(&r.model, pool, c, &limits) : ssa_model_create(&r.model, dev, c, &limits));
+    start(r.model, STEPS, &r.trainer);
+    return r;
+}
+
+static float *run_on(struct run r, size_t *count)
+{
+    OK(ssa_trainer_run(r.trainer, 0, NULL));
+    float *x = weights_of(r.model, count);
+    run_end(r);
     return x;
 }
 
 static float *run_resumed(struct ssa_device *dev, const struct ssa_model_config *c, size_t *count)
 {
-    char path[64];
-    struct ssa_checkpoint *saved;
-    struct ssa_trainer *t;
-    struct ssa_model *m;
-    snprintf(path, sizeof path, "/tmp/ssacl_egt_run.%d.safetensors", (int)getpid());
-    for (int half = 0; half < 2; half++) {
-        OK(ssa_model_create(&m, dev, c, &(struct ssa_model_limits){.batch = MICRO, .training = 1}));
-        start(m, STEPS, &t);
-        if (half) {
-            OK(ssa_checkpoint_open(&saved, path));
-            OK(ssa_checkpoint_load(saved, m, t));
-            ssa_checkpoint_close(saved);
-        }
-        OK(ssa_trainer_run(t, half ? 0 : STEPS / 2 - 1, NULL));
-        if (!half) {
-            OK(ssa_checkpoint_save(path, m, t, NULL));
-            ssa_trainer_destroy(t);
-            ssa_model_destroy(m);
-        }
-    }
-    float *x = weights_of(m, count);
-    ssa_trainer_destroy(t);
-    ssa_model_destroy(m);
+    struct run first = begin(dev, NULL, c), second = begin(dev, NULL, c);
+    char path[SAVED_PATH];
+    saved_path(path, "egt-run");
+    OK(ssa_trainer_run(first.trainer, STEPS / 2 - 1, NULL));
+    OK(ssa_checkpoint_save(path, first.model, first.trainer, NULL));
+    run_end(first);
+    saved_load(path, second.model, second.trainer);
     remove(path);
-    return x;
+    return run_on(second, count);
 }
 
 static float *run_pooled(const struct ssa_model_config *c, int devices, size_t *count)
 {
     struct ssa_pool *pool = pools_hosts(devices, &(struct ssa_pool_config){0});
-    struct ssa_trainer *t;
-    struct ssa_model *m;
-    OK(ssa_pool_model_create(&m, pool, c, &(struct ssa_model_limits){.batch = MICRO, .training = 1}));
-    start(m, STEPS, &t);
-    OK(ssa_trainer_run(t, 0, NULL));
-    float *x = weights_of(m, count);
-    ssa_trainer_destroy(t);
-    ssa_model_destroy(m);
+    float *x = run_on(begin(NULL, pool, c), count);
     ssa_pool_close(pool);
     return x;
 }
@@ -885,8 +866,8 @@ static void check_runs(struct ssa_device *dev, int mode)
 {
     const struct ssa_model_config c = learner(mode);
     size_t count[4];
-    float *x[] = {run_whole(dev, &c, &count[0]), run_resumed(dev, &c, &count[1]), run_pooled(&c, 1, &count[2]),
-                  run_pooled(&c, 3, &count[3])};
+    float *x[] = {run_on(begin(dev, NULL, &c), &count[0]), run_resumed(dev, &c, &count[1]),
+                  run_pooled(&c, 1, &count[2]), run_pooled(&c, 3, &count[3])};
     ck_assert(count[0] == count[1] && count[0] == count[2] && count[0] == count[3]);
     ck_assert_msg(!memcmp(x[0], x[1], count[0] * sizeof **x), "mode %d: resumed", mode);
     check_values(x[2], x[0], count[0], 1e-4, "on a pool");
@@ -909,25 +890,20 @@ END_TEST
 
 START_TEST(saved_and_loaded)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/tmp/ssacl_egt.%d.safetensors", (int)getpid());
+    char path[SAVED_PATH];
+    saved_path(path, "egt");
     FOR_DEVICES (dev) {
         struct ssa_model_config c = dropping(SSA_EDGES_SAMPLED), other = c;
         struct ssa_checkpoint *checkpoint;
-        struct ssa_model *loaded, *wrong;
         struct fixture f;
         c.egt.clip = SSA_NONE;
         c.egt.head_start = -2.5f;
         open_fixture(&f, dev, &c);
         give(&f, numbers, BATCH, 0, ZEROES, 0);
-        OK(ssa_checkpoint_save(path, f.model, NULL, "a graph transformer"));
-        OK(ssa_checkpoint_open(&checkpoint, path));
+        struct ssa_model *loaded = saved_again(f.model, path, &checkpoint);
         const struct ssa_egt *read = &ssa_checkpoint_model(checkpoint)->egt;
-        ck_assert_int_eq(ssa_checkpoint_model(checkpoint)->family, SSA_EGT);
         ck_assert(read->edge_mode == SSA_EDGES_SAMPLED && read->virtual_nodes == LEAD && read->hops == HOPS);
         ck_assert(read->clip == SSA_NONE && read->head_start == -2.5f && read->edge_hidden_ratio == 2);
-        OK(ssa_model_create(&loaded, dev, ssa_checkpoint_model(checkpoint), ssa_model_limits(f.model)));
-        OK(ssa_checkpoint_load(checkpoint, loaded, NULL));
         OK(ssa_model_forward(f.model, &f.pass));
         OK(ssa_model_forward(loaded, &f.pass));
         test_same_bits("losses", ssa_model_losses(f.model), ssa_model_losses(loaded), BATCH * TARGETS);
@@ -937,14 +913,10 @@ START_TEST(saved_and_loaded)
         other.egt.dropout = 0;
         OK(ssa_model_same(&c, &other));
         other.egt.edge_mode = SSA_EDGES_FIXED;
-        OK(ssa_model_create(&wrong, dev, &other, &(struct ssa_model_limits){.batch = 1}));
-        FAILS(ssa_checkpoint_load(checkpoint, wrong, NULL), SSA_EFORMAT, "it is of another model");
-        ssa_model_destroy(wrong);
+        saved_refuses(checkpoint, dev, &other, "it is of another model");
         other = c;
         other.egt.node_values = VALUES + 1;
-        OK(ssa_model_create(&wrong, dev, &other, &(struct ssa_model_limits){.batch = 1}));
-        FAILS(ssa_checkpoint_load(checkpoint, wrong, NULL), SSA_EFORMAT, "node_values is 5, this model's is 6");
-        ssa_model_destroy(wrong);
+        saved_refuses(checkpoint, dev, &other, "node_values is 5, this model's is 6");
         ssa_model_destroy(loaded);
         ssa_checkpoint_close(checkpoint);
         close_fixture(&f);
@@ -953,14 +925,6 @@ START_TEST(saved_and_loaded)
 }
 END_TEST
 
-static size_t scratch_of(const struct ssa_device *dev)
-{
-    size_t sum = 0;
-    for (size_t i = 0; i < sizeof dev->scratch / sizeof *dev->scratch; i++)
-        sum += dev->scratch[i] ? dev->scratch[i]->bytes : 0;
-    return sum;
-}
-
 START_TEST(memory_is_as_foreseen)
 {
     FOR_DEVICES (dev)
@@ -968,17 +932,14 @@ START_TEST(memory_is_as_foreseen)
             const struct ssa_model_config c = dropping(i % MODES);
             const struct ssa_model_limits limits = {.batch = BATCH, .training = 1, .max_buffer = i < MODES ? 0 : 30000};
             struct ssa_memory memory;
-            size_t before, after;
             struct fixture f = {.config = c};
             OK(ssa_model_memory(&c, &limits, &memory));
-            ssa_device_memory(dev, &before, NULL);
-            before -= scratch_of(dev);
+            const size_t before = test_held(dev);
             OK(ssa_model_create(&f.model, dev, &c, &limits));
             give(&f, numbers, BATCH, NODES, ZEROES, 0);
             draw(&f, i % 2 ? 1 : 0.5f, 0);
             struct outcome o = train(&f);
-            ssa_device_memory(dev, &after, NULL);
-            ck_assert_uint_eq(after - scratch_of(dev) - before, memory.total);
+            ck_assert_uint_eq(test_held(dev) - before, memory.total);
             finish(&o);
             close_fixture(&f);
         }

@@ -202,7 +202,6 @@ START_TEST(nothing_changes_after_it)
     for (int members = 0; members <= 2; members++) {
         struct ssa_pool *pool;
         struct ssa_device *device;
-        struct ssa_checkpoint *c;
         struct run r = start(members, &pool, &device);
         OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_trainer_run){0}));
         OK(ssa_checkpoint_save(path, r.model, r.trainer, NULL));
@@ -214,9 +213,7 @@ START_TEST(nothing_changes_after_it)
             OK(ssa_trainer_step(r.trainer));
         read_state(r, 0, &after);
         same_state(&before, &after);
-        OK(ssa_checkpoint_open(&c, path)); /* that is forgiven then */
-        OK(ssa_checkpoint_load(c, r.model, r.trainer));
-        ssa_checkpoint_close(c);
+        saved_load(path, r.model, r.trainer); /* that is forgiven then */
         OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
         end(r, pool, device);
     }

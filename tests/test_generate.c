@@ -1,7 +1,7 @@
 /* Generation from a cache of keys: at every token the logits of a pass over all that it may see. */
+#include "drawn.h"
 #include "golden.h"
 #include "net/internal.h"
-#include "ssacl/evaluate.h"
 #include "ssacl/train.h"
 
 #include <math.h>
@@ -31,20 +31,11 @@ static struct ssa_model *make(struct ssa_device *dev, const struct ssa_model_con
 
 struct watch {
     const struct ssa_model_config *config;
-    struct ssa_model *model;
-    int32_t tokens[ALL]; /* that count: of the prompt its end */
-    int count, calls, stop;
-    float logits[STEPS][VOCABULARY];
+    struct drawn drawn;
+    int32_t tokens[ALL]; /* that count: of the prompt its end, */
+    int prompt, count;   /* and what was drawn */
     const char *where;
 };
-
-static int look(void *cookie, int32_t token)
-{
-    struct watch *w = cookie;
-    OK(ssa_model_read_logits(w->model, 0, w->model->pass.length - 1, w->logits[w->calls]));
-    w->tokens[w->count++] = token;
-    return ++w->calls == w->stop;
-}
 
 /* Query i sees the last N positions up to its own. */
 static void draw_window(struct ssa_plan *plan, int length)
@@ -63,7 +54,7 @@ static void draw_window(struct ssa_plan *plan, int length)
 /* One pass over tokens [first, end): the logits after each from number `from` on are those that were seen. */
 static void check_pass(const struct watch *w, struct ssa_model *reference, int first, int from, int end)
 {
-    const int length = end - first, prompt = w->count - w->calls;
+    const int length = end - first;
     struct ssa_plan window = {0};
     const struct ssa_plan *plans[8] = {NULL};
     draw_window(&window, length);
@@ -71,24 +62,16 @@ static void check_pass(const struct watch *w, struct ssa_model *reference, int f
         plans[l] = &window;
     OK(ssa_model_forward(reference, &(struct ssa_pass){.tokens = w->tokens + first, .batch = 1, .length = length,
                                                        .plans = plans}));
-    for (int i = from; i < end; i++) {
-        float want[VOCABULARY];
-        double exact[VOCABULARY];
-        char message[512];
-        OK(ssa_model_read_logits(reference, 0, i - first, want));
-        for (int v = 0; v < VOCABULARY; v++)
-            exact[v] = (double)want[v];
-        ck_assert_msg(test_close_to("logits", w->logits[i + 1 - prompt], exact, VOCABULARY, 1e-5, 1e-5, message,
-                                    sizeof message),
-                      "%s, token %d, %s: %s", w->where, i + 1 - prompt, w->model->device->info.id, message);
-    }
+    for (int i = from; i < end; i++)
+        drawn_from_pass(&w->drawn, i + 1 - w->prompt, reference, i - first, "%s, %s", w->where,
+                        reference->device->info.id);
     ssa_plan_finish(&window);
 }
 
 /* Rotary: all tokens, each seeing N, in a model that is long enough. Learned: windows of N, the later half again. */
 static void check_all(const struct watch *w, struct ssa_model *reference)
 {
-    const int last = w->count - 1, begin = w->count - w->calls - 1; /* the last token is drawn, and never seen */
+    const int last = w->count - 1, begin = w->prompt - 1; /* the last token is drawn, and never seen */
     if (w->config->gpt.positions == SSA_POSITIONS_ROTARY) {
         check_pass(w, reference, 0, begin, last);
         return;
@@ -104,21 +87,24 @@ static void check_logits(struct ssa_device *dev, const struct ssa_model_config *
     int32_t prompt[2 * N], out[STEPS];
     char where[96];
     const int seen = prompt_count < N ? prompt_count : N;
-    struct watch w = {.config = config, .stop = stop, .where = where, .count = seen};
+    struct watch w = {.config = config, .drawn = {.vocabulary = VOCABULARY, .stop = stop}, .where = where,
+                      .prompt = seen};
     snprintf(where, sizeof where, "%s positions, prompt of %d",
              config->gpt.positions == SSA_POSITIONS_ROTARY ? "rotary" : "learned", prompt_count);
     for (int i = 0; i < prompt_count; i++)
         prompt[i] = (int32_t)((golden_value(2000, (uint32_t)i) + 1) / 2 * VOCABULARY);
     memcpy(w.tokens, prompt + prompt_count - seen, (size_t)seen * sizeof *prompt);
     struct ssa_model *reference = make(dev, config, config->gpt.positions == SSA_POSITIONS_ROTARY ? ALL : N);
-    w.model = make(dev, config, N);
-    OK(ssa_generate(w.model, prompt, (size_t)prompt_count, STEPS, out,
-                    &(struct ssa_generate){.seed = 7, .token = look, .cookie = &w}));
-    ck_assert_int_eq(w.calls, stop ? stop : STEPS);
-    ck_assert_mem_eq(out, w.tokens + seen, (size_t)w.calls * sizeof *out);
+    w.drawn.model = make(dev, config, N);
+    OK(ssa_generate(w.drawn.model, prompt, (size_t)prompt_count, STEPS, out,
+                    &(struct ssa_generate){.seed = 7, .token = drawn_keep, .cookie = &w.drawn}));
+    ck_assert_int_eq(w.drawn.count, stop ? stop : STEPS);
+    ck_assert_mem_eq(out, w.drawn.tokens, (size_t)w.drawn.count * sizeof *out);
+    memcpy(w.tokens + seen, out, (size_t)w.drawn.count * sizeof *out);
+    w.count = seen + w.drawn.count;
     check_all(&w, reference);
     ssa_model_destroy(reference);
-    ssa_model_destroy(w.model);
+    ssa_model_destroy(w.drawn.model);
 }
 
 START_TEST(logits_are_those_of_a_pass)
@@ -193,21 +179,6 @@ static struct ssa_model *make_any(struct ssa_device *dev, const struct ssa_model
     return m;
 }
 
-/* What tokens were drawn from. */
-struct seen {
-    float logits[VOCABULARY];
-    float drawn_from[STEPS][VOCABULARY];
-    int count;
-};
-
-static int see(void *cookie, int32_t token)
-{
-    struct seen *s = cookie;
-    (void)token;
-    memcpy(s->drawn_from[s->count++], s->logits, sizeof s->logits);
-    return 0;
-}
-
 static double log_sum(const double *x, int count, int stride)
 {
     double most = -INFINITY, sum = 0;
@@ -251,7 +222,7 @@ static void whole_pass(struct ssa_model *m, const struct ssa_pattern *pattern, i
 }
 
 /* Tokens [first, end) of a sequence, of which number `from` to `end` were drawn from what was seen. */
-static void check_window(const struct seen *seen, struct ssa_model *m, const struct ssa_pattern *pattern, int passes,
+static void check_window(const struct drawn *seen, struct ssa_model *m, const struct ssa_pattern *pattern, int passes,
                          const int32_t *all, int prompt, int first, int from, int end)
 {
     static double log_p[PASSES][N * VOCABULARY];
@@ -267,7 +238,7 @@ static void check_window(const struct seen *seen, struct ssa_model *m, const str
         for (int v = 0; v < VOCABULARY; v++) {
             want[v] = log_sum(log_p[0] + (size_t)(i - first - late) * VOCABULARY + v, passes, N * VOCABULARY) -
                       log(passes);
-            got[v] = (double)seen->drawn_from[i - prompt][v];
+            got[v] = (double)seen->from[i - prompt][v];
         }
         const double sum = log_sum(got, VOCABULARY, 1);
         ck_assert_msg(passes == 1 || fabs(sum) < 1e-5, "probabilities add up to e^%g", sum);
@@ -285,13 +256,13 @@ static void check_sampled(struct ssa_device *dev, const struct ssa_model_config 
                           int prompt)
 {
     struct ssa_model *m = make_any(dev, config);
-    struct seen seen = {.count = 0};
+    struct drawn seen = {.vocabulary = VOCABULARY};
     int32_t all[ALL] = {0};
     const int count = (m->facts.starts ? N : 2 * N + 3) - prompt, late = !m->facts.starts;
     for (int i = 0; i < prompt; i++)
         all[i] = (int32_t)((golden_value(2000, (uint32_t)i) + 1) / 2 * VOCABULARY);
     OK(ssa_generate(m, prompt ? all : NULL, (size_t)prompt, (size_t)count, all + prompt,
-                    &(struct ssa_generate){.seed = 7, .token = see, .cookie = &seen, .passes = passes,
+                    &(struct ssa_generate){.seed = 7, .token = drawn_keep, .cookie = &seen, .passes = passes,
                         .pattern = &patterns[pattern], .logits = seen.logits, .label = m->facts.classes ? 1 : 0}));
     ck_assert_int_eq(seen.count, count);
     for (int first = 0, from = prompt; from < prompt + count; first += N - N / 2) {
@@ -359,26 +330,11 @@ END_TEST
 
 enum { SIDE_BY_SIDE = 7, PAST_N = N + 4 };
 
-/* What each token of each sequence was drawn from. */
-struct rows {
-    float logits[VOCABULARY];
-    float of[SIDE_BY_SIDE * PAST_N][VOCABULARY];
-    int count;
-};
-
-static int keep_row(void *cookie, int32_t token)
-{
-    struct rows *r = cookie;
-    (void)token;
-    memcpy(r->of[r->count++], r->logits, sizeof r->logits);
-    return 0;
-}
-
 /* Alone and with others: the same bits, by seeds and labels of their own. */
 static void check_side_by_side(struct ssa_device *dev, const struct ssa_model_config *config,
                                const struct ssa_pattern *pattern, int passes, int prompt_count)
 {
-    static struct rows all, one;
+    struct drawn all = {.vocabulary = VOCABULARY}, one = all;
     struct ssa_model *m;
     int32_t prompts[SIDE_BY_SIDE * N], labels[SIDE_BY_SIDE], together[SIDE_BY_SIDE * PAST_N], alone[PAST_N];
     uint64_t seeds[SIDE_BY_SIDE];
@@ -391,18 +347,17 @@ static void check_side_by_side(struct ssa_device *dev, const struct ssa_model_co
         labels[s] = m->facts.classes ? s % m->facts.classes : 0;
         seeds[s] = 3 + (uint64_t)s * s;
     }
-    all.count = 0;
     struct ssa_generate how = {.sequences = SIDE_BY_SIDE, .labels = labels, .seeds = seeds, .pattern = pattern,
-                               .passes = passes, .logits = all.logits, .token = keep_row, .cookie = &all};
+                               .passes = passes, .logits = all.logits, .token = drawn_keep, .cookie = &all};
     OK(ssa_generate(m, prompts, (size_t)prompt_count, (size_t)count, together, &how));
     ck_assert_int_eq(all.count, SIDE_BY_SIDE * count);
     for (int s = 0; s < SIDE_BY_SIDE; s++) {
         one.count = 0;
         how = (struct ssa_generate){.label = labels[s], .seed = seeds[s], .pattern = pattern, .passes = passes,
-                                    .logits = one.logits, .token = keep_row, .cookie = &one};
+                                    .logits = one.logits, .token = drawn_keep, .cookie = &one};
         OK(ssa_generate(m, prompts + s * prompt_count, (size_t)prompt_count, (size_t)count, alone, &how));
         for (int i = 0; i < count; i++)
-            ck_assert_msg(!memcmp(one.of[i], all.of[i * SIDE_BY_SIDE + s], sizeof one.of[i]),
+            ck_assert_msg(!memcmp(one.from[i], all.from[i * SIDE_BY_SIDE + s], sizeof one.from[i]),
                           "%s, family %d, sequence %d, prompt of %d, token %d: other bits than alone", dev->info.id,
                           config->family, s, prompt_count, i);
         ck_assert_mem_eq(alone, together + s * count, (size_t)count * sizeof *alone);
@@ -616,15 +571,6 @@ END_TEST
 
 /* ---- memory ---- */
 
-static size_t held(const struct ssa_device *dev)
-{
-    size_t bytes;
-    ssa_device_memory(dev, &bytes, NULL);
-    for (int i = 0; i < 2; i++)
-        bytes -= dev->scratch[i] ? dev->scratch[i]->bytes : 0;
-    return bytes;
-}
-
 /* Each pass has keys and values of its own: all, or none more. */
 static void check_ensemble_memory(struct ssa_device *dev, struct ssa_model *m, size_t without, size_t cache)
 {
@@ -635,20 +581,20 @@ static void check_ensemble_memory(struct ssa_device *dev, struct ssa_model *m, s
     dev->info.memory += (PASSES - 1) * cache - 4;
     FAILS(ssa_generate(m, &prompt, 1, 3, NULL, &how), SSA_ENOMEM, "take fewer passes");
     dev->info.memory = memory_of_device;
-    ck_assert_uint_eq(held(dev), without + cache);
+    ck_assert_uint_eq(test_held(dev), without + cache);
     OK(ssa_generate(m, &prompt, 1, 3, NULL, &how));
-    ck_assert_uint_eq(held(dev), without + PASSES * cache);
+    ck_assert_uint_eq(test_held(dev), without + PASSES * cache);
     how.passes = 1;
     OK(ssa_generate(m, &prompt, 1, 3, NULL, &how));
-    ck_assert_uint_eq(held(dev), without + PASSES * cache);
+    ck_assert_uint_eq(test_held(dev), without + PASSES * cache);
     how.sequences = 2; /* for which what is there has no room */
     OK(ssa_generate(m, (const int32_t[]){1, 2}, 1, 3, NULL, &how));
-    ck_assert_uint_eq(held(dev), without + 2 * cache);
+    ck_assert_uint_eq(test_held(dev), without + 2 * cache);
     how.passes = PASSES;
-    dev->info.memory = held(dev) + cache;
+    dev->info.memory = test_held(dev) + cache;
     FAILS(ssa_generate(m, (const int32_t[]){1, 2}, 1, 3, NULL, &how), SSA_ENOMEM, "of 3 passes over 2 sequences");
     dev->info.memory = memory_of_device;
-    ck_assert_uint_eq(held(dev), without + 2 * cache);
+    ck_assert_uint_eq(test_held(dev), without + 2 * cache);
 }
 
 START_TEST(memory_is_as_foreseen)
@@ -657,7 +603,7 @@ START_TEST(memory_is_as_foreseen)
         for (int part = 0; part < 2; part++) {
             const struct ssa_model_limits limits = {.batch = 2, .max_buffer = part ? 18000 : 0};
             const int32_t prompt = 1;
-            const size_t before = held(dev), memory_of_device = dev->info.memory;
+            const size_t before = test_held(dev), memory_of_device = dev->info.memory;
             struct ssa_model_config deep = rotary;
             deep.gpt.layers = 24; /* so that it is more than one buffer may be */
             struct ssa_memory memory;
@@ -666,20 +612,20 @@ START_TEST(memory_is_as_foreseen)
             OK(ssa_model_memory(&deep, &limits, &memory));
             ck_assert_uint_eq(memory.cache, (size_t)deep.gpt.layers * N * 2 * 32 * 4); /* kv_heads D is 32 */
             OK(ssa_model_create(&m, dev, &deep, &limits));
-            ck_assert_uint_eq(held(dev) - before, memory.total);
+            ck_assert_uint_eq(test_held(dev) - before, memory.total);
             ssa_device_memory(dev, &dev->info.memory, NULL);
             dev->info.memory += memory.cache - 4;
             FAILS(ssa_generate(m, &prompt, 1, 3, out, &(struct ssa_generate){0}), SSA_ENOMEM,
                   "generate: keys and values of 12 positions take");
             dev->info.memory = memory_of_device;
-            ck_assert_uint_eq(held(dev) - before, memory.total);
+            ck_assert_uint_eq(test_held(dev) - before, memory.total);
             for (int i = 0; i < 2; i++) {
                 OK(ssa_generate(m, &prompt, 1, 3, out, &(struct ssa_generate){0}));
-                ck_assert_uint_eq(held(dev) - before, memory.total + memory.cache);
+                ck_assert_uint_eq(test_held(dev) - before, memory.total + memory.cache);
             }
             check_ensemble_memory(dev, m, before + memory.total, memory.cache);
             ssa_model_destroy(m);
-            ck_assert_uint_eq(held(dev), before);
+            ck_assert_uint_eq(test_held(dev), before);
         }
 }
 END_TEST

@@ -1,5 +1,5 @@
-/* Blocks of graphs between an embedding of graphs and a head of values: gradients of all parameters, of both streams and
- * of sampled cells, against central differences of the summed losses. Graphs of a batch are of mixed size. */
+/* Blocks of graphs between an embedding of graphs and a head of values: gradients of all parameters, of both streams
+ * and of sampled cells, against central differences of the summed losses. Graphs of a batch are of mixed size. */
 #include "differences.h"
 #include "golden.h"
 #include "net/block/blocks.h"

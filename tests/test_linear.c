@@ -227,11 +227,6 @@ START_TEST(rows_apart)
 }
 END_TEST
 
-static size_t scratch_of(const struct ssa_device *dev)
-{
-    return (dev->scratch[0] ? dev->scratch[0]->bytes : 0) + (dev->scratch[1] ? dev->scratch[1]->bytes : 0);
-}
-
 /* What takes as long as its weights take to be read must not write them anywhere. */
 START_TEST(few_rows_pack_nothing)
 {
@@ -241,12 +236,12 @@ START_TEST(few_rows_pack_nothing)
     FOR_DEVICES (dev) {
         struct matrix x = random_matrix(dev, ROWS, IN, 0, 1), w = random_matrix(dev, OUT, IN, 0, 2);
         struct matrix y = empty_matrix(dev, ROWS, OUT, 0);
-        const size_t before = scratch_of(dev);
+        const size_t before = test_scratch(dev);
         oracle_linear_fwd(x.exact, w.exact, NULL, NULL, y.exact, y.exact, ROWS, IN, OUT, SSA_ACT_NONE);
         for (int rows = 1; rows <= ROWS; rows++)
             OK(ssa_linear_fwd(dev, &(struct ssa_linear_fwd){.x = x.t, .w = w.t, .y = y.t, .rows = rows, .in = IN,
                                                             .out = OUT}));
-        ck_assert_uint_eq(scratch_of(dev), before);
+        ck_assert_uint_eq(test_scratch(dev), before);
         compare("y", &y, IN, "few rows");
         struct matrix *all[] = {&x, &w, &y};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++)

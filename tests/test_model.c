@@ -424,22 +424,13 @@ END_TEST
 
 /* ---- memory ---- */
 
-static size_t scratch_of(const struct ssa_device *dev)
-{
-    size_t sum = 0;
-    for (size_t i = 0; i < sizeof dev->scratch / sizeof *dev->scratch; i++)
-        sum += dev->scratch[i] ? dev->scratch[i]->bytes : 0;
-    return sum;
-}
-
 static void check_memory(struct ssa_device *dev, struct ssa_model_limits limits)
 {
     struct ssa_model_config c = {.gpt = {.layers = 3, .heads = 2, .width = 32, .vocabulary = 50, .length = 64}};
     struct ssa_memory memory;
-    size_t before, after, peak;
+    size_t peak;
     OK(ssa_model_memory(&c, &limits, &memory));
-    ssa_device_memory(dev, &before, NULL);
-    before -= scratch_of(dev);
+    const size_t before = test_held(dev);
     ssa_device_reset_peak(dev);
     struct ssa_model *m;
     OK(ssa_model_create(&m, dev, &c, &limits));
@@ -449,9 +440,9 @@ static void check_memory(struct ssa_device *dev, struct ssa_model_limits limits)
     OK(ssa_model_forward(m, &pass));
     if (limits.training)
         OK(ssa_model_backward(m));
-    ssa_device_memory(dev, &after, &peak);
-    ck_assert_uint_eq(after - scratch_of(dev) - before, memory.total);
-    ck_assert_uint_le(peak - before, memory.total + scratch_of(dev) + (size_t)64 * 1024 * 1024);
+    ssa_device_memory(dev, NULL, &peak);
+    ck_assert_uint_eq(test_held(dev) - before, memory.total);
+    ck_assert_uint_le(peak - before, memory.total + test_scratch(dev) + (size_t)64 * 1024 * 1024);
     free(ids);
     ssa_model_destroy(m);
 }

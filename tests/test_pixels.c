@@ -1,12 +1,13 @@
 /* Images, an element after the other: against a forward in double precision, made of the operators' oracles; and what a
  * model of that kind must do. */
+#include "drawn.h"
+#include "exact.h"
 #include "golden.h"
+#include "saved.h"
 #include "net/internal.h"
 #include "oracle/attention.h"
 #include "oracle/linear.h"
 #include "oracle/norm.h"
-#include "ssacl/checkpoint.h"
-#include "ssacl/evaluate.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -165,22 +166,6 @@ END_TEST
 
 /* ---- against double precision ---- */
 
-/* Of a layer; -1: of none. */
-static double *value(const struct ssa_model *m, int layer, const char *name)
-{
-    char whole[64];
-    if (layer < 0)
-        snprintf(whole, sizeof whole, "%s", name);
-    else
-        snprintf(whole, sizeof whole, "layer.%d.%s", layer, name);
-    const struct ssa_parameter *p = ssa_model_find(m, whole);
-    ck_assert_msg(p, "no %s", whole);
-    float *x = test_read(p->value, p->count);
-    double *exact = test_doubles(x, p->count);
-    free(x);
-    return exact;
-}
-
 /* y = x w^T (+ bias) (+ residual), act. free() it. */
 static double *linear(const struct ssa_model *m, int layer, const char *name, const double *x, const double *residual,
                       int in, int out, int activation)
@@ -189,7 +174,8 @@ static double *linear(const struct ssa_model *m, int layer, const char *name, co
     double *pre = malloc(N * (size_t)out * sizeof *pre), *y = malloc(N * (size_t)out * sizeof *y);
     snprintf(weight_name, sizeof weight_name, "%s.weight", name);
     snprintf(bias_name, sizeof bias_name, "%s.bias", name);
-    double *w = value(m, layer, weight_name), *bias = layer < 0 ? NULL : value(m, layer, bias_name);
+    double *w = exact_value(m, layer, weight_name), *bias = exact_value(m, layer, bias_name);
+    ck_assert_msg(w && !bias == (layer < 0), "no %s", name);
     oracle_linear_fwd(x, w, bias, residual, pre, y, N, (size_t)in, (size_t)out, activation);
     free(w);
     free(bias);
@@ -204,7 +190,7 @@ static double *norm(const struct ssa_model *m, int layer, const char *name, cons
     double stats[2 * N], *y = malloc(N * (size_t)width * sizeof *y);
     snprintf(gain_name, sizeof gain_name, "%s.gain", name);
     snprintf(bias_name, sizeof bias_name, "%s.bias", name);
-    double *gain = value(m, layer, gain_name), *bias = value(m, layer, bias_name);
+    double *gain = exact_value(m, layer, gain_name), *bias = exact_value(m, layer, bias_name);
     oracle_norm_fwd(x, gain, bias, N, width, false, eps, y, stats);
     free(gain);
     free(bias);
@@ -216,10 +202,11 @@ static double *embed(const struct ssa_model *m, const int32_t *x, int label)
 {
     const struct ssa_pixels *c = &m->config.pixels;
     const int width = c->width;
-    double *h = calloc(N * (size_t)width, sizeof *h), *start = value(m, -1, "start");
-    double *table = value(m, -1, "embed.weight"), *row = value(m, -1, "row.weight");
-    double *column = value(m, -1, "column.weight"), *channel = c->channels > 1 ? value(m, -1, "channel.weight") : NULL;
-    double *classes = c->classes ? value(m, -1, "label.weight") : NULL;
+    double *h = calloc(N * (size_t)width, sizeof *h), *start = exact_value(m, -1, "start");
+    double *table = exact_value(m, -1, "embed.weight"), *row = exact_value(m, -1, "row.weight");
+    double *column = exact_value(m, -1, "column.weight"), *channel = exact_value(m, -1, "channel.weight");
+    ck_assert(!channel == (c->channels == 1));
+    double *classes = c->classes ? exact_value(m, -1, "label.weight") : NULL;
     for (int w = 0; w < width; w++)
         h[w] = start[w] + (classes ? classes[label * width + w] : 0);
     for (int r = 0, t = 1; r < c->rows; r++)
@@ -488,40 +475,20 @@ END_TEST
 
 /* ---- generation ---- */
 
-struct drawn {
-    struct ssa_model *model;
-    int count;
-    float logits[N][VALUES];
-};
-
-static int look(void *cookie, int32_t token)
-{
-    struct drawn *d = cookie;
-    (void)token;
-    OK(ssa_model_read_logits(d->model, 0, d->model->pass.length - 1, d->logits[d->count++]));
-    return 0;
-}
-
 /* All that follows a prompt, from a cache: the logits of a pass. */
 static void check_generation(struct ssa_device *dev, const struct ssa_model_config *c, int prompt)
 {
     struct ssa_model *m = make(dev, c, 0);
-    struct drawn d = {.model = m};
+    struct drawn d = {.model = m, .vocabulary = VALUES};
     struct images s = make_images(6);
     const int label = c->pixels.classes ? s.labels[0] : 0;
-    char message[512];
     OK(ssa_generate(m, prompt ? s.x : NULL, (size_t)prompt, (size_t)(N - prompt), s.x + prompt,
-                    &(struct ssa_generate){.seed = 2, .token = look, .cookie = &d, .label = label}));
+                    &(struct ssa_generate){.seed = 2, .token = drawn_keep, .cookie = &d, .label = label}));
     ck_assert_int_eq(d.count, N - prompt);
     const struct ssa_pass pass = pass_of(&s, m);
-    float *all = logits_of(m, &pass);
-    for (int t = prompt; t < N; t++) {
-        double *want = test_doubles(all + t * VALUES, VALUES);
-        ck_assert_msg(test_close_to("logits", d.logits[t - prompt], want, VALUES, 1e-5, 1e-5, message, sizeof message),
-                      "position %d after a prompt of %d, %s: %s", t, prompt, dev->info.id, message);
-        free(want);
-    }
-    free(all);
+    OK(ssa_model_forward(m, &pass));
+    for (int t = prompt; t < N; t++)
+        drawn_from_pass(&d, t - prompt, m, t, "after a prompt of %d, %s", prompt, dev->info.id);
     ssa_model_destroy(m);
 }
 
@@ -710,15 +677,6 @@ END_TEST
 
 /* ---- memory, files, arguments ---- */
 
-static size_t held(const struct ssa_device *dev)
-{
-    size_t bytes;
-    ssa_device_memory(dev, &bytes, NULL);
-    for (int i = 0; i < 2; i++)
-        bytes -= dev->scratch[i] ? dev->scratch[i]->bytes : 0;
-    return bytes;
-}
-
 START_TEST(memory_is_as_foreseen)
 {
     const struct ssa_model_config configs[] = {small, with_classes(), grey()};
@@ -727,21 +685,21 @@ START_TEST(memory_is_as_foreseen)
         for (int i = 0; i < 6; i++) {
             const struct ssa_model_config *c = &configs[i / 2];
             const struct ssa_model_limits limits = {.batch = BATCH, .training = i % 2};
-            const size_t before = held(dev);
+            const size_t before = test_held(dev);
             struct ssa_memory memory;
             struct ssa_model *m;
             OK(ssa_model_memory(c, &limits, &memory));
             OK(ssa_model_create(&m, dev, c, &limits));
-            ck_assert_uint_eq(held(dev) - before, memory.total);
+            ck_assert_uint_eq(test_held(dev) - before, memory.total);
             if (limits.training) {
                 mean_loss(m, &s, 0);
                 OK(ssa_model_backward(m));
             }
-            ck_assert_uint_eq(held(dev) - before, memory.total);
+            ck_assert_uint_eq(test_held(dev) - before, memory.total);
             OK(ssa_generate(m, NULL, 0, 2, NULL, &(struct ssa_generate){0}));
-            ck_assert_uint_eq(held(dev) - before, memory.total + memory.cache);
+            ck_assert_uint_eq(test_held(dev) - before, memory.total + memory.cache);
             ssa_model_destroy(m);
-            ck_assert_uint_eq(held(dev), before);
+            ck_assert_uint_eq(test_held(dev), before);
         }
 }
 END_TEST
@@ -750,31 +708,24 @@ START_TEST(saved_and_loaded)
 {
     const struct ssa_model_config c = with_classes();
     const struct images s = make_images(8);
-    char path[64];
-    snprintf(path, sizeof path, "/tmp/test_pixels.%d.safetensors", (int)getpid());
+    char path[SAVED_PATH];
+    saved_path(path, "pixels");
     FOR_DEVICES (dev) {
-        struct ssa_model *m = make(dev, &c, 0), *again, *other;
+        struct ssa_model *m = make(dev, &c, 0);
         struct ssa_checkpoint *file;
         const struct ssa_pass pass = pass_of(&s, m);
-        OK(ssa_checkpoint_save(path, m, NULL, "a note"));
-        OK(ssa_checkpoint_open(&file, path));
+        struct ssa_model *again = saved_again(m, path, &file);
         const struct ssa_model_config *theirs = ssa_checkpoint_model(file);
-        ck_assert_int_eq(theirs->family, SSA_PIXELS);
         ck_assert_int_eq(theirs->pixels.key_width, 4);
         ck_assert_int_eq(theirs->pixels.classes, CLASSES);
-        OK(ssa_model_create(&again, dev, theirs, &(struct ssa_model_limits){.batch = BATCH}));
-        OK(ssa_checkpoint_load(file, again, NULL));
         float *want = logits_of(m, &pass), *got = logits_of(again, &pass);
         ck_assert_mem_eq(want, got, BATCH * N * VALUES * sizeof *got);
-        OK(ssa_model_create(&other, dev, &small, &(struct ssa_model_limits){.batch = 1}));
-        FAILS(ssa_checkpoint_load(file, other, NULL), SSA_EFORMAT,
-              "it is of another model: classes is 5, this model's is 0");
+        saved_refuses(file, dev, &small, "it is of another model: classes is 5, this model's is 0");
         free(want);
         free(got);
         ssa_checkpoint_close(file);
         ssa_model_destroy(m);
         ssa_model_destroy(again);
-        ssa_model_destroy(other);
         unlink(path);
     }
 }

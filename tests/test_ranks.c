@@ -1,7 +1,7 @@
 /* Ranks, as threads of one process: the all-reduce; then what the trainer does with them. */
 #include "golden.h"
 #include "pools.h"
-#include "ssacl/checkpoint.h"
+#include "saved.h"
 #include "ssacl/ranks.h"
 #include "team.h"
 
@@ -358,14 +358,11 @@ static void begin_and_save(struct ssa_ranks *ranks, void *cookie)
 static void resume(struct ssa_ranks *ranks, void *cookie)
 {
     const struct training *t = cookie;
-    struct ssa_checkpoint *c;
     struct rank r;
     float losses[2];
     size_t count;
     begin(&r, t, ranks);
-    OK(ssa_checkpoint_open(&c, checkpoint));
-    OK(ssa_checkpoint_load(c, r.model, ranks->rank == t->odd ? NULL : r.trainer));
-    ssa_checkpoint_close(c);
+    saved_load(checkpoint, r.model, ranks->rank == t->odd ? NULL : r.trainer);
     if (t->odd >= 0) {
         FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), SSA_EINVAL, "rank 1: step is 0, rank 0 has 2; moments");
     } else {

@@ -1,11 +1,12 @@
-/* Whole models of every family against the oracles' in double precision (demos/operators/reference_model.c): the loss of a
- * sequence, and gradients by difference quotients of the oracles alone. Of shapes that are awkward: one node, primes, one
- * more than a tile; dense and sampled. */
+/* Whole models of every family against those of the oracles in double precision (demos/operators/reference_model.c): the
+ * loss of a sequence, and gradients by difference quotients of the oracles alone. Of shapes that are awkward: one node,
+ * primes, one more than a tile; dense and sampled. */
 #include "harness.h"
 #include "reference_model.h"
 
 #define NAMED(name_, ...) {.name = (name_), .model = {__VA_ARGS__}}
-#define GRAPH(name_, ...) NAMED(name_, .family = SSA_EGT, .egt = {.node_ids = 2, .node_values = 5, .hops = 3, __VA_ARGS__})
+#define GRAPH(name_, ...) \
+    NAMED(name_, .family = SSA_EGT, .egt = {.node_ids = 2, .node_values = 5, .hops = 3, __VA_ARGS__})
 #define SMALL .layers = 3, .heads = 2, .width = 24, .edge_width = 7, .edge_ids = 2, .edge_values = 3, .encodings = 4
 
 static const struct model_case {
@@ -23,8 +24,8 @@ static const struct model_case {
     {.name = "13 nodes, edges by samples", .everywhere = true, .model = {.family = SSA_EGT, .egt = {.node_ids = 2,
      .node_values = 5, .hops = 3, .nodes = 13, SMALL, .virtual_nodes = 4, .edge_mode = SSA_EDGES_SAMPLED}}},
     GRAPH("13 nodes, fixed edges", .nodes = 13, SMALL, .virtual_nodes = 2, .edge_mode = SSA_EDGES_FIXED),
-    GRAPH("no virtual nodes, as TGT", .nodes = 11, SMALL, .activation = SSA_ACT_GELU, .clip = SSA_NONE, .head_layers = 1,
-          .head_start = 0.3f, .targets = 2),
+    GRAPH("no virtual nodes, as TGT", .nodes = 11, SMALL, .activation = SSA_ACT_GELU, .clip = SSA_NONE,
+          .head_layers = 1, .head_start = 0.3f, .targets = 2),
     GRAPH("scores that are clipped, squares", .nodes = 11, SMALL, .virtual_nodes = 1, .clip = 0.05f,
           .loss = SSA_LOSS_L2, .targets = 2),
     GRAPH("degrees to scale, wider MLPs", .nodes = 17, SMALL, .virtual_nodes = 3, .scale_degrees = 1,
@@ -34,16 +35,16 @@ static const struct model_case {
     GRAPH("one more than a tile", .nodes = 61, SMALL, .virtual_nodes = 4),
     GRAPH("one more than a tile, edges by samples", .nodes = 65, .layers = 2, .heads = 1, .width = 8, .edge_width = 9,
           .edge_mode = SSA_EDGES_SAMPLED),
-    GRAPH("rows and widths of one more than tiles", .nodes = 33, .layers = 2, .heads = 5, .width = 100, .edge_width = 33,
-          .edge_ids = 3, .edge_values = 4, .encodings = 6, .virtual_nodes = 1),
+    GRAPH("rows and widths of one more than tiles", .nodes = 33, .layers = 2, .heads = 5, .width = 100,
+          .edge_width = 33, .edge_ids = 3, .edge_values = 4, .encodings = 6, .virtual_nodes = 1),
 };
 
 static const struct model_case others[] = {
     NAMED("gpt", .gpt = {.layers = 2, .heads = 3, .width = 24, .vocabulary = 37, .length = 40}),
     {.name = "gpt of one position", .dense = true, .model.gpt = {.layers = 1, .heads = 1, .width = 8, .vocabulary = 3,
      .length = 1, .positions = SSA_POSITIONS_LEARNED, .untied = 1}},
-    NAMED("vit", .family = SSA_VIT, .vit = {.rows = 6, .columns = 10, .channels = 2, .patch = 2, .layers = 2, .heads = 3,
-          .width = 24, .classes = 5}),
+    NAMED("vit", .family = SSA_VIT, .vit = {.rows = 6, .columns = 10, .channels = 2, .patch = 2, .layers = 2,
+          .heads = 3, .width = 24, .classes = 5}),
     {.name = "vit of one patch, mean", .dense = true, .model = {.family = SSA_VIT, .vit = {.rows = 3, .columns = 3,
      .channels = 1, .patch = 3, .layers = 1, .heads = 1, .width = 8, .classes = 2, .mean_pool = 1}}},
     NAMED("pixels", .family = SSA_PIXELS, .pixels = {.rows = 4, .columns = 5, .channels = 3, .layers = 2, .heads = 3,

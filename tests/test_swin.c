@@ -1,20 +1,20 @@
 /* Swin: sizes as published, its forward pass against one in double precision that knows no windows, only which
  * positions see each other; sampling in windows, whatever is dropped, learning, files, memory, bad input. */
 #include "differences.h"
+#include "exact.h"
 #include "golden.h"
+#include "saved.h"
 #include "net/internal.h"
 
-#include "ssacl/checkpoint.h"
 #include "ssacl/evaluate.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { BATCH = 4, CHANNELS = 2, PATCH = 2, EACH = CHANNELS * PATCH * PATCH, CLASSES = 5, LAYERS = 4,
-       MOST = 64, WIDEST = 16, MOST_HIDDEN = 24, MOST_IMAGE = 16 * 16 * CHANNELS };
+       MOST = 64, WIDEST = 16, MOST_IMAGE = 16 * 16 * CHANNELS };
 
 /* Two stages of two layers. Grids of 4 x 8 and 2 x 4 in windows of 2; or of 8 x 8 and 4 x 4 in windows of 4. */
 static struct ssa_model_config small(bool wide)
@@ -190,51 +190,7 @@ static void train_on_targets(struct fixture *f)
 
 /* ---- in double precision ---- */
 
-/* NULL where there is no such parameter. */
-static double *values_of(const struct ssa_model *m, const char *prefix, const char *name)
-{
-    char whole[48];
-    snprintf(whole, sizeof whole, "%s%s", prefix, name);
-    const struct ssa_parameter *p = ssa_model_find(m, whole);
-    if (!p)
-        return NULL;
-    float *x = test_read(p->value, p->count);
-    double *d = test_doubles(x, p->count);
-    free(x);
-    return d;
-}
-
-/* y = x w^T (+ bias) */
-static void apply_linear(const struct ssa_model *m, const char *prefix, int rows, int in, int out, const double *x,
-                         double *y)
-{
-    double *w = values_of(m, prefix, "weight"), *bias = values_of(m, prefix, "bias");
-    ck_assert_msg(w != NULL, "no %sweight", prefix);
-    for (int r = 0; r < rows; r++)
-        for (int o = 0; o < out; o++) {
-            y[r * out + o] = bias ? bias[o] : 0;
-            for (int i = 0; i < in; i++)
-                y[r * out + o] += x[r * in + i] * w[o * in + i];
-        }
-    free(w);
-    free(bias);
-}
-
-static void apply_norm(const struct ssa_model *m, const char *prefix, int rows, int width, const double *x, double *y)
-{
-    double *gain = values_of(m, prefix, "gain"), *bias = values_of(m, prefix, "bias");
-    for (int r = 0; r < rows; r++) {
-        double mean = 0, variance = 0;
-        for (int c = 0; c < width; c++)
-            mean += x[r * width + c] / width;
-        for (int c = 0; c < width; c++)
-            variance += (x[r * width + c] - mean) * (x[r * width + c] - mean) / width;
-        for (int c = 0; c < width; c++)
-            y[r * width + c] = (x[r * width + c] - mean) / sqrt(variance + 1e-5) * gain[c] + bias[c];
-    }
-    free(gain);
-    free(bias);
-}
+static const double eps = 1e-5;
 
 /* A layer's grid, and how its windows lie on it. */
 struct grid {
@@ -311,28 +267,18 @@ static void attend(const struct fixture *f, const struct grid *g, int layer, int
 static void apply_layer(const struct fixture *f, int example, int layer, double *x)
 {
     const struct grid g = grid_of(&f->config.swin, layer);
-    const int n = g.rows * g.columns, width = g.width, hidden = width * 3 / 2;
-    static double y[MOST * WIDEST], qkv[MOST * 3 * WIDEST], att[MOST * WIDEST], wide[MOST * MOST_HIDDEN];
-    static const char *const parts[] = {"norm1.", "qkv.", "proj.", "norm2.", "up.", "down.", "relative."};
-    char name[7][32];
-    for (int i = 0; i < 7; i++)
-        snprintf(name[i], sizeof name[i], "layer.%d.%s", layer, parts[i]);
-    double *table = values_of(f->model, name[6], "weight");
-    apply_norm(f->model, name[0], n, width, x, y);
-    apply_linear(f->model, name[1], n, width, 3 * width, y, qkv);
+    const int n = g.rows * g.columns, width = g.width;
+    static double y[MOST * WIDEST], qkv[MOST * 3 * WIDEST], att[MOST * WIDEST];
+    double *table = exact_value(f->model, layer, "relative.weight");
+    exact_norm(f->model, layer, "norm1", n, width, eps, x, y);
+    exact_linear(f->model, layer, "qkv", n, width, 3 * width, y, qkv);
     for (int i = 0; i < n; i++)
         for (int h = 0; h < g.heads; h++)
             attend(f, &g, layer, example, table, qkv, i, h, att);
-    apply_linear(f->model, name[2], n, width, width, att, y);
+    exact_linear(f->model, layer, "proj", n, width, width, att, y);
     for (int i = 0; i < n * width; i++)
         x[i] += y[i];
-    apply_norm(f->model, name[3], n, width, x, y);
-    apply_linear(f->model, name[4], n, width, hidden, y, wide);
-    for (int i = 0; i < n * hidden; i++)
-        wide[i] *= 0.5 * (1 + erf(wide[i] / sqrt(2)));
-    apply_linear(f->model, name[5], n, hidden, width, wide, y);
-    for (int i = 0; i < n * width; i++)
-        x[i] += y[i];
+    exact_mlp(f->model, layer, n, width, width * 3 / 2, eps, x);
     free(table);
 }
 
@@ -347,8 +293,8 @@ static void embed(const struct fixture *f, int example, double *x)
             const int row = i / across * PATCH + e / PATCH % PATCH, column = i % across * PATCH + e % PATCH;
             patches[i * EACH + e] = (double)pixels[(row * c->columns + column) * CHANNELS + e / (PATCH * PATCH)];
         }
-    apply_linear(f->model, "patch.", n, EACH, c->width, patches, y);
-    apply_norm(f->model, "patch.norm.", n, c->width, y, x);
+    exact_linear(f->model, -1, "patch", n, EACH, c->width, patches, y);
+    exact_norm(f->model, -1, "patch.norm", n, c->width, eps, y, x);
 }
 
 static void merge(const struct fixture *f, double *x)
@@ -361,8 +307,8 @@ static void merge(const struct fixture *f, double *x)
             const int row = i / across * 2 + e % 2, column = i % across * 2 + e / 2;
             memcpy(&cells[(i * 4 + e) * width], &x[(row * g.columns + column) * width], (size_t)width * sizeof *x);
         }
-    apply_norm(f->model, "merge.0.norm.", n, 4 * width, cells, y);
-    apply_linear(f->model, "merge.0.", n, 4 * width, 2 * width, y, x);
+    exact_norm(f->model, -1, "merge.0.norm", n, 4 * width, eps, cells, y);
+    exact_linear(f->model, -1, "merge.0", n, 4 * width, 2 * width, y, x);
 }
 
 static void logits_of(const struct fixture *f, int example, double *logits)
@@ -376,21 +322,9 @@ static void logits_of(const struct fixture *f, int example, double *logits)
             merge(f, x);
         apply_layer(f, example, l, x);
     }
-    apply_norm(f->model, "norm.", n, last.width, x, y);
-    for (int i = 1; i < n; i++)
-        for (int c = 0; c < last.width; c++)
-            y[c] += y[i * last.width + c];
-    for (int c = 0; c < last.width; c++)
-        y[c] /= n;
-    apply_linear(f->model, "head.", 1, last.width, CLASSES, y, logits);
-}
-
-static double loss_of(const double *logits, int target)
-{
-    double sum = 0;
-    for (int v = 0; v < CLASSES; v++)
-        sum += exp(logits[v]);
-    return log(sum) - logits[target];
+    exact_norm(f->model, -1, "norm", n, last.width, eps, x, y);
+    exact_mean(n, last.width, y, x);
+    exact_linear(f->model, -1, "head", 1, last.width, CLASSES, x, logits);
 }
 
 static void check_forward(struct ssa_device *dev, bool wide, enum keys keys)
@@ -404,7 +338,7 @@ static void check_forward(struct ssa_device *dev, bool wide, enum keys keys)
     for (int b = 0; b < BATCH; b++) {
         float got[CLASSES];
         logits_of(&f, b, want[b]);
-        losses[b] = b == 2 ? 0 : loss_of(want[b], f.targets[b]);
+        losses[b] = b == 2 ? 0 : exact_loss(want[b], CLASSES, f.targets[b]);
         OK(ssa_model_read_logits(f.model, b, 0, got));
         ck_assert_msg(test_close_to("logits", got, want[b], CLASSES, 1e-5, 1e-5, message, sizeof message),
                       "wide %d, keys %d, image %d: %s", wide, keys, b, message);
@@ -666,40 +600,26 @@ END_TEST
 
 START_TEST(saved_and_loaded)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/tmp/ssacl_swin.%d.safetensors", (int)getpid());
+    char path[SAVED_PATH];
+    saved_path(path, "swin");
     FOR_DEVICES (dev) {
         struct ssa_model_config c = dropping(true), other = c;
         struct ssa_checkpoint *checkpoint;
-        struct ssa_model *loaded, *wrong;
         struct fixture f;
         open_fixture(&f, dev, &c, DENSE);
-        OK(ssa_checkpoint_save(path, f.model, NULL, "a swin"));
-        OK(ssa_checkpoint_open(&checkpoint, path));
-        ck_assert_int_eq(ssa_checkpoint_model(checkpoint)->family, SSA_SWIN);
+        struct ssa_model *loaded = saved_again(f.model, path, &checkpoint);
         ck_assert_int_eq(ssa_checkpoint_model(checkpoint)->swin.layers[1], 2);
         ck_assert_int_eq(ssa_checkpoint_model(checkpoint)->swin.window, 4);
         ck_assert_float_eq(ssa_checkpoint_model(checkpoint)->swin.hidden_ratio, 1.5f);
-        OK(ssa_model_create(&loaded, dev, ssa_checkpoint_model(checkpoint), ssa_model_limits(f.model)));
-        OK(ssa_checkpoint_load(checkpoint, loaded, NULL));
-        for (int i = 0; i < ssa_model_tensors(loaded); i++) {
-            const struct ssa_parameter *p = ssa_model_parameter(f.model, i), *q = ssa_model_parameter(loaded, i);
-            ck_assert_str_eq(p->name, q->name);
-            test_same_bits(p->name, p->value, q->value, p->count);
-        }
         f.pass.targets = f.targets;
         OK(ssa_model_forward(f.model, &f.pass));
         OK(ssa_model_forward(loaded, &f.pass));
         test_same_bits("losses", ssa_model_losses(f.model), ssa_model_losses(loaded), BATCH);
         other.swin.layers[1] = 3;
-        OK(ssa_model_create(&wrong, dev, &other, &(struct ssa_model_limits){.batch = 1}));
-        FAILS(ssa_checkpoint_load(checkpoint, wrong, NULL), SSA_EFORMAT, "layers[1] is 2, this model's is 3");
-        ssa_model_destroy(wrong);
+        saved_refuses(checkpoint, dev, &other, "layers[1] is 2, this model's is 3");
         other = c;
         other.swin.window = 2;
-        OK(ssa_model_create(&wrong, dev, &other, &(struct ssa_model_limits){.batch = 1}));
-        FAILS(ssa_checkpoint_load(checkpoint, wrong, NULL), SSA_EFORMAT, "window is 4, this model's is 2");
-        ssa_model_destroy(wrong);
+        saved_refuses(checkpoint, dev, &other, "window is 4, this model's is 2");
         ssa_model_destroy(loaded);
         ssa_checkpoint_close(checkpoint);
         close_fixture(&f);
@@ -707,14 +627,6 @@ START_TEST(saved_and_loaded)
     remove(path);
 }
 END_TEST
-
-static size_t scratch_of(const struct ssa_device *dev)
-{
-    size_t sum = 0;
-    for (size_t i = 0; i < sizeof dev->scratch / sizeof *dev->scratch; i++)
-        sum += dev->scratch[i] ? dev->scratch[i]->bytes : 0;
-    return sum;
-}
 
 START_TEST(memory_is_as_foreseen)
 {
@@ -724,18 +636,15 @@ START_TEST(memory_is_as_foreseen)
             const struct ssa_model_limits limits = {.batch = BATCH, .training = 1, .max_buffer = i >> 1 ? 9000 : 0};
             const struct ssa_pattern pattern = pattern_of(EACH_WINDOW);
             struct ssa_memory memory;
-            size_t before, after;
             struct fixture f = {.config = c};
             OK(ssa_model_memory(&c, &limits, &memory));
-            ssa_device_memory(dev, &before, NULL);
-            before -= scratch_of(dev);
+            const size_t before = test_held(dev);
             OK(ssa_model_create(&f.model, dev, &c, &limits));
             f.pass = (struct ssa_pass){.pixels = f.pixels, .targets = f.targets, .training = 1};
             draw_plans(&f, &pattern, BATCH, 0);
             OK(ssa_model_forward(f.model, &f.pass));
             OK(ssa_model_backward(f.model));
-            ssa_device_memory(dev, &after, NULL);
-            ck_assert_uint_eq(after - scratch_of(dev) - before, memory.total);
+            ck_assert_uint_eq(test_held(dev) - before, memory.total);
             ck_assert_uint_eq(memory.cache, 0);
             close_fixture(&f);
         }

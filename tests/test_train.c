@@ -347,14 +347,6 @@ START_TEST(bad_data)
 }
 END_TEST
 
-static size_t scratch_of(const struct ssa_device *dev)
-{
-    size_t sum = 0;
-    for (size_t i = 0; i < sizeof dev->scratch / sizeof *dev->scratch; i++)
-        sum += dev->scratch[i] ? dev->scratch[i]->bytes : 0;
-    return sum;
-}
-
 static void check_memory(struct ssa_device *dev)
 {
     struct ssa_model_limits limits = {.batch = 4, .training = 1};
@@ -362,16 +354,15 @@ static void check_memory(struct ssa_device *dev)
     struct ssa_memory memory;
     struct ssa_model *m;
     struct ssa_trainer *t;
-    size_t before, after, all = dev->info.memory;
+    size_t after, all = dev->info.memory;
     static const unsigned char text[64];
-    ssa_device_memory(dev, &before, NULL);
-    before -= scratch_of(dev);
+    const size_t before = test_held(dev);
     OK(ssa_train_check(dev, &small, &limits, &config, 64, &memory));
     OK(ssa_model_create(&m, dev, &small, &limits));
     OK(ssa_trainer_create(&t, m, &config, &(struct ssa_data){.items = text, .count = 64}));
     OK(ssa_trainer_step(t));
     ssa_device_memory(dev, &after, NULL);
-    ck_assert_uint_eq(after - scratch_of(dev) - before, memory.total);
+    ck_assert_uint_eq(test_held(dev) - before, memory.total);
     dev->info.memory = after + memory.total - 1;
     FAILS(ssa_train_check(dev, &small, &limits, &config, 64, &memory), SSA_ENOMEM, "(micro-)batch of 2 instead of 4");
     dev->info.memory = all;

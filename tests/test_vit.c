@@ -1,16 +1,16 @@
 /* The ViT: sizes as published, its forward pass against one in double precision, sampling with the class token kept,
  * soft targets, whatever is dropped, learning, files, memory, bad input. */
 #include "differences.h"
+#include "exact.h"
 #include "golden.h"
+#include "saved.h"
 
-#include "ssacl/checkpoint.h"
 #include "ssacl/evaluate.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Six patches of 2 x 2 pixels of two channels. */
 enum { BATCH = 4, ROWS = 4, COLUMNS = 6, CHANNELS = 2, PATCH = 2, PATCHES = 6, EACH = CHANNELS * PATCH * PATCH,
@@ -136,56 +136,7 @@ static void train_on_targets(struct fixture *f)
 
 /* ---- in double precision ---- */
 
-static double *values_of(const struct ssa_model *m, const char *format, int layer)
-{
-    char name[48];
-    snprintf(name, sizeof name, format, layer);
-    const struct ssa_parameter *p = ssa_model_find(m, name);
-    ck_assert_msg(p != NULL, "no %s", name);
-    float *x = test_read(p->value, p->count);
-    double *d = test_doubles(x, p->count);
-    free(x);
-    return d;
-}
-
-/* y = x w^T + bias, of `rows` rows. */
-static void apply_linear(const struct ssa_model *m, const char *what, int layer, int rows, int in, int out,
-                         const double *x, double *y)
-{
-    char name[48];
-    snprintf(name, sizeof name, "%s.weight", what);
-    double *w = values_of(m, name, layer);
-    snprintf(name, sizeof name, "%s.bias", what);
-    double *bias = values_of(m, name, layer);
-    for (int r = 0; r < rows; r++)
-        for (int o = 0; o < out; o++) {
-            y[r * out + o] = bias[o];
-            for (int i = 0; i < in; i++)
-                y[r * out + o] += x[r * in + i] * w[o * in + i];
-        }
-    free(w);
-    free(bias);
-}
-
-static void apply_norm(const struct ssa_model *m, const char *what, int layer, int rows, const double *x, double *y)
-{
-    char name[48];
-    snprintf(name, sizeof name, "%s.gain", what);
-    double *gain = values_of(m, name, layer);
-    snprintf(name, sizeof name, "%s.bias", what);
-    double *bias = values_of(m, name, layer);
-    for (int r = 0; r < rows; r++) {
-        double mean = 0, variance = 0;
-        for (int c = 0; c < WIDTH; c++)
-            mean += x[r * WIDTH + c] / WIDTH;
-        for (int c = 0; c < WIDTH; c++)
-            variance += (x[r * WIDTH + c] - mean) * (x[r * WIDTH + c] - mean) / WIDTH;
-        for (int c = 0; c < WIDTH; c++)
-            y[r * WIDTH + c] = (x[r * WIDTH + c] - mean) / sqrt(variance + 1e-6) * gain[c] + bias[c];
-    }
-    free(gain);
-    free(bias);
-}
+static const double eps = 1e-6;
 
 /* One query of one head over `count` keys. */
 static void attend(const double *qkv, int query, const int32_t *keys, int count, int head, double *out)
@@ -222,25 +173,19 @@ static void apply_attention(const struct fixture *f, int example, int length, co
 
 static void apply_layer(const struct fixture *f, int example, int layer, int length, double *x)
 {
-    double y[MOST * WIDTH], qkv[MOST * 3 * WIDTH], att[MOST * WIDTH], wide[MOST * HIDDEN];
-    apply_norm(f->model, "layer.%d.norm1", layer, length, x, y);
-    apply_linear(f->model, "layer.%d.qkv", layer, length, WIDTH, 3 * WIDTH, y, qkv);
+    double y[MOST * WIDTH], qkv[MOST * 3 * WIDTH], att[MOST * WIDTH];
+    exact_norm(f->model, layer, "norm1", length, WIDTH, eps, x, y);
+    exact_linear(f->model, layer, "qkv", length, WIDTH, 3 * WIDTH, y, qkv);
     apply_attention(f, example, length, qkv, att);
-    apply_linear(f->model, "layer.%d.proj", layer, length, WIDTH, WIDTH, att, y);
+    exact_linear(f->model, layer, "proj", length, WIDTH, WIDTH, att, y);
     for (int i = 0; i < length * WIDTH; i++)
         x[i] += y[i];
-    apply_norm(f->model, "layer.%d.norm2", layer, length, x, y);
-    apply_linear(f->model, "layer.%d.up", layer, length, WIDTH, HIDDEN, y, wide);
-    for (int i = 0; i < length * HIDDEN; i++)
-        wide[i] *= 0.5 * (1 + erf(wide[i] / sqrt(2)));
-    apply_linear(f->model, "layer.%d.down", layer, length, HIDDEN, WIDTH, wide, y);
-    for (int i = 0; i < length * WIDTH; i++)
-        x[i] += y[i];
+    exact_mlp(f->model, layer, length, WIDTH, HIDDEN, eps, x);
 }
 
 static void embed(const struct fixture *f, int example, int lead, double *x)
 {
-    double patches[PATCHES * EACH], *position = values_of(f->model, "position.weight", 0);
+    double patches[PATCHES * EACH], *position = exact_value(f->model, -1, "position.weight");
     const float *pixels = f->pixels + example * IMAGE;
     for (int n = 0; n < PATCHES; n++)
         for (int e = 0; e < EACH; e++) {
@@ -248,9 +193,9 @@ static void embed(const struct fixture *f, int example, int lead, double *x)
             const int column = n % (COLUMNS / PATCH) * PATCH + e % PATCH;
             patches[n * EACH + e] = (double)pixels[(row * COLUMNS + column) * CHANNELS + channel];
         }
-    apply_linear(f->model, "patch", 0, PATCHES, EACH, WIDTH, patches, x + lead * WIDTH);
+    exact_linear(f->model, -1, "patch", PATCHES, EACH, WIDTH, patches, x + lead * WIDTH);
     if (lead) {
-        double *token = values_of(f->model, "class.weight", 0);
+        double *token = exact_value(f->model, -1, "class.weight");
         memcpy(x, token, WIDTH * sizeof *x);
         free(token);
     }
@@ -266,21 +211,10 @@ static void logits_of(const struct fixture *f, int example, int mean_pool, doubl
     embed(f, example, !mean_pool, x);
     for (int l = 0; l < LAYERS; l++)
         apply_layer(f, example, l, length, x);
-    apply_norm(f->model, "norm", 0, length, x, y);
-    for (int n = 1; n < length && mean_pool; n++)
-        for (int c = 0; c < WIDTH; c++)
-            y[c] += y[n * WIDTH + c];
-    for (int c = 0; c < WIDTH && mean_pool; c++)
-        y[c] /= length;
-    apply_linear(f->model, "head", 0, 1, WIDTH, CLASSES, y, logits);
-}
-
-static double loss_of(const double *logits, int target)
-{
-    double sum = 0;
-    for (int v = 0; v < CLASSES; v++)
-        sum += exp(logits[v]);
-    return log(sum) - logits[target];
+    exact_norm(f->model, -1, "norm", length, WIDTH, eps, x, y);
+    if (mean_pool)
+        exact_mean(length, WIDTH, y, x);
+    exact_linear(f->model, -1, "head", 1, WIDTH, CLASSES, mean_pool ? x : y, logits);
 }
 
 static void check_forward(struct ssa_device *dev, int mean_pool, bool sampled)
@@ -294,7 +228,7 @@ static void check_forward(struct ssa_device *dev, int mean_pool, bool sampled)
     for (int b = 0; b < BATCH; b++) {
         float got[CLASSES];
         logits_of(&f, b, mean_pool, want[b]);
-        losses[b] = b == 2 ? 0 : loss_of(want[b], f.targets[b]);
+        losses[b] = b == 2 ? 0 : exact_loss(want[b], CLASSES, f.targets[b]);
         OK(ssa_model_read_logits(f.model, b, 0, got));
         ck_assert_msg(test_close_to("logits", got, want[b], CLASSES, 1e-5, 1e-5, message, sizeof message),
                       "mean %d, sampled %d, image %d: %s", mean_pool, sampled, b, message);
@@ -461,7 +395,7 @@ END_TEST
 /* Of 50 positions every query of an image sees the class token, and 12 others that are drawn evenly. */
 START_TEST(keeps_the_class_token)
 {
-    enum { N = 50, K = 12, EXAMPLES = 16, STEPS = 250 };
+    enum { N = 50, K = 12, EXAMPLES = 16, STeps = 250 };
     const struct ssa_pattern pattern = {.kind = SSA_UNBIASED, .ratio = 0.24f, .keep_first = 1, .per_example = 1,
                                         .own_key = SSA_NONE};
     int seen[N] = {0}, alike = 0;
@@ -469,7 +403,7 @@ START_TEST(keeps_the_class_token)
     struct ssa_sample how;
     OK(ssa_pattern_sample(&pattern, 1, 4, N, EXAMPLES, &how));
     ck_assert_int_eq(how.keys, K);
-    for (int step = 0; step < STEPS; step++) {
+    for (int step = 0; step < STeps; step++) {
         int32_t keys[N + 1], before[N + 1] = {0}, other[N + 1];
         how.step = (uint64_t)step;
         OK(ssa_plan_draw(&plan, &how));
@@ -483,7 +417,7 @@ START_TEST(keeps_the_class_token)
                 seen[keys[k]]++;
         }
     }
-    const double draws = EXAMPLES * STEPS, p = K / (N - 1.0);
+    const double draws = EXAMPLES * STeps, p = K / (N - 1.0);
     ck_assert_int_eq(alike, 0);
     ck_assert_int_eq(seen[0], (int)draws);
     for (int n = 1; n < N; n++)
@@ -681,37 +615,23 @@ END_TEST
 
 START_TEST(saved_and_loaded)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/tmp/ssacl_vit.%d.safetensors", (int)getpid());
+    char path[SAVED_PATH];
+    saved_path(path, "vit");
     FOR_DEVICES (dev) {
         struct ssa_model_config c = dropping(0), other = c;
         struct ssa_checkpoint *checkpoint;
-        struct ssa_model *loaded, *wrong;
         struct fixture f;
         open_fixture(&f, dev, &c, false);
-        OK(ssa_checkpoint_save(path, f.model, NULL, "a vit"));
-        OK(ssa_checkpoint_open(&checkpoint, path));
-        ck_assert_int_eq(ssa_checkpoint_model(checkpoint)->family, SSA_VIT);
+        struct ssa_model *loaded = saved_again(f.model, path, &checkpoint);
         ck_assert_float_eq(ssa_checkpoint_model(checkpoint)->vit.drop_path, 0.4f);
-        OK(ssa_model_create(&loaded, dev, ssa_checkpoint_model(checkpoint), ssa_model_limits(f.model)));
-        OK(ssa_checkpoint_load(checkpoint, loaded, NULL));
-        for (int i = 0; i < ssa_model_tensors(loaded); i++) {
-            const struct ssa_parameter *p = ssa_model_parameter(f.model, i), *q = ssa_model_parameter(loaded, i);
-            ck_assert_str_eq(p->name, q->name);
-            test_same_bits(p->name, p->value, q->value, p->count);
-        }
         f.pass.targets = f.targets;
         OK(ssa_model_forward(f.model, &f.pass));
         OK(ssa_model_forward(loaded, &f.pass));
         test_same_bits("losses", ssa_model_losses(f.model), ssa_model_losses(loaded), BATCH);
         other.vit.mean_pool = 1;
-        OK(ssa_model_create(&wrong, dev, &other, &(struct ssa_model_limits){.batch = 1}));
-        FAILS(ssa_checkpoint_load(checkpoint, wrong, NULL), SSA_EFORMAT, "mean_pool is 0, this model's is 1");
-        ssa_model_destroy(wrong);
+        saved_refuses(checkpoint, dev, &other, "mean_pool is 0, this model's is 1");
         other = (struct ssa_model_config){.gpt = {.layers = 1, .heads = 1, .width = 8, .vocabulary = 9, .length = 4}};
-        OK(ssa_model_create(&wrong, dev, &other, &(struct ssa_model_limits){.batch = 1}));
-        FAILS(ssa_checkpoint_load(checkpoint, wrong, NULL), SSA_EFORMAT, "of family vit, this is of family gpt");
-        ssa_model_destroy(wrong);
+        saved_refuses(checkpoint, dev, &other, "of family vit, this is of family gpt");
         ssa_model_destroy(loaded);
         ssa_checkpoint_close(checkpoint);
         close_fixture(&f);
@@ -720,14 +640,6 @@ START_TEST(saved_and_loaded)
 }
 END_TEST
 
-static size_t scratch_of(const struct ssa_device *dev)
-{
-    size_t sum = 0;
-    for (size_t i = 0; i < sizeof dev->scratch / sizeof *dev->scratch; i++)
-        sum += dev->scratch[i] ? dev->scratch[i]->bytes : 0;
-    return sum;
-}
-
 START_TEST(memory_is_as_foreseen)
 {
     FOR_DEVICES (dev)
@@ -735,18 +647,15 @@ START_TEST(memory_is_as_foreseen)
             const struct ssa_model_config c = dropping(i & 1);
             const struct ssa_model_limits limits = {.batch = BATCH, .training = 1, .max_buffer = i >> 1 ? 3000 : 0};
             struct ssa_memory memory;
-            size_t before, after;
             struct ssa_model *m;
             struct fixture f = {.model = NULL};
             OK(ssa_model_memory(&c, &limits, &memory));
-            ssa_device_memory(dev, &before, NULL);
-            before -= scratch_of(dev);
+            const size_t before = test_held(dev);
             OK(ssa_model_create(&m, dev, &c, &limits));
             f.pass = (struct ssa_pass){.pixels = f.pixels, .targets = f.targets, .training = 1};
             OK(ssa_model_forward(m, &f.pass));
             OK(ssa_model_backward(m));
-            ssa_device_memory(dev, &after, NULL);
-            ck_assert_uint_eq(after - scratch_of(dev) - before, memory.total);
+            ck_assert_uint_eq(test_held(dev) - before, memory.total);
             ck_assert_uint_ge(memory.inputs, BATCH * (IMAGE + 1 + CLASSES) * sizeof(float));
             ck_assert_uint_eq(memory.cache, 0);
             ssa_model_destroy(m);

@@ -1,7 +1,6 @@
 /* Held-out data on the way of a training: when it is looked at, what is kept of the best, when the run ends, and that a
  * resumed run goes on with it. On the first device: which one it is does not matter. */
-#include "harness.h"
-#include "ssacl/checkpoint.h"
+#include "saved.h"
 #include "ssacl/evaluate.h"
 #include "train/internal.h"
 
@@ -139,9 +138,7 @@ START_TEST(the_best_is_kept)
     ssa_checkpoint_close(c);
 
     open_fixture(&g, test_device(0));
-    OK(ssa_checkpoint_open(&c, half));
-    OK(ssa_checkpoint_load(c, g.model, g.trainer));
-    ssa_checkpoint_close(c);
+    saved_load(half, g.model, g.trainer);
     OK(run_on(&g, (struct ssa_watch){.every = 3}, 0));
     ck_assert_int_eq(g.seen[g.count - 1].best_step, last.best_step);
     ck_assert_double_eq(g.seen[g.count - 1].best_loss, last.best_loss);

@@ -163,7 +163,7 @@ checks=$((checks + 1))
 over_ranks() {
     name=$1
     shift
-    says 'done after step 12' "$@" -c "$name" --keep-stages -q --device cpu
+    says 'done after step 12' "$@" -c "$name" --keep-stages --device cpu
     says 'done after step 12' mpirun -n 2 "$@" -c "$name.ranks" --keep-stages --device cpu
     same "$name" "$name.ranks"
     same "$name.stage1" "$name.ranks.stage1"
