@@ -55,6 +55,8 @@ START_TEST(sizes)
         {PUBLISHED(.layers = 30, .heads = 32, .width = 768, .edge_width = 64), 110691201},
         {PUBLISHED(.layers = 18, .heads = 32, .width = 640, .edge_width = 64, .edge_mode = SSA_EDGES_FIXED), 47234753},
         {PUBLISHED(.layers = 4, .heads = 8, .width = 64, .edge_width = 16), 200929},
+        {PUBLISHED(.layers = 4, .heads = 8, .width = 64, .edge_width = 16, .hidden_ratio = 2, .edge_hidden_ratio = 0.5f),
+         200929 + 4 * (2 * 64 * 64 + 64) - 3 * (2 * 16 * 8 + 8)},
         {PUBLISHED(.layers = 6, .heads = 12, .width = 96, .edge_width = 32), 516401},
         {PUBLISHED(.layers = 6, .heads = 16, .width = 128, .edge_width = 32), 852161},
         {PUBLISHED(.layers = 6, .heads = 16, .width = 128, .edge_width = 32, .edge_mode = SSA_EDGES_SAMPLED), 852161}};
