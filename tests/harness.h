@@ -93,6 +93,21 @@ void test_save_file(const char *path, const void *bytes, size_t size);
 float *test_values(size_t count, uint64_t seed, float low, float high); /* free() it */
 double *test_doubles(const float *values, size_t count);                /* free() it */
 
+/* slopes[i] = the derivative by x[i] of the sum of `term`, an expression of j below `terms`, by central differences of
+ * step h; `forward` is a statement that makes what the terms are of. All in double precision. */
+#define SLOPES(slopes, x, count, h, forward, terms, term) \
+    for (size_t i_ = 0; i_ < (size_t)(count); i_++) { \
+        double sums_[2] = {0}, kept_ = (x)[i_]; \
+        for (int side_ = 0; side_ < 2; side_++) { \
+            (x)[i_] = kept_ + (side_ ? (h) : -(h)); \
+            forward; \
+            for (size_t j = 0; j < (size_t)(terms); j++) \
+                sums_[side_] += (term); \
+        } \
+        (x)[i_] = kept_; \
+        (slopes)[i_] = (sums_[1] - sums_[0]) / (2 * (h)); \
+    }
+
 /* ---- comparison ---- */
 
 /* |got - want| <= atol + rtol |want| everywhere, no NaN. Prints the first wrong coordinate, the worst error and

@@ -74,18 +74,9 @@ START_TEST(finite_differences)
     const double h = 1e-5;
     float *x = test_values(N, 1, -1, 1), *sums = test_values(M, 2, 0.1f, 9), *dout = test_values(N, 3, -1, 1);
     double *xd = test_doubles(x, N), *sd = test_doubles(sums, M), *dd = test_doubles(dout, N), out[N];
-    double want[N + M] = {0};
-    for (int i = 0; i < N + M; i++) {
-        double *at = i < N ? &xd[i] : &sd[i - N];
-        const double kept = *at;
-        for (int side = -1; side <= 1; side += 2) {
-            *at = kept + side * h;
-            oracle_centrality_fwd(&s, xd, sd, out);
-            for (int j = 0; j < N; j++)
-                want[i] += side * out[j] * dd[j] / (2 * h);
-        }
-        *at = kept;
-    }
+    double want[N + M];
+    SLOPES(want, xd, N, h, oracle_centrality_fwd(&s, xd, sd, out), N, out[j] * dd[j])
+    SLOPES(want + N, sd, M, h, oracle_centrality_fwd(&s, xd, sd, out), N, out[j] * dd[j])
     FOR_DEVICES (dev) {
         struct ssa_centrality_bwd b = {.x = test_from(dev, x, N), .sums = test_from(dev, sums, M),
                                        .dout = test_from(dev, dout, N), .dx = test_new(dev, N),

@@ -179,15 +179,8 @@ START_TEST(finite_differences)
     enum { ROWS = 7, WIDTH = 3, VOCABULARY = 5, N = ROWS * WIDTH, TABLE = VOCABULARY * WIDTH };
     const double h = 1e-3;
     struct embedding_case c = make_sum(ROWS, 2, WIDTH, VOCABULARY, 4, 1.5, 1);
-    double *table = test_doubles(c.table, TABLE), out[N], dtable[TABLE] = {0};
-    for (int i = 0; i < TABLE; i++)
-        for (int side = -1; side <= 1; side += 2) {
-            table[i] = (double)c.table[i] + side * h;
-            oracle_embedding_fwd(&c.e, table, NULL, out);
-            table[i] = (double)c.table[i];
-            for (int j = 0; j < N; j++)
-                dtable[i] += side * out[j] * (double)c.dout[j] / (2 * h);
-        }
+    double *table = test_doubles(c.table, TABLE), out[N], dtable[TABLE];
+    SLOPES(dtable, table, TABLE, h, oracle_embedding_fwd(&c.e, table, NULL, out), N, out[j] * (double)c.dout[j])
     FOR_DEVICES (dev) {
         struct ssa_embedding_bwd a = {
             .ids = test_from_ints(dev, c.ids, c.ids_n), .dout = test_from(dev, c.dout, N),

@@ -99,20 +99,11 @@ START_TEST(finite_differences)
            X = BATCH * LENGTH * LENGTH * WIDTH, IN = X + LEAD * WIDTH };
     const struct oracle_frame s = {BATCH, LEAD, LENGTH, WIDTH};
     float *in = test_values(IN, 1, -1, 1), *w = test_values(OUT, 2, -1, 1);
-    double *v = test_doubles(in, IN), *dout = test_doubles(w, OUT), d[IN] = {0}, out[OUT];
+    double *v = test_doubles(in, IN), *dout = test_doubles(w, OUT), d[IN] = {0}, slopes[IN], out[OUT];
     oracle_frame_bwd(&s, dout, d, d + X);
-    for (int i = 0; i < IN; i++) {
-        const double kept = v[i];
-        double slope = 0;
-        for (int side = -1; side <= 1; side += 2) {
-            v[i] = kept + side * 0.5;
-            oracle_frame_fwd(&s, v, v + X, out);
-            for (int j = 0; j < OUT; j++)
-                slope += side * out[j] * dout[j];
-        }
-        v[i] = kept;
-        ck_assert_double_eq_tol(slope, d[i], 1e-12);
-    }
+    SLOPES(slopes, v, IN, 0.5, oracle_frame_fwd(&s, v, v + X, out), OUT, out[j] * dout[j])
+    for (int i = 0; i < IN; i++)
+        ck_assert_double_eq_tol(slopes[i], d[i], 1e-12);
     free(in);
     free(w);
     free(v);

@@ -53,16 +53,9 @@ static void check_differences(struct ssa_device *dev, int activation)
     enum { ROWS = 3, WIDTH = 7, N = ROWS * WIDTH };
     const double h = 1e-5;
     float *x = test_values(2 * N, 3, -4, 4), *dy = test_values(N, 4, -1, 1);
-    double *at = test_doubles(x, 2 * N), y[N], dx[2 * N] = {0};
+    double *at = test_doubles(x, 2 * N), y[N], dx[2 * N];
     struct ssa_tensor tx = test_from(dev, x, 2 * N), tdy = test_from(dev, dy, N), tdx = test_new(dev, 2 * N);
-    for (int i = 0; i < 2 * N; i++)
-        for (int side = -1; side <= 1; side += 2) {
-            at[i] = (double)x[i] + side * h;
-            oracle_glu_fwd(at, ROWS, WIDTH, activation, y);
-            at[i] = (double)x[i];
-            for (int j = 0; j < N; j++)
-                dx[i] += side * y[j] * (double)dy[j] / (2 * h);
-        }
+    SLOPES(dx, at, 2 * N, h, oracle_glu_fwd(at, ROWS, WIDTH, activation, y), N, y[j] * (double)dy[j])
     OK(ssa_glu_bwd(dev, &(struct ssa_glu_bwd){.x = tx, .dy = tdy, .dx = tdx, .rows = ROWS, .width = WIDTH,
                                               .activation = activation}));
     test_compare("dx", tdx, dx, 2 * N, 1e-6, 2e-6, "finite differences, activation %d", activation);

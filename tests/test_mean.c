@@ -149,20 +149,11 @@ START_TEST(finite_differences)
     static const int32_t lengths[BATCH] = {3, 5};
     const struct oracle_mean s = {BATCH, LENGTH, 1, 3, WIDTH, lengths};
     float *in = test_values(N, 1, -1, 1), *w = test_values(M, 2, -1, 1);
-    double *x = test_doubles(in, N), *dout = test_doubles(w, M), dx[N] = {0}, out[M];
+    double *x = test_doubles(in, N), *dout = test_doubles(w, M), dx[N] = {0}, slopes[N], out[M];
     oracle_mean_bwd(&s, dout, dx);
-    for (int i = 0; i < N; i++) {
-        const double kept = x[i];
-        double slope = 0;
-        for (int side = -1; side <= 1; side += 2) {
-            x[i] = kept + side * 0.5;
-            oracle_mean_fwd(&s, x, out);
-            for (int j = 0; j < M; j++)
-                slope += side * out[j] * dout[j];
-        }
-        x[i] = kept;
-        ck_assert_double_eq_tol(slope, dx[i], 1e-12);
-    }
+    SLOPES(slopes, x, N, 0.5, oracle_mean_fwd(&s, x, out), M, out[j] * dout[j])
+    for (int i = 0; i < N; i++)
+        ck_assert_double_eq_tol(slopes[i], dx[i], 1e-12);
     free(in);
     free(w);
     free(x);

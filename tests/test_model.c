@@ -1,4 +1,5 @@
 /* The model: PyTorch's logits, losses and gradients; finite differences; accumulation, memory and bad input. */
+#include "differences.h"
 #include "golden.h"
 
 #include "net/net.h"
@@ -111,56 +112,25 @@ END_TEST
 
 /* ---- finite differences ---- */
 
-static double objective(struct fixture *f, const struct ssa_pass *pass)
+static struct differences differences_of(const struct fixture *f, const struct ssa_pass *pass, const char *what)
 {
-    size_t rows = (size_t)f->batch * (size_t)f->config.gpt.length;
-    double sum = 0;
-    OK(ssa_model_forward(f->model, pass));
-    float *loss = test_read(ssa_model_losses(f->model), rows);
-    for (size_t i = 0; i < rows; i++)
-        sum += (double)loss[i];
-    free(loss);
-    return sum;
+    return (struct differences){f->model, pass, (size_t)f->batch * (size_t)f->config.gpt.length, .what = what};
 }
 
-/* Along a random direction in one parameter: gradient . direction against the central difference. */
-static void check_direction(struct fixture *f, const struct ssa_pass *pass, int i, const char *name)
+static double objective(const struct fixture *f, const struct ssa_pass *pass)
 {
-    const struct ssa_parameter *p = ssa_model_parameter(f->model, i);
-    float *x = test_read(p->value, p->count), *g = test_read(p->grad, p->count), *moved = malloc(p->count * 4);
-    float *d = test_values(p->count, (uint64_t)i + 50, -1, 1);
-    double slope = 0, h = 4e-3 / sqrt((double)p->count), length = 0;
-    for (size_t e = 0; e < p->count; e++) {
-        slope += (double)g[e] * (double)d[e];
-        length += (double)g[e] * (double)g[e];
-    }
-    double value[2];
-    for (int side = 0; side < 2; side++) {
-        for (size_t e = 0; e < p->count; e++)
-            moved[e] = x[e] + (float)((side ? -h : h) * (double)d[e]);
-        OK(ssa_tensor_write(p->value, moved, p->count));
-        value[side] = objective(f, pass);
-    }
-    OK(ssa_tensor_write(p->value, x, p->count));
-    double got = (value[0] - value[1]) / (2 * h), scale = sqrt(length);
-    ck_assert_msg(fabs(got - slope) <= 1e-2 * fabs(slope) + 3e-3 * scale + 3e-3, "%s of \"%s\": slope %g, difference %g",
-                  p->name, name, slope, got);
-    free(x);
-    free(g);
-    free(d);
-    free(moved);
+    const struct differences d = differences_of(f, pass, NULL);
+    return differences_objective(&d);
 }
 
-static void check_differences(struct ssa_device *dev, const char *name, struct ssa_model_config c, int window)
+static void check_slopes(struct ssa_device *dev, const char *name, struct ssa_model_config c, int window)
 {
     struct fixture f;
     open_fixture(&f, dev, &c, 2, window);
-    struct ssa_pass pass = {.tokens = f.tokens, .targets = f.targets, .plans = f.plans, .training = 1, .seed = 3,
-                            .step = 5, .first_example = 2};
-    objective(&f, &pass);
-    OK(ssa_model_backward(f.model));
-    for (int i = 0; i < ssa_model_tensors(f.model); i++)
-        check_direction(&f, &pass, i, name);
+    const struct ssa_pass pass = {.tokens = f.tokens, .targets = f.targets, .plans = f.plans, .training = 1, .seed = 3,
+                                  .step = 5, .first_example = 2};
+    const struct differences d = differences_of(&f, &pass, name);
+    check_differences(&d);
     close_fixture(&f);
 }
 
@@ -169,21 +139,21 @@ START_TEST(finite_differences)
     FOR_DEVICES (dev) {
         struct ssa_model_config c = tiny;
         c.gpt.dropout = 0.2f;
-        check_differences(dev, "dropout, rotary, tied", c, 0);
+        check_slopes(dev, "dropout, rotary, tied", c, 0);
         c.gpt.positions = SSA_POSITIONS_LEARNED;
         c.gpt.norm = SSA_NORM_RMS;
         c.gpt.untied = 1;
         c.gpt.kv_heads = 1;
-        check_differences(dev, "dropout, rms, learned, untied, grouped", c, 4);
+        check_slopes(dev, "dropout, rms, learned, untied, grouped", c, 4);
         c.gpt.no_bias = 1;
         c.gpt.bidirectional = 1;
         c.gpt.activation = SSA_ACT_GELU_TANH;
-        check_differences(dev, "no bias, encoder, tanh", c, 0);
+        check_slopes(dev, "no bias, encoder, tanh", c, 0);
         c.gpt.bidirectional = 0;
         c.gpt.positions = SSA_POSITIONS_ROTARY;
         c.gpt.activation = 0;
         c.gpt.gated = 1;
-        check_differences(dev, "as Llama", c, 0);
+        check_slopes(dev, "as Llama", c, 0);
     }
 }
 END_TEST
@@ -370,12 +340,13 @@ static void check_sampled_rows(struct ssa_device *dev, const char *name, const s
         for (size_t e = 0; e < p->count; e++)
             ck_assert_msg(fabs(mixed[i][e] - all[i][e]) <= 1e-5 + 1e-4 * fabs(all[i][e]), "%s, %s[%zu] in turn", name,
                           p->name, e);
-        check_direction(&f, &pass, i, name);
         free(all[i]);
         free(mixed[i]);
     }
     free(all);
     free(mixed);
+    const struct differences d = differences_of(&f, &pass, name);
+    check_differences(&d);
     ssa_plan_finish(&cut);
     close_fixture(&f);
 }

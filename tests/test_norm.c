@@ -211,18 +211,14 @@ START_TEST(finite_differences)
     for (int kind = SSA_NORM_LAYER; kind <= SSA_NORM_RMS; kind++) {
         struct norm_case c = make_case(3, 17, kind, true);
         const double h = 1e-6;
-        for (size_t i = 0; i < c.n + c.w; i++) {
-            double *p = i < c.n ? &c.double_x[i] : &c.double_gain[i - c.n], loss[2] = {0}, kept = *p;
-            for (int side = 0; side < 2; side++) {
-                *p = kept + (side ? h : -h);
-                oracle_norm_fwd(c.double_x, c.double_gain, c.double_bias, c.rows, c.width,
-                                kind == SSA_NORM_RMS, eps, c.y, c.stats);
-                for (size_t j = 0; j < c.n; j++)
-                    loss[side] += c.y[j] * c.double_dy[j];
-            }
-            *p = kept;
-            ck_assert_double_eq_tol((loss[1] - loss[0]) / (2 * h), i < c.n ? c.dx[i] : c.dgain[i - c.n], 1e-7);
-        }
+        double *slopes = malloc((c.n + c.w) * sizeof *slopes);
+#define FORWARD oracle_norm_fwd(c.double_x, c.double_gain, c.double_bias, c.rows, c.width, kind == SSA_NORM_RMS, eps, \
+                                c.y, c.stats)
+        SLOPES(slopes, c.double_x, c.n, h, FORWARD, c.n, c.y[j] * c.double_dy[j])
+        SLOPES(slopes + c.n, c.double_gain, c.w, h, FORWARD, c.n, c.y[j] * c.double_dy[j])
+        for (size_t i = 0; i < c.n + c.w; i++)
+            ck_assert_double_eq_tol(slopes[i], i < c.n ? c.dx[i] : c.dgain[i - c.n], 1e-7);
+        free(slopes);
         free_case(&c);
     }
 }

@@ -88,18 +88,10 @@ START_TEST(finite_differences)
     enum { N = 33 };
     const double h = 1e-5;
     float *x = test_values(N, 3, -2, 2), *targets = test_values(N, 4, -2, 2);
-    double *xd = test_doubles(x, N), *td = test_doubles(targets, N), loss[N], unused[N], dx[N] = {0};
+    double *xd = test_doubles(x, N), *td = test_doubles(targets, N), loss[N], unused[N], dx[N];
     FOR_DEVICES (dev)
         for (int kind = SSA_LOSS_L1; kind <= SSA_LOSS_L2; kind++) {
-            for (int i = 0; i < N; i++) {
-                dx[i] = 0;
-                for (int side = -1; side <= 1; side += 2) {
-                    xd[i] = (double)x[i] + side * h;
-                    oracle_value_loss(xd, td, N, kind, 1, loss, unused);
-                    dx[i] += side * loss[i] / (2 * h);
-                }
-                xd[i] = (double)x[i];
-            }
+            SLOPES(dx, xd, N, h, oracle_value_loss(xd, td, N, kind, 1, loss, unused), N, loss[j])
             struct ssa_value_loss a = {.x = test_from(dev, x, N), .targets = test_from(dev, targets, N),
                                        .dx = test_new(dev, N), .count = N, .kind = kind};
             OK(ssa_value_loss(dev, &a));
