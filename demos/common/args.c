@@ -410,3 +410,11 @@ int args_parse(const struct arg *table, const struct args_page *page, int argc, 
     }
     return take_rest(page, argc, argv);
 }
+
+int args_given(const struct arg *table, const unsigned char *given, const char *name)
+{
+    for (int i = 0; table[i].kind; i++)
+        if (given[i] && table[i].name && !strcmp(table[i].name, name))
+            return 1;
+    return 0;
+}

@@ -86,6 +86,8 @@ int args_append(struct arg *table, int count, int most, const struct arg *more);
 
 enum { ARGS_GO = -1 };
 int args_parse(const struct arg *table, const struct args_page *page, int argc, char **argv);
+/* Whether an option of this name was there, by args_page.given. */
+int args_given(const struct arg *table, const unsigned char *given, const char *name);
 void args_help(const struct arg *table, const struct args_page *page);
 /* "ssacl-text 0.1.0" of "ssacl-text train", as --version of every table says. An exit status. */
 int args_version(const char *name);

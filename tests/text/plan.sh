@@ -96,6 +96,10 @@ json over.json 'x["model"]["layers"] == 6 and x["model"]["width"] == 512 and x["
 json over.json '[s["stage"] for s in x["stages"]] == ["local:ratio=0.5,look-back,steps=100,lr=0.001,warm-up=5"]'
 plan --preset enwik8 --attention dense --measure 0 --json >over.json
 json over.json 'x["stages"][0]["stage"].startswith("dense:steps=380000")'
+plan --optimiser nag --steps 100 --measure 0 --json >nag.json
+json nag.json 'x["stages"][0]["stage"] == "dense:steps=100,lr=1,warm-up=5"'
+plan --optimiser nag --steps 100 --lr 0.5 --measure 0 --json >nag.json
+json nag.json 'x["stages"][0]["stage"] == "dense:steps=100,lr=0.5,warm-up=5"'
 plan --preset enwik8 --tokens 16 --vocabulary 5000 --measure 0 --json >over.json
 json over.json 'x["model"]["vocabulary"] == 5000'
 plan --preset tiny --data text --data text --measure 0 --json >over.json # read twice, taken once

@@ -69,8 +69,8 @@ static const struct arg run_table[] = {
     ARG_INT(0, "warm-up", &raw.preset.warmup, 0, INT_MAX, "N",
             "steps of linear warm-up; if not said, a twentieth of the stage"),
     ARG_CHOICE(0, "optimiser", &options.training.optimiser, "adamw|nag",
-               "nag: Nesterov's momentum, of learning rates about 1 and large batches; without --decay and --clip its "
-               "gradients are clipped to 0.1, and nothing decays"),
+               "nag: Nesterov's momentum, for large batches; what is not said of it is --lr 1, --clip 0.1 and no "
+               "--decay"),
     ARG_FLOAT(0, "momentum", &options.training.momentum, 0, 0.999999, "X", "of nag; 0: 0.99"),
     ARG_FLOAT(0, "decay", &options.training.decay, 0, 10, "X", "weight decay, of matrices only; 0: none"),
     ARG_FLOAT(0, "clip", &options.training.clip, 0, 1e6, "X", "largest norm of the gradient; 0: none"),
@@ -249,10 +249,7 @@ static int settle_stages(struct train_options *o, struct raw *r)
 
 static int is_given(const unsigned char *given, const char *name)
 {
-    for (int i = 0; table[i].kind; i++)
-        if (given[i] && table[i].name && !strcmp(table[i].name, name))
-            return 1;
-    return 0;
+    return args_given(table, given, name);
 }
 
 static int contradiction(const char *why)
@@ -314,10 +311,11 @@ static int read_options(const struct program *p, bool plan, unsigned char *given
 }
 
 /* The defaults above are AdamW's. */
-static void default_optimiser(struct train_options *o, const unsigned char *given)
+static void default_optimiser(struct train_options *o, struct raw *r, const unsigned char *given)
 {
     if (o->training.optimiser == SSA_ADAMW)
         return;
+    r->preset.lr = is_given(given, "lr") ? r->preset.lr : 1;
     o->training.decay = is_given(given, "decay") ? o->training.decay : 0;
     o->training.clip = is_given(given, "clip") ? o->training.clip : 0.1f;
 }
@@ -351,7 +349,7 @@ int train_options_parse(const struct train_options **parsed, const struct progra
     if (status == ARGS_GO)
         status = check_combination(p, &options, &raw, given);
     if (status == ARGS_GO && !raw.name)
-        default_optimiser(&options, given);
+        default_optimiser(&options, &raw, given);
     if (status != ARGS_GO || (status = settle_stages(&options, &raw)))
         return status;
     settle_defaults(&options);
