@@ -19,6 +19,7 @@ const char *data_dictionary;
 
 static const int families[] = {SSA_GPT, SSA_WORDS};
 enum { FAMILIES = sizeof families / sizeof *families };
+static int preset_vocabulary; /* that nobody asked for */
 static int looked = -1;      /* --family, a number of these; -1: not said */
 
 static int tokens;           /* of the text that is open */
@@ -56,7 +57,7 @@ void data_defaults(struct train_options *o)
         {.family = SSA_WORDS, .words = {.layers = 4, .width = 256, .heads = 4, .length = 256}}};
     o->model = models[data_family];
     data_tokens = DATA_UNKNOWN;
-    data_least = 0;
+    data_least = preset_vocabulary = 0;
     data_dictionary = NULL;
 }
 
@@ -65,6 +66,7 @@ void data_adapt(struct train_options *o, const struct preset *preset)
     (void)preset;
     if (o->model.family == SSA_GPT && o->model.gpt.vocabulary == 256) /* unless of token files */
         o->model.gpt.vocabulary = 0;
+    preset_vocabulary = model_int(&o->model, "vocabulary");
 }
 
 static int *vocabulary_of(struct ssa_model_config *model)
@@ -106,6 +108,11 @@ int trained_words(const struct ssa_checkpoint *checkpoint, const char *name, str
 /* As --tokens says, or where it does not, as the checkpoint was trained. DATA_UNKNOWN: that was said. */
 static int settle_tokens(const struct settings *s)
 {
+    const bool of_words = s->source && trained_tokens(s->source) == DATA_WORDS;
+    if (data_tokens != DATA_UNKNOWN && data_tokens != DATA_WORDS && of_words) {
+        say_error("--tokens %d: %s was trained on words; leave it out", 8 << data_tokens, s->source_name);
+        return DATA_UNKNOWN;
+    }
     if (data_tokens != DATA_UNKNOWN)
         return data_tokens;
     if (!s->source)
@@ -168,6 +175,8 @@ static int take_words(const struct settings *s, struct vocabulary *words)
         status = say_error("--least does not go with %s, whose words are settled; leave it out", s->source_name);
     if (!status && data_dictionary && data_least)
         status = say_error("--least does not go with --dictionary, whose words are all known; leave it out");
+    if (!status && data_dictionary && !s->source && model_int(&s->model, "vocabulary") != preset_vocabulary)
+        status = say_error("--vocabulary does not go with --dictionary, whose words are all known; leave it out");
     if (!status && data_dictionary) {
         status = vocabulary_read_file(&read, data_dictionary);
         status = status || (words->count && refuse_words(data_dictionary, &read, s->source_name, words));

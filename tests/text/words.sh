@@ -121,6 +121,12 @@ refuses 1 "dict.txt: has 2 words, of id 4 'city', and w.st has 11 words, of id 4
     text train --device cpu --from w.st --data some.text --dictionary dict.txt -c x.st
 refuses 1 "dict.txt: has 2 words, of id 4 'city', and w.st has 11 words" \
     evaluate -c w.st --data wiki --dictionary dict.txt
+refuses 1 '--tokens 8: w.st was trained on words' text train --device cpu --from w.st --data some.text --tokens 8 -c x.st
+refuses 1 '--tokens 16: w.st was trained on words' evaluate -c w.st --data some.text --tokens 16
+refuses 1 '--vocabulary does not go with --dictionary' train --data wiki --dictionary dict.txt --vocabulary 8 -c x.st
+refuses 1 '--vocabulary does not go with --dictionary' text plan --family words --dictionary dict.txt --vocabulary 8
+check text plan --device cpu --measure 0 --preset wikitext103 --cutoffs 0 --dictionary dict.txt --json >plan.json
+json plan.json 'x["model"]["vocabulary"] == 8'
 refuses 1 '--least does not go with w.st' text train --device cpu --from w.st --data some.text --least 2 -c x.st
 train --data wiki --dictionary dict.txt --steps 2 -c dict.st --json >dict.json
 refuses 1 'no word is left' text train --tokens words --device cpu --data wiki --least 5000 -c x.st
