@@ -217,11 +217,15 @@ static int open_graphs(struct settings *s)
         return EXIT_FAILED;
     if (s->o->from)
         settle_free(s);
+    const bool seed_said = recipe.split_seed >= 0;
     if (s->source && !s->o->from)
         recipe_take(&recipe, s->source, true);
     const struct parts_options o = recipe_parts(&recipe, s->model.egt.nodes);
     if (parts_make(&parts, &graphs, &o) || check_parts(s))
         return EXIT_FAILED;
+    if (seed_said && !parts.drawn)
+        return say_error("--split-seed %d: %s has a split of its own, of which nothing is drawn; leave it out, or draw "
+                         "one by --split seeded", recipe.split_seed, graphs.path);
     settle_recipe(s);
     settle_units();
     make_sources(s);

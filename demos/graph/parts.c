@@ -125,6 +125,7 @@ static int take_official(struct parts *p, const struct graphs *g, enum graph_par
     struct pile pile = {0};
     int status = make_pile(&pile, p, g, part);
     if (!status && most && most < pile.count) {
+        p->drawn = true;
         status = shuffle(&pile, o->seed, part);
         pile.count = most;
     }
@@ -197,7 +198,7 @@ int parts_check(const struct parts *p, const struct graphs *g, enum graph_part p
 int parts_make(struct parts *p, const struct graphs *g, const struct parts_options *o)
 {
     const bool known = o->split != SPLIT_SEEDED && has_parts(g);
-    *p = (struct parts){.official = known};
+    *p = (struct parts){.official = known, .drawn = !known};
     if (o->split == SPLIT_OFFICIAL && !known)
         return say_error("%s: has no split of its own; convert it with one, or draw one by --split seeded", g->path);
     return known ? take_all(p, g, o) : draw_all(p, g, o);

@@ -24,6 +24,7 @@ struct parts {
         size_t count;
     } part[GRAPH_PARTS];
     bool official, test_is_valid; /* test_is_valid: the file's test has no targets */
+    bool drawn;                   /* of a seed: not all of it is as the file says */
     size_t no_target;             /* graphs of the parts that were left out for that, */
     size_t large;                 /* or since they are too large, */
     uint32_t first_large;         /* the first of which is of this line */

@@ -294,12 +294,15 @@ static int check_soft(const struct settings *s)
 static int open_set(struct settings *s)
 {
     char why[WHY];
-    bool scaled;
+    bool scaled, seed_said = recipe.split_seed >= 0;
     take_note(s, &scaled);
     const struct dataset_options parts = recipe_parts(&recipe);
     if (dataset_open(&set, s->o->data.items, s->o->data.count, &parts))
         return EXIT_FAILED;
     is_open = true;
+    if (seed_said && !set.drawn)
+        return say_error("--split-seed %d: these pictures come in parts, of which nothing is drawn; leave it out",
+                         recipe.split_seed);
     if (check_parts(s) || (s->source ? settle_head(s) || check_model(s) : check_said(s) || settle_model(s)) ||
         (!scaled && recipe_measure(&recipe, &set)))
         return EXIT_FAILED;

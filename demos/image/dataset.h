@@ -51,6 +51,7 @@ struct dataset {
         uint32_t *images;        /* rising */
         size_t count;
     } part[DATASET_PARTS];
+    bool drawn;                  /* what is in them depends on dataset_options.seed */
     uint64_t fingerprint;        /* a number that other pictures, labels or parts would hardly have */
     size_t skipped;              /* files of a folder that are not read; dataset_open() says which */
 

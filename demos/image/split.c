@@ -88,6 +88,7 @@ static int take_official(struct dataset *d, enum dataset_part part, size_t most,
     struct pile pile = {0};
     int status = make_pile(&pile, d, part);
     if (!status && most && most < pile.count) {
+        d->drawn = true;
         status = shuffle(&pile, seed, part);
         pile.count = most;
     }
@@ -113,6 +114,7 @@ static int part_training(struct dataset *d, const char *name, struct pile *pile,
     if (shuffle(pile, o->seed, DATASET_TRAIN) || (test && cut(d, pile, tests, DATASET_TEST)) ||
         (valid && !o->valid_last && cut(d, pile, valids, DATASET_VALID)))
         return EXIT_FAILED;
+    d->drawn = d->drawn || test || (valid && !o->valid_last) || (o->train && o->train < pile->count);
     pile->count = o->train ? least(o->train, pile->count) : pile->count;
     return cut(d, pile, pile->count, DATASET_TRAIN);
 }

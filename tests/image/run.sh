@@ -202,6 +202,8 @@ bad 1 '--channels is 3, and the pictures of set have 1' train --data set --chann
 bad 1 '--classes is 5, and the pictures of set have 4' train --data set --classes=5
 bad 1 '--classes is 5, and the pictures of set have 4: leave it out, or give that' train --data set --family pixels \
     --cla 5
+bad 1 '--split-seed 3: these pictures come in parts' train --data set --valid-last --valid-images 9 --split-seed 3
+check image plan --data set --split-seed 3 --device cpu --measure 0 --json >plan.json
 bad 1 "cannot be set aside" train --data set --train-images 1 --valid-images 1000
 bad 2 'give --checkpoint' eval --data set
 bad 1 'give --data' eval --checkpoint c
