@@ -226,12 +226,14 @@ static int run(const struct program *p, struct loaded *loaded, struct converted 
     return status ? status : ask(loaded->model);
 }
 
-static int check_options(void)
+static int check_options(const unsigned char *given)
 {
     const char *why = shared.data.count != 1         ? "give one --data FILE (see --help)"
                       : shared.json && !options.out ? "--json goes with --out"
                       : options.dense && options.pattern ? "--dense and --pattern contradict: give one of them"
-                                                         : NULL;
+                      : options.dense && args_given(table, given, "passes")
+                          ? "--dense is one pass, and --passes are of sampling: give one of them"
+                          : NULL;
     if (why)
         say_error("%s", why);
     return why ? EXIT_USAGE : 0;
@@ -249,8 +251,10 @@ static void finish(struct loaded *loaded, struct converted *made)
 
 int predict_main(const struct program *p, int argc, char **argv)
 {
+    static unsigned char given[sizeof table / sizeof *table];
     const struct args_page page = {.name = program_command(p, "predict"), .about = about, .examples = examples,
-                                   .usage = "--checkpoint FILE --data FILE [options]"};
+                                   .usage = "--checkpoint FILE --data FILE [options]",
+                                   .given = given};
     struct loaded loaded = {0};
     static struct converted made;
     options.passes = 10;
@@ -259,7 +263,7 @@ int predict_main(const struct program *p, int argc, char **argv)
     int status = parse_options(table, &page, argc, argv, &options.checkpoint);
     if (status != ARGS_GO)
         return status;
-    if ((status = check_options()) || (status = check_files()))
+    if ((status = check_options(given)) || (status = check_files()))
         return status;
     say_set_quiet(shared.json);
     say_library_log(shared.verbose);

@@ -130,6 +130,11 @@ check grep -q 'left out, of more than the 6 atoms that the model takes (--nodes)
 check graph eval --device cpu --data official -c o --json >official.json
 json official.json '0 < x["dense"]["molecules"] < 20 and x["same_molecules"]'
 bad 1 'has no split of its own' train --data set --split official -c d
+bad 1 '--split-seed 3: official has a split of its own' train --data official --split-seed 3 --train-molecules 60 -c d
+for parts in '--train-molecules 30' '--split seeded'; do
+    # shellcheck disable=SC2086 # a list of options
+    check graph plan --data official --split-seed 3 $parts --device cpu --measure 0 --json >plan.json
+done
 
 # ---- predictions ----
 
@@ -150,6 +155,7 @@ check sh -c 'tail -1 dense.out | grep -q ",$"'
 check graph predict --device cpu --data set -c c --out p2.csv --json >p.json
 json p.json 'x == {"out": "p2.csv", "checkpoint": "c", "molecules": 400, "left_out": 0, "passes": 10}'
 check grep -q '"C*,"' p2.csv
+bad 2 '--dense is one pass, and --passes are of sampling' predict --data new -c c --dense --passes 10
 bad 1 'p.csv: exists' predict --data new -c c --out p.csv
 bad 2 'give one --data FILE' predict -c c
 SSACL_PYTHON=/nowhere/python bad 1 '/nowhere/python cannot be run' predict --data x.csv -c c
@@ -204,6 +210,9 @@ check graph plan --preset egt-47m --measure 0 --device cpu --json >plan.json
 json plan.json 'x["parameters"] == 47414273'
 check graph plan --nodes 9 --measure 0 --device cpu --json >plan.json
 json plan.json 'x["parameters"] == 200929'
+bad 1 'stage 1 has 10 steps, fewer than the 200000 of its warm-up: give a shorter --warm-up' \
+    plan --preset egt-47m --steps 10 --measure 0
+check graph plan --preset egt-47m --steps 10 --warm-up 10 --measure 0 --device cpu --json >plan.json
 bad 1 'give --nodes N' plan --measure 0
 bad 1 'must be even' plan --measure 0 --nodes 9 --encodings 3
 

@@ -210,6 +210,9 @@ int stages_settle(struct ssa_stage *stages, int count, const struct stage_terms 
             s->pattern.keep_first = s->pattern.kind != SSA_DENSE ? terms->keep_first : 0;
         if (s->warmup < 0)
             s->warmup = s->steps / 20;
+        if (s->warmup > s->steps)
+            return say_error("stage %d has %d steps, fewer than the %d of its warm-up: give a shorter --warm-up (of "
+                             "--stages warm-up=N)", i + 1, s->steps, s->warmup);
     }
     return 0;
 }
