@@ -37,11 +37,7 @@ EOF
 
 seed=1
 read_options "data device minutes seed out" '' "$@"
-case $minutes in
-*[!0-9.]*|''|.|*.*.*) fail "--minutes: '$minutes' is not a number" ;;
-*[1-9]*) ;;
-*) fail "--minutes: give more than 0" ;;
-esac
+number --minutes "$minutes"
 whole_number --seed "$seed" 0
 
 out=${out:-$build/images}

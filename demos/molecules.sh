@@ -13,7 +13,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 molecules=2000 valid=2000 test=10000 epochs=100 seed=1
 model="--layers 4 --width 64 --edge-width 16 --heads 8 --virtual-nodes 4 --batch 64 --lr 5e-4"
 dropout=""                                 # of dense, with which it validates best; SSA has none
-sampling="unbiased:ratio=0.5,per-example"  # of a molecule's atoms, and its virtual nodes
+ratio=0.5                                  # of a molecule's atoms a query sees, and its virtual nodes
 fine_tune=15 rate=1e-4                     # per cent of the epochs that are dense, and at what rate
 look_every=5                               # epochs: validation, and where dense may be at its best
 passes=10                                  # of the largest ensemble
@@ -30,6 +30,7 @@ usage: sh demos/molecules.sh [options]
   --molecules N   molecules to train on [$molecules]
   --test N        molecules to measure on [$test]
   --epochs N      of each run, the last $fine_tune% of SSA's dense [$epochs]
+  --ratio X       share of the atoms that is sampled, over 0 to 1 [$ratio]
   --seed N        of weights, order, samples and dropout [$seed]
   --seeds N       so many seeds from that one on, each as long as one: means, differences seed by seed and their
                   standard errors. What was done with the same options is not done again
@@ -41,15 +42,18 @@ END
 }
 
 seeds=1
-read_options "data device molecules test epochs seed seeds out" '' "$@"
+read_options "data device molecules test epochs ratio seed seeds out" '' "$@"
 whole_number --molecules "$molecules" 64
 whole_number --test "$test" 1
 whole_number --epochs "$epochs" 2
+number --ratio "$ratio"
+awk -v x="$ratio" 'BEGIN { exit x > 1 }' || fail "--ratio: give at most 1"
 whole_number --seed "$seed" 0
 whole_number --seeds "$seeds" 1
 
 out=${out:-$build/molecules}
 graph=$build/demos/graph/ssacl-graph
+sampling="unbiased:ratio=$ratio,per-example"
 tune=$((epochs * fine_tune / 100))
 [ $tune -gt 0 ] || tune=1
 

@@ -71,6 +71,7 @@ assert model == {"layers": 4, "heads": 4, "kv_heads": 2, "width": 128, "hidden":
 assert abs(model["norm_eps"] - 1e-5) < 1e-9
 assert "one of layer|rms" in run(text, "plan", "--norm", "batch", code=2)[1]
 assert "not an option" in run(text, "plan", "--bidirectional", code=2)[1]
+assert "transformers over bytes, tokens or words" in run(text, "--help")[0]
 told = run(text, "train", "--family", "words", "--help")[0].replace("\n", " ")
 model = json.loads(run(text, "plan", "--family=words", "--vocabulary", "80", "--cutoffs", "10,40", "--device", "cpu",
                        "--measure", "0", "--json")[0])["model"]
@@ -110,6 +111,9 @@ for name, script in demos.items():
                         (("--data device", "cpu"), "unknown option --data device (see --help)"),
                         (("--device", "cpu", "--data", "$(echo no) where"), "--data: $(echo no) where cannot be read")):
         assert run("sh", script, *words, code=1)[1] == "%s: %s\n" % (name, told), (name, words)
+for told, ratio in (("'half' is not a number", "half"), ("'' is not a number", ""), ("give more than 0", "0.0"),
+                    ("give at most 1", "1.01")):
+    assert "--ratio: " + told in run("sh", demos["molecules"], "--no-install", "--ratio", ratio, code=1)[1]
 short = "--grid", "--no-install", "--epochs", "1"
 assert "--epochs: give at least 2" in run("sh", demos["quickstart"], *short, code=1)[1]
 for script, code in (*((f"demos/{name}.sh", 1) for name in demos), ("tests/run.sh", 2), ("tests/vendors.sh", 2)):

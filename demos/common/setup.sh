@@ -48,6 +48,14 @@ whole_number() { # OPTION VALUE LEAST
     [ "$2" -ge "$3" ] || fail "$1: give at least $3"
 }
 
+number() { # OPTION VALUE: over 0
+    case $2 in
+    *[!0-9.]*|''|.|*.*.*) fail "$1: '$2' is not a number" ;;
+    *[1-9]*) ;;
+    *) fail "$1: give more than 0" ;;
+    esac
+}
+
 # ---- what must be there ----
 
 as_root() {

@@ -125,7 +125,7 @@ static const struct model_option model_options[] = {
 
 static const struct program ssacl_text = {
     .name = "ssacl-text",
-    .about = "Trains transformers over bytes, or tokens, with Stochastically Subsampled self-Attention, on any\n"
+    .about = "Trains transformers over bytes, tokens or words, with Stochastically Subsampled self-Attention, on any\n"
              "OpenCL device or, where there is none, on the CPU.\n",
     .commands = commands,
     .train = {.about = train_about, .examples = train_examples, .options = train_options,
