@@ -38,6 +38,18 @@ const struct unit *const data_units[] = {&of_bytes, &of_tokens, &of_words, NULL}
 
 /* ---- options ---- */
 
+/* Of a run from a checkpoint, which says what family it is of: whether options are those of words. They are refused
+ * then, by their names. */
+static bool look_for_words(int argc, char **argv)
+{
+    static const char *const own[] = {"--cutoffs", "--factor", "--activation-dropout", "--head-dropout"};
+    bool any = false;
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        any = any || args_look(argc, argv, own[i], strlen("--cu"));
+    return any && (args_look(argc, argv, "--from", strlen("--fr")) ||
+                   args_look(argc, argv, "--resume", strlen("--res")));
+}
+
 void data_look(int argc, char **argv)
 {
     const char *word = args_look(argc, argv, "--family", strlen("--fa"));
@@ -47,7 +59,7 @@ void data_look(int argc, char **argv)
     for (int f = 0; f < FAMILIES && data_family < 0; f++) /* each family has presets of its own */
         if (preset && preset_is_of(preset, families[f]))
             data_family = f;
-    data_family = data_family < 0 ? 0 : data_family;
+    data_family = data_family < 0 ? look_for_words(argc, argv) : data_family;
 }
 
 void data_defaults(struct train_options *o)

@@ -190,6 +190,10 @@ check text report f.jsonl
 cp f.st f2.st
 check text train --device cpu --data wiki --resume f2.st --steps 64 -q
 check text train --device cpu --data wiki --from f.st --family words --steps 2 -c f3.st -q
+for source in --from --resume; do
+    refuses 2 "--cutoffs does not go with $source f.st: the checkpoint settles it" \
+        text train --device cpu --data wiki $source f.st --cutoffs 4,8 -c x.st
+done
 refuses 1 "--family gpt: f.st is of family words" text train --device cpu --data wiki --from f.st --family gpt -c x.st
 refuses 1 'cutoff' family --data wiki --steps 1 -c x.st --cutoffs 4,16
 refuses 1 'cutoffs' family --data wiki --steps 1 -c x.st --cutoffs 8,4

@@ -165,14 +165,16 @@ static bool is_of_run(const struct program *p, const char *heading)
 }
 
 /* A checkpoint knows its model and run: options that say it again might say it differently. */
-static int refuse_given(const struct program *p, const unsigned char *given, const char *what, int whole_run)
+static int refuse_given(const struct program *p, const unsigned char *given, const char *what, const char *file,
+                        int whole_run)
 {
     int known = 0;
     for (int i = 0; table[i].kind; i++) {
         if (table[i].kind == ARG_KIND_HEADING)
             known = !strcmp(table[i].help, MODEL_HEADING) || (whole_run && is_of_run(p, table[i].help));
         else if (known && given[i] && !(whole_run && makes_longer(table[i].name))) {
-            say_error("--%s does not go with %s: the checkpoint settles it; leave it out", table[i].name, what);
+            say_error("--%s does not go with %s %s: the checkpoint settles it; leave it out", table[i].name, what,
+                      file);
             return EXIT_USAGE;
         }
     }
@@ -274,8 +276,8 @@ static int check_combination(const struct program *p, const struct train_options
     if (is_given(given, "momentum") && o->training.optimiser != SSA_NAG)
         return contradiction("--momentum is of --optimiser nag: leave it out, or say that");
     if (o->resume)
-        return refuse_given(p, given, "--resume", 1);
-    return o->from ? refuse_given(p, given, "--from", 0) : ARGS_GO;
+        return refuse_given(p, given, "--resume", o->resume, 1);
+    return o->from ? refuse_given(p, given, "--from", o->from, 0) : ARGS_GO;
 }
 
 bool train_is_alone(int argc, char **argv)
