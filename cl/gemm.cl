@@ -21,6 +21,9 @@
  *     with panels a power of two apart 10% less; with the next block prefetched +8%; blocks of 256x512 and half as many
  *     splits +6%; the tile of c prefetched +2%: 81-86%. KC 256 the same, 64 3% less. All of the next block prefetched
  *     at once instead of bit by bit: 4% less. Buffers in huge pages would give +4%.
+ *   Outputs of one vector (Zen 5, AVX-512; the edges of EGT 4/64/16, 20736 rows of 16 and 8): gemm made the zeros past n
+ *     too, gemm_ta packed more than it multiplied. A tile of one vector, and no packing: 16% of a training step of 22 ms,
+ *     which had a third in both; the same bits.
  */
 #define STACK (512 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */
 #ifndef MR
@@ -50,6 +53,7 @@
 #ifndef NB
 #define NB 512 /* and columns */
 #endif
+#define NARROW 32 /* gemm_ta: rows, at most, where columns are one vector, that are not packed */
 #ifndef PACK_K
 #define PACK_K 64
 #endif
@@ -73,6 +77,12 @@
             float a_ = (a_element); \
             UNROLL for (int v = 0; v < NV; v++) sum[r][v] += a_ * b_[v]; \
         } \
+    }
+/* The same where the columns that are there are one vector: half of the panel is zeros, which no sum needs. */
+#define MULTIPLY_NARROW(sum, a_element, b_row, depth) \
+    for (int q = 0; q < (depth); q++) { \
+        const vec b_ = (b_row); \
+        UNROLL for (int r = 0; r < MR; r++) sum[r] += (a_element) * b_; \
     }
 #define ZERO(sum) \
     UNROLL for (int r = 0; r < MR; r++) \
@@ -160,6 +170,20 @@ __kernel void gemm(TENSOR(const float, a), TENSOR(const float, packed), TENSOR(f
         UNROLL for (int r = 0; r < MR; r++) row[r] = a + (size_t)min(i + r, end_row - 1) * lda;
         for (int j = first_column; j < end_column; j += NR) {
             __global const float *panel = packed + (size_t)(j / NR) * k * NR;
+            if (NV > 1 && n - j <= VW) {
+                const int part = n - j;
+                vec one[MR], first = vec_set(0.0f);
+                if (bias)
+                    first = LOAD(bias + j, part);
+                UNROLL for (int r = 0; r < MR; r++) one[r] = first;
+                MULTIPLY_NARROW(one, row[r][q], vec_load(panel + (size_t)q * NR), k)
+                UNROLL for (int r = 0; r < MR; r++) vec_store(tile + r * VW, one[r]);
+                for (int r = 0; r < min(MR, end_row - i); r++) {
+                    size_t at = (size_t)(i + r) * ldc + j;
+                    EPILOGUE(c, vec_load(tile + r * VW), at, part, activation);
+                }
+                continue;
+            }
             vec sum[MR][NV];
             UNROLL for (int v = 0; v < NV; v++)
             {
@@ -225,6 +249,36 @@ SSA_INLINE void prefetch_row(__global const float *row, int width)
         PREFETCH(row + i);
 }
 
+/* c[height][width] (+)= a^T b of a few rows and at most VW columns, which are read where they lie: packing them would
+ * take longer than the product. */
+SSA_INLINE void multiply_narrow(__global float *c, int ldc, __global const float *a, int lda, __global const float *b,
+                                int ldb, int depth, int height, int width, int add)
+{
+    float rows[MR * VW] __attribute__((aligned(64)));
+    for (int i = 0; i < height; i += MR) {
+        __global const float *column[MR];
+        vec sum[MR];
+        UNROLL for (int r = 0; r < MR; r++)
+        {
+            column[r] = a + min(i + r, height - 1);
+            sum[r] = vec_set(0.0f);
+        }
+        if (i + MR <= height && width == VW) {
+            MULTIPLY_NARROW(sum, a[(size_t)q * lda + i + r], vec_load(b + (size_t)q * ldb), depth)
+        } else {
+            MULTIPLY_NARROW(sum, column[r][(size_t)q * lda], LOAD(b + (size_t)q * ldb, width), depth)
+        }
+        UNROLL for (int r = 0; r < MR; r++) vec_store(rows + r * VW, sum[r]);
+        for (int r = 0; r < min(MR, height - i); r++) {
+            __global float *at = c + (size_t)(i + r) * ldc;
+            vec x = vec_load(rows + r * VW);
+            if (add)
+                x += LOAD(at, width);
+            STORE(at, x, width);
+        }
+    }
+}
+
 __kernel void gemm_ta(TENSOR(const float, a), TENSOR(const float, b), TENSOR(float, c), TENSOR(float, sums),
                       const int lda, const int ldb, const int ldc, const int trans_b, const int m, const int n,
                       const int k, const int ks, const ulong plane, const int accumulate)
@@ -244,6 +298,12 @@ __kernel void gemm_ta(TENSOR(const float, a), TENSOR(const float, b), TENSOR(flo
     for (int kk = first_k; kk < end_k; kk += KC) {
         int depth = min(KC, end_k - kk), add = accumulate || kk > first_k, ahead = kk + KC, tile = 0;
         __global const float *block_a = a + (size_t)kk * lda + row;
+        if (width <= VW && height <= NARROW && !trans_b) {
+            if (sums && column == 0)
+                sum_block(sums + get_global_id(2) * (ulong)m + row, block_a, lda, depth, height, add);
+            multiply_narrow(c, ldc, block_a, lda, b + (size_t)kk * ldb + column, ldb, depth, height, width, add);
+            continue;
+        }
         pack_block(packed_a, block_a, lda, depth, height, PW, A_PANEL);
         if (sums && column == 0)
             sum_block(sums + get_global_id(2) * (ulong)m + row, block_a, lda, depth, height, add);

@@ -171,7 +171,8 @@ static void check_accumulate(struct ssa_device *dev, const struct norm_case *c)
 START_TEST(matches_oracle)
 {
     static const int shapes[][2] = {{1, 1},  {3, 2},  {5, 15},   {33, 16},  {7, 17},   {65, 63},
-                                    {31, 64}, {2, 65}, {3, 1009}, {300, 257}, {2100, 48}};
+                                    {31, 64}, {2, 65}, {3, 1009}, {300, 257}, {2100, 48},
+                                    {70, 128}, {70, 129}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (int kind = SSA_NORM_LAYER; kind <= SSA_NORM_RMS; kind++) {
             if (!test_fits((size_t)shapes[i][0] * (size_t)shapes[i][1] * 20))

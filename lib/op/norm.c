@@ -1,5 +1,7 @@
 #include "impl.h"
 
+enum { NARROW = 128, SPAN = 64 }; /* most columns, and rows of a work-item, of norm_fwd_narrow: cl/norm.cl has them too */
+
 static int check_shape(const char *op, int rows, int width, int kind)
 {
     int err;
@@ -29,8 +31,22 @@ done:
     return err;
 }
 
+static int forward_narrow(struct ssa_device *device, const struct ssa_norm_fwd *a)
+{
+    struct ssa_launch l = {
+        .file = "norm",
+        .kernel = "norm_fwd_narrow",
+        .args = {ARG_TENSOR(a->x), ARG_TENSOR(a->gain), ARG_TENSOR(a->bias), ARG_TENSOR(a->y), ARG_TENSOR(a->stats),
+                 ARG_INT(a->rows), ARG_INT(a->width), ARG_INT_AS(rms, a->kind == SSA_NORM_RMS),
+                 ARG_FLOAT(a->eps > 0 ? a->eps : 1e-5f)},
+    };
+    return ssa_launch_rows(device, &l, ((size_t)a->rows - 1) / SPAN + 1);
+}
+
 int ssa_norm_fwd_run(struct ssa_device *device, const struct ssa_norm_fwd *a)
 {
+    if (!device->info.gpu_shape && a->width <= NARROW)
+        return forward_narrow(device, a);
     struct ssa_launch l = {
         .file = "norm",
         .kernel = "norm_fwd",
