@@ -1,8 +1,8 @@
 /* The model: PyTorch's logits, losses and gradients; finite differences; accumulation, memory and bad input. */
 #include "differences.h"
 #include "golden.h"
-
 #include "net/net.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -428,7 +428,6 @@ START_TEST(memory_is_as_foreseen)
 }
 END_TEST
 
-/* Several buffers or one: the same gradients. */
 /* The same end to end, wherever a range of it begins; what is written and fetched is where it was read. */
 static void check_end_to_end(struct ssa_device *dev, const struct ssa_arena *one, const struct ssa_arena *many)
 {
@@ -456,6 +455,7 @@ static void check_end_to_end(struct ssa_device *dev, const struct ssa_arena *one
     free(y);
 }
 
+/* Several buffers or one: the same gradients. */
 static void check_parts(struct ssa_device *dev)
 {
     struct fixture f;
