@@ -81,13 +81,10 @@ static void lose(struct hand_out *h, struct ssa_member *m, int status)
         note(h, status);
     else
         ssa_member_lose(m, SSA_POOL_LOST, ssa_last_error());
-    if (m->abandoned) {
-        ssa_member_keep(m, w);
-        h->workers[m->number] = NULL;
+    if (m->abandoned)
         h->abandoned = true;
-    } else {
+    else
         note(h, ssa_worker_flush(w));
-    }
     for (int i = 0; i < w->out_count; i++)
         ssa_units_again(h->e->units, w->out[i]);
 }
@@ -144,10 +141,15 @@ done:
     return err;
 }
 
+static void destroy_worker(void *worker)
+{
+    ssa_worker_destroy(worker);
+}
+
 static void finish(struct hand_out *h)
 {
     for (int i = 0; i < h->pool->count; i++)
-        ssa_worker_destroy(h->workers[i]);
+        ssa_member_release(h->pool->members[i], h->workers[i], destroy_worker);
     if (h->abandoned) {
         ssa_units_stop(h->e->units);
         ssa_feed_stop(h->e->feed);

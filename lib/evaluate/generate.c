@@ -152,10 +152,7 @@ static int ask_pool(struct asking *a)
             memcpy(a->logits, job->logits, logits_of(a) * sizeof *a->logits);
             a->cached = job->model;
         }
-        if (m->abandoned)
-            ssa_member_keep(m, job);
-        else
-            free(job);
+        ssa_member_release(m, job, free);
         if (status == SSA_EINVAL) /* no fault of the device */
             return status;
         if (status)

@@ -125,14 +125,15 @@ done:
     return err;
 }
 
+static void destroy_replica(void *model)
+{
+    ssa_model_destroy(model);
+}
+
 void ssa_group_destroy(struct ssa_group *g)
 {
-    for (int i = 0; i < g->pool->count; i++) {
-        if (g->replicas[i] && g->pool->members[i]->abandoned)
-            ssa_member_keep(g->pool->members[i], g->replicas[i]);
-        else
-            ssa_model_destroy(g->replicas[i]);
-    }
+    for (int i = 0; i < g->pool->count; i++)
+        ssa_member_release(g->pool->members[i], g->replicas[i], destroy_replica);
     free(g);
 }
 

@@ -211,10 +211,7 @@ int ssa_pool_all(struct ssa_pool *pool, const struct ssa_round *round)
             round->ended(round->cookie, m, arguments[m->number], status);
         else if (status)
             ssa_member_lose(m, SSA_POOL_LOST, ssa_last_error());
-        if (m->abandoned)
-            ssa_member_keep(m, arguments[m->number]);
-        else
-            free(arguments[m->number]);
+        ssa_member_release(m, arguments[m->number], free);
     }
     return err;
 }
@@ -245,9 +242,13 @@ void ssa_member_leave(struct ssa_member *m)
     pthread_mutex_unlock(&m->sharing);
 }
 
-void ssa_member_keep(struct ssa_member *m, void *memory)
+void ssa_member_release(struct ssa_member *m, void *memory, void (*release)(void *memory))
 {
     int i = 0;
+    if (memory && !m->abandoned)
+        release(memory);
+    if (!memory || !m->abandoned)
+        return;
     while (i < SSA_MEMBER_KEEPS - 1 && m->kept[i])
         i++;
     m->kept[i] = memory;

@@ -4,14 +4,13 @@
  * A pool is used from one thread, the caller's. It gives a member a job and goes on; ssa_pool_next() hands back members
  * as their jobs end, or as they pass their deadline. Such a member is abandoned: its thread sits in a driver and may
  * come back any time, so nothing that it can reach is ever freed. Jobs therefore work on memory of their own, which
- * whoever gave the job hands over to the member by ssa_member_keep() when it has been abandoned; and what they need of
- * memory that outlives them (the program's data) they touch between ssa_member_enter() and ssa_member_leave().
+ * whoever gave the job is rid of by ssa_member_release(); and what they need of memory that outlives them (the program's data) they touch between ssa_member_enter() and ssa_member_leave().
  *
  *   for (each m that is not lost)
  *       ssa_member_start(m, job, argument[m->number], ssa_pool_patience(pool, expected));
  *   while ((m = ssa_pool_next(pool, &status)))
  *       if (status)
- *           ssa_member_lose(m, SSA_POOL_LOST, ssa_last_error());   // then keep what is its own if m->abandoned
+ *           ssa_member_lose(m, SSA_POOL_LOST, ssa_last_error());   // then ssa_member_release() what it was given
  */
 #ifndef SSA_POOL_INTERNAL_H
 #define SSA_POOL_INTERNAL_H
@@ -117,7 +116,8 @@ double ssa_pool_first_patience(const struct ssa_pool *pool);
  * must end. */
 int ssa_member_enter(struct ssa_member *m);
 void ssa_member_leave(struct ssa_member *m);
-/* Memory that an abandoned member's thread may still use. */
-void ssa_member_keep(struct ssa_member *m, void *memory);
+/* What a job of the member was given is wanted no more: `release` (free(), say) has it, or, where the member was
+ * abandoned, its thread, which may still use it. NULL: there is nothing. */
+void ssa_member_release(struct ssa_member *m, void *memory, void (*release)(void *memory));
 
 #endif

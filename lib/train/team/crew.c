@@ -33,13 +33,22 @@ bool ssa_crew_excuses(const struct ssa_crew *c, int i, int status)
     return status == SSA_EINVAL || no_data;
 }
 
+static void free_seat(void *seat)
+{
+    ssa_seat_free(seat);
+}
+
+static void leave_seat(struct ssa_crew *c, int i)
+{
+    ssa_member_release(c->pool->members[i], c->seats[i], free_seat);
+    c->seats[i] = NULL;
+}
+
 void ssa_crew_lose(struct ssa_crew *c, int i, const char *why)
 {
     struct ssa_member *m = c->pool->members[i];
-    if (m->abandoned && c->seats[i]) {
-        ssa_member_keep(m, c->seats[i]);
-        c->seats[i] = NULL;
-    }
+    if (m->abandoned)
+        leave_seat(c, i);
     for (int micro = c->first; micro < c->end; micro++)
         if (c->owner[micro] == i)
             c->owner[micro] = -1;
@@ -80,13 +89,8 @@ static void end_seats(struct ssa_crew *c, int *status)
             continue;
         *status = s;
         snprintf(why, sizeof why, "%s", ssa_last_error());
-        if (m->abandoned) {
-            ssa_crew_lose(c, m->number, why);
-        } else {
-            ssa_seat_free(c->seats[m->number]);
-            c->seats[m->number] = NULL;
-            ssa_member_lose(m, SSA_POOL_LEFT_OUT, why);
-        }
+        leave_seat(c, m->number);
+        ssa_member_lose(m, m->abandoned ? SSA_POOL_LOST : SSA_POOL_LEFT_OUT, why);
         ssa_fail(s, "%s", why);
     }
 }
@@ -178,12 +182,8 @@ void ssa_crew_destroy(struct ssa_crew *c)
 {
     if (!c)
         return;
-    for (int i = 0; i < c->pool->count; i++) {
-        if (c->seats[i] && c->pool->members[i]->abandoned)
-            ssa_member_keep(c->pool->members[i], c->seats[i]);
-        else
-            ssa_seat_free(c->seats[i]);
-    }
+    for (int i = 0; i < c->pool->count; i++)
+        leave_seat(c, i);
     if (c->pool->model)
         ssa_model_group(c->pool->model)->rescue = NULL;
     free(c->owner);

@@ -118,15 +118,13 @@ int ssa_mirror_take(struct ssa_trainer *front)
         status = ssa_member_do(m, read_all, w, patience); /* without it nothing is left of the run: once more */
     if (status)
         ssa_crew_lose(c, i, ssa_last_error());
-    if (m->abandoned) {
-        ssa_member_keep(m, w->state);
-        ssa_member_keep(m, w);
-    } else {
-        free(status ? w->state : c->mirror.state);
-        if (!status)
-            c->mirror = (struct ssa_mirror){.valid = true, .step = front->step, .state = w->state};
-        free(w);
+    if (!status) { /* the old copy is what goes */
+        float *old = c->mirror.state;
+        c->mirror = (struct ssa_mirror){.valid = true, .step = front->step, .state = w->state};
+        w->state = old;
     }
+    ssa_member_release(m, w->state, free);
+    ssa_member_release(m, w, free);
 done:
     return err;
 }
@@ -135,9 +133,8 @@ int ssa_mirror_give(struct ssa_trainer *front)
 {
     struct ssa_crew *c = front->crew;
     struct copying *w[SSA_POOL_MOST] = {NULL};
-    struct ssa_member *m;
+    struct ssa_member *m, *reader = NULL; /* one whose thread may still read the copy */
     int status, err = SSA_OK;
-    bool taken = false;
     for (int i = ssa_crew_next(c, -1); i >= 0 && !err; i = ssa_crew_next(c, i)) {
         w[i] = malloc(sizeof *w[i]);
         if (!w[i]) {
@@ -148,18 +145,13 @@ int ssa_mirror_give(struct ssa_trainer *front)
         ssa_member_start(c->pool->members[i], write_all, w[i], ssa_pool_first_patience(c->pool));
     }
     while ((m = ssa_pool_next(c->pool, &status))) {
-        if (!m->abandoned) {
-            free(w[m->number]);
-        } else {
-            ssa_member_keep(m, w[m->number]);
-            if (!taken)
-                ssa_member_keep(m, c->mirror.state);
-            taken = true;
-        }
+        ssa_member_release(m, w[m->number], free);
+        reader = m->abandoned ? m : reader;
         if (status)
             ssa_crew_lose(c, m->number, ssa_last_error());
     }
-    if (taken) { /* a thread may still read it */
+    if (reader) {
+        ssa_member_release(reader, c->mirror.state, free);
         c->mirror.state = NULL;
         c->mirror.valid = false;
     }

@@ -136,14 +136,11 @@ static bool compute_alike(const struct ssa_device_info *a, const struct ssa_devi
 /* Memory that a thread which was given up may still read is left to it. */
 static void part_with(struct ssa_crew *c, const int *given, float **memory)
 {
-    bool taken = false;
     for (int i = 0; i < c->pool->count; i++)
-        if (given[i] && c->pool->members[i]->abandoned && !taken) {
-            ssa_member_keep(c->pool->members[i], *memory);
-            taken = true;
+        if (given[i] && c->pool->members[i]->abandoned) {
+            ssa_member_release(c->pool->members[i], *memory, free);
+            *memory = NULL;
         }
-    if (taken)
-        *memory = NULL;
 }
 
 /* Every seat but `but` gets `memory` with a job. */
