@@ -202,6 +202,22 @@ START_TEST(threads)
 }
 END_TEST
 
+/* The devices that are listed, each open until the next. */
+static struct ssa_device *next_device(struct ssa_device *before)
+{
+    static int at;
+    struct ssa_device_info all[MAX];
+    struct ssa_device *device = NULL;
+    int n = 0;
+    at = before ? at + 1 : 0;
+    ssa_device_close(before);
+    OK(ssa_device_list(all, MAX, &n));
+    if (at < n)
+        OK(ssa_device_open(&device, all[at].id));
+    return device;
+}
+#define FOR_LISTED(dev) for (struct ssa_device *dev = next_device(NULL); dev; dev = next_device(dev))
+
 /* ---- memory ---- */
 
 static int expect_refusal(struct ssa_device *device, size_t bytes, const char *words)
@@ -214,18 +230,13 @@ static int expect_refusal(struct ssa_device *device, size_t bytes, const char *w
 
 START_TEST(memory_limits)
 {
-    struct ssa_device_info all[MAX];
-    int n = 0;
-    OK(ssa_device_list(all, MAX, &n));
-    for (int i = 0; i < n; i++) {
-        struct ssa_device *device;
+    FOR_LISTED (device) {
         struct ssa_buffer *one, *two;
         size_t held, peak;
         char numbers[128];
-        OK(ssa_device_open(&device, all[i].id));
-        snprintf(numbers, sizeof numbers, "%s allows %.1f MiB in one allocation", all[i].id,
-                 (double)all[i].max_allocation / 1048576);
-        expect_refusal(device, all[i].max_allocation + 1, numbers);
+        snprintf(numbers, sizeof numbers, "%s allows %.1f MiB in one allocation", device->info.id,
+                 (double)device->info.max_allocation / 1048576);
+        expect_refusal(device, device->info.max_allocation + 1, numbers);
         expect_refusal(device, SIZE_MAX, numbers);
         FAILS(ssa_buffer_create(&one, device, 0), SSA_EINVAL, "0 bytes");
         OK(ssa_buffer_create(&one, device, 4000));
@@ -239,7 +250,6 @@ START_TEST(memory_limits)
         ck_assert_uint_eq(peak, 2000);
         ssa_buffer_destroy(two);
         ssa_buffer_destroy(NULL);
-        ssa_device_close(device);
     }
 }
 END_TEST
@@ -272,16 +282,11 @@ END_TEST
 
 START_TEST(tensors)
 {
-    struct ssa_device_info all[MAX];
-    int n = 0;
-    OK(ssa_device_list(all, MAX, &n));
-    for (int i = 0; i < n; i++) {
-        struct ssa_device *device;
+    FOR_LISTED (device) {
         struct ssa_buffer *b, *c;
         float x[10], y[10];
         for (int j = 0; j < 10; j++)
             x[j] = (float)j;
-        OK(ssa_device_open(&device, all[i].id));
         OK(ssa_buffer_create(&b, device, sizeof x));
         OK(ssa_buffer_create(&c, device, sizeof x));
         ck_assert_uint_eq(ssa_buffer_bytes(b), 40);
@@ -305,7 +310,6 @@ START_TEST(tensors)
         OK(ssa_device_finish(device));
         ssa_buffer_destroy(b);
         ssa_buffer_destroy(c);
-        ssa_device_close(device);
     }
 }
 END_TEST
@@ -313,15 +317,10 @@ END_TEST
 /* Elements of other types are moved as they are, at offsets of their own; operators take those that they say. */
 START_TEST(types)
 {
-    struct ssa_device_info all[MAX];
-    int n = 0;
-    OK(ssa_device_list(all, MAX, &n));
-    for (int i = 0; i < n; i++) {
-        struct ssa_device *device;
+    FOR_LISTED (device) {
         struct ssa_buffer *b;
         const uint16_t halves[6] = {1, 2, 3, 4, 5, 65535};
         uint16_t got[6];
-        OK(ssa_device_open(&device, all[i].id));
         OK(ssa_buffer_create(&b, device, 64));
         const struct ssa_tensor f = {b, 0}, ints = {b, 8, SSA_I32}, bf16 = {b, 10, SSA_BF16}, f16 = {b, 20, SSA_F16};
         OK(ssa_tensor_write(bf16, halves, 6));
@@ -345,7 +344,6 @@ START_TEST(types)
                                                .source_rows = 2, .width = 2};
         FAILS(ssa_gather_rows(device, &gather), SSA_EINVAL, "gather_rows: rows is float32, must be int32");
         ssa_buffer_destroy(b);
-        ssa_device_close(device);
     }
 }
 END_TEST
@@ -396,15 +394,10 @@ END_TEST
 /* A read in two halves. */
 START_TEST(fetched)
 {
-    struct ssa_device_info all[MAX];
-    int n = 0;
-    OK(ssa_device_list(all, MAX, &n));
-    for (int i = 0; i < n; i++) {
-        struct ssa_device *device;
+    FOR_LISTED (device) {
         struct ssa_buffer *b;
         struct ssa_ticket *ticket;
         float x[4] = {0};
-        OK(ssa_device_open(&device, all[i].id));
         OK(ssa_buffer_create(&b, device, 64));
         OK(ssa_tensor_fill((struct ssa_tensor){b, 0}, 7, 16));
         OK(ssa_tensor_fetch((struct ssa_tensor){b, 4}, x, 4, &ticket));
@@ -415,7 +408,6 @@ START_TEST(fetched)
         FAILS(ssa_tensor_fetch((struct ssa_tensor){b, 14}, x, 4, &ticket), SSA_EINVAL, "tensor_fetch: 4 elements");
         ck_assert_ptr_null(ticket);
         ssa_buffer_destroy(b);
-        ssa_device_close(device);
     }
 }
 END_TEST
