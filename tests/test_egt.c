@@ -1046,11 +1046,15 @@ START_TEST(bad_passes)
         BAD_PASS("the first 2 positions of all sequences are virtual", p.length = LEAD);
         BAD_PASS("smoothing is 0.1", p.smoothing = 0.1f);
         f.arrays.nodes[4] = 1 + IDS * VALUES;
-        BAD_PASS("node 4 is 16, vocabulary is 16", (void)0);
+        BAD_PASS("model: node 4 is 16, must be in [0, 15]", (void)0);
         f.arrays.nodes[4] = 0;
         f.arrays.hops[2] = HOPS + 1;
-        BAD_PASS("hop 2 is 6", (void)0);
+        BAD_PASS("model: hop 2 is 6, must be in [0, 5]", (void)0);
         f.arrays.hops[2] = 0;
+        const int32_t length = f.arrays.lengths[1];
+        f.arrays.lengths[1] = LEAD - 1;
+        BAD_PASS("model: length 1 is 1, must be 0 or in [2, ", (void)0);
+        f.arrays.lengths[1] = length;
         OK(ssa_plan_draw(&other, &(struct ssa_sample){.kind = SSA_UNBIASED, .length = f.pass.length, .keys = 5}));
         BAD_PASS("the plan of layer 1 has 1 examples, the pass has 2", p.plans = plans);
         f.arrays.values[1] = NAN; /* of which no loss is asked */

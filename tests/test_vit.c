@@ -710,7 +710,7 @@ START_TEST(bad_passes)
         BAD_PASS("both targets and soft targets", .pixels = f.pixels, .targets = f.targets, .soft_targets = f.soft);
         BAD_PASS("all sequences are of 7", .pixels = f.pixels, .length = 6);
         f.targets[1] = CLASSES;
-        BAD_PASS("target 1 is 5", .pixels = f.pixels, .targets = f.targets);
+        BAD_PASS("model: target 1 is 5, classes is 5", .pixels = f.pixels, .targets = f.targets);
         f.soft[3] = INFINITY;
         BAD_PASS("soft target 3 is inf", .pixels = f.pixels, .soft_targets = f.soft);
         f.pixels[2 * IMAGE - 1] = NAN;

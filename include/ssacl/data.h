@@ -50,7 +50,7 @@ struct ssa_batch {
 
     /* Of sequences of mixed size, as in struct ssa_pass; n = length - virtual nodes. Padding may hold whatever a pass
      * takes: zeroes do. */
-    int32_t *lengths;   /**< [count], in [0, length] */
+    int32_t *lengths;   /**< [count], 0 or in [virtual nodes, length] */
     int32_t *nodes;     /**< [count, n, node_ids] */
     float *encodings;   /**< [count, n, encodings] */
     int32_t *edges;     /**< [count, n, n, edge_ids] */

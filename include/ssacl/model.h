@@ -398,8 +398,9 @@ struct ssa_pass {
     /* Sequences of mixed size. `length` is then what the longest of the batch takes, what is below is laid out by it,
      * and n = length - virtual nodes, which come first and have none of it. Where a plan is NULL, a layer is dense over
      * the real positions of each sequence. */
-    const int32_t *lengths;    /**< [batch], in [0, length]: real positions of each sequence, virtual nodes included;
-                                    later ones are padding, which nothing sees, and whose values below do not count */
+    const int32_t *lengths;    /**< [batch], 0 or in [virtual nodes, length]: real positions of each sequence, virtual
+                                    nodes included; later ones are padding, which nothing sees, and whose values below
+                                    do not count */
     const int32_t *nodes;      /**< [batch, n, node_ids]; 0: none, else 1 + feature * node_values + value */
     const float *encodings;    /**< [batch, n, encodings]: finite */
     const int32_t *edges;      /**< [batch, n, n, edge_ids]; 0: none, else 1 + feature * edge_values + value */

@@ -147,9 +147,10 @@ struct ssa_input {
     int per;          /* enum ssa_per: what there are */
     size_t each;      /* elements of; 0 means 1 */
     int lead;         /* positions in front that have none: n = length - lead */
+    const char *limit; /* int32: NULL, or what of the config `below` is: "vocabulary" */
     int below;        /* int32: every value is less, */
     bool any_below;   /* and may be negative; else at least 0 */
-    bool up_to_length; /* int32: values are lengths, in [0, that of the pass], whatever `below` */
+    bool up_to_length; /* int32: values are lengths, 0 or in [lead of the model, that of the pass] */
     bool or_nan;      /* float32: NaN is as good as a number */
     bool optional;
     bool late;        /* the stream's position t takes value t - 1, and its first -1: a sequence's last is not read */

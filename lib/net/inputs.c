@@ -138,22 +138,32 @@ static const void *values_of(const struct ssa_pass *p, size_t from)
     return values;
 }
 
-static int check_ids(const struct ssa_input *input, const int32_t *values, size_t count)
+static int refuse_id(const struct ssa_input *input, size_t i, int32_t value)
 {
-    int err = SSA_OK;
-    for (size_t i = 0; i < count; i++)
-        REQUIRE(values[i] < input->below && (values[i] >= 0 || input->any_below),
-                "model: %s %zu is %d, vocabulary is %d", input->name, i, values[i], input->below);
-done:
-    return err;
+    return input->limit ? ssa_fail(SSA_EINVAL, "model: %s %zu is %d, %s is %d", input->name, i, value, input->limit,
+                                   input->below)
+                        : ssa_fail(SSA_EINVAL, "model: %s %zu is %d, must be in [0, %d]", input->name, i, value,
+                                   input->below - 1);
 }
 
-static int check_lengths(const struct ssa_input *input, const int32_t *values, size_t count, int length)
+static int check_ids(const struct ssa_input *input, const int32_t *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (values[i] >= input->below || (values[i] < 0 && !input->any_below))
+            return refuse_id(input, i, values[i]);
+    return SSA_OK;
+}
+
+/* Of no sequence 0; else the first `lead` positions are there. */
+static int check_lengths(const struct ssa_input *input, const int32_t *values, size_t count, int lead, int length)
 {
     int err = SSA_OK;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         REQUIRE(values[i] >= 0 && values[i] <= length, "model: %s %zu is %d, must be in [0, %d]", input->name, i,
                 values[i], length);
+        REQUIRE(!values[i] || values[i] >= lead, "model: %s %zu is %d, must be 0 or in [%d, %d]: the first %d "
+                "positions are virtual nodes", input->name, i, values[i], lead, length, lead);
+    }
 done:
     return err;
 }
@@ -178,7 +188,7 @@ done:
     return err;
 }
 
-static int check_input(const struct ssa_input *input, const struct ssa_pass *p, bool begins)
+static int check_input(const struct ssa_input *input, const struct ssa_pass *p, int lead, bool begins)
 {
     const void *values = values_of(p, input->from);
     const size_t count = ssa_input_count(input, p->batch, p->length);
@@ -187,7 +197,7 @@ static int check_input(const struct ssa_input *input, const struct ssa_pass *p, 
     if (values && input->late && begins)
         TRY(check_late(input, values, p));
     else if (values && input->up_to_length)
-        TRY(check_lengths(input, values, count, p->length));
+        TRY(check_lengths(input, values, count, lead, p->length));
     else if (values)
         TRY(input->type == SSA_I32 ? check_ids(input, values, count) : check_numbers(input, values, count));
 done:
@@ -242,7 +252,7 @@ static int check_pass(const struct ssa_model *m, const struct ssa_pass *p, bool 
     TRY(check_taken(&m->net, p));
     REQUIRE(!m->facts.mixed || p->lengths, "model: lengths is NULL, but sequences are of mixed size");
     for (int i = 0; i < m->net.input_count; i++)
-        TRY(check_input(&m->net.inputs[i], p, begins));
+        TRY(check_input(&m->net.inputs[i], p, m->facts.lead, begins));
 done:
     return err;
 }

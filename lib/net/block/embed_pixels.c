@@ -20,10 +20,10 @@ static void draft(struct ssa_block *block, struct ssa_draft *d)
     b->label_table = b->classes ? ssa_draft_matrix(d, "label.weight", b->classes, b->width, start) : 0;
     b->start = ssa_draft_vector(d, "start", b->width, start);
     b->tokens = ssa_draft_input(d, (struct ssa_input){.name = "token", .from = offsetof(struct ssa_pass, tokens),
-        .type = SSA_I32, .below = b->values, .late = true});
+        .type = SSA_I32, .limit = "values", .below = b->values, .late = true});
     if (b->classes)
         b->labels = ssa_draft_input(d, (struct ssa_input){.name = "label", .from = offsetof(struct ssa_pass, labels),
-            .type = SSA_I32, .per = SSA_PER_SEQUENCE, .below = b->classes});
+            .type = SSA_I32, .per = SSA_PER_SEQUENCE, .limit = "classes", .below = b->classes});
     ssa_draft_scratch(d, SSA_SLOT_WIDE, ssa_times(ssa_plus((size_t)d->length, d->batch), (size_t)b->width),
                       "positions of a grid");
 }

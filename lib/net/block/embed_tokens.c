@@ -9,7 +9,7 @@ static void draft(struct ssa_block *block, struct ssa_draft *d)
     b->table = ssa_draft_matrix(d, "embed.weight", b->vocabulary, b->width, SSA_START_NORMAL);
     b->position = b->positions ? ssa_draft_matrix(d, "position.weight", d->length, b->width, SSA_START_NORMAL) : 0;
     b->tokens = ssa_draft_input(d, (struct ssa_input){.name = "token", .from = offsetof(struct ssa_pass, tokens),
-        .type = SSA_I32, .below = b->vocabulary});
+        .type = SSA_I32, .limit = "vocabulary", .below = b->vocabulary});
 }
 
 static int forward(const struct ssa_block *block, struct ssa_run *r)

@@ -52,7 +52,7 @@ static void draft(struct ssa_block *block, struct ssa_draft *d)
         draft_band(b, d, band);
     b->sinusoids = ssa_draft_constant(d, ssa_times((size_t)d->length, (size_t)b->width), "sinusoids", fill_sinusoids);
     b->tokens = ssa_draft_input(d, (struct ssa_input){.name = "token", .from = offsetof(struct ssa_pass, tokens),
-        .type = SSA_I32, .below = b->bands.ends[b->bands.count - 1], .bands = b->bands});
+        .type = SSA_I32, .limit = "vocabulary", .below = b->bands.ends[b->bands.count - 1], .bands = b->bands});
     ssa_draft_scratch(d, SSA_SLOT_NORM, ssa_times(d->rows, (size_t)most(b->widths, b->bands.count)), "words of a band");
     ssa_draft_scratch(d, SSA_SLOT_WIDE, ssa_times(d->rows, (size_t)b->width), "projected words");
     if (d->training)

@@ -13,8 +13,8 @@ static void draft(struct ssa_block *block, struct ssa_draft *d)
     b->w = ssa_draft_matrix(d, "head.weight", b->classes, b->width, SSA_START_NORMAL);
     b->bias = ssa_draft_vector(d, "head.bias", b->classes, SSA_START_ZERO);
     b->targets = ssa_draft_input(d, (struct ssa_input){.name = "target", .from = offsetof(struct ssa_pass, targets),
-        .type = SSA_I32, .per = SSA_PER_SEQUENCE, .below = b->classes, .any_below = true, .optional = true,
-        .target = true});
+        .type = SSA_I32, .per = SSA_PER_SEQUENCE, .limit = "classes", .below = b->classes, .any_below = true,
+        .optional = true, .target = true});
     b->soft = ssa_draft_input(d, (struct ssa_input){.name = "soft target",
         .from = offsetof(struct ssa_pass, soft_targets), .type = SSA_F32, .per = SSA_PER_SEQUENCE,
         .each = (size_t)b->classes, .optional = true, .target = true});

@@ -19,7 +19,8 @@ static void draft(struct ssa_block *block, struct ssa_draft *d)
                    : ssa_draft_matrix(d, "head.weight", b->vocabulary, b->width,
                                         b->zero ? SSA_START_ZERO : SSA_START_NORMAL);
     b->targets = ssa_draft_input(d, (struct ssa_input){.name = "target", .from = offsetof(struct ssa_pass, targets),
-        .type = SSA_I32, .below = b->vocabulary, .any_below = true, .optional = true, .target = true});
+        .type = SSA_I32, .limit = "vocabulary", .below = b->vocabulary, .any_below = true, .optional = true,
+        .target = true});
     b->losses = ssa_draft_losses(d);
     ssa_draft_scratch(d, SSA_SLOT_WIDE, ssa_times((size_t)b->chunk, (size_t)b->vocabulary), "logits");
 }

@@ -72,8 +72,8 @@ static void draft(struct ssa_block *block, struct ssa_draft *d)
         draft_band(b, d, band);
     b->tails = tails ? ssa_draft_matrix(d, "tails.weight", tails, b->width, ssa_start_xavier(b->width, tails, 1)) : 0;
     b->targets = ssa_draft_input(d, (struct ssa_input){.name = "target", .from = offsetof(struct ssa_pass, targets),
-        .type = SSA_I32, .below = b->bands.ends[tails], .any_below = true, .optional = true, .target = true,
-        .bands = b->bands});
+        .type = SSA_I32, .limit = "vocabulary", .below = b->bands.ends[tails], .any_below = true, .optional = true,
+        .target = true, .bands = b->bands});
     b->losses = ssa_draft_losses(d);
     draft_pieces(b, d);
     if (d->training && b->dropout > 0)
