@@ -51,12 +51,14 @@ class Problem(Exception):
 
 
 @contextlib.contextmanager
-def writing(path):
-    """What cannot be written is told of this path, whichever file beside it it was."""
+def writing(o):
+    """What cannot be written is told of --out, whichever file beside it it was; of what ssacl-graph reads once, of the
+    table."""
     try:
         yield
     except OSError as e:
-        raise Problem(f"{path}: cannot be written: {e.strerror}") from e
+        name = f"{o.csv}: its graphs, in a folder of $TMPDIR," if o.left_out else f"{o.out}:"
+        raise Problem(f"{name} cannot be written: {e.strerror}") from e
 
 
 def why_unreadable(e, last):
@@ -514,7 +516,7 @@ def results(rows, o):
 def convert(rows, name, unit, split, o):
     folder = os.path.dirname(os.path.abspath(o.out))
     counts, seen = Counts(), set()
-    with writing(o.out):
+    with writing(o):
         sections = Sections(folder)
     for row, graph in results(rows, o):
         if isinstance(graph, str):
@@ -526,17 +528,17 @@ def convert(rows, name, unit, split, o):
             row = row[:4] + (split.get(row[1], NO_PART),)
             seen.add(row[4])
         target = number_of(row[3], row[0], counts)
-        with writing(o.out):
+        with writing(o):
             sections.add(row, target, graph)
     if not sections.graphs:
         tell(counts, sections, o)
         raise Problem("no molecule is left, and nothing was written")
     if split is not None and seen == {NO_PART}:
         raise Problem(f"{o.split}: has none of the numbers of these molecules")
-    with writing(o.out):
+    with writing(o):
         sections.write(o.out, name, unit)
     if o.left_out:
-        with writing(o.left_out), open(o.left_out, "w", encoding="utf-8") as file:
+        with writing(o), open(o.left_out, "w", encoding="utf-8") as file:
             file.write(str(sum(counts.counts.get(kind, 0) for kind in OF_LEFT_OUT)))
     tell(counts, sections, o)
     return counts, sections

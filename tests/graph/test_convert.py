@@ -157,6 +157,10 @@ class Csv(unittest.TestCase):
             self.run_it(path, out="no/where.graphs")
         self.assertEqual(str(caught.exception), f"{self.path('no/where.graphs')}: cannot be written: "
                                                 "No such file or directory")
+        with self.assertRaises(convert.Problem) as caught:
+            self.run_it(path, "--left-out", self.path("no/where"))
+        self.assertEqual(str(caught.exception), f"{path}: its graphs, in a folder of $TMPDIR, cannot be written: "
+                                                "No such file or directory")
 
     def test_no_number_to_learn(self):
         path = self.write("a.csv", "smiles,y,split\nCC,1,train\n")

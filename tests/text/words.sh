@@ -127,6 +127,7 @@ refuses 1 '--vocabulary does not go with --dictionary' train --data wiki --dicti
 refuses 1 '--vocabulary does not go with --dictionary' text plan --family words --dictionary dict.txt --vocabulary 8
 check text plan --device cpu --measure 0 --preset wikitext103 --cutoffs 0 --dictionary dict.txt --json >plan.json
 json plan.json 'x["model"]["vocabulary"] == 8'
+refuses 1 'must be a whole number of keys' text eval --device cpu -c w.st --data wiki --pattern unbiased:ratio=0.3
 refuses 1 '--least does not go with w.st' text train --device cpu --from w.st --data some.text --least 2 -c x.st
 train --data wiki --dictionary dict.txt --steps 2 -c dict.st --json >dict.json
 refuses 1 'no word is left' text train --tokens words --device cpu --data wiki --least 5000 -c x.st
