@@ -1,7 +1,7 @@
-/* Attention whose biases and gates lie head by head, as EGT's edges do: [batch, query, key, head]. Lanes of a vec are the
- * heads of a query, and where there are few, of several queries side by side: so what a pair has is loaded and stored as
- * it lies, softmax runs lane by lane, and nothing is packed for each head alone. Forward writes scores too, backward
- * gives the gradients of all operands in one walk over the pairs.
+/* Attention whose biases and gates lie head by head, as EGT's edges do: [batch, query, key, head]. Lanes of a vec are
+ * the heads of a query, and where there are few, of several queries side by side: so what a pair has is loaded and
+ * stored as it lies, softmax runs lane by lane, and nothing is packed for each head alone. Forward writes scores too,
+ * backward gives the gradients of all operands in one walk over the pairs.
  *     formulas: include/ssacl/ops.h, struct ssa_attention and struct ssa_attention_bwd
  *
  * Shapes   as attention_fwd.cl, attention_bwd.cl and attention_pairs.cl; the heads of every tensor of pairs side by
@@ -13,9 +13,9 @@
  * Keys are met in blocks. Where scores are wanted, or have gradients, those that the plan does not give stand behind
  * those that it gives in each block. How far a sequence is padded changes neither blocks nor any sum.
  *
- * Lab book. EGT 4/64/16 with 8 heads, 64 molecules of 14 + 4 nodes, host backend, AVX-512, one thread, processor time of
- * a training step against attention_fwd.cl, attention_bwd.cl and attention_pairs.cl, dense / half of the keys, all edges
- * updated / half of them, edges fixed:
+ * Lab book. EGT 4/64/16 with 8 heads, 64 molecules of 14 + 4 nodes, host backend, AVX-512, one thread, processor time
+ * of a training step against attention_fwd.cl, attention_bwd.cl and attention_pairs.cl, dense / half of the keys, all
+ * edges updated / half of them, edges fixed:
  *   lanes are heads                                                                      -44 / -39 / -46%
  * Biases and gates of a head alone lie 2 heads apart: of the tiles' time most was in gathering them lane by lane, and
  * backward did so three times. */
@@ -116,7 +116,6 @@ inline vec vec_odd(vec a, vec b)
 #define vec_highs(a, b) vec_as_float(vec_shuffle(a, b, HIGHS))
 #define vec_even(a, b) vec_as_float(vec_shuffle(a, b, EVEN))
 #define vec_odd(a, b) vec_as_float(vec_shuffle(a, b, ODD))
-typedef float vec_half __attribute__((vector_size(2 * VW), aligned(4), may_alias));
 static inline vec load_halves(const float *a, const float *b)
 {
     vec v;
@@ -198,7 +197,7 @@ INLINE int in_line(struct lanes l, ulong by_head, int width)
     return (l.heads == VW || are_halves(l)) && by_head == (ulong)WIDTH;
 }
 
-/* [lane][element] becomes [element][lane]: log2(VW) rounds of a perfect shuffle of all of it. */
+/* [lane][element] becomes [element][lane]: log2(VW) rounds of a perfect shuffle of all of it. And back again. */
 INLINE void to_lanes(vec *x, int width)
 {
     vec y[WIDTH_MAX];
@@ -321,7 +320,7 @@ INLINE void pack_keys(float *to, __global const float *from, ulong by_key, ulong
         UNROLL for (int d = 0; d < WIDTH; d++)
         {
             vec_store(t + d * VW, vec_lows(x[d], x[d]));
-            vec_store(t + (WIDTH + d) * VW, vec_highs(x[d], x[d])); /* of the last one again, where their number is odd */
+            vec_store(t + (WIDTH + d) * VW, vec_highs(x[d], x[d])); /* the last one again where their number is odd */
         }
     }
 }
@@ -363,6 +362,12 @@ INLINE void clear_heads(__global float *to, ulong by_head, struct lanes l, int w
             to[h * by_head + d] = 0.0f;
 }
 
+INLINE void clear_vecs(float *to, int count)
+{
+    for (int i = 0; i < count; i++)
+        vec_store(to + i * VW, vec_set(0.0f));
+}
+
 /* ---- the keys of a sequence, block by block ---- */
 
 struct list {
@@ -400,8 +405,8 @@ INLINE int next_keys(struct list *l, int *at, int *seen)
 }
 
 /* Zeros for the pairs of `rows` queries with keys that no block has. */
-INLINE void clear_unmet(__global float *to, ulong by_query, ulong by_key, struct lanes l, const struct list *list, int rows,
-                        int keys)
+INLINE void clear_unmet(__global float *to, ulong by_query, ulong by_key, struct lanes l, const struct list *list,
+                        int rows, int keys)
 {
     for (int j = 0, given = 0; j < keys; j++) {
         if (list->every ? j < list->real : given < list->sources && list->source[given] == j) {
@@ -439,8 +444,8 @@ INLINE vec lanes_gate(const struct pairs *p, struct lanes l, int i, int left, in
 {
     if (!p->gate)
         return vec_set(1.0f);
-    return 1.0f / (1.0f + vec_exp2(lanes_load(p->gate + (i * p->gate_query + key * p->gate_key), p->gate_query, l, left) *
-                                   -LOG2E));
+    const vec x = lanes_load(p->gate + (i * p->gate_query + key * p->gate_key), p->gate_query, l, left);
+    return 1.0f / (1.0f + vec_exp2(x * -LOG2E));
 }
 
 /* pair_keep(), whose counter is of head and query; see pair_keeps() of attention_queries.h. */
@@ -492,6 +497,52 @@ struct soft {
     vec top, sum, gates;
 };
 
+/* A vec of queries, those from row i on, which are `left`, meets a block of keys. */
+INLINE void meet(const struct pairs *p, struct lanes l, int i, int left, const float *query, const float *keys,
+                 const float *values, const int *at, int count, int seen, float *answer, struct soft *soft,
+                 __global float *scores, ulong by_query, ulong by_key, int width)
+{
+    float weights[KEYS * VW] ALIGNED;
+    struct soft s = *soft;
+    struct draws draws;
+    vec top = s.top;
+    draws.quad = -1;
+    for (int j = 0; j < count; j++) {
+        const vec logit = lanes_logit(p, lanes_product(query, keys + j * WIDTH * VW, width), l, i, left, at[j]);
+        vec_store(weights + j * VW, logit);
+        if (j < seen)
+            top = vec_max(logit, top);
+        if (scores)
+            lanes_store(scores + (i * by_query + at[j] * by_key), by_query, logit * 0.693147181f, l, left);
+    }
+    const vec change = vec_exp2(s.top - top);
+    s.top = top;
+    s.sum *= change;
+    for (int j = 0; j < seen; j++) {
+        const vec probable = probability(vec_load(weights + j * VW), top);
+        const vec gate = lanes_gate(p, l, i, left, at[j]);
+        s.sum += probable;
+        s.gates += gate;
+        vec_store(weights + j * VW, probable * gate * lanes_keep(p, &draws, l, p->query_begin + i, at[j]));
+    }
+    add_weighed(answer, change, weights, values, seen, width);
+    *soft = s;
+}
+
+/* Of queries that are padding. */
+INLINE void answer_nothing(__global float *out, ulong by_query, ulong by_head, __global float *lse,
+                           __global float *gate_sum, struct lanes l, int begin, int end, int all, int width)
+{
+    for (int i = begin; i < end; i++) {
+        clear_heads(out + i * by_query, by_head, l, width);
+        for (int h = 0; h < l.heads; h++) {
+            lse[(ulong)h * all + i] = -INFINITY;
+            if (gate_sum)
+                gate_sum[(ulong)h * all + i] = 0.0f;
+        }
+    }
+}
+
 __kernel void attention_heads_fwd(TENSOR(const float, q), TENSOR(const float, k), TENSOR(const float, v),
                                   TENSOR(float, out), TENSOR(float, lse), TENSOR(const int, plan), ATTENTION_SIZES,
                                   const int keys, STRIDES(q), STRIDES(k), STRIDES(v), STRIDES(out), ATTENTION_PAIRS,
@@ -509,86 +560,60 @@ __kernel void attention_heads_fwd(TENSOR(const float, q), TENSOR(const float, k)
     PAIRS_MEMORY;
     float queries[TILE * WIDTH_MAX * VW] ALIGNED, answer[TILE * WIDTH_MAX * VW] ALIGNED;
     float key_rows[(KEYS + 1) * WIDTH_MAX * VW] ALIGNED, value_rows[(KEYS + 1) * WIDTH_MAX * VW] ALIGNED;
-    float weights[KEYS * VW] ALIGNED;
     struct soft soft[TILE];
     int at[KEYS];
     const ulong b = get_global_id(1);
     const int all = query_end - query_begin, begin = (int)get_global_id(0) * TILE, end = min(begin + TILE, all);
     plan += plan_stride * b;
     const int there = max(min(end, plan[PLAN_LENGTH] - query_begin), begin);
+    q += b * q_batch;
+    k += b * k_batch;
+    v += b * v_batch;
+    out += b * out_batch;
+    lse += b * heads * all;
+    gate_sum = gate_sum ? gate_sum + b * heads * all : gate_sum;
+    scores = scores ? scores + b * scores_batch : scores;
 
     for (int first = 0; first < heads; first += VW) {
         const struct lanes l = lanes_of(first, heads);
         struct list list = list_of(plan, keys, scores != 0);
-        __global const float *q_rows = q + (b * q_batch + first * q_head);
-        __global const float *k_rows = k + (b * k_batch + first * k_head), *v_rows = v + (b * v_batch + first * v_head);
-        __global float *out_rows = out + (b * out_batch + first * out_head);
-        __global float *score_rows = scores ? scores + (b * scores_batch + first * scores_head) : scores;
-        const ulong rows_at = ((ulong)b * heads + first) * all;
         SET_PAIRS(b, first);
         for (int i = begin, n = 0; i < there; i += l.queries, n++) {
-            pack_queries(queries + n * WIDTH * VW, q_rows + i * q_stride, q_stride, q_head, l, there - i, scale * LOG2E,
+            pack_queries(queries + n * WIDTH * VW, q + i * q_stride, q_stride, q_head, l, there - i, scale * LOG2E,
                          width);
-            for (int d = 0; d < WIDTH; d++)
-                vec_store(answer + (n * WIDTH + d) * VW, vec_set(0.0f));
+            clear_vecs(answer + n * WIDTH * VW, WIDTH);
             soft[n].top = vec_set(LEAST);
             soft[n].sum = soft[n].gates = vec_set(0.0f);
         }
         for (int seen, count; begin < there && (count = next_keys(&list, at, &seen));) {
-            pack_keys(key_rows, k_rows, k_stride, k_head, l, at, count, width);
-            pack_keys(value_rows, v_rows, v_stride, v_head, l, at, seen, width);
-            for (int i = begin, n = 0; i < there; i += l.queries, n++) {
-                struct soft s = soft[n];
-                struct draws draws;
-                const int left = there - i;
-                vec top = s.top;
-                draws.quad = -1;
-                for (int j = 0; j < count; j++) {
-                    const vec logit = lanes_logit(&pairs, lanes_product(queries + n * WIDTH * VW,
-                                                  key_rows + j * WIDTH * VW, width), l, i, left, at[j]);
-                    vec_store(weights + j * VW, logit);
-                    if (j < seen)
-                        top = vec_max(logit, top);
-                    if (score_rows)
-                        lanes_store(score_rows + (i * scores_query + at[j] * scores_key), scores_query,
-                                    logit * 0.693147181f, l, left);
-                }
-                const vec change = vec_exp2(s.top - top);
-                s.top = top;
-                s.sum *= change;
-                for (int j = 0; j < seen; j++) {
-                    const vec p = probability(vec_load(weights + j * VW), top);
-                    const vec gate = lanes_gate(&pairs, l, i, left, at[j]);
-                    s.sum += p;
-                    s.gates += gate;
-                    vec_store(weights + j * VW, p * gate * lanes_keep(&pairs, &draws, l, query_begin + i, at[j]));
-                }
-                add_weighed(answer + n * WIDTH * VW, change, weights, value_rows, seen, width);
-                soft[n] = s;
-            }
+            pack_keys(key_rows, k, k_stride, k_head, l, at, count, width);
+            pack_keys(value_rows, v, v_stride, v_head, l, at, seen, width);
+            for (int i = begin, n = 0; i < there; i += l.queries, n++)
+                meet(&pairs, l, i, there - i, queries + n * WIDTH * VW, key_rows, value_rows, at, count, seen,
+                     answer + n * WIDTH * VW, &soft[n], scores, scores_query, scores_key, width);
         }
         for (int i = begin, n = 0; i < there; i += l.queries, n++) {
             const vec_int seen = soft[n].sum > vec_set(0.0f);
             const vec inverse = vec_select(seen, 1.0f / soft[n].sum, vec_set(0.0f));
             const vec sum = vec_select(seen, soft[n].top + vec_log2(soft[n].sum), vec_set(-INFINITY));
-            unpack_queries(out_rows + i * out_stride, out_stride, out_head, l, there - i, answer + n * WIDTH * VW, inverse,
+            unpack_queries(out + i * out_stride, out_stride, out_head, l, there - i, answer + n * WIDTH * VW, inverse,
                            0, width);
-            lanes_to_rows(lse + (rows_at + i), all, sum, l, there - i);
+            lanes_to_rows(lse + i, all, sum, l, there - i);
             if (gate_sum)
-                lanes_to_rows(gate_sum + (rows_at + i), all, soft[n].gates, l, there - i);
+                lanes_to_rows(gate_sum + i, all, soft[n].gates, l, there - i);
         }
-        for (int i = there; i < end; i++) {
-            clear_heads(out_rows + i * out_stride, out_head, l, width);
-            for (int h = 0; h < l.heads; h++) {
-                lse[rows_at + (ulong)h * all + i] = -INFINITY;
-                if (gate_sum)
-                    gate_sum[rows_at + (ulong)h * all + i] = 0.0f;
-            }
+        answer_nothing(out, out_stride, out_head, lse, gate_sum, l, there, end, all, width);
+        if (scores) {
+            clear_unmet(scores + begin * scores_query, scores_query, scores_key, l, &list, there - begin, keys);
+            clear_pairs(scores, scores_query, scores_key, l, there, end, keys);
+            scores += VW * scores_head;
         }
-        if (score_rows) {
-            clear_unmet(score_rows + begin * scores_query, scores_query, scores_key, l, &list, there - begin, keys);
-            clear_pairs(score_rows, scores_query, scores_key, l, there, end, keys);
-        }
+        q += VW * q_head;
+        k += VW * k_head;
+        v += VW * v_head;
+        out += VW * out_head;
+        lse += VW * all;
+        gate_sum = gate_sum ? gate_sum + VW * all : gate_sum;
     }
 }
 
@@ -598,6 +623,75 @@ __kernel void attention_heads_fwd(TENSOR(const float, q), TENSOR(const float, k)
 struct of_rows {
     vec lse, delta, gate_sum;
 };
+
+/* Where the pairs of a group of heads lie; absent ones are none. */
+struct pairs_of_heads {
+    __global const float *dscores;
+    __global float *dbias, *dgate;
+    ulong dscores_query, dscores_key, dbias_query, dbias_key, dgate_query, dgate_key;
+};
+
+/* w and dS of a vec of queries, those from row i on, which are `left`, and a block of keys; their pairs' gradients. */
+INLINE void slopes_of_lanes(const struct pairs *p, const struct pairs_of_heads *g, struct lanes l, int i, int left,
+                            struct of_rows of, const float *query, const float *grad, const float *keys,
+                            const float *values, const int *at, int count, int seen, float *weights, float *slopes,
+                            int width)
+{
+    const vec_int answered = vec_iota() < vec_set((float)(l.heads * min(l.queries, left)));
+    struct draws draws;
+    draws.quad = -1;
+    for (int j = 0; j < count; j++) {
+        const int key = at[j];
+        vec s = vec_set(0.0f), change = vec_set(0.0f), by_gate = vec_set(0.0f);
+        if (j < seen || p->clip < INFINITY)
+            s = lanes_product(query, keys + j * WIDTH * VW, width);
+        if (j < seen) {
+            const vec product = lanes_product(grad, values + j * WIDTH * VW, width);
+            const vec probable = probability(lanes_logit(p, s, l, i, left, key), of.lse);
+            const vec gate = lanes_gate(p, l, i, left, key);
+            const vec kept = probable * lanes_keep(p, &draws, l, p->query_begin + i, key), w = kept * gate;
+            change = w * product - probable * of.delta;
+            by_gate = (kept * product + of.gate_sum) * gate * (1.0f - gate);
+            vec_store(weights + j * VW, vec_select(answered, w, vec_set(0.0f)));
+        }
+        if (g->dscores)
+            change += lanes_load(g->dscores + (i * g->dscores_query + key * g->dscores_key), g->dscores_query, l, left);
+        if (g->dbias)
+            lanes_store(g->dbias + (i * g->dbias_query + key * g->dbias_key), g->dbias_query, change, l, left);
+        if (g->dgate)
+            lanes_store(g->dgate + (i * g->dgate_query + key * g->dgate_key), g->dgate_query, by_gate, l, left);
+        change = vec_select(answered, change, vec_set(0.0f));
+        vec_store(slopes + j * VW, vec_select(vec_max(s, -s) > vec_set(p->clip), vec_set(0.0f), change));
+    }
+}
+
+/* to[key][d] += sum over `groups` vecs of queries of weights[group][key] rows[group][d]: of `count` keys. */
+INLINE void add_to_keys(float *to, const float *weights, const float *rows, int groups, int count, int width)
+{
+    for (int j = 0; j < count; j++)
+        for (int c = 0; c < WIDTH; c += PART) {
+            float *at = to + (j * WIDTH + c) * VW;
+            vec sum[PART];
+            UNROLL for (int d = 0; d < PART; d++) sum[d] = vec_load(at + d * VW);
+            for (int n = 0; n < groups; n++) {
+                const vec w = vec_load(weights + (n * KEYS + j) * VW);
+                UNROLL for (int d = 0; d < PART; d++) sum[d] += w * vec_load(rows + (n * WIDTH + c + d) * VW);
+            }
+            UNROLL for (int d = 0; d < PART; d++) vec_store(at + d * VW, sum[d]);
+        }
+}
+
+/* Zeros for the rows of keys that no query meets: `given` are the plan's alone met, else those of all blocks. */
+INLINE void clear_keys(__global float *to, ulong by_key, ulong by_head, struct lanes l, const struct list *list,
+                       int given, int queries, int keys, int width)
+{
+    for (int j = 0, n = 0; j < keys; j++) {
+        const int is_given = n < list->sources && list->source[n] == j;
+        n += is_given;
+        if (!queries || !(is_given || (!given && list->every && j < list->real)))
+            clear_heads(to + j * by_key, by_head, l, width);
+    }
+}
 
 __kernel void attention_heads_bwd(TENSOR(const float, q), TENSOR(const float, k), TENSOR(const float, v),
                                   TENSOR(const float, out), TENSOR(const float, lse), TENSOR(const float, dout),
@@ -625,7 +719,7 @@ __kernel void attention_heads_bwd(TENSOR(const float, q), TENSOR(const float, k)
     PAIRS_MEMORY;
     float queries[TOGETHER * WIDTH_MAX * VW] ALIGNED, grads[TOGETHER * WIDTH_MAX * VW] ALIGNED;
     float key_rows[(KEYS + 1) * WIDTH_MAX * VW] ALIGNED, value_rows[(KEYS + 1) * WIDTH_MAX * VW] ALIGNED;
-    float dkeys[KEYS * WIDTH_MAX * VW] ALIGNED, dvalues[KEYS * WIDTH_MAX * VW] ALIGNED, dqueries[WIDTH_MAX * VW] ALIGNED;
+    float dkeys[KEYS * WIDTH_MAX * VW] ALIGNED, dvalues[KEYS * WIDTH_MAX * VW] ALIGNED, row[WIDTH_MAX * VW] ALIGNED;
     float weights[TOGETHER * KEYS * VW] ALIGNED, slopes[TOGETHER * KEYS * VW] ALIGNED;
     int at[KEYS];
     const ulong b = get_global_id(0);
@@ -636,117 +730,65 @@ __kernel void attention_heads_bwd(TENSOR(const float, q), TENSOR(const float, k)
     for (int first = 0; first < heads; first += VW) {
         const struct lanes l = lanes_of(first, heads);
         struct list list = list_of(plan, keys, dscores != 0);
-        __global const float *q_rows = q + (b * q_batch + first * q_head);
-        __global const float *k_rows = k + (b * k_batch + first * k_head), *v_rows = v + (b * v_batch + first * v_head);
+        __global const float *q_rows = q + (b * q_batch + first * q_head), *k_rows = k + (b * k_batch + first * k_head);
+        __global const float *v_rows = v + (b * v_batch + first * v_head);
         __global const float *out_rows = out + (b * out_batch + first * out_head);
         __global const float *dout_rows = dout + (b * dout_batch + first * dout_head);
-        __global const float *dscore_rows = dscores ? dscores + (b * dscores_batch + first * dscores_head) : dscores;
         __global float *dq_rows = dq + (b * dq_batch + first * dq_head);
-        __global float *dk_rows = dk + (b * dk_batch + first * dk_head), *dv_rows = dv + (b * dv_batch + first * dv_head);
-        __global float *dbias_rows = dbias ? dbias + (b * dbias_batch + first * dbias_head) : dbias;
-        __global float *dgate_rows = dgate ? dgate + (b * dgate_batch + first * dgate_head) : dgate;
-        const ulong rows_at = ((ulong)b * heads + first) * all;
-        int add = 0;
+        __global float *dk_rows = dk + (b * dk_batch + first * dk_head);
+        __global float *dv_rows = dv + (b * dv_batch + first * dv_head);
+        const ulong rows_at = (b * heads + first) * all;
+        const struct pairs_of_heads g = {
+            dscores ? dscores + (b * dscores_batch + first * dscores_head) : dscores,
+            dbias ? dbias + (b * dbias_batch + first * dbias_head) : dbias,
+            dgate ? dgate + (b * dgate_batch + first * dgate_head) : dgate,
+            dscores_query, dscores_key, dbias_query, dbias_key, dgate_query, dgate_key};
+        int add = 0; /* to what the blocks before gave queries */
         SET_PAIRS(b, first);
-        for (int j = 0, given = 0; j < keys; j++) {
-            const int is_given = given < list.sources && list.source[given] == j;
-            given += is_given;
-            if (!is_given || !there)
-                clear_heads(dv_rows + j * dv_stride, dv_head, l, width);
-            if (!there || (!is_given && (!list.every || j >= list.real)))
-                clear_heads(dk_rows + j * dk_stride, dk_head, l, width);
-        }
+        clear_keys(dk_rows, dk_stride, dk_head, l, &list, 0, there, keys, width);
+        clear_keys(dv_rows, dv_stride, dv_head, l, &list, 1, there, keys, width);
         for (int seen, count; there > 0 && (count = next_keys(&list, at, &seen)); add = 1) {
             pack_keys(key_rows, k_rows, k_stride, k_head, l, at, count, width);
             pack_keys(value_rows, v_rows, v_stride, v_head, l, at, seen, width);
-            for (int i = 0; i < count * WIDTH; i++) {
-                vec_store(dkeys + i * VW, vec_set(0.0f));
-                vec_store(dvalues + i * VW, vec_set(0.0f));
-            }
+            clear_vecs(dkeys, count * WIDTH);
+            clear_vecs(dvalues, seen * WIDTH);
             for (int i = 0, n = 0; i < there; i += l.queries) {
-                float *query = queries + n * WIDTH * VW, *grad = grads + n * WIDTH * VW, *answer = dqueries;
-                float *weight = weights + n * KEYS * VW, *slope = slopes + n * KEYS * VW;
+                float *query = queries + n * WIDTH * VW, *grad = grads + n * WIDTH * VW;
+                float *slope = slopes + n * KEYS * VW;
                 const int left = there - i;
-                const vec_int answered = vec_iota() < vec_set((float)(l.heads * min(l.queries, left)));
                 struct of_rows of;
-                struct draws draws;
-                draws.quad = -1;
                 pack_queries(query, q_rows + i * q_stride, q_stride, q_head, l, left, scale * LOG2E, width);
                 pack_queries(grad, dout_rows + i * dout_stride, dout_stride, dout_head, l, left, 1.0f, width);
-                pack_queries(answer, out_rows + i * out_stride, out_stride, out_head, l, left, 1.0f, width);
-                of.delta = lanes_product(grad, answer, width);
+                pack_queries(row, out_rows + i * out_stride, out_stride, out_head, l, left, 1.0f, width);
+                of.delta = lanes_product(grad, row, width);
                 of.lse = lanes_of_rows(lse + (rows_at + i), all, l, left);
                 of.lse = vec_select(of.lse > vec_set(-INFINITY), of.lse, vec_set(1e30f)); /* as in attention_bwd.cl */
                 of.gate_sum = vec_set(0.0f);
                 if (dgate_sum)
                     of.gate_sum = lanes_of_rows(dgate_sum + (rows_at + i), all, l, left);
-                for (int j = 0; j < count; j++) {
-                    const int key = at[j];
-                    vec s = vec_set(0.0f), change = vec_set(0.0f), w = vec_set(0.0f), by_gate = vec_set(0.0f);
-                    if (j < seen || pairs.clip < INFINITY)
-                        s = lanes_product(query, key_rows + j * WIDTH * VW, width);
-                    if (j < seen) {
-                        const vec product = lanes_product(grad, value_rows + j * WIDTH * VW, width);
-                        const vec p = probability(lanes_logit(&pairs, s, l, i, left, key), of.lse);
-                        const vec gate = lanes_gate(&pairs, l, i, left, key);
-                        const vec kept = p * lanes_keep(&pairs, &draws, l, query_begin + i, key);
-                        w = kept * gate;
-                        change = w * product - p * of.delta;
-                        by_gate = (kept * product + of.gate_sum) * gate * (1.0f - gate);
-                        vec_store(weight + j * VW, vec_select(answered, w, vec_set(0.0f)));
-                    }
-                    if (dscore_rows)
-                        change += lanes_load(dscore_rows + (i * dscores_query + key * dscores_key), dscores_query, l, left);
-                    if (dbias_rows)
-                        lanes_store(dbias_rows + (i * dbias_query + key * dbias_key), dbias_query, change, l, left);
-                    if (dgate_rows)
-                        lanes_store(dgate_rows + (i * dgate_query + key * dgate_key), dgate_query, by_gate, l, left);
-                    change = vec_select(answered, change, vec_set(0.0f));
-                    vec_store(slope + j * VW, vec_select(vec_max(s, -s) > vec_set(pairs.clip), vec_set(0.0f), change));
+                slopes_of_lanes(&pairs, &g, l, i, left, of, query, grad, key_rows, value_rows, at, count, seen,
+                                weights + n * KEYS * VW, slope, width);
+                clear_vecs(row, WIDTH);
+                add_weighed(row, vec_set(1.0f), slope, key_rows, count, width);
+                unpack_queries(dq_rows + i * dq_stride, dq_stride, dq_head, l, left, row, vec_set(scale), add, width);
+                if (++n == TOGETHER || left <= l.queries) {
+                    add_to_keys(dkeys, slopes, queries, n, count, width);
+                    add_to_keys(dvalues, weights, grads, n, seen, width);
+                    n = 0;
                 }
-                for (int d = 0; d < WIDTH; d++)
-                    vec_store(dqueries + d * VW, vec_set(0.0f));
-                add_weighed(dqueries, vec_set(1.0f), slope, key_rows, count, width);
-                unpack_queries(dq_rows + i * dq_stride, dq_stride, dq_head, l, left, dqueries, vec_set(scale), add, width);
-                n++;
-                if (n < TOGETHER && i + l.queries < there)
-                    continue;
-                for (int j = 0; j < count; j++)
-                    for (int c = 0; c < WIDTH; c += PART) {
-                        vec sum[PART];
-                        float *to = dkeys + (j * WIDTH + c) * VW;
-                        UNROLL for (int d = 0; d < PART; d++) sum[d] = vec_load(to + d * VW);
-                        for (int m = 0; m < n; m++) {
-                            const vec x = vec_load(slopes + (m * KEYS + j) * VW);
-                            UNROLL for (int d = 0; d < PART; d++) sum[d] += x * vec_load(queries + (m * WIDTH + c + d) * VW);
-                        }
-                        UNROLL for (int d = 0; d < PART; d++) vec_store(to + d * VW, sum[d]);
-                    }
-                for (int j = 0; j < seen; j++)
-                    for (int c = 0; c < WIDTH; c += PART) {
-                        vec sum[PART];
-                        float *to = dvalues + (j * WIDTH + c) * VW;
-                        UNROLL for (int d = 0; d < PART; d++) sum[d] = vec_load(to + d * VW);
-                        for (int m = 0; m < n; m++) {
-                            const vec x = vec_load(weights + (m * KEYS + j) * VW);
-                            UNROLL for (int d = 0; d < PART; d++) sum[d] += x * vec_load(grads + (m * WIDTH + c + d) * VW);
-                        }
-                        UNROLL for (int d = 0; d < PART; d++) vec_store(to + d * VW, sum[d]);
-                    }
-                n = 0;
             }
             unpack_keys(dk_rows, dk_stride, dk_head, l, at, count, dkeys, 0.693147181f, width);
             unpack_keys(dv_rows, dv_stride, dv_head, l, at, seen, dvalues, 1.0f, width);
         }
         for (int i = add ? there : 0; i < all; i++)
             clear_heads(dq_rows + i * dq_stride, dq_head, l, width);
-        if (dbias_rows) {
-            clear_unmet(dbias_rows, dbias_query, dbias_key, l, &list, there, keys);
-            clear_pairs(dbias_rows, dbias_query, dbias_key, l, there, all, keys);
+        if (g.dbias) {
+            clear_unmet(g.dbias, dbias_query, dbias_key, l, &list, there, keys);
+            clear_pairs(g.dbias, dbias_query, dbias_key, l, there, all, keys);
         }
-        if (dgate_rows) {
-            clear_unmet(dgate_rows, dgate_query, dgate_key, l, &list, there, keys);
-            clear_pairs(dgate_rows, dgate_query, dgate_key, l, there, all, keys);
+        if (g.dgate) {
+            clear_unmet(g.dgate, dgate_query, dgate_key, l, &list, there, keys);
+            clear_pairs(g.dgate, dgate_query, dgate_key, l, there, all, keys);
         }
     }
 }

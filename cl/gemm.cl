@@ -21,9 +21,9 @@
  *     with panels a power of two apart 10% less; with the next block prefetched +8%; blocks of 256x512 and half as many
  *     splits +6%; the tile of c prefetched +2%: 81-86%. KC 256 the same, 64 3% less. All of the next block prefetched
  *     at once instead of bit by bit: 4% less. Buffers in huge pages would give +4%.
- *   Outputs of one vector (Zen 5, AVX-512; the edges of EGT 4/64/16, 20736 rows of 16 and 8): gemm made the zeros past n
- *     too, gemm_ta packed more than it multiplied. A tile of one vector, and no packing: 16% of a training step of 22 ms,
- *     which had a third in both; the same bits.
+ *   Outputs of one vector (Zen 5, AVX-512; edges of EGT 4/64/16, 20736 rows of 16 and 8): gemm made the zeros past n
+ *     too, gemm_ta packed more than it multiplied. A tile of one vector, and no packing: 16% of a training step of 22
+ *     ms, which had a third in both; the same bits.
  */
 #define STACK (512 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */
 #ifndef MR

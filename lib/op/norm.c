@@ -1,6 +1,7 @@
 #include "impl.h"
 
-enum { NARROW = 128, SPAN = 64 }; /* most columns, and rows of a work-item, of norm_fwd_narrow: cl/norm.cl has them too */
+/* Of norm_fwd_narrow: the most columns, and rows of a work-item; cl/norm.cl has them too. */
+enum { NARROW = 128, SPAN = 64 };
 
 static int check_shape(const char *op, int rows, int width, int kind)
 {
