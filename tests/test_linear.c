@@ -173,6 +173,7 @@ START_TEST(forward)
             const int *s = shapes[i];
             check_fwd(dev, (struct fwd_case){s[0], s[1], s[2], 0, 0, 0, 0, 0, 0});
             check_fwd(dev, (struct fwd_case){s[0], s[1], s[2], 1, 1, RESIDUAL, 1 + i % 6, 3, 5});
+            check_fwd(dev, (struct fwd_case){s[0], s[1], s[2], i % 2, 0, i % 3 ? 0 : RESIDUAL, SSA_ACT_RELU, 0, i % 2});
         }
 }
 END_TEST
