@@ -1,6 +1,7 @@
 /* out = x + drop(down(y)),  y = drop(act(pre)),  pre = up(norm(x))
  *
- * Gated: y = drop(act(g) u), where pre = [g, u] is twice as wide. */
+ * Gated: y = drop(act(g) u), where pre = [g, u] is twice as wide. Of ReLU act(pre) is kept in the place of pre: its slope
+ * is the same there, and nothing needs to be activated again. */
 #include "blocks.h"
 #include "impl.h"
 
@@ -8,6 +9,11 @@
 static int up_width(const struct ssa_mlp_block *b)
 {
     return b->gated ? 2 * b->hidden : b->hidden;
+}
+
+static bool keeps_activations(const struct ssa_mlp_block *b)
+{
+    return !b->gated && b->activation == SSA_ACT_RELU;
 }
 
 static struct ssa_start bias_start(const struct ssa_mlp_block *b, double bound)
@@ -39,12 +45,13 @@ static int activate(const struct ssa_mlp_block *b, const struct ssa_run *r, stru
                           .width = b->hidden, .activation = b->activation});
 }
 
-/* Of what was activated, in place; the gradient likewise. */
-static int drop(const struct ssa_mlp_block *b, const struct ssa_run *r, struct ssa_tensor y)
+/* y from what was activated, `from`, which it is itself where nothing drops. */
+static int drop(const struct ssa_mlp_block *b, const struct ssa_run *r, struct ssa_tensor from, struct ssa_tensor *y)
 {
     const float p = ssa_dropout_now(r, b->dropout);
     const struct ssa_tensor none = {0};
-    return p > 0 ? ssa_drop_forward(r, p, b->dropout_stream, b->hidden, y, none, y) : SSA_OK;
+    *y = p > 0 ? r->slots[SSA_SLOT_WIDE] : from;
+    return p > 0 ? ssa_drop_forward(r, p, b->dropout_stream, b->hidden, from, none, *y) : SSA_OK;
 }
 
 static int drop_backward(const struct ssa_mlp_block *b, const struct ssa_run *r, struct ssa_tensor dy)
@@ -53,19 +60,21 @@ static int drop_backward(const struct ssa_mlp_block *b, const struct ssa_run *r,
     return p > 0 ? ssa_drop_backward(r, p, b->dropout_stream, b->hidden, dy, dy) : SSA_OK;
 }
 
-/* y; without a gate the activation is the end of the product. */
-static int up(const struct ssa_mlp_block *b, const struct ssa_run *r, struct ssa_tensor y)
+/* Without a gate the activation is the end of the product. */
+static int up(const struct ssa_mlp_block *b, const struct ssa_run *r, struct ssa_tensor *y)
 {
+    const struct ssa_tensor pre = b->gated ? ssa_kept(r, b->pre) : ssa_kept_for_backward(r, b->pre);
+    const struct ssa_tensor wide = r->slots[SSA_SLOT_WIDE], none = {0};
+    const bool in_place = b->gated || (keeps_activations(b) && ssa_present(pre));
     struct ssa_linear_fwd f = {.x = r->slots[SSA_SLOT_NORM], .w = ssa_value(r, b->up), .bias = ssa_value(r, b->up_bias),
-                               .rows = r->rows, .in = b->width, .out = up_width(b), .apart = r->apart};
+                               .y = in_place ? pre : wide, .pre = in_place ? none : pre, .rows = r->rows,
+                               .in = b->width, .out = up_width(b), .apart = r->apart,
+                               .activation = b->gated ? SSA_ACT_NONE : b->activation};
     int err;
-    f.y = b->gated ? ssa_kept(r, b->pre) : y;
-    f.pre = b->gated ? f.pre : ssa_kept_for_backward(r, b->pre);
-    f.activation = b->gated ? SSA_ACT_NONE : b->activation;
     TRY(ssa_linear_fwd(r->device, &f));
     if (b->gated)
-        TRY(activate(b, r, f.y, y));
-    TRY(drop(b, r, y));
+        TRY(activate(b, r, pre, wide));
+    TRY(drop(b, r, b->gated ? wide : f.y, y));
 done:
     return err;
 }
@@ -73,17 +82,26 @@ done:
 static int forward(const struct ssa_block *block, struct ssa_run *r)
 {
     const struct ssa_mlp_block *b = (const struct ssa_mlp_block *)block;
-    struct ssa_tensor x = ssa_kept(r, block->in), wide = r->slots[SSA_SLOT_WIDE];
+    struct ssa_tensor x = ssa_kept(r, block->in), y;
     int err;
     TRY(ssa_norm_part_forward(&b->branch.norm, r, x));
-    TRY(up(b, r, wide));
-    TRY(ssa_branch_forward_end(&b->branch, r, (struct ssa_branch_end){.in = wide, .w = ssa_value(r, b->down),
+    TRY(up(b, r, &y));
+    TRY(ssa_branch_forward_end(&b->branch, r, (struct ssa_branch_end){.in = y, .w = ssa_value(r, b->down),
         .bias = ssa_value(r, b->down_bias), .x = x, .out = ssa_kept(r, block->out), .width = b->hidden}));
 done:
     return err;
 }
 
-/* The gradient of pre from d, that of down's output: in the WIDE slot, where y has served; gated, where pre was. An
+/* y again. */
+static int again(const struct ssa_mlp_block *b, const struct ssa_run *r, struct ssa_tensor *y)
+{
+    const struct ssa_tensor pre = ssa_kept(r, b->pre), wide = r->slots[SSA_SLOT_WIDE];
+    const bool there = keeps_activations(b);
+    int err = there ? SSA_OK : activate(b, r, pre, wide);
+    return err ? err : drop(b, r, there ? pre : wide, y);
+}
+
+/* The gradient of pre from d, that of down's output: in the WIDE slot, where y may have been; gated, where pre was. An
  * activation's slope and dropout are both factors of an element, in either order. */
 static int pre_backward(const struct ssa_mlp_block *b, const struct ssa_run *r, struct ssa_tensor d,
                         struct ssa_tensor *dpre)
@@ -105,12 +123,11 @@ done:
 static int backward(const struct ssa_block *block, struct ssa_run *r)
 {
     const struct ssa_mlp_block *b = (const struct ssa_mlp_block *)block;
-    struct ssa_tensor x = ssa_kept(r, block->in), wide = r->slots[SSA_SLOT_WIDE], d, dpre;
+    struct ssa_tensor x = ssa_kept(r, block->in), y, d, dpre;
     int err;
     TRY(ssa_branch_backward_end(&b->branch, r, &d));
-    TRY(activate(b, r, ssa_kept(r, b->pre), wide));
-    TRY(drop(b, r, wide));
-    TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.x = wide, .w = ssa_value(r, b->down), .dy = d,
+    TRY(again(b, r, &y));
+    TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.x = y, .w = ssa_value(r, b->down), .dy = d,
         .dw = ssa_grad(r, b->down), .dbias = ssa_grad(r, b->down_bias), .rows = r->rows, .in = b->hidden,
         .out = b->width, .accumulate = r->accumulate}));
     TRY(pre_backward(b, r, d, &dpre));
