@@ -55,20 +55,36 @@ typedef ulong lanes __attribute__((vector_size(4 * VW)));
 #endif
 
 
-/* The VW words of the VW/4 counters from `counter` on: Philox4x32-10, cl/rng.h in lanes. */
+/* The VW words of the VW/4 counters from `counter` on, and of those behind them, BATCH vectors: Philox4x32-10, cl/rng.h
+ * in lanes. A round waits for the one before, so those of several vectors take turns. */
+#define RANDOM_WORDS(name, BATCH) \
+    SSA_INLINE void name(ulong seed, ulong stream, ulong counter, vec_int *words) \
+    { \
+        const lanes factors = LANE_PAIR(0xD2511F53u, 0xCD9E8D57u); \
+        lanes state[BATCH]; \
+        uint k0 = (uint)seed, k1 = (uint)(seed >> 32); \
+        UNROLL for (int i = 0; i < BATCH; i++) \
+            state[i] = LANE_COUNTER(counter + (ulong)(i * VW / 4)) + LANE_PAIR(0, stream); \
+        UNROLL for (int round = 0; round < 10; round++) \
+        { \
+            UNROLL for (int i = 0; i < BATCH; i++) \
+            { \
+                lanes product = lanes_multiply(state[i], factors); \
+                state[i] = LANE_REVERSE(product) ^ (state[i] >> 32) ^ LANE_PAIR(k0, k1); \
+            } \
+            k0 += 0x9E3779B9u; \
+            k1 += 0xBB67AE85u; \
+        } \
+        UNROLL for (int i = 0; i < BATCH; i++) words[i] = lanes_as_int(state[i]); \
+    }
+RANDOM_WORDS(random_batch_1, 1)
+#define RANDOM_BATCH 8
+RANDOM_WORDS(random_batch, RANDOM_BATCH)
 SSA_INLINE vec_int random_words(ulong seed, ulong stream, ulong counter)
 {
-    const lanes factors = LANE_PAIR(0xD2511F53u, 0xCD9E8D57u);
-    lanes state = LANE_COUNTER(counter) + LANE_PAIR(0, stream);
-    uint k0 = (uint)seed, k1 = (uint)(seed >> 32);
-    UNROLL
-    for (int round = 0; round < 10; round++) {
-        lanes product = lanes_multiply(state, factors);
-        state = LANE_REVERSE(product) ^ (state >> 32) ^ LANE_PAIR(k0, k1);
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    return lanes_as_int(state);
+    vec_int words;
+    random_batch_1(seed, stream, counter, &words);
+    return words;
 }
 
 /* The product of each of VW words and `factor`: its low and its high word. */
