@@ -117,11 +117,21 @@ int trained_words(const struct ssa_checkpoint *checkpoint, const char *name, str
     return status;
 }
 
+/* Whether a checkpoint was trained on words, so that --tokens must not say other things. What was imported without its
+ * words takes their ids from token files, but no bytes. */
+static bool is_of_words(const struct ssa_checkpoint *checkpoint, int said)
+{
+    char *words = note_text(checkpoint, "words");
+    const bool noted = words != NULL;
+    free(words);
+    return noted || (said == DATA_BYTES && ssa_checkpoint_model(checkpoint)->family == SSA_WORDS &&
+                     isnan(note_number(checkpoint, "tokens")));
+}
+
 /* As --tokens says, or where it does not, as the checkpoint was trained. DATA_UNKNOWN: that was said. */
 static int settle_tokens(const struct settings *s)
 {
-    const bool of_words = s->source && trained_tokens(s->source) == DATA_WORDS;
-    if (data_tokens != DATA_UNKNOWN && data_tokens != DATA_WORDS && of_words) {
+    if (data_tokens != DATA_UNKNOWN && data_tokens != DATA_WORDS && s->source && is_of_words(s->source, data_tokens)) {
         say_error("--tokens %d: %s was trained on words; leave it out", 8 << data_tokens, s->source_name);
         return DATA_UNKNOWN;
     }
