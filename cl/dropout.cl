@@ -18,9 +18,12 @@
  *   vector Philox               21-57%: bound by its 10 rounds, some 55 instructions for 16 elements, not by memory
  *   the same on AVX2, SSE2      9-19%, 3-4%; before lanes_multiply 4-7%, 2-3%
  *   PoCL, two threads           21-34%
- * Zen 5, 2048 x 256, one thread, processor time, least of 60, the machine busy; the same bits:
- *   rounds of 2, 4, 8 vectors in turns, for each waits for the one before: AVX-512 0.250 -> 0.231, 0.209, 0.179 ms;
- *   AVX2 of 4 0.56 -> 0.42, SSE2 1.09 -> 0.82
+ * Zen 5, 2048 x 256, one thread, processor time, least of 25 or more in turns, the machine busy; the same bits. A round
+ * waits for the one before, so those of several vectors take turns:
+ *   2, 4, 8, 16 vectors on AVX-512      0.250 -> 0.231, 0.209, 0.179, 0.19 ms
+ *   4, 8 on AVX2; on SSE2               0.547 -> 0.410, 0.301 ms; 1.108 -> 0.836, 0.598 ms
+ *   8, PoCL                             0.383 -> 0.342 ms
+ *   8, in dropout_parts                 rows of 1792 0.64 -> 0.52 to 0.60 ms, of 448 3.2 -> 4.0: left out
  */
 #include "common.h"
 #include "rng.h"
