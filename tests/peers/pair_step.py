@@ -1,8 +1,10 @@
 """Whole training steps (forward, backward, AdamW) of a GPT, or with --family and --width of another model of MODELS:
 ours against PyTorch's, dense and sampled, on the same batch. Ours also clips the gradient's norm, which PyTorch is
-spared. --rows and --channels change the images of pixels; --processor-time 1 takes the least processor time of all
-threads instead of the least time, and is of use with --threads 1, for other threads spin while they wait. Zero is the
-model's own."""
+spared. --rows and --channels change the images of pixels; --only takes some variants of a family by their names, with
+commas between (dense, or "k=768 of 3072"), for of the largest models not all find room at once; --processor-time 1 takes
+the least processor time of all threads instead of the least time, and is of use with --threads 1, for other threads spin
+while they wait. Zero is the model's own."""
+import math
 import os
 import time
 
@@ -60,10 +62,11 @@ def compare(title, sides, trainers, sequences, a):
     best = pairing.alternate(sides, a.reps, time.process_time if a.processor_time else time.perf_counter)
     for name, seconds in best.items():
         side, what = name.split(" ", 1)
-        same = best["torch " + what.replace(" local", "")]
+        same, dense, own = (best.get(n, math.nan) for n in ("torch " + what.replace(" local", ""), "torch dense",
+                                                            side + " dense"))
         print("%s  %-26s %9.2f sequences/s  %8.1f ms   %5.2fx torch dense  %5.2fx the same in torch  %5.2fx its own "
-              "dense" % (title, name, sequences / seconds, 1e3 * seconds, best["torch dense"] / seconds,
-                         same / seconds, best[side + " dense"] / seconds), flush=True)
+              "dense" % (title, name, sequences / seconds, 1e3 * seconds, dense / seconds, same / seconds, own / seconds),
+              flush=True)
     for trainer in trainers:
         trainer.close()
 
@@ -146,6 +149,8 @@ def compare_family(devices, a):
     arrays, inputs, targets = batch_of(a.family, fields, batch)
     sides, trainers = {}, []
     for name, model, pattern, torch_keys in variants(a.family, fields, keys, of):
+        if a.only and name not in a.only.split(","):
+            continue
         if torch_keys is not None:
             training = families.Training(torch_model(a.family, model, torch_keys), inputs, targets)
             sides["torch " + name] = training.step
@@ -163,7 +168,7 @@ def compare_family(devices, a):
 
 def main():
     a = pairing.arguments(__doc__, family="gpt", layers=0, width=256, heads=8, cases="512x8,2048x4", batch=0, rows=0,
-                          channels=0, ratio=0, reps=4, processor_time=0)
+                          channels=0, ratio=0, reps=4, processor_time=0, only="")
     a.ratio = a.ratio or (8 if a.family == "pixels" else 4)
     torch.set_num_threads(a.threads)
     os.environ["SSACL_THREADS"] = str(a.threads)
