@@ -36,7 +36,7 @@ assert all(a[n] == b[n] for n in b) and all(n.endswith(("_float_tensor", "versio
 check text import back.safetensors --heads 2 --length 16 --dropout 0 -c again.st
 check text eval --device cpu -c again.st --data ids --tokens 16 --mode dense --json >eval.json
 costs eval.json
-bad '--tokens 8: again.st was trained on words' eval --device cpu -c again.st --data ids --tokens 8
+bad 1 '--tokens 8: again.st was trained on words' eval --device cpu -c again.st --data ids --tokens 8
 # Without what is there twice.
 change once "t = {n: x for n, x in t.items() if 'softmax.tail' not in n and 'word_proj' not in n}"
 check text import once --heads 2 --length 16 -c once.st
