@@ -5,7 +5,8 @@
 
 enum { TILE = 64,      /* queries of a work-item of forward: cl/attention_heads.cl has it too */
        MOST_WIDE = 32, /* heads: WIDTH_MAX there */
-       FEW_HEADS = 4 }; /* fewer fill no lanes of a row */
+       FEW_HEADS = 4,  /* fewer fill no lanes of a row */
+       FASTER = 4 };   /* than the kernels of tiles: so a work-item for that many units is enough */
 
 #define OPERANDS(a) ATTENTION_SIZES(a), ARG_INT((a)->keys)
 #define PAIRS_OF(p) ARG_TENSOR((p).tensor), ATTENTION_PAIR_STRIDES(p)
@@ -55,14 +56,15 @@ static size_t tiles_of(const struct ssa_attention *a)
 
 bool ssa_attention_heads_serve(const struct ssa_device *device, const struct ssa_attention *a)
 {
-    return by_heads(&a->scores) && (size_t)a->batch * tiles_of(a) >= (size_t)device->info.units && serves(device, a);
+    return by_heads(&a->scores) && FASTER * (size_t)a->batch * tiles_of(a) >= (size_t)device->info.units &&
+           serves(device, a);
 }
 
 bool ssa_attention_heads_serve_bwd(const struct ssa_device *device, const struct ssa_attention_bwd *b)
 {
     const struct ssa_attention *a = &b->attention;
-    return a->batch >= device->info.units && by_heads(&b->dscores) && apart(&b->dbias, a) && apart(&b->dgate, a) &&
-           serves(device, a);
+    return FASTER * (long long)a->batch >= device->info.units && by_heads(&b->dscores) && apart(&b->dbias, a) &&
+           apart(&b->dgate, a) && serves(device, a);
 }
 
 /* On the host kernels are built for some widths. */
