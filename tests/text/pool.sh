@@ -69,7 +69,7 @@ check grep -q 'there is no copy of the run' err
 # The only one lost over the last checkpoint: that is of the copy before, and no run's end.
 run 0 reads 'report=calls' --device opencl:0:0 --copy-every 4
 reads=$(sed -n 's/^ *\([0-9]*\) clEnqueueReadBuffer on opencl:0:0$/\1/p' calls)
-run 1 late "fail=clEnqueueReadBuffer,nth=$((reads - 10)),onwards" --device opencl:0:0 --copy-every 4 --last-device stop
+run 1 late "fail=clEnqueueReadBuffer,nth=$((reads - 3)),onwards" --device opencl:0:0 --copy-every 4 --last-device stop
 log late '[r["step"] for r in changes("lost")] == [30]'
 log late 'of("end")[0]["status"] == "no device" and of("end")[0]["step"] == 28'
 check grep -q 'stopped after step 28; checkpoint: late' err
