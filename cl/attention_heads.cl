@@ -11,7 +11,9 @@
  * Macros   D: the width of heads, else a parameter.
  *
  * Keys are met in blocks. Where scores are wanted, or have gradients, those that the plan does not give stand behind
- * those that it gives in each block. How far a sequence is padded changes neither blocks nor any sum.
+ * those that it gives in each block. How far a sequence is padded changes neither blocks nor any sum; but whether this
+ * kernel serves follows from the batch and the device's units too (lib/op/attention_heads.c), so that a short batch on
+ * many units may be rounded otherwise.
  *
  * Lab book. EGT 4/64/16 with 8 heads, 64 molecules of 14 + 4 nodes, host backend, AVX-512, one thread, processor time
  * of a training step against attention_fwd.cl, attention_bwd.cl and attention_pairs.cl, dense / half of the keys, all

@@ -15,7 +15,7 @@
  *          attention_scores_tiles: (tiles of queries, heads, batch); attention_scores_bwd_tiles: (kv_heads, batch), dq
  *          and dk of a head, or of those that share it: the same in the CPU shape, the latter where there are such
  *          heads enough to share out.
- *          Where the pairs lie head by head, in the CPU shape, attention_heads.cl takes them instead.
+ *          Where the pairs lie head by head, in the CPU shape, attention_heads.cl takes most of them instead.
  * Macros   D, in the CPU shape: the width of keys and values, else the parameters. Not tuned on GPUs: of molecules
  *          these pairs are few beside the rest (the paper's EGT: under 1%).
  *

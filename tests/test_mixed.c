@@ -877,7 +877,8 @@ START_TEST(wrong_sources)
         WRONG(SETS_LENGTH + 1, 0, SSA_EINVAL, "data: step 5: length of the batch is 16, must be in [3, 15]");
         WRONG(SETS_LEAD, 0, SSA_EINVAL, "data: step 5: length of the batch is 2, must be");
         WRONG(-1, 0, SSA_EINVAL, "data: step 5: length of the batch is -1");
-        WRONG(0, 99, SSA_EINVAL, "data: step 5: lengths[1] is 99, must be in [0, ");
+        WRONG(0, 99, SSA_EINVAL, "data: step 5: lengths[1] is 99, must be 0 or in [2, ");
+        WRONG(0, 1, SSA_EINVAL, "data: step 5: lengths[1] is 1, must be 0 or in [2, ");
         WRONG(0, -3, SSA_EINVAL, "data: step 5: lengths[1] is -3");
         ck_assert(!pool || ssa_pool_live(pool) == 2);
         ssa_pool_close(pool);

@@ -347,8 +347,8 @@ def load_split(path):
         raise Problem(f"{path}: cannot be read: {e.strerror}") from e
     except ImportError as e:
         raise Problem(f"{path}: cannot be read without numpy: install it beside RDKit") from e
-    except (ValueError, AttributeError, StopIteration, EOFError, TypeError, IndexError, KeyError, zipfile.BadZipFile,
-            pickle.UnpicklingError) as e:
+    except (ValueError, AttributeError, StopIteration, EOFError, TypeError, IndexError, KeyError, RuntimeError,
+            zipfile.BadZipFile, zlib.error, pickle.UnpicklingError) as e:
         raise Problem(f"{path}: cannot be read as a split: is neither JSON of lists of numbers (.json) nor OGB's "
                       "split_dict.pt, or cut short") from e
 
@@ -672,6 +672,8 @@ def main():
         say(f"{e.filename or o.csv or 'QM9'}: {e.strerror}")
         return 1
     except (KeyError, zipfile.BadZipFile, csv.Error, UnicodeDecodeError):
+        if o.csv:
+            raise
         say(f"{o.wheel or 'QM9'}: is not as {QM9['package']} has it")
         return 1
     return 0

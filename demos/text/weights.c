@@ -90,6 +90,7 @@ static int take(const struct program *p, const char *from, const char *to)
     how.note = note;
     const int status = note ? fairseq_import(from, to, &how) : EXIT_FAILED;
     free(note);
+    how.note = NULL;
     return status;
 }
 

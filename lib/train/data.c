@@ -83,8 +83,8 @@ static int check_lengths(const struct ssa_draw *draw, const struct ssa_facts *fa
     REQUIRE(length > facts->lead && length <= draw->length, "length of the batch is %d, must be in [%d, %d]", length,
             facts->lead + 1, draw->length);
     for (int i = 0; facts->mixed && i < draw->count; i++)
-        REQUIRE(batch->lengths[i] >= 0 && batch->lengths[i] <= length, "lengths[%d] is %d, must be in [0, %d]", i,
-                batch->lengths[i], length);
+        REQUIRE(!batch->lengths[i] || (batch->lengths[i] >= facts->lead && batch->lengths[i] <= length),
+                "lengths[%d] is %d, must be 0 or in [%d, %d]", i, batch->lengths[i], facts->lead, length);
 done:
     return err;
 }

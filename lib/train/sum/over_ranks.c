@@ -24,7 +24,7 @@ struct ssa_over_ranks {
     int count;
     struct bucket *buckets;
     size_t size;    /* elements of all buckets */
-    float *sum;     /* of the rank's own, in the host's order (net.h) */
+    float *sum;     /* of the rank's own, then of all, in the host's order (net.h); room for parameters, too */
     float *early;   /* the same, of the run's sums but the last, where there are some */
     float *values;  /* what is added up over ranks: `sum`, or what several devices made */
     int early_count;
