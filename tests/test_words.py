@@ -66,7 +66,7 @@ def paths():
     assert PLAIN in run("ssacl-text", "train", "--data", BAD, code=1)[1]
     assert "\ufffd" not in run("ssacl-text", BAD, code=2)[1]
     assert PLAIN in run("ssacl-image", "train", "--data", BAD, code=1)[1]
-    assert PLAIN in run("ssacl-image", "report", log)[0]
+    assert PLAIN in run("ssacl-image", "report", log, code=1)[1]
     run("ssacl-image", "train", b"--family=" + BAD, code=2)
     run("ssacl-text", "train", b"--" + BAD, code=2)
     if shutil.which("gnuplot"):
