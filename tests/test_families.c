@@ -88,7 +88,8 @@ static void check_keys(const struct ssa_plan *plan, const json_t *examples, cons
             const int count = ssa_plan_keys(plan, e, q, got);
             int32_t *want = read_ints(keys);
             ck_assert_int_eq(count, (int)json_array_size(keys));
-            ck_assert_msg(!count || !memcmp(got, want, (size_t)count * sizeof *want), "%s: keys of query %d of %d", name, q, e);
+            ck_assert_msg(!count || !memcmp(got, want, (size_t)count * sizeof *want), "%s: keys of query %d of %d", name,
+                          q, e);
             free(want);
         }
 }
