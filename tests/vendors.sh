@@ -2,8 +2,8 @@
 # Runs the tests on one OpenCL stack after the other, each alone in its processes, and prints a table and, as the last
 # line, "N passed, N failed". What each stack is for, and the faults known: tests/vendors.md.
 #
-#   sh tests/vendors.sh [--install] [--stacks "intel oclgrind"] [--suite NAME] [--tests "norm linear"]
-#                         [--timeout MULTIPLIER]
+#   sh tests/vendors.sh [--install] [--stacks "intel oclgrind"] [--suite NAME] [--without NAME]
+#                         [--tests "norm linear"] [--timeout MULTIPLIER]
 #
 #   pocl      PoCL, both kernel shapes                     intel     Intel's CPU runtime, both shapes
 #   rusticl   rusticl on llvmpipe, the GPU shape           pair      two PoCL devices in one process
@@ -16,7 +16,7 @@ set -eu
 cd "$(dirname "$0")/.."
 build=${BUILD:-build}
 folder=${XDG_CACHE_HOME:-$HOME/.cache}/ssacl/vendors
-stacks="pocl intel rusticl pair oclgrind" tests="" suite="" install="" timeout=""
+stacks="pocl intel rusticl pair oclgrind" tests="" suite="" without="" install="" timeout=""
 intel_version=2026.2.0
 
 while [ $# -gt 0 ]; do
@@ -24,6 +24,7 @@ while [ $# -gt 0 ]; do
     --install) install=yes ;;
     --stacks) stacks=${2:?--stacks needs a list} && shift ;;
     --suite) suite=${2:?--suite needs a name} && shift ;;
+    --without) without="--no-suite ${2:?--without needs a suite}" && shift ;;
     --tests) tests=${2:?--tests needs a list} && shift ;;
     --timeout) timeout=${2:?--timeout needs a number} && shift ;;
     --help|-h) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" && exit 0 ;;
@@ -99,7 +100,7 @@ for stack in $stacks; do
     fi
     [ -n "$path" ] || { skipped="$skipped $stack" && continue; }
     echo "$path" >"$folder/$stack.icd"
-    select="${suite:+--suite $suite} --no-suite package --no-suite bench" wrapper="" setup=default
+    select="${suite:+--suite $suite} $without --no-suite package --no-suite bench" wrapper="" setup=default
     case $stack in
     pocl) # with its optimiser in every test
         setup=optimised
@@ -109,10 +110,10 @@ for stack in $stacks; do
         select="$select --no-suite gpu_shape"
         run "$stack" RUSTICL_ENABLE=llvmpipe ;;
     pair)
-        select="${suite:+--suite $suite} --no-suite package --no-suite bench --no-suite gpu_shape"
+        select="${suite:+--suite $suite} $without --no-suite package --no-suite bench --no-suite gpu_shape"
         run "$stack" POCL_DEVICES="pthread pthread" SSA_TEST_DEVICES=opencl:0:0,opencl:0:1 ;;
     oclgrind) # by itself it takes the GPU shape; without CLBlast: its kernels are not ours to check
-        select="--suite ${suite:-operator} --no-suite small_groups" wrapper="--wrap $PWD/tests/oclgrind.sh"
+        select="--suite ${suite:-operator} $without --no-suite small_groups" wrapper="--wrap $PWD/tests/oclgrind.sh"
         run "$stack" SSA_TEST_WORK="${SSA_TEST_WORK:-150000}" SSACL_SHAPE=cpu SSACL_CLBLAST_LIBRARY= ;;
     esac
 done
