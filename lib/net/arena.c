@@ -95,28 +95,27 @@ size_t ssa_arena_piece(const struct ssa_arena *arena, size_t first, size_t count
     return count < arena->sizes[i] - first ? count : arena->sizes[i] - first;
 }
 
-int ssa_arena_read(const struct ssa_arena *arena, size_t first, size_t count, float *to)
+/* To the host, or where `to` is NULL from it. */
+static int move(const struct ssa_arena *arena, size_t first, size_t count, float *to, const float *from)
 {
     int err = SSA_OK;
     for (size_t at = 0, n; at < count; at += n) {
         struct ssa_tensor piece;
         n = ssa_arena_piece(arena, first + at, count - at, &piece);
-        TRY(ssa_tensor_read(piece, to + at, n));
+        TRY(to ? ssa_tensor_read(piece, to + at, n) : ssa_tensor_write(piece, from + at, n));
     }
 done:
     return err;
 }
 
+int ssa_arena_read(const struct ssa_arena *arena, size_t first, size_t count, float *to)
+{
+    return move(arena, first, count, to, NULL);
+}
+
 int ssa_arena_write(const struct ssa_arena *arena, size_t first, size_t count, const float *from)
 {
-    int err = SSA_OK;
-    for (size_t at = 0, n; at < count; at += n) {
-        struct ssa_tensor piece;
-        n = ssa_arena_piece(arena, first + at, count - at, &piece);
-        TRY(ssa_tensor_write(piece, from + at, n));
-    }
-done:
-    return err;
+    return move(arena, first, count, NULL, from);
 }
 
 static int make_room(struct ssa_tickets *t)

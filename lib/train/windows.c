@@ -8,6 +8,12 @@
 
 enum { ROUNDS = 8 };
 
+static size_t anywhere(const struct ssa_train_config *config, size_t places, uint64_t step, uint64_t example)
+{
+    const struct ssa_philox r = ssa_philox(config->seed ^ SEED_DATA, step, example);
+    return (size_t)(((uint64_t)r.v[1] << 32 | r.v[0]) % places);
+}
+
 /* Number i of an order of `count` things, which is drawn for each epoch, without a list of them: a Feistel network
  * permutes numbers of twice `half` bits, and what it makes too large goes through it again (Black and Rogaway 2002,
  * "Ciphers with Arbitrary Finite Domains"), fewer than four times on average. */
@@ -33,9 +39,7 @@ static uint64_t shuffled(uint64_t i, uint64_t count, uint64_t seed, uint64_t epo
 size_t ssa_window_start(const struct ssa_train_config *config, size_t count, size_t length, uint64_t step,
                         uint64_t example)
 {
-    const struct ssa_philox r = ssa_philox(config->seed ^ SEED_DATA, step, example);
     const uint64_t number = step * (uint64_t)config->batch + example, blocks = (count - 1) / length;
-    if (config->blocks)
-        return (size_t)shuffled(number % blocks, blocks, config->seed, number / blocks) * length;
-    return (size_t)(((uint64_t)r.v[1] << 32 | r.v[0]) % (count - length));
+    return config->blocks ? (size_t)shuffled(number % blocks, blocks, config->seed, number / blocks) * length
+                          : anywhere(config, count - length, step, example);
 }
