@@ -60,34 +60,6 @@ INLINE struct lanes lanes_of(int first, int heads)
 }
 
 #ifdef __OPENCL_C_VERSION__
-inline vec vec_lows(vec a, vec b)
-{
-    vec r;
-    r.lo = a.lo;
-    r.hi = b.lo;
-    return r;
-}
-inline vec vec_highs(vec a, vec b)
-{
-    vec r;
-    r.lo = a.hi;
-    r.hi = b.hi;
-    return r;
-}
-inline vec vec_even(vec a, vec b)
-{
-    vec r;
-    r.lo = a.even;
-    r.hi = b.even;
-    return r;
-}
-inline vec vec_odd(vec a, vec b)
-{
-    vec r;
-    r.lo = a.odd;
-    r.hi = b.odd;
-    return r;
-}
 #if VW == 16
 #define HALF 8
 #elif VW == 8
@@ -99,26 +71,6 @@ inline vec vec_odd(vec a, vec b)
 #define store_low(p, v) SSA_CAT(vstore, HALF)((v).lo, 0, p)
 #define store_high(p, v) SSA_CAT(vstore, HALF)((v).hi, 0, p)
 #else
-#if VW == 16
-#define LOWS 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
-#define HIGHS 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
-#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
-#define ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
-#elif VW == 8
-#define LOWS 0, 1, 2, 3, 8, 9, 10, 11
-#define HIGHS 4, 5, 6, 7, 12, 13, 14, 15
-#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
-#define ODD 1, 3, 5, 7, 9, 11, 13, 15
-#else
-#define LOWS 0, 1, 4, 5
-#define HIGHS 2, 3, 6, 7
-#define EVEN 0, 2, 4, 6
-#define ODD 1, 3, 5, 7
-#endif
-#define vec_lows(a, b) vec_as_float(vec_shuffle(a, b, LOWS))
-#define vec_highs(a, b) vec_as_float(vec_shuffle(a, b, HIGHS))
-#define vec_even(a, b) vec_as_float(vec_shuffle(a, b, EVEN))
-#define vec_odd(a, b) vec_as_float(vec_shuffle(a, b, ODD))
 #if VW > 4 && (defined(__clang__) || __GNUC__ >= 12)
 typedef float vec_half __attribute__((vector_size(2 * VW), aligned(4), may_alias));
 #if VW == 16

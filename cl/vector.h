@@ -66,6 +66,35 @@ inline vec vec_zip_high(vec a, vec b)
     r.odd = b.hi;
     return r;
 }
+/* One behind the other: the low halves of a and b, the high halves, the even lanes, the odd ones. */
+inline vec vec_lows(vec a, vec b)
+{
+    vec r;
+    r.lo = a.lo;
+    r.hi = b.lo;
+    return r;
+}
+inline vec vec_highs(vec a, vec b)
+{
+    vec r;
+    r.lo = a.hi;
+    r.hi = b.hi;
+    return r;
+}
+inline vec vec_even(vec a, vec b)
+{
+    vec r;
+    r.lo = a.even;
+    r.hi = b.even;
+    return r;
+}
+inline vec vec_odd(vec a, vec b)
+{
+    vec r;
+    r.lo = a.odd;
+    r.hi = b.odd;
+    return r;
+}
 #define sqrtf(x) sqrt((float)(x)) /* scalars under their names in C */
 #define logf(x) log((float)(x))
 #define UNROLL _Pragma("unroll")
@@ -163,15 +192,31 @@ static inline vec vec_select(vec_int mask, vec yes, vec no)
 #if VW == 16
 #define SSA_ZIP_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define SSA_ZIP_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#define SSA_LOWS 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
+#define SSA_HIGHS 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
+#define SSA_EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define SSA_ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
 #elif VW == 8
 #define SSA_ZIP_LOW 0, 8, 1, 9, 2, 10, 3, 11
 #define SSA_ZIP_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#define SSA_LOWS 0, 1, 2, 3, 8, 9, 10, 11
+#define SSA_HIGHS 4, 5, 6, 7, 12, 13, 14, 15
+#define SSA_EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#define SSA_ODD 1, 3, 5, 7, 9, 11, 13, 15
 #else
 #define SSA_ZIP_LOW 0, 4, 1, 5
 #define SSA_ZIP_HIGH 2, 6, 3, 7
+#define SSA_LOWS 0, 1, 4, 5
+#define SSA_HIGHS 2, 3, 6, 7
+#define SSA_EVEN 0, 2, 4, 6
+#define SSA_ODD 1, 3, 5, 7
 #endif
 #define vec_zip_low(a, b) vec_as_float(vec_shuffle(a, b, SSA_ZIP_LOW))
 #define vec_zip_high(a, b) vec_as_float(vec_shuffle(a, b, SSA_ZIP_HIGH))
+#define vec_lows(a, b) vec_as_float(vec_shuffle(a, b, SSA_LOWS))
+#define vec_highs(a, b) vec_as_float(vec_shuffle(a, b, SSA_HIGHS))
+#define vec_even(a, b) vec_as_float(vec_shuffle(a, b, SSA_EVEN))
+#define vec_odd(a, b) vec_as_float(vec_shuffle(a, b, SSA_ODD))
 static inline float vec_sum(vec v)
 {
     float s[VW / 2];
