@@ -91,7 +91,7 @@ threads()
 {
     build "$root-threads" gcc -Db_sanitize=thread -Db_lundef=false -Dbuildtype=debugoptimized -Dmpi=disabled &&
         TSAN_OPTIONS=halt_on_error=1 SSACL_OPENCL_LIBRARY='' SSA_TEST_DEVICES=cpu \
-            meson test -C "$root-threads" --no-rebuild add linear store units pool train ensemble crew lost stopped \
+            meson test -C "$root-threads" --no-rebuild add linear store units pool train ensemble team lost stopped \
             finite ranks evaluate data average watch mixed
 }
 

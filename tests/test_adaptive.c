@@ -10,6 +10,7 @@
 #include "nets.h"
 #include "pools.h"
 #include "saved.h"
+#include "train/team/team.h"
 
 
 #include <math.h>
@@ -577,7 +578,7 @@ static void check_pool(struct ssa_train_config training)
     struct run alone = start(dev, NULL, training), together = start(NULL, pool, training);
     OK(ssa_trainer_run(alone.trainer, 0, NULL));
     OK(ssa_trainer_run(together.trainer, 0, NULL));
-    same_parameters(alone.model, ssa_model_serving(together.model));
+    same_parameters(alone.model, ssa_model_first_live(together.model));
     run_end(alone);
     run_end(together);
     ssa_pool_close(pool);
@@ -597,7 +598,7 @@ static double *read_all(struct run j, int what)
     double *all = malloc(ssa_model_elements(ssa_model_config(j.model)) * sizeof *all), *to = all;
     for (int i = 0; i < ssa_model_tensors(j.model); i++) {
         const struct ssa_parameter *p = ssa_model_parameter(j.model, i);
-        float *x = test_read(what == 0 ? p->value : what == 1 ? p->grad : ssa_trainer_moment(j.trainer, p, what - 1),
+        float *x = test_read(what == 0 ? p->value : what == 1 ? p->grad : ssa_worker_moment(j.trainer->team->workers[0], p, what - 1),
                              p->count);
         for (size_t e = 0; e < p->count; e++)
             *to++ = (double)x[e];

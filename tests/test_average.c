@@ -4,7 +4,7 @@
 #include "saved.h"
 #include "ssacl/evaluate.h"
 #include "train/internal.h"
-#include "train/team/crew.h"
+#include "train/team/team.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -412,13 +412,13 @@ START_TEST(on_a_pool)
     struct ssa_pool *pool = others(2, NULL);
     struct run j = start_in(pool, ema);
     check_run(j, "a pool of two");
-    for (int i = 0; i < 2; i++) { /* every seat has it */
-        const struct ssa_trainer *t = j.trainer->crew->seats[i]->trainer;
+    for (int i = 0; i < 2; i++) { /* every worker has it */
+        const struct ssa_worker *w = j.trainer->team->workers[i];
         OK(ssa_trainer_use_average(j.trainer, 1));
-        read_weights(t->model, &other);
+        read_weights(w->model, &other);
         OK(ssa_trainer_use_average(j.trainer, 0));
         SAME(average, other);
-        read_weights(t->model, &other);
+        read_weights(w->model, &other);
         SAME(weights, other);
     }
     close_pool(j, pool);
@@ -516,7 +516,7 @@ START_TEST(a_pools_checkpoint)
     OK(ssa_checkpoint_load_average(c, j.model));
     ssa_checkpoint_close(c);
     for (int i = 0; i < 2; i++) {
-        read_weights(j.trainer->crew->seats[i]->trainer->model, &other);
+        read_weights(j.trainer->team->workers[i]->model, &other);
         SAME(average, other);
     }
     close_pool(j, pool);

@@ -130,7 +130,7 @@ static struct ssa_model *pool_model(struct ssa_pool *pool)
     struct ssa_evaluate how = {.pattern = &sampled, .passes = 4};
     OK(ssa_pool_model_create(&m, pool, &config, &(struct ssa_model_limits){.batch = BATCH}));
     for (int i = 0; i < pool->count; i++)
-        fill(m->group->replicas[i]);
+        fill(m->replicas->models[i]);
     OK(ssa_evaluate(m, &data, &how, &scores, NULL, NULL)); /* builds kernels */
     for (int i = 0; i < pool->count; i++)
         bent[i].reads = 0;
@@ -385,7 +385,7 @@ START_TEST(no_numbers_anywhere)
         struct ssa_pool *pool = make_pool(count);
         struct ssa_model *m = pool_model(pool);
         for (int i = 0; i < count; i++)
-            OK(ssa_tensor_fill(ssa_model_find(m->group->replicas[i], "norm.gain")->value, NAN, 16));
+            OK(ssa_tensor_fill(ssa_model_find(m->replicas->models[i], "norm.gain")->value, NAN, 16));
         for (int passes = 1; passes <= PASSES; passes += 4) {
             struct result got = evaluate(m, ensemble_of(passes));
             ck_assert(isnan(got.scores.loss) && isnan(got.singles[0]) && isnan(got.ensemble[passes - 1]));

@@ -5,7 +5,7 @@
 #include "runs.h"
 #include "team.h"
 #include "checkpoint/checkpoint.h"
-#include "train/team/crew.h"
+#include "train/team/team.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -72,17 +72,17 @@ struct state {
 
 static struct ssa_model *replica(struct run r, int i)
 {
-    return r.model->group ? r.model->group->replicas[i] : i ? NULL : r.model;
+    return r.model->replicas ? r.model->replicas->models[i] : i ? NULL : r.model;
 }
 
-static const struct ssa_trainer *trainer_of(struct run r, int i)
+static const struct ssa_worker *worker_of(struct run r, int i)
 {
-    return r.trainer->crew ? r.trainer->crew->seats[i]->trainer : r.trainer;
+    return r.trainer->team->workers[i];
 }
 
 static int replicas(struct run r)
 {
-    return r.model->group ? r.model->group->pool->count : 1;
+    return r.model->replicas ? r.model->replicas->pool->count : 1;
 }
 
 static void read_state(struct run r, int i, struct state *s)
@@ -93,7 +93,7 @@ static void read_state(struct run r, int i, struct state *s)
         const struct ssa_parameter *q = ssa_model_parameter(m, p);
         ck_assert_uint_le(s->count + q->count, 16384);
         for (int kind = 0; kind < 3; kind++)
-            OK(ssa_tensor_read(kind ? ssa_trainer_moment(trainer_of(r, i), q, kind) : q->value, s->values[kind] + s->count,
+            OK(ssa_tensor_read(kind ? ssa_worker_moment(worker_of(r, i), q, kind) : q->value, s->values[kind] + s->count,
                                q->count));
         s->count += q->count;
     }
@@ -318,9 +318,8 @@ START_TEST(no_file_has_what_is_not_finite)
         FAILS(ssa_checkpoint_save(path, r.model, NULL, NULL), SSA_ENUMERIC, "norm.gain is not finite");
         set_gain(r, gain);
         for (int i = 0; i < replicas(r); i++)
-            OK(ssa_tensor_write(ssa_trainer_moment(trainer_of(r, i), ssa_model_find(replica(r, i), "norm.gain"), 2), &inf, 1));
-        if (r.trainer->crew)
-            ssa_mirror_drop(r.trainer->crew);
+            OK(ssa_tensor_write(ssa_worker_moment(worker_of(r, i), ssa_model_find(replica(r, i), "norm.gain"), 2), &inf, 1));
+        ssa_snapshot_drop(r.trainer->team);
         FAILS(ssa_checkpoint_save(path, r.model, r.trainer, NULL), SSA_ENUMERIC, "moment2.norm.gain is not finite");
         OK(ssa_checkpoint_save(path, r.model, NULL, NULL));
         end(r, pool, device);
@@ -352,7 +351,7 @@ static void one_rank(struct ssa_ranks *ranks, void *members)
     OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_trainer_run){0}));
     set_gain(r, 1e25f);
     FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), SSA_ENUMERIC, "the norm of the gradient of step 3 is not finite");
-    ck_assert_int_eq(ranks->together, 1);
+    ck_assert_int_eq(ranks->unanimous, 1);
     ck_assert_int_eq(ssa_trainer_steps_done(r.trainer), 2);
     end(r, pool, device);
 }

@@ -2,7 +2,7 @@
 #include "net/replicas.h"
 #include "net/internal.h"
 #include "runs.h"
-#include "train/team/crew.h"
+#include "train/team/team.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -146,8 +146,8 @@ START_TEST(divergence_is_nobodys_fault)
     float nan = NAN;
     OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_trainer_run){0}));
     for (int i = 0; i < 2; i++) {
-        struct ssa_trainer *t = r.trainer->crew->seats[i]->trainer;
-        OK(ssa_tensor_write(ssa_model_find(t->model, "norm.gain")->value, &nan, 1));
+        const struct ssa_worker *w = r.trainer->team->workers[i];
+        OK(ssa_tensor_write(ssa_model_find(w->model, "norm.gain")->value, &nan, 1));
     }
     FAILS(ssa_trainer_run(r.trainer, 4, &(struct ssa_trainer_run){0}), SSA_ENUMERIC, "loss of step 3 is not finite");
     ck_assert_int_eq(ssa_pool_live(pool), 2);
@@ -257,17 +257,17 @@ START_TEST(no_room_for_a_copy)
 {
     struct ssa_pool *pool = others(2, NULL);
     struct run r = run_start(pool);
-    struct ssa_mirror *mirror = &r.trainer->crew->mirror;
+    struct ssa_snapshot *snapshot = &r.trainer->team->snapshot;
     float *before;
     pools_no_room = 12 * ssa_arena_elements(ssa_model_values(r.model));
     FAILS(ssa_trainer_step(r.trainer), SSA_ENOMEM, "out of host memory for a copy of the run");
     pools_no_room = 0;
     OK(ssa_trainer_run(r.trainer, 3, &(struct ssa_trainer_run){0}));
-    before = mirror->state;
+    before = snapshot->state;
     pools_no_room = 12 * ssa_arena_elements(ssa_model_values(r.model));
-    OK(ssa_mirror_now(r.trainer));
+    OK(ssa_snapshot_now(r.trainer));
     pools_no_room = 0;
-    ck_assert(mirror->valid && mirror->step == 3 && mirror->state == before);
+    ck_assert(snapshot->valid && snapshot->step == 3 && snapshot->state == before);
     ck_assert_int_eq(ssa_pool_live(pool), 2);
     close_all(pool, r);
 }

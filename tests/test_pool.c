@@ -184,7 +184,7 @@ START_TEST(model_on_each)
     OK(ssa_model_initialise(m, 7));
     ck_assert_int_eq(ssa_model_config(m)->gpt.layers, 2);
     for (int i = 0; i < 2; i++) {
-        const struct ssa_model *r = m->group->replicas[i];
+        const struct ssa_model *r = m->replicas->models[i];
         ck_assert_ptr_eq(ssa_model_device(r), pool->members[i]->device);
         for (int p = 0; p < ssa_model_tensors(m); p++)
             test_same_bits("initialised", ssa_model_parameter(m, p)->value, ssa_model_parameter(r, p)->value,

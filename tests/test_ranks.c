@@ -617,7 +617,7 @@ static void lose_a_device(struct ssa_ranks *ranks, void *cookie)
     } else {
         FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), SSA_EDEVICE, t->odd ? "train: rank 1 failed: "
                                                                                               : "train: rank 0 failed: ");
-        ck_assert(strstr(ssa_last_error(), "the plug was pulled") && ranks->together);
+        ck_assert(strstr(ssa_last_error(), "the plug was pulled") && ranks->unanimous);
     }
     end(&r);
 }

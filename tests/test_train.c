@@ -1,7 +1,7 @@
 /* The trainer: PyTorch's ten losses, the schedule, patterns, what it refuses, and that it learns. */
 #include "golden.h"
 #include "ssacl/evaluate.h"
-#include "train/internal.h"
+#include "train/team/team.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -174,9 +174,10 @@ static void check_sums(struct ssa_device *dev)
     OK(ssa_model_create(&m, dev, &summed, &(struct ssa_model_limits){.batch = 1, .training = 1}));
     OK(ssa_trainer_create(&t, m, &config, &(struct ssa_data){.items = text, .count = 200}));
     ck_assert_int_le(ssa_model_part_count(m), MOST_PARTS);
+    struct ssa_worker *w = t->team->workers[0];
     for (int i = 0; i < MICROS; i++) {
-        OK(ssa_trainer_gradients(t, i, i + 1, NULL, NULL));
-        OK(ssa_tensor_read(ssa_tensor_at(t->scalars, ssa_trainer_loss_at(t, 0, i)), &losses[i], 1));
+        OK(ssa_worker_gradients(w, i, i + 1, false));
+        OK(ssa_tensor_read(ssa_tensor_at(w->scalars, ssa_worker_loss_at(w, 0, i)), &losses[i], 1));
         for (int p = 0; p < ssa_model_part_count(m); p++)
             alone[p][i] = test_read(ssa_model_part(m, p).grad, ssa_model_part(m, p).count);
     }

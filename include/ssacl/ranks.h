@@ -32,7 +32,7 @@ extern "C" {
 struct ssa_ranks {
     int rank, count;
     int local_rank, local_count; /**< among those on this machine, which share its devices; 0, 0: not known */
-    int together; /**< set by the trainer when a call of it returns the same error on every rank */
+    int unanimous; /**< set by the trainer when a call of it returns the same error on every rank */
     /** data[i] becomes the sum over all ranks: the same bits on every rank. Sums are to be made along the binary tree
      *  over the ranks: node (level l, index j) adds up ranks [j 2^l, (j + 1) 2^l) cut at the count, as its left half
      *  plus its right half, or as its left half where there is no right. */

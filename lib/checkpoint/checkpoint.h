@@ -55,7 +55,4 @@ json_t *ssa_training_to_json(const struct ssa_train_config *config);
 /* The stages are allocated: ssa_train_config_finish(). */
 int ssa_training_from_json(const json_t *json, struct ssa_train_config *config);
 
-/* trainer.c: where the moments of a parameter lie, and its average. */
-struct ssa_tensor ssa_trainer_moment(const struct ssa_trainer *t, const struct ssa_parameter *p, int kind);
-
 #endif

@@ -1,6 +1,6 @@
 /* Writing a checkpoint: beside its name, synced, read back, then renamed. */
 #include "checkpoint.h"
-#include "train/team/crew.h"
+#include "train/team/team.h"
 #include "disk/crc32.h"
 #include "disk/files.h"
 #include "disk/json.h"
@@ -20,7 +20,8 @@ struct writer {
     uint32_t crc;
     struct ssa_model *model;
     struct ssa_trainer *trainer;
-    const float *state; /* what a trainer on a pool has of all tensors, in order; else NULL */
+    struct ssa_worker *bare; /* who has all tensors of a trainer on a bare device; else NULL */
+    const float *state; /* what a trainer on a pool has of them, in order; else NULL */
     char *header; /* with its length in front, and padding */
     size_t header_size;
     float *values;
@@ -76,7 +77,7 @@ static json_t *metadata(const struct writer *w, const char *note)
               json_object_set_new(m, "model", as_string(ssa_model_to_json(ssa_model_config(w->model)))) ||
               json_object_set_new(m, "note", json_string(note ? note : ""));
     if (!err && w->trainer)
-        err = json_object_set_new(m, "training", as_string(ssa_training_to_json(&w->trainer->config))) ||
+        err = json_object_set_new(m, "training", as_string(ssa_training_to_json(&w->trainer->task.config))) ||
               json_object_set_new(m, "step", text("%d", w->trainer->step));
     if (!err && w->trainer && w->trainer->best.step)
         err = json_object_set_new(m, "best", as_string(best_to_json(&w->trainer->best)));
@@ -96,7 +97,7 @@ static json_t *entry(const struct ssa_parameter *p, size_t begin)
 
 static bool has_kind(const struct writer *w, int kind)
 {
-    return w->trainer ? ssa_train_config_has(&w->trainer->config, kind) : kind == SSA_KIND_VALUE;
+    return w->trainer ? ssa_train_config_has(&w->trainer->task.config, kind) : kind == SSA_KIND_VALUE;
 }
 
 static json_t *header_object(const struct writer *w, const char *note)
@@ -152,10 +153,10 @@ static int write_all(struct writer *w, const void *bytes, size_t size)
 static int read_tensor(struct writer *w, int kind, int i, const float **values)
 {
     const struct ssa_parameter *p = ssa_model_parameter(w->model, i);
-    *values = w->state ? w->state + ssa_mirror_at(w->trainer, kind, i) : w->values;
+    *values = w->state ? w->state + ssa_snapshot_at(w->trainer, kind, i) : w->values;
     if (w->state)
         return SSA_OK;
-    return ssa_tensor_read(kind ? ssa_trainer_moment(w->trainer, p, kind) : p->value, w->values, p->count);
+    return ssa_tensor_read(kind ? ssa_worker_moment(w->bare, p, kind) : p->value, w->values, p->count);
 }
 
 static int write_tensors(struct writer *w)
@@ -212,7 +213,7 @@ static bool is_meant(const struct writer *w, const struct ssa_checkpoint *c, con
            c->has_average == has_kind(w, SSA_KIND_AVERAGE) &&
            (!t || (c->step == t->step && c->best.step == t->best.step)) &&
            equal(ssa_model_to_json(&c->model), ssa_model_to_json(ssa_model_config(w->model))) &&
-           (!t || equal(ssa_training_to_json(&c->training), ssa_training_to_json(&t->config)));
+           (!t || equal(ssa_training_to_json(&c->training), ssa_training_to_json(&t->task.config)));
 }
 
 /* What memory that ran short left out, or a disk did not keep, is found while the old file is still there. */
@@ -246,6 +247,19 @@ done:
     return err;
 }
 
+/* All steps done, and where the run is. */
+static int prepare(struct writer *w)
+{
+    int err;
+    w->bare = ssa_team_bare(w->trainer->team);
+    TRY(w->bare ? ssa_trainer_settle(w->trainer) : ssa_snapshot_now(w->trainer));
+    if (w->bare)
+        TRY(ssa_average_begin(w->bare));
+    w->state = w->trainer->team->snapshot.state;
+done:
+    return err;
+}
+
 int ssa_checkpoint_save(const char *path, struct ssa_model *model, struct ssa_trainer *trainer, const char *note)
 {
     struct writer w = {.path = path, .model = model, .trainer = trainer};
@@ -254,18 +268,13 @@ int ssa_checkpoint_save(const char *path, struct ssa_model *model, struct ssa_tr
     REQUIRE(!trainer || trainer->model == model, "checkpoint %s: the trainer is of another model", path);
     REQUIRE(!trainer || !trainer->averaged, "checkpoint %s: the model has the average of the weights: "
             "ssa_trainer_use_average(trainer, 0) first", path);
-    if (trainer && trainer->crew) {
-        TRY(ssa_mirror_now(trainer));
-        w.state = trainer->crew->mirror.state;
-    } else if (trainer) {
-        TRY(ssa_trainer_settle(trainer));
-        TRY(ssa_average_begin(trainer));
-    }
+    if (trainer)
+        TRY(prepare(&w));
     TRY(make_header(&w, note));
     TRY(write_file(&w, note));
 done:
-    if (trainer && trainer->crew && trainer->crew->pool->config.copy_every < 0)
-        ssa_mirror_drop(trainer->crew);
+    if (trainer && trainer->team->pool->config.copy_every < 0)
+        ssa_snapshot_drop(trainer->team);
     free(w.header);
     free(w.values);
     return err;

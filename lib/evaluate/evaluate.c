@@ -217,8 +217,8 @@ static int sample_unit(void *cookie, struct ssa_feed_key key, int layer, struct 
 
 static int make_feed(struct ssa_evaluator *e, const struct ssa_model *model)
 {
-    const struct ssa_group *group = ssa_model_group(model);
-    e->takers = group ? group->pool->count + 1 : 1; /* one may join */
+    const struct ssa_replicas *replicas = ssa_model_replicas(model);
+    e->takers = replicas ? replicas->pool->count + 1 : 1; /* one may join */
     e->layout = ssa_batch_layout(model, false);
     return ssa_feed_create(&e->feed, &(struct ssa_feed_config){.layout = e->layout, .count = e->batch,
         .takers = e->takers, .fill = fill_unit, .sample = sample_unit, .layers = e->facts.mixed ? e->layers : 0,
@@ -227,12 +227,12 @@ static int make_feed(struct ssa_evaluator *e, const struct ssa_model *model)
 
 /* ---- a unit ---- */
 
-static int enter(const struct ssa_worker *w)
+static int enter(const struct ssa_taker *w)
 {
     return w->member ? ssa_member_enter(w->member) : SSA_OK;
 }
 
-static void leave(const struct ssa_worker *w)
+static void leave(const struct ssa_taker *w)
 {
     if (w->member)
         ssa_member_leave(w->member);
@@ -250,7 +250,7 @@ static void want_batches(struct ssa_evaluator *e, size_t number)
             ssa_feed_want(e->feed, (struct ssa_feed_key){0, next});
 }
 
-static int take(struct ssa_worker *w, struct ssa_unit *unit)
+static int take(struct ssa_taker *w, struct ssa_unit *unit)
 {
     struct ssa_evaluator *e = w->e;
     bool wait = !w->kept; /* else there is something better to do */
@@ -267,7 +267,7 @@ static int take(struct ssa_worker *w, struct ssa_unit *unit)
     return err;
 }
 
-static int begin_unit(struct ssa_worker *w, struct ssa_unit *unit)
+static int begin_unit(struct ssa_taker *w, struct ssa_unit *unit)
 {
     struct ssa_pass pass = {.batch = w->e->batch};
     int err;
@@ -284,7 +284,7 @@ done:
     return err;
 }
 
-static struct ssa_answers take_kept(struct ssa_worker *w)
+static struct ssa_answers take_kept(struct ssa_taker *w)
 {
     struct ssa_answers answers = {.count = w->kept_count, .values = w->kept, .targets = w->kept_targets,
                                   .more = w->told};
@@ -295,7 +295,7 @@ static struct ssa_answers take_kept(struct ssa_worker *w)
     return answers;
 }
 
-static int add_kept(struct ssa_worker *w)
+static int add_kept(struct ssa_taker *w)
 {
     struct ssa_evaluator *e = w->e;
     size_t number = w->out[0];
@@ -307,12 +307,12 @@ done:
     return err;
 }
 
-int ssa_worker_flush(struct ssa_worker *w)
+int ssa_taker_flush(struct ssa_taker *w)
 {
     return w->kept ? add_kept(w) : SSA_OK;
 }
 
-void ssa_worker_drop(struct ssa_worker *w)
+void ssa_taker_drop(struct ssa_taker *w)
 {
     struct ssa_answers answers = take_kept(w);
     free(answers.values);
@@ -321,12 +321,12 @@ void ssa_worker_drop(struct ssa_worker *w)
 }
 
 /* Of a sequence of the batch that the device has done. */
-static int answers_now(const struct ssa_worker *w)
+static int answers_now(const struct ssa_taker *w)
 {
     return ssa_pass_answers(&w->e->facts, w->batch.length);
 }
 
-static int keep_answers(struct ssa_worker *w, size_t answers)
+static int keep_answers(struct ssa_taker *w, size_t answers)
 {
     const struct ssa_evaluator *e = w->e;
     int err;
@@ -346,13 +346,13 @@ done:
     return err;
 }
 
-static bool asked(const struct ssa_worker *w, size_t answer)
+static bool asked(const struct ssa_taker *w, size_t answer)
 {
     return of_values(w->e) ? !isnan(w->batch.values[answer]) : w->batch.targets[answer] >= 0;
 }
 
 /* What the ensemble is made of, of what had a target: losses, or values and their targets. */
-static int keep(struct ssa_worker *w, size_t answers)
+static int keep(struct ssa_taker *w, size_t answers)
 {
     const bool values = of_values(w->e);
     w->kept_count = 0;
@@ -376,7 +376,7 @@ static int keep(struct ssa_worker *w, size_t answers)
 }
 
 /* Waits for the device, and keeps what it made of the unit. */
-static int end_unit(struct ssa_worker *w)
+static int end_unit(struct ssa_taker *w)
 {
     const size_t answers = (size_t)w->e->batch * (size_t)answers_now(w);
     int err;
@@ -389,13 +389,13 @@ done:
 }
 
 /* The first may have had kernels to build, so it has no part in the mean. */
-static void note_time(struct ssa_worker *w, double seconds)
+static void note_time(struct ssa_taker *w, double seconds)
 {
     w->seconds = w->done < 2 ? seconds : 0.5 * (w->seconds + seconds);
     w->done++;
 }
 
-static int one_unit(struct ssa_worker *w)
+static int one_unit(struct ssa_taker *w)
 {
     double start = ssa_awake();
     struct ssa_unit unit;
@@ -415,9 +415,9 @@ done:
     return err;
 }
 
-int ssa_worker_job(void *worker)
+int ssa_taker_job(void *taker)
 {
-    struct ssa_worker *w = worker;
+    struct ssa_taker *w = taker;
     double end = ssa_seconds() + SSA_SLICE;
     int err;
     do {
@@ -427,13 +427,13 @@ done:
     return err;
 }
 
-int ssa_worker_create(struct ssa_worker **worker, struct ssa_evaluator *e, struct ssa_model *model,
+int ssa_taker_create(struct ssa_taker **taker, struct ssa_evaluator *e, struct ssa_model *model,
                       struct ssa_member *member)
 {
     size_t rows = (size_t)e->batch * (size_t)e->facts.length;
-    struct ssa_worker *w = calloc(1, sizeof *w);
+    struct ssa_taker *w = calloc(1, sizeof *w);
     int err;
-    *worker = NULL;
+    *taker = NULL;
     if (!w)
         return ssa_fail(SSA_ENOMEM, "evaluate: out of host memory");
     w->e = e;
@@ -446,14 +446,14 @@ int ssa_worker_create(struct ssa_worker **worker, struct ssa_evaluator *e, struc
     w->read = malloc((size_t)e->batch * (size_t)e->facts.answers * sizeof *w->read);
     if (!w->read)
         TRY(ssa_fail(SSA_ENOMEM, "evaluate: out of host memory"));
-    *worker = w;
+    *taker = w;
     w = NULL;
 done:
-    ssa_worker_destroy(w);
+    ssa_taker_destroy(w);
     return err;
 }
 
-void ssa_worker_destroy(struct ssa_worker *w)
+void ssa_taker_destroy(struct ssa_taker *w)
 {
     if (!w)
         return;
@@ -502,15 +502,15 @@ int ssa_evaluator_report(struct ssa_evaluator *e)
 
 static int evaluate_here(struct ssa_evaluator *e, struct ssa_model *model)
 {
-    struct ssa_worker *w = NULL;
+    struct ssa_taker *w = NULL;
     int err;
-    TRY(ssa_worker_create(&w, e, model, NULL));
+    TRY(ssa_taker_create(&w, e, model, NULL));
     while (!w->idle) {
         TRY(ssa_evaluator_report(e));
-        TRY(ssa_worker_job(w));
+        TRY(ssa_taker_job(w));
     }
 done:
-    ssa_worker_destroy(w);
+    ssa_taker_destroy(w);
     return err;
 }
 
@@ -518,9 +518,9 @@ static int evaluate(struct ssa_evaluator *e, struct ssa_model *model, bool *aban
 {
     int takers = 1, err;
     TRY(check(e));
-    if (ssa_model_group(model)) {
-        TRY(ssa_group_rescue(ssa_model_group(model)));
-        takers = ssa_pool_live(ssa_model_group(model)->pool);
+    if (ssa_model_replicas(model)) {
+        TRY(ssa_replicas_rescue(ssa_model_replicas(model)));
+        takers = ssa_pool_live(ssa_model_replicas(model)->pool);
     }
     e->sampled = e->how.pattern && ssa_pattern_samples(e->how.pattern, e->config);
     if (!e->sampled)
@@ -531,7 +531,7 @@ static int evaluate(struct ssa_evaluator *e, struct ssa_model *model, bool *aban
     TRY(make_feed(e, model));
     TRY(ssa_units_create(&e->units, &(struct ssa_units_config){.count = e->batches * (size_t)e->passes,
         .takers = takers, .layers = e->facts.mixed ? 0 : e->layers, .settings = plan_settings, .cookie = e}));
-    TRY(ssa_model_group(model) ? ssa_evaluate_pool(e, model, abandoned) : evaluate_here(e, model));
+    TRY(ssa_model_replicas(model) ? ssa_evaluate_pool(e, model, abandoned) : evaluate_here(e, model));
     REQUIRE(ssa_ensemble_result(e->ensemble).answers, "evaluate: none of the %zu examples has a target", e->chosen);
     if (e->how.progress)
         e->how.progress(e->how.cookie, 1);

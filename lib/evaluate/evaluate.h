@@ -33,10 +33,10 @@ struct ssa_evaluator {
     struct ssa_ensemble *ensemble;
 };
 
-enum { SSA_WORKER_UNITS = 2 }; /* one on the device, one whose losses are to be added */
+enum { SSA_TAKER_UNITS = 2 }; /* one on the device, one whose losses are to be added */
 
 /* Who computes units, one after another. */
-struct ssa_worker {
+struct ssa_taker {
     struct ssa_evaluator *e;
     struct ssa_model *model;
     struct ssa_member *member; /* of a pool; NULL: the caller's own thread */
@@ -47,7 +47,7 @@ struct ssa_worker {
     float *kept_targets;       /* of values */
     size_t kept_count;
     struct ssa_told *told;     /* and all answers of it, where the program wants them */
-    size_t out[SSA_WORKER_UNITS]; /* units taken and not added, oldest first; changed after ssa_member_enter() only */
+    size_t out[SSA_TAKER_UNITS]; /* units taken and not added, oldest first; changed after ssa_member_enter() only */
     int out_count;
     bool idle;                 /* found none to take */
     bool no_data;              /* the last error was that of a batch: no fault of the device */
@@ -56,23 +56,23 @@ struct ssa_worker {
     int done;                  /* units */
 };
 
-int ssa_worker_create(struct ssa_worker **worker, struct ssa_evaluator *e, struct ssa_model *model,
+int ssa_taker_create(struct ssa_taker **taker, struct ssa_evaluator *e, struct ssa_model *model,
                       struct ssa_member *member);
-void ssa_worker_destroy(struct ssa_worker *w); /* NULL is fine */
+void ssa_taker_destroy(struct ssa_taker *w); /* NULL is fine */
 
 /* A job (pool.h): computes units for SSA_SLICE seconds, at least one, or until there are none. What a unit leaves to
  * the host is done while the device has the next. */
 #define SSA_SLICE 0.1
-int ssa_worker_job(void *worker);
-/* Adds what the worker still keeps, or drops it, for when it has no job. */
-int ssa_worker_flush(struct ssa_worker *w);
-void ssa_worker_drop(struct ssa_worker *w);
+int ssa_taker_job(void *taker);
+/* Adds what the taker still keeps, or drops it, for when it has no job. */
+int ssa_taker_flush(struct ssa_taker *w);
+void ssa_taker_drop(struct ssa_taker *w);
 
 /* Progress, for the caller's thread. SSA_ESTOPPED if the program wants a stop. */
 int ssa_evaluator_report(struct ssa_evaluator *e);
 
 /* All units on the devices of a model's pool. `abandoned`: a device may still be at work in what belongs to the
  * evaluator, which must stay where it is. */
-int ssa_evaluate_pool(struct ssa_evaluator *e, struct ssa_model *front, bool *abandoned);
+int ssa_evaluate_pool(struct ssa_evaluator *e, struct ssa_model *model, bool *abandoned);
 
 #endif

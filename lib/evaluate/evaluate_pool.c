@@ -8,11 +8,11 @@
 #include <math.h>
 #include <stdio.h>
 
-/* By the member's number. Belongs to the caller's thread, but a worker to its job as long as that is under way. */
+/* By the member's number. Belongs to the caller's thread, but a taker to its job as long as that is under way. */
 struct hand_out {
     struct ssa_evaluator *e;
     struct ssa_pool *pool;
-    struct ssa_worker *workers[SSA_POOL_MOST];
+    struct ssa_taker *takers[SSA_POOL_MOST];
     bool busy[SSA_POOL_MOST];
     double seconds[SSA_POOL_MOST]; /* a unit, when its last job ended; 0: not known yet */
     bool parked[SSA_POOL_MOST];    /* gets nothing until it is known whether another's losses of its */
@@ -34,9 +34,9 @@ static void note(struct hand_out *h, int status)
 
 /* ---- starting ---- */
 
-static struct ssa_worker *live(const struct hand_out *h, int i)
+static struct ssa_taker *live(const struct hand_out *h, int i)
 {
-    return h->pool->members[i]->lost ? NULL : h->workers[i];
+    return h->pool->members[i]->lost ? NULL : h->takers[i];
 }
 
 /* Not if the others would have done all that is left before this one had done one. The fastest always is. */
@@ -51,11 +51,11 @@ static bool worth_it(const struct hand_out *h, int i, size_t left)
 
 static void start(struct hand_out *h, int i)
 {
-    struct ssa_worker *w = h->workers[i];
+    struct ssa_taker *w = h->takers[i];
     double patience = w->done ? ssa_pool_patience(h->pool, SSA_SLICE + w->seconds) : ssa_pool_first_patience(h->pool);
     w->suspect = false;
     h->busy[i] = true;
-    ssa_member_start(h->pool->members[i], ssa_worker_job, w, patience);
+    ssa_member_start(h->pool->members[i], ssa_taker_job, w, patience);
 }
 
 static void start_all(struct hand_out *h)
@@ -67,7 +67,7 @@ static void start_all(struct hand_out *h)
         if (left && worth_it(h, i, left))
             start(h, i);
         else
-            note(h, ssa_worker_flush(h->workers[i]));
+            note(h, ssa_taker_flush(h->takers[i]));
     }
 }
 
@@ -76,7 +76,7 @@ static void start_all(struct hand_out *h)
 /* A wrong argument is no fault of the device, nor is data that did not come. */
 static void lose(struct hand_out *h, struct ssa_member *m, int status)
 {
-    struct ssa_worker *w = h->workers[m->number];
+    struct ssa_taker *w = h->takers[m->number];
     if (status == SSA_EINVAL || (!m->abandoned && w->no_data))
         note(h, status);
     else
@@ -84,7 +84,7 @@ static void lose(struct hand_out *h, struct ssa_member *m, int status)
     if (m->abandoned)
         h->abandoned = true;
     else
-        note(h, ssa_worker_flush(w));
+        note(h, ssa_taker_flush(w));
     for (int i = 0; i < w->out_count; i++)
         ssa_units_again(h->e->units, w->out[i]);
 }
@@ -99,7 +99,7 @@ static void believe(struct hand_out *h)
 /* Its last losses are not numbers: dropped, to be seen whether another's are. */
 static void park(struct hand_out *h, int i)
 {
-    struct ssa_worker *w = h->workers[i];
+    struct ssa_taker *w = h->takers[i];
     size_t number = w->out[0];
     for (int o = 0; o < h->pool->count; o++)
         if (h->parked[o] && h->question[o] == number) {
@@ -108,7 +108,7 @@ static void park(struct hand_out *h, int i)
         }
     h->parked[i] = true;
     h->question[i] = number;
-    ssa_worker_drop(w);
+    ssa_taker_drop(w);
     ssa_units_again(h->e->units, number);
 }
 
@@ -129,27 +129,27 @@ static void judge(struct hand_out *h)
 
 /* ---- the whole ---- */
 
-static int make_workers(struct hand_out *h, const struct ssa_group *g)
+static int make_takers(struct hand_out *h, const struct ssa_replicas *r)
 {
     int err = SSA_OK;
-    for (int i = 0; i < g->pool->count; i++)
-        if (g->replicas[i] && !g->pool->members[i]->lost && !h->workers[i]) {
-            TRY(ssa_worker_create(&h->workers[i], h->e, g->replicas[i], g->pool->members[i]));
-            h->seconds[i] = h->workers[i]->seconds;
+    for (int i = 0; i < r->pool->count; i++)
+        if (ssa_replicas_has(r, i) && !h->takers[i]) {
+            TRY(ssa_taker_create(&h->takers[i], h->e, r->models[i], r->pool->members[i]));
+            h->seconds[i] = h->takers[i]->seconds;
         }
 done:
     return err;
 }
 
-static void destroy_worker(void *worker)
+static void destroy_taker(void *taker)
 {
-    ssa_worker_destroy(worker);
+    ssa_taker_destroy(taker);
 }
 
 static void finish(struct hand_out *h)
 {
     for (int i = 0; i < h->pool->count; i++)
-        ssa_member_release(h->pool->members[i], h->workers[i], destroy_worker);
+        ssa_member_release(h->pool->members[i], h->takers[i], destroy_taker);
     if (h->abandoned) {
         ssa_units_stop(h->e->units);
         ssa_feed_stop(h->e->feed);
@@ -165,10 +165,10 @@ static int hand_out(struct hand_out *h)
     while ((m = ssa_pool_next(h->pool, &status))) {
         h->busy[m->number] = false;
         if (!m->abandoned)
-            h->seconds[m->number] = h->workers[m->number]->seconds;
+            h->seconds[m->number] = h->takers[m->number]->seconds;
         if (status)
             lose(h, m, status);
-        else if (h->workers[m->number]->suspect && !h->not_numbers)
+        else if (h->takers[m->number]->suspect && !h->not_numbers)
             park(h, m->number);
         judge(h);
         note(h, h->err ? SSA_OK : ssa_evaluator_report(h->e));
@@ -177,13 +177,13 @@ static int hand_out(struct hand_out *h)
     return h->err ? ssa_fail(h->err, "%s", h->error) : SSA_OK;
 }
 
-int ssa_evaluate_pool(struct ssa_evaluator *e, struct ssa_model *front, bool *abandoned)
+int ssa_evaluate_pool(struct ssa_evaluator *e, struct ssa_model *model, bool *abandoned)
 {
-    struct hand_out h = {.e = e, .pool = ssa_model_group(front)->pool};
+    struct hand_out h = {.e = e, .pool = ssa_model_replicas(model)->pool};
     int err = SSA_OK;
     while (!ssa_ensemble_complete(e->ensemble)) {
-        TRY(ssa_group_rescue(ssa_model_group(front)));
-        TRY(make_workers(&h, ssa_model_group(front)));
+        TRY(ssa_replicas_rescue(ssa_model_replicas(model)));
+        TRY(make_takers(&h, ssa_model_replicas(model)));
         TRY(hand_out(&h));
     }
 done:

@@ -138,16 +138,16 @@ static int ask(void *argument)
 /* The first device of the pool that can. Who cannot is lost, and its successor, which has cached nothing, begins. */
 static int ask_pool(struct asking *a)
 {
-    struct ssa_group *g = ssa_model_group(a->model);
+    struct ssa_replicas *r = ssa_model_replicas(a->model);
     int status = SSA_EDEVICE, err = SSA_OK;
     while (status) {
-        TRY(ssa_group_rescue(g));
+        TRY(ssa_replicas_rescue(r));
         struct asking *job = copy_asking(a);
         if (!job)
             return ssa_fail(SSA_ENOMEM, "generate: out of host memory");
-        job->model = ssa_model_serving(a->model);
-        struct ssa_member *m = g->pool->members[g->serving];
-        status = ssa_member_do(m, ask, job, ssa_pool_first_patience(g->pool));
+        job->model = ssa_model_first_live(a->model);
+        struct ssa_member *m = r->pool->members[ssa_replicas_first_live(r)];
+        status = ssa_member_do(m, ask, job, ssa_pool_first_patience(r->pool));
         if (!status) {
             memcpy(a->logits, job->logits, logits_of(a) * sizeof *a->logits);
             a->cached = job->model;
@@ -165,7 +165,7 @@ done:
 static int ask_any(struct asking *a)
 {
     int err;
-    if (ssa_model_group(a->model))
+    if (ssa_model_replicas(a->model))
         return ask_pool(a);
     TRY(ask(a));
     a->cached = a->model;

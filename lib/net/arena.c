@@ -140,7 +140,7 @@ int ssa_arena_fetch(const struct ssa_arena *arena, size_t first, size_t count, f
         n = ssa_arena_piece(arena, first + at, count - at, &piece);
         TRY(make_room(tickets));
         TRY(ssa_tensor_fetch(piece, to + at, n, &tickets->list[tickets->count]));
-        tickets->count++;
+        tickets->count += tickets->list[tickets->count] != NULL;
     }
 done:
     return err;

@@ -121,11 +121,11 @@ void ssa_generation_finish(struct ssa_generation *g);
 
 /* ---- a model ---- */
 
-struct ssa_group;
+struct ssa_replicas;
 
-/* A front (replicas.h) has its config, its limits and the group, and nothing else. */
+/* A front (replicas.h) has its config, its limits and the replicas, and nothing else. */
 struct ssa_model {
-    struct ssa_group *group;
+    struct ssa_replicas *replicas;
     struct ssa_device *device;
     struct ssa_model_config config;
     struct ssa_model_limits limits;

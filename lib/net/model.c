@@ -165,17 +165,17 @@ struct ssa_tensor ssa_model_part_at(const struct ssa_model *m, const struct ssa_
 
 const struct ssa_arena *ssa_model_values(const struct ssa_model *m)
 {
-    return &ssa_model_serving(m)->net.parameters.arena;
+    return &ssa_model_first_live(m)->net.parameters.arena;
 }
 
 const struct ssa_arena *ssa_model_gradients(const struct ssa_model *m)
 {
-    return &ssa_model_serving(m)->gradients;
+    return &ssa_model_first_live(m)->gradients;
 }
 
 size_t ssa_model_number(const struct ssa_model *m, int i)
 {
-    const struct ssa_parameters *p = &ssa_model_serving(m)->net.parameters;
+    const struct ssa_parameters *p = &ssa_model_first_live(m)->net.parameters;
     return ssa_arena_number(&p->arena, p->drafts[i].place);
 }
 
@@ -256,10 +256,10 @@ void ssa_model_destroy(struct ssa_model *m)
 {
     if (!m)
         return;
-    if (m->group) {
-        if (m->group->pool->model == m)
-            m->group->pool->model = NULL;
-        ssa_group_destroy(m->group);
+    if (m->replicas) {
+        if (m->replicas->pool->model == m)
+            m->replicas->pool->model = NULL;
+        ssa_replicas_destroy(m->replicas);
         free(m);
         return;
     }
@@ -283,25 +283,25 @@ const struct ssa_model_limits *ssa_model_limits(const struct ssa_model *m)
 
 struct ssa_device *ssa_model_device(const struct ssa_model *m)
 {
-    return ssa_model_serving(m)->device;
+    return ssa_model_first_live(m)->device;
 }
 
 /* ---- parameters ---- */
 
 int ssa_model_tensors(const struct ssa_model *m)
 {
-    return ssa_model_serving(m)->net.parameters.count;
+    return ssa_model_first_live(m)->net.parameters.count;
 }
 
 const struct ssa_parameter *ssa_model_parameter(const struct ssa_model *m, int i)
 {
-    m = ssa_model_serving(m);
+    m = ssa_model_first_live(m);
     return i >= 0 && i < m->net.parameters.count ? &m->net.parameters.table[i] : NULL;
 }
 
 const struct ssa_parameter *ssa_model_find(const struct ssa_model *m, const char *name)
 {
-    m = ssa_model_serving(m);
+    m = ssa_model_first_live(m);
     for (int i = 0; i < m->net.parameters.count; i++)
         if (!strcmp(m->net.parameters.table[i].name, name))
             return &m->net.parameters.table[i];
@@ -310,12 +310,12 @@ const struct ssa_parameter *ssa_model_find(const struct ssa_model *m, const char
 
 int ssa_model_part_count(const struct ssa_model *m)
 {
-    return ssa_model_serving(m)->net.parameters.part_count;
+    return ssa_model_first_live(m)->net.parameters.part_count;
 }
 
 struct ssa_model_part ssa_model_part(const struct ssa_model *m, int i)
 {
-    return ssa_model_serving(m)->net.parameters.parts[i];
+    return ssa_model_first_live(m)->net.parameters.parts[i];
 }
 
 /* The sum of sixteen 16-bit uniforms, centred and scaled to variance 1: close to normal, and exact in integers up to
@@ -359,8 +359,8 @@ int ssa_model_initialise(struct ssa_model *m, uint64_t seed)
 {
     size_t most = 0;
     int err = SSA_OK;
-    if (m->group)
-        return ssa_group_initialise(m, seed);
+    if (m->replicas)
+        return ssa_replicas_initialise(m, seed);
     for (int i = 0; i < m->net.parameters.count; i++)
         most = m->net.parameters.table[i].count > most ? m->net.parameters.table[i].count : most;
     float *values = malloc(most * sizeof *values);

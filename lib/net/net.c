@@ -110,17 +110,17 @@ void ssa_net_finish(struct ssa_net *net)
 
 int ssa_model_bucket_count(const struct ssa_model *m)
 {
-    return ssa_model_serving(m)->net.parameters.bucket_count;
+    return ssa_model_first_live(m)->net.parameters.bucket_count;
 }
 
 struct ssa_bucket ssa_model_bucket(const struct ssa_model *m, int bucket)
 {
-    return ssa_model_serving(m)->net.parameters.buckets[bucket];
+    return ssa_model_first_live(m)->net.parameters.buckets[bucket];
 }
 
 bool ssa_model_given(const struct ssa_model *m, int input, struct ssa_given *given)
 {
-    m = ssa_model_serving(m);
+    m = ssa_model_first_live(m);
     if (input >= m->net.input_count)
         return false;
     const struct ssa_input *i = &m->net.inputs[input];
@@ -252,7 +252,7 @@ done:
 int ssa_model_forward(struct ssa_model *m, const struct ssa_pass *pass)
 {
     int err;
-    m = ssa_model_serving(m);
+    m = ssa_model_first_live(m);
     m->state = SSA_MODEL_EMPTY;
     TRY(ssa_inputs_write(m, pass, 0));
     struct ssa_run r = ssa_run_begin(m);
@@ -272,7 +272,7 @@ static int clear_edges(const struct ssa_run *r)
 int ssa_model_backward_in_buckets(struct ssa_model *m, ssa_bucket_complete complete, void *cookie)
 {
     int err, bucket = 0;
-    m = ssa_model_serving(m);
+    m = ssa_model_first_live(m);
     REQUIRE(m->state == SSA_MODEL_BACKWARD_READY,
             "model: backward needs a forward pass with `training` and targets just before it");
     m->state = SSA_MODEL_EMPTY;
@@ -303,7 +303,7 @@ static const struct ssa_block *head(const struct ssa_model *m)
 
 struct ssa_tensor ssa_model_losses(const struct ssa_model *m)
 {
-    m = ssa_model_serving(m);
+    m = ssa_model_first_live(m);
     return ssa_arena_at(&m->net.kept, m->net.losses);
 }
 
@@ -329,7 +329,7 @@ static int answers_of(const struct ssa_model *m)
 int ssa_model_read_logits(struct ssa_model *m, int sequence, int position, float *logits)
 {
     int err;
-    m = ssa_model_serving(m);
+    m = ssa_model_first_live(m);
     REQUIRE(m->state == SSA_MODEL_FORWARD, "model: logits are read after a forward pass that is not for training");
     const int answers = answers_of(m);
     REQUIRE(sequence >= 0 && sequence < m->pass.batch && position >= 0 && position < answers,

@@ -4,30 +4,38 @@
 
 #include <stdlib.h>
 
-struct ssa_model *ssa_model_serving(const struct ssa_model *m)
+struct ssa_replicas *ssa_model_replicas(const struct ssa_model *m)
 {
-    struct ssa_group *g = m->group;
-    if (!g)
-        return (struct ssa_model *)m;
-    for (int i = 0; i < g->pool->count; i++)
-        if (g->replicas[i] && !g->pool->members[i]->lost) {
-            g->serving = i;
-            break;
-        }
-    return g->replicas[g->serving];
+    return m->replicas;
 }
 
-struct ssa_group *ssa_model_group(const struct ssa_model *m)
+bool ssa_replicas_has(const struct ssa_replicas *r, int i)
 {
-    return m->group;
+    return r->models[i] && !r->pool->members[i]->lost && !r->pool->members[i]->behind;
 }
 
-int ssa_group_rescue(struct ssa_group *g)
+int ssa_replicas_first_live(const struct ssa_replicas *r)
 {
-    const struct ssa_member *lost = g->pool->members[g->pool->last_lost];
-    if (ssa_pool_live(g->pool))
+    int last = r->pool->last_lost;
+    for (int i = 0; i < r->pool->count; i++)
+        if (ssa_replicas_has(r, i))
+            return i;
+    for (int i = 0; !r->models[last] && i < r->pool->count; i++)
+        last = i;
+    return last;
+}
+
+struct ssa_model *ssa_model_first_live(const struct ssa_model *m)
+{
+    return m->replicas ? m->replicas->models[ssa_replicas_first_live(m->replicas)] : (struct ssa_model *)m;
+}
+
+int ssa_replicas_rescue(struct ssa_replicas *r)
+{
+    const struct ssa_member *lost = r->pool->members[r->pool->last_lost];
+    if (ssa_replicas_has(r, ssa_replicas_first_live(r)))
         return SSA_OK;
-    return g->rescue ? g->rescue(g->rescuer) : ssa_fail(SSA_EDEVICE, "pool: no device is left (%s: %s)", lost->info.id,
+    return r->rescue ? r->rescue(r->rescuer) : ssa_fail(SSA_EDEVICE, "pool: no device is left (%s: %s)", lost->info.id,
                                                         lost->reason);
 }
 
@@ -48,80 +56,81 @@ static int make(void *argument)
 
 static void prepare(void *cookie, struct ssa_member *m, void *argument)
 {
-    const struct ssa_model *front = cookie;
-    *(struct making *)argument = (struct making){m->device, front->config, front->limits, NULL};
+    const struct ssa_model *whole = cookie;
+    *(struct making *)argument = (struct making){m->device, whole->config, whole->limits, NULL};
 }
 
 /* Takes over what was made, or leaves the member out. */
 static void made(void *cookie, struct ssa_member *m, void *argument, int status)
 {
-    const struct ssa_model *front = cookie;
+    const struct ssa_model *whole = cookie;
     const struct making *making = argument;
-    front->group->replicas[m->number] = status ? NULL : making->model;
-    front->group->statuses[m->number] = status;
+    whole->replicas->models[m->number] = status ? NULL : making->model;
+    whole->replicas->statuses[m->number] = status;
     if (status)
         ssa_member_lose(m, m->abandoned ? SSA_POOL_LOST : SSA_POOL_LEFT_OUT, ssa_last_error());
 }
 
-static int make_replicas(struct ssa_model *front)
+static int make_replicas(struct ssa_model *whole)
 {
-    struct ssa_pool *pool = front->group->pool;
+    struct ssa_pool *pool = whole->replicas->pool;
     return ssa_pool_all(pool, &(struct ssa_round){.job = make, .size = sizeof(struct making), .prepare = prepare,
-        .ended = made, .cookie = front, .seconds = ssa_pool_first_patience(pool)});
+        .ended = made, .cookie = whole, .seconds = ssa_pool_first_patience(pool)});
 }
 
-int ssa_group_join(struct ssa_model *front, struct ssa_member *m)
+int ssa_replicas_join(struct ssa_model *whole, struct ssa_member *m)
 {
-    struct ssa_group *g = front->group;
+    struct ssa_replicas *r = whole->replicas;
     int err;
-    TRY(make_replicas(front)); /* of all members it alone is not lost */
-    err = g->statuses[m->number] ? ssa_fail(g->statuses[m->number], "%s", m->reason) : SSA_OK;
+    TRY(make_replicas(whole)); /* of all members it alone is not lost */
+    err = r->statuses[m->number] ? ssa_fail(r->statuses[m->number], "%s", m->reason) : SSA_OK;
 done:
     return err;
 }
 
 /* The status and the reason of the largest device. */
-static int fits_none(const struct ssa_group *g)
+static int fits_none(const struct ssa_replicas *r)
 {
-    const struct ssa_pool *pool = g->pool;
+    const struct ssa_pool *pool = r->pool;
     int largest = -1;
     for (int i = 0; i < pool->count; i++)
-        if (g->statuses[i] && (largest < 0 || pool->members[i]->info.memory > pool->members[largest]->info.memory))
+        if (r->statuses[i] && (largest < 0 || pool->members[i]->info.memory > pool->members[largest]->info.memory))
             largest = i;
     return largest < 0 ? ssa_fail(SSA_EDEVICE, "pool: no device is left")
-                       : ssa_fail(g->statuses[largest], "%s", pool->members[largest]->reason);
+                       : ssa_fail(r->statuses[largest], "%s", pool->members[largest]->reason);
 }
 
 int ssa_pool_model_create(struct ssa_model **model, struct ssa_pool *pool, const struct ssa_model_config *config,
                           const struct ssa_model_limits *limits)
 {
     struct ssa_memory memory;
-    struct ssa_model *front = NULL;
+    struct ssa_model *whole = NULL;
     int err;
     *model = NULL;
     REQUIRE(pool, "model: pool is NULL");
     REQUIRE(!pool->model, "pool: there is a model on it already; destroy that one first");
     TRY(ssa_model_memory(config, limits, &memory)); /* what is wrong for every device */
-    front = calloc(1, sizeof *front);
-    if (!front || !(front->group = calloc(1, sizeof *front->group))) {
-        free(front);
+    whole = calloc(1, sizeof *whole);
+    if (!whole || !(whole->replicas = calloc(1, sizeof *whole->replicas))) {
+        free(whole);
         return ssa_fail(SSA_ENOMEM, "model: out of host memory");
     }
     for (int i = 0; i < pool->count; i++) /* those that an earlier model did not fit */
         if (pool->members[i]->left_out && pool->members[i]->device)
             pool->members[i]->lost = pool->members[i]->left_out = false;
-    front->group->pool = pool;
-    front->config = *config;
-    front->limits = *limits;
-    TRY(make_replicas(front));
+    for (int i = 0; i < pool->count; i++)
+        pool->members[i]->behind = false;
+    whole->replicas->pool = pool;
+    whole->config = *config;
+    whole->limits = *limits;
+    TRY(make_replicas(whole));
     if (!ssa_pool_live(pool))
-        TRY(fits_none(front->group));
-    pool->model = front;
-    ssa_model_serving(front); /* it stands for all if every device is lost before anybody asks */
-    *model = front;
-    front = NULL;
+        TRY(fits_none(whole->replicas));
+    pool->model = whole;
+    *model = whole;
+    whole = NULL;
 done:
-    ssa_model_destroy(front);
+    ssa_model_destroy(whole);
     return err;
 }
 
@@ -130,11 +139,11 @@ static void destroy_replica(void *model)
     ssa_model_destroy(model);
 }
 
-void ssa_group_destroy(struct ssa_group *g)
+void ssa_replicas_destroy(struct ssa_replicas *r)
 {
-    for (int i = 0; i < g->pool->count; i++)
-        ssa_member_release(g->pool->members[i], g->replicas[i], destroy_replica);
-    free(g);
+    for (int i = 0; i < r->pool->count; i++)
+        ssa_member_release(r->pool->members[i], r->models[i], destroy_replica);
+    free(r);
 }
 
 /* ---- initialising, likewise ---- */
@@ -154,13 +163,13 @@ static void prepare_seeding(void *cookie, struct ssa_member *m, void *argument)
 {
     struct seeding *s = argument;
     *s = *(const struct seeding *)cookie;
-    s->model = s->model->group->replicas[m->number];
+    s->model = s->model->replicas->models[m->number];
 }
 
-int ssa_group_initialise(struct ssa_model *front, uint64_t seed)
+int ssa_replicas_initialise(struct ssa_model *whole, uint64_t seed)
 {
-    struct ssa_pool *pool = front->group->pool;
-    struct seeding seeding = {front, seed};
+    struct ssa_pool *pool = whole->replicas->pool;
+    struct seeding seeding = {whole, seed};
     int err = ssa_pool_all(pool, &(struct ssa_round){seed_one, sizeof seeding, ssa_pool_first_patience(pool),
         prepare_seeding, NULL, &seeding});
     return err || ssa_pool_live(pool) ? err : ssa_fail(SSA_EDEVICE, "pool: no device is left: %s", ssa_last_error());

@@ -46,7 +46,7 @@ int ssa_member_create(struct ssa_pool *pool, struct ssa_member **member)
     m->number = pool->count;
     pthread_cond_init(&m->wake, NULL);
     pthread_mutex_init(&m->sharing, NULL);
-    if (!ssa_thread_start(&m->thread, work, m)) {
+    if (!pool->bare && !ssa_thread_start(&m->thread, work, m)) {
         pthread_cond_destroy(&m->wake);
         pthread_mutex_destroy(&m->sharing);
         free(m);
@@ -61,11 +61,13 @@ void ssa_member_destroy(struct ssa_member *m)
 {
     if (!m || m->abandoned)
         return;
-    pthread_mutex_lock(&m->pool->lock);
-    m->quit = true;
-    pthread_cond_signal(&m->wake);
-    pthread_mutex_unlock(&m->pool->lock);
-    pthread_join(m->thread, NULL);
+    if (!m->pool->bare) {
+        pthread_mutex_lock(&m->pool->lock);
+        m->quit = true;
+        pthread_cond_signal(&m->wake);
+        pthread_mutex_unlock(&m->pool->lock);
+        pthread_join(m->thread, NULL);
+    }
     pthread_cond_destroy(&m->wake);
     pthread_mutex_destroy(&m->sharing);
     free(m);
@@ -79,14 +81,23 @@ static void end_forked(struct ssa_member *m)
     m->state = ENDED;
 }
 
-static struct ssa_member *next_forked(struct ssa_pool *pool, int *status)
+/* Here, on the caller's thread. */
+static void do_now(struct ssa_member *m, ssa_job job, void *argument)
+{
+    m->status = job(argument);
+    snprintf(m->error, sizeof m->error, "%s", m->status ? ssa_last_error() : "");
+    m->state = ENDED;
+}
+
+/* Where nobody has a thread. */
+static struct ssa_member *next_ended(struct ssa_pool *pool, int *status)
 {
     for (int i = 0; i < pool->count; i++) {
         struct ssa_member *m = pool->members[i];
         if (m->state != ENDED)
             continue;
         m->state = IDLE;
-        *status = ssa_fail(m->status, "%s", m->error);
+        *status = m->status ? ssa_fail(m->status, "%s", m->error) : SSA_OK;
         return m;
     }
     return NULL;
@@ -94,6 +105,10 @@ static struct ssa_member *next_forked(struct ssa_pool *pool, int *status)
 
 void ssa_member_start(struct ssa_member *m, ssa_job job, void *argument, double seconds)
 {
+    if (m->pool->bare) {
+        do_now(m, job, argument);
+        return;
+    }
     if (m->pool->forks != ssa_forks()) {
         end_forked(m);
         return;
@@ -154,8 +169,8 @@ struct ssa_member *ssa_pool_next(struct ssa_pool *pool, int *status)
     struct ssa_member *found = NULL;
     bool busy = true;
     *status = SSA_OK;
-    if (pool->forks != ssa_forks())
-        return next_forked(pool, status);
+    if (pool->bare || pool->forks != ssa_forks())
+        return next_ended(pool, status);
     pthread_mutex_lock(&pool->lock);
     while (!found && busy) {
         double now = ssa_awake(), first = now + SSA_TICK;

@@ -46,9 +46,19 @@ void ssa_member_lose(struct ssa_member *m, enum ssa_pool_change how, const char 
 
 /* ---- members ---- */
 
-int ssa_pool_create(struct ssa_pool **pool, const struct ssa_pool_config *config)
+static void make_lock(struct ssa_pool *p)
 {
     pthread_condattr_t clock;
+    p->forks = ssa_forks();
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&p->ended, &clock);
+    pthread_condattr_destroy(&clock);
+}
+
+int ssa_pool_create(struct ssa_pool **pool, const struct ssa_pool_config *config)
+{
     struct ssa_pool *p = NULL;
     int err = SSA_OK;
     *pool = NULL;
@@ -72,12 +82,7 @@ int ssa_pool_create(struct ssa_pool **pool, const struct ssa_pool_config *config
         p->config.deadline = DEADLINE;
     if (!p->config.copy_every)
         p->config.copy_every = COPY_EVERY;
-    p->forks = ssa_forks();
-    pthread_mutex_init(&p->lock, NULL);
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->ended, &clock);
-    pthread_condattr_destroy(&clock);
+    make_lock(p);
     *pool = p;
 done:
     return err;
@@ -101,6 +106,22 @@ int ssa_pool_add(struct ssa_pool *pool, struct ssa_device *device)
         ssa_device_close(device);
     else
         m->device = device;
+    return err;
+}
+
+int ssa_pool_create_bare(struct ssa_pool **pool, struct ssa_device *device)
+{
+    struct ssa_pool *p = *pool = calloc(1, sizeof *p);
+    struct ssa_member *m;
+    int err;
+    if (!p)
+        return ssa_fail(SSA_ENOMEM, "out of host memory");
+    p->bare = true;
+    p->config = (struct ssa_pool_config){.deadline = SSA_NONE, .copy_every = SSA_NONE, .check_every = SSA_NONE};
+    make_lock(p);
+    TRY(add(p, &device->info, &m));
+    m->device = device;
+done:
     return err;
 }
 
@@ -248,11 +269,11 @@ done:
 
 void ssa_pool_close(struct ssa_pool *pool)
 {
-    if (!pool || pool->forks != ssa_forks())
+    if (!pool || (pool->forks != ssa_forks() && !pool->bare))
         return;
     for (int i = 0; i < pool->count; i++) {
         struct ssa_member *m = pool->members[i];
-        struct ssa_device *device = m->abandoned ? NULL : m->device;
+        struct ssa_device *device = m->abandoned || pool->bare ? NULL : m->device;
         ssa_member_destroy(m);
         ssa_device_close(device);
     }

@@ -4,7 +4,8 @@
  * A pool is used from one thread, the caller's. It gives a member a job and goes on; ssa_pool_next() hands back members
  * as their jobs end, or as they pass their deadline. Such a member is abandoned: its thread sits in a driver and may
  * come back any time, so nothing that it can reach is ever freed. Jobs therefore work on memory of their own, which
- * whoever gave the job is rid of by ssa_member_release(); and what they need of memory that outlives them (the program's data) they touch between ssa_member_enter() and ssa_member_leave().
+ * whoever gave the job is rid of by ssa_member_release(); and what they need of memory that outlives them (the program's
+ * data) they touch between ssa_member_enter() and ssa_member_leave().
  *
  *   for (each m that is not lost)
  *       ssa_member_start(m, job, argument[m->number], ssa_pool_patience(pool, expected));
@@ -35,6 +36,7 @@ struct ssa_member {
     bool lost;                 /* for good, */
     bool left_out;             /* or for as long as there is a model that does not fit it */
     bool abandoned;            /* lost by its deadline */
+    bool behind;               /* its replica is of an earlier step: it rests (train/team/team.h) */
     char reason[256];
     int share;                 /* micro-batches of a step */
     double rate;               /* tokens/s */
@@ -57,6 +59,7 @@ struct ssa_member {
 
 struct ssa_pool {
     struct ssa_pool_config config; /* defaults filled in */
+    bool bare;                /* one device, whose jobs run on the caller's thread and whose failures are the caller's */
     struct ssa_member *members[SSA_POOL_MOST];
     int count;
     struct ssa_model *model;  /* the one that was made on it */
@@ -75,6 +78,8 @@ struct ssa_pool {
 /* ssa_pool_open() without devices, and a device more, which the pool takes over also when it fails. */
 int ssa_pool_create(struct ssa_pool **pool, const struct ssa_pool_config *config);
 int ssa_pool_add(struct ssa_pool *pool, struct ssa_device *device);
+/* Of one device that stays the caller's, without a thread: for whoever works on a device as on a pool. */
+int ssa_pool_create_bare(struct ssa_pool **pool, struct ssa_device *device);
 /* The host backend as last resort. SSA_EDEVICE where it was a member already. */
 int ssa_pool_join_host(struct ssa_pool *pool, struct ssa_member **member);
 int ssa_pool_live(const struct ssa_pool *pool); /* members not lost */

@@ -1,5 +1,5 @@
 /* Training configs: checking, copying, the learning rate. */
-#include "internal.h"
+#include "train/team/worker.h"
 #include "impl.h"
 #include "net/net.h"
 
@@ -109,7 +109,7 @@ done:
 /* Losses and a norm. */
 static size_t scalar_bytes(int micros)
 {
-    return ssa_trainer_scalars(micros) * 4;
+    return ssa_worker_scalars(micros) * 4;
 }
 
 int ssa_train_check(struct ssa_device *device, const struct ssa_model_config *model,
@@ -203,6 +203,14 @@ void ssa_train_config_finish(struct ssa_train_config *copy)
 }
 
 /* ---- schedule ---- */
+
+int ssa_train_config_steps(const struct ssa_train_config *t)
+{
+    int sum = 0;
+    for (int i = 0; i < t->stage_count; i++)
+        sum += t->stages[i].steps;
+    return sum;
+}
 
 float ssa_learning_rate(const struct ssa_train_config *t, int step)
 {

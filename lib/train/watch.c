@@ -13,7 +13,7 @@ int ssa_watch_check(const struct ssa_trainer *t, const struct ssa_watch *w)
     int err;
     TRY(ssa_check_reserved("train: watch", w->reserved, 4));
     REQUIRE(w->data, "train: watch: data is NULL");
-    TRY(ssa_data_check(w->data, t->facts, 1));
+    TRY(ssa_data_check(w->data, t->task.facts, 1));
     REQUIRE(w->every >= 0, "train: watch: every is %d, must not be negative", w->every);
     REQUIRE(w->patience >= 0, "train: watch: patience is %d, must not be negative", w->patience);
     REQUIRE(w->gain >= 0 && isfinite(w->gain), "train: watch: gain is %g, must be 0 or a positive number of nats a "
@@ -24,8 +24,8 @@ done:
 
 static int every(const struct ssa_trainer *t, const struct ssa_watch *w)
 {
-    const size_t batch = (size_t)t->config.batch, step = t->data.fill ? batch : batch * (size_t)t->length;
-    const size_t epoch = ((t->data.fill ? t->data.examples : t->data.count) + step - 1) / step;
+    const size_t batch = (size_t)t->task.config.batch, step = t->task.data.fill ? batch : batch * (size_t)t->task.length;
+    const size_t epoch = ((t->task.data.fill ? t->task.data.examples : t->task.data.count) + step - 1) / step;
     return w->every ? w->every : epoch < INT32_MAX ? (int)epoch : INT32_MAX;
 }
 
@@ -46,7 +46,7 @@ static int evaluate(struct ssa_trainer *t, const struct ssa_watch *w, struct ssa
 {
     char why[512];
     int err, back;
-    if (t->config.ema <= 0)
+    if (t->task.config.ema <= 0)
         return ssa_evaluate(t->model, w->data, &w->how, scores, NULL, NULL);
     TRY(ssa_trainer_use_average(t, 1));
     err = ssa_evaluate(t->model, w->data, &w->how, scores, NULL, NULL);
@@ -73,7 +73,7 @@ int ssa_watch_look(struct ssa_trainer *t, const struct ssa_watch *w)
 {
     struct ssa_watched watched = {.step = t->step};
     int err = SSA_OK;
-    if (t->config.ranks && t->config.ranks->rank)
+    if (t->task.config.ranks && t->task.config.ranks->rank)
         return SSA_OK;
     TRY(evaluate(t, w, &watched.scores));
     if (is_better(t, w, watched.scores.loss)) {

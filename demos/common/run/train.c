@@ -432,7 +432,7 @@ static int train(struct training *t)
     progress_end();
     if (status == SSA_ENUMERIC)
         diverged(t);
-    if (status == SSA_EDEVICE && (!devices_live(t->devices.pool) || (t->ranks && t->ranks->together))) {
+    if (status == SSA_EDEVICE && (!devices_live(t->devices.pool) || (t->ranks && t->ranks->unanimous))) {
         library_failed();
         t->no_device = 1;
     }
@@ -545,7 +545,7 @@ static int conclude(struct training *t, int outcome)
         log_write(&t->log, end_record(t, outcome));
     if (ranks_lead(t->ranks))
         return t->said ? EXIT_FAILED : !saved ? library_failed() : t->failed ? say_kept(t) : finish(t, outcome);
-    if (outcome && outcome != SSA_ESTOPPED && !t->ranks->together)
+    if (outcome && outcome != SSA_ESTOPPED && !t->ranks->unanimous)
         library_failed(); /* rank 0 does not know */
     if (outcome == SSA_ESTOPPED)
         return t->settled ? 0 : EXIT_INTERRUPTED;

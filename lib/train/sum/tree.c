@@ -1,5 +1,8 @@
 #include "tree.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 int ssa_node_first(struct ssa_node node)
 {
     return node.index << node.level;
@@ -39,6 +42,59 @@ enum ssa_tree_move ssa_tree_next(struct ssa_tree *t, struct ssa_node *node)
         *node = parent; /* the right one is empty */
     }
     return SSA_TREE_OUT;
+}
+
+struct ssa_node ssa_tree_last(int count, int first, int end)
+{
+    struct ssa_tree tree = {.count = count, .first = first, .end = end, .depth = SSA_TREE_DEPTH};
+    struct ssa_node node = {.index = end - 1};
+    while (ssa_tree_next(&tree, &node) == SSA_TREE_MERGE)
+        ;
+    return node;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const struct ssa_gradients *x = a, *y = b;
+    return ssa_node_first(x->node) - ssa_node_first(y->node);
+}
+
+static void add(float *restrict to, const float *restrict x, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        to[i] += x[i];
+}
+
+static void merge_piece(const struct ssa_gradients *sums, int count, struct ssa_tree tree, size_t first, size_t size,
+                        float *to)
+{
+    float *stack[SSA_TREE_DEPTH];
+    bool begun = false;
+    for (int i = 0; i < count; i++) {
+        struct ssa_node node = sums[i].node;
+        float *sum = sums[i].values + first;
+        enum ssa_tree_move move;
+        while ((move = ssa_tree_next(&tree, &node)) == SSA_TREE_MERGE) {
+            add(stack[tree.depth], sum, size);
+            sum = stack[tree.depth];
+        }
+        if (move == SSA_TREE_PUSH)
+            stack[tree.depth - 1] = sum;
+        else if (begun)
+            add(to, sum, size);
+        else
+            memcpy(to, sum, size * sizeof *to);
+        begun = begun || move == SSA_TREE_OUT;
+    }
+}
+
+/* Piece by piece, so that what lies between stays in a cache. */
+void ssa_tree_merge(struct ssa_gradients *sums, int count, struct ssa_tree tree, size_t first, size_t size, float *to)
+{
+    enum { PIECE = 4096 };
+    qsort(sums, (size_t)count, sizeof *sums, by_number);
+    for (size_t at = 0; at < size; at += PIECE)
+        merge_piece(sums, count, tree, first + at, size - at < PIECE ? size - at : PIECE, to + at);
 }
 
 int ssa_tree_depth(int count)

@@ -8,6 +8,7 @@
 #define SSA_TRAIN_TREE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum { SSA_TREE_DEPTH = 31 };
 
@@ -35,6 +36,19 @@ enum ssa_tree_move ssa_tree_next(struct ssa_tree *tree, struct ssa_node *node);
 bool ssa_tree_is_root(struct ssa_node node, int count);
 int ssa_node_first(struct ssa_node node);
 int ssa_node_end(struct ssa_node node, int count);
+
+/* The node of the last value of a run [first, end), merged with all of the run that it can be. */
+struct ssa_node ssa_tree_last(int count, int first, int end);
+
+/* A sum of gradients on the host, in its order (net/arena.h). */
+struct ssa_gradients {
+    struct ssa_node node;
+    float *values;
+    bool finite; /* these, and the losses of the micro-batches beneath the node */
+};
+/* Sums of whatever runs become those of the tree's, which they cover: of `size` elements from `first` on, into `to`. A run
+ * that is no node adds up its nodes from the left. `sums`, of which the memory is taken for what lies between, are sorted. */
+void ssa_tree_merge(struct ssa_gradients *sums, int count, struct ssa_tree tree, size_t first, size_t size, float *to);
 
 /* The deepest that a stack gets over `count` micro-batches. */
 int ssa_tree_depth(int count);

@@ -1,6 +1,6 @@
 /* Who computes how many micro-batches of a step: so many that the slowest is ready as early as can be, from seconds a
  * micro-batch and seconds a step (transfers), both means that forget by half at every step. */
-#include "crew.h"
+#include "team.h"
 #include "impl.h"
 
 #include <stdio.h>
@@ -13,140 +13,150 @@ static double mean(double old, double now)
     return old > 0 ? 0.5 * old + 0.5 * now : now;
 }
 
-void ssa_shares_observe(struct ssa_trainer *front, int i)
+void ssa_shares_observe(struct ssa_trainer *t, int i)
 {
-    struct ssa_seat *s = front->crew->seats[i];
-    if (s->timed <= 0 || s->compute <= 0)
+    struct ssa_worker *w = t->team->workers[i];
+    if (w->timed <= 0 || w->compute <= 0)
         return;
-    s->seconds = mean(s->seconds, s->compute / s->timed);
-    s->fixed = mean(s->fixed, s->transfer);
-    s->measured = s->stage;
-    front->crew->pool->members[i]->rate = (double)front->micro_batch * front->length / s->seconds;
+    w->seconds = mean(w->seconds, w->compute / w->timed);
+    w->fixed = mean(w->fixed, w->transfer);
+    w->measured = w->stage;
+    t->team->pool->members[i]->rate = (double)t->task.micro_batch * t->task.length / w->seconds;
 }
 
-static double expect(const struct ssa_seat *s, int count)
+static double expect(const struct ssa_worker *w, int count)
 {
-    return s->seconds * count + s->fixed;
+    return w->seconds * count + w->fixed;
 }
 
 /* In a new stage kernels may have to be built, and dense attention takes several times as long as sampled. Where nothing
  * is known at all, no micro-batch is slower than the deadline. */
-double ssa_shares_patience(const struct ssa_crew *c, const struct ssa_seat *s, int count)
+double ssa_shares_patience(const struct ssa_team *team, const struct ssa_worker *w, int count)
 {
-    double first = ssa_pool_first_patience(c->pool);
-    if (s->seconds > 0 && s->measured == s->stage)
-        return ssa_pool_patience(c->pool, expect(s, count));
+    double first = ssa_pool_first_patience(team->pool);
+    if (w->seconds > 0 && w->measured == w->stage)
+        return ssa_pool_patience(team->pool, expect(w, count));
     if (first <= 0)
         return 0; /* for ever */
-    return first + (s->seconds > 0 ? 16 * expect(s, count) : count * c->pool->config.deadline);
+    return first + (w->seconds > 0 ? 16 * expect(w, count) : count * team->pool->config.deadline);
 }
 
-/* What a seat takes for `count`; one that was not measured yet is as fast as the mean of the others. */
-static double time_of(const struct ssa_crew *c, int i, int count, double usual)
+/* What a worker takes for `count`; one that was not measured yet is as fast as the mean of the others. */
+static double time_of(const struct ssa_team *team, int i, int count, double usual)
 {
-    const struct ssa_seat *s = c->seats[i];
-    return s->seconds > 0 ? expect(s, count) : usual * count;
+    const struct ssa_worker *w = team->workers[i];
+    return w->seconds > 0 ? expect(w, count) : usual * count;
 }
 
-static double usual_seconds(const struct ssa_crew *c)
+static double usual_seconds(const struct ssa_team *team)
 {
     double sum = 0;
     int n = 0;
-    for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i))
-        if (c->seats[i]->seconds > 0) {
-            sum += c->seats[i]->seconds;
+    for (int i = ssa_team_next_live(team, -1); i >= 0; i = ssa_team_next_live(team, i))
+        if (team->workers[i]->seconds > 0) {
+            sum += team->workers[i]->seconds;
             n++;
         }
     return n ? sum / n : 1;
 }
 
-/* One after another to whoever would have done it first. */
-void ssa_shares(const struct ssa_crew *c, int count, int *shares)
+static int next(const struct ssa_team *team, int i, bool all)
 {
-    double usual = usual_seconds(c);
+    return all ? ssa_team_next_live(team, i) : ssa_team_next(team, i);
+}
+
+/* One after another to whoever would have done it first. */
+void ssa_shares(const struct ssa_team *team, int count, bool all, int *shares)
+{
+    double usual = usual_seconds(team);
     for (int i = 0; i < SSA_POOL_MOST; i++)
         shares[i] = 0;
     for (; count > 0; count--) {
-        int best = ssa_crew_next(c, -1);
-        for (int i = ssa_crew_next(c, best); i >= 0; i = ssa_crew_next(c, i))
-            if (time_of(c, i, shares[i] + 1, usual) < time_of(c, best, shares[best] + 1, usual))
+        int best = next(team, -1, all);
+        for (int i = next(team, best, all); i >= 0; i = next(team, i, all))
+            if (time_of(team, i, shares[i] + 1, usual) < time_of(team, best, shares[best] + 1, usual))
                 best = i;
         shares[best]++;
     }
 }
 
 /* Seconds of a step with these shares. */
-static double step_time(const struct ssa_crew *c, const int *shares)
+static double step_time(const struct ssa_team *team, const int *shares)
 {
-    double usual = usual_seconds(c), slowest = 0;
-    for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i)) {
-        double time = shares[i] ? time_of(c, i, shares[i], usual) : 0;
+    double usual = usual_seconds(team), slowest = 0;
+    for (int i = ssa_team_next_live(team, -1); i >= 0; i = ssa_team_next_live(team, i)) {
+        double time = shares[i] ? time_of(team, i, shares[i], usual) : 0;
         slowest = time > slowest ? time : slowest;
     }
     return slowest;
 }
 
-/* One that is not known yet at once; else so seldom that however slow it is, the others wait a 64th of the time for it
- * at most. */
-static bool is_due(const struct ssa_seat *s)
+/* An unmeasured device is tried at once; others only so often that the rest wait at most 1/64 of their time for it and for
+ * the run that it is given first. */
+static bool is_due(const struct ssa_worker *w)
 {
-    return s->seconds <= 0 || s->idle >= RETRY * expect(s, 1);
+    return w->seconds <= 0 || w->idle >= RETRY * (expect(w, 1) + w->waking);
 }
 
 /* Those without a share get one micro-batch when they are due, from whoever has most. */
-static void try_again(const struct ssa_crew *c, int *shares)
+static void try_again(const struct ssa_team *team, int *shares)
 {
-    for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i)) {
+    for (int i = ssa_team_next_live(team, -1); i >= 0; i = ssa_team_next_live(team, i)) {
         int most = i;
-        if (shares[i] || !is_due(c->seats[i]))
+        if (shares[i] || !is_due(team->workers[i]))
             continue;
-        for (int k = ssa_crew_next(c, -1); k >= 0; k = ssa_crew_next(c, k))
+        for (int k = ssa_team_next_live(team, -1); k >= 0; k = ssa_team_next_live(team, k))
             most = shares[k] > shares[most] ? k : most;
         shares[most]--;
         shares[i]++;
     }
 }
 
-static void choose(const struct ssa_crew *c, int *shares)
+static void choose(const struct ssa_team *team, int *shares)
 {
-    int count = c->end - c->first, sum = 0, given = 0, old[SSA_POOL_MOST] = {0};
-    for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i)) {
-        shares[i] = c->pool->shares ? c->pool->shares[i] : 0;
+    int count = team->end - team->first, sum = 0, given = 0, old[SSA_POOL_MOST] = {0};
+    for (int i = ssa_team_next_live(team, -1); i >= 0; i = ssa_team_next_live(team, i)) {
+        shares[i] = team->pool->shares ? team->pool->shares[i] : 0;
         given += shares[i];
-        old[i] = c->pool->members[i]->share;
+        old[i] = team->pool->members[i]->share;
         sum += old[i];
     }
     if (given == count)
         return;
-    ssa_shares(c, count, shares);
-    if (sum == count && step_time(c, shares) > KEEP * step_time(c, old))
+    ssa_shares(team, count, true, shares);
+    if (sum == count && step_time(team, shares) > KEEP * step_time(team, old))
         for (int i = 0; i < SSA_POOL_MOST; i++)
             shares[i] = old[i];
-    try_again(c, shares);
+    try_again(team, shares);
 }
 
-static void tell(struct ssa_member *m, const struct ssa_seat *s, int share)
+static void tell(struct ssa_member *m, const struct ssa_worker *w, int share)
 {
     char why[128] = "its speed is not known yet";
     int before = m->share;
-    if (s->seconds > 0)
-        snprintf(why, sizeof why, "%.3g s a micro-batch, %.3g s a step besides%s", s->seconds, s->fixed,
-                 !before && is_due(s) ? "; tried again" : "");
+    if (ssa_pool_live(m->pool) == 1)
+        snprintf(why, sizeof why, "it is the only device");
+    else if (w->seconds > 0)
+        snprintf(why, sizeof why, "%.3g s a micro-batch, %.3g s a step in addition%s", w->seconds, w->fixed,
+                 !before && is_due(w) ? "; tried again" : "");
     m->share = share;
     if (before != share)
         ssa_pool_tell(m, SSA_POOL_SHARE, before, share, why);
 }
 
-void ssa_shares_plan(struct ssa_trainer *front)
+void ssa_shares_plan(struct ssa_trainer *t)
 {
-    const struct ssa_crew *c = front->crew;
+    const struct ssa_team *team = t->team;
     int shares[SSA_POOL_MOST] = {0};
     double time;
-    choose(c, shares);
-    time = step_time(c, shares);
-    for (int i = ssa_crew_next(c, -1); i >= 0; i = ssa_crew_next(c, i)) {
-        struct ssa_seat *s = c->seats[i];
-        tell(c->pool->members[i], s, shares[i]);
-        s->idle = shares[i] ? 0 : s->idle + time;
+    if (team->planned == t->step)
+        return;
+    t->team->planned = t->step;
+    choose(team, shares);
+    time = step_time(team, shares);
+    for (int i = ssa_team_next_live(team, -1); i >= 0; i = ssa_team_next_live(team, i)) {
+        struct ssa_worker *w = team->workers[i];
+        tell(team->pool->members[i], w, shares[i]);
+        w->idle = shares[i] ? 0 : w->idle + time;
     }
 }

@@ -2,7 +2,7 @@
 #include "net/replicas.h"
 #include "net/internal.h"
 #include "runs.h"
-#include "train/team/crew.h"
+#include "train/team/team.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,7 +69,7 @@ START_TEST(resumed_by_others)
     struct ssa_pool *pool;
     struct run j;
     run_bare("cpu", &bare);
-    snprintf(path, sizeof path, "/tmp/ssacl-crew-%d.st", (int)getpid());
+    snprintf(path, sizeof path, "/tmp/ssacl-team-%d.st", (int)getpid());
     for (int members = 0; members <= 3; members++) { /* 0: a bare device */
         pool = members ? pools_hosts(members, NULL) : NULL;
         OK(ssa_device_open(&device, "cpu"));
@@ -102,8 +102,8 @@ START_TEST(resumed_by_others)
     OK(ssa_checkpoint_open(&c, path));
     OK(ssa_checkpoint_load(c, j.model, NULL));
     for (int i = 0; i < ssa_model_tensors(j.model); i++)
-        test_same_bits("loaded", ssa_model_parameter(j.model->group->replicas[0], i)->value,
-                       ssa_model_parameter(j.model->group->replicas[1], i)->value,
+        test_same_bits("loaded", ssa_model_parameter(j.model->replicas->models[0], i)->value,
+                       ssa_model_parameter(j.model->replicas->models[1], i)->value,
                        ssa_model_parameter(j.model, i)->count);
     OK(ssa_checkpoint_save(path, j.model, NULL, NULL));
     ssa_checkpoint_close(c);
@@ -152,7 +152,7 @@ START_TEST(slow_devices_are_tried_seldom)
         double time = 0, ideal = 0;
         int tries = 0;
         for (int i = 0; i < 2; i++)
-            r.trainer->crew->seats[i]->seconds = i ? slower[k] : 1;
+            r.trainer->team->workers[i]->seconds = i ? slower[k] : 1;
         for (r.trainer->step = 0; ideal < 200 * slower[k]; r.trainer->step++) {
             ssa_shares_plan(r.trainer);
             int share = pool->members[1]->share;
@@ -205,6 +205,6 @@ END_TEST
 
 int main(void)
 {
-    return test_run_alone("crew", (const TTest *const[]){one_or_several, one_lost_in_the_middle, resumed_by_others,
+    return test_run_alone("team", (const TTest *const[]){one_or_several, one_lost_in_the_middle, resumed_by_others,
         every_device_is_measured, slow_devices_are_tried_seldom, opencl, NULL});
 }

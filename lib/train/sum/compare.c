@@ -1,6 +1,6 @@
 /* What ranks must have in common, compared before the first step: each writes down what it is about to do, and holds it
  * against what rank 0 wrote. */
-#include "over_ranks.h"
+#include "train/team/worker.h"
 #include "checkpoint/checkpoint.h"
 #include "disk/crc32.h"
 #include "disk/json.h"
@@ -36,17 +36,17 @@ static int sum_tensor(struct ssa_tensor t, size_t count, uint32_t *crc)
 }
 
 /* Parameters, and once there are some the optimiser's moments, with the average. */
-static int sum_state(struct ssa_trainer *t, int step, uint32_t *parameters, uint32_t *moments)
+static int sum_state(struct ssa_worker *w, int step, uint32_t *parameters, uint32_t *moments)
 {
-    int count = ssa_model_tensors(t->model), err;
+    int count = ssa_model_tensors(w->model), err;
     *parameters = *moments = 0;
-    TRY(ssa_average_begin(t));
+    TRY(ssa_average_begin(w));
     for (int i = 0; i < count; i++) {
-        const struct ssa_parameter *p = ssa_model_parameter(t->model, i);
+        const struct ssa_parameter *p = ssa_model_parameter(w->model, i);
         TRY(sum_tensor(p->value, p->count, parameters));
         for (int kind = SSA_KIND_FIRST; step && kind < SSA_KINDS; kind++)
-            if (ssa_train_config_has(&t->config, kind))
-                TRY(sum_tensor(ssa_trainer_moment(t, p, kind), p->count, moments));
+            if (ssa_train_config_has(&w->task.config, kind))
+                TRY(sum_tensor(ssa_worker_moment(w, p, kind), p->count, moments));
     }
 done:
     return err;
@@ -69,20 +69,20 @@ static int add_data(json_t *o, const struct ssa_data *d)
 }
 
 /* The names are those that a difference is told by. */
-static int write_down(const struct ssa_trainer *front, struct ssa_trainer *t, char **text)
+static int write_down(const struct ssa_trainer *t, struct ssa_worker *w, char **text)
 {
     uint32_t parameters, moments;
     json_t *o = json_object();
     int err;
-    if (!t)
+    if (!w)
         TRY(ssa_fail(SSA_EDEVICE, "no device is left"));
-    TRY(sum_state(t, front->step, &parameters, &moments));
+    TRY(sum_state(w, t->step, &parameters, &moments));
     if (json_object_set_new(o, "version", json_string(ssa_version())) ||
-        json_object_set_new(o, "model", ssa_model_to_json(ssa_model_config(front->model))) ||
-        json_object_set_new(o, "training", ssa_training_to_json(&front->config)) ||
-        json_object_set_new(o, "micro_batch", json_integer(front->micro_batch)) ||
-        json_object_set_new(o, "step", json_integer(front->step)) || add_checksum(o, "parameters", parameters) ||
-        add_checksum(o, "moments", moments) || add_data(o, &front->data) ||
+        json_object_set_new(o, "model", ssa_model_to_json(ssa_model_config(t->model))) ||
+        json_object_set_new(o, "training", ssa_training_to_json(&t->task.config)) ||
+        json_object_set_new(o, "micro_batch", json_integer(t->task.micro_batch)) ||
+        json_object_set_new(o, "step", json_integer(t->step)) || add_checksum(o, "parameters", parameters) ||
+        add_checksum(o, "moments", moments) || add_data(o, &t->task.data) ||
         !(*text = ssa_json_text(o, JSON_COMPACT)))
         err = ssa_fail(SSA_ENOMEM, "train: out of host memory");
 done:
@@ -157,43 +157,42 @@ done:
 }
 
 /* All that decides which bits a device computes, as far as the library knows. */
-void ssa_ranks_identify(const struct ssa_trainer *t, char identity[SSA_IDENTITY])
+void ssa_ranks_identify(const struct ssa_worker *w, char identity[SSA_IDENTITY])
 {
     memset(identity, 0, SSA_IDENTITY);
-    if (!t)
+    if (!w)
         return;
-    const struct ssa_device_info *i = &t->device->info;
+    const struct ssa_device_info *i = &w->device->info;
     snprintf(identity, SSA_IDENTITY, "%s|%s|%s|%d|%d|%08x", i->name, i->platform, i->driver, i->units, i->gpu_shape,
-             (unsigned)ssa_crc32(0, t->device->tuned, sizeof t->device->tuned));
+             (unsigned)ssa_crc32(0, w->device->tuned, sizeof w->device->tuned));
 }
 
 /* Every rank learns of the lowest that has something to say; `flags` has room for one a rank and one more. */
-static int judge(struct ssa_ranks *ranks, float *flags, char text[TEXT], bool *alike)
+static int judge(struct ssa_ranks *ranks, float *flags, char text[TEXT], bool *same_bits)
 {
-    int rank = 0, err;
+    int rank, err;
     flags[ranks->rank] = *text != 0;
-    flags[ranks->count] = !*alike;
+    flags[ranks->count] = !*same_bits;
     TRY(ranks->all_reduce(ranks, flags, (size_t)ranks->count + 1));
-    *alike = flags[ranks->count] == 0;
-    while (rank < ranks->count && flags[rank] == 0)
-        rank++;
+    *same_bits = flags[ranks->count] == 0;
+    rank = ssa_ranks_lowest(ranks, flags);
     if (rank < ranks->count) {
         TRY(ranks->broadcast(ranks, text, TEXT, rank));
         text[TEXT - 1] = 0;
-        ranks->together = 1;
+        ranks->unanimous = 1;
         err = ssa_fail(SSA_EINVAL, "train: the ranks do not agree, rank %d: %s", rank, text);
     }
 done:
     return err;
 }
 
-int ssa_ranks_agree(struct ssa_trainer *front, struct ssa_trainer *t, bool *alike)
+int ssa_ranks_compare(struct ssa_trainer *t, struct ssa_worker *w, bool *same_bits)
 {
-    struct ssa_ranks *ranks = front->config.ranks;
+    struct ssa_ranks *ranks = t->task.config.ranks;
     struct differences d = {.used = 0};
     char *mine = NULL, *first = NULL, own[SSA_IDENTITY], theirs[SSA_IDENTITY];
     float *flags = calloc((size_t)ranks->count + 1, sizeof *flags);
-    int err, own_err = flags ? write_down(front, t, &mine) : ssa_fail(SSA_ENOMEM, "train: out of host memory");
+    int err, own_err = flags ? write_down(t, w, &mine) : ssa_fail(SSA_ENOMEM, "train: out of host memory");
     if (own_err) { /* the others wait: take part, and tell */
         snprintf(d.text, sizeof d.text, "%s", ssa_last_error());
         free(mine);
@@ -201,14 +200,14 @@ int ssa_ranks_agree(struct ssa_trainer *front, struct ssa_trainer *t, bool *alik
     }
     if (!flags || !mine)
         TRY(own_err);
-    ssa_ranks_identify(t, own);
+    ssa_ranks_identify(w, own);
     memcpy(theirs, own, sizeof own);
     TRY(receive(ranks, mine, &first));
     TRY(ranks->broadcast(ranks, theirs, sizeof theirs, 0));
-    *alike = !memcmp(own, theirs, sizeof own);
+    *same_bits = !memcmp(own, theirs, sizeof own);
     if (!own_err && strcmp(first, mine))
         find_differences(&d, first, mine);
-    TRY(judge(ranks, flags, d.text, alike));
+    TRY(judge(ranks, flags, d.text, same_bits));
 done:
     free(mine);
     free(first);
