@@ -309,6 +309,76 @@ START_TEST(trains_with_pools)
 }
 END_TEST
 
+/* ---- when sums leave ---- */
+
+enum { WAITING = 2 }; /* devices of a rank */
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t opened = PTHREAD_COND_INITIALIZER;
+static int gone[TEAM_MAX]; /* calls of each rank's engine; under the lock, as is what follows */
+static int at_the_gate;    /* devices that waited for one */
+static int (*all_reduce)(struct ssa_ranks *, float *, size_t);
+
+static int count_and_add(struct ssa_ranks *ranks, float *values, size_t count)
+{
+    pthread_mutex_lock(&gate);
+    gone[ranks->rank]++;
+    pthread_cond_broadcast(&opened);
+    pthread_mutex_unlock(&gate);
+    return all_reduce(ranks, values, count);
+}
+
+/* A device of a rank. */
+struct gated {
+    struct unplugged bad; /* first */
+    int rank;
+};
+
+/* The last operator of backward waits until a sum has left. */
+static int wait_for_sums(struct ssa_device *device, const struct ssa_launch *launch)
+{
+    const struct gated *g = (const struct gated *)device->backend;
+    if (!strcmp(launch->kernel, "embedding_bwd_table")) {
+        pthread_mutex_lock(&gate);
+        while (!gone[g->rank])
+            pthread_cond_wait(&opened, &gate);
+        at_the_gate++;
+        pthread_mutex_unlock(&gate);
+    }
+    return g->bad.good->launch(device, launch);
+}
+
+static void train_at_the_gate(struct ssa_ranks *ranks, void *cookie)
+{
+    struct gated gated[WAITING];
+    struct rank r;
+    begin(&r, cookie, ranks);
+    for (int i = 0; i < WAITING; i++) {
+        struct ssa_device *device = r.pool->members[i]->device;
+        gated[i] = (struct gated){{*device->backend, device->backend}, ranks->rank};
+        gated[i].bad.table.launch = wait_for_sums;
+        device->backend = &gated[i].bad.table;
+    }
+    pthread_mutex_lock(&gate);
+    all_reduce = ranks->all_reduce;
+    pthread_mutex_unlock(&gate);
+    ranks->all_reduce = count_and_add;
+    OK(ssa_trainer_run(r.trainer, 1, &(struct ssa_trainer_run){0}));
+    for (int i = 0; i < WAITING; i++)
+        r.pool->members[i]->device->backend = gated[i].bad.good;
+    end(&r);
+}
+
+/* Of several devices of a rank, too; else this would wait for ever. */
+START_TEST(sums_leave_while_backward_goes_on)
+{
+    struct training t = new_training("cpu", 8); /* two ranks of two micro-batches, one a device */
+    t.model.gpt.positions = SSA_POSITIONS_LEARNED;
+    t.members[0] = t.members[1] = WAITING;
+    team_run(2, train_at_the_gate, &t);
+    ck_assert_int_eq(at_the_gate, 2 * WAITING);
+}
+END_TEST
+
 /* Shares that are no powers of two, or not equal: the same within rounding, and the same on every rank. */
 static void train_nearly(struct ssa_ranks *ranks, void *cookie)
 {
@@ -696,7 +766,7 @@ int main(void)
 {
     return test_run("ranks", (const TTest *const[]){sums_along_the_tree, refuses_to_open, knows_its_launcher,
         trains_as_one_rank_does, trains_in_other_shapes, trains_with_pools,
-        trains_with_unequal_shares, resumes_with_another_number,
+        sums_leave_while_backward_goes_on, trains_with_unequal_shares, resumes_with_another_number,
         names_who_differs, needs_a_micro_batch_a_rank, stops_after_the_same_step, a_failure_ends_all,
         pools_lose_devices, nobody_waits_for_one_lost_at_the_end,
         late_sums_do_not_reach_the_engine, NULL});

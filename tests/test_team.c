@@ -153,7 +153,7 @@ START_TEST(slow_devices_are_tried_seldom)
         int tries = 0;
         for (int i = 0; i < 2; i++)
             r.trainer->team->workers[i]->seconds = i ? slower[k] : 1;
-        for (r.trainer->step = 0; ideal < 200 * slower[k]; r.trainer->step++) {
+        for (r.trainer->step = 0; ideal < 200 * slower[k]; r.trainer->step++) { /* no step is done */
             ssa_shares_plan(r.trainer);
             int share = pool->members[1]->share;
             tries += share > 0;
@@ -165,6 +165,104 @@ START_TEST(slow_devices_are_tried_seldom)
         run_end(r);
         ssa_pool_close(pool);
     }
+}
+END_TEST
+
+/* ---- rest ---- */
+
+static int shared[2]; /* the shares of what follows */
+
+static struct ssa_pool *two_spied(const struct ssa_pool_config *config)
+{
+    struct ssa_pool *pool = pools_hosts(2, config);
+    for (int i = 0; i < 2; i++) {
+        pool->members[i]->info.kind = SSA_DEVICE_CPU; /* none is the host that would join */
+        pools_spy(pool->members[i]->device);
+    }
+    pool->shares = shared;
+    return pool;
+}
+
+static void share_until(struct run r, int first, int until)
+{
+    shared[0] = first;
+    shared[1] = RUN_MICROS - first;
+    OK(ssa_trainer_run(r.trainer, until, &(struct ssa_trainer_run){0}));
+}
+
+/* Losses of an evaluation with the parameters that there are. */
+static double evaluated(struct ssa_model *m)
+{
+    struct ssa_data text = run_data();
+    struct ssa_scores scores;
+    OK(ssa_evaluate(m, &text, &(struct ssa_evaluate){0}, &scores, NULL, NULL));
+    return scores.loss;
+}
+
+/* A device without a share does nothing, whoever it is, until it has one again; then it is given the run as it is, and goes
+ * on with the same bits. Nobody asks it for its parameters meanwhile. */
+START_TEST(who_has_no_share_rests)
+{
+    run_bare("cpu", &bare);
+    for (int rests = 0; rests < 2; rests++)
+        for (int every = -1; every <= 3; every += 4) { /* without copies, and with */
+            struct ssa_pool *pool = two_spied(&(struct ssa_pool_config){.copy_every = every});
+            const int all = rests ? RUN_MICROS : 0;
+            struct run r = run_start(pool);
+            share_until(r, 4, 2);
+            share_until(r, all, 3);
+            const struct ssa_model *resting = r.model->replicas->models[rests];
+            const size_t count = ssa_model_parameter(resting, 0)->count;
+            float *before = test_read(ssa_model_parameter(resting, 0)->value, count);
+            pools_plan(pool->members[rests]->device, (struct pools_plan){0});
+            share_until(r, all, 5);
+            const double loss = evaluated(r.model);
+            share_until(r, all, 7);
+            for (int call = 0; call < POOLS_CALLS; call++)
+                ck_assert_msg(!pools_count(pool->members[rests]->device, (enum pools_call)call), "%s of one that rests",
+                              pools_calls[call]);
+            float *after = test_read(ssa_model_parameter(resting, 0)->value, count);
+            float *now = test_read(ssa_model_parameter(r.model, 0)->value, count);
+            ck_assert(!memcmp(before, after, count * sizeof *after) && memcmp(now, after, count * sizeof *after));
+            free(before);
+            free(after);
+            free(now);
+            share_until(r, 3, 9);
+            ck_assert(loss != evaluated(r.model));
+            same_parameters(r.model->replicas->models[0], r.model->replicas->models[1]);
+            share_until(r, all, 10);
+            share_until(r, RUN_MICROS - all, 11); /* they change places */
+            share_until(r, 2, 0);
+            run_read(r, &got);
+            run_same_bits(&bare, &got);
+            same_parameters(r.model->replicas->models[0], r.model->replicas->models[1]);
+            ck_assert_int_eq(ssa_pool_live(pool), 2);
+            run_end(r);
+            ssa_pool_close(pool);
+        }
+}
+END_TEST
+
+/* The only one at work is lost in a step, or between steps: the run goes on from its copy, on the one that rested. */
+START_TEST(who_rests_goes_on)
+{
+    run_bare("cpu", &bare);
+    for (int between = 0; between < 2; between++)
+        for (int last = SSA_POOL_HOST; last <= SSA_POOL_STOP; last++) {
+            struct ssa_pool *pool = two_spied(&(struct ssa_pool_config){.copy_every = 2, .last = last});
+            struct run r = run_start(pool);
+            share_until(r, 4, 2);
+            share_until(r, RUN_MICROS, 5);
+            pools_plan(pool->members[0]->device, (struct pools_plan){POOLS_LAUNCH, POOLS_FAIL, 5});
+            if (between)
+                evaluated(r.model);
+            share_until(r, RUN_MICROS, 0);
+            run_read(r, &got);
+            run_same_bits(&bare, &got);
+            ck_assert_msg(strstr(pools_events, "lost 0@5") && strstr(pools_events, "rollback 1@4"), "%s", pools_events);
+            run_end(r);
+            ssa_pool_close(pool);
+        }
 }
 END_TEST
 
@@ -206,5 +304,5 @@ END_TEST
 int main(void)
 {
     return test_run_alone("team", (const TTest *const[]){one_or_several, one_lost_in_the_middle, resumed_by_others,
-        every_device_is_measured, slow_devices_are_tried_seldom, opencl, NULL});
+        every_device_is_measured, slow_devices_are_tried_seldom, who_has_no_share_rests, who_rests_goes_on, opencl, NULL});
 }
