@@ -91,8 +91,8 @@ static void sum_workers(struct ssa_reduce *r, struct ssa_bucket b)
     int count = 0;
     for (int i = ssa_team_next(r->team, -1); i >= 0; i = ssa_team_next(r->team, i)) {
         const struct ssa_worker *w = r->team->workers[i];
-        for (int k = 0; k < w->count; k++)
-            r->sums[count++] = w->sums[k];
+        for (int k = 0; k < w->count; k++) /* whether it is finite is still the worker's */
+            r->sums[count++] = (struct ssa_gradients){.node = w->sums[k].node, .values = w->sums[k].values};
     }
     ssa_tree_merge(r->sums, count, ssa_tree_begin(r->micros, r->first, r->end), b.first, b.count, r->sum + b.first);
 }
