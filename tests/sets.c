@@ -1,6 +1,7 @@
 #include "sets.h"
 #include "nets.h"
 #include "net/block/blocks.h"
+#include "rng.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -303,6 +304,12 @@ enum { SIZE, NODE, ENCODING, EDGE, HOP, NAN_AT, LABEL };
 int sets_size(size_t number)
 {
     return number % 11 == 7 ? 0 : (int)(hash(number, SIZE, 0, 0) % (SETS_NODES + 1));
+}
+
+size_t sets_drawn(const struct ssa_draw *draw, int i, int sets)
+{
+    const uint64_t number = draw->first + (uint64_t)i;
+    return draw->training ? ssa_philox(draw->seed, draw->step, number).v[0] % (uint32_t)sets : (size_t)number;
 }
 
 int sets_length(const size_t *numbers, int count)

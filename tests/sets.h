@@ -22,6 +22,9 @@ void sets_fill(const struct ssa_batch *batch, const size_t *numbers, int count, 
 /* The least length that they take. */
 int sets_length(const size_t *numbers, int count);
 
+/* Which set is number `i` of a draw, of the first `sets`: anything in training, in evaluations as they lie. */
+size_t sets_drawn(const struct ssa_draw *draw, int i, int sets);
+
 /* Memory for a batch of up to `count` sets of up to SETS_LENGTH; free it with the same. */
 struct ssa_batch sets_batch(int count);
 void sets_free(struct ssa_batch *batch);

@@ -3,7 +3,6 @@
 #include "sets.h"
 #include "differences.h"
 #include "net/family/family.h"
-#include "rng.h"
 #include "runs.h"
 #include "team.h"
 #include "train/internal.h"
@@ -273,11 +272,6 @@ struct source {
 };
 #define NEVER UINT64_MAX
 
-static size_t training_set(uint64_t seed, uint64_t step, uint64_t number)
-{
-    return ssa_philox(seed, step, number).v[0] % SETS;
-}
-
 static int fill(void *cookie, const struct ssa_draw *d, struct ssa_batch *batch)
 {
     struct source *s = cookie;
@@ -287,10 +281,8 @@ static int fill(void *cookie, const struct ssa_draw *d, struct ssa_batch *batch)
     int err = SSA_OK;
     s->wrong += atomic_fetch_add(&s->inside, 1) > 0 || d->length != SETS_LENGTH || batch->length != SETS_LENGTH;
     s->calls++;
-    for (int i = 0; i < d->count; i++) {
-        const uint64_t number = d->first + (uint64_t)i;
-        numbers[i] = d->training ? training_set(d->seed, d->step, number) : (size_t)number;
-    }
+    for (int i = 0; i < d->count; i++)
+        numbers[i] = sets_drawn(d, i, SETS);
     batch->length = s->tight ? sets_length(numbers, d->count) : SETS_LENGTH;
     sets_fill(batch, numbers, d->count, s->padding);
     if (fails && s->length)
@@ -303,6 +295,16 @@ static int fill(void *cookie, const struct ssa_draw *d, struct ssa_batch *batch)
     return err;
 }
 
+/* On the caller's thread, beside fill(). */
+static int sizes(void *cookie, const struct ssa_draw *d, int32_t *lengths)
+{
+    struct source *s = cookie;
+    s->wrong += !d->training || d->length != SETS_LENGTH;
+    for (int i = 0; i < d->count; i++)
+        lengths[i] = SETS_LEAD + sets_size(sets_drawn(d, i, SETS));
+    return SSA_OK;
+}
+
 static struct source new_source(bool tight)
 {
     return (struct source){.tight = tight, .fails = NEVER, .padding = tight ? SETS_JUNK : SETS_ZEROES};
@@ -310,7 +312,7 @@ static struct source new_source(bool tight)
 
 static struct ssa_data data_of(struct source *s)
 {
-    return (struct ssa_data){.fill = fill, .cookie = s, .examples = SETS, .identity = 7};
+    return (struct ssa_data){.fill = fill, .sizes = sizes, .cookie = s, .examples = SETS, .identity = 7};
 }
 
 static void check_source(const struct source *s)
@@ -364,6 +366,29 @@ static void run_here(struct ssa_device *device, bool tight, struct result *resul
     finish_run(start_on(device, NULL, &s, NULL), &s, result);
 }
 
+/* What sizes() says of every sequence of a training is what fill() gives. */
+START_TEST(sizes_are_those_of_what_is_filled)
+{
+    struct source s = new_source(true);
+    const struct ssa_data data = data_of(&s);
+    struct ssa_batch b = sets_batch(MICRO);
+    for (uint64_t step = 0; step < 40; step++) {
+        int32_t said[MICRO * MICROS];
+        struct ssa_draw draw = {.training = 1, .count = MICRO * MICROS, .length = SETS_LENGTH, .seed = 5, .step = step};
+        OK(data.sizes(data.cookie, &draw, said));
+        draw.count = MICRO;
+        for (int micro = 0; micro < MICROS; micro++) {
+            draw.first = (uint64_t)(micro * MICRO);
+            b.length = SETS_LENGTH;
+            OK(data.fill(data.cookie, &draw, &b));
+            ck_assert_mem_eq(b.lengths, said + micro * MICRO, MICRO * sizeof *said);
+        }
+    }
+    check_source(&s);
+    sets_free(&b);
+}
+END_TEST
+
 /* The first micro-batch of a step, by hand: its batch, its plans by the lengths of its sets, its loss. */
 static float loss_by_hand(struct ssa_model *m, enum sets_head head, const struct ssa_pattern *pattern, int step, int micro)
 {
@@ -373,7 +398,8 @@ static float loss_by_hand(struct ssa_model *m, enum sets_head head, const struct
     const struct ssa_plan *given[SETS_LAYERS];
     float sum = 0;
     for (int i = 0; i < MICRO; i++)
-        numbers[i] = training_set(5, (uint64_t)step, (uint64_t)(micro * MICRO + i));
+        numbers[i] = sets_drawn(&(struct ssa_draw){.training = 1, .seed = 5, .step = (uint64_t)step},
+                                micro * MICRO + i, SETS);
     b.length = sets_length(numbers, MICRO);
     sets_fill(&b, numbers, MICRO, SETS_ZEROES);
     struct ssa_pass pass = sets_pass(&b, MICRO, head);
@@ -899,7 +925,7 @@ END_TEST
 
 int main(void)
 {
-    return test_run("mixed", (const TTest *const[]){inputs, samples, company, finite_differences, steps_by_hand,
-        padded_or_not, on_pools, a_device_is_lost, over_ranks, resumed, evaluates,
-        evaluates_on_pools, batches_do_not_matter, watched, wrong_sources, NULL});
+    return test_run("mixed", (const TTest *const[]){inputs, samples, company, finite_differences,
+        sizes_are_those_of_what_is_filled, steps_by_hand, padded_or_not, on_pools, a_device_is_lost, over_ranks,
+        resumed, evaluates, evaluates_on_pools, batches_do_not_matter, watched, wrong_sources, NULL});
 }

@@ -187,12 +187,14 @@ static void make_sources(struct settings *s)
         print = ssa_hash(print, parts.part[p].graphs, parts.part[p].count * sizeof *parts.part[p].graphs);
     for (int p = 0; p < GRAPH_PARTS; p++) {
         const size_t count = parts.part[p].count;
+        const struct order order = {.count = (uint32_t)count, .together = recipe.together,
+                                    .batch = training && training->batch ? training->batch : 1};
         sources[p] = (struct source){.data = &graphs, .graphs = parts.part[p].graphs, .count = count,
                                      .shape = data_shape(&s->model), .mean = recipe.mean,
                                      .deviation = recipe.deviation, .flip = !recipe.fixed_signs, .room = room,
-                                     .order = {.count = (uint32_t)count, .together = recipe.together,
-                                               .batch = training && training->batch ? training->batch : 1}};
-        s->data.part[p] = (struct ssa_data){.fill = source_fill, .cookie = &sources[p], .examples = count,
+                                     .order = order, .of_sizes = order};
+        s->data.part[p] = (struct ssa_data){.fill = source_fill, .sizes = source_sizes,
+                                            .cookie = &sources[p], .examples = count,
                                             .identity = print ^ recipe_hash(&recipe)};
     }
     s->data.fingerprint = print;

@@ -46,6 +46,7 @@ void source_close(struct source *s)
     free(s->bonds);
     free(s->hops);
     order_free(&s->order);
+    order_free(&s->of_sizes);
     s->kept = NULL;
     s->bonds = s->hops = NULL;
     s->used = 0;
@@ -156,18 +157,29 @@ static int put(struct source *s, const struct ssa_draw *draw, const struct ssa_b
     return SSA_OK;
 }
 
+/* Those of a draw, of training in `order`, from its first on. NULL: they come as they lie; or there is no memory. */
+static const uint32_t *choose(struct order *order, const struct ssa_draw *draw)
+{
+    const uint32_t *step = draw->training ? order_step(order, draw->seed, draw->step) : NULL;
+    return step ? step + draw->first : NULL;
+}
+
+/* Of example `e` of a draw. */
+static int atoms_of(const struct source *s, const struct ssa_draw *draw, const uint32_t *chosen, int e)
+{
+    const size_t i = chosen ? chosen[e] : (size_t)draw->first + (size_t)e;
+    return graphs_get(s->data, s->graphs[i]).atoms;
+}
+
 int source_fill(void *cookie, const struct ssa_draw *draw, struct ssa_batch *batch)
 {
     struct source *s = cookie;
     int status = make_room(s), most = 1;
-    const uint32_t *chosen = NULL; /* of training; else they come as they lie */
-    if (!status && draw->training && (chosen = order_step(&s->order, draw->seed, draw->step)))
-        chosen += draw->first;
+    const uint32_t *chosen = status ? NULL : choose(&s->order, draw);
     if (status || (draw->training && !chosen))
         return SSA_ENOMEM;
     for (int e = 0; e < draw->count; e++) {
-        const size_t i = chosen ? chosen[e] : (size_t)draw->first + (size_t)e;
-        const int atoms = graphs_get(s->data, s->graphs[i]).atoms;
+        const int atoms = atoms_of(s, draw, chosen, e);
         most = atoms > most ? atoms : most;
     }
     batch->length = most + s->shape.virtual_nodes;
@@ -175,4 +187,16 @@ int source_fill(void *cookie, const struct ssa_draw *draw, struct ssa_batch *bat
     for (int e = 0; e < draw->count && !status; e++)
         status = put(s, draw, batch, chosen ? chosen[e] : (size_t)draw->first + (size_t)e, e, (size_t)most);
     return status;
+}
+
+/* From an order of its own: it may be asked for a step while another one's graphs are laid out. */
+int source_sizes(void *cookie, const struct ssa_draw *draw, int32_t *lengths)
+{
+    struct source *s = cookie;
+    const uint32_t *chosen = choose(&s->of_sizes, draw);
+    if (draw->training && !chosen)
+        return SSA_ENOMEM;
+    for (int e = 0; e < draw->count; e++)
+        lengths[e] = atoms_of(s, draw, chosen, e) + s->shape.virtual_nodes;
+    return SSA_OK;
 }

@@ -23,6 +23,7 @@ struct source {
     bool flip;              /* signs of encodings, in training */
     bool untold;            /* targets are not asked for, and are 0 */
     struct order order;     /* of training */
+    struct order of_sizes;  /* the same, as source_sizes() draws it: it works beside source_fill(), on another thread */
     size_t room;            /* bytes that may be kept */
     unsigned char **kept;   /* [count], each NULL, or encodings and distances of a graph */
     size_t used;
@@ -31,6 +32,7 @@ struct source {
 
 /* struct ssa_data's, with a struct source. The fields down to `room` are set, the rest is zero at first. */
 int source_fill(void *cookie, const struct ssa_draw *draw, struct ssa_batch *batch);
+int source_sizes(void *cookie, const struct ssa_draw *draw, int32_t *lengths);
 void source_close(struct source *s);
 
 /* Bytes that all sources together may keep: a quarter of the machine's memory. */

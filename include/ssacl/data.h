@@ -81,6 +81,25 @@ struct ssa_data {
      *              the plans of their layers, which are drawn on the same thread when a batch is filled. */
     int (*fill)(void *cookie, const struct ssa_draw *draw, struct ssa_batch *batch);
     void *cookie;
+
+    /** May be NULL. Of sequences of mixed size: writes what fill() would give as ssa_batch.lengths for this draw,
+     *  lengths[i] of sequence first + i, 0 or in [virtual nodes, draw->length]. On a pool each device's share of a step
+     *  is then counted in work instead of sequences, so that none waits for one that got larger ones:
+     *
+     *    work of a micro-batch = (64 + B L) p + 4 B L^2 q + 6 (n_1^2 + ... + n_B^2) r
+     *
+     *  of B sequences of lengths n, padded to the longest, L; p, q and r are the multiplications of a forward pass for
+     *  each position, each pair of positions, and each pair that is seen. NULL: not known, all count alike.
+     *    Must be   NULL for token ids and for models whose sequences all have N positions. Out of range is SSA_EINVAL,
+     *              which names the sequence; a status is as fill's. What is in range and not what fill() gives costs
+     *              time, and changes nothing that is computed.
+     *    Threads   called on the thread that calls the trainer, before a step, while fill() may be at work on another
+     *              draw: what both change they must not share. Never twice at once for one trainer; in evaluations
+     *              never.
+     *    Cost      devices wait for it: it is to look sizes up, not to load or make anything. One draw may be all of a
+     *              step's sequences. */
+    int (*sizes)(void *cookie, const struct ssa_draw *draw, int32_t *lengths);
+
     size_t examples;   /**< in an epoch of training, in an evaluation; at least 1 */
     int soft;          /**< 1: fill gives soft_targets instead of targets: mixed or smoothed labels. Not in evaluations,
                             which count by targets */

@@ -35,6 +35,9 @@ struct ssa_facts {
     int answers;    /* of a sequence, each with a target and a loss: N where every position has one */
     enum ssa_join join;
     bool squares;   /* of values: a loss is the square of the distance, else itself */
+    /* Of mixed ones multiplications of a forward pass, roughly: for each position and each pair of positions of a
+     * padded batch, and for each pair that attention sees, of real ones. All 0: as a transformer's (train/work.c). */
+    double per_position, per_pair, per_seen;
 };
 /* The number of the family of that name; false: there is none. */
 bool ssa_model_named(const char *name, int *family);

@@ -44,10 +44,12 @@ done:
     return err;
 }
 
-static int check_source(const struct ssa_data *d)
+static int check_source(const struct ssa_data *d, struct ssa_facts facts)
 {
     int err = SSA_OK;
     REQUIRE(!d->items, "data: items and fill are given; only one can be");
+    REQUIRE(!d->sizes || facts.mixed, "data: sizes is given, but all sequences of this kind of model are of %d",
+            facts.length);
     REQUIRE(d->examples > 0, "data: fill is given, but examples is 0");
 done:
     return err;
@@ -57,8 +59,9 @@ int ssa_data_check(const struct ssa_data *d, struct ssa_facts facts, int least)
 {
     int err;
     if (d && d->fill)
-        return check_source(d);
+        return check_source(d, facts);
     REQUIRE(d && d->items, "data: no items");
+    REQUIRE(!d->sizes, "data: sizes is given without fill; sequences of token ids are all of one length");
     REQUIRE(d->item_size == 0 || d->item_size == 1 || d->item_size == 2 || d->item_size == 4,
             "data: item_size is %d, must be 1, 2 or 4", d->item_size);
     TRY(ssa_data_check_ids(d->count, facts, least));
@@ -89,24 +92,46 @@ done:
     return err;
 }
 
-int ssa_data_fill(const struct ssa_data *data, const struct ssa_draw *draw, const struct ssa_facts *facts,
-                  struct ssa_batch *batch)
+/* What the program's function `name` returned, as an error of the library's. */
+static int give_up(const struct ssa_draw *draw, const char *name, int status)
 {
-    struct ssa_batch given = *batch; /* its own: it may change the addresses */
-    char text[512] = "";
-    int status;
-    ssa_fail(SSA_OK, "%s", text); /* no older error passes for this one's */
-    status = data->fill(data->cookie, draw, &given);
-    if (!status)
-        status = check_lengths(draw, facts, batch, given.length);
-    batch->length = given.length;
-    if (!status)
-        return SSA_OK;
+    char text[512];
     snprintf(text, sizeof text, "%s", ssa_last_error());
     if (!*text)
-        snprintf(text, sizeof text, "fill returned %d", status);
+        snprintf(text, sizeof text, "%s returned %d", name, status);
     if (status > 0 || !strcmp(ssa_status_name(status), "unknown status"))
         status = SSA_EIO;
     return draw->training ? ssa_fail(status, "data: step %llu: %s", (unsigned long long)draw->step + 1, text)
                           : ssa_fail(status, "data: example %llu: %s", (unsigned long long)draw->first, text);
+}
+
+int ssa_data_fill(const struct ssa_data *data, const struct ssa_draw *draw, const struct ssa_facts *facts,
+                  struct ssa_batch *batch)
+{
+    struct ssa_batch given = *batch; /* its own: it may change the addresses */
+    int status;
+    ssa_fail(SSA_OK, "%s", ""); /* no older error passes for this one's */
+    status = data->fill(data->cookie, draw, &given);
+    if (!status)
+        status = check_lengths(draw, facts, batch, given.length);
+    batch->length = given.length;
+    return status ? give_up(draw, "fill", status) : SSA_OK;
+}
+
+int ssa_data_sizes(const struct ssa_data *data, const struct ssa_draw *draw, const struct ssa_facts *facts,
+                   int32_t *lengths)
+{
+    int status, err = SSA_OK;
+    ssa_fail(SSA_OK, "%s", ""); /* as above */
+    for (int i = 0; i < draw->count; i++)
+        lengths[i] = -1; /* so that one left out is found */
+    if ((status = data->sizes(data->cookie, draw, lengths)))
+        return give_up(draw, "sizes", status);
+    for (int i = 0; i < draw->count; i++)
+        REQUIRE(!lengths[i] || (lengths[i] >= facts->lead && lengths[i] <= draw->length),
+                "data: step %llu: sizes gives sequence %llu a length of %d, must be 0 or in [%d, %d]",
+                (unsigned long long)draw->step + 1, (unsigned long long)draw->first + (unsigned long long)i, lengths[i],
+                facts->lead, draw->length);
+done:
+    return err;
 }

@@ -103,6 +103,9 @@ size_t ssa_window_start(const struct ssa_train_config *config, size_t count, siz
 /* Calls a source for a batch of draw->length, which it may lower. Its errors have a text and a status of the library's. */
 int ssa_data_fill(const struct ssa_data *data, const struct ssa_draw *draw, const struct ssa_facts *facts,
                   struct ssa_batch *batch);
+/* Calls a source's `sizes`, which is not NULL; its errors likewise. */
+int ssa_data_sizes(const struct ssa_data *data, const struct ssa_draw *draw, const struct ssa_facts *facts,
+                   int32_t *lengths);
 
 /* ---- configs ---- */
 /* Defaults filled in, stages copied with all they point to. */

@@ -8,6 +8,7 @@
 #include "ssacl/checkpoint.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,8 @@ static void begin(void)
         list[i] = i;
     source = (struct source){.data = &graphs, .graphs = list, .count = GRAPHS, .deviation = 1, .room = 1 << 20,
                              .shape = {.hops = 17, .encodings = 16},
-                             .order = {.count = GRAPHS, .batch = 4, .together = 2}};
+                             .order = {.count = GRAPHS, .batch = 4, .together = 2},
+                             .of_sizes = {.count = GRAPHS, .batch = 4, .together = 2}};
 }
 
 static void end(void)
@@ -183,6 +185,46 @@ START_TEST(drawn_by_seed_and_step_alone)
 }
 END_TEST
 
+enum { SIZED_STEPS = 500 };
+
+/* Of all steps what is filled, in micro-batches of two. */
+static void *fill_all(void *lengths)
+{
+    for (int i = 0; i < 2 * SIZED_STEPS; i++) {
+        const struct ssa_draw draw = {.training = 1, .count = 2, .seed = 3, .step = (uint64_t)i / 2,
+                                       .first = (uint64_t)i % 2 * 2};
+        memcpy((int32_t *)lengths + (size_t)i * 2, batch_of(&draw).lengths, 2 * sizeof(int32_t));
+    }
+    return NULL;
+}
+
+/* For many epochs, a step at once as for a pool's shares, or a sequence; while batches are filled by another thread. */
+START_TEST(sizes_are_those_of_what_is_filled)
+{
+    static int32_t filled[4 * SIZED_STEPS], said[4 * SIZED_STEPS], one;
+    pthread_t thread;
+    begin();
+    source.shape.virtual_nodes = MOST_LEAD;
+    OK(source_sizes(&source, &(struct ssa_draw){.training = 1, .count = 4, .seed = 3}, said));
+    ck_assert(!source.order.of_pool && !source.kept); /* those are the other thread's */
+    ck_assert_int_eq(pthread_create(&thread, NULL, fill_all, filled), 0);
+    for (uint64_t step = 0; step < SIZED_STEPS; step++) {
+        struct ssa_draw draw = {.training = 1, .count = 4, .seed = 3, .step = step};
+        OK(source_sizes(&source, &draw, said + 4 * step));
+        draw.count = 1;
+        draw.first = 3;
+        OK(source_sizes(&source, &draw, &one));
+        ck_assert_int_eq(one, said[4 * step + 3]);
+    }
+    pthread_join(thread, NULL);
+    ck_assert_mem_eq(filled, said, sizeof said);
+    OK(source_sizes(&source, &(struct ssa_draw){.count = GRAPHS}, said)); /* as they lie */
+    for (int i = 0; i < GRAPHS; i++)
+        ck_assert_int_eq(said[i], graphs_get(&graphs, list[i]).atoms + MOST_LEAD);
+    end();
+}
+END_TEST
+
 START_TEST(signs_turn_in_training_alone)
 {
     int turned = 0, same = 0;
@@ -236,6 +278,7 @@ END_TEST
 int main(void)
 {
     return test_run("egt", (const TTest *const[]){answers, written_again, drawn_by_seed_and_step_alone,
+                                                  sizes_are_those_of_what_is_filled,
                                                   signs_turn_in_training_alone, without_room_it_is_computed_anew,
                                                   NULL});
 }

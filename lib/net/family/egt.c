@@ -112,13 +112,29 @@ done:
     return err;
 }
 
+/* Products of layers: queries, keys, values, what is made of attention's output, and the MLP; of edges biases, gates,
+ * and, where there is a next layer to see them updated, what scores and their MLP add. */
+static void count_products(const struct ssa_egt *c, struct ssa_facts *f)
+{
+    const double layers = c->layers, width = c->width, edges = c->edge_width;
+    const double updates = c->edge_mode == SSA_EDGES_FIXED ? 0 : layers - 1;
+    const double updating = c->heads + 2 * hidden(c->edge_width, c->edge_hidden_ratio);
+    f->per_position = layers * (4 * width * width + 2 * width * hidden(c->width, c->hidden_ratio));
+    f->per_pair = edges * (layers * 2 * c->heads + updates * updating);
+    f->per_seen = layers * 2 * width;
+}
+
 static struct ssa_facts facts(const struct ssa_model_config *config)
 {
-    const struct ssa_egt *c = &config->egt;
-    return (struct ssa_facts){.layers = c->layers, .length = c->nodes + c->virtual_nodes, .width = c->width,
-                              .vocabulary = 1, .unsmoothed = true, .mixed = true, .lead = c->virtual_nodes,
-                              .sees_padding = c->virtual_see_padding, .answers = c->targets ? c->targets : 1,
-                              .join = SSA_JOIN_VALUES, .squares = c->loss == SSA_LOSS_L2};
+    struct ssa_model_config settled = *config;
+    const struct ssa_egt *c = &settled.egt;
+    settle(&settled);
+    struct ssa_facts f = {.layers = c->layers, .length = c->nodes + c->virtual_nodes, .width = c->width,
+                          .vocabulary = 1, .unsmoothed = true, .mixed = true, .lead = c->virtual_nodes,
+                          .sees_padding = c->virtual_see_padding, .answers = c->targets, .join = SSA_JOIN_VALUES,
+                          .squares = c->loss == SSA_LOSS_L2};
+    count_products(c, &f);
+    return f;
 }
 
 static bool narrow(struct ssa_model_config *config)
