@@ -367,7 +367,12 @@ def check_pool(rows, ids):
     for row in rows:
         assert row["schema"] == 2 and row["suite"] == "pool" and row["status"] == "ok", row
         assert 0 <= row["error"] <= row["tolerance"] and row["busy"] > 0 and len(row["samples"]) == 3, row
-        assert math.isclose(row["tokens_per_second"] * row["seconds"], tokens_of(row), rel_tol=1e-5), row
+        tokens = row["tokens_per_second"] * row["seconds"]
+        if "molecules" in row["case"]:
+            assert 5 < tokens / row["shape"]["batch"] < row["shape"]["atoms"], row
+            assert row["calls_per_sample"] % 8 == 0 and row["flops"] > 0 and not row["plan"]["causal"], row
+        else:
+            assert math.isclose(tokens, tokens_of(row), rel_tol=1e-5), row
         assert row["direction"] == "single" or row["backend"] == "pool", row
     singles, one, pool = [rows[0], *rows[2:-1]], rows[1], rows[-1]
     efficiency = sorted(1 / pool["samples"][i] / sum(1 / r["samples"][i] for r in singles) for i in range(3))
@@ -404,6 +409,8 @@ def pool():
         half = len(rows) // 2
         check_pool(rows[:half], ids)
         check_pool(rows[half:], ids)
+        for options in ((), ("--sort-steps", "8", "--attention", "unbiased")) if "cpu" in ids else ():
+            check_pool(rows_of(run(*words, names, "--molecules", *options, env=env)[0]), ids)
         print("pool of %s: %d rows" % (names, len(rows)))
     assert len(rows_of(run(*words, "cpu", "--filter", "train")[0])) == 3
     for again in (1, 2): # named apart is named together
@@ -415,7 +422,13 @@ def pool():
                            (("--filter", "nothing"), "no case fits")):
         out, err = run("pool", "--quick", *arguments, code=1)
         assert why in err, err
-    assert "multiple of --micro-batch" in run("pool", "--micro-batch", "3", code=2)[1]
+    molecules = run("pool", "--list", "--molecules", "--sort-steps", "3")[0]
+    assert molecules.startswith("pool\ttrain dense molecules k=40 L4 C64 H8 A40 B256 in 16 sort 3\t"), molecules
+    assert molecules.count("\n") == 1, molecules
+    for arguments, why in ((("--micro-batch", "3"), "multiple of --micro-batch"),
+                           (("--molecules", "--width", "30"), "multiple of 4"),
+                           (("--molecules", "--attention", "look-back"), "atoms have no order")):
+        assert why in run("pool", *arguments, code=2)[1], why
 
 
 OTHERS = {f.__name__: f for f in (lists, forms, compare, labels, closed, trouble, pool)}

@@ -30,17 +30,22 @@ static const char examples[] =
     "examples:\n"
     "  ssacl-bench pool --device all --output pool.json\n"
     "  POCL_DEVICES='basic basic' ssacl-bench pool --device opencl:0:0,opencl:0:1\n"
+    "  POCL_DEVICES='basic basic' ssacl-bench pool --device opencl:0:0,opencl:0:1 --molecules\n"
     "  SSACL_THREADS=1 POCL_DEVICES=basic ssacl-bench pool --device opencl:0:0,cpu --filter train\n";
 
 static const struct arg table[] = {
     ARG_NAMES('d', "device", &request.pool.devices, "NAMES",
               "all, or devices with commas between; may be repeated"),
-    ARG_INT(0, "layers", &request.pool.model.layers, 1, 64, "N", "of the model"),
-    ARG_INT(0, "width", &request.pool.model.width, 8, 65536, "C", "of the model"),
-    ARG_INT(0, "heads", &request.pool.model.heads, 1, 1024, "H", "of the model"),
-    ARG_INT('n', "length", &request.pool.model.length, 16, 1 << 20, "N", "of the model"),
-    ARG_INT('b', "batch", &request.pool.model.batch, 1, 65536, "B", "sequences in a step"),
-    ARG_INT(0, "micro-batch", &request.pool.micro_batch, 1, 65536, "N", "sequences in a pass, of one device"),
+    ARG_FLAG(0, "molecules", &request.pool.molecules, "train a model of graphs, of mixed size, instead of one of text"),
+    ARG_INT(0, "layers", &request.pool.model.layers, 1, 64, "N", "of the model: 6, of molecules 4"),
+    ARG_INT(0, "width", &request.pool.model.width, 8, 65536, "C", "of the model: 256, of molecules 64"),
+    ARG_INT(0, "heads", &request.pool.model.heads, 1, 1024, "H", "of the model: 8"),
+    ARG_INT('n', "length", &request.pool.model.length, 16, 1 << 20, "N", "of the model: 512; most atoms: 40"),
+    ARG_INT('b', "batch", &request.pool.model.batch, 1, 65536, "B", "sequences in a step: 16, of molecules 256"),
+    ARG_INT(0, "micro-batch", &request.pool.micro_batch, 1, 65536, "N",
+            "sequences in a pass, of one device: 1, of molecules 16"),
+    ARG_INT(0, "sort-steps", &request.pool.sort_steps, 1, 1024, "N",
+            "steps whose molecules are sorted by size and dealt out, as by ssacl-graph; 1: a step has all sizes"),
     ARG_CHOICE('a', "attention", &request.pool.kind, "dense|unbiased|unbiased-eighth|look-back",
                "of training: all keys, or a quarter, or an eighth of them"),
     ARG_INT('M', "passes", &request.pool.passes, 1, 1000, "M", "of the self-ensemble, each with a quarter of the keys"),
@@ -93,25 +98,48 @@ static int run_cases(const struct case_list *list)
 static const struct args_page page = {.name = "ssacl-bench pool", .usage = "[options]", .about = about,
                                       .examples = examples};
 
+/* Fills in what is not said. */
+static void settle(struct pool_options *o, bool quick)
+{
+    static const struct gpt text = {6, 256, 8, 512, 16}, molecules = {4, 64, 8, 40, 256}, small = {2, 64, 2, 128, 16},
+                            few = {2, 32, 2, 16, 32};
+    const struct gpt usual = o->molecules ? quick ? few : molecules : quick ? small : text;
+    struct gpt *g = &o->model;
+    if (quick)
+        *g = (struct gpt){.batch = g->batch};
+    g->layers = g->layers ? g->layers : usual.layers;
+    g->width = g->width ? g->width : usual.width;
+    g->heads = g->heads ? g->heads : usual.heads;
+    g->length = g->length ? g->length : usual.length;
+    g->batch = g->batch ? g->batch : usual.batch;
+    o->micro_batch = o->micro_batch ? o->micro_batch : !o->molecules ? 1 : quick ? 2 : 16;
+}
+
+static int check(const struct pool_options *o)
+{
+    if (o->model.batch % o->micro_batch)
+        return say_error("--batch is %d, must be a multiple of --micro-batch, %d", o->model.batch, o->micro_batch);
+    if (o->molecules && o->model.width % 4)
+        return say_error("--width is %d, must be a multiple of 4: edges are a quarter as wide", o->model.width);
+    if (o->molecules && o->kind == GPT_LOOK_BACK)
+        return say_error("--attention look-back is of text: atoms have no order");
+    return 0;
+}
+
 int pool_main(int argc, char **argv)
 {
     static struct output output;
     struct case_list list = {0};
-    request.pool = (struct pool_options){.model = {6, 256, 8, 512, 16}, .micro_batch = 1, .passes = 20, .windows = 4,
-                                         .devices = "all"};
+    request.pool = (struct pool_options){.passes = 20, .windows = 4, .sort_steps = 1, .devices = "all"};
     request.bench.reps = pool_suite.reps;
     int status = args_parse(table, &page, argc, argv);
     if (status != ARGS_GO)
         return status;
     say_set_quiet(request.output.json && !request.output.path);
     say_library_log(false);
-    if (request.bench.quick)
-        request.pool.model = (struct gpt){2, 64, 2, 128, request.pool.model.batch};
-    if (request.pool.model.batch % request.pool.micro_batch) {
-        say_error("--batch is %d, must be a multiple of --micro-batch, %d", request.pool.model.batch,
-                  request.pool.micro_batch);
+    settle(&request.pool, request.bench.quick);
+    if (check(&request.pool))
         return EXIT_USAGE;
-    }
     if (!request.list) {
         if ((status = output_begin(&output, &request.output, argc + 1, argv - 1)) > 0) /* main's own line */
             return output_abandon(&output), status;

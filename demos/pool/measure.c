@@ -1,5 +1,6 @@
 #include "pool.h"
 
+#include "molecules.h"
 #include "output.h"
 
 #include "numbers.h"
@@ -20,6 +21,7 @@ enum { MOST_DEVICES = 16, MANY_STEPS = 1 << 20, WARM_UP = 4 };
 enum { TRAIN, ENSEMBLE };
 enum { LAYERS, WIDTH, HEADS, LENGTH, BATCH };
 static const char *const fields[] = {"layers", "width", "heads", "length", "batch", NULL};
+static const char *const fields_of_molecules[] = {"layers", "width", "heads", "atoms", "batch", NULL};
 static const double tolerance = 1e-3; /* of a loss, relative */
 
 const struct suite pool_suite = {"pool", 5, NULL, NULL};
@@ -41,6 +43,7 @@ struct state {
     const struct pool_options *o;
     int kind; /* TRAIN, ENSEMBLE */
     struct ssa_data data;
+    struct molecules molecules;
     struct side singles[MOST_DEVICES], one, pool;
     int count;           /* of singles */
     double at_once[MAX_REPS]; /* of all singles together, calls a second */
@@ -154,7 +157,7 @@ static int sample_at_once(struct state *c, double *rate)
 static int create(const struct state *c, struct side *s)
 {
     const struct pool_options *o = c->o;
-    const struct ssa_model_config config = gpt_config(&o->model);
+    const struct ssa_model_config config = o->molecules ? molecules_model(&c->molecules) : gpt_config(&o->model);
     const struct ssa_model_limits limits = {.batch = o->micro_batch, .training = c->kind == TRAIN};
     const struct ssa_stage stage = {.pattern = gpt_kinds[o->kind].pattern, .steps = MANY_STEPS, .lr = 3e-4f};
     const struct ssa_train_config training = {.seed = 1, .stages = &stage, .stage_count = 1,
@@ -213,7 +216,8 @@ static void close_side(struct side *s)
 
 /* ---- measuring ---- */
 
-/* The first call builds kernels; what it computes must be what the first device computes. */
+/* The first calls build kernels, each device alone: two basic devices of PoCL 3.1 that build the same one at once end
+ * the program. What it computes must be what the first device computes. */
 static int warm_up(struct state *c, struct side *s, int calls)
 {
     double start = now_seconds(), loss;
@@ -224,19 +228,25 @@ static int warm_up(struct state *c, struct side *s, int calls)
     return err;
 }
 
+/* Steps of molecules differ: only so many are the same work for everybody. */
+static int least_calls(const struct state *c)
+{
+    return c->o->molecules ? molecules_steps(c->o->sort_steps) : 1;
+}
+
 static int warm_up_all(struct state *c)
 {
     double seconds = 0;
     int err = SSA_OK;
     for (int i = 0; i < c->count && !err; i++)
-        err = warm_up(c, &c->singles[i], 1);
-    if (err || (err = warm_up(c, &c->one, 1)) || (err = warm_up(c, &c->pool, WARM_UP)))
+        err = warm_up(c, &c->singles[i], least_calls(c));
+    if (err || (err = warm_up(c, &c->one, least_calls(c))) || (err = warm_up(c, &c->pool, WARM_UP * least_calls(c))))
         return err;
-    c->calls = 1;
+    c->calls = least_calls(c);
     if ((err = sample(c, &c->pool, &seconds)))
         return err;
     double shortest = c->bench->quick ? 0.02 : 0.5; /* of a sample */
-    c->calls = seconds < shortest ? (int)(shortest / seconds) + 1 : 1;
+    c->calls *= seconds * c->calls < shortest ? (int)(shortest / (seconds * c->calls)) + 1 : 1;
     c->pool.busy = c->pool.wall = 0;
     return SSA_OK;
 }
@@ -342,16 +352,23 @@ static double processor_overhead(const struct state *c)
     return c->pool.time.processor_seconds * all / alone - 1;
 }
 
+/* Of molecules atoms. */
 static double tokens_of(const struct state *c)
 {
+    if (c->o->molecules)
+        return molecules_atoms(&c->molecules);
     double tokens = (double)c->o->model.length * (c->kind == TRAIN ? c->o->model.batch : c->o->windows);
     return c->kind == TRAIN ? tokens : tokens * c->o->passes;
 }
 
 /* An evaluation is a forward pass: a third of the operations. */
-static double flops_of(const struct state *c, double ratio)
+static double flops_of(const struct state *c, int kind)
 {
+    const double ratio = gpt_ratio(kind);
     struct gpt g = c->o->model;
+    double flops;
+    if (c->o->molecules)
+        return molecules_operations(&c->molecules, &gpt_kinds[kind].pattern, &flops) ? NAN : flops;
     g.batch = c->kind == TRAIN ? g.batch : c->o->windows;
     return c->kind == TRAIN ? gpt_operations(&g, ratio) : gpt_operations(&g, ratio) / 3 * c->o->passes;
 }
@@ -364,10 +381,10 @@ static void emit_side(struct state *c, const struct bench_case *of, struct side 
     r->error = fabs(s->loss - c->singles[0].loss) / fabs(c->singles[0].loss);
     r->tolerance = tolerance;
     r->tokens = tokens_of(c);
-    r->flops = flops_of(c, gpt_ratio(kind));
-    r->flops_dense = flops_of(c, 1);
+    r->flops = flops_of(c, kind);
+    r->flops_dense = flops_of(c, GPT_DENSE);
     r->plan = json_pack("{ss si sb}", "kind", gpt_kinds[kind].name, "keys",
-                        (int)(gpt_ratio(kind) * c->o->model.length), "causal", 1);
+                        (int)(gpt_ratio(kind) * c->o->model.length), "causal", !c->o->molecules);
     if (s->device) {
         size_t peak;
         ssa_device_memory(s->device, NULL, &peak);
@@ -409,15 +426,31 @@ static void emit_pool(struct state *c, const struct bench_case *of)
     emit_side(c, of, &c->pool, &r);
 }
 
+/* False: there is no memory. */
+static bool make_data(struct state *c)
+{
+    const struct gpt *g = &c->o->model;
+    if (!c->o->molecules) {
+        c->data = gpt_text(g);
+        return c->data.count > 0;
+    }
+    c->molecules = (struct molecules){.layers = g->layers, .width = g->width, .heads = g->heads, .most = g->length,
+                                      .batch = g->batch, .together = c->o->sort_steps,
+                                      .steps = molecules_steps(c->o->sort_steps)};
+    c->data = molecules_data(&c->molecules);
+    return molecules_draw(&c->molecules);
+}
+
 int pool_run(const struct bench *b, const struct pool_options *o, const struct bench_case *of)
 {
     static struct state c;
-    c = (struct state){.bench = b, .o = o, .kind = of->kind, .data = gpt_text(&o->model)};
-    int err = c.data.count ? open_sides(&c) : bench_out_of_memory();
+    c = (struct state){.bench = b, .o = o, .kind = of->kind};
+    int err = make_data(&c) ? open_sides(&c) : bench_out_of_memory();
     err = err ? err : measure_all(&c);
     for (int i = 0; i < c.count && !err; i++) {
         struct result r = {.direction = "single"};
-        snprintf(r.note, sizeof r.note, "%.0f tokens/s", tokens_of(&c) / c.singles[i].time.median);
+        snprintf(r.note, sizeof r.note, "%.0f %s/s", tokens_of(&c) / c.singles[i].time.median,
+                 o->molecules ? "atoms" : "tokens");
         emit_side(&c, of, &c.singles[i], &r);
         if (i == 0)
             emit_one(&c, of);
@@ -429,11 +462,25 @@ int pool_run(const struct bench *b, const struct pool_options *o, const struct b
     for (int i = 0; i < c.count; i++)
         close_side(&c.singles[i]);
     free((void *)c.data.items);
+    free(c.molecules.atoms);
     return err;
+}
+
+static int list_molecules(const struct pool_options *o, struct case_list *list)
+{
+    const struct gpt *g = &o->model;
+    struct bench_case c = {.fields = fields_of_molecules, .shape = {g->layers, g->width, g->heads, g->length, g->batch},
+                           .directions = "single|pool of one|pool", .kind = TRAIN};
+    snprintf(c.name, sizeof c.name, "train %s molecules k=%d L%d C%d H%d A%d B%d in %d sort %d",
+             gpt_kinds[o->kind].name, (int)(gpt_ratio(o->kind) * g->length), g->layers, g->width, g->heads, g->length,
+             g->batch, g->batch / o->micro_batch, o->sort_steps);
+    return case_add(list, &c);
 }
 
 int pool_list(const struct pool_options *o, struct case_list *list)
 {
+    if (o->molecules)
+        return list_molecules(o, list);
     const struct gpt *g = &o->model;
     struct bench_case c = {.fields = fields, .shape = {g->layers, g->width, g->heads, g->length, g->batch},
                            .directions = "single|pool of one|pool"};
