@@ -382,6 +382,7 @@ def check_pool(rows, ids):
     assert pool["efficiency_q1"] <= pool["efficiency"] <= pool["efficiency_q3"]
     assert pool["efficiency_without_pool"] > 0 and "efficiency" in pool["note"]
     assert [m["id"] for m in pool["members"]] == ids and not any(m["lost"] for m in pool["members"]), pool
+    assert 0.3 < pool.get("balance", 1) <= 1.000001, pool
     if pool["case"].startswith("train"):
         assert sum(m["share"] for m in pool["members"]) == 16, pool["members"]
         alone = sum(m["share"] / 16 * r["processor_seconds"] for m, r in zip(pool["members"], singles))

@@ -2,6 +2,7 @@
 
 #include "molecules.h"
 #include "output.h"
+#include "threads.h"
 
 #include "numbers.h"
 #include "progress.h"
@@ -48,6 +49,7 @@ struct state {
     int count;           /* of singles */
     double at_once[MAX_REPS]; /* of all singles together, calls a second */
     int calls;
+    double balance;      /* of the pool's steps; 0: unknown */
 };
 
 /* ---- the work ---- */
@@ -271,6 +273,28 @@ static void summarise(struct side *s, int rounds, int calls)
     timing_summarise(&s->time);
 }
 
+/* How alike the devices' work is in a step: processor time of all of them over that of the busiest, times how many they
+ * are; 1: none waits for another. Of devices that each work in one thread, which is their caller's. Apart from the
+ * rounds, which it would disturb. */
+static int measure_balance(struct state *c)
+{
+    struct threads before, after;
+    double loss, all = 0, most = 0;
+    int err = SSA_OK;
+    for (int i = 0; c->kind == TRAIN && c->pool.info.units == c->count && i < c->calls && !err; i++) {
+        double sum, busiest;
+        if (!threads_read(&before))
+            return SSA_OK;
+        err = work(c, &c->pool, &loss);
+        threads_read(&after);
+        threads_between(&before, &after, c->count, &sum, &busiest);
+        all += sum;
+        most += busiest;
+    }
+    c->balance = most > 0 ? all / (c->count * most) : 0;
+    return err;
+}
+
 static int measure_all(struct state *c)
 {
     double begin = now_seconds();
@@ -289,7 +313,7 @@ static int measure_all(struct state *c)
         summarise(&c->singles[i], rounds, c->calls);
     summarise(&c->one, rounds, c->calls);
     summarise(&c->pool, rounds, c->calls);
-    return SSA_OK;
+    return measure_balance(c);
 }
 
 /* ---- rows ---- */
@@ -420,6 +444,11 @@ static void emit_pool(struct state *c, const struct bench_case *of)
     }
     add_figure(&r, "efficiency", "efficiency", efficiency, rounds);
     add_figure(&r, "efficiency_without_pool", "at once without a pool", crowded, rounds);
+    if (c->balance > 0) {
+        const size_t used = strlen(r.note);
+        json_object_set_new(r.more, "balance", number_json(c->balance));
+        snprintf(r.note + used, sizeof r.note - used, ", balance %.3f", c->balance);
+    }
     json_object_set_new(r.more, "members", members_json(c));
     if (c->kind == TRAIN)
         json_object_set_new(r.more, "processor_overhead", number_json(processor_overhead(c)));
