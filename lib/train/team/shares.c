@@ -1,6 +1,8 @@
-/* Who computes how many micro-batches of a step: so many that the slowest is ready as early as can be, from seconds a
- * micro-batch and seconds a step (transfers), both means that forget by half at every step. */
+/* Who computes how much of a step: so many micro-batches that the slowest is ready as early as can be, from seconds a
+ * micro-batch and seconds a step (transfers), both means that forget by half at every step. Where micro-batches are not alike,
+ * a share is of their work: as much as so many usual ones are, and seconds are of a usual one. */
 #include "team.h"
+#include "train/work.h"
 #include "impl.h"
 
 #include <stdio.h>
@@ -11,6 +13,33 @@
 static double mean(double old, double now)
 {
     return old > 0 ? 0.5 * old + 0.5 * now : now;
+}
+
+int ssa_shares_draw_work(struct ssa_trainer *t)
+{
+    struct ssa_team *team = t->team;
+    const struct ssa_task *k = &t->task;
+    const int count = team->end - team->first;
+    const struct ssa_draw draw = {.training = 1, .count = count * k->micro_batch, .length = k->length,
+        .answers = k->facts.answers, .seed = k->config.seed, .step = (uint64_t)t->step,
+        .first = (uint64_t)team->first * (uint64_t)k->micro_batch};
+    int err = SSA_OK;
+    if (team->pool->bare || !k->data.sizes)
+        return SSA_OK;
+    TRY(ssa_work_draw(&k->data, &k->facts, &draw, k->micro_batch, team->work + team->first));
+    team->usual = team->usual > 0 ? team->usual : ssa_shares_work(team, team->first, team->end) / count;
+    for (int micro = team->first; micro < team->end; micro++)
+        team->work[micro] /= team->usual > 0 ? team->usual : 1;
+done:
+    return err;
+}
+
+double ssa_shares_work(const struct ssa_team *team, int first, int end)
+{
+    double sum = 0;
+    for (int micro = first; micro < end; micro++)
+        sum += team->work[micro];
+    return sum;
 }
 
 void ssa_shares_observe(struct ssa_trainer *t, int i)

@@ -2,6 +2,7 @@
 #include "team.h"
 #include "clock.h"
 #include "impl.h"
+#include "train/work.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,8 +35,13 @@ int ssa_team_stay(struct ssa_trainer *t, int i)
     struct ssa_team *team = t->team;
     struct ssa_worker *w = team->workers[i];
     int status;
-    if (team->drained == t->step)
+    int err = ssa_shares_draw_work(t);
+    if (err)
+        return err;
+    if (team->drained == t->step) {
         team->drained_at = ssa_awake();
+        team->stayed = 0;
+    }
     begin(t, w);
     status = ssa_member_do(team->pool->members[i], ssa_worker_step, w, /* it may wait for the step before */
                            ssa_shares_patience(team, w, 2 * t->task.micros));
@@ -48,6 +54,7 @@ int ssa_team_stay(struct ssa_trainer *t, int i)
     for (int k = ssa_team_next(team, -1); k >= 0; k = ssa_team_next(team, k))
         if (k != i)
             rest(team, k);
+    team->stayed += ssa_shares_work(team, team->first, team->end);
     step_done(t);
     return SSA_OK;
 }
@@ -87,33 +94,57 @@ static bool next_missing(const struct ssa_team *team, int *first, int *end)
 }
 
 /* A run cut into one for each worker that has a share of it. */
-static void cut_run(struct ssa_trainer *t, int first, int end, const int *shares)
+static int cut_run(struct ssa_trainer *t, int first, int end, const int *shares)
 {
     struct ssa_team *team = t->team;
+    int own[SSA_POOL_MOST], ends[SSA_POOL_MOST], n = 0, from = first, err;
+    for (int i = ssa_team_next(team, -1); i >= 0; i = ssa_team_next(team, i))
+        own[n++] = shares[i];
+    TRY(ssa_work_cut(team->work + first, end - first, own, n, ends));
+    n = 0;
     for (int i = ssa_team_next(team, -1); i >= 0; i = ssa_team_next(team, i)) {
         struct ssa_worker *w = team->workers[i];
-        w->first = first;
-        w->end = first = first + shares[i] < end ? first + shares[i] : end;
+        w->first = from;
+        w->end = from = first + ends[n++];
         for (int micro = w->first; micro < w->end; micro++)
             team->owner[micro] = i;
-        if (w->end > w->first)
-            ssa_reduce_expect(t->reduce, i);
     }
+done:
+    return err;
 }
 
 static int compute_run(struct ssa_trainer *t, int first, int end, const int *shares)
 {
     struct ssa_team *team = t->team;
-    cut_run(t, first, end, shares);
+    int err;
+    TRY(cut_run(t, first, end, shares));
+    for (int i = ssa_team_next(team, -1); i >= 0; i = ssa_team_next(team, i))
+        if (team->workers[i]->end > team->workers[i]->first)
+            ssa_reduce_expect(t->reduce, i);
     for (int i = ssa_team_next(team, -1); i >= 0; i = ssa_team_next(team, i)) {
         struct ssa_worker *w = team->workers[i];
         if (w->end == w->first)
             continue;
         begin(t, w);
+        w->timed = ssa_shares_work(team, w->first + w->fresh, w->end);
         ssa_member_start(team->pool->members[i], ssa_worker_compute, w,
                          ssa_shares_patience(team, w, w->end - w->first));
     }
-    return gather(t, ssa_shares_observe);
+    err = gather(t, ssa_shares_observe);
+done:
+    return err;
+}
+
+/* The planned shares; or others, where somebody who was to have one does not take part. */
+static void find_shares(const struct ssa_team *team, int *shares)
+{
+    int sum = 0;
+    for (int i = 0; i < SSA_POOL_MOST; i++)
+        shares[i] = 0;
+    for (int i = ssa_team_next(team, -1); i >= 0; i = ssa_team_next(team, i))
+        sum += shares[i] = team->pool->members[i]->share;
+    if (sum != team->end - team->first)
+        ssa_shares(team, team->end - team->first, false, shares);
 }
 
 /* What nobody has computed, since somebody was lost; then what is not finite. */
@@ -139,10 +170,10 @@ static int compute(struct ssa_trainer *t)
 {
     struct ssa_team *team = t->team;
     int shares[SSA_POOL_MOST], err;
-    for (int i = 0; i < team->pool->count; i++)
-        shares[i] = team->pool->members[i]->share;
     for (int micro = team->first; micro < team->end; micro++)
         team->owner[micro] = -1;
+    TRY(ssa_shares_draw_work(t));
+    find_shares(team, shares);
     TRY(compute_run(t, team->first, team->end, shares));
     TRY(compute_again(t));
     if (ssa_team_next(team, -1) < 0)

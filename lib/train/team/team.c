@@ -158,8 +158,11 @@ int ssa_team_create(struct ssa_trainer *t)
     find_run(team, &t->task);
     team->owner = calloc(micros, sizeof *team->owner);
     team->losses = calloc(micros, sizeof *team->losses);
-    if (!team->owner || !team->losses)
+    team->work = calloc(micros, sizeof *team->work);
+    if (!team->owner || !team->losses || !team->work)
         return ssa_fail(SSA_ENOMEM, "train: out of host memory");
+    for (size_t i = 0; i < micros; i++)
+        team->work[i] = 1;
     TRY(find_pool(t));
     TRY(ssa_reduce_create(t));
     for (int i = 0; i < team->pool->count && !err; i++)
@@ -189,6 +192,7 @@ void ssa_team_destroy(struct ssa_team *team)
         ssa_model_replicas(team->pool->model)->rescue = NULL;
     free(team->owner);
     free(team->losses);
+    free(team->work);
     free(team->snapshot.state);
     free(team);
 }
@@ -244,7 +248,7 @@ static int drain(struct ssa_trainer *t, int i)
         return SSA_OK;
     }
     keep_history(t, w);
-    w->timed = steps * t->task.micros;
+    w->timed = team->stayed;
     w->compute = ssa_awake() - team->drained_at;
     w->transfer = w->fixed; /* there was none */
     if (steps > 1) /* of one alone, what came between is no small part */

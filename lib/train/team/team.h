@@ -30,11 +30,14 @@ struct ssa_team {
     int first, end;            /* micro-batches of a step that are this process's */
     int *owner;                /* who computed each of them in this step; -1: nobody yet */
     float *losses;             /* of them */
+    double *work;              /* of them, in the step at hand: 1 is a usual one's, */
+    double usual;              /* which is this by work.h; 0: not known yet */
     bool same_parameters;      /* all workers were given the same */
     int planned;               /* the step whose shares were planned last; -1: none was */
     struct ssa_snapshot snapshot;
     int drained;               /* steps whose losses are in the history; later ones are on the only worker's device */
     double drained_at;         /* ssa_awake() when the first of those began */
+    double stayed;             /* work of those */
     float history[SSA_LOSSES]; /* sums over a step's answers */
     float squares[SSA_LOSSES]; /* the gradient's norm, squared */
 };
@@ -76,6 +79,9 @@ int ssa_team_tell_ranks(struct ssa_trainer *t); /* that no device of this one is
 void ssa_shares(const struct ssa_team *team, int count, bool all, int *shares);
 /* Shares of the step at hand become the members', with events. Once a step. */
 void ssa_shares_plan(struct ssa_trainer *t);
+/* Work of the micro-batches of the step at hand, as far as its source says their sizes, and of a run of them. */
+int ssa_shares_draw_work(struct ssa_trainer *t);
+double ssa_shares_work(const struct ssa_team *team, int first, int end);
 /* What the job at its end says of the worker's speed. */
 void ssa_shares_observe(struct ssa_trainer *t, int i);
 /* Seconds to give the worker for `count` micro-batches in the stage that it is at; 0: for ever. */

@@ -248,7 +248,6 @@ int ssa_worker_compute(void *worker)
     int err;
     w->start = ssa_awake();
     w->transfer = w->waited = 0;
-    w->timed = w->end - w->first - w->fresh;
     w->coming = -1;
     TRY(ensure(&w->losses, (size_t)w->task.micros));
     TRY(compute(w));

@@ -37,6 +37,7 @@ struct ssa_worker {
     int step;            /* that is at hand, from 0 */
     int first, end;      /* the run: micro-batches [first, end) of it */
     bool fresh;          /* the first of them may build kernels: its time does not count */
+    double timed;        /* work of those whose time does (shares.c) */
     const float *given;  /* parameters */
     float *state;        /* of a copy of the run (snapshot.c): to be read into, or from */
 
@@ -50,7 +51,6 @@ struct ssa_worker {
     float *history;      /* a copy of `scalars` */
     float *values;       /* the parameters */
     bool no_data;        /* the last error was that of a batch: no fault of the device */
-    double timed;        /* micro-batches that took */
     double start, compute, transfer, update; /* seconds */
     double waited;       /* for batches */
 
