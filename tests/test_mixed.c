@@ -5,7 +5,8 @@
 #include "net/family/family.h"
 #include "runs.h"
 #include "team.h"
-#include "train/internal.h"
+#include "train/team/team.h"
+#include "train/work.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -267,6 +268,7 @@ struct source {
     atomic_int inside, calls, wrong;
     enum sets_padding padding;
     bool tight;               /* batches of what their longest set takes; else of the model's length */
+    bool sizeless;            /* whoever asks for sizes is told that there are none */
     _Atomic uint64_t fails;   /* at this step, or example, */
     int length, longest;      /* or gives a batch, or its second set, of this length there; 0: as it is */
 };
@@ -302,7 +304,7 @@ static int sizes(void *cookie, const struct ssa_draw *d, int32_t *lengths)
     s->wrong += !d->training || d->length != SETS_LENGTH;
     for (int i = 0; i < d->count; i++)
         lengths[i] = SETS_LEAD + sets_size(sets_drawn(d, i, SETS));
-    return SSA_OK;
+    return s->sizeless ? ssa_ranks_fail(SSA_EIO, "no such size") : SSA_OK;
 }
 
 static struct source new_source(bool tight)
@@ -491,6 +493,60 @@ START_TEST(on_pools)
         }
     }
     ssa_device_close(device);
+}
+END_TEST
+
+/* By what the source says of sizes, and not by number. */
+START_TEST(shares_are_of_work)
+{
+    static const int shares[] = {3, 2};
+    struct source s = new_source(true);
+    struct ssa_pool *pool = pool_of(2, shares);
+    sets_model(SETS_OF_VALUES, 0.1f);
+    struct run r = start_on(NULL, pool, &s, NULL);
+    const struct ssa_team *team = r.trainer->team;
+    struct ssa_task *task = &r.trainer->task;
+    int unlike = 0;
+    task->facts.per_position = task->facts.per_seen = 0; /* else so small a model has nearly the same work of all */
+    task->facts.per_pair = 1;
+    for (int step = 0; step < RUN_STEPS; step++) {
+        const struct ssa_draw draw = {.training = 1, .count = MICRO * MICROS, .length = SETS_LENGTH, .seed = 5,
+                                      .step = (uint64_t)step};
+        double work[MICROS], sum = 0, given = 0;
+        int ends[2];
+        OK(ssa_trainer_step(r.trainer));
+        OK(ssa_work_draw(&task->data, &task->facts, &draw, MICRO, work));
+        OK(ssa_work_cut(work, MICROS, shares, 2, ends));
+        unlike += ends[0] != shares[0];
+        for (int micro = 0; micro < MICROS; micro++) {
+            ck_assert_int_eq(team->owner[micro], micro >= ends[0]);
+            sum += work[micro];
+            given += team->work[micro];
+        }
+        for (int micro = 0; micro < MICROS; micro++) /* in another unit */
+            ck_assert_double_eq_tol(team->work[micro] / given, work[micro] / sum, 1e-12);
+    }
+    ck_assert_int_ge(unlike, 2);
+    run_end(r);
+    ssa_pool_close(pool);
+}
+END_TEST
+
+/* What a source fails at when it is asked for sizes ends the run, as what it fails at when it fills does. */
+START_TEST(no_sizes_no_step)
+{
+    struct source s = new_source(true);
+    struct ssa_pool *pool = pool_of(2, NULL);
+    sets_model(SETS_OF_VALUES, 0.1f);
+    struct run r = start_on(NULL, pool, &s, NULL);
+    OK(ssa_trainer_run(r.trainer, 3, &(struct ssa_trainer_run){0}));
+    s.sizeless = true;
+    FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), SSA_EIO, "no such size");
+    ck_assert_int_eq(ssa_trainer_steps_done(r.trainer), 3);
+    s.sizeless = false;
+    finish_run(r, &s, &got);
+    ck_assert_int_eq(ssa_pool_live(pool), 2);
+    ssa_pool_close(pool);
 }
 END_TEST
 
@@ -926,6 +982,6 @@ END_TEST
 int main(void)
 {
     return test_run("mixed", (const TTest *const[]){inputs, samples, company, finite_differences,
-        sizes_are_those_of_what_is_filled, steps_by_hand, padded_or_not, on_pools, a_device_is_lost, over_ranks,
+        sizes_are_those_of_what_is_filled, steps_by_hand, padded_or_not, on_pools, shares_are_of_work, no_sizes_no_step, a_device_is_lost, over_ranks,
         resumed, evaluates, evaluates_on_pools, batches_do_not_matter, watched, wrong_sources, NULL});
 }
