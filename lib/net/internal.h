@@ -123,7 +123,7 @@ void ssa_generation_finish(struct ssa_generation *g);
 
 struct ssa_replicas;
 
-/* A front (replicas.h) has its config, its limits and the replicas, and nothing else. */
+/* One that stands for replicas (replicas.h) has its config, its limits and them, and nothing else. */
 struct ssa_model {
     struct ssa_replicas *replicas;
     struct ssa_device *device;
