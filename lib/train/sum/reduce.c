@@ -86,10 +86,11 @@ static bool is_ready(const struct ssa_reduce *r)
     return ready;
 }
 
+/* Of those that rest there is nothing. */
 static void sum_workers(struct ssa_reduce *r, struct ssa_bucket b)
 {
     int count = 0;
-    for (int i = ssa_team_next(r->team, -1); i >= 0; i = ssa_team_next(r->team, i)) {
+    for (int i = ssa_team_next_live(r->team, -1); i >= 0; i = ssa_team_next_live(r->team, i)) {
         const struct ssa_worker *w = r->team->workers[i];
         for (int k = 0; k < w->count; k++) /* whether it is finite is still the worker's */
             r->sums[count++] = (struct ssa_gradients){.node = w->sums[k].node, .values = w->sums[k].values};

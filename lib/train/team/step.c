@@ -337,7 +337,7 @@ int ssa_team_sum(struct ssa_trainer *t)
 {
     struct ssa_team *team = t->team;
     int first, err;
-    for (int i = ssa_team_next(team, -1); i >= 0; i = ssa_team_next(team, i)) {
+    for (int i = ssa_team_next_live(team, -1); i >= 0; i = ssa_team_next_live(team, i)) {
         team->workers[i]->step = t->step; /* of those without a share, too */
         team->workers[i]->count = 0;
     }

@@ -284,7 +284,7 @@ static bool one_wakes(const struct ssa_trainer *t)
     return false;
 }
 
-enum next { ROLL_BACK, DRAIN, COPY, WAKE, STAY, SUM };
+enum next { ROLL_BACK, DRAIN, COPY, STAY, SUM };
 
 /* Of the step at hand; *i: who does it, where one does. Steps whose losses are still on a device are of the first worker: all
  * others rest then. */
@@ -300,7 +300,7 @@ static enum next what_next(struct ssa_trainer *t, int *i)
         return drained ? COPY : DRAIN;
     ssa_shares_plan(t);
     if (one_wakes(t))
-        return drained ? WAKE : DRAIN;
+        return drained ? COPY : DRAIN;
     for (int k = *i; k >= 0; k = ssa_team_next(team, k))
         if (team->pool->members[k]->share == t->task.micros) {
             *i = k;
@@ -309,23 +309,8 @@ static enum next what_next(struct ssa_trainer *t, int *i)
     return drained ? SUM : DRAIN;
 }
 
+/* To the host, and to those that have not got the run as it is. */
 static int copy(struct ssa_trainer *t)
-{
-    struct ssa_team *team = t->team;
-    int err;
-    TRY(ssa_snapshot_take(t));
-    if (ssa_team_next(team, -1) < 0 || !team->snapshot.valid)
-        return SSA_OK;
-    if (!team->same_parameters)
-        TRY(ssa_snapshot_give(t, true));
-    team->same_parameters = true;
-    if (team->pool->config.copy_every < 0)
-        ssa_snapshot_drop(team);
-done:
-    return err;
-}
-
-static int wake(struct ssa_trainer *t)
 {
     struct ssa_team *team = t->team;
     int err = SSA_OK;
@@ -333,7 +318,8 @@ static int wake(struct ssa_trainer *t)
         TRY(ssa_snapshot_take(t));
     if (ssa_team_next(team, -1) < 0 || !team->snapshot.valid)
         return SSA_OK;
-    TRY(ssa_snapshot_give(t, false));
+    TRY(ssa_snapshot_give(t, !team->same_parameters));
+    team->same_parameters = true;
     if (team->pool->config.copy_every < 0)
         ssa_snapshot_drop(team);
 done:
@@ -353,8 +339,6 @@ static int go_on(struct ssa_trainer *t)
         return drain(t, i);
     case COPY:
         return copy(t);
-    case WAKE:
-        return wake(t);
     case STAY:
         return ssa_team_stay(t, i);
     default:
