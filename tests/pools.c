@@ -1,17 +1,15 @@
-#define _GNU_SOURCE /* gettid() */
 #include "pools.h"
 #include "clock.h"
 
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 char pools_events[8192];
-const char *const pools_calls[POOLS_CALLS] = {"launch", "write", "read", "fill", "copy", "finish", "allocate"};
 
 void pools_note(void *cookie, const struct ssa_pool_event *e)
 {
@@ -29,7 +27,6 @@ struct ssa_pool *pools_hosts(int count, const struct ssa_pool_config *config)
     c.changed = pools_note;
     *pools_events = 0;
     OK(ssa_pool_create(&pool, &c));
-    pools_watch(pool);
     for (int i = 0; i < count; i++) {
         struct ssa_device *device;
         OK(ssa_device_open(&device, "cpu"));
@@ -51,25 +48,57 @@ void *__wrap_malloc(size_t size)
 
 /* ---- time ---- */
 
-/* A thread that is slow or hangs. Its time is that of `skipped`. */
+/* A thread that is slow or hangs. */
 struct sleeper {
     pthread_t thread;
-    pid_t id;
     double until;
     struct sleeper *next;
 };
 
-static pthread_mutex_t sleep_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t skip = PTHREAD_COND_INITIALIZER;
-static struct sleeper *sleepers; /* guarded by sleep_lock, as is what follows */
-static double skipped;
+/* A thread that waits for members of a pool to get ready. */
+struct waiter {
+    pthread_cond_t *condition;
+    pthread_mutex_t *lock;  /* the pool's */
+    int callers;            /* that are about to wake it: until they have, the pool must stay */
+    pthread_cond_t called;
+    struct waiter *next;
+};
 
+static pthread_mutex_t clock_lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows; a pool's lock is taken before it */
+static pthread_cond_t skip = PTHREAD_COND_INITIALIZER;
+static struct sleeper *sleepers;
+static struct waiter *waiters;
+static double now;
+static const double look = 1e-6; /* what a look at the clock takes, so that no work takes no time */
+static unsigned long looks;
+static pthread_cond_t looked = PTHREAD_COND_INITIALIZER;
+
+/* Has whoever waits look anew at who sleeps and how late it is. Under the clock's lock, which is let go of in between. */
+static void wake_waiters(void)
+{
+    struct waiter *next;
+    for (struct waiter *w = waiters; w; w = w->next)
+        w->callers++;
+    for (struct waiter *w = waiters; w; w = next) { /* who comes in meanwhile is put before these, and has looked */
+        pthread_mutex_unlock(&clock_lock);
+        pthread_mutex_lock(w->lock);
+        pthread_cond_broadcast(w->condition);
+        pthread_mutex_lock(&clock_lock);
+        next = w->next;
+        w->callers--;
+        pthread_cond_broadcast(&w->called);
+        pthread_mutex_unlock(w->lock);
+    }
+}
+
+/* Under the clock's lock. */
 static void sleep_until(double until)
 {
-    struct sleeper s = {pthread_self(), gettid(), until, sleepers}, **at = &sleepers;
+    struct sleeper s = {pthread_self(), until, sleepers}, **at = &sleepers;
     sleepers = &s;
-    while (s.until > skipped)
-        pthread_cond_wait(&skip, &sleep_lock);
+    wake_waiters();
+    while (s.until > now)
+        pthread_cond_wait(&skip, &clock_lock);
     while (*at != &s)
         at = &(*at)->next;
     *at = s.next;
@@ -77,196 +106,252 @@ static void sleep_until(double until)
 
 void pools_hang(void)
 {
-    pthread_mutex_lock(&sleep_lock);
+    pthread_mutex_lock(&clock_lock);
     sleep_until(INFINITY);
-    pthread_mutex_unlock(&sleep_lock);
+    pthread_mutex_unlock(&clock_lock);
 }
 
 void pools_be_slow(double seconds)
 {
-    pthread_mutex_lock(&sleep_lock);
-    sleep_until(skipped + seconds);
-    pthread_mutex_unlock(&sleep_lock);
+    pthread_mutex_lock(&clock_lock);
+    sleep_until(now + seconds);
+    pthread_mutex_unlock(&clock_lock);
 }
 
 void pools_release(void)
 {
-    pthread_mutex_lock(&sleep_lock);
+    pthread_mutex_lock(&clock_lock);
     for (struct sleeper *s = sleepers; s; s = s->next)
-        s->until = skipped;
+        s->until = now;
     pthread_cond_broadcast(&skip);
-    pthread_mutex_unlock(&sleep_lock);
+    pthread_mutex_unlock(&clock_lock);
 }
 
 void pools_skip(double seconds)
 {
-    pthread_mutex_lock(&sleep_lock);
-    skipped += seconds;
+    pthread_mutex_lock(&clock_lock);
+    now += seconds;
     pthread_cond_broadcast(&skip);
-    pthread_mutex_unlock(&sleep_lock);
-}
-
-/* A thread's own: ranks that are threads have a pool each, and another's may be gone. */
-static _Thread_local const struct ssa_pool *watched;
-static _Thread_local pid_t threads[SSA_POOL_MOST]; /* of its members, those that slept */
-
-void pools_watch(const struct ssa_pool *pool)
-{
-    watched = pool;
-    memset(threads, 0, sizeof threads);
-}
-
-/* The thread is detached: the kernel knows when it has ended. */
-void pools_join(const struct ssa_member *m)
-{
-    pools_release();
-    ck_assert(m->abandoned && threads[m->number] > 0);
-    while (!syscall(SYS_tgkill, getpid(), threads[m->number], 0))
-        usleep(1000);
+    wake_waiters();
+    pthread_mutex_unlock(&clock_lock);
 }
 
 /* How far the clock may run on: until the first that sleeps wakes; 0 while a member works, or none does anything. Under
- * the pool's lock. */
-static double idle_seconds(double most)
+ * the pool's lock and the clock's. */
+static double idle_seconds(const struct ssa_pool *pool, double most)
 {
     bool busy = false, working = false;
-    pthread_mutex_lock(&sleep_lock);
-    for (int i = 0; watched && i < watched->count; i++) {
-        const struct ssa_member *m = watched->members[i];
+    for (int i = 0; i < pool->count; i++) {
+        const struct ssa_member *m = pool->members[i];
         const struct sleeper *s = sleepers;
         if (!ssa_member_is_busy(m))
             continue;
-        while (s && !(pthread_equal(s->thread, m->thread) && s->until > skipped))
+        while (s && !(pthread_equal(s->thread, m->thread) && s->until > now))
             s = s->next;
         busy = true;
         working = working || !s;
-        threads[i] = s ? s->id : threads[i];
     }
     for (const struct sleeper *s = sleepers; s; s = s->next)
-        if (s->until > skipped && s->until - skipped < most)
-            most = s->until - skipped;
-    pthread_mutex_unlock(&sleep_lock);
+        if (s->until > now && s->until - now < most)
+            most = s->until - now;
     return busy && !working ? most : 0;
 }
 
-static struct ssa_clock true_clock;
-
-static double shifted_seconds(void)
+static double still_seconds(void)
 {
-    pthread_mutex_lock(&sleep_lock);
-    double now = true_clock.seconds() + skipped;
-    pthread_mutex_unlock(&sleep_lock);
-    return now;
+    pthread_mutex_lock(&clock_lock);
+    double time = now += look;
+    looks++;
+    pthread_cond_broadcast(&looked);
+    pthread_cond_broadcast(&skip);
+    pthread_mutex_unlock(&clock_lock);
+    return time;
 }
 
-/* Under the pool's lock. Nobody says when a thread falls asleep: that is looked for. */
+void pools_await(bool (*holds)(const void *cookie), const void *cookie)
+{
+    pthread_mutex_lock(&clock_lock);
+    for (unsigned long seen = looks;; seen = looks) {
+        pthread_mutex_unlock(&clock_lock);
+        if (holds(cookie))
+            return;
+        pthread_mutex_lock(&clock_lock);
+        while (looks == seen)
+            pthread_cond_wait(&looked, &clock_lock);
+    }
+}
+
+/* Under the pool's lock: no member ends its job before the wait begins, and none falls asleep unseen, since that takes
+ * the lock once more. */
 static void skipping_wait(pthread_cond_t *condition, pthread_mutex_t *lock, double seconds)
 {
-    const double look = 0.001, idle = idle_seconds(seconds);
-    if (idle > 0)
-        pools_skip(idle);
-    else
-        true_clock.wait(condition, lock, seconds < look ? seconds : look);
+    struct waiter w = {.condition = condition, .lock = lock, .called = PTHREAD_COND_INITIALIZER}, **at = &waiters;
+    const struct ssa_pool *pool = (const struct ssa_pool *)((char *)lock - offsetof(struct ssa_pool, lock));
+    pthread_mutex_lock(&clock_lock);
+    const double idle = idle_seconds(pool, seconds);
+    if (idle > 0) {
+        now += idle;
+        pthread_cond_broadcast(&skip);
+        pthread_mutex_unlock(&clock_lock);
+        return;
+    }
+    w.next = waiters;
+    waiters = &w;
+    pthread_mutex_unlock(&clock_lock);
+    pthread_cond_wait(condition, lock);
+    pthread_mutex_lock(&clock_lock);
+    while (w.callers) { /* they need the pool's lock */
+        pthread_mutex_unlock(&clock_lock);
+        pthread_cond_wait(&w.called, lock);
+        pthread_mutex_lock(&clock_lock);
+    }
+    while (*at != &w)
+        at = &(*at)->next;
+    *at = w.next;
+    pthread_mutex_unlock(&clock_lock);
+    pthread_cond_destroy(&w.called);
 }
 
 void pools_set_clock(void)
 {
-    if (ssa_clock.wait == skipping_wait)
-        return;
-    true_clock = ssa_clock;
-    ssa_clock = (struct ssa_clock){shifted_seconds, skipping_wait};
+    ssa_clock = (struct ssa_clock){still_seconds, skipping_wait};
+}
+
+/* ---- threads that were given up ---- */
+
+/* The library detaches them; here they stay, to be joined. */
+static pthread_t given_up[SSA_POOL_MOST];
+static int given_up_count;
+static pthread_mutex_t given_up_lock = PTHREAD_MUTEX_INITIALIZER;
+int __wrap_pthread_detach(pthread_t thread); /* by the linker's --wrap */
+
+int __wrap_pthread_detach(pthread_t thread)
+{
+    pthread_mutex_lock(&given_up_lock);
+    ck_assert_int_lt(given_up_count, SSA_POOL_MOST);
+    given_up[given_up_count++] = thread;
+    pthread_mutex_unlock(&given_up_lock);
+    return 0;
+}
+
+void pools_join(void)
+{
+    pools_release();
+    pthread_mutex_lock(&given_up_lock);
+    ck_assert_int_gt(given_up_count, 0);
+    while (given_up_count)
+        pthread_join(given_up[--given_up_count], NULL);
+    pthread_mutex_unlock(&given_up_lock);
 }
 
 /* ---- spies ---- */
 
-/* Never freed: a thread that was given up may come back. */
-static struct spy {
+/* Never freed: a thread that was given up may come back, and count on. */
+struct spy {
     struct ssa_backend table; /* first: a device's backend is its spy */
     const struct ssa_backend *real;
     struct pools_plan plan;
-    int counts[POOLS_CALLS];
+    atomic_int counts[POOLS_CALLS], passed, met; /* of the plan: calls that may meet the fault, and that did */
+    _Atomic float read;
     struct spy *next;
-} *spies;
+};
+static struct spy *_Atomic spies; /* for tools that look for memory that nothing leads to */
 
 static struct spy *spy_of(const struct ssa_device *device)
 {
     return (struct spy *)device->backend;
 }
 
-/* Whether this call meets its fault; errors and waits happen here. */
-static enum pools_fault meet(struct spy *s, enum pools_call call, int *err)
+/* What this call meets, and that it is the how manyth of those that may. */
+static enum pools_fault fault_of(struct spy *s, enum pools_call call, const char *kernel, int *n)
 {
     const struct pools_plan *p = &s->plan;
-    int n = ++s->counts[call];
-    bool lasts = p->fault == POOLS_FAIL || p->fault == POOLS_WRONG || p->fault == POOLS_SLOW;
-    *err = SSA_OK;
-    if (p->fault == POOLS_NONE || p->call != call || (lasts ? n < p->at : n != p->at))
+    s->counts[call]++;
+    if (p->fault == POOLS_NONE || p->call != call || s->counts[POOLS_READ] < p->reads ||
+        (p->kernel && strcmp(p->kernel, kernel)))
         return POOLS_NONE;
-    if (p->fault == POOLS_HANG)
-        pools_hang();
-    if (p->fault == POOLS_STOP)
-        pools_skip(480);
-    if (p->fault == POOLS_SLOW && n % 20 == 0)
-        pools_be_slow(5);
-    if (p->fault == POOLS_FAIL)
-        *err = ssa_fail(SSA_EDEVICE, "%s %d fails", pools_calls[call], n);
-    if (p->fault == POOLS_MEMORY)
-        *err = ssa_fail(SSA_ENOMEM, "%s %d: no memory", pools_calls[call], n);
-    return p->fault;
+    *n = ++s->passed;
+    return (p->fault >= POOLS_FAIL ? *n < p->at : *n != p->at) ? POOLS_NONE : p->fault;
 }
 
-#define MEET(call) \
+/* Whether this call meets its fault; errors and waits happen here. */
+static enum pools_fault meet(struct spy *s, enum pools_call call, const char *kernel, int *err)
+{
+    static const char *const calls[POOLS_CALLS] = {"launch", "write", "read", "fill", "copy", "finish", "allocate"};
+    int n = 0;
+    enum pools_fault fault = fault_of(s, call, kernel, &n);
+    *err = SSA_OK;
+    s->met += fault != POOLS_NONE;
+    if (fault == POOLS_HANG)
+        pools_hang();
+    if (fault == POOLS_STOP)
+        pools_skip(480);
+    if (fault == POOLS_SLOW || fault == POOLS_LATE)
+        pools_be_slow(s->plan.seconds);
+    if (fault == POOLS_FAIL)
+        *err = ssa_fail(SSA_EDEVICE, "%s %d fails", calls[call], n);
+    if (fault == POOLS_MEMORY)
+        *err = ssa_fail(SSA_ENOMEM, "%s %d: no memory", calls[call], n);
+    if (fault == POOLS_INVALID)
+        *err = ssa_fail(SSA_EINVAL, "%s %d is wrong", calls[call], n);
+    return fault;
+}
+
+#define MEET(call, kernel) \
     struct spy *s = spy_of(device); \
     int err; \
-    enum pools_fault fault = meet(s, call, &err); \
+    enum pools_fault fault = meet(s, call, kernel, &err); \
     (void)fault; \
     if (err) \
         return err
 
 static int spy_launch(struct ssa_device *device, const struct ssa_launch *l)
 {
-    MEET(POOLS_LAUNCH);
+    MEET(POOLS_LAUNCH, l->kernel);
     return s->real->launch(device, l);
 }
 
 static int spy_write(struct ssa_device *device, struct ssa_tensor t, const void *from, size_t bytes)
 {
-    MEET(POOLS_WRITE);
+    MEET(POOLS_WRITE, "");
     return s->real->write(device, t, from, bytes);
 }
 
 static int spy_read(struct ssa_device *device, struct ssa_tensor t, void *to, size_t bytes)
 {
-    MEET(POOLS_READ);
+    MEET(POOLS_READ, "");
+    float *values = to;
     err = s->real->read(device, t, to, bytes);
-    for (size_t i = 0; i < bytes / sizeof(float) && fault == POOLS_WRONG; i++)
-        ((float *)to)[i] *= 1.01f;
-    for (size_t i = 0; i < bytes / sizeof(float) && fault == POOLS_NAN; i++)
-        ((float *)to)[i] = NAN;
+    for (size_t i = 0; i < bytes / sizeof *values && fault == POOLS_WRONG; i++)
+        values[i] *= 1.01f;
+    for (size_t i = 0; i < bytes / sizeof *values && (fault == POOLS_NAN || fault == POOLS_NANS); i++)
+        values[i] = NAN;
+    if (bytes >= sizeof *values)
+        s->read = *values;
     return err;
 }
 
 static int spy_fill(struct ssa_device *device, struct ssa_tensor t, float value, size_t count)
 {
-    MEET(POOLS_FILL);
+    MEET(POOLS_FILL, "");
     return s->real->fill(device, t, value, count);
 }
 
 static int spy_copy(struct ssa_device *device, struct ssa_tensor to, struct ssa_tensor from, size_t bytes)
 {
-    MEET(POOLS_COPY);
+    MEET(POOLS_COPY, "");
     return s->real->copy(device, to, from, bytes);
 }
 
 static int spy_finish(struct ssa_device *device)
 {
-    MEET(POOLS_FINISH);
+    MEET(POOLS_FINISH, "");
     return s->real->finish(device);
 }
 
 static int spy_allocate(struct ssa_device *device, struct ssa_buffer *b)
 {
-    MEET(POOLS_ALLOCATE);
+    MEET(POOLS_ALLOCATE, "");
     return s->real->allocate(device, b);
 }
 
@@ -274,8 +359,8 @@ void pools_spy(struct ssa_device *device)
 {
     struct spy *s = calloc(1, sizeof *s);
     ck_assert_ptr_nonnull(s);
-    *s = (struct spy){.real = device->backend, .table = *device->backend, .next = spies};
-    spies = s;
+    s->real = device->backend;
+    s->table = *device->backend;
     s->table.launch = spy_launch;
     s->table.write = spy_write;
     s->table.read = spy_read;
@@ -283,6 +368,9 @@ void pools_spy(struct ssa_device *device)
     s->table.copy = spy_copy;
     s->table.finish = spy_finish;
     s->table.allocate = spy_allocate;
+    s->next = spies;
+    while (!atomic_compare_exchange_weak(&spies, &s->next, s)) /* ranks that are threads */
+        ;
     device->backend = &s->table;
 }
 
@@ -290,10 +378,22 @@ void pools_plan(struct ssa_device *device, struct pools_plan plan)
 {
     struct spy *s = spy_of(device);
     s->plan = plan;
-    memset(s->counts, 0, sizeof s->counts);
+    for (int i = 0; i < POOLS_CALLS; i++)
+        s->counts[i] = 0;
+    s->passed = s->met = 0;
 }
 
 int pools_count(const struct ssa_device *device, enum pools_call call)
 {
     return spy_of(device)->counts[call];
+}
+
+int pools_met(const struct ssa_device *device)
+{
+    return spy_of(device)->met;
+}
+
+float pools_read(const struct ssa_device *device)
+{
+    return spy_of(device)->read;
 }

@@ -28,7 +28,7 @@ struct source {
     int status;                      /* with which it does */
     bool speaks;                     /* with a text */
     _Atomic int64_t slow;            /* the step at which each call takes eighty seconds of the clock of pools.h; -1:
-                                        none does; -2: all take some true milliseconds */
+                                        none does; -2: every call ends only when all wait for it */
     const struct ssa_pool *pool;     /* that waits then */
     bool forgetful;                  /* the second time it leaves out a target */
 };
@@ -77,8 +77,9 @@ static void evaluate_on(const struct source *s, const struct ssa_draw *d, struct
 }
 
 /* Whether all that the pool's devices do now is to wait for batches. */
-static bool only_waits(const struct ssa_pool *pool)
+static bool only_waits(const void *cookie)
 {
+    const struct ssa_pool *pool = cookie;
     bool only = true;
     for (int i = 0; i < pool->count; i++) {
         struct ssa_member *m = pool->members[i];
@@ -97,11 +98,9 @@ static bool only_waits(const struct ssa_pool *pool)
 static void take_time(const struct source *s, const struct ssa_draw *d)
 {
     if (s->slow == -2)
-        usleep(2000);
+        pools_await(only_waits, s->pool);
     for (int i = 0; i < 80 && s->slow >= 0 && (uint64_t)s->slow == d->step; i++) {
-        for (int look = 0; look < 2; look++, usleep(100))
-            while (!only_waits(s->pool))
-                usleep(100);
+        pools_await(only_waits, s->pool);
         pools_skip(1);
         ssa_awake();
     }
@@ -319,6 +318,7 @@ static void check_pool(bool mixed, int slow)
         static const int shares[] = {3, 4};
         pool->shares = shares;
         s.slow = slow;
+        s.pool = pool;
         if (mixed && !i) { /* ids in memory */
             run_pool(pool, &want);
         } else {
@@ -333,6 +333,7 @@ START_TEST(as_ids_on_a_pool)
 {
     struct ssa_device_info list[64];
     int n = 0;
+    pools_set_clock();
     run_bare("cpu", &want);
     check_pool(false, -1);
     check_pool(false, -2);

@@ -21,64 +21,7 @@ static unsigned char text[COUNT];
 static const struct ssa_data data = {.items = text, .count = COUNT};
 static const char *platform; /* of which two devices must make the pools; NULL: the host backend */
 
-/* ---- devices that misbehave when losses are read ---- */
-
-/* At the n-th read, from it on, or at each; SLEEPS_BEFORE: at the first write after it, within a forward pass. */
-enum trouble { FINE, FAILS_AT, WRONG_AT, NAN_AT, NAN_FROM, SLEEPS_AT, SLEEPS_BEFORE, LATE };
-static struct {
-    const struct ssa_device *device;
-    const struct ssa_backend *real;
-    struct ssa_backend bent;
-    enum trouble what;
-    int at, seconds; /* by the clock of pools.h */
-    _Atomic int reads; /* an abandoned thread counts on */
-    float first; /* of what was read last */
-} bent[SSA_POOL_MOST];
-
-static int bent_number(const struct ssa_device *device)
-{
-    int i = 0;
-    while (bent[i].device != device)
-        i++;
-    return i;
-}
-
-static int bent_write(struct ssa_device *device, struct ssa_tensor t, const void *values, size_t count)
-{
-    int i = bent_number(device);
-    if (bent[i].what == SLEEPS_BEFORE && bent[i].reads == bent[i].at) {
-        bent[i].what = FINE;
-        pools_be_slow(bent[i].seconds);
-    }
-    return bent[i].real->write(device, t, values, count);
-}
-
-static int bent_read(struct ssa_device *device, struct ssa_tensor t, void *values, size_t count)
-{
-    int i = bent_number(device), read = bent[i].reads++, err;
-    if (bent[i].what == WRONG_AT && read == bent[i].at)
-        return ssa_fail(SSA_EINVAL, "read number %d is wrong", read);
-    if (bent[i].what == FAILS_AT && read == bent[i].at)
-        return ssa_fail(SSA_EDEVICE, "read number %d fails", read);
-    if (bent[i].what == LATE || (bent[i].what == SLEEPS_AT && read == bent[i].at))
-        pools_be_slow(bent[i].seconds);
-    err = bent[i].real->read(device, t, values, count);
-    memcpy(&bent[i].first, values, sizeof bent[i].first);
-    if ((bent[i].what == NAN_AT && read == bent[i].at) || (bent[i].what == NAN_FROM && read >= bent[i].at))
-        ((float *)values)[0] = NAN;
-    return err;
-}
-
 /* ---- pools ---- */
-
-static char events[4096];
-
-static void note_event(void *cookie, const struct ssa_pool_event *e)
-{
-    size_t used = strlen(events);
-    (void)cookie;
-    snprintf(events + used, sizeof events - used, "%d:%d %s; ", e->change, e->member, e->reason);
-}
 
 static struct ssa_device *open_one(int number)
 {
@@ -96,24 +39,41 @@ static struct ssa_device *open_one(int number)
     return device;
 }
 
+/* Of devices with spies. */
 static struct ssa_pool *make_pool(int count)
 {
-    struct ssa_pool *pool;
-    *events = 0;
-    memset(bent, 0, sizeof bent);
-    OK(ssa_pool_create(&pool, &(struct ssa_pool_config){.changed = note_event}));
+    struct ssa_pool *pool = pools_hosts(0, NULL);
     for (int i = 0; i < count; i++) {
         struct ssa_device *device = open_one(platform ? i % 2 : i);
-        bent[i].device = device;
-        bent[i].real = device->backend;
-        bent[i].bent = *device->backend;
-        bent[i].bent.read = bent_read;
-        bent[i].bent.write = bent_write;
-        device->backend = &bent[i].bent;
+        pools_spy(device);
         OK(ssa_pool_add(pool, device));
     }
-    pools_watch(pool);
     return pool;
+}
+
+/* What a member of the pool does from now on. */
+static void plan(const struct ssa_pool *pool, int i, struct pools_plan p)
+{
+    pools_plan(pool->members[i]->device, p);
+}
+
+/* Each of its reads, of the losses of a unit, takes so many seconds. */
+static struct pools_plan slow(double seconds)
+{
+    return (struct pools_plan){POOLS_READ, POOLS_SLOW, 1, .seconds = seconds};
+}
+
+static int reads(const struct ssa_pool *pool, int i)
+{
+    return pools_count(pool->members[i]->device, POOLS_READ);
+}
+
+static int all_reads(const struct ssa_pool *pool)
+{
+    int all = 0;
+    for (int i = 0; i < pool->count; i++)
+        all += reads(pool, i);
+    return all;
 }
 
 static void fill(struct ssa_model *m)
@@ -133,7 +93,7 @@ static struct ssa_model *pool_model(struct ssa_pool *pool)
         fill(m->replicas->models[i]);
     OK(ssa_evaluate(m, &data, &how, &scores, NULL, NULL)); /* builds kernels */
     for (int i = 0; i < pool->count; i++)
-        bent[i].reads = 0;
+        plan(pool, i, (struct pools_plan){0});
     return m;
 }
 
@@ -172,15 +132,7 @@ static struct result alone(struct ssa_evaluate how)
 static void same(const struct result *got, const struct result *want, const char *what)
 {
     ck_assert_msg(!memcmp(got, want, sizeof *got), "%s: %.17g with %d passes, not %.17g with %d; events: %s", what,
-                  got->scores.loss, got->scores.passes, want->scores.loss, want->scores.passes, events);
-}
-
-static int reads(int count)
-{
-    int all = 0;
-    for (int i = 0; i < count; i++)
-        all += bent[i].reads;
-    return all;
+                  got->scores.loss, got->scores.passes, want->scores.loss, want->scores.passes, pools_events);
 }
 
 /* ---- the same bits ---- */
@@ -199,7 +151,7 @@ START_TEST(as_one_device)
             struct result got = evaluate(m, ways[w % 5]);
             same(&got, &want[w % 5], "pool");
         }
-        ck_assert_str_eq(events, "");
+        ck_assert_str_eq(pools_events, "");
         ssa_model_destroy(m);
         ssa_pool_close(pool);
     }
@@ -251,7 +203,7 @@ static void check_told(const struct ssa_scores *s, int passes)
         for (int n = 0; n < N; n++)
             loss -= told.joined[w][n] > 0 ? log(told.joined[w][n] / passes) : 0;
     ck_assert_msg(!told.wrong && told.calls == passes * (WINDOWS + 1), "%d of %d are wrong; %s", told.wrong, told.calls,
-                  events);
+                  pools_events);
     ck_assert_uint_eq(told.targets, s->tokens * (size_t)passes);
     ck_assert_double_eq_tol(loss / (double)s->tokens, s->loss, 1e-6);
     ck_assert_double_eq_tol(told.single / (double)told.targets, s->single, 1e-6);
@@ -268,7 +220,7 @@ START_TEST(answers_are_told)
             struct ssa_model *m = pool ? pool_model(pool) : NULL;
             struct result got;
             if (count == 4)
-                bent[1].what = FAILS_AT;
+                plan(pool, 1, (struct pools_plan){POOLS_READ, POOLS_FAIL, 1});
             memset(&told, 0, sizeof told);
             how.answer = hear;
             got = pool ? evaluate(m, how) : alone(how);
@@ -286,17 +238,16 @@ END_TEST
 START_TEST(units_go_to_who_is_free)
 {
     struct result want = alone(ensemble_of(PASSES));
-    for (int slow = 0; slow < 2; slow++) {
+    for (int late = 0; late < 2; late++) {
         struct ssa_pool *pool = make_pool(2);
         struct ssa_model *m = pool_model(pool);
-        bent[slow].what = bent[!slow].what = LATE;
-        bent[slow].seconds = 40;
-        bent[!slow].seconds = 10;
+        plan(pool, late, slow(40));
+        plan(pool, !late, slow(10));
         struct result got = evaluate(m, ensemble_of(PASSES));
         same(&got, &want, "a slow member");
-        ck_assert_int_eq(reads(2), UNITS);
-        ck_assert_msg(bent[slow].reads > 2 && bent[slow].reads < UNITS / 3, "%d of %d by the slow one",
-                      bent[slow].reads, UNITS);
+        ck_assert_int_eq(all_reads(pool), UNITS);
+        ck_assert_msg(reads(pool, late) > 2 && reads(pool, late) < UNITS / 3, "%d of %d by the slow one",
+                      reads(pool, late), UNITS);
         ssa_model_destroy(m);
         ssa_pool_close(pool);
     }
@@ -309,14 +260,13 @@ START_TEST(nobody_waits_for_a_very_slow_one)
     struct ssa_pool *pool = make_pool(2);
     struct ssa_model *m = pool_model(pool);
     struct result want = alone(ensemble_of(PASSES));
-    bent[0].what = bent[1].what = LATE;
     pool->config.deadline = 100;
-    bent[0].seconds = 600;
-    bent[1].seconds = 14;
+    plan(pool, 0, slow(600));
+    plan(pool, 1, slow(14));
     struct result got = evaluate(m, ensemble_of(PASSES));
     same(&got, &want, "a very slow member");
-    ck_assert_int_eq(bent[0].reads, 1);
-    ck_assert_int_eq(bent[1].reads, UNITS - 1);
+    ck_assert_int_eq(reads(pool, 0), 1);
+    ck_assert_int_eq(reads(pool, 1), UNITS - 1);
     ssa_model_destroy(m);
     ssa_pool_close(pool);
 }
@@ -324,57 +274,61 @@ END_TEST
 
 /* ---- faults ---- */
 
-static void check_lost(enum trouble what, int at, int count, int bad, int pace, const char *words)
+/* Member `bad` of so many, of which each read takes `pace` seconds, has a plan of its own, and is lost after the read of
+ * that number. */
+static void check_lost(struct pools_plan p, int bad, int count, double pace, int last, const char *words)
 {
     struct result want = alone(ensemble_of(PASSES));
     struct ssa_pool *pool = make_pool(count);
     struct ssa_model *m = pool_model(pool);
     char event[64];
-    for (int i = 0; i < count; i++) { /* so that each gets some */
-        bent[i].what = LATE;
-        bent[i].seconds = pace;
-    }
+    for (int i = 0; i < count; i++) /* so that each gets some */
+        plan(pool, i, slow(pace));
+    plan(pool, bad, p);
     pool->config.deadline = 50;
-    bent[bad].what = what;
-    bent[bad].at = at;
-    bent[bad].seconds = 800;
     struct result got = evaluate(m, ensemble_of(PASSES));
     same(&got, &want, "a member lost");
-    snprintf(event, sizeof event, "%d:%d ", SSA_POOL_LOST, bad);
-    ck_assert_msg(!strncmp(events, event, strlen(event)) && strstr(events, words), "events: %s", events);
+    snprintf(event, sizeof event, "lost %d@", bad);
+    ck_assert_msg(!strncmp(pools_events, event, strlen(event)) && strstr(pools_events, words), "%s", pools_events);
     ck_assert_int_eq(ssa_pool_live(pool), count - 1);
     got = evaluate(m, ensemble_of(PASSES));
     same(&got, &want, "after the loss");
     if (pool->members[bad]->abandoned)
-        pools_join(pool->members[bad]); /* it must find all in place, and touch none of it */
-    ck_assert_int_eq(bent[bad].reads, what == SLEEPS_BEFORE ? at : at + 1);
+        pools_join(); /* it must find all in place, and touch none of it */
+    ck_assert_int_eq(reads(pool, bad), last);
     ssa_model_destroy(m);
     ssa_pool_close(pool);
 }
 
+static void check_read(enum pools_fault fault, int at, int bad, int count, double pace, const char *words)
+{
+    check_lost((struct pools_plan){POOLS_READ, fault, at, .seconds = 800}, bad, count, pace, at, words);
+}
+
 START_TEST(a_member_fails)
 {
-    check_lost(FAILS_AT, 0, 2, 0, 3, "fails");
-    check_lost(FAILS_AT, 1, 3, 1, 3, "fails");
-    check_lost(FAILS_AT, 4, 2, 1, 3, "fails");
+    check_read(POOLS_FAIL, 1, 0, 2, 3, "(read 1 fails)");
+    check_read(POOLS_FAIL, 2, 1, 3, 3, "(read 2 fails)");
+    check_read(POOLS_FAIL, 5, 1, 2, 3, "(read 5 fails)");
 }
 END_TEST
 
 START_TEST(a_member_hangs)
 {
-    check_lost(SLEEPS_AT, 3, 2, 0, 3, "silent for");
-    check_lost(SLEEPS_AT, 2, 3, 2, 3, "silent for");
-    check_lost(SLEEPS_AT, 2, 2, 0, 25, "silent for"); /* comes back while the other is still at it */
-    check_lost(SLEEPS_BEFORE, 2, 2, 1, 25, "silent for");
+    const char *words = "(silent for ";
+    check_read(POOLS_LATE, 4, 0, 2, 3, words);
+    check_read(POOLS_LATE, 3, 2, 3, 3, words);
+    check_read(POOLS_LATE, 3, 0, 2, 25, words); /* comes back while the other is still at it */
+    check_lost((struct pools_plan){POOLS_WRITE, POOLS_LATE, 1, .reads = 2, .seconds = 800}, 1, 2, 25, 2, words);
 }
 END_TEST
 
 START_TEST(a_member_gives_no_numbers)
 {
     const char *words = "not a number where another device's is";
-    check_lost(NAN_AT, 0, 2, 1, 3, words);
-    check_lost(NAN_AT, 4, 3, 0, 3, words);
-    check_lost(NAN_FROM, 3, 2, 0, 3, words);
+    check_read(POOLS_NAN, 1, 1, 2, 3, words);
+    check_read(POOLS_NAN, 5, 0, 3, 3, words);
+    check_read(POOLS_NANS, 4, 0, 2, 3, words);
 }
 END_TEST
 
@@ -390,7 +344,7 @@ START_TEST(no_numbers_anywhere)
             struct result got = evaluate(m, ensemble_of(passes));
             ck_assert(isnan(got.scores.loss) && isnan(got.singles[0]) && isnan(got.ensemble[passes - 1]));
         }
-        ck_assert_str_eq(events, "");
+        ck_assert_str_eq(pools_events, "");
         ck_assert_int_eq(ssa_pool_live(pool), count);
         ssa_model_destroy(m);
         ssa_pool_close(pool);
@@ -404,9 +358,8 @@ START_TEST(all_are_lost)
     struct ssa_model *m = pool_model(pool);
     struct ssa_scores scores;
     struct ssa_evaluate how = ensemble_of(PASSES);
-    bent[0].what = bent[1].what = FAILS_AT;
-    bent[0].at = 2;
-    bent[1].at = 4;
+    for (int i = 0; i < 2; i++)
+        plan(pool, i, (struct pools_plan){POOLS_READ, POOLS_FAIL, 3 + 2 * i});
     FAILS(ssa_evaluate(m, &data, &how, &scores, NULL, NULL), SSA_EDEVICE, "no device is left (");
     FAILS(ssa_evaluate(m, &data, &how, &scores, NULL, NULL), SSA_EDEVICE, "no device is left");
     ck_assert_int_eq(ssa_pool_live(pool), 0);
@@ -458,8 +411,9 @@ START_TEST(stopping_saves_work)
     struct ssa_evaluate how = ensemble_of(PASSES);
     how.tolerance = 1;
     int passes = evaluate(m, how).scores.passes;
-    ck_assert_msg(reads(1) >= 6 * passes && reads(1) <= 6 * passes + 1 && passes < PASSES, "%d units for %d passes",
-                  reads(1), passes);
+    const int units = reads(pool, 0);
+    ck_assert_msg(units >= 6 * passes && units <= 6 * passes + 1 && passes < PASSES, "%d units for %d passes", units,
+                  passes);
     ssa_model_destroy(m);
     ssa_pool_close(pool);
 }
@@ -486,7 +440,7 @@ static void check_generation(struct ssa_generate how)
 {
     enum { TOKENS = 20 };
     const int32_t prompt[3] = {1, 2, 3};
-    const enum trouble troubles[] = {FINE, FAILS_AT, SLEEPS_AT};
+    const enum pools_fault faults[] = {POOLS_NONE, POOLS_FAIL, POOLS_LATE};
     struct ssa_device *device = open_one(0);
     struct ssa_model *m;
     int32_t want[TOKENS], got[TOKENS];
@@ -499,19 +453,15 @@ static void check_generation(struct ssa_generate how)
         struct ssa_pool *pool = make_pool(2);
         m = pool_model(pool);
         OK(ssa_generate(m, prompt, 3, 1, got, &how)); /* kernels */
-        bent[0].reads = 0;
-        bent[0].what = troubles[t];
-        bent[0].at = 7;
-        bent[0].seconds = 800;
+        plan(pool, 0, (struct pools_plan){POOLS_READ, faults[t], 8, .seconds = 800});
         OK(ssa_generate(m, prompt, 3, TOKENS, got, &how));
         ck_assert_mem_eq(got, want, sizeof got);
         ck_assert_int_eq(ssa_pool_live(pool), t ? 1 : 2);
         FAILS(ssa_generate(m, (const int32_t[]){32}, 1, 1, got, &how), SSA_EINVAL, "is 32, vocabulary is 32");
         ck_assert_int_eq(ssa_pool_live(pool), t ? 1 : 2);
-        if (troubles[t] == SLEEPS_AT)
-            pools_join(pool->members[0]);
-        bent[1].what = FAILS_AT;
-        bent[1].at = bent[1].reads;
+        if (faults[t] == POOLS_LATE)
+            pools_join();
+        plan(pool, 1, (struct pools_plan){POOLS_READ, POOLS_FAIL, 1});
         if (t)
             FAILS(ssa_generate(m, prompt, 3, 1, got, &how), SSA_EDEVICE, "no device is left (");
         ssa_model_destroy(m);
@@ -537,14 +487,12 @@ START_TEST(a_successor_begins_with_the_last_tokens)
     struct ssa_model *m = pool_model(pool);
     OK(ssa_generate(m, want, PROMPT, LOST_AT, want + PROMPT, &how));
     OK(ssa_generate(m, want + PROMPT + LOST_AT - N, N, TOKENS - LOST_AT, want + PROMPT + LOST_AT, &how));
-    const float logit = bent[0].first;
-    bent[0].reads = 0;
-    bent[0].what = FAILS_AT;
-    bent[0].at = LOST_AT;
+    const float logit = pools_read(pool->members[0]->device);
+    plan(pool, 0, (struct pools_plan){POOLS_READ, POOLS_FAIL, LOST_AT + 1});
     OK(ssa_generate(m, got, PROMPT, TOKENS, got + PROMPT, &how));
     ck_assert_int_eq(ssa_pool_live(pool), 1);
     ck_assert_mem_eq(got, want, sizeof got);
-    ck_assert_float_eq(bent[1].first, logit); /* one token fewer changes this, if not a token */
+    ck_assert_float_eq(pools_read(pool->members[1]->device), logit); /* one token fewer changes this, if not a token */
     ssa_model_destroy(m);
     ssa_pool_close(pool);
 }
@@ -574,19 +522,16 @@ START_TEST(between_steps)
             if (kind == 0)
                 continue;
             first = evaluate(m, ensemble_of(2));
-            for (int i = 0; i < to_lose && kind == 2 && step >= 1 + i; i++)
-                if (bent[i].what == FINE) {
-                    bent[i].what = FAILS_AT;
-                    bent[i].at = bent[i].reads;
-                }
+            if (kind == 2 && step >= 1 && step <= to_lose)
+                plan(pool, step - 1, (struct pools_plan){POOLS_READ, POOLS_FAIL, 1});
             second = evaluate(m, ensemble_of(2));
             ck_assert_double_eq_tol(first.scores.loss, second.scores.loss, 1e-4);
         }
         OK(ssa_trainer_losses(trainer, 4, losses[kind], NULL));
         ck_assert_int_eq(ssa_trainer_steps_done(trainer), 4);
         if (kind == 2)
-            ck_assert(bent[0].what == FAILS_AT && ssa_pool_live(pool) == 1 &&
-                      (strstr(events, "no other device is left") != NULL) == (to_lose == 2));
+            ck_assert(pool->members[0]->lost && ssa_pool_live(pool) == 1 &&
+                      (strstr(pools_events, "no other device is left") != NULL) == (to_lose == 2));
         ssa_trainer_destroy(trainer);
         ssa_model_destroy(m);
         ssa_pool_close(pool);
@@ -625,13 +570,11 @@ START_TEST(progress_and_stop)
         seen.thread = pthread_self();
         how.progress = on_progress;
         how.stop = stops ? &seen.stop : NULL;
-        for (int i = 0; i < 2; i++) {
-            bent[i].what = LATE;
-            bent[i].seconds = 20;
-        }
+        for (int i = 0; i < 2; i++)
+            plan(pool, i, slow(20));
         if (stops) {
             FAILS(ssa_evaluate(m, &data, &how, &scores, NULL, NULL), SSA_ESTOPPED, "stopped with");
-            ck_assert(seen.calls == 3 && reads(2) < UNITS && seen.last < 1);
+            ck_assert(seen.calls == 3 && all_reads(pool) < UNITS && seen.last < 1);
         } else {
             OK(ssa_evaluate(m, &data, &how, &scores, NULL, NULL));
             ck_assert(seen.calls > 3 && seen.last >= 1);
@@ -660,11 +603,11 @@ START_TEST(bad_input)
     BAD("passes is 1001", &data, .passes = 1001);
     BAD("reserved", &data, .reserved = {1});
     BAD("is 32, the vocabulary is 32", &wrong, .passes = 1);
-    bent[1].what = bent[0].what = WRONG_AT;
-    bent[1].at = bent[0].at = 3;
-    BAD("read number 3 is wrong", &data, .pattern = &sampled, .passes = PASSES);
+    for (int i = 0; i < 2; i++)
+        plan(pool, i, (struct pools_plan){POOLS_READ, POOLS_INVALID, 4});
+    BAD("read 4 is wrong", &data, .pattern = &sampled, .passes = PASSES);
     ck_assert_int_eq(ssa_pool_live(pool), 2); /* none of which is the devices' fault */
-    ck_assert_str_eq(events, "");
+    ck_assert_str_eq(pools_events, "");
     ssa_model_destroy(m);
     ssa_pool_close(pool);
 }

@@ -120,7 +120,7 @@ START_TEST(late_jobs_are_given_up)
     ck_assert_ptr_nonnull(strstr(pools_events, "lost 0@0 0>0 (silent"));
     ck_assert(!ssa_pool_device(pool, 0) && ssa_pool_device(pool, 1) && ssa_pool_live(pool) == 1);
     ck_assert_ptr_null(ssa_pool_next(pool, &status));
-    pools_join(m);
+    pools_join();
     ck_assert_int_eq(late->entered, SSA_EDEVICE);
     ck_assert_ptr_null(ssa_pool_next(pool, &status));
     ssa_pool_close(pool);
@@ -164,7 +164,7 @@ START_TEST(waiting_for_the_program_is_not_late)
     ck_assert(m == pool->members[0] && m->abandoned && status == SSA_EDEVICE);
     ssa_member_lose(m, SSA_POOL_LOST, ssa_last_error());
     ssa_member_release(m, late, free);
-    pools_join(m);
+    pools_join();
     ck_assert_int_eq(late->entered, SSA_EDEVICE);
     ssa_pool_close(pool);
     free(late);

@@ -116,7 +116,7 @@ struct training {
     /* what the rank `odd` does otherwise */
     int odd;
     void (*differ)(struct training *t, struct ssa_model *model);
-    enum { LAUNCHES = 1, READS, UPDATES } fails; /* what fails on its first device once it is unplugged */
+    struct pools_plan unplugged; /* what fails on its first device once it is */
     bool unlike;  /* devices are of different makes */
     const char *refusal;
     int status;
@@ -137,17 +137,10 @@ static struct training new_training(const char *device, int batch)
     return t;
 }
 
-/* A backend that fails. */
-struct unplugged {
-    struct ssa_backend table; /* first: a device's backend is one */
-    const struct ssa_backend *good;
-};
-
 /* A device, a model and a trainer of one rank. */
 struct rank {
     struct training t; /* its own: an odd rank changes it */
     struct ssa_device *device;
-    struct unplugged unplugged;
     struct ssa_pool *pool;
     struct ssa_model *model;
     struct ssa_trainer *trainer;
@@ -156,6 +149,8 @@ struct rank {
 static void open_devices(struct rank *r, int members)
 {
     OK(ssa_device_open(&r->device, r->t.device));
+    if (r->t.unplugged.fault)
+        pools_spy(r->device);
     if (!members)
         return;
     OK(ssa_pool_create(&r->pool, NULL));
@@ -192,8 +187,6 @@ static void begin(struct rank *r, const struct training *t, struct ssa_ranks *ra
 
 static void end(struct rank *r)
 {
-    if (r->unplugged.good)
-        r->device->backend = r->unplugged.good;
     ssa_trainer_destroy(r->trainer);
     ssa_model_destroy(r->model);
     if (r->pool)
@@ -327,9 +320,10 @@ static int count_and_add(struct ssa_ranks *ranks, float *values, size_t count)
     return all_reduce(ranks, values, count);
 }
 
-/* A device of a rank. */
+/* The backend of a device of a rank. */
 struct gated {
-    struct unplugged bad; /* first */
+    struct ssa_backend table; /* first */
+    const struct ssa_backend *good;
     int rank;
 };
 
@@ -344,7 +338,7 @@ static int wait_for_sums(struct ssa_device *device, const struct ssa_launch *lau
         at_the_gate++;
         pthread_mutex_unlock(&gate);
     }
-    return g->bad.good->launch(device, launch);
+    return g->good->launch(device, launch);
 }
 
 static void train_at_the_gate(struct ssa_ranks *ranks, void *cookie)
@@ -354,9 +348,9 @@ static void train_at_the_gate(struct ssa_ranks *ranks, void *cookie)
     begin(&r, cookie, ranks);
     for (int i = 0; i < WAITING; i++) {
         struct ssa_device *device = r.pool->members[i]->device;
-        gated[i] = (struct gated){{*device->backend, device->backend}, ranks->rank};
-        gated[i].bad.table.launch = wait_for_sums;
-        device->backend = &gated[i].bad.table;
+        gated[i] = (struct gated){*device->backend, device->backend, ranks->rank};
+        gated[i].table.launch = wait_for_sums;
+        device->backend = &gated[i].table;
     }
     pthread_mutex_lock(&gate);
     all_reduce = ranks->all_reduce;
@@ -364,7 +358,7 @@ static void train_at_the_gate(struct ssa_ranks *ranks, void *cookie)
     ranks->all_reduce = count_and_add;
     OK(ssa_trainer_run(r.trainer, 1, &(struct ssa_trainer_run){0}));
     for (int i = 0; i < WAITING; i++)
-        r.pool->members[i]->device->backend = gated[i].bad.good;
+        r.pool->members[i]->device->backend = gated[i].good;
     end(&r);
 }
 
@@ -584,45 +578,25 @@ START_TEST(stops_after_the_same_step)
 }
 END_TEST
 
-static int no_read(struct ssa_device *device, struct ssa_tensor t, void *target, size_t count)
-{
-    (void)device, (void)t, (void)target, (void)count;
-    return ssa_fail(SSA_EDEVICE, "the plug was pulled");
-}
-
-static int no_launch(struct ssa_device *device, const struct ssa_launch *launch)
-{
-    (void)device, (void)launch;
-    return ssa_fail(SSA_EDEVICE, "the plug was pulled");
-}
-
-static int no_update(struct ssa_device *device, const struct ssa_launch *launch)
-{
-    const struct unplugged *u = (const struct unplugged *)device->backend;
-    return strcmp(launch->kernel, "adamw") ? u->good->launch(device, launch) : no_launch(device, launch);
-}
+static const struct pools_plan no_launch = {POOLS_LAUNCH, POOLS_FAIL, 1}, no_read = {POOLS_READ, POOLS_FAIL, 1},
+    no_update = {POOLS_LAUNCH, POOLS_FAIL, 1, .kernel = "adamw"};
 
 /* From now on the first device of rank `odd` fails. */
 static void unplug(struct rank *r, const struct ssa_ranks *ranks)
 {
-    struct unplugged *u = &r->unplugged;
-    if (ranks->rank != r->t.odd)
-        return;
-    *u = (struct unplugged){*r->device->backend, r->device->backend};
-    if (r->t.fails == READS)
-        u->table.read = no_read;
-    else
-        u->table.launch = r->t.fails == LAUNCHES ? no_launch : no_update;
-    r->device->backend = &u->table;
+    if (ranks->rank == r->t.odd)
+        pools_plan(r->device, r->t.unplugged);
 }
 
 static void be_ended(struct ssa_ranks *ranks, void *cookie)
 {
+    const struct training *t = cookie;
     struct rank r;
-    begin(&r, cookie, ranks);
+    begin(&r, t, ranks);
     OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_trainer_run){0}));
     unplug(&r, ranks);
-    FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), SSA_EDEVICE, "rank 2 failed: the plug was pulled");
+    FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), SSA_EDEVICE,
+          t->unplugged.call == POOLS_READ ? "rank 2 failed: read 1 fails" : "rank 2 failed: launch 1 fails");
     ck_assert_int_eq(ssa_trainer_steps_done(r.trainer), 2);
     end(&r);
 }
@@ -631,8 +605,10 @@ START_TEST(a_failure_ends_all)
 {
     struct training t = new_training("cpu", 12);
     t.odd = 2;
-    for (t.fails = LAUNCHES; t.fails <= READS; t.fails++)
+    for (int i = 0; i < 2; i++) {
+        t.unplugged = i ? no_read : no_launch;
         team_run(3, be_ended, &t);
+    }
 }
 END_TEST
 
@@ -657,7 +633,7 @@ START_TEST(nobody_waits_for_one_lost_at_the_end)
     struct training t = new_training("cpu", 8);
     train_alone(&t);
     t.members[0] = t.members[1] = 1;
-    t.fails = UPDATES;
+    t.unplugged = no_update;
     for (t.odd = 0; t.odd < 2; t.odd++)
         team_run(2, lose_it_at_the_end, &t);
     free(t.parameters);
@@ -687,7 +663,7 @@ static void lose_a_device(struct ssa_ranks *ranks, void *cookie)
     } else {
         FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), SSA_EDEVICE, t->odd ? "train: rank 1 failed: "
                                                                                               : "train: rank 0 failed: ");
-        ck_assert(strstr(ssa_last_error(), "the plug was pulled") && ranks->unanimous);
+        ck_assert(strstr(ssa_last_error(), "launch 1 fails") && ranks->unanimous);
     }
     end(&r);
 }
@@ -699,10 +675,11 @@ START_TEST(pools_lose_devices)
     t.odd = 1;
     t.members[0] = 1;
     for (t.members[1] = 1; t.members[1] <= 3; t.members[1]++)
-        for (t.fails = LAUNCHES; t.fails <= UPDATES; t.fails += UPDATES - LAUNCHES)
+        for (int i = 0; i < 2; i++) {
+            t.unplugged = i ? no_update : no_launch;
             team_run(2, lose_a_device, &t);
+        }
     t.members[1] = 1;
-    t.fails = UPDATES;
     t.unlike = true; /* rank 0 cannot give its parameters to the other */
     for (t.odd = 0; t.odd < 2; t.odd++)
         team_run(2, lose_a_device, &t);
@@ -713,7 +690,7 @@ END_TEST
 /* ---- a device that is given up ---- */
 
 /* An engine of two ranks whose other one adds nothing, and the device of this one, which hangs for once. */
-static atomic_int engine_calls, launches;
+static atomic_int engine_calls;
 
 static int add_nothing(struct ssa_ranks *ranks, float *values, size_t count)
 {
@@ -729,35 +706,24 @@ static int give_nothing(struct ssa_ranks *ranks, void *bytes, size_t size, int f
     return SSA_OK;
 }
 
-static int hang_once(struct ssa_device *device, const struct ssa_launch *launch)
-{
-    const struct unplugged *u = (const struct unplugged *)device->backend;
-    if (!launches++)
-        pools_hang();
-    return u->good->launch(device, launch);
-}
-
 /* Its thread comes back late and computes on; the engine may be closed by then. */
 START_TEST(late_sums_do_not_reach_the_engine)
 {
-    static struct unplugged bad; /* as long as the thread */
     struct ssa_ranks ranks = {.count = 2, .all_reduce = add_nothing, .broadcast = give_nothing};
     struct training t = new_training("cpu", 4); /* a micro-batch each */
     struct rank r;
     t.members[0] = 1;
+    t.odd = 0;
+    t.unplugged = (struct pools_plan){POOLS_LAUNCH, POOLS_HANG, 1};
     pools_set_clock();
     begin(&r, &t, &ranks);
-    pools_watch(r.pool);
-    const struct ssa_member *late = r.pool->members[0];
     r.pool->members[0]->info.kind = SSA_DEVICE_GPU; /* the host backend would be waited for */
-    bad = (struct unplugged){*r.device->backend, r.device->backend};
-    bad.table.launch = hang_once;
-    r.device->backend = &bad.table;
+    unplug(&r, &ranks);
     FAILS(ssa_trainer_step(r.trainer), SSA_EDEVICE, "silent for");
     FAILS(ssa_trainer_step(r.trainer), SSA_EDEVICE, "silent for");
     end(&r);
     engine_calls = 0;
-    pools_join(late);
+    pools_join();
     ck_assert_int_eq(engine_calls, 0);
 }
 END_TEST

@@ -15,6 +15,9 @@ struct faults {
     unsigned long (*count)(const char *function, const char *device);
     /* Where calls hang from now on, whatever the seconds of their rule; NULL: as rules say. */
     void (*hang_in)(void (*hang)(void));
+    /* Another clock to measure by, and to sleep by where rules have seconds or make a device slow; NULL: the true one. While
+     * no call is under way. */
+    void (*clock)(double (*seconds)(void), void (*sleep)(double seconds));
     /* How often a rule has struck since then: calls that failed or hung, kernels slowed or spoilt, buffers refused. */
     unsigned long (*struck)(void);
     /* References to contexts, queues, buffers, programs, kernels and events, and bytes of buffers, that are alive. */
@@ -36,6 +39,7 @@ bool faults_devices(char ids[2][32]);
 int faults_set(const char *rules);
 unsigned long faults_count(const char *function, const char *device);
 void faults_hang_in(void (*hang)(void));
+void faults_clock(double (*seconds)(void), void (*sleep)(double seconds));
 unsigned long faults_struck(void);
 long faults_alive(const char *device);
 size_t faults_bytes(const char *device);

@@ -14,12 +14,13 @@ bool faults_find(struct faults *f)
         *(void **)&f->set = dlsym(layer, "faults_set");
         *(void **)&f->count = dlsym(layer, "faults_count");
         *(void **)&f->hang_in = dlsym(layer, "faults_hang_in");
+        *(void **)&f->clock = dlsym(layer, "faults_clock");
         *(void **)&f->struck = dlsym(layer, "faults_struck");
         *(void **)&f->alive = dlsym(layer, "faults_alive");
         *(void **)&f->bytes = dlsym(layer, "faults_bytes");
         *(void **)&f->describe = dlsym(layer, "faults_describe");
     }
-    if (layer && f->set && f->count && f->hang_in && f->struck && f->alive && f->bytes && f->describe)
+    if (layer && f->set && f->count && f->hang_in && f->clock && f->struck && f->alive && f->bytes && f->describe)
         return true;
     fprintf(stderr, "the loader did not take the layer of $OPENCL_LAYERS (%s)\n", path ? path : "not set");
     return false;

@@ -34,6 +34,8 @@ static struct rule rules[RULES_MAX];
 static int rule_count;
 static unsigned long generation, struck;
 static void (*other_hang)(void);
+static double (*other_seconds)(void);
+static void (*other_sleep)(double seconds);
 static unsigned long counts[FUNCTIONS_MAX][DEVICES + 1]; /* last: of no device */
 static double since, owed[DEVICES + 1];
 static char report_path[1024];
@@ -41,6 +43,8 @@ static char report_path[1024];
 double now(void)
 {
     struct timespec t;
+    if (other_seconds)
+        return other_seconds();
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
@@ -189,15 +193,26 @@ static bool strikes(struct rule *r, int device)
     return hit;
 }
 
-/* Under the lock. */
+void faults_clock(double (*seconds)(void), void (*sleep)(double seconds))
+{
+    pthread_mutex_lock(&lock);
+    other_seconds = seconds;
+    other_sleep = sleep;
+    pthread_mutex_unlock(&lock);
+}
+
+/* Under the lock, which is let go of meanwhile. */
 static void hang(double seconds)
 {
     unsigned long then = generation;
     void (*other)(void) = other_hang;
     struct timespec until;
-    if (other) {
+    if (other || (other_sleep && seconds > 0)) {
         pthread_mutex_unlock(&lock);
-        other();
+        if (other)
+            other();
+        else
+            other_sleep(seconds);
         pthread_mutex_lock(&lock);
         return;
     }
@@ -240,19 +255,30 @@ double slowness(int device)
     return factor;
 }
 
+/* How long it took. */
+static double sleep_for(double seconds)
+{
+    if (other_sleep) {
+        other_sleep(seconds);
+        return seconds;
+    }
+    double start = now();
+    nanosleep(&(struct timespec){(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)}, NULL);
+    return now() - start;
+}
+
 /* Sleeping is coarse: what is owed is kept until it is worth it, what was slept too long is made up for. */
 void slow_down(int device, double seconds, double factor)
 {
-    double start = now();
     pthread_mutex_lock(&lock);
     owed[slot(device)] += seconds * (factor - 1);
     double debt = owed[slot(device)];
     pthread_mutex_unlock(&lock);
     if (debt < 2e-4)
         return;
-    nanosleep(&(struct timespec){(time_t)debt, (long)((debt - (double)(time_t)debt) * 1e9)}, NULL);
+    double slept = sleep_for(debt);
     pthread_mutex_lock(&lock);
-    owed[slot(device)] -= now() - start;
+    owed[slot(device)] -= slept;
     pthread_mutex_unlock(&lock);
 }
 
