@@ -14,8 +14,7 @@
  */
 #include "attention_gpu.h"
 
-#define PREPARE_ITEMS 64
-#define LANES_OF_ROW (D <= 64 ? 8 : D <= 128 ? 16 : 32) /* as lib/op/attention_gpu.c has it */
+#define LANES_OF_ROW PREPARE_LANES(D)
 #define SHARE ((D + LANES_OF_ROW - 1) / LANES_OF_ROW)
 
 __kernel GROUP_OF(PREPARE_ITEMS, 1) void attention_bwd_prepare(

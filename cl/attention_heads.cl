@@ -26,13 +26,13 @@
 #include "attention_queries.h"
 
 #if !SSA_GPU
-#define TILE 64 /* queries of a work-item in forward: lib/op/attention_heads.c has it too */
+#define TILE HEADS_TILE
 #ifdef D
 #define WIDTH D
 #define WIDTH_MAX D
 #else
 #define WIDTH width
-#define WIDTH_MAX 32
+#define WIDTH_MAX HEADS_WIDTH
 #endif
 #if WIDTH_MAX > 16
 #define KEYS 32 /* keys of a block */
@@ -592,7 +592,7 @@ struct of_rows {
     vec lse, delta, gate_sum;
 };
 
-/* Where the pairs of a group of heads lie; absent ones are none. */
+/* Where the pairs of a group of heads lie; absent ones are NULL. */
 struct pairs_of_heads {
     __global const float *dscores;
     __global float *dbias, *dgate;

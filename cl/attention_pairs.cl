@@ -32,7 +32,7 @@
 #define PAIRS_LOCAL SSA_GPU
 #include "attention.h"
 #if !SSA_GPU
-#define TILE 32 /* queries of a work-item: see lib/op/attention_pairs.c */
+#define TILE PAIRS_TILE
 #include "attention_tile.h"
 #endif
 

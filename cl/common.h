@@ -14,6 +14,7 @@
 #define VW 4
 #endif
 
+#include "launch.h"
 #include "vector.h"
 
 /* A kernel parameter `TENSOR(float, x)` and, in the body, `BIND(x);` give `x` as a pointer to its first element;
@@ -104,7 +105,7 @@ SSA_INLINE vec vec_sums(vec *x)
 
 #if SSA_GPU
 #ifndef LANES
-#define LANES 64 /* work-items that share a row: the work-group's size, a power of two */
+#define LANES ROW_LANES /* work-items that share a row: the work-group's size */
 #endif
 #define LANE ((int)get_local_id(0))
 #define ROW ((size_t)get_group_id(0))
@@ -161,7 +162,7 @@ inline float group_reduce(int sum, float x, __local float *s)
 #define ROW_GROUP
 #define group_sum(x) (x)
 #define group_max(x) (x)
-#define ELEMENTS 1024
+#define ELEMENTS CPU_ELEMENTS
 #endif
 
 /* Walks this work-item's share of a row of width n: c = first column, part = how many of VW are inside the row. */

@@ -6,7 +6,7 @@
  *   parts: n = first + (i / (each rows) whole_rows + i / each mod rows) whole_each + i mod each
  *
  * Shapes  x, residual, out [count]; residual may be absent; out may be x or residual. lead = first mod 4.
- * Grid    dropout: a chunk each of the lead + count elements that begin on a whole counter. dropout_runs: PIECE
+ * Grid    dropout: a chunk each of the lead + count elements that begin on a whole counter. dropout_runs: DROPOUT_PIECE
  *         elements of a run each, of which it has so many `pieces`. dropout_parts: the same of rows of `each` elements,
  *         from the counter that a row begins in.
  * Macros  those of common.h.
@@ -28,10 +28,6 @@
 #include "common.h"
 #include "rng.h"
 #include "rng_lanes.h"
-
-#ifndef PIECE
-#define PIECE 4096 /* as in lib/op/dropout.c */
-#endif
 
 /* Elements n - before to n - before + part of x: `words` are those of n on. What is before the first is passed by. */
 SSA_INLINE void drop(__global const float *x, __global const float *residual, __global float *out, ulong n,
@@ -87,9 +83,9 @@ __kernel void dropout_parts(TENSOR(const float, x), TENSOR(const float, residual
     BIND_SHARED(const float, x);
     BIND_SHARED(const float, residual);
     BIND_SHARED(float, out);
-    const ulong row = ROW / pieces, from = ROW % pieces * (ulong)PIECE;
+    const ulong row = ROW / pieces, from = ROW % pieces * (ulong)DROPOUT_PIECE;
     const ulong number = first + (row / rows * whole_rows + row % rows) * whole_each, before = number % 4;
-    const int count = from < before + each ? (int)min((ulong)PIECE, before + each - from) : 0;
+    const int count = from < before + each ? (int)min((ulong)DROPOUT_PIECE, before + each - from) : 0;
     x += row * each;
     residual += residual ? row * each : 0;
     out += row * each;
@@ -106,9 +102,9 @@ __kernel void dropout_runs(TENSOR(const float, x), TENSOR(const float, residual)
     BIND_SHARED(const float, x);
     BIND_SHARED(const float, residual);
     BIND_SHARED(float, out);
-    const ulong number = ROW / pieces, before = ROW % pieces * (ulong)PIECE, n = first + number;
+    const ulong number = ROW / pieces, before = ROW % pieces * (ulong)DROPOUT_PIECE, n = first + number;
     const ulong begin = number * run + before;
-    const int count = (int)min((ulong)PIECE, run - before);
+    const int count = (int)min((ulong)DROPOUT_PIECE, run - before);
     const struct ssa_philox words = ssa_philox(seed, n / 4, stream);
     const uint word = n % 4 < 2 ? (n % 2 ? words.v[1] : words.v[0]) : n % 2 ? words.v[3] : words.v[2];
     const int keep = (int)(word >> 8) >= threshold;

@@ -3,8 +3,8 @@
  * Shapes  gemm: a [m, k], rows lda apart; b packed by gemm_pack_b as [ceil(n/NR)][k][NR], zeros past n; c [m, n], ldc.
  *         gemm_ta: a [k, m], rows lda apart; b [k, n] (or [n, k] with trans_b), ldb; c [m, n], ldc, a plane of its own
  *         for every split of k, `plane` elements apart; sums [splits, m] or absent: the column sums of a.
- * Grid    gemm: (ceil(m/mb), ceil(n/nb)), a work-item owns mb rows x nb columns, nb a multiple of 32.
- *         gemm_pack_b: (ceil(n/32), ceil(k/PACK_K)), 32 columns x PACK_K.
+ * Grid    gemm: (ceil(m/mb), ceil(n/nb)), a work-item owns mb rows x nb columns, nb a multiple of PANEL_COLUMNS.
+ *         gemm_pack_b: (ceil(n/PANEL_COLUMNS), ceil(k/PACK_K)), PANEL_COLUMNS x PACK_K.
  *         gemm_ta: (ceil(m/MB), ceil(n/NB), splits), MB rows x NB columns x ks of k.
  * Macros  below: VW, MR, NV the register tile (MR x NV*VW), KC, MB, NB the block that gemm_ta packs, PW its panels.
  *
@@ -59,9 +59,6 @@
 #define NB 512 /* and columns */
 #endif
 #define NARROW 32 /* gemm_ta: rows, at most, where columns are one vector, that are not packed */
-#ifndef PACK_K
-#define PACK_K 64
-#endif
 #include "common.h"
 #include "epilogue.h"
 
@@ -156,8 +153,8 @@ __kernel void gemm_pack_b(TENSOR(const float, b), TENSOR(float, packed), const i
     BIND(const float, b);
     BIND(float, packed);
     int first = (int)get_global_id(1) * PACK_K, depth = min(PACK_K, k - first);
-    int end = min(((int)get_global_id(0) + 1) * 32, n);
-    for (int j = (int)get_global_id(0) * 32; j < end; j += NR) {
+    int end = min(((int)get_global_id(0) + 1) * PANEL_COLUMNS, n);
+    for (int j = (int)get_global_id(0) * PANEL_COLUMNS; j < end; j += NR) {
         __global float *to = packed + ((size_t)(j / NR) * k + first) * NR;
         if (trans)
             PACK_COLUMNS(to, b, ldb, first, depth, j, n)

@@ -5,7 +5,7 @@
  *   A row's sums are in the same order whatever other rows there are; on CPUs two rows at once load w once (16 rows of
  *   1024 to 1024, one thread: 29 instead of 14 thousand million multiply-adds a second, of 128 to 384 both 31).
  *   Shapes: a [rows, k], rows lda apart; w [n, k]; bias [n]; c and what the epilogue names [rows, n],
- *   rows ldc apart. Grid: a row each of w, which the lanes of a group share; CPU: COLUMNS rows of w each.
+ *   rows ldc apart. Grid: a row each of w, which the lanes of a group share; CPU: FEW_COLUMNS rows of w each.
  * linear_epilogue: c = the epilogue of `product` (cl/epilogue.h), which may be c or pre.
  *   Shapes: rows x width, rows `product_stride` and `stride` apart. Grid: a row each.
  * column_sum: out[s, j] = sum of x[i, j] over rows [s*span, (s+1)*span).
@@ -15,8 +15,6 @@
  */
 #include "common.h"
 #include "epilogue.h"
-
-#define COLUMNS 16 /* of linear_few: as lib/op/linear.c has it, a multiple of VW */
 
 #if !SSA_GPU
 /* Lane i: row i of w times x, for the first `rows` of VW; the last row again in the others. */
@@ -93,7 +91,7 @@ __kernel ROW_GROUP void linear_few(TENSOR(const float, a), TENSOR(const float, w
             EPILOGUE(c, vec_set(bias ? product + bias[j] : product), r * (size_t)ldc + j, 1, activation);
     }
 #else
-    const int first = (int)ROW * COLUMNS, end = min(first + COLUMNS, n);
+    const int first = (int)ROW * FEW_COLUMNS, end = min(first + FEW_COLUMNS, n);
     for (int r = 0; r < rows; r += 2)
         for (int j = first; j < end; j += VW) {
             const int part = min(VW, end - j);

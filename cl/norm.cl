@@ -7,8 +7,8 @@
  * Shapes  x, y, dy, dx [rows, width]; gain, bias, dgain, dbias [width]; stats [rows, 2] = mean, inverse;
  *         partial [parts, 2, padded]: the column sums of a part of `span` rows, dgain then dbias; padded is width
  *         rounded up to a multiple of 16, so that partial sums move in whole vectors.
- * Grid    norm_fwd: a row each. norm_fwd_narrow: SPAN rows each, of at most NARROW columns, in the CPU shape: VW of
- *         them at once, so that sums, roots and divisions are of whole vectors. norm_bwd: `span` rows each, one after
+ * Grid    norm_fwd: a row each. norm_fwd_narrow: NARROW_ROWS rows each, of NARROW_COLUMNS at most, in the CPU shape:
+ *         VW of them at once, so that sums, roots and divisions are of whole vectors. norm_bwd: `span` rows each, one after
  *         the other, so that the column sums cost no second pass over x and dy; rows of few columns as in
  *         norm_fwd_narrow. norm_bwd_columns: a chunk of the 2*padded columns each.
  * Macros  those of common.h.
@@ -23,8 +23,6 @@
 #include "common.h"
 
 #if !SSA_GPU
-#define NARROW 128 /* columns of rows that are taken VW at once; this and SPAN are in lib/op/norm.c too */
-#define SPAN 64    /* rows of a work-item of norm_fwd_narrow, a multiple of VW */
 
 /* The first `rows` of VW rows, whose sums of squares are from `mean` on. */
 SSA_INLINE vec narrow_squares(__global const float *x, const float *mean, int rows, int width)
@@ -63,7 +61,7 @@ __kernel void norm_fwd_narrow(TENSOR(const float, x), TENSOR(const float, gain),
     BIND(const float, bias);
     BIND_SHARED(float, y);
     BIND(float, stats);
-    const int first = (int)get_global_id(0) * SPAN, end = min(first + SPAN, rows);
+    const int first = (int)get_global_id(0) * NARROW_ROWS, end = min(first + NARROW_ROWS, rows);
     for (int r = first; r < end; r += VW) {
         __global const float *from = x + r * (size_t)width;
         __global float *to = y + r * (size_t)width;
@@ -218,7 +216,7 @@ __kernel ROW_GROUP void norm_bwd(TENSOR(const float, x), TENSOR(const float, gai
             vec_store(sums + padded + c, vec_set(0.0f));
         }
 #if !SSA_GPU
-    if (width <= NARROW) {
+    if (width <= NARROW_COLUMNS) {
         norm_bwd_narrow(x + first * (size_t)width, gain, stats + 2 * (size_t)first, dy + first * (size_t)width,
                         dx + first * (size_t)width, partial ? sums : partial, end - first, width, padded, rms,
                         accumulate);

@@ -14,7 +14,7 @@
  */
 #include "attention.h"
 
-/* What every direction is given; what the gradients are given besides. */
+/* What every direction is given; what the gradients are given in addition. */
 #define INPUTS \
     TENSOR(const float, q), TENSOR(const float, k), TENSOR(const float, v), TENSOR(const int, plan), ATTENTION_SIZES, \
         const int kv_heads, STRIDES(q), STRIDES(k), STRIDES(v), ATTENTION_PAIRS

@@ -5,7 +5,7 @@
  *                    `lack`; fewer queries than keys are those at the last positions, of more queries N is their number
  *                    here and for `own`
  *   [PLAN_BLOCKS]    number of query blocks
- *   [PLAN_COMMON]    1 if slice 0 is seen by every block besides its own range (positions always kept), else 0
+ *   [PLAN_COMMON]    1 if slice 0 is seen by every block in addition to its own range (positions always kept), else 0
  *   [PLAN_SLICES]    number of slices of sources
  *   [PLAN_RANGE_AT]  where range[2 * blocks] begins: {first slice, end slice} of each block
  *   [PLAN_SLICE_AT]  where slice_start[slices + 1] begins; slice s is source[slice_start[s] .. slice_start[s + 1])
@@ -17,7 +17,7 @@
  * The slices of a block's range lie side by side in source[], so a block sees
  * source[slice_start[first] .. slice_start[end]), increasing within each slice. But for PLAN_CELLS ranges never step
  * back, so that the blocks that see a slice lie side by side too. With PLAN_COMMON the block sees
- * slice 0 besides, and no range holds slice 0. No position is listed twice in source[], so that a key's gradient has
+ * slice 0, too, and no range holds slice 0. No position is listed twice in source[], so that a key's gradient has
  * one slot; slices may be empty. A block wholly past the real length has an empty range.
  * Dense and unbiased plans are one block of N queries and one slice (kept positions are merged into it).
  */

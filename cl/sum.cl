@@ -1,24 +1,20 @@
 /* out[0] (+)= sum of x, or of its squares; not a number where `before` is not finite.
  *
- * Shapes  x [count]; partial [parts]: the sum of SPAN elements each; out [1]; before [1] or absent.
- * Grid    sum_parts: SPAN elements each. sum_total: one work-item (or group) adds the partial sums.
+ * Shapes  x [count]; partial [parts]: the sum of SUM_SPAN elements each; out [1]; before [1] or absent.
+ * Grid    sum_parts: SUM_SPAN elements each. sum_total: one work-item (or group) adds the partial sums.
  * Macros  those of common.h.
  *
  * Lab book: 8192 x 256 on PoCL, two threads, 61-66 GB/s where add had 63-75 in the same minute.
  */
 #include "common.h"
 
-#ifndef SPAN
-#define SPAN 16384 /* elements of a partial sum; as in lib/op/sum.c. Short enough for float accumulators */
-#endif
-
 __kernel ROW_GROUP void sum_parts(TENSOR(const float, x), TENSOR(float, partial), const ulong count, const int squares)
 {
     BIND(const float, x);
     BIND(float, partial);
     GROUP_SCRATCH;
-    const ulong first = ROW * (ulong)SPAN;
-    const int n = (int)min((ulong)SPAN, count - first);
+    const ulong first = ROW * (ulong)SUM_SPAN;
+    const int n = (int)min((ulong)SUM_SPAN, count - first);
     vec sum = vec_set(0.0f);
     x += first;
     FOR_ROW (c, part, n) {

@@ -10,9 +10,16 @@
 #include "ssacl/device.h"
 #include "ssacl/ops.h"
 #include "ssacl/tensor.h"
+#include "tune/list.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
+
+/* a / b, rounded up. */
+static inline size_t ssa_divide_up(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
 
 /* ---- errors and log (base.c) ---- */
 
@@ -73,16 +80,13 @@ static inline size_t ssa_place_of(struct ssa_tensor t)
 /* Elements of its type from t to the end of its buffer. */
 size_t ssa_tensor_room(struct ssa_tensor t);
 
-/* Of all kernels and shapes together; see tuning.c. */
-enum { SSA_TUNED_MAX = 48 };
-
 enum { SSA_OP_BASE
 #define SSA_OP_NUMBER(op) , SSA_OP_##op
        SSA_OPS(SSA_OP_NUMBER)
 #undef SSA_OP_NUMBER
        , SSA_OP_COUNT };
 
-/* How an operator ran: by its first launch; and what it would have taken but for a failed self-test. */
+/* How an operator ran: the kernel of its first launch; and the faster one that failed its self-test, or NULL. */
 struct ssa_path {
     char way[80];
     const char *quarantined;
@@ -115,7 +119,7 @@ struct ssa_device {
     struct ssa_buffer *scratch[2]; /* grows, never shrinks; see ssa_scratch() */
     bool timing;
     double seconds[SSA_OP_COUNT];
-    int tuned[SSA_TUNED_MAX]; /* 0: the default; see tuning.c */
+    int tuned[SSA_TUNED_COUNT]; /* 0: the default; see tuning.c */
     char tuning_origin[1024];
     /* Self-test before use (verify.h). */
     struct ssa_verdict *verdicts;
@@ -141,8 +145,8 @@ struct ssa_backend {
     int (*fill)(struct ssa_device *, struct ssa_tensor, float, size_t count);
     int (*copy)(struct ssa_device *, struct ssa_tensor to, struct ssa_tensor from, size_t bytes);
     int (*launch)(struct ssa_device *, const struct ssa_launch *);
-    /* Both slots or neither: a read that waits for what was called so far, and not what is called next for it. The
-     * wait, which frees the ticket, may be another thread's. */
+    /* Both slots or neither: an asynchronous read, ordered after earlier calls only. The wait, which frees the ticket,
+     * may be another thread's. */
     int (*fetch)(struct ssa_device *, struct ssa_tensor, void *, size_t bytes, struct ssa_ticket **ticket);
     int (*await)(struct ssa_device *, struct ssa_ticket *);
     /* A library's GEMM where it beats ours (CLBlast on GPUs); NULL slot or SSA_EUNSUPPORTED: use our kernels. */
@@ -207,8 +211,8 @@ struct ssa_launch {
 
 /* ---- tuned parameters (tuning.c, which has the table of them; ssacl/tuning.h) ---- */
 
-/* The value in use of a parameter of a kernel: ssa_tuned(device, "attention_fwd", "TILE"). It must be in the table. */
-int ssa_tuned(const struct ssa_device *device, const char *kernel, const char *name);
+/* The value in use of a parameter of a kernel: ssa_tuned(device, SSA_TUNED(attention_fwd, TILE)). */
+int ssa_tuned(const struct ssa_device *device, enum ssa_tuned which);
 /* Whether any parameter of it was set. */
 bool ssa_is_tuned(const struct ssa_device *device, const char *kernel);
 /* Those that builds of cl/<file>.cl take beside what the operator says; returns how many. The launches below add

@@ -28,7 +28,7 @@ static FILE *open_below(const char *root, const char *path)
     return n > 0 && n < (int)sizeof name ? fopen(name, "r") : NULL;
 }
 
-/* The numbers of a file's first line, up to two; returns how many. "max" and -1 are none. */
+/* The numbers of a file's first line, up to two; returns how many. "max" and -1 are no limits, and end them. */
 static int read_numbers(const char *root, const char *folder, const char *file, unsigned long long numbers[2])
 {
     char path[LINE], line[128] = "", *at = line, *end;

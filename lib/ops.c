@@ -1,5 +1,6 @@
 /* The public operators: check, then run, timed if asked. And what their checks and launches share. */
 #include "impl.h"
+#include "launch.h"
 #include "thread.h"
 
 #include <stdio.h>
@@ -165,23 +166,22 @@ int ssa_launch(struct ssa_device *device, const struct ssa_launch *launch)
     return device->backend->launch(device, &l);
 }
 
-enum { LANES = 64, CPU_CHUNK = 1024, GPU_CHUNK = 4 }; /* as in cl/common.h */
 /* So few rows are long work: on CPUs a group each, since a driver would put 8 in one group, that is on one core. */
 enum { FEW = 1024 };
 
 int ssa_launch_rows(struct ssa_device *device, struct ssa_launch *launch, size_t rows)
 {
     bool gpu = device->info.gpu_shape;
-    launch->global[0] = gpu ? rows * LANES : rows;
-    launch->local[0] = gpu ? LANES : rows <= FEW;
+    launch->global[0] = gpu ? rows * ROW_LANES : rows;
+    launch->local[0] = gpu ? ROW_LANES : rows <= FEW;
     return ssa_launch(device, launch);
 }
 
 int ssa_launch_chunks(struct ssa_device *device, struct ssa_launch *launch, size_t count)
 {
-    size_t chunk = device->info.gpu_shape ? GPU_CHUNK : CPU_CHUNK;
-    size_t items = (count + chunk - 1) / chunk;
-    launch->global[0] = device->info.gpu_shape ? (items + LANES - 1) / LANES * LANES : items;
-    launch->local[0] = device->info.gpu_shape ? LANES : 1;
+    size_t chunk = device->info.gpu_shape ? GPU_ELEMENTS : CPU_ELEMENTS;
+    size_t items = ssa_divide_up(count, chunk);
+    launch->global[0] = device->info.gpu_shape ? ssa_divide_up(items, ROW_LANES) * ROW_LANES : items;
+    launch->local[0] = device->info.gpu_shape ? ROW_LANES : 1;
     return ssa_launch(device, launch);
 }

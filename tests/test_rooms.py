@@ -7,7 +7,7 @@ import sys
 
 ROOT = sys.argv[1]
 FRONT = {"impl.h", "clock.h", "thread.h", "machine.h"}
-KERNELS = {"plan.h", "rng.h"}  # of cl/: what a plan looks like, and the generator
+KERNELS = {"launch.h", "plan.h", "rng.h"}  # of cl/: how launches are cut, the layout of a plan, the generator
 FILES = {"disk/files.h", "disk/json.h", "disk/hash.h"}  # compiled into programs too: they need nothing else of lib/
 
 # A room: what it may include of others. Whole rooms end in a slash. Public headers, FRONT and KERNELS are for all.

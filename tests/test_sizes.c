@@ -228,7 +228,7 @@ START_TEST(models)
 }
 END_TEST
 
-/* Numbers that are none: a checkpoint could not hold them. */
+/* NaN and infinity: a checkpoint could not hold them. */
 START_TEST(not_numbers)
 {
     struct ssa_model_config c = {.gpt = {.layers = 1, .heads = 1, .width = 8, .vocabulary = 4, .length = 8}};

@@ -86,8 +86,8 @@ static void refused(const char *words)
     struct ssa_device *dev = open_host(path);
     ck_assert_msg(warnings == 1 && strstr(warning, path) && strstr(warning, words), "%d warnings, the last \"%s\"; not "
                   "\"%s\"", warnings, warning, words);
-    ck_assert_int_eq(ssa_tuned(dev, "gemm", "ROWS"), 144);
-    ck_assert_int_eq(ssa_tuned(dev, "attention_bwd", "PARTS"), 4);
+    ck_assert_int_eq(ssa_tuned(dev, SSA_TUNED(gemm, ROWS)), 144);
+    ck_assert_int_eq(ssa_tuned(dev, SSA_TUNED(attention_bwd, PARTS)), 4);
     ck_assert_str_eq(ssa_tuning_origin(dev), "");
     ssa_device_close(dev);
 }
@@ -106,12 +106,12 @@ START_TEST(saved_and_loaded)
                         2.5);
     struct ssa_device *dev = open_host(path);
     ck_assert_int_eq(warnings, 0);
-    ck_assert_int_eq(ssa_tuned(dev, "gemm", "ROWS"), 96);
-    ck_assert_int_eq(ssa_tuned(dev, "attention_bwd", "PARTS"), 2);
+    ck_assert_int_eq(ssa_tuned(dev, SSA_TUNED(gemm, ROWS)), 96);
+    ck_assert_int_eq(ssa_tuned(dev, SSA_TUNED(attention_bwd, PARTS)), 2);
     ck_assert_str_eq(ssa_tuning_origin(dev), path);
     ssa_tuning_reset(dev, "gemm");
-    ck_assert_int_eq(ssa_tuned(dev, "gemm", "ROWS"), 144);
-    ck_assert_int_eq(ssa_tuned(dev, "attention_bwd", "PARTS"), 2);
+    ck_assert_int_eq(ssa_tuned(dev, SSA_TUNED(gemm, ROWS)), 144);
+    ck_assert_int_eq(ssa_tuned(dev, SSA_TUNED(attention_bwd, PARTS)), 2);
     FAILS(ssa_tuning_save(dev, "/nowhere/a.json", NULL, 0), SSA_EIO, "/nowhere/a.json");
     FAILS(ssa_tuning_load(dev, "/nowhere/a.json"), SSA_EIO, "No such file");
     ssa_device_close(dev);
@@ -179,8 +179,8 @@ START_TEST(foreign_and_stale)
     dump(root, path);
     struct ssa_device *dev = open_host(path);
     ck_assert_msg(warnings == 1 && strstr(warning, "is stale for gemm") && strstr(warning, "tune again"), "%s", warning);
-    ck_assert_int_eq(ssa_tuned(dev, "gemm", "ROWS"), 144);
-    ck_assert_int_eq(ssa_tuned(dev, "attention_bwd", "PARTS"), 2);
+    ck_assert_int_eq(ssa_tuned(dev, SSA_TUNED(gemm, ROWS)), 144);
+    ck_assert_int_eq(ssa_tuned(dev, SSA_TUNED(attention_bwd, PARTS)), 2);
     ssa_device_close(dev);
 
     json_object_set_new(at(root, "kernels", "attention_bwd", NULL), "source", json_string(""));
@@ -288,9 +288,9 @@ END_TEST
 
 static void check_legal(const struct ssa_device *dev)
 {
-    struct ssa_tunable list[SSA_TUNED_MAX];
+    struct ssa_tunable list[SSA_TUNED_COUNT];
     int n;
-    ssa_tuning_list(dev, list, SSA_TUNED_MAX, &n);
+    ssa_tuning_list(dev, list, SSA_TUNED_COUNT, &n);
     for (int i = 0; i < n; i++) {
         int v = 0;
         while (v < list[i].count && list[i].values[v] != list[i].value)
@@ -495,7 +495,7 @@ START_TEST(all_or_none)
     struct ssa_device *dev = open_host("");
     const struct ssa_tuning_setting some[] = {{"gemm", "ROWS", 48}, {"gemm", "ITEMS", 3}};
     FAILS(ssa_tuning_set(dev, some, 2), SSA_EINVAL, "ITEMS of gemm is 3, must be one of 2, 4, 8");
-    ck_assert_int_eq(ssa_tuned(dev, "gemm", "ROWS"), 144);
+    ck_assert_int_eq(ssa_tuned(dev, SSA_TUNED(gemm, ROWS)), 144);
     FAILS(ssa_tuning_set(dev, &(struct ssa_tuning_setting){"gemm_gpu", "TILE", 64}, 1), SSA_EINVAL, "no parameter");
     FAILS(ssa_tuning_set(dev, &(struct ssa_tuning_setting){"gemm", "TILE", 64}, 1), SSA_EINVAL, "no parameter \"TILE\"");
     ssa_device_close(dev);
@@ -503,7 +503,7 @@ START_TEST(all_or_none)
     /* Limits of devices, without the devices. */
     struct ssa_device small = {.info = {.kind = SSA_DEVICE_GPU, .gpu_shape = 1, .units = 4, .max_group = 64,
                                         .local_memory = 32768, .name = "small"}};
-    ck_assert_int_eq(ssa_tuned(&small, "gemm_gpu", "SIDE"), 8);
+    ck_assert_int_eq(ssa_tuned(&small, SSA_TUNED(gemm_gpu, SIDE)), 8);
     OK(ssa_tuning_set(&small, NULL, 0)); /* the defaults fit */
     FAILS(ssa_tuning_set(&small, &(struct ssa_tuning_setting){"gemm_gpu", "SIDE", 16}, 1), SSA_EINVAL,
           "work-groups of 256, small has at most 64");
@@ -556,11 +556,11 @@ END_TEST
  * turn, with neighbours at either end too. Turn -1: all at their largest. What does not fit the device is left out. */
 static bool take_turn(struct ssa_device *dev, const char *kernel, int turn, char *text, size_t size)
 {
-    struct ssa_tunable list[SSA_TUNED_MAX];
-    struct ssa_tuning_setting settings[SSA_TUNED_MAX];
+    struct ssa_tunable list[SSA_TUNED_COUNT];
+    struct ssa_tuning_setting settings[SSA_TUNED_COUNT];
     int n, count = 0, most = 0;
     ssa_tuning_reset(dev, NULL);
-    ssa_tuning_list(dev, list, SSA_TUNED_MAX, &n);
+    ssa_tuning_list(dev, list, SSA_TUNED_COUNT, &n);
     snprintf(text, size, "%s", kernel);
     for (int i = 0; i < n; i++) {
         if (strcmp(list[i].kernel, kernel))
@@ -615,9 +615,9 @@ START_TEST(every_value_is_right)
         bool gpu = dev->info.gpu_shape, own = !gpu || getenv("SSACL_CLBLAST_LIBRARY");
         if (left_out(dev))
             continue;
-        struct ssa_tunable list[SSA_TUNED_MAX];
+        struct ssa_tunable list[SSA_TUNED_COUNT];
         int n;
-        ssa_tuning_list(dev, list, SSA_TUNED_MAX, &n);
+        ssa_tuning_list(dev, list, SSA_TUNED_COUNT, &n);
         for (int i = 0; i < n; i++) {
             bool gemm = !strncmp(list[i].kernel, "gemm", 4);
             if ((i && !strcmp(list[i].kernel, list[i - 1].kernel)) || (gemm && !own))

@@ -108,7 +108,7 @@ void emit(const struct bench *b, const struct suite *suite, const struct bench_c
     json_object_set_new(row, "plan", r->plan ? r->plan : json_null());
     set(row, "error", r->error < 1e300 ? r->error : NAN);
     set(row, "tolerance", r->tolerance);
-    if (!wrong) { /* the speed of a wrong result is none */
+    if (!wrong) { /* a wrong result has no speed */
         add_timing(row, &r->time);
         add_rates(row, r);
         add_build(row, b, r->direction, &r->time);

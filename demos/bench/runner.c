@@ -26,7 +26,7 @@ struct run {
     const struct selection *selection;
     struct target targets[MAX_DEVICES];
     int count;
-    int failed; /* devices that could not be used, names that are none */
+    int failed; /* devices that could not be used, names that fit no device */
     double done; /* seconds of the estimate */
 };
 

@@ -43,6 +43,7 @@ struct arg {
     const char *value, *help;
     double low, high; /* inclusive */
     int count;
+    int settles; /* of a heading: a tag of the program's own for the options under it */
 };
 
 /* As many as there are: it lives as long as the program. */
@@ -52,6 +53,7 @@ struct arg_list {
 };
 
 #define ARG_HEADING(text) {.kind = ARG_KIND_HEADING, .help = (text)}
+#define ARG_HEADING_OF(settles_, text) {.kind = ARG_KIND_HEADING, .help = (text), .settles = (settles_)}
 #define ARG_CHOSEN(letter_, name_, target_, chosen_, help_) \
     {.kind = ARG_KIND_FLAG, .letter = (letter_), .name = (name_), .target = (target_), .low = (chosen_), \
      .help = (help_)}

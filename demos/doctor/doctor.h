@@ -19,7 +19,7 @@ void problem(json_t *report, enum severity severity, const char *remedy, const c
 /* child.c: runs `mode argument` in a process of its own; NULL with a reason in words if it crashes, hangs or does not
  * answer. */
 json_t *ask_child(const char *mode, const char *argument, int seconds, char *why, size_t why_size);
-/* What those processes do: prints and returns an exit status; -1 if `mode` is none. */
+/* What those processes do: prints and returns an exit status; -1 if there is no such `mode`. */
 int child_main(const char *mode, const char *argument);
 
 /* opencl.c, in the parent: loader, ICD files, platforms. In a child: one ICD library; all platforms. */

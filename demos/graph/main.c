@@ -121,7 +121,7 @@ int main(int argc, char **argv)
                  "self-Attention, on any OpenCL device or, where there is none, on the CPU.\n",
         .commands = commands,
         .train = {.about = train_about, .examples = train_examples, .options = data_train_options(),
-                  .settled = RECIPE_HEADING, .data = "molecules to train on: a file of graphs"},
+                  .data = "molecules to train on: a file of graphs"},
         .plan = {.about = plan_about, .examples = STAGES_HELP},
         .eval = {.about = eval_about, .examples = eval_examples, .options = eval_options,
                  .data = "the molecules it was trained on; their parts are found as `train` does. Of others that is "

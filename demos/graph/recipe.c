@@ -1,6 +1,7 @@
 #include "recipe.h"
 
 #include "run/note.h"
+#include "run/program.h"
 
 #include <limits.h>
 #include <math.h>
@@ -24,7 +25,7 @@ void recipe_options(struct recipe *r, struct arg options[RECIPE_OPTIONS])
                 "so many for validation; 0: all of that part, or of a split that is drawn a twentieth"),
         ARG_INT(0, "test-molecules", &r->test, 0, INT_MAX, "N", "so many for the test; 0: as of validation"),
         ARG_INT(0, "split-seed", &r->split_seed, 0, INT_MAX, "N", "of which these are; 0, whatever --seed is"),
-        ARG_HEADING(RECIPE_HEADING),
+        ARG_HEADING_OF(SETTLES_RUN, "how molecules are learned"),
         ARG_FLAG(0, "raw-targets", &r->raw_targets,
                  "the target as it is; else less its mean and divided by its deviation in training. What is told is in "
                  "the target's own unit in any case"),

@@ -16,8 +16,7 @@ struct recipe {
     double mean, deviation; /* of the target in training; of raw ones 0 and 1 */
 };
 
-/* Options that set it: of parts; and of targets and order, which begin with RECIPE_HEADING. Ended. */
-#define RECIPE_HEADING "how molecules are learned"
+/* Options that set it: of parts; and of targets and order. Ended. */
 enum { RECIPE_OPTIONS = 12 };
 void recipe_defaults(struct recipe *r);
 void recipe_options(struct recipe *r, struct arg options[RECIPE_OPTIONS]);

@@ -2,6 +2,7 @@
 
 #include "say.h"
 #include "run/note.h"
+#include "run/program.h"
 
 #include <limits.h>
 #include <math.h>
@@ -43,7 +44,7 @@ void recipe_augment_options(struct recipe *r, int *which, struct arg options[REC
 {
     struct augment *a = &r->augment;
     const struct arg table[] = {
-        ARG_HEADING(RECIPE_HEADING),
+        ARG_HEADING_OF(SETTLES_RUN, "augmentation"),
         ARG_CHOICE(0, "augment", which, AUGMENTATION_NAMES,
                    "nothing; shifts and flips; or the recipe of Swin and DeiT. Options beside it count over it"),
         ARG_CHOICE(0, "crop", &a->crop, CROP_NAMES,

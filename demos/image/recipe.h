@@ -21,8 +21,7 @@ struct recipe {
 enum augmentation { AUGMENTATION_NONE, AUGMENTATION_LIGHT, AUGMENTATION_SWIN };
 struct augment recipe_augment(enum augmentation which);
 
-/* Options that set it: of the data; and of augmentation, which begin with RECIPE_HEADING. Ended. */
-#define RECIPE_HEADING "augmentation"
+/* Options that set it: of the data; and of augmentation. Ended. */
 enum { RECIPE_OPTIONS = 24 };
 void recipe_data_options(struct recipe *r, struct arg options[RECIPE_OPTIONS]);
 void recipe_augment_options(struct recipe *r, int *which, struct arg options[RECIPE_OPTIONS]);

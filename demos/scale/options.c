@@ -154,7 +154,7 @@ static double number_of(const json_t *object, const char *name)
     return json_is_number(field) ? json_number_value(field) : NAN;
 }
 
-/* 0 for what is none, which no model has. */
+/* 0 for what is absent or no size, which no model has. */
 static int size_of(const json_t *object, const char *name)
 {
     double number = number_of(object, name);

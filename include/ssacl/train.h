@@ -30,7 +30,7 @@ struct ssa_pattern {
     float ratio;        /**< keys a query sees / N, in (0, 1]; ratio*N must be whole, and for SSA_LOCAL its slices
                              (ratio*N, with look_back half of it) must divide N. Of models whose sequences are of mixed
                              size (ssa_model_layer()) any: the share of an example's real positions that is drawn, as
-                             in struct ssa_sample, and virtual nodes besides; SSA_UNBIASED only */
+                             in struct ssa_sample, and virtual nodes, too; SSA_UNBIASED only */
     int look_back;      /**< SSA_LOCAL: a query sees its own slice and the one before, each of half the keys */
     float sigma;        /**< SSA_LOCAL: jitter in slices; 0 means 1; SSA_NONE: none, as fixed_windows */
     int fixed_windows;  /**< SSA_LOCAL: no shuffle */
@@ -39,14 +39,14 @@ struct ssa_pattern {
                              drawn rows only: an eighth of the linear layers' work less at ratio 0.25. Causal: with
                              keep_first 1, or early queries see nothing */
     int per_example;    /**< 1: each sequence has its own draw; of layers that see windows, each window */
-    int keep_first;     /**< the first positions that every query sees besides, 0..64 */
+    int keep_first;     /**< the first positions that every query sees in addition, 0..64 */
     int dense_first;    /**< this many of the first layers are dense */
     int dense_last;     /**< this many of the last layers are dense */
     float ratio_last;   /**< the ratio grows linearly over the sampled layers to this one in the last of them, each
                              rounded to the nearest that divides; 0: the same everywhere */
     int grid;           /**< SSA_LOCAL: 1: local in rows and columns of an image (sample.h): instead of slices, cells
                              that divide the grid, as nearly square as there are, have ratio*N keys, with look_back
-                             half of it. A class token sees all and is seen by all besides. Of models whose positions
+                             half of it. A class token sees all and is seen by all, too. Of models whose positions
                              are a grid (ssa_model_layer()) */
     const struct ssa_pattern *layers; /**< NULL, or one pattern a layer that replaces all of this */
     int layer_count;                  /**< how many `layers` has: must be the model's */

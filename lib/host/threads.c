@@ -64,11 +64,22 @@ static void *worker(void *arg)
     }
 }
 
+/* All three, or none. */
+static bool make_lock(struct ssa_threads *p)
+{
+    if (pthread_mutex_init(&p->lock, NULL))
+        return false;
+    if (!pthread_cond_init(&p->start, NULL)) {
+        if (!pthread_cond_init(&p->finish, NULL))
+            return true;
+        pthread_cond_destroy(&p->start);
+    }
+    pthread_mutex_destroy(&p->lock);
+    return false;
+}
+
 static bool start_workers(struct ssa_threads *p, int count)
 {
-    pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->start, NULL);
-    pthread_cond_init(&p->finish, NULL);
     atomic_store(&p->generation, 0);
     atomic_store(&p->stop, 0);
     p->forks = ssa_forks();
@@ -82,6 +93,10 @@ struct ssa_threads *ssa_threads_create(int threads)
 {
     int workers = threads > 1 ? threads - 1 : 0;
     struct ssa_threads *p = calloc(1, sizeof *p + (size_t)workers * sizeof p->threads[0]);
+    if (p && !make_lock(p)) {
+        free(p);
+        return NULL;
+    }
     if (p && !start_workers(p, workers)) {
         ssa_threads_destroy(p);
         p = NULL;

@@ -5,7 +5,7 @@
  * Its struct begins with a struct ssa_block; settings follow, then what draft() fills in.
  *
  * A net of graphs has a stream of edges beside that of positions. A block is of one stream, and is given rows, places and
- * gradients of that one, so that the same kinds serve both; a few see another one besides. What a block leaves alone
+ * gradients of that one, so that the same kinds serve both; a few see another one, too. What a block leaves alone
  * stays where it is. */
 #ifndef SSA_NET_BLOCK_H
 #define SSA_NET_BLOCK_H

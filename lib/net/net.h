@@ -74,7 +74,7 @@ int ssa_model_read_answers(struct ssa_model *m, float *logits);
 
 /* ---- memory ---- */
 
-/* What a trainer takes besides: copies of the parameters, and by the number of micro-batches that a step's `batch`
+/* What a trainer takes in addition: copies of the parameters, and by the number of micro-batches that a step's `batch`
  * sequences are cut into more of them, and bytes. Batch 0: no trainer. */
 struct ssa_extra {
     int batch, kept;

@@ -42,7 +42,7 @@ struct ocl_device {
     struct ocl_patience patience;
     struct ocl_upload uploads[OCL_UPLOADS];
     unsigned upload_count; /* so far: they take turns */
-    char identity[1024];         /* all that a built program depends on besides its text; "": none is kept */
+    char identity[1024];         /* all that a built program depends on but for its text; "": none is kept */
     int binaries;                /* of binary.c: whether they are worth keeping, and what one saves in seconds */
     double binary_saves;
 };

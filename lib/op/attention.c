@@ -326,7 +326,7 @@ static int forward_items(const struct ssa_device *device, const struct ssa_atten
 
 static int forward(struct ssa_device *device, const struct ssa_attention *a)
 {
-    int tiles = count_tiles(a->plan, ssa_tuned(device, "attention_fwd", "TILE"));
+    int tiles = count_tiles(a->plan, ssa_tuned(device, SSA_TUNED(attention_fwd, TILE)));
     int items = forward_items(device, a, busy_tiles(a, tiles));
     struct ssa_launch l = {
         .kernel = "attention_fwd",
@@ -400,8 +400,8 @@ static int backward_phase(struct ssa_device *device, const struct ssa_attention_
 static int choose_parts(const struct ssa_device *device, const struct ssa_attention *a)
 {
     long long units = device->info.units, items = (long long)a->batch * a->kv_heads;
-    long long most = ssa_tuned(device, "attention_bwd", "PARTS") * units;
-    int tiles = count_tiles(a->plan, ssa_tuned(device, "attention_bwd", "TILE"));
+    long long most = ssa_tuned(device, SSA_TUNED(attention_bwd, PARTS)) * units;
+    int tiles = count_tiles(a->plan, ssa_tuned(device, SSA_TUNED(attention_bwd, TILE)));
     if (items >= most || items % units == 0)
         return 1;
     long long parts = (most + items - 1) / items;

@@ -1,11 +1,7 @@
 #include "attention.h"
+#include "launch.h"
 
 #include <string.h>
-
-static size_t divide_up(int a, int b)
-{
-    return ((size_t)a + (size_t)b - 1) / (size_t)b;
-}
 
 /* Short blocks take the small tile. Eight rows a work-item do more arithmetic per byte of local memory, where registers
  * hold their sums. Where heads are too wide for that, more work-items share a row, until each has 32 sums, 16 where
@@ -14,9 +10,13 @@ static size_t divide_up(int a, int b)
 struct attention_tile ssa_attention_tile(const struct ssa_device *device, const char *file, int rows, int width,
                                          bool pairs)
 {
-    const bool large = rows > 2 * ATTENTION_SMALL_ROWS, device_few = ssa_tuned(device, file, "REGISTERS") < 256;
-    const bool few = device_few || (pairs && width > 64 && !strcmp(file, "attention_bwd_gpu"));
-    const int side = ssa_tuned(device, file, "SIDE"), each = large ? ssa_tuned(device, file, "EACH") : 4;
+    static const enum ssa_tuned sides[] = {SSA_TUNED(attention_fwd_gpu, SIDE), SSA_TUNED(attention_bwd_gpu, SIDE)},
+        eaches[] = {SSA_TUNED(attention_fwd_gpu, EACH), SSA_TUNED(attention_bwd_gpu, EACH)},
+        registers[] = {SSA_TUNED(attention_fwd_gpu, REGISTERS), SSA_TUNED(attention_bwd_gpu, REGISTERS)};
+    const bool backward = !strcmp(file, "attention_bwd_gpu"), large = rows > 2 * ATTENTION_SMALL_ROWS;
+    const bool device_few = ssa_tuned(device, registers[backward]) < 256;
+    const bool few = device_few || (pairs && width > 64 && backward);
+    const int side = ssa_tuned(device, sides[backward]), each = large ? ssa_tuned(device, eaches[backward]) : 4;
     const int sums = few ? 16 : 32;
     struct attention_tile t = {.side = large ? side : 8, .each = each, .registers = few && !device_few ? 128 : 0};
     int items = t.side * t.side;
@@ -80,7 +80,8 @@ static struct attention_tile tile_for(const struct ssa_device *device, const cha
 
 static size_t query_blocks(const struct ssa_attention *a)
 {
-    return divide_up(ssa_attention_first(a) + a->queries + a->plan->lack, a->plan->block);
+    return ssa_divide_up((size_t)ssa_attention_first(a) + (size_t)a->queries + (size_t)a->plan->lack,
+                         (size_t)a->plan->block);
 }
 
 static bool trusted_forward(struct ssa_device *device, const struct ssa_attention *a)
@@ -95,7 +96,7 @@ int ssa_attention_fwd_gpu(struct ssa_device *device, const struct ssa_attention 
     if (!trusted_forward(device, a))
         return ssa_attention_fwd_plain(device, a);
     struct attention_tile tile = tile_for(device, "attention_fwd_gpu", a->plan->block, a); /* after the self-test */
-    int block_tiles = (int)divide_up(a->plan->block, tile.rows);
+    int block_tiles = (int)ssa_divide_up((size_t)a->plan->block, (size_t)tile.rows);
     struct ssa_launch l = {
         .kernel = "attention_fwd_gpu",
         .args = {OPERANDS(a), ARG_TENSOR(a->out), ATTENTION_STRIDES(a->out_strides), ARG_TENSOR(a->gate_sum),
@@ -109,7 +110,7 @@ static int query_gradients(struct ssa_device *device, const struct ssa_attention
 {
     const struct ssa_attention *a = &b->attention;
     struct attention_tile tile = tile_for(device, "attention_bwd_gpu", a->plan->block, a);
-    int block_tiles = (int)divide_up(a->plan->block, tile.rows);
+    int block_tiles = (int)ssa_divide_up((size_t)a->plan->block, (size_t)tile.rows);
     struct ssa_launch l = {
         .file = "attention_bwd_gpu",
         .kernel = "attention_bwd_queries",
@@ -134,8 +135,8 @@ static int own_gradients(struct ssa_device *device, const struct ssa_attention_b
                  ARG_INT(a->keys)},
     };
     set_grid(&l, tile_for(device, "attention_bwd_gpu", a->plan->max_slice, a), a, 0, a->kv_heads);
-    l.local[0] = 64;
-    l.global[0] = divide_up(positions, width <= 64 ? 8 : width <= 128 ? 4 : 2) * 64;
+    l.local[0] = PREPARE_ITEMS;
+    l.global[0] = ssa_divide_up((size_t)positions, (size_t)(PREPARE_ITEMS / PREPARE_LANES(width))) * PREPARE_ITEMS;
     return ssa_launch(device, &l);
 }
 
@@ -146,8 +147,8 @@ static int source_gradients(struct ssa_device *device, const struct ssa_attentio
     const struct ssa_attention *a = &b->attention;
     const int slices = a->plan->slices, sources = a->plan->max_slice;
     struct attention_tile tile = tile_for(device, "attention_bwd_gpu", sources, a);
-    const int slice_tiles = (int)divide_up(sources, tile.rows);
-    const bool few = tile.registers || ssa_tuned(device, "attention_bwd_gpu", "REGISTERS") < 256;
+    const int slice_tiles = (int)ssa_divide_up((size_t)sources, (size_t)tile.rows);
+    const bool few = tile.registers || ssa_tuned(device, SSA_TUNED(attention_bwd_gpu, REGISTERS)) < 256;
     const int parts = few ? 2 : 1; /* dk, dv: SUMS there */
     struct ssa_launch l = {
         .file = "attention_bwd_gpu",

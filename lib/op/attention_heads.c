@@ -1,12 +1,11 @@
 #include "attention.h"
+#include "launch.h"
 #include "plan.h"
 
 /* cl/attention_heads.cl, in the CPU shape. */
 
-enum { TILE = 64,      /* queries of a work-item of forward: cl/attention_heads.cl has it too */
-       MOST_WIDE = 32, /* heads: WIDTH_MAX there */
-       FEW_HEADS = 4,  /* fewer fill no lanes of a row */
-       FASTER = 4 };   /* than the kernels of tiles: so a work-item for that many units is enough */
+enum { FEW_HEADS = 4, /* fewer fill no lanes of a row */
+       FASTER = 4 };  /* than the kernels of tiles: so a work-item for that many units is enough */
 
 #define OPERANDS(a) ATTENTION_SIZES(a), ARG_INT((a)->keys)
 #define PAIRS_OF(p) ARG_TENSOR((p).tensor), ATTENTION_PAIR_STRIDES(p)
@@ -44,14 +43,14 @@ static bool is_one_list(const struct ssa_attention *a)
 static bool serves(const struct ssa_device *device, const struct ssa_attention *a)
 {
     return !device->info.gpu_shape && !a->causal && a->heads >= FEW_HEADS && a->kv_heads == a->heads &&
-           a->width <= MOST_WIDE && a->value_width == a->width &&
+           a->width <= HEADS_WIDTH && a->value_width == a->width &&
            (ssa_present(a->bias.tensor) || ssa_present(a->gate.tensor)) && by_heads(&a->bias) && by_heads(&a->gate) &&
            is_one_list(a);
 }
 
 static size_t tiles_of(const struct ssa_attention *a)
 {
-    return ((size_t)a->queries - 1) / TILE + 1;
+    return ((size_t)a->queries - 1) / HEADS_TILE + 1;
 }
 
 bool ssa_attention_heads_serve(const struct ssa_device *device, const struct ssa_attention *a)

@@ -1,9 +1,9 @@
 #include "attention.h"
+#include "launch.h"
 
 /* cl/attention_pairs.cl, in both shapes. */
 
 enum { LANES = 32,     /* that share the keys of a query, on GPUs */
-       TILE = 32,      /* queries of a work-item, in the CPU shape: cl/attention_pairs.cl has it too */
        FEW_KEYS = 16,  /* of its own, the least that are worth its while */
        BUSY = 2 };     /* work-items that keep a unit busy */
 
@@ -25,7 +25,7 @@ static const char *width_constant(const struct ssa_device *device, const struct 
 
 static size_t tiles_of(const struct ssa_attention *a)
 {
-    return ((size_t)a->queries - 1) / TILE + 1;
+    return ((size_t)a->queries - 1) / PAIRS_TILE + 1;
 }
 
 int ssa_attention_scores(struct ssa_device *device, const struct ssa_attention *a)
@@ -53,13 +53,13 @@ static bool in_tiles(const struct ssa_device *device, const struct ssa_attention
 {
     return !device->info.gpu_shape && to->query && to->key &&
            (a->plan->blocks == 1 ||
-            (a->plan->block % TILE == 0 && !a->plan->lack && ssa_attention_first(a) % TILE == 0));
+            (a->plan->block % PAIRS_TILE == 0 && !a->plan->lack && ssa_attention_first(a) % PAIRS_TILE == 0));
 }
 
 /* Ranges of keys that a tile's are cut into, where there are too few tiles to share out. */
 static int key_ranges(const struct ssa_device *device, const struct ssa_attention *a, size_t tiles)
 {
-    const size_t wanted = (size_t)BUSY * (size_t)device->info.units, ranges = (wanted + tiles - 1) / tiles;
+    const size_t wanted = (size_t)BUSY * (size_t)device->info.units, ranges = ssa_divide_up(wanted, tiles);
     const size_t most = (size_t)(a->keys / FEW_KEYS ? a->keys / FEW_KEYS : 1);
     return a->plan->slices > 1 ? 1 : (int)(ranges < most ? ranges : most);
 }
@@ -70,7 +70,7 @@ static int pairs_gradient(struct ssa_device *device, const struct ssa_attention_
 {
     const struct ssa_attention *a = &b->attention;
     const bool tiles = in_tiles(device, a, to);
-    const size_t queries = to->query ? (size_t)a->queries : 1, rows = tiles ? (queries - 1) / TILE + 1 : queries;
+    const size_t queries = to->query ? (size_t)a->queries : 1, rows = tiles ? (queries - 1) / PAIRS_TILE + 1 : queries;
     const size_t heads = to->head ? (size_t)a->heads : 1, examples = to->batch ? (size_t)to->repeat : 1;
     const int lanes = !to->key ? 1 /* values that keys share are added up by one */
                       : tiles  ? key_ranges(device, a, rows * heads * examples)

@@ -1,8 +1,7 @@
 #include "impl.h"
+#include "launch.h"
 
 #include <math.h>
-
-enum { PIECE = 4096 }; /* as in cl/dropout.cl */
 
 static struct ssa_within with_defaults(struct ssa_within w)
 {
@@ -82,7 +81,7 @@ static int threshold_of(float p)
 /* Runs are cut into pieces, so that there is work for a device that has few of them. */
 static int drop_runs(struct ssa_device *device, const struct ssa_dropout_fwd *a)
 {
-    const size_t pieces = (a->run - 1) / PIECE + 1;
+    const size_t pieces = (a->run - 1) / DROPOUT_PIECE + 1;
     struct ssa_launch l = {
         .file = "dropout",
         .kernel = "dropout_runs",
@@ -97,7 +96,7 @@ static int drop_runs(struct ssa_device *device, const struct ssa_dropout_fwd *a)
 static int drop_parts(struct ssa_device *device, const struct ssa_dropout_fwd *a)
 {
     const struct ssa_within w = with_defaults(a->within);
-    const size_t pieces = (w.each + 2) / PIECE + 1; /* up to three numbers before the first are of its counter */
+    const size_t pieces = (w.each + 2) / DROPOUT_PIECE + 1; /* up to three numbers before the first are of its counter */
     struct ssa_launch l = {
         .file = "dropout",
         .kernel = "dropout_parts",

@@ -1,6 +1,7 @@
 /* The linear layer and the matrix multiplication under it, in two shapes: on CPUs our own kernels with everything
  * fused, on GPUs a library's GEMM (else cl/gemm_gpu.cl) and an element-wise kernel after it. A few rows, as of a token
  * that is generated, have a kernel of their own in both. */
+#include "launch.h"
 #include "tune/verify.h"
 
 /* What follows the product; see cl/epilogue.h. Absent tensors and no activation: nothing. */
@@ -9,12 +10,7 @@ struct epilogue {
     int activation;
 };
 
-enum { TILES = 24, COLUMNS = 32, PACK_K = 64, DEPTH = 128, FEW = 4, FEW_COLUMNS = 16 };
-
-static size_t ceil_div(size_t a, size_t b)
-{
-    return (a + b - 1) / b;
-}
+enum { TILES = 24, DEPTH = 128, FEW = 4 }; /* rows in whole tiles of 4, 6 or 8; of a part of column_sum; that are few */
 
 static int smaller(int a, int b)
 {
@@ -24,7 +20,7 @@ static int smaller(int a, int b)
 /* Work-items below which a launch is cut finer: enough that an unequal last one costs little. */
 static size_t enough_items(const struct ssa_device *device)
 {
-    return (size_t)ssa_tuned(device, "gemm", "ITEMS") * (size_t)(device->info.units > 0 ? device->info.units : 1);
+    return (size_t)ssa_tuned(device, SSA_TUNED(gemm, ITEMS)) * (size_t)(device->info.units > 0 ? device->info.units : 1);
 }
 
 /* ---- CPUs: c = a op(b) with a fused epilogue ---- */
@@ -32,8 +28,8 @@ static size_t enough_items(const struct ssa_device *device)
 /* Rows of a work-item: 32 items a unit where m allows it, in whole tiles of 6 or 8. */
 static size_t block_rows(const struct ssa_device *device, int m)
 {
-    size_t rows = ceil_div(ceil_div((size_t)m, 8 * enough_items(device)), TILES) * TILES;
-    size_t most = (size_t)ssa_tuned(device, "gemm", "ROWS");
+    size_t rows = ssa_divide_up(ssa_divide_up((size_t)m, 8 * enough_items(device)), TILES) * TILES;
+    size_t most = (size_t)ssa_tuned(device, SSA_TUNED(gemm, ROWS));
     return rows > most ? most : rows;
 }
 
@@ -41,9 +37,10 @@ static size_t block_rows(const struct ssa_device *device, int m)
  * cache while all rows pass by (launches go down the rows first). */
 static size_t column_blocks(const struct ssa_device *device, size_t panels, size_t row_blocks, int k)
 {
-    size_t panel_bytes = COLUMNS * (size_t)k * sizeof(float);
-    size_t cached = ((size_t)ssa_tuned(device, "gemm", "PANELS") << 10) / panel_bytes;
-    size_t for_cache = ceil_div(panels, cached ? cached : 1), for_items = ceil_div(enough_items(device), row_blocks);
+    size_t panel_bytes = PANEL_COLUMNS * (size_t)k * sizeof(float);
+    size_t cached = ((size_t)ssa_tuned(device, SSA_TUNED(gemm, PANELS)) << 10) / panel_bytes;
+    size_t for_cache = ssa_divide_up(panels, cached ? cached : 1);
+    size_t for_items = ssa_divide_up(enough_items(device), row_blocks);
     return for_cache > for_items ? for_cache : for_items;
 }
 
@@ -52,23 +49,23 @@ static int multiply_rows(struct ssa_device *device, const struct ssa_gemm *g, co
     int err;
     ssa_gemm_settle(device);
     size_t mb = block_rows(device, g->m);
-    size_t panels = ceil_div((size_t)g->n, COLUMNS), row_blocks = ceil_div((size_t)g->m, mb);
-    size_t nb = ceil_div(panels, column_blocks(device, panels, row_blocks, g->k)) * COLUMNS;
+    size_t panels = ssa_divide_up((size_t)g->n, PANEL_COLUMNS), row_blocks = ssa_divide_up((size_t)g->m, mb);
+    size_t nb = ssa_divide_up(panels, column_blocks(device, panels, row_blocks, g->k)) * PANEL_COLUMNS;
     struct ssa_tensor packed;
-    TRY(ssa_scratch(device, 0, panels * COLUMNS * (size_t)g->k, &packed));
+    TRY(ssa_scratch(device, 0, panels * PANEL_COLUMNS * (size_t)g->k, &packed));
     TRY(ssa_launch(device, &(struct ssa_launch){
         .file = "gemm",
         .kernel = "gemm_pack_b",
         .args = {ARG_TENSOR(g->b), ARG_TENSOR(packed), ARG_INT(g->ldb), ARG_INT(g->trans_b), ARG_INT(g->n),
                  ARG_INT(g->k)},
-        .global = {panels, ceil_div((size_t)g->k, PACK_K)},
+        .global = {panels, ssa_divide_up((size_t)g->k, PACK_K)},
     }));
     TRY(ssa_launch(device, &(struct ssa_launch){
         .kernel = "gemm",
         .args = {ARG_TENSOR(g->a), ARG_TENSOR(packed), ARG_TENSOR(g->c), ARG_TENSOR(e->bias), ARG_TENSOR(e->pre),
                  ARG_TENSOR(e->slope_of), ARG_TENSOR(e->addend), ARG_INT(g->lda), ARG_INT(g->ldc), ARG_INT(g->m),
                  ARG_INT(g->n), ARG_INT(g->k), ARG_INT((int)mb), ARG_INT((int)nb), ARG_INT(e->activation)},
-        .global = {row_blocks, ceil_div((size_t)g->n, nb)},
+        .global = {row_blocks, ssa_divide_up((size_t)g->n, nb)},
         .local = {1, 1, 1},
     }));
 done:
@@ -86,7 +83,7 @@ static int multiply_few(struct ssa_device *device, const struct ssa_gemm *g, con
                  ARG_TENSOR(e->slope_of), ARG_TENSOR(e->addend), ARG_INT(g->lda), ARG_INT(g->ldc), ARG_INT_AS(rows, g->m),
                  ARG_INT(g->n), ARG_INT(g->k), ARG_INT(e->activation)},
     };
-    return ssa_launch_rows(device, &l, device->info.gpu_shape ? (size_t)g->n : ceil_div((size_t)g->n, FEW_COLUMNS));
+    return ssa_launch_rows(device, &l, device->info.gpu_shape ? (size_t)g->n : ssa_divide_up((size_t)g->n, FEW_COLUMNS));
 }
 
 /* ---- CPUs: c (+)= a^T op(b), and the column sums of a ---- */
@@ -108,16 +105,16 @@ static int multiply_ta(struct ssa_device *device, const struct ssa_gemm *g, stru
 {
     ssa_gemm_settle(device);
     size_t plane = (size_t)g->m * (size_t)g->n;
-    size_t row_blocks = ceil_div((size_t)g->m, (size_t)ssa_tuned(device, "gemm", "MB"));
-    size_t column_blocks = ceil_div((size_t)g->n, (size_t)ssa_tuned(device, "gemm", "NB"));
-    size_t depth = (size_t)ssa_tuned(device, "gemm", "KC");
-    size_t splits = g->ldc == g->n ? ceil_div(enough_items(device), row_blocks * column_blocks) : 1;
-    size_t span = ceil_div(ceil_div((size_t)g->k, splits), depth) * depth;
+    size_t row_blocks = ssa_divide_up((size_t)g->m, (size_t)ssa_tuned(device, SSA_TUNED(gemm, MB)));
+    size_t column_blocks = ssa_divide_up((size_t)g->n, (size_t)ssa_tuned(device, SSA_TUNED(gemm, NB)));
+    size_t depth = (size_t)ssa_tuned(device, SSA_TUNED(gemm, KC));
+    size_t splits = g->ldc == g->n ? ssa_divide_up(enough_items(device), row_blocks * column_blocks) : 1;
+    size_t span = ssa_divide_up(ssa_divide_up((size_t)g->k, splits), depth) * depth;
     struct ssa_tensor c = g->c, sums_to = sums;
     bool split, accumulate = g->accumulate;
     int err = SSA_OK;
 
-    splits = ceil_div((size_t)g->k, span);
+    splits = ssa_divide_up((size_t)g->k, span);
     split = splits > 1;
     if (split) {
         TRY(ssa_scratch(device, 1, splits * (plane + (size_t)g->m), &c));
@@ -163,22 +160,22 @@ static int library_gemm(struct ssa_device *device, const struct ssa_gemm *g)
 static size_t splits_for(const struct ssa_device *device, const struct ssa_gemm *g, size_t tiles)
 {
     enum { LEAST = 256 };
-    size_t wanted = ceil_div(2 * (size_t)(device->info.units > 0 ? device->info.units : 1), tiles);
-    size_t most = ceil_div((size_t)g->k, LEAST);
+    size_t wanted = ssa_divide_up(2 * (size_t)(device->info.units > 0 ? device->info.units : 1), tiles);
+    size_t most = ssa_divide_up((size_t)g->k, LEAST);
     return g->ldc != g->n ? 1 : wanted < most ? wanted : most;
 }
 
 static int own_gemm(struct ssa_device *device, const struct ssa_gemm *g, const struct epilogue *epilogue)
 {
-    size_t side = (size_t)ssa_tuned(device, "gemm_gpu", "SIDE"), tile = (size_t)ssa_tuned(device, "gemm_gpu", "TILE");
-    size_t depth = (size_t)ssa_tuned(device, "gemm_gpu", "DEPTH"), plane = (size_t)g->m * (size_t)g->n;
-    size_t tiles_m = ceil_div((size_t)g->m, tile), tiles_n = ceil_div((size_t)g->n, tile);
+    size_t side = (size_t)ssa_tuned(device, SSA_TUNED(gemm_gpu, SIDE)), tile = (size_t)ssa_tuned(device, SSA_TUNED(gemm_gpu, TILE));
+    size_t depth = (size_t)ssa_tuned(device, SSA_TUNED(gemm_gpu, DEPTH)), plane = (size_t)g->m * (size_t)g->n;
+    size_t tiles_m = ssa_divide_up((size_t)g->m, tile), tiles_n = ssa_divide_up((size_t)g->n, tile);
     size_t splits = epilogue ? 1 : splits_for(device, g, tiles_m * tiles_n);
-    size_t span = ceil_div(ceil_div((size_t)g->k, splits), depth) * depth;
+    size_t span = ssa_divide_up(ssa_divide_up((size_t)g->k, splits), depth) * depth;
     struct epilogue e = epilogue ? *epilogue : (struct epilogue){0};
     struct ssa_tensor c = g->c;
     int err = SSA_OK;
-    splits = ceil_div((size_t)g->k, span);
+    splits = ssa_divide_up((size_t)g->k, span);
     if (splits > 1)
         TRY(ssa_scratch(device, 1, splits * plane, &c));
     else if (g->accumulate)
@@ -250,7 +247,7 @@ done:
 
 static int column_sum(struct ssa_device *device, const struct ssa_linear_bwd *a, int stride)
 {
-    size_t splits = ceil_div((size_t)a->rows, DEPTH), width = (size_t)a->out;
+    size_t splits = ssa_divide_up((size_t)a->rows, DEPTH), width = (size_t)a->out;
     struct ssa_tensor planes;
     int err;
     TRY(ssa_scratch(device, 1, splits * width, &planes));
@@ -259,7 +256,7 @@ static int column_sum(struct ssa_device *device, const struct ssa_linear_bwd *a,
         .kernel = "column_sum",
         .args = {ARG_TENSOR_AS(x, a->dy), ARG_TENSOR_AS(out, planes), ARG_INT(a->rows), ARG_INT_AS(width, a->out),
                  ARG_INT(stride), ARG_INT_AS(span, DEPTH)},
-        .global = {ceil_div(width, 4), splits},
+        .global = {ssa_divide_up(width, 4), splits},
     }));
     TRY(sum_planes(device, planes, width, (int)splits, a->dbias, width, a->accumulate));
 done:

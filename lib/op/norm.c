@@ -1,7 +1,5 @@
 #include "impl.h"
-
-/* Of norm_fwd_narrow: the most columns, and rows of a work-item; cl/norm.cl has them too. */
-enum { NARROW = 128, SPAN = 64 };
+#include "launch.h"
 
 static int check_shape(const char *op, int rows, int width, int kind)
 {
@@ -41,12 +39,12 @@ static int forward_narrow(struct ssa_device *device, const struct ssa_norm_fwd *
                  ARG_INT(a->rows), ARG_INT(a->width), ARG_INT_AS(rms, a->kind == SSA_NORM_RMS),
                  ARG_FLOAT(a->eps > 0 ? a->eps : 1e-5f)},
     };
-    return ssa_launch_rows(device, &l, ((size_t)a->rows - 1) / SPAN + 1);
+    return ssa_launch_rows(device, &l, ((size_t)a->rows - 1) / NARROW_ROWS + 1);
 }
 
 int ssa_norm_fwd_run(struct ssa_device *device, const struct ssa_norm_fwd *a)
 {
-    if (!device->info.gpu_shape && a->width <= NARROW)
+    if (!device->info.gpu_shape && a->width <= NARROW_COLUMNS)
         return forward_narrow(device, a);
     struct ssa_launch l = {
         .file = "norm",

@@ -1,6 +1,5 @@
 #include "impl.h"
-
-enum { SPAN = 16384 }; /* as in cl/sum.cl */
+#include "launch.h"
 
 int ssa_sum_check(struct ssa_device *device, const struct ssa_sum *a)
 {
@@ -11,14 +10,14 @@ int ssa_sum_check(struct ssa_device *device, const struct ssa_sum *a)
         VECTOR(out, ssa_output(a->accumulate), 1),
         VECTOR(before, SSA_READ | SSA_OPTIONAL, 1),
         {0}}));
-    REQUIRE(a->count / SPAN < 1 << 28, "sum: count is %zu, must be below 2^42", a->count);
+    REQUIRE(a->count / SUM_SPAN < 1 << 28, "sum: count is %zu, must be below 2^42", a->count);
 done:
     return err;
 }
 
 int ssa_sum_run(struct ssa_device *device, const struct ssa_sum *a)
 {
-    const size_t parts = (a->count + SPAN - 1) / SPAN;
+    const size_t parts = ssa_divide_up(a->count, SUM_SPAN);
     struct ssa_tensor partial;
     int err;
     TRY(ssa_scratch(device, 0, parts, &partial));

@@ -119,7 +119,7 @@ static const int *first_positions(void)
     return positions;
 }
 
-/* Of sequences of mixed size: any share of the real positions, whatever their number, besides those in front. */
+/* Of sequences of mixed size: any share of the real positions, whatever their number, in addition to those in front. */
 static int fill_mixed(const struct ssa_pattern *p, double depth, const struct ssa_layer *of, struct ssa_sample *sample)
 {
     const float last = p->ratio_last > 0 ? p->ratio_last : p->ratio;

@@ -1,4 +1,4 @@
-/* The parameters of kernels that may differ from device to device: one table, with all that is legal. An operator asks
+/* The parameters of kernels that may differ from device to device: the list of list.h, with all that is legal. An operator asks
  * ssa_tuned() where it makes a grid; ssa_launch() passes those that a kernel is built with, so that grid, local memory
  * and build come from the same numbers. */
 #include "tuning.h"
@@ -37,42 +37,13 @@ static int gemm_tile(const struct ssa_device *d)
 }
 
 static const struct parameter table[] = {
-    /* TILE: queries of a tile; KEYS: of a block; VW: floats of a vec; PARTS: work-items a unit, at least. */
-    {"attention_fwd", "TILE", CPU_SHAPE, true, 128, NULL, {32, 64, 128, 256}},
-    {"attention_fwd", "KEYS", CPU_SHAPE, true, 0, NULL, {0, 16, 32, 64, 128}},
-    {"attention_fwd", "VW", CPU_SHAPE, true, 16, NULL, {8, 16}},
-    {"attention_bwd", "TILE", CPU_SHAPE, true, 64, NULL, {32, 64, 128}},
-    {"attention_bwd", "KEYS", CPU_SHAPE, true, 0, NULL, {0, 16, 32, 64, 128}},
-    {"attention_bwd", "VW", CPU_SHAPE, true, 16, NULL, {8, 16}},
-    {"attention_bwd", "PARTS", HOST_TOO, false, 4, NULL, {1, 2, 4, 8}},
-    /* MR x NV: the register tile; KC, MB, NB: the block that gemm_ta packs; ITEMS: work-items a unit, at least; ROWS of
-     * a work-item, at most; PANELS: KiB of b's packed panels that a work-item goes through, about. */
-    {"gemm", "MR", CPU_SHAPE, true, 0, NULL, {0, 4, 6, 8}},
-    {"gemm", "NV", CPU_SHAPE, true, 2, NULL, {1, 2, 4}},
-    {"gemm", "VW", CPU_SHAPE, true, 16, NULL, {8, 16}},
-    {"gemm", "KC", CPU_SHAPE, true, 128, NULL, {64, 128, 256}},
-    {"gemm", "MB", CPU_SHAPE, true, 256, NULL, {128, 256, 512}},
-    {"gemm", "NB", CPU_SHAPE, true, 512, NULL, {256, 512, 1024}},
-    {"gemm", "ITEMS", HOST_TOO, false, 4, NULL, {2, 4, 8}},
-    {"gemm", "ROWS", HOST_TOO, false, 144, NULL, {48, 96, 144, 192, 288}},
-    {"gemm", "PANELS", HOST_TOO, false, 1024, NULL, {256, 512, 1024, 8192}},
-    /* SIDE x SIDE work-items of EACH rows and four columns; CHUNK rows are staged at a time. Short blocks take less.
-     * REGISTERS: what a work-item may count on. */
-    {"attention_fwd_gpu", "SIDE", GPU_SHAPE, false, 16, side, {8, 16}},
-    {"attention_fwd_gpu", "EACH", GPU_SHAPE, false, 0, NULL, {0, 4, 8}},
-    {"attention_fwd_gpu", "CHUNK", GPU_SHAPE, true, 0, NULL, {0, 4, 8, 16, 32}},
-    {"attention_fwd_gpu", "REGISTERS", GPU_SHAPE, true, 256, registers, {128, 256}},
-    {"attention_bwd_gpu", "SIDE", GPU_SHAPE, false, 16, side, {8, 16}},
-    {"attention_bwd_gpu", "EACH", GPU_SHAPE, false, 0, NULL, {0, 4, 8}},
-    {"attention_bwd_gpu", "CHUNK", GPU_SHAPE, true, 0, NULL, {0, 4, 8, 16, 32}},
-    {"attention_bwd_gpu", "REGISTERS", GPU_SHAPE, true, 256, registers, {128, 256}},
-    /* A work-group of SIDE x SIDE owns TILE x TILE of c and stages DEPTH of k. */
-    {"gemm_gpu", "TILE", GPU_SHAPE, true, 64, gemm_tile, {32, 64, 128}},
-    {"gemm_gpu", "SIDE", GPU_SHAPE, true, 16, side, {8, 16}},
-    {"gemm_gpu", "DEPTH", GPU_SHAPE, true, 16, NULL, {8, 16, 32}},
+#define ROW(kernel_, name_, shape_, constant_, standard_, trait_, ...) \
+    [SSA_TUNED(kernel_, name_)] = {#kernel_, #name_, shape_, constant_, standard_, trait_, {__VA_ARGS__}},
+    SSA_TUNED_LIST(ROW)
+#undef ROW
 };
 enum { PARAMETERS = sizeof table / sizeof *table };
-_Static_assert((int)PARAMETERS <= (int)SSA_TUNED_MAX, "struct ssa_device has a place for each parameter");
+_Static_assert((int)PARAMETERS == (int)SSA_TUNED_COUNT, "a row for each parameter");
 
 static bool has(const struct ssa_device *device, const struct parameter *p)
 {
@@ -87,9 +58,9 @@ static int standard(const struct ssa_device *device, const struct parameter *p)
 }
 
 /* A device holds value + 1, so that one full of zeros has the defaults. */
-static int value_in(const struct ssa_device *device, const int *tuned, int i)
+static int value_in(const struct ssa_device *device, const int *tuned, int which)
 {
-    return tuned[i] ? tuned[i] - 1 : standard(device, &table[i]);
+    return tuned[which] ? tuned[which] - 1 : standard(device, &table[which]);
 }
 
 static int find(const char *kernel, const char *name)
@@ -100,14 +71,9 @@ static int find(const char *kernel, const char *name)
     return -1;
 }
 
-static int value_of(const struct ssa_device *device, const int *tuned, const char *kernel, const char *name)
+int ssa_tuned(const struct ssa_device *device, enum ssa_tuned which)
 {
-    return value_in(device, tuned, find(kernel, name));
-}
-
-int ssa_tuned(const struct ssa_device *device, const char *kernel, const char *name)
-{
-    return value_of(device, device->tuned, kernel, name);
+    return value_in(device, device->tuned, which);
 }
 
 int ssa_tuned_constants(const struct ssa_device *device, const char *file, struct ssa_constant *constants, int capacity)
@@ -156,7 +122,7 @@ static int check_group(const struct ssa_device *device, const char *kernel, size
 
 static int check_gemm(const struct ssa_device *device, const int *tuned)
 {
-    int vw = value_of(device, tuned, "gemm", "VW"), nv = value_of(device, tuned, "gemm", "NV");
+    int vw = value_in(device, tuned, SSA_TUNED(gemm, VW)), nv = value_in(device, tuned, SSA_TUNED(gemm, NV));
     return nv * vw <= 32 ? SSA_OK
                          : ssa_fail(SSA_EINVAL, "tuning: gemm's NV x VW is %d x %d, b is packed 32 columns at a time", nv,
                                     vw);
@@ -164,8 +130,8 @@ static int check_gemm(const struct ssa_device *device, const int *tuned)
 
 static int check_gemm_gpu(const struct ssa_device *device, const int *tuned)
 {
-    int tile = value_of(device, tuned, "gemm_gpu", "TILE"), side = value_of(device, tuned, "gemm_gpu", "SIDE"),
-        depth = value_of(device, tuned, "gemm_gpu", "DEPTH");
+    int tile = value_in(device, tuned, SSA_TUNED(gemm_gpu, TILE)), side = value_in(device, tuned, SSA_TUNED(gemm_gpu, SIDE)),
+        depth = value_in(device, tuned, SSA_TUNED(gemm_gpu, DEPTH));
     int err = check_group(device, "gemm_gpu", (size_t)side * (size_t)side,
                           2 * sizeof(float) * (size_t)depth * (size_t)tile);
     if (!err && tile != 4 * side && tile != 8 * side)
@@ -177,11 +143,11 @@ static int check_gemm_gpu(const struct ssa_device *device, const int *tuned)
 }
 
 /* Local memory at the widest heads, in floats: the pool of cl/attention_gpu.h and what stands beside it. */
-static int check_attention_gpu(const struct ssa_device *device, const int *tuned, const char *kernel)
+static int check_attention_gpu(const struct ssa_device *device, const int *tuned, const char *kernel,
+                               enum ssa_tuned its_side, enum ssa_tuned its_chunk, enum ssa_tuned its_registers)
 {
-    size_t side = (size_t)value_of(device, tuned, kernel, "SIDE");
-    size_t chunk = (size_t)value_of(device, tuned, kernel, "CHUNK"), rows = 8 * side;
-    size_t columns = value_of(device, tuned, kernel, "REGISTERS") < 256 ? 256 : rows;
+    size_t side = (size_t)value_in(device, tuned, its_side), chunk = (size_t)value_in(device, tuned, its_chunk);
+    size_t rows = 8 * side, columns = value_in(device, tuned, its_registers) < 256 ? 256 : rows;
     size_t pool = (chunk ? chunk : 16) * (rows + 256), beside = 4 * (rows > columns ? rows : columns);
     return check_group(device, kernel, side * side, sizeof(float) * (pool + beside));
 }
@@ -191,8 +157,10 @@ static int check_combination(const struct ssa_device *device, const int *tuned)
     int err;
     if (!device->info.gpu_shape)
         return check_gemm(device, tuned);
-    TRY(check_attention_gpu(device, tuned, "attention_fwd_gpu"));
-    TRY(check_attention_gpu(device, tuned, "attention_bwd_gpu"));
+    TRY(check_attention_gpu(device, tuned, "attention_fwd_gpu", SSA_TUNED(attention_fwd_gpu, SIDE),
+                            SSA_TUNED(attention_fwd_gpu, CHUNK), SSA_TUNED(attention_fwd_gpu, REGISTERS)));
+    TRY(check_attention_gpu(device, tuned, "attention_bwd_gpu", SSA_TUNED(attention_bwd_gpu, SIDE),
+                            SSA_TUNED(attention_bwd_gpu, CHUNK), SSA_TUNED(attention_bwd_gpu, REGISTERS)));
     TRY(check_gemm_gpu(device, tuned));
 done:
     return err;
@@ -218,7 +186,7 @@ static int check_setting(const struct ssa_device *device, const struct ssa_tunin
 
 int ssa_tuning_set(struct ssa_device *device, const struct ssa_tuning_setting *settings, int count)
 {
-    int tuned[SSA_TUNED_MAX], i = 0, err = SSA_OK;
+    int tuned[SSA_TUNED_COUNT], i = 0, err = SSA_OK;
     memcpy(tuned, device->tuned, sizeof tuned);
     for (int s = 0; s < count; s++) {
         TRY(check_setting(device, &settings[s], &i));

@@ -75,7 +75,7 @@ static int check_kernel(const struct ssa_device *device, const char *path, const
 
 /* The settings of the kernels whose source is ours; `all` counts the kernels, `stale` lists the others. */
 struct harvest {
-    struct ssa_tuning_setting settings[SSA_TUNED_MAX];
+    struct ssa_tuning_setting settings[SSA_TUNED_COUNT];
     int count, kernels, stale_kernels;
     char stale[256];
 };
@@ -96,7 +96,7 @@ static int take_kernel(const char *path, const char *kernel, const json_t *entry
     json_object_foreach(json_object_get(entry, "parameters"), name, value)
     {
         json_int_t v = json_integer_value(value);
-        if (!json_is_integer(value) || v < 0 || v > INT32_MAX || h->count == SSA_TUNED_MAX)
+        if (!json_is_integer(value) || v < 0 || v > INT32_MAX || h->count == SSA_TUNED_COUNT)
             return ssa_fail(SSA_EFORMAT, "tuning file %s: %.40s of %s is not a whole number that could serve", path, name,
                             kernel);
         h->settings[h->count++] = (struct ssa_tuning_setting){kernel, name, (int)v};
@@ -277,11 +277,11 @@ int ssa_tuning_path(const struct ssa_device *device, char *path, size_t size)
 /* NULL where memory is short, here and below. */
 static json_t *kernels_to_json(const struct ssa_device *device)
 {
-    struct ssa_tunable list[SSA_TUNED_MAX];
+    struct ssa_tunable list[SSA_TUNED_COUNT];
     json_t *kernels = json_object();
     char hash[17];
     int n, err = 0;
-    ssa_tuning_list(device, list, SSA_TUNED_MAX, &n);
+    ssa_tuning_list(device, list, SSA_TUNED_COUNT, &n);
     for (int i = 0; !err && i < n; i++) {
         if (!json_object_get(kernels, list[i].kernel)) {
             hash_of(list[i].kernel, hash);

@@ -1,9 +1,9 @@
 /* Self-test before use. A variant is a way of running an operator that is not its portable one: a build specialised by
  * constants, tuned parameters, kernels of work-groups and local memory, a vendor's library. Before an operator takes
  * one it asks ssa_trusted(). The first time on a device the variant runs a small problem of awkward shape, and the host
- * backend's portable kernels run it too: made by our own compiler and tested with the library, they agree with no
- * mistake of the device's compiler, and cost no second build there. The verdict is kept in the store (store.h), so that
- * a second start asks nothing. A variant that is wrong, fails or does not build is quarantined: one warning says so,
+ * backend's portable kernels run it too: made by another compiler than the device's, they share none
+ * of its mistakes, and cost no second build there. The verdict is kept in the store (store.h), so that a second start
+ * asks nothing. A variant that is wrong, fails or does not build is quarantined: one warning says so,
  * and the portable way serves.
  *
  * $SSACL_SELFTEST=0 trusts everything, $SSACL_PORTABLE=1 nothing. */

@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 import unittest.mock
 import zipfile
@@ -191,10 +190,11 @@ class Csv(unittest.TestCase):
 
     def test_ctrl_c(self):
         self.write("rdkit.py", "__version__ = '0'\n")
-        slow = self.write("slow.py", "import importlib.util, sys, time\n"
+        slow = self.write("slow.py", "import importlib.util, os, signal, sys\n"
                           f"spec = importlib.util.spec_from_file_location('__main__', {os.path.abspath(CONVERT)!r})\n"
                           "source = open(spec.origin).read().replace('def work(job):', 'def work(job):\\n'"
-                          " '    time.sleep(0.01)\\n    return job[0], \"empty\"\\n\\n\\ndef other(job):')\n"
+                          " '    os.write(1, b\"begun\\\\n\")\\n    signal.pause()\\n    return job[0], \"empty\"\\n'"
+                          " '\\n\\ndef other(job):')\n"
                           "source = source.replace('def quiet():', 'def quiet():\\n    return\\n\\n\\ndef loud():')\n"
                           "print('up', flush=True)\n"
                           "exec(compile(source, spec.origin, 'exec'))\n")
@@ -204,8 +204,7 @@ class Csv(unittest.TestCase):
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.folder,
                                    preexec_fn=lambda: (os.setsid(), signal.signal(signal.SIGINT,
                                                                                   signal.default_int_handler)))
-            run.stdout.readline()
-            time.sleep(0.7)
+            self.assertEqual([run.stdout.readline() for _ in range(2)], [b"up\n", b"begun\n"])
             os.killpg(run.pid, signal.SIGINT)
             os.killpg(run.pid, signal.SIGINT)
             _, errors = run.communicate(timeout=60)

@@ -17,22 +17,17 @@ struct raw {
     float fine_tune_lr;
 };
 
-/* Headings whose options a checkpoint answers already. */
-#define MODEL_HEADING "model"
-#define ATTENTION_HEADING "attention (of every stage that does not say otherwise)"
-#define TRAINING_HEADING "training"
-
 static struct train_options options;
 static struct raw raw;
 
 static const struct arg model_table[] = {
-    ARG_HEADING(MODEL_HEADING),
+    ARG_HEADING_OF(SETTLES_MODEL, "model"),
     ARG_TEXT(0, "preset", &raw.name, "NAME", PRESET_HELP),
     ARG_END};
 
 /* Behind the fields of the model. */
 static const struct arg run_table[] = {
-    ARG_HEADING(ATTENTION_HEADING),
+    ARG_HEADING_OF(SETTLES_RUN, "attention (of every stage that does not say otherwise)"),
     ARG_CHOICE('a', "attention", &raw.preset.pattern.kind, "dense|unbiased|local",
                "which keys a query sees: all, a uniform sample, or a slice of locally shuffled ones"),
     ARG_FLOAT('r', "ratio", &raw.preset.pattern.ratio, 0, 1, "R",
@@ -53,7 +48,7 @@ static const struct arg run_table[] = {
     ARG_FLAG(0, "per-example", &raw.preset.pattern.per_example, "a sample for each sequence of the batch"),
     ARG_TEXT(0, "stages", &raw.stages, "STAGES",
              "a sequence of stages, see below; replaces --steps and --fine-tune. With --resume: more of them"),
-    ARG_HEADING(TRAINING_HEADING),
+    ARG_HEADING_OF(SETTLES_RUN, "training"),
     ARG_INT('n', "steps", &raw.steps, 1, INT_MAX, "N",
             "optimiser steps. With --resume: of all, to make a run longer; they go on as the last stage does, at its "
             "--lr-end"),
@@ -128,7 +123,7 @@ static const struct arg run_table[] = {
     ARG_FLAG(0, "json", &options.json, "one object on stdout at the end, no notes"),
     ARG_END};
 
-/* What `plan` has besides. */
+/* What `plan` has in addition. */
 static const struct arg plan_table[] = {
     ARG_HEADING("planning"),
     ARG_REAL(0, "measure", &options.measure, 0, 1e6, "S",
@@ -158,20 +153,14 @@ static int makes_longer(const char *option)
     return !strcmp(option, "steps") || !strcmp(option, "stages");
 }
 
-static bool is_of_run(const struct program *p, const char *heading)
-{
-    return !strcmp(heading, ATTENTION_HEADING) || !strcmp(heading, TRAINING_HEADING) ||
-           (p->train.settled && !strcmp(heading, p->train.settled));
-}
-
 /* A checkpoint knows its model and run: options that say it again might say it differently. */
-static int refuse_given(const struct program *p, const unsigned char *given, const char *what, const char *file,
+static int refuse_given(const unsigned char *given, const char *what, const char *file,
                         int whole_run)
 {
     int known = 0;
     for (int i = 0; table[i].kind; i++) {
         if (table[i].kind == ARG_KIND_HEADING)
-            known = !strcmp(table[i].help, MODEL_HEADING) || (whole_run && is_of_run(p, table[i].help));
+            known = table[i].settles == SETTLES_MODEL || (whole_run && table[i].settles == SETTLES_RUN);
         else if (known && given[i] && !(whole_run && makes_longer(table[i].name))) {
             say_error("--%s does not go with %s %s: the checkpoint settles it; leave it out", table[i].name, what,
                       file);
@@ -260,8 +249,7 @@ static int contradiction(const char *why)
     return EXIT_USAGE;
 }
 
-static int check_combination(const struct program *p, const struct train_options *o, const struct raw *r,
-                             const unsigned char *given)
+static int check_combination(const struct train_options *o, const struct raw *r, const unsigned char *given)
 {
     if (o->resume && o->from)
         return contradiction("--resume continues a run and --from starts one: give one of them");
@@ -276,8 +264,8 @@ static int check_combination(const struct program *p, const struct train_options
     if (is_given(given, "momentum") && o->training.optimiser != SSA_NAG)
         return contradiction("--momentum is of --optimiser nag: leave it out, or say that");
     if (o->resume)
-        return refuse_given(p, given, "--resume", o->resume, 1);
-    return o->from ? refuse_given(p, given, "--from", o->from, 0) : ARGS_GO;
+        return refuse_given(given, "--resume", o->resume, 1);
+    return o->from ? refuse_given(given, "--from", o->from, 0) : ARGS_GO;
 }
 
 bool train_is_alone(int argc, char **argv)
@@ -349,7 +337,7 @@ int train_options_parse(const struct train_options **parsed, const struct progra
         return EXIT_USAGE;
     }
     if (status == ARGS_GO)
-        status = check_combination(p, &options, &raw, given);
+        status = check_combination(&options, &raw, given);
     if (status == ARGS_GO && !raw.name)
         default_optimiser(&options, &raw, given);
     if (status != ARGS_GO || (status = settle_stages(&options, &raw)))

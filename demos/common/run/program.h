@@ -30,8 +30,11 @@ struct page {
     const char *about, *examples;
     const char *data;          /* of --data FILE, in a list of its own or with others that say how it is read: */
     const struct arg *options; /* NULL, or these; reset by defaults() */
-    const char *settled;       /* NULL, or a heading in them: what a checkpoint answers to a run that goes on */
 };
+
+/* arg.settles of a heading: a checkpoint answers what stands under it, to whatever starts from one, or to a run that
+ * goes on. */
+enum settles { SETTLES_NOTHING, SETTLES_MODEL, SETTLES_RUN };
 
 /* A line of `report`'s table besides those that every program has: "event.path" of a log. */
 struct figure {

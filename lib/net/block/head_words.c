@@ -1,5 +1,5 @@
 /* -log p(word) = -log softmax([E_0 h; C h])[word or its band], and of a word of band b > 0
- *                -log softmax(E_b z)[word - where b begins] besides;   h = drop(x),  z = drop(P_b^T h)
+ *                -log softmax(E_b z)[word - where b begins] in addition;   h = drop(x),  z = drop(P_b^T h)
  *
  * Logits of many rows are never all there: a chunk of rows at a time goes through a softmax, and back at once, before
  * the next takes its place, so that forward leaves the gradient of h, and all of parameters. Of band b those rows alone

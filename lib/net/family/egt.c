@@ -31,7 +31,7 @@ static const struct ssa_field fields[] = {
     INT(heads, 1, 1024, 0, "heads of attention; width / heads is a multiple of 4, at most 256"),
     INT(width, 4, 32768, 0, "width of the stream of nodes"),
     INT(edge_width, 1, 32768, 0, "width of the stream of edges"),
-    INT(virtual_nodes, 0, 1024, 0, "nodes that every graph has besides"),
+    INT(virtual_nodes, 0, 1024, 0, "nodes that every graph has in addition"),
     FLOAT(hidden_ratio, 0, 1024, 0, "width of the MLP of nodes, in widths; 0: 1"),
     FLOAT(edge_hidden_ratio, 0, 1024, 0, "width of the MLP of edges, in edge widths; 0: 1"),
     INT(targets, 0, 1 << 16, 0, "values of a graph that are learned; 0: 1"),
