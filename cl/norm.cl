@@ -8,8 +8,8 @@
  *         partial [parts, 2, padded]: the column sums of a part of `span` rows, dgain then dbias; padded is width
  *         rounded up to a multiple of 16, so that partial sums move in whole vectors.
  * Grid    norm_fwd: a row each. norm_fwd_narrow: NARROW_ROWS rows each, of NARROW_COLUMNS at most, in the CPU shape:
- *         VW of them at once, so that sums, roots and divisions are of whole vectors. norm_bwd: `span` rows each, one after
- *         the other, so that the column sums cost no second pass over x and dy; rows of few columns as in
+ *         VW of them at once, so that sums, roots and divisions are of whole vectors. norm_bwd: `span` rows each, one
+ *         after the other, so that the column sums cost no second pass over x and dy; rows of few columns as in
  *         norm_fwd_narrow. norm_bwd_columns: a chunk of the 2*padded columns each.
  * Macros  those of common.h.
  *

@@ -65,3 +65,19 @@ unsigned ssa_forks(void)
     pthread_once(&once, watch);
     return atomic_load(&forks);
 }
+
+bool ssa_lock_create(pthread_mutex_t *lock, pthread_cond_t *changed)
+{
+    if (pthread_mutex_init(lock, NULL))
+        return false;
+    if (!pthread_cond_init(changed, NULL))
+        return true;
+    pthread_mutex_destroy(lock);
+    return false;
+}
+
+void ssa_lock_destroy(pthread_mutex_t *lock, pthread_cond_t *changed)
+{
+    pthread_cond_destroy(changed);
+    pthread_mutex_destroy(lock);
+}

@@ -10,6 +10,10 @@
  * the system's default is (128 KiB on musl, or `ulimit -s`). All of lib's start here. False: none could be started. */
 bool ssa_thread_start(pthread_t *thread, void *(*run)(void *), void *argument);
 
+/* A lock and a condition under it: both, or false and neither. */
+bool ssa_lock_create(pthread_mutex_t *lock, pthread_cond_t *changed);
+void ssa_lock_destroy(pthread_mutex_t *lock, pthread_cond_t *changed);
+
 /* Bytes of stack that are left to the caller; 0 where that cannot be known. */
 size_t ssa_stack_left(void);
 

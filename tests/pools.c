@@ -10,14 +10,17 @@
 #include <string.h>
 
 char pools_events[8192];
+static pthread_mutex_t events_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void pools_note(void *cookie, const struct ssa_pool_event *e)
 {
     static const char *const names[] = {"left_out", "share", "lost", "joined", "rollback"};
-    size_t used = strlen(pools_events);
     (void)cookie;
+    pthread_mutex_lock(&events_lock); /* ranks that are threads */
+    size_t used = strlen(pools_events);
     snprintf(pools_events + used, sizeof pools_events - used, "%s %d@%d %d>%d (%s); ", names[e->change], e->member,
              e->step, e->before, e->after, e->reason);
+    pthread_mutex_unlock(&events_lock);
 }
 
 struct ssa_pool *pools_hosts(int count, const struct ssa_pool_config *config)
@@ -25,7 +28,9 @@ struct ssa_pool *pools_hosts(int count, const struct ssa_pool_config *config)
     struct ssa_pool_config c = config ? *config : (struct ssa_pool_config){0};
     struct ssa_pool *pool;
     c.changed = pools_note;
+    pthread_mutex_lock(&events_lock);
     *pools_events = 0;
+    pthread_mutex_unlock(&events_lock);
     OK(ssa_pool_create(&pool, &c));
     for (int i = 0; i < count; i++) {
         struct ssa_device *device;
@@ -64,7 +69,8 @@ struct waiter {
     struct waiter *next;
 };
 
-static pthread_mutex_t clock_lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows; a pool's lock is taken before it */
+/* Guards what follows; a pool's lock is taken before it. */
+static pthread_mutex_t clock_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t skip = PTHREAD_COND_INITIALIZER;
 static struct sleeper *sleepers;
 static struct waiter *waiters;
@@ -73,7 +79,8 @@ static const double look = 1e-6; /* what a look at the clock takes, so that no w
 static unsigned long looks;
 static pthread_cond_t looked = PTHREAD_COND_INITIALIZER;
 
-/* Has whoever waits look anew at who sleeps and how late it is. Under the clock's lock, which is let go of in between. */
+/* Has whoever waits look anew at who sleeps and how late it is. Under the clock's lock, which is let go of in
+ * between. */
 static void wake_waiters(void)
 {
     struct waiter *next;

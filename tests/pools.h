@@ -56,8 +56,8 @@ void pools_be_slow(double seconds); /* and one that is only slow, until then or 
 void pools_release(void);
 /* Waits until it holds, which is looked at after every look of others at the clock. */
 void pools_await(bool (*holds)(const void *cookie), const void *cookie);
-/* Releases, and waits until the threads of all members that were given up, of which there must be one, have ended. Their
- * pools may be closed by then. */
+/* Releases, and waits until the threads of all members that were given up, of which there must be one, have ended.
+ * Their pools may be closed by then. */
 void pools_join(void);
 
 #endif

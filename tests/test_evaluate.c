@@ -274,8 +274,8 @@ END_TEST
 
 /* ---- faults ---- */
 
-/* Member `bad` of so many, of which each read takes `pace` seconds, has a plan of its own, and is lost after the read of
- * that number. */
+/* Member `bad` of so many, of which each read takes `pace` seconds, has a plan of its own, and is lost after the
+ * read of that number. */
 static void check_lost(struct pools_plan p, int bad, int count, double pace, int last, const char *words)
 {
     struct result want = alone(ensemble_of(PASSES));

@@ -70,8 +70,9 @@ START_TEST(every_call_fails)
                         continue; /* the first copy, and the average that it has: see below */
                     bool rare = call == POOLS_FILL || (call == POOLS_FINISH && count == 1) ||
                                 (count == 1 && (call == POOLS_READ || call == POOLS_COPY)) || at > 1;
+                    const struct pools_plan plan = {(enum pools_call)call, POOLS_FAIL, at};
                     met[count - 1][call] +=
-                        meets(others(count, NULL), count - 1, steps[s], (struct pools_plan){(enum pools_call)call, POOLS_FAIL, at},
+                        meets(others(count, NULL), count - 1, steps[s], plan,
                               rare ? NULL : count == 1 ? "rollback 1@" : "lost 1@");
                 }
     for (int count = 1; count <= 2; count++)

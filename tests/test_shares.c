@@ -1,5 +1,5 @@
-/* Shares of a step over two devices, by a clock of the test's own, so that what is right is known: from the start, after
- * one becomes slow in the middle of the run, and after it is fast again. */
+/* Shares of a step over two devices, by a clock of the test's own, so that what is right is known: from the start,
+ * after one becomes slow in the middle of the run, and after it is fast again. */
 #include "pools.h"
 #include "runs.h"
 
@@ -34,8 +34,9 @@ static void check_settles(struct ssa_trainer *t, const struct ssa_pool *pool, co
         OK(ssa_trainer_step(t));
         row = is_right(pool, right) ? row + 1 : 0;
     }
-    ck_assert_msg(row == 3, "%s, %g and %g s: shares %d and %d of %d, not %.1f and %.1f, after %d steps", when, seconds[0],
-                  seconds[1], pool->members[0]->share, pool->members[1]->share, MICROS, right, MICROS - right, step);
+    ck_assert_msg(row == 3, "%s, %g and %g s: shares %d and %d of %d, not %.1f and %.1f, after %d steps", when,
+                  seconds[0], seconds[1], pool->members[0]->share, pool->members[1]->share, MICROS, right,
+                  MICROS - right, step);
     for (int i = 0; i < 2; i++) {
         struct ssa_pool_member m;
         OK(ssa_pool_member(pool, i, &m));
@@ -46,7 +47,8 @@ static void check_settles(struct ssa_trainer *t, const struct ssa_pool *pool, co
 static void check_shares(double factor)
 {
     const double alike[2] = {1, 1}, unlike[2] = {1, factor};
-    struct ssa_pool *pool = pools_hosts(2, &(struct ssa_pool_config){.deadline = 1000}); /* becoming slow is no silence */
+    const struct ssa_pool_config patient = {.deadline = 1000}; /* becoming slow is no silence */
+    struct ssa_pool *pool = pools_hosts(2, &patient);
     const struct ssa_stage stage = {.steps = STEPS, .lr = 0.01f};
     const struct ssa_train_config training = {.batch = MICROS, .seed = 1, .stages = &stage, .stage_count = 1};
     const struct ssa_data data = run_data();

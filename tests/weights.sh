@@ -1,4 +1,4 @@
-# What tests of weights, of import and export of a program, begin with in addition to begin.sh: on the host backend, with a
+# What tests of weights, of import and export of a program, begin with, and with begin.sh: on the host backend, with a
 # folder for temporary files. tensors.py is theirs.
 export SSACL_OPENCL_LIBRARY= SSACL_THREADS=1 PYTHONDONTWRITEBYTECODE=1 TMPDIR="$work/tmp" PYTHONPATH="$tests/.."
 mkdir tmp

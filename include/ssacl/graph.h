@@ -1,7 +1,7 @@
 /**
  * @file graph.h
- * What a model of graphs (struct ssa_egt) reads in addition to the ids of nodes and edges, from a graph's edges: how far nodes
- * are apart, and encodings of where they are. On the host, for whoever fills batches (data.h).
+ * What a model of graphs (struct ssa_egt) reads in addition to the ids of nodes and edges, from a graph's edges: how
+ * far nodes are apart, and encodings of where they are. On the host, for whoever fills batches (data.h).
  *
  *   struct ssa_graph g = {.nodes = atoms, .edges = bonds, .edge_count = count};
  *   ssa_graph_hops(&g, 17, batch->hops + i * n * n, n);

@@ -51,8 +51,8 @@ struct ssa_gpt {
  *  everywhere. A sequence is N positions, all of them in every pass: that of the class token, then the (rows/patch)
  *  (columns/patch) patches, row by row. Its one answer is the image's class: `targets` [batch, 1], or `soft_targets`.
  *  Sampling: a pattern's `keep_first` 1 lets every query see the class token in addition to what is drawn of the
- *  others, as many as ratio * N: of 49 patches and a class token ratio 0.24 draws 12. With a pattern's `grid` the class token sees
- *  and is seen by all without it, and cells of ratio * N patches divide the grid.
+ *  others, as many as ratio * N: of 49 patches and a class token ratio 0.24 draws 12. With a pattern's `grid` the class
+ *  token sees and is seen by all without it, and cells of ratio * N patches divide the grid.
  *  DeiT-tiny is {.rows = 224, .channels = 3, .patch = 16, .layers = 12, .heads = 3, .width = 192, .classes = 1000}.
  *  Zero means the default. */
 struct ssa_vit {
@@ -170,8 +170,9 @@ enum ssa_edge_mode {
  *    values = head(norm(h) of the virtual nodes, side by side)
  *  Virtual nodes are not scaled by their sums of gates; the last layer leaves edges alone. Without virtual nodes the head
  *  takes the mean of norm(h) over the nodes. Layer norm, biases everywhere. Passes have `lengths`, `nodes`, `encodings`,
- *  `edges`, `hops` and `values`, where id 0 says that there is none; padding is seen by nothing. graph.h computes distances and
- *  encodings. What is dropped, and by whom, follows from a graph's number in its step, not from its companions.
+ *  `edges`, `hops` and `values`, where id 0 says that there is none; padding is seen by nothing. graph.h computes
+ *  distances and encodings. What is dropped, and by whom, follows from a graph's number in its step, not from its
+ *  companions.
  *  Sampling: unbiased, of a graph's nodes; its virtual nodes are always seen.
  *  EGT-90M is {.node_ids = 9, .node_values = 128, .edge_ids = 3, .edge_values = 8, .hops = 17, .encodings = 16, .layers =
  *  24, .heads = 32, .width = 768, .edge_width = 64, .virtual_nodes = 4, .attention_dropout = 0.3f}: 89,322,369

@@ -67,14 +67,11 @@ static void *worker(void *arg)
 /* All three, or none. */
 static bool make_lock(struct ssa_threads *p)
 {
-    if (pthread_mutex_init(&p->lock, NULL))
+    if (!ssa_lock_create(&p->lock, &p->start))
         return false;
-    if (!pthread_cond_init(&p->start, NULL)) {
-        if (!pthread_cond_init(&p->finish, NULL))
-            return true;
-        pthread_cond_destroy(&p->start);
-    }
-    pthread_mutex_destroy(&p->lock);
+    if (!pthread_cond_init(&p->finish, NULL))
+        return true;
+    ssa_lock_destroy(&p->lock, &p->start);
     return false;
 }
 
@@ -119,8 +116,7 @@ void ssa_threads_destroy(struct ssa_threads *p)
     for (int i = 0; i < p->workers; i++)
         pthread_join(p->threads[i], NULL);
     pthread_cond_destroy(&p->finish);
-    pthread_cond_destroy(&p->start);
-    pthread_mutex_destroy(&p->lock);
+    ssa_lock_destroy(&p->lock, &p->start);
     free(p);
 }
 
@@ -168,7 +164,8 @@ bool ssa_threads_run(struct ssa_threads *p, size_t count, size_t stack, ssa_part
 {
     struct stand_in s = {p, count, run, context};
     pthread_t thread;
-    if (p->forks != ssa_forks() && !start_workers(p, p->workers)) /* a child of fork() has none */
+    /* A child of fork() has none, and locks in any state. */
+    if (p->forks != ssa_forks() && !(make_lock(p) && start_workers(p, p->workers)))
         return false;
     if (!stack || ssa_stack_left() >= stack + SPARE_STACK) {
         run_here(p, count, run, context);

@@ -96,7 +96,8 @@ static int drop_runs(struct ssa_device *device, const struct ssa_dropout_fwd *a)
 static int drop_parts(struct ssa_device *device, const struct ssa_dropout_fwd *a)
 {
     const struct ssa_within w = with_defaults(a->within);
-    const size_t pieces = (w.each + 2) / DROPOUT_PIECE + 1; /* up to three numbers before the first are of its counter */
+    /* up to three numbers before the first are of its counter */
+    const size_t pieces = (w.each + 2) / DROPOUT_PIECE + 1;
     struct ssa_launch l = {
         .file = "dropout",
         .kernel = "dropout_parts",

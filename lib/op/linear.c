@@ -20,7 +20,8 @@ static int smaller(int a, int b)
 /* Work-items below which a launch is cut finer: enough that an unequal last one costs little. */
 static size_t enough_items(const struct ssa_device *device)
 {
-    return (size_t)ssa_tuned(device, SSA_TUNED(gemm, ITEMS)) * (size_t)(device->info.units > 0 ? device->info.units : 1);
+    const int units = device->info.units > 0 ? device->info.units : 1;
+    return (size_t)ssa_tuned(device, SSA_TUNED(gemm, ITEMS)) * (size_t)units;
 }
 
 /* ---- CPUs: c = a op(b) with a fused epilogue ---- */
@@ -83,7 +84,8 @@ static int multiply_few(struct ssa_device *device, const struct ssa_gemm *g, con
                  ARG_TENSOR(e->slope_of), ARG_TENSOR(e->addend), ARG_INT(g->lda), ARG_INT(g->ldc), ARG_INT_AS(rows, g->m),
                  ARG_INT(g->n), ARG_INT(g->k), ARG_INT(e->activation)},
     };
-    return ssa_launch_rows(device, &l, device->info.gpu_shape ? (size_t)g->n : ssa_divide_up((size_t)g->n, FEW_COLUMNS));
+    const size_t columns = (size_t)g->n;
+    return ssa_launch_rows(device, &l, device->info.gpu_shape ? columns : ssa_divide_up(columns, FEW_COLUMNS));
 }
 
 /* ---- CPUs: c (+)= a^T op(b), and the column sums of a ---- */
@@ -167,7 +169,8 @@ static size_t splits_for(const struct ssa_device *device, const struct ssa_gemm 
 
 static int own_gemm(struct ssa_device *device, const struct ssa_gemm *g, const struct epilogue *epilogue)
 {
-    size_t side = (size_t)ssa_tuned(device, SSA_TUNED(gemm_gpu, SIDE)), tile = (size_t)ssa_tuned(device, SSA_TUNED(gemm_gpu, TILE));
+    size_t side = (size_t)ssa_tuned(device, SSA_TUNED(gemm_gpu, SIDE));
+    size_t tile = (size_t)ssa_tuned(device, SSA_TUNED(gemm_gpu, TILE));
     size_t depth = (size_t)ssa_tuned(device, SSA_TUNED(gemm_gpu, DEPTH)), plane = (size_t)g->m * (size_t)g->n;
     size_t tiles_m = ssa_divide_up((size_t)g->m, tile), tiles_n = ssa_divide_up((size_t)g->n, tile);
     size_t splits = epilogue ? 1 : splits_for(device, g, tiles_m * tiles_n);

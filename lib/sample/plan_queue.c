@@ -25,7 +25,7 @@ struct ssa_plan_queue {
     pthread_cond_t changed;
     struct plan_set sets[2];
     int current; /* the set the caller uses */
-    bool quit, lock_made, changed_made, thread_made;
+    bool quit, lock_made, thread_made;
 };
 
 static int draw_set(struct ssa_plan_queue *q, struct plan_set *set)
@@ -135,9 +135,8 @@ int ssa_plan_queue_create(struct ssa_plan_queue **queue, int count, ssa_plan_set
         if (!(q->sets[i].plans = calloc((size_t)count, sizeof *q->sets[i].plans)))
             TRY(ssa_fail(SSA_ENOMEM, "plan_queue: out of host memory for %d plans", count));
     q->forks = ssa_forks();
-    q->lock_made = !pthread_mutex_init(&q->lock, NULL);
-    q->changed_made = !pthread_cond_init(&q->changed, NULL);
-    q->thread_made = q->lock_made && q->changed_made && ssa_thread_start(&q->thread, draw_ahead, q);
+    q->lock_made = ssa_lock_create(&q->lock, &q->changed);
+    q->thread_made = q->lock_made && ssa_thread_start(&q->thread, draw_ahead, q);
     if (!q->thread_made)
         TRY(ssa_fail(SSA_ENOMEM, "plan_queue: cannot start a thread"));
     err = SSA_OK;
@@ -165,10 +164,8 @@ void ssa_plan_queue_destroy(struct ssa_plan_queue *q)
         return;
     if (q->thread_made)
         stop(q);
-    if (q->changed_made)
-        pthread_cond_destroy(&q->changed);
     if (q->lock_made)
-        pthread_mutex_destroy(&q->lock);
+        ssa_lock_destroy(&q->lock, &q->changed);
     for (int set = 0; set < 2; set++) {
         for (int i = 0; q->sets[set].plans && i < q->count; i++)
             ssa_plan_finish(&q->sets[set].plans[i]);

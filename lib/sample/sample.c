@@ -702,7 +702,8 @@ done:
     return err;
 }
 
-/* The slices that the queries at positions [first, end) see, in addition to a common one: these and maybe others between. */
+/* The slices that the queries at positions [first, end) see, in addition to a common one: these and maybe others
+ * between. */
 static void slices_seen(const int32_t *p, int first, int end, int seen[2])
 {
     const int last = (end - 1 + p[PLAN_LACK]) / p[PLAN_BLOCK];

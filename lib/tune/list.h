@@ -15,8 +15,8 @@
     X(attention_bwd, KEYS, CPU_SHAPE, true, 0, NULL, 0, 16, 32, 64, 128) \
     X(attention_bwd, VW, CPU_SHAPE, true, 16, NULL, 8, 16) \
     X(attention_bwd, PARTS, HOST_TOO, false, 4, NULL, 1, 2, 4, 8) \
-    /* MR x NV: the register tile; KC, MB, NB: the block that gemm_ta packs; ITEMS: work-items a unit, at least; ROWS of \
-     * a work-item, at most; PANELS: KiB of b's packed panels that a work-item goes through, about. */ \
+    /* MR x NV: the register tile; KC, MB, NB: the block that gemm_ta packs; ITEMS: work-items a unit, at least; \
+     * ROWS of a work-item, at most; PANELS: KiB of b's packed panels that a work-item goes through, about. */ \
     X(gemm, MR, CPU_SHAPE, true, 0, NULL, 0, 4, 6, 8) \
     X(gemm, NV, CPU_SHAPE, true, 2, NULL, 1, 2, 4) \
     X(gemm, VW, CPU_SHAPE, true, 16, NULL, 8, 16) \

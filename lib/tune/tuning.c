@@ -1,6 +1,6 @@
-/* The parameters of kernels that may differ from device to device: the list of list.h, with all that is legal. An operator asks
- * ssa_tuned() where it makes a grid; ssa_launch() passes those that a kernel is built with, so that grid, local memory
- * and build come from the same numbers. */
+/* The parameters of kernels that may differ from device to device: a table of what list.h lists, with all that is
+ * legal. An operator asks ssa_tuned() where it makes a grid; ssa_launch() passes those that a kernel is built with, so
+ * that grid, local memory and build come from the same numbers. */
 #include "tuning.h"
 
 #include <stdio.h>
@@ -130,8 +130,9 @@ static int check_gemm(const struct ssa_device *device, const int *tuned)
 
 static int check_gemm_gpu(const struct ssa_device *device, const int *tuned)
 {
-    int tile = value_in(device, tuned, SSA_TUNED(gemm_gpu, TILE)), side = value_in(device, tuned, SSA_TUNED(gemm_gpu, SIDE)),
-        depth = value_in(device, tuned, SSA_TUNED(gemm_gpu, DEPTH));
+    int tile = value_in(device, tuned, SSA_TUNED(gemm_gpu, TILE));
+    int side = value_in(device, tuned, SSA_TUNED(gemm_gpu, SIDE));
+    int depth = value_in(device, tuned, SSA_TUNED(gemm_gpu, DEPTH));
     int err = check_group(device, "gemm_gpu", (size_t)side * (size_t)side,
                           2 * sizeof(float) * (size_t)depth * (size_t)tile);
     if (!err && tile != 4 * side && tile != 8 * side)

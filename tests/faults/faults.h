@@ -15,8 +15,8 @@ struct faults {
     unsigned long (*count)(const char *function, const char *device);
     /* Where calls hang from now on, whatever the seconds of their rule; NULL: as rules say. */
     void (*hang_in)(void (*hang)(void));
-    /* Another clock to measure by, and to sleep by where rules have seconds or make a device slow; NULL: the true one. While
-     * no call is under way. */
+    /* Another clock to measure by, and to sleep by where rules have seconds or make a device slow; NULL: the true
+     * one. While no call is under way. */
     void (*clock)(double (*seconds)(void), void (*sleep)(double seconds));
     /* How often a rule has struck since then: calls that failed or hung, kernels slowed or spoilt, buffers refused. */
     unsigned long (*struck)(void);

@@ -1,10 +1,10 @@
 /* out = x + drop(proj(att)),  att = attention(q, k, v),  q, k, v = rope(norm(x) w^T + bias)
  *
  * Queries, keys and values lie side by side, [R, H D + kv_heads (D + E)], from one product. Where all queries see the
- * same few keys and none its own in addition, keys and values are projected for those rows alone, (x[S])W = (xW)[S]: at a
- * quarter of the keys an eighth of a layer's GEMM work less. Then queries [R, H D] come first, keys and values
- * [R, kv_heads (D + E)] after them, each at its position; rows that were not sampled hold anything, and attention does
- * not read them. In generation they are apart as well: keys and values have their places in the cache. */
+ * same few keys and none its own in addition, keys and values are projected for those rows alone, (x[S])W = (xW)[S]:
+ * at a quarter of the keys an eighth of a layer's GEMM work less. Then queries [R, H D] come first, keys and values
+ * [R, kv_heads (D + E)] after them, each at its position; rows that were not sampled hold anything, and attention
+ * does not read them. In generation they are apart as well: keys and values have their places in the cache. */
 #include "blocks.h"
 #include "plan.h"
 #include "impl.h"
