@@ -1,6 +1,7 @@
 #include "runs.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 const struct ssa_model_config run_config = {.gpt = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 40, .length = 16,
@@ -8,11 +9,18 @@ const struct ssa_model_config run_config = {.gpt = {.layers = 2, .heads = 2, .wi
 const struct ssa_model_limits run_limits = {.batch = 1, .training = 1};
 static unsigned char text[300];
 
-struct ssa_data run_data(void)
+static void write_text(void)
 {
     const bool written = text[1] != 0; /* a trainer's thread may be reading it */
     for (int i = 0; !written && i < (int)sizeof text; i++)
         text[i] = (unsigned char)(i * i % 37);
+}
+
+/* Once: ranks that are threads ask for it at the same time. */
+struct ssa_data run_data(void)
+{
+    static pthread_once_t written = PTHREAD_ONCE_INIT;
+    pthread_once(&written, write_text);
     return (struct ssa_data){.items = text, .count = sizeof text};
 }
 
