@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SEEDS = 16, LARGEST = 1 << 20, CASES = 250, PATIENCE = 600, MEMORY_MIB = 600 };
@@ -70,8 +71,10 @@ const char *fuzz_path(const char *name)
     return path;
 }
 
+/* Anew each time: a file system may wait for the disk where a file that is there is cut short and written again. */
 void fuzz_write(const char *path, const void *bytes, size_t size)
 {
+    remove(path);
     FILE *f = fopen(path, "wb");
     MUST(f && fwrite(bytes, 1, size, f) == size && !fclose(f), "%s", path);
 }
@@ -80,6 +83,7 @@ void fuzz_write(const char *path, const void *bytes, size_t size)
 
 static void begin(void)
 {
+    umask(077); /* what others could write is not believed */
     MUST(mkdtemp(folder), "%s", folder);
     setenv("SSACL_CACHE_DIR", folder, 1);
     setenv("SSACL_TUNING", "", 1);
@@ -103,19 +107,50 @@ static void finish(void)
 
 #ifdef SSA_LIBFUZZER
 
+int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+size_t LLVMFuzzerMutate(uint8_t *bytes, size_t size, size_t most);
+size_t LLVMFuzzerCustomMutator(uint8_t *bytes, size_t size, size_t most, unsigned draw);
+
+/* The target is $SSA_FUZZ. Its seeds become files of the folder $SSA_FUZZ_SEEDS, for some are of this machine and build
+ * and cannot lie in a corpus. */
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc, (void)argv;
+    const char *wanted = getenv("SSA_FUZZ"), *to = getenv("SSA_FUZZ_SEEDS");
+    char path[512];
+    for (size_t i = 0; !target && targets[i]; i++)
+        if (!wanted || !strcmp(wanted, targets[i]->name))
+            target = targets[i];
+    if (!target) {
+        fprintf(stderr, "libfuzzer: no target %s\n", wanted);
+        exit(2);
+    }
+    begin();
+    atexit(finish);
+    for (size_t i = 0; to && i < seed_count; i++) {
+        snprintf(path, sizeof path, "%s/seed-%zu", to, i);
+        fuzz_write(path, seeds[i].bytes, seeds[i].size);
+    }
+    return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
-    const char *wanted = getenv("SSA_FUZZ");
-    for (size_t i = 0; !target && targets[i]; i++)
-        if (!wanted || !strcmp(wanted, targets[i]->name)) {
-            target = targets[i];
-            begin();
-            atexit(finish);
-        }
     number++;
     target->run(bytes, size);
     return 0;
+}
+
+/* By turns libFuzzer's own changes, and ours, which know the words of the format. */
+size_t LLVMFuzzerCustomMutator(uint8_t *bytes, size_t size, size_t most, unsigned draw)
+{
+    struct fuzz_random r = {draw};
+    struct fuzz_input input = {.bytes = bytes, .size = size, .capacity = most};
+    if (fuzz_draw(&r) & 1)
+        return LLVMFuzzerMutate(bytes, size, most);
+    fuzz_mutate(&r, &input, &seeds[fuzz_below(&r, seed_count)], target->words);
+    return input.size;
 }
 
 #else

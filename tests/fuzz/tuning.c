@@ -1,8 +1,11 @@
 /* Tuning files, on the host backend. Whatever a file says, the device goes on as before or with settings it has. */
 #include "fuzz.h"
+#include "impl.h"
 
 #include <ssacl/ssacl.h>
 #include <ssacl/tuning.h>
+
+#include <stdio.h>
 
 static struct ssa_device *device;
 
@@ -10,6 +13,8 @@ static void begin(void)
 {
     const char *path = fuzz_path("tuning.json");
     MUST(ssa_device_open(&device, "cpu") == SSA_OK, "%s", ssa_last_error());
+    snprintf(device->info.name, sizeof device->info.name, "the device of the fuzzer"); /* a corpus is of no machine */
+    snprintf(device->info.driver, sizeof device->info.driver, "1");
     MUST(ssa_tuning_save(device, path, &(struct ssa_tuning_speed){"a case", 1.5, 2.5}, 1) == SSA_OK, "%s",
          ssa_last_error());
     fuzz_seed_file(path);

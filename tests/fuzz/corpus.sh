@@ -1,0 +1,24 @@
+#!/bin/sh
+# corpus.sh PROGRAM: makes corpus/ again with `libfuzzer`: what it reaches from each target's own seeds in so many changes,
+# the smallest inputs for it, at most so many bytes of them. The same program makes the same files.
+set -eu
+program=$(realpath "$1")
+cd "$(dirname "$0")"
+
+# make TARGET CHANGES BYTES
+make()
+{
+    found=$(mktemp -d)
+    export SSA_FUZZ="$1"
+    SSA_FUZZ_SEEDS=$found "$program" -seed=1 -runs="$2" -verbosity=0 "$found"
+    rm -rf "corpus/$1" && mkdir -p "corpus/$1"
+    "$program" -seed=1 -merge=1 -verbosity=0 "corpus/$1" "$found"
+    rm -rf "$found"
+    (cd "corpus/$1" && ls -Sr | xargs wc -c | awk -v most="$3" '$2 != "total" && (sum += $1) > most { print $2 }' | xargs rm -f)
+}
+
+make checkpoint 100000 90000
+make tuning 400000 30000
+make cache 200000 5000
+make log 300000 50000
+du -sb corpus/*
