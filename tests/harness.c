@@ -50,22 +50,48 @@ static void open_devices(void)
             add_device(list[i].id);
 }
 
+/* Whether a list, "learns,resumed", has the name. */
+static bool is_listed(const char *list, const char *name)
+{
+    const size_t length = strlen(name);
+    for (const char *at = list; at && (at = strstr(at, name)); at += length)
+        if ((at == list || at[-1] == ',') && (!at[length] || at[length] == ','))
+            return true;
+    return false;
+}
+
+/* All tests, or those of $SSA_TEST_CASES; without those of $SSA_TEST_WITHOUT. False: one that is listed is not there. */
+static bool add_cases(Suite *suite, const TTest *const *tests)
+{
+    const char *cases = getenv("SSA_TEST_CASES"), *without = getenv("SSA_TEST_WITHOUT");
+    int wanted = cases != NULL;
+    for (const char *c = cases; c && *c; c++)
+        wanted += *c == ',';
+    for (int i = 0; tests[i]; i++) {
+        if (is_listed(without, tests[i]->name) || (cases && !is_listed(cases, tests[i]->name)))
+            continue;
+        TCase *tcase = tcase_create(tests[i]->name);
+        tcase_add_test(tcase, tests[i]);
+        suite_add_tcase(suite, tcase);
+        wanted--;
+    }
+    return !cases || wanted == 0;
+}
+
 int test_run_alone(const char *name, const TTest *const *tests)
 {
     setenv("SSACL_CACHE_DIR", SSA_TEST_CACHE, 0); /* not the user's */
     setenv("SSACL_TUNING", "", 0);
     Suite *suite = suite_create(name);
-    for (int i = 0; tests[i]; i++) {
-        TCase *tcase = tcase_create(tests[i]->name);
-        tcase_add_test(tcase, tests[i]);
-        suite_add_tcase(suite, tcase);
-    }
+    const bool all = add_cases(suite, tests);
+    if (!all)
+        fprintf(stderr, "%s: has not all tests of $SSA_TEST_CASES\n", name);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK);
     srunner_run_all(runner, CK_NORMAL);
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return failed || !all ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 int test_run(const char *name, const TTest *const *tests)

@@ -232,13 +232,15 @@ check cmp c c.before
 
 # ---- Ctrl-C, kill, resume ----
 
-# The same run three times: in one go, stopped by a signal and resumed, killed and resumed.
-long='local:ratio=0.25,look-back,steps=400 dense:steps=100'
+# The same run three times: in one go, stopped by a signal and resumed, killed and resumed. $SSA_TEST_STEPS is for where
+# steps are slow: under sanitizers.
+steps=${SSA_TEST_STEPS:-500}
+long="local:ratio=0.25,look-back,steps=$((steps * 4 / 5)) dense:steps=$((steps / 5))"
 # Nice, so that on a busy machine it is not over before its log is looked at.
 # shellcheck disable=SC2086 # a list of options; exec, so that a signal to a run in the background meets the program
 run() { # a shell starts what is in the background with Ctrl-C ignored, and ignored it stays
     exec nice env --default-signal=INT "$program" train --device "$device" --data text $small --dropout 0.1 --stages "$long" --eval-every 0 \
-        --log-every 5 --quiet "$@"
+        --log-every $((steps / 100)) --quiet "$@"
 }
 
 has_lines() { [ -f "$1" ] && [ "$(wc -l <"$1")" -ge "$2" ]; }
@@ -274,7 +276,7 @@ for device in cpu $opencl; do
         check resume stopped
         check cmp whole stopped
     done
-    interrupt KILL killed 30 --every 50
+    interrupt KILL killed 30 --every $((steps / 10))
     check [ $? -eq 137 ]
     check resume killed
     check cmp whole killed
