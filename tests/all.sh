@@ -1,7 +1,17 @@
 #!/bin/bash
 # Everything, hours of it: what .ci/run has no time for, after .ci/run itself has passed.
 #
-#   bash tests/all.sh [PART...]   parts: link cross clang vendors faults fuzz threads gpu abi; all of them unless named
+#   bash tests/all.sh [PART...]   all of them unless named:
+#
+#   link       a program outside the tree with the library, shared and static, by three compilers
+#   static     a build of static libraries
+#   cross      arm64 (under qemu-user) and i386
+#   no-opencl  a build without OpenCL and MPI, every test
+#   clang      a build with clang, every test
+#   vendors    every OpenCL stack; isa: the compilers of every GPU
+#   sanitize   addresses and undefined behaviour, every test; threads: data races
+#   faults     every OpenCL call fails; fuzz: mutants; libfuzzer: the same guided by what they reach
+#   gpu        the bundle for a GPU's machine; abi: the last release's
 #
 # Installs what it needs (as root or through sudo). A line for each thing tried, with its seconds; what it said is in
 # $BUILD-all ("build-all"). The last line is "N passed, N failed", and 1 is the exit status if any failed.
@@ -73,6 +83,12 @@ clang_tests()
     build "$root-clang" clang -Dwerror=true && meson test -C "$root-clang" --no-rebuild
 }
 
+no_opencl()
+{
+    build "$root-no-opencl-all" gcc -Dopencl=disabled -Dmpi=disabled -Disas='' -Djpeg=disabled -Dpng=disabled \
+        -Dzlib=disabled && meson test -C "$root-no-opencl-all" --no-rebuild --no-suite bench
+}
+
 static_tests()
 {
     build "$root-static" gcc -Dwerror=true -Ddefault_library=static &&
@@ -86,13 +102,35 @@ fuzz()
         UBSAN_OPTIONS=halt_on_error=1 "$root-fuzz/tests/fuzz/fuzz" all "$(date +%Y%m%d)" 100000
 }
 
-# Without OpenCL, whose drivers are not instrumented.
+# Every target, from its corpus if it has one, for a minute each.
+libfuzzer()
+{
+    local target corpus status=0 program=$root-clang/tests/fuzz/libfuzzer
+    build "$root-clang" clang -Dwerror=true && ninja -C "$root-clang" tests/fuzz/libfuzzer || return
+    for target in checkpoint tuning cache stages log egt graphs images timm fairseq words; do
+        echo "==== $target"
+        corpus=tests/fuzz/corpus/$target
+        [ -d "$corpus" ] || corpus=
+        SSA_FUZZ_SECONDS=${SSA_FUZZ_SECONDS:-60} sh tests/fuzz/libfuzzer.sh "$program" "$target" "$corpus" || status=1
+    done
+    return $status
+}
+
+# As in .ci/run, with what it leaves out.
+sanitize()
+{
+    build "$root-sanitize-all" gcc -Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debugoptimized || return
+    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=0 \
+        meson test -C "$root-sanitize-all" --no-rebuild --no-suite package --no-suite bench
+}
+
+# Without OpenCL, whose drivers are not instrumented. `images` has the threads of ssacl-image that prepare pictures.
 threads()
 {
-    build "$root-threads" gcc -Db_sanitize=thread -Db_lundef=false -Dbuildtype=debugoptimized -Dmpi=disabled &&
+    build "$root-threads-all" gcc -Db_sanitize=thread -Db_lundef=false -Dbuildtype=debugoptimized -Dmpi=disabled &&
         TSAN_OPTIONS=halt_on_error=1 SSACL_OPENCL_LIBRARY='' SSA_TEST_DEVICES=cpu \
-            meson test -C "$root-threads" --no-rebuild add linear store units pool train ensemble team lost stopped \
-            finite ranks evaluate data average watch mixed
+            meson test -C "$root-threads-all" --no-rebuild add linear store units pool train ensemble team lost \
+            stopped finite ranks evaluate data average watch mixed adaptive generate images
 }
 
 # Every call that can fail, of which the suite has a choice.
@@ -128,22 +166,25 @@ abi()
 }
 
 mkdir -p "$logs"
-[ $# -gt 0 ] || set -- link cross clang vendors faults fuzz threads gpu abi
+[ $# -gt 0 ] || set -- link static cross no-opencl clang vendors isa sanitize threads faults fuzz libfuzzer gpu abi
 for part; do
     case $part in
     link)
         { command -v gcc-11 && command -v clang; } >/dev/null || try install-compilers install gcc-11 clang
         link
-        try static static_tests
         ;;
+    static) try static static_tests ;;
     cross) cross ;;
-    clang)
+    clang | libfuzzer)
         command -v clang >/dev/null || try install-clang install clang
-        try clang clang_tests
+        if [ "$part" = clang ]; then try clang clang_tests; else try libfuzzer libfuzzer; fi
         ;;
+    no-opencl) try no-opencl no_opencl ;;
     vendors) try vendors sh tests/vendors.sh --install ;;
+    isa) try isa sh tests/isa.sh --install --check ;;
     faults) try faults faults ;;
     fuzz) try fuzz fuzz ;;
+    sanitize) try sanitize sanitize ;;
     threads) try threads threads ;;
     gpu) try gpu gpu ;;
     abi)
@@ -156,7 +197,7 @@ for part; do
             try "abi-$release" abi "$release"
         fi
         ;;
-    *) sed -n 's/^# \{0,1\}//p' "$0" | sed -n 2,7p >&2 && exit 2 ;;
+    *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
     esac
 done
 echo "$passed passed, $failed failed"

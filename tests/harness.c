@@ -60,7 +60,7 @@ static bool is_listed(const char *list, const char *name)
     return false;
 }
 
-/* All tests, or those of $SSA_TEST_CASES; without those of $SSA_TEST_WITHOUT. False: one that is listed is not there. */
+/* All tests, or those of $SSA_TEST_CASES, without those of $SSA_TEST_WITHOUT. False: a case is not there. */
 static bool add_cases(Suite *suite, const TTest *const *tests)
 {
     const char *cases = getenv("SSA_TEST_CASES"), *without = getenv("SSA_TEST_WITHOUT");

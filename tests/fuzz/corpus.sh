@@ -1,6 +1,6 @@
 #!/bin/sh
-# corpus.sh PROGRAM: makes corpus/ again with `libfuzzer`: what it reaches from each target's own seeds in so many changes,
-# the smallest inputs for it, at most so many bytes of them. The same program makes the same files.
+# corpus.sh PROGRAM: makes corpus/ again with `libfuzzer`: the smallest inputs for what it reaches from a target's own
+# seeds in so many changes, at most so many bytes of them.
 set -eu
 program=$(realpath "$1")
 cd "$(dirname "$0")"
@@ -14,7 +14,8 @@ make()
     rm -rf "corpus/$1" && mkdir -p "corpus/$1"
     "$program" -seed=1 -merge=1 -verbosity=0 "corpus/$1" "$found"
     rm -rf "$found"
-    (cd "corpus/$1" && ls -Sr | xargs wc -c | awk -v most="$3" '$2 != "total" && (sum += $1) > most { print $2 }' | xargs rm -f)
+    find "corpus/$1" -type f -printf '%s %p\n' | sort -n | awk -v most="$3" '(sum += $1) > most { print $2 }' |
+        xargs rm -f
 }
 
 make checkpoint 100000 90000
