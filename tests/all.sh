@@ -6,7 +6,7 @@
 #   link       a program outside the tree with the library, shared and static, by three compilers
 #   static     a build of static libraries
 #   cross      arm64 (under qemu-user) and i386
-#   no-opencl  a build without OpenCL and MPI, every test
+#   no-opencl  a build without OpenCL and libraries of pictures, every test
 #   clang      a build with clang, every test
 #   vendors    every OpenCL stack; isa: the compilers of every GPU
 #   sanitize   addresses and undefined behaviour, every test; threads: data races
@@ -85,7 +85,7 @@ clang_tests()
 
 no_opencl()
 {
-    build "$root-no-opencl-all" gcc -Dopencl=disabled -Dmpi=disabled -Disas='' -Djpeg=disabled -Dpng=disabled \
+    build "$root-no-opencl-all" gcc -Dopencl=disabled -Disas='' -Djpeg=disabled -Dpng=disabled \
         -Dzlib=disabled && meson test -C "$root-no-opencl-all" --no-rebuild --no-suite bench
 }
 
