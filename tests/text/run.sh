@@ -234,11 +234,10 @@ check cmp c c.before
 
 # The same run three times: in one go, stopped by a signal and resumed, killed and resumed. $SSA_TEST_STEPS is for where
 # steps are slow: under sanitizers.
-steps=${SSA_TEST_STEPS:-500}
-long="local:ratio=0.25,look-back,steps=$((steps * 4 / 5)) dense:steps=$((steps / 5))"
 # Nice, so that on a busy machine it is not over before its log is looked at.
 # shellcheck disable=SC2086 # a list of options; exec, so that a signal to a run in the background meets the program
 run() { # a shell starts what is in the background with Ctrl-C ignored, and ignored it stays
+    long="local:ratio=0.25,look-back,steps=$((steps * 4 / 5)) dense:steps=$((steps / 5))"
     exec nice env --default-signal=INT "$program" train --device "$device" --data text $small --dropout 0.1 --stages "$long" --eval-every 0 \
         --log-every $((steps / 100)) --quiet "$@"
 }
@@ -265,6 +264,8 @@ resume() { text train --device "$device" --data text --resume "$1" --log "$1.jso
 opencl=
 [ "${SSA_TEST_DEVICES-}" = cpu ] || opencl=$(text --devices | sed -n 's/^\(opencl:[0-9:]*\).*/\1/p' | head -n 1)
 for device in cpu $opencl; do
+    steps=${SSA_TEST_STEPS:-500}
+    [ $device = cpu ] || steps=${SSA_TEST_STEPS:-200} # each is longer there
     rm -f whole stopped killed ./*.jsonl
     (run --checkpoint whole --log whole.jsonl)
     check [ $? -eq 0 ]
