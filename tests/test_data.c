@@ -3,7 +3,7 @@
 #include "clock.h"
 #include "rng.h"
 #include "runs.h"
-#include "team.h"
+#include "threads.h"
 #include "train/feed.h"
 #include "train/internal.h"
 
@@ -525,8 +525,8 @@ START_TEST(ranks_know_of_it) /* at a spot check too, which every fifth step begi
 {
     for (int pools = 0; pools < 2; pools++) {
         for (int step = 2; step <= 5; step += 3)
-            team_run(2, train_as_rank, &(struct ranked){.pools = pools, .step = step});
-        team_run(2, train_as_rank, &(struct ranked){.pools = pools, .differ = true});
+            threads_run(2, train_as_rank, &(struct ranked){.pools = pools, .step = step});
+        threads_run(2, train_as_rank, &(struct ranked){.pools = pools, .differ = true});
     }
 }
 END_TEST

@@ -3,7 +3,7 @@
 #include "net/replicas.h"
 #include "net/internal.h"
 #include "runs.h"
-#include "team.h"
+#include "threads.h"
 #include "checkpoint/checkpoint.h"
 #include "train/team/team.h"
 
@@ -359,7 +359,7 @@ static void one_rank(struct ssa_ranks *ranks, void *members)
 START_TEST(all_ranks_stop)
 {
     for (int members = 0; members < 2; members++)
-        team_run(2, one_rank, &members);
+        threads_run(2, one_rank, &members);
 }
 END_TEST
 

@@ -4,7 +4,7 @@
 #include "differences.h"
 #include "net/family/family.h"
 #include "runs.h"
-#include "team.h"
+#include "threads.h"
 #include "train/team/team.h"
 #include "train/work.h"
 
@@ -605,7 +605,7 @@ START_TEST(over_ranks)
     run_here(device, true, &want);
     for (int count = 1; count <= RANKS; count++)
         for (int pools = 0; pools < 2; pools++) {
-            team_run(count, train_as_rank, &(struct ranked){pools, results});
+            threads_run(count, train_as_rank, &(struct ranked){pools, results});
             for (int i = 0; i < count; i++) { /* runs of ranks are no nodes of the tree of sums: 5 = 2 + 3 */
                 run_near(&want, &results[i]);
                 run_same_bits(&results[0], &results[i]);

@@ -3,7 +3,7 @@
 #include "pools.h"
 #include "saved.h"
 #include "ssacl/ranks.h"
-#include "team.h"
+#include "threads.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -49,9 +49,9 @@ static void sum(struct ssa_ranks *ranks, void *cookie)
 START_TEST(sums_along_the_tree)
 {
     static const size_t counts[] = {0, 1, 2, 3, 15, 16, 1000, 1005, 4001};
-    for (int ranks = 1; ranks <= TEAM_MAX; ranks++)
+    for (int ranks = 1; ranks <= THREADS_MOST; ranks++)
         for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-            team_run(ranks, sum, (void *)&counts[i]);
+            threads_run(ranks, sum, (void *)&counts[i]);
 }
 END_TEST
 
@@ -112,7 +112,7 @@ struct training {
     struct ssa_stage stages[2];
     int micro_batch;
     const char *device;
-    int members[TEAM_MAX]; /* devices in each rank's pool; 0: a bare one */
+    int members[THREADS_MOST]; /* devices in each rank's pool; 0: a bare one */
     /* what the rank `odd` does otherwise */
     int odd;
     void (*differ)(struct training *t, struct ssa_model *model);
@@ -257,7 +257,7 @@ static void train_as_one(struct ssa_ranks *ranks, void *cookie)
 static void check_same_bits(struct training t, int ranks)
 {
     train_alone(&t);
-    team_run(ranks, train_as_one, &t);
+    threads_run(ranks, train_as_one, &t);
     free(t.parameters);
 }
 
@@ -307,7 +307,7 @@ END_TEST
 enum { WAITING = 2 }; /* devices of a rank */
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t opened = PTHREAD_COND_INITIALIZER;
-static int gone[TEAM_MAX]; /* calls of each rank's engine; under the lock, as is what follows */
+static int gone[THREADS_MOST]; /* calls of each rank's engine; under the lock, as is what follows */
 static int at_the_gate;    /* devices that waited for one */
 static int (*all_reduce)(struct ssa_ranks *, float *, size_t);
 
@@ -368,7 +368,7 @@ START_TEST(sums_leave_while_backward_goes_on)
     struct training t = new_training("cpu", 8); /* two ranks of two micro-batches, one a device */
     t.model.gpt.positions = SSA_POSITIONS_LEARNED;
     t.members[0] = t.members[1] = WAITING;
-    team_run(2, train_at_the_gate, &t);
+    threads_run(2, train_at_the_gate, &t);
     ck_assert_int_eq(at_the_gate, 2 * WAITING);
 }
 END_TEST
@@ -400,7 +400,7 @@ START_TEST(trains_with_unequal_shares)
     struct training t = new_training("cpu", 14);
     train_alone(&t);
     for (int ranks = 2; ranks <= 7; ranks++)
-        team_run(ranks, train_nearly, &t);
+        threads_run(ranks, train_nearly, &t);
     free(t.parameters);
 }
 END_TEST
@@ -447,11 +447,11 @@ START_TEST(resumes_with_another_number)
     train_alone(&t);
     for (int before = 1; before <= 4; before *= 2)
         for (int after = 1; after <= 4; after *= 2) {
-            team_run(before, begin_and_save, &t);
-            team_run(after, resume, &t);
+            threads_run(before, begin_and_save, &t);
+            threads_run(after, resume, &t);
         }
     t.odd = 1;
-    team_run(2, resume, &t);
+    threads_run(2, resume, &t);
     free(t.parameters);
     remove(checkpoint);
 }
@@ -521,7 +521,7 @@ START_TEST(names_who_differs)
             t.odd = 1;
             t.differ = cases[i].differ;
             t.refusal = cases[i].words;
-            team_run(ranks, be_refused, &t);
+            threads_run(ranks, be_refused, &t);
         }
 }
 END_TEST
@@ -545,7 +545,7 @@ static void have_too_many(struct ssa_ranks *ranks, void *cookie)
 START_TEST(needs_a_micro_batch_a_rank)
 {
     struct training t = new_training("cpu", 8);
-    team_run(5, have_too_many, &t);
+    threads_run(5, have_too_many, &t);
 }
 END_TEST
 
@@ -574,7 +574,7 @@ START_TEST(stops_after_the_same_step)
 {
     struct training t = new_training("cpu", 8);
     for (t.odd = 0; t.odd < 4; t.odd++)
-        team_run(4, be_stopped, &t);
+        threads_run(4, be_stopped, &t);
 }
 END_TEST
 
@@ -607,7 +607,7 @@ START_TEST(a_failure_ends_all)
     t.odd = 2;
     for (int i = 0; i < 2; i++) {
         t.unplugged = i ? no_read : no_launch;
-        team_run(3, be_ended, &t);
+        threads_run(3, be_ended, &t);
     }
 }
 END_TEST
@@ -635,7 +635,7 @@ START_TEST(nobody_waits_for_one_lost_at_the_end)
     t.members[0] = t.members[1] = 1;
     t.unplugged = no_update;
     for (t.odd = 0; t.odd < 2; t.odd++)
-        team_run(2, lose_it_at_the_end, &t);
+        threads_run(2, lose_it_at_the_end, &t);
     free(t.parameters);
 }
 END_TEST
@@ -677,12 +677,12 @@ START_TEST(pools_lose_devices)
     for (t.members[1] = 1; t.members[1] <= 3; t.members[1]++)
         for (int i = 0; i < 2; i++) {
             t.unplugged = i ? no_update : no_launch;
-            team_run(2, lose_a_device, &t);
+            threads_run(2, lose_a_device, &t);
         }
     t.members[1] = 1;
     t.unlike = true; /* rank 0 cannot give its parameters to the other */
     for (t.odd = 0; t.odd < 2; t.odd++)
-        team_run(2, lose_a_device, &t);
+        threads_run(2, lose_a_device, &t);
     free(t.parameters);
 }
 END_TEST

@@ -1,4 +1,4 @@
-#include "team.h"
+#include "threads.h"
 #include "mpi/all_reduce.h"
 
 #include <pthread.h>
@@ -13,31 +13,31 @@ struct box {
     bool full;
 };
 
-struct team {
+struct threads {
     int count;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct box boxes[TEAM_MAX][TEAM_MAX]; /* [from][to] */
+    struct box boxes[THREADS_MOST][THREADS_MOST]; /* [from][to] */
 };
 
 struct member {
     struct ssa_ranks ranks; /* first */
     struct ssa_links links;
-    struct team *team;
-    struct team_traffic traffic;
+    struct threads *all;
+    struct threads_traffic traffic;
     size_t room;
     pthread_t thread;
     void (*run)(struct ssa_ranks *, void *);
     void *cookie;
 };
 
-static void put(struct team *t, int from, int to, const void *bytes, size_t size)
+static void put(struct threads *t, int from, int to, const void *bytes, size_t size)
 {
     t->boxes[from][to] = (struct box){bytes, size, true};
     pthread_cond_broadcast(&t->changed);
 }
 
-static int take(struct team *t, int from, int to, void *bytes, size_t size)
+static int take(struct threads *t, int from, int to, void *bytes, size_t size)
 {
     struct box *b = &t->boxes[from][to];
     while (!b->full)
@@ -47,14 +47,14 @@ static int take(struct team *t, int from, int to, void *bytes, size_t size)
         memcpy(bytes, b->bytes, size);
     b->full = false;
     pthread_cond_broadcast(&t->changed);
-    return wrong ? ssa_ranks_fail(SSA_EIO, "team: sizes differ") : SSA_OK;
+    return wrong ? ssa_ranks_fail(SSA_EIO, "threads: sizes differ") : SSA_OK;
 }
 
 static int exchange(struct ssa_links *links, int to, const float *out, size_t out_count, int from, float *in,
                     size_t in_count)
 {
     struct member *m = (struct member *)((char *)links - offsetof(struct member, links));
-    struct team *t = m->team;
+    struct threads *t = m->all;
     int me = links->rank, err = SSA_OK;
     pthread_mutex_lock(&t->lock);
     if (out_count)
@@ -84,7 +84,7 @@ static int all_reduce(struct ssa_ranks *ranks, float *data, size_t count)
 static int broadcast(struct ssa_ranks *ranks, void *data, size_t bytes, int from)
 {
     struct member *m = (struct member *)ranks;
-    struct team *t = m->team;
+    struct threads *t = m->all;
     int err = SSA_OK;
     m->traffic.bytes += bytes;
     pthread_mutex_lock(&t->lock);
@@ -113,14 +113,14 @@ static void *begin(void *argument)
     return NULL;
 }
 
-void team_run(int count, void (*run)(struct ssa_ranks *, void *), void *cookie)
+void threads_run(int count, void (*run)(struct ssa_ranks *, void *), void *cookie)
 {
-    struct team team = {.count = count, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    struct member members[TEAM_MAX];
+    struct threads all = {.count = count, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    struct member members[THREADS_MOST];
     for (int r = 0; r < count; r++) {
         members[r] = (struct member){.ranks = {.rank = r, .count = count, .all_reduce = all_reduce,
                                                .broadcast = broadcast, .finish = finish},
-                                     .links = {.rank = r, .count = count, .exchange = exchange}, .team = &team,
+                                     .links = {.rank = r, .count = count, .exchange = exchange}, .all = &all,
                                      .run = run, .cookie = cookie};
         if (pthread_create(&members[r].thread, NULL, begin, &members[r]))
             abort();
@@ -129,7 +129,7 @@ void team_run(int count, void (*run)(struct ssa_ranks *, void *), void *cookie)
         pthread_join(members[r].thread, NULL);
 }
 
-struct team_traffic team_traffic(const struct ssa_ranks *ranks)
+struct threads_traffic threads_traffic(const struct ssa_ranks *ranks)
 {
     return ((const struct member *)ranks)->traffic;
 }
