@@ -42,7 +42,7 @@ struct ssa_pool *pools_hosts(int count, const struct ssa_pool_config *config)
 
 /* ---- memory ---- */
 
-size_t pools_no_room;
+_Atomic size_t pools_no_room;
 void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size); /* by the linker's --wrap */
 

@@ -12,7 +12,7 @@ void pools_note(void *cookie, const struct ssa_pool_event *event); /* ssa_pool_c
 struct ssa_pool *pools_hosts(int count, const struct ssa_pool_config *config);
 
 /* malloc() of so many bytes or more fails; 0: none does. */
-extern size_t pools_no_room;
+extern _Atomic size_t pools_no_room;
 
 /* Calls of a device's backend, one by one. */
 enum pools_call { POOLS_LAUNCH, POOLS_WRITE, POOLS_READ, POOLS_FILL, POOLS_COPY, POOLS_FINISH, POOLS_ALLOCATE, POOLS_CALLS };

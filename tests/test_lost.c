@@ -76,10 +76,11 @@ START_TEST(every_call_fails)
                               rare ? NULL : count == 1 ? "rollback 1@" : "lost 1@");
                 }
     for (int count = 1; count <= 2; count++)
-        for (int call = POOLS_LAUNCH; call < POOLS_ALLOCATE; call++) { /* nobody waits for a device that is alone */
+        for (int call = POOLS_LAUNCH; call < POOLS_ALLOCATE; call++) {
+            /* nobody waits for a device that is alone, or gives it a run */
+            const bool never = count == 1 && (call == POOLS_FINISH || call == POOLS_FILL);
             all += met[count - 1][call];
-            ck_assert_msg(met[count - 1][call] > 0 || (count == 1 && call == POOLS_FINISH), "of %d: no call %d failed",
-                          count, call);
+            ck_assert_msg(met[count - 1][call] > 0 || never, "of %d: no call %d failed", count, call);
         }
     ck_assert_msg(all >= 60, "%d calls failed", all);
 }
