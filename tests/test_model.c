@@ -443,7 +443,7 @@ static void check_end_to_end(struct ssa_device *dev, const struct ssa_arena *one
     OK(ssa_arena_read(one, 0, count, x));
     OK(ssa_arena_read(many, 0, FIRST, y));
     OK(ssa_arena_fetch(many, FIRST, count - FIRST, y + FIRST, &tickets));
-    ck_assert_int_gt(tickets.count, 1);
+    ck_assert(dev->info.kind == SSA_DEVICE_HOST ? !tickets.count : tickets.count > 1); /* the host has read them */
     OK(ssa_tickets_await(&tickets, dev));
     ssa_tickets_finish(&tickets);
     ck_assert(!memcmp(x, y, count * sizeof *x));

@@ -165,6 +165,8 @@ static const struct {
     {"clFinish", CL_OUT_OF_RESOURCES},
     {"clFlush", CL_OUT_OF_RESOURCES},
     {"clWaitForEvents", CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST},
+    {"clCreateCommandQueue", CL_OUT_OF_HOST_MEMORY}, /* for what is fetched */
+    {"clEnqueueMarkerWithWaitList", CL_OUT_OF_RESOURCES},
     {"*", CL_DEVICE_NOT_AVAILABLE},
 };
 enum { CALLS = sizeof calls / sizeof *calls };
@@ -210,7 +212,8 @@ static void count_calls(void)
     check_nothing_left("no fault");
 }
 
-/* One call fails, with `onwards` every later one too. */
+/* One call fails, with `onwards` every later one too. Of an evaluation, whose units go to who is free, a late one may not come
+ * about. */
 static void check_call(size_t call, int phase, int device, unsigned long nth, bool onwards)
 {
     struct training t = {0};
@@ -232,8 +235,8 @@ static void check_call(size_t call, int phase, int device, unsigned long nth, bo
         ck_assert_msg(lost == 1 && seen.member == device && strstr(seen.reason, words), "%s: %d lost, the last %d: \"%s\"",
                       what, lost, seen.member, seen.reason);
     training_forget(&t);
-    ck_assert_msg(err || seen.struck, "%s: did not come about", what);
-    fputc(err ? 'e' : '.', stderr);
+    ck_assert_msg(err || seen.struck || phase == FINISH, "%s: did not come about", what);
+    fputc(err ? 'e' : seen.struck ? '.' : '-', stderr);
 }
 
 static void sweep_phase(size_t call, int phase)
@@ -256,7 +259,7 @@ START_TEST(calls_that_fail)
 {
     prepare();
     fprintf(stderr, "%-26s of device 0 and 1 in: create, first, second, middle, last step, finish\n"
-                    ". survived, e an error in words\n", "calls");
+                    ". survived, e an error in words, - did not come about\n", "calls");
     count_calls();
     check_complete();
     for (size_t c = 0; c < CALLS; c++) {

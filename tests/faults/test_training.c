@@ -30,6 +30,7 @@ static const struct {
     {"clEnqueueNDRangeKernel", CL_OUT_OF_RESOURCES, false, "clEnqueueNDRangeKernel"},
     {"clFlush", CL_OUT_OF_RESOURCES, false, "clFlush"},
     {"clWaitForEvents", CL_OUT_OF_RESOURCES, false, "clWaitForEvents"},
+    {"clFinish", CL_OUT_OF_RESOURCES, false, "clFinish"},
     {"clSetKernelArg", CL_OUT_OF_HOST_MEMORY, false, "clSetKernelArg"},
     {"clCreateProgramWithSource", CL_OUT_OF_HOST_MEMORY, true, "clCreateProgramWithSource"},
     {"clBuildProgram", CL_BUILD_PROGRAM_FAILURE, true, "clBuildProgram"},
