@@ -199,8 +199,8 @@ static double evaluated(struct ssa_model *m)
     return scores.loss;
 }
 
-/* A device without a share does nothing, whoever it is, until it has one again; then it is given the run as it is, and goes
- * on with the same bits. Nobody asks it for its parameters meanwhile. */
+/* A device without a share does nothing, whoever it is, until it has one again; then it is given the run as it is, and
+ * goes on with the same bits. Nobody asks it for its parameters meanwhile. */
 START_TEST(who_has_no_share_rests)
 {
     run_bare("cpu", &bare);

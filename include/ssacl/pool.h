@@ -10,25 +10,25 @@
  * self-ensemble and checkpoints take such a model as they take any other. Each device has a thread, a context and a
  * queue of its own. A pool of one runs as the bare device does.
  *
- * A step's batch is cut into micro-batches (ssa_model_limits.batch sequences each) numbered from 0. Each device takes a
- * run of them, of as much work as its measured speed says: where sequences are of mixed size, by what their source says of
- * their lengths (ssa_data.sizes). A device that would only make the others wait has no share and rests: it makes no updates
- * and is not asked for parameters. It is tried again now and then, and is then given the run as it is first (parameters
- * and moments, through host memory). What a micro-batch draws (samples, dropout, data) follows from (seed, step, layer, number), and
- * gradients are summed along a binary tree over the numbers, so the sum is the same whoever computed which part. Every
- * device updates its replica from that sum; where devices do not compute alike (another driver, another kind), the
- * parameters of the first are given to the others. So one device, several, or one lost in the middle train the same
- * model: bit for bit among devices that compute alike, within rounding otherwise.
+ * A step's batch is cut into micro-batches (ssa_model_limits.batch sequences each) numbered from 0. Each device takes
+ * a run of them, of as much work as its measured speed says: where sequences are of mixed size, by what their source
+ * says of their lengths (ssa_data.sizes). A device that would only make the others wait has no share and rests: it
+ * makes no updates and is not asked for parameters. It is tried again now and then, and is then given the run as it is
+ * first (parameters and moments, through host memory). What a micro-batch draws (samples, dropout, data) follows from
+ * (seed, step, layer, number), and gradients are summed along a binary tree over the numbers, so the sum is the same
+ * whoever computed which part. Every device updates its replica from that sum; where devices do not compute alike
+ * (another driver, another kind), the parameters of the first are given to the others. So one device, several, or one
+ * lost in the middle train the same model: bit for bit among devices that compute alike, within rounding otherwise.
  *
- * A device that fails a call, passes its deadline, runs out of memory, gives NaN or infinity where another gives finite
- * numbers, or is caught computing wrongly is taken out for good; its micro-batches are done again elsewhere. When the last
- * one that does not rest goes, the run goes back to its copy in host memory, and those that rest, or else the host backend,
- * repeat the steps since: bit for bit the same run, if they compute as the device did.
+ * A device that fails a call, passes its deadline, runs out of memory, gives NaN or infinity where another gives
+ * finite numbers, or is caught computing wrongly is taken out for good; its micro-batches are done again elsewhere.
+ * When the last one that does not rest goes, the run goes back to its copy in host memory, and those that rest, or
+ * else the host backend, repeat the steps since: bit for bit the same run, if they compute as the device did.
  *
  * Beside what one device takes, each keeps log2(micro-batches of a step) sums of gradients. In host memory the copy of
  * the run takes 12 bytes a parameter, 16 with an average of the weights (twice that while it is renewed, if there is
- * room), a device's sums some 4 bytes a parameter each, and as much their sum. A pool and what is made on it are used from
- * one thread, as a device is.
+ * room), a device's sums some 4 bytes a parameter each, and as much their sum. A pool and what is made on it are used
+ * from one thread, as a device is.
  */
 #ifndef SSACL_POOL_H
 #define SSACL_POOL_H

@@ -37,11 +37,6 @@ struct ssa_checkpoint {
     int step;
     struct ssa_best best;
 };
-#define BROKEN(...) \
-    do { \
-        err = ssa_fail(SSA_EFORMAT, __VA_ARGS__); \
-        goto done; \
-    } while (0)
 /* "checkpoint PATH: ..." in front of the last error. */
 int ssa_checkpoint_in_file(const struct ssa_checkpoint *c, int err);
 int ssa_checkpoint_read(const struct ssa_checkpoint *c, void *to, size_t size, size_t at);

@@ -41,16 +41,16 @@ static int read_header(struct ssa_checkpoint *c)
     uint64_t n = 0;
     int err;
     if (c->file_size < 8 + 2)
-        BROKEN("it has %zu bytes and is no checkpoint (truncated?)", c->file_size);
+        return ssa_fail(SSA_EFORMAT, "it has %zu bytes and is no checkpoint (truncated?)", c->file_size);
     TRY(ssa_checkpoint_read(c, length, 8, 0));
     for (int i = 0; i < 8; i++)
         n |= (uint64_t)length[i] << 8 * i;
     if (n > c->file_size - 8)
-        BROKEN("its header of %llu bytes reaches past its end (%zu bytes): truncated, or no checkpoint",
-               (unsigned long long)n, c->file_size);
+        return ssa_fail(SSA_EFORMAT, "its header of %llu bytes reaches past its end (%zu bytes): truncated, or no "
+                        "checkpoint", (unsigned long long)n, c->file_size);
     if (n > SSA_MAX_HEADER)
-        BROKEN("its header of %llu bytes is longer than any of ours (at most %zu)", (unsigned long long)n,
-               SSA_MAX_HEADER);
+        return ssa_fail(SSA_EFORMAT, "its header of %llu bytes is longer than any of ours (at most %zu)",
+                        (unsigned long long)n, SSA_MAX_HEADER);
     c->header_length = (size_t)n;
     c->data_size = c->file_size - 8 - c->header_length;
     c->header = malloc(c->header_length + 1);
@@ -77,26 +77,24 @@ static int read_entry(const struct ssa_checkpoint *c, const char *name, const js
     const json_t *shape = json_object_get(entry, "shape"), *offsets = json_object_get(entry, "data_offsets");
     const char *dtype = json_string_value(json_object_get(entry, "dtype"));
     uint64_t count = 1, size = 0;
-    int err = SSA_OK;
     if (!dtype || strcmp(dtype, "F32"))
-        BROKEN("tensor \"%.60s\" is not of type F32", name);
+        return ssa_fail(SSA_EFORMAT, "tensor \"%.60s\" is not of type F32", name);
     if (!json_is_array(shape) || !json_is_array(offsets) || json_array_size(offsets) != 2 ||
         read_size(json_array_get(offsets, 0), &extent->begin) || read_size(json_array_get(offsets, 1), &extent->end))
-        BROKEN("tensor \"%.60s\" lacks a good shape or good data_offsets", name);
+        return ssa_fail(SSA_EFORMAT, "tensor \"%.60s\" lacks a good shape or good data_offsets", name);
     if (extent->begin > extent->end || extent->end > c->data_size)
-        BROKEN("tensor \"%.60s\" reaches from byte %llu to %llu of %zu bytes of data (truncated?)", name,
-               (unsigned long long)extent->begin, (unsigned long long)extent->end, c->data_size);
+        return ssa_fail(SSA_EFORMAT, "tensor \"%.60s\" reaches from byte %llu to %llu of %zu bytes of data (truncated?)",
+                        name, (unsigned long long)extent->begin, (unsigned long long)extent->end, c->data_size);
     for (size_t i = 0; i < json_array_size(shape); i++)
         if (read_size(json_array_get(shape, i), &size) || (size && count > SIZE_MAX / 8 / size))
-            BROKEN("tensor \"%.60s\" has an impossible shape", name);
+            return ssa_fail(SSA_EFORMAT, "tensor \"%.60s\" has an impossible shape", name);
         else
             count *= size;
     if (count * 4 != extent->end - extent->begin)
-        BROKEN("tensor \"%.60s\" of %llu floats has %llu bytes", name, (unsigned long long)count,
-               (unsigned long long)(extent->end - extent->begin));
+        return ssa_fail(SSA_EFORMAT, "tensor \"%.60s\" of %llu floats has %llu bytes", name, (unsigned long long)count,
+                        (unsigned long long)(extent->end - extent->begin));
     extent->name = name;
-done:
-    return err;
+    return SSA_OK;
 }
 
 static int by_begin(const void *a, const void *b)
@@ -166,7 +164,7 @@ static int read_best(struct ssa_checkpoint *c, const char *text)
     TRY(parse(text, "best", &json));
     if (json_unpack(json, "{s:I, s:F, s:I}", "step", &step, "loss", &c->best.loss, "stale", &stale) || step < 1 ||
         step > c->step || stale < 0 || stale > step || !isfinite(c->best.loss))
-        BROKEN("its metadata lacks a good \"best\"");
+        TRY(ssa_fail(SSA_EFORMAT, "its metadata lacks a good \"best\""));
     c->best.step = (int)step;
     c->best.stale = (int)stale;
 done:
@@ -181,11 +179,11 @@ static int read_metadata(struct ssa_checkpoint *c)
     int err;
 #define TEXT(key) json_string_value(json_object_get(m, key))
     if (!TEXT("format") || strcmp(TEXT("format"), SSA_CHECKPOINT_FORMAT))
-        BROKEN("it was not written by this library, or was saved again without its metadata (which has no format "
-               "\"%s\")", SSA_CHECKPOINT_FORMAT);
+        return ssa_fail(SSA_EFORMAT, "it was not written by this library, or was saved again without its metadata "
+                        "(which has no format \"%s\")", SSA_CHECKPOINT_FORMAT);
     if (!TEXT("version") || strcmp(TEXT("version"), SSA_CHECKPOINT_VERSION))
-        BROKEN("it is of version %.20s, this library reads %s", TEXT("version") ? TEXT("version") : "?",
-               SSA_CHECKPOINT_VERSION);
+        return ssa_fail(SSA_EFORMAT, "it is of version %.20s, this library reads %s",
+                        TEXT("version") ? TEXT("version") : "?", SSA_CHECKPOINT_VERSION);
     TRY(parse(TEXT("model"), "model", &model));
     TRY(ssa_model_from_json(model, &c->model));
     c->note = strdup(TEXT("note") ? TEXT("note") : "");
@@ -321,7 +319,7 @@ static int check_sum(struct ssa_checkpoint *c)
     int err = SSA_OK;
     if (!stated || strlen(stated) != SSA_CRC_DIGITS || !key ||
         strncmp(key + sizeof SSA_CRC_KEY - 1, stated, SSA_CRC_DIGITS))
-        BROKEN("its metadata lacks a good crc32");
+        return ssa_fail(SSA_EFORMAT, "its metadata lacks a good crc32");
     for (int i = 0; i < 8; i++)
         length[i] = (unsigned char)(c->header_length >> 8 * i);
     crc = ssa_crc32(0, length, 8);
@@ -332,7 +330,7 @@ static int check_sum(struct ssa_checkpoint *c)
     char found[SSA_CRC_DIGITS + 1];
     snprintf(found, sizeof found, "%08x", (unsigned)crc);
     if (strcmp(found, digits))
-        BROKEN("its checksum is %s, not %s: the file is damaged", found, digits);
+        return ssa_fail(SSA_EFORMAT, "its checksum is %s, not %s: the file is damaged", found, digits);
 done:
     return err;
 }

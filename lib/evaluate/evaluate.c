@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_PASSES = 1000 };
+enum { MAX_PASSES = 1000, PASS_BITS = 10 };
+_Static_assert(MAX_PASSES < 1 << PASS_BITS, "a pass and its batch are one number");
 
 /* ---- windows ---- */
 
@@ -206,7 +207,7 @@ static int plan_settings(void *cookie, uint64_t unit, int layer, struct ssa_samp
     const struct ssa_evaluator *e = cookie;
     int err = ssa_model_sample(e->config, e->how.pattern, layer, e->batch, 0, how);
     how->seed = e->how.seed;
-    how->step = unit % e->batches << 10 | unit / e->batches;
+    how->step = unit % e->batches << PASS_BITS | unit / e->batches;
     return err;
 }
 

@@ -35,8 +35,8 @@ size_t ssa_arena_elements(const struct ssa_arena *arena);
 size_t ssa_arena_number(const struct ssa_arena *arena, struct ssa_place place);
 int ssa_arena_read(const struct ssa_arena *arena, size_t first, size_t count, float *to);
 int ssa_arena_write(const struct ssa_arena *arena, size_t first, size_t count, const float *from);
-/* A read that is enqueued, and what is waited for then: all of them, whatever became of them. No ticket is added where it is
- * done at once. */
+/* A read that is enqueued, and what is waited for then: all of them, whatever became of them. No ticket is added where
+ * it is done at once. */
 struct ssa_tickets {
     struct ssa_ticket **list;
     int count, capacity;

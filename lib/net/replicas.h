@@ -20,7 +20,8 @@ struct ssa_replicas *ssa_model_replicas(const struct ssa_model *m);
 /* Whether member `i` can be asked: it has a replica, is not lost, and its parameters are the model's (it does not rest:
  * see train/team/team.h). */
 bool ssa_replicas_has(const struct ssa_replicas *r, int i);
-/* The member whose replica stands for the model: the first that can be asked, or where there is none the last that could. */
+/* The member whose replica stands for the model: the first that can be asked, or where there is none the last that
+ * could. */
 int ssa_replicas_first_live(const struct ssa_replicas *r);
 /* The replica of that one. A model that is on no pool stands for itself. */
 struct ssa_model *ssa_model_first_live(const struct ssa_model *m);

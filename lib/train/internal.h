@@ -74,8 +74,8 @@ static inline bool ssa_trainer_over_ranks(const struct ssa_trainer *t)
 
 /* ---- what came of the steps (trainer.c) ---- */
 
-/* SSA_ENUMERIC if one of the last `count` steps' losses or squared norms is not finite, with the step. Then the trainer is
- * back at the last that was taken. */
+/* SSA_ENUMERIC if one of the last `count` steps' losses or squared norms is not finite, with the step. Then the
+ * trainer is back at the last that was taken. */
 int ssa_trainer_judge(struct ssa_trainer *t, int count, const float *losses, const float *squares);
 /* The same for gradients alone, of the steps that nobody has judged yet. */
 int ssa_trainer_check(struct ssa_trainer *t);

@@ -212,8 +212,8 @@ static void count_calls(void)
     check_nothing_left("no fault");
 }
 
-/* One call fails, with `onwards` every later one too. Of an evaluation, whose units go to who is free, a late one may not come
- * about. */
+/* One call fails, with `onwards` every later one too. Of an evaluation, whose units go to who is free, a late one may
+ * not come about. */
 static void check_call(size_t call, int phase, int device, unsigned long nth, bool onwards)
 {
     struct training t = {0};

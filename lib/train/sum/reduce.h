@@ -1,5 +1,5 @@
-/* The sum of a step's gradients on the host: of the workers' along the tree (tree.h), then over ranks. It is made bucket by
- * bucket (net/net.h), in the order in which backward completes them.
+/* The sum of a step's gradients on the host: of the workers' along the tree (tree.h), then over ranks. It is made
+ * bucket by bucket (net/net.h), in the order in which backward completes them.
  *
  *   ssa_reduce_begin(t, w);
  *   ssa_reduce_expect(r, i);        // for every worker that is given a run; each says in its job:
@@ -9,10 +9,11 @@
  *   ssa_reduce_await(r, b);         // in a worker's job: the sum, in host order
  *   ssa_reduce_finish(t, losses);
  *
- * Over ranks a thread makes the sums and all calls of the engine, of every bucket as soon as all workers have it, while
- * backward still runs; without ranks, or with $SSACL_OVERLAP=0, ssa_reduce_close() does that. A bucket that has something
- * in it that is not finite, and all after one that was held, wait for it, so that whoever is to blame is found first. A
- * rank whose devices fail still takes part in the sums of the step, so that all learn of it and end together. */
+ * Over ranks a thread makes the sums and all calls of the engine, of every bucket as soon as all workers have it,
+ * while backward still runs; without ranks, or with $SSACL_OVERLAP=0, ssa_reduce_close() does that. A bucket that has
+ * something in it that is not finite, and all after one that was held, wait for it, so that whoever is to blame is
+ * found first. A rank whose devices fail still takes part in the sums of the step, so that all learn of it and end
+ * together. */
 #ifndef SSA_TRAIN_REDUCE_H
 #define SSA_TRAIN_REDUCE_H
 
@@ -26,8 +27,8 @@ struct ssa_worker;
 int ssa_reduce_create(struct ssa_trainer *t);
 void ssa_reduce_destroy(struct ssa_reduce *r); /* NULL is fine */
 
-/* Before a step. Ranks compare what they are about to do, if that was not done yet; `w` has the parameters; NULL: no device
- * is left. */
+/* Before a step. Ranks compare what they are about to do, if that was not done yet; `w` has the parameters; NULL: no
+ * device is left. */
 int ssa_reduce_begin(struct ssa_trainer *t, struct ssa_worker *w);
 void ssa_reduce_expect(struct ssa_reduce *r, int i);
 void ssa_reduce_arrived(struct ssa_reduce *r, int i, int bucket, bool finite);

@@ -46,8 +46,9 @@ struct ssa_gradients {
     float *values;
     bool finite; /* these, and the losses of the micro-batches beneath the node */
 };
-/* Sums of whatever runs become those of the tree's, which they cover: of `size` elements from `first` on, into `to`. A run
- * that is no node adds up its nodes from the left. `sums`, of which the memory is taken for what lies between, are sorted. */
+/* Sums of whatever runs become those of the tree's, which they cover: of `size` elements from `first` on, into `to`. A
+ * run that is no node adds up its nodes from the left. `sums`, of which the memory is taken for what lies between, are
+ * sorted. */
 void ssa_tree_merge(struct ssa_gradients *sums, int count, struct ssa_tree tree, size_t first, size_t size, float *to);
 
 /* The deepest that a stack gets over `count` micro-batches. */

@@ -14,8 +14,8 @@ static int another(const struct ssa_team *team, int i)
     return k >= 0 ? k : ssa_team_next(team, -1) != i ? ssa_team_next(team, -1) : -1;
 }
 
-/* Has worker `i` compute a run, a node of the tree, beside the step. *sum: what came of it, until the worker computes again;
- * NULL: it was lost over it. */
+/* Has worker `i` compute a run, a node of the tree, beside the step. *sum: what came of it, until the worker computes
+ * again; NULL: it was lost over it. */
 static int recompute(struct ssa_trainer *t, int i, int first, int end, const struct ssa_gradients **sum)
 {
     struct ssa_team *team = t->team;
@@ -153,7 +153,8 @@ static void lose_wrong(struct ssa_team *team, int i, int micro, const char *wher
     ssa_team_lose(team, i, why);
 }
 
-/* Holds what worker `i` made of a micro-batch, its `opinion`, against what the judge makes of it with the same parameters. */
+/* Holds what worker `i` made of a micro-batch, its `opinion`, against what the judge makes of it with the same
+ * parameters. */
 static int judge_one(struct ssa_trainer *t, struct judge *j, int i, int micro, struct opinion given)
 {
     struct ssa_team *team = t->team;

@@ -1,6 +1,6 @@
 /* Who computes how much of a step: so many micro-batches that the slowest is ready as early as can be, from seconds a
- * micro-batch and seconds a step (transfers), both means that forget by half at every step. Where micro-batches are not alike,
- * a share is of their work: as much as so many usual ones are, and seconds are of a usual one. */
+ * micro-batch and seconds a step (transfers), both means that forget by half at every step. Where micro-batches are
+ * not alike, a share is of their work: as much as so many usual ones are, and seconds are of a usual one. */
 #include "team.h"
 #include "train/work.h"
 #include "impl.h"
@@ -120,8 +120,8 @@ static double step_time(const struct ssa_team *team, const int *shares)
     return slowest;
 }
 
-/* An unmeasured device is tried at once; others only so often that the rest wait at most 1/64 of their time for it and for
- * the run that it is given first. */
+/* An unmeasured device is tried at once; others only so often that the rest wait at most 1/64 of their time for it and
+ * for the run that it is given first. */
 static bool is_due(const struct ssa_worker *w)
 {
     return w->seconds <= 0 || w->idle >= RETRY * (expect(w, 1) + w->waking);

@@ -315,8 +315,8 @@ static void count_step(struct ssa_trainer *t)
     team->drained = t->step;
 }
 
-/* The step's sum, in every worker's gradients and all losses in the team's. Ranks wait for each other: whatever fails, they
- * are told by ssa_reduce_finish(). */
+/* The step's sum, in every worker's gradients and all losses in the team's. Ranks wait for each other: whatever fails,
+ * they are told by ssa_reduce_finish(). */
 static int sum_up(struct ssa_trainer *t)
 {
     struct ssa_team *team = t->team;

@@ -175,7 +175,7 @@ int ssa_team_create(struct ssa_trainer *t)
         return status ? status : ssa_fail(SSA_EDEVICE, "train: no device of the pool is left");
     team->same_parameters = ssa_team_next_live(team, first) < 0;
     if (team->pool->bare)
-        team->pool->members[first]->share = t->task.micros;
+        team->pool->members[first]->share = team->end - team->first;
 done:
     return err;
 }
@@ -286,8 +286,8 @@ static bool one_wakes(const struct ssa_trainer *t)
 
 enum next { ROLL_BACK, DRAIN, COPY, STAY, SUM };
 
-/* Of the step at hand; *i: who does it, where one does. Steps whose losses are still on a device are of the first worker: all
- * others rest then. */
+/* Of the step at hand; *i: who does it, where one does. Steps whose losses are still on a device are of the first
+ * worker: all others rest then. */
 static enum next what_next(struct ssa_trainer *t, int *i)
 {
     struct ssa_team *team = t->team;

@@ -1,5 +1,5 @@
-/* A team: the workers of a run, one a device. A trainer on a bare device has a team of one, whose jobs run on the caller's
- * thread.
+/* A team: the workers of a run, one a device. A trainer on a bare device has a team of one, whose jobs run on the
+ * caller's thread.
  *
  * A step goes one of two ways (step.c):
  *
@@ -7,9 +7,9 @@
  *   sum    several have it, or several ranks: each computes its run of micro-batches, and its sums come to the host bucket by
  *          bucket, where they are added up along the tree and over ranks (sum/reduce.h); each takes the sum and updates.
  *
- * A worker without a share rests: it makes no updates until it has one again, and is then given the run as it is. Whatever a
- * device of a pool fails at, it is lost and what it owed is done again: its micro-batches by the others; the run since the
- * last copy (snapshot.c) by one that rests, or by the host backend, if there are no others. */
+ * A worker without a share rests: it makes no updates until it has one again, and is then given the run as it is.
+ * Whatever a device of a pool fails at, it is lost and what it owed is done again: its micro-batches by the others;
+ * the run since the last copy (snapshot.c) by one that rests, or by the host backend, if there are no others. */
 #ifndef SSA_TRAIN_TEAM_H
 #define SSA_TRAIN_TEAM_H
 
@@ -57,11 +57,11 @@ int ssa_team_join(struct ssa_trainer *t, struct ssa_member *m);
 int ssa_team_swap_average(struct ssa_trainer *t, bool on);
 /* The member and its worker are out; `why` goes into the event. */
 void ssa_team_lose(struct ssa_team *team, int i, const char *why);
-/* That the job of member `i` failed is no fault of its device, but of an argument, or of data that did not come; or nobody
- * could do it in its place, so that the caller hears of it. Asked once for each job that failed. */
+/* That the job of member `i` failed is no fault of its device, but of an argument, or of data that did not come; or
+ * nobody could do it in its place, so that the caller hears of it. Asked once for each job that failed. */
 bool ssa_team_excuses(const struct ssa_team *team, int i, int status);
-/* The worker of a member that takes part, or NULL; the first such member after `i`, or -1: of all, resting ones too; or of
- * those whose parameters are the run's. */
+/* The worker of a member that takes part, or NULL; the first such member after `i`, or -1: of all, resting ones too;
+ * or of those whose parameters are the run's. */
 struct ssa_worker *ssa_team_worker(const struct ssa_team *team, int i);
 int ssa_team_next(const struct ssa_team *team, int i);
 int ssa_team_next_live(const struct ssa_team *team, int i);
@@ -100,8 +100,8 @@ int ssa_snapshot_set(struct ssa_trainer *t, int step, void (*fill)(const void *c
                      const void *cookie);
 void ssa_snapshot_drop(struct ssa_team *team);
 size_t ssa_snapshot_at(const struct ssa_trainer *t, int kind, int i); /* where parameter `i` is in it, or its moment */
-/* No worker is left whose parameters are the run's: goes back to the copy, and on with those that rest, or with the host
- * backend if the program wants that. */
+/* No worker is left whose parameters are the run's: goes back to the copy, and on with those that rest, or with the
+ * host backend if the program wants that. */
 int ssa_snapshot_roll_back(struct ssa_trainer *t);
 
 /* ---- audit.c ---- */

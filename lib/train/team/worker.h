@@ -1,6 +1,6 @@
 /* A worker: one device of a team, with its share of a run's memory, and the jobs that it does. A job's argument is the
- * worker; it touches nothing else but what it takes between ssa_member_enter() and ssa_member_leave() (pool/pool.h): batches
- * from the trainer's feed, and the sum on the host. */
+ * worker; it touches nothing else but what it takes between ssa_member_enter() and ssa_member_leave() (pool/pool.h):
+ * batches from the trainer's feed, and the sum on the host. */
 #ifndef SSA_TRAIN_WORKER_H
 #define SSA_TRAIN_WORKER_H
 
@@ -78,8 +78,9 @@ int ssa_worker_write_values(void *worker); /* from `given` */
 int ssa_worker_swap_average(void *worker);
 
 /* ---- gradients (../gradients.c) ---- */
-/* Gradients of micro-batches [first, end) of the step at hand. `leave`: sums that the run carries no further go to the host,
- * the last of them bucket by bucket while backward goes on; else, of a run of all, the sum stays in the model's gradients. */
+/* Gradients of micro-batches [first, end) of the step at hand. `leave`: sums that the run carries no further go to the
+ * host, the last of them bucket by bucket while backward goes on; else, of a run of all, the sum stays in the model's
+ * gradients. */
 int ssa_worker_gradients(struct ssa_worker *w, int first, int end, bool leave);
 /* The optimiser, from the model's gradients. */
 int ssa_worker_optimise(struct ssa_worker *w);
