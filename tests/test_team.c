@@ -205,7 +205,7 @@ START_TEST(who_has_no_share_rests)
 {
     run_bare("cpu", &bare);
     for (int rests = 0; rests < 2; rests++)
-        for (int every = -1; every <= 3; every += 4) { /* without copies, and with */
+        for (int every = 3; every <= 50; every += 47) {
             struct ssa_pool *pool = two_spied(&(struct ssa_pool_config){.copy_every = every});
             const int all = rests ? RUN_MICROS : 0;
             struct run r = run_start(pool);
@@ -219,8 +219,8 @@ START_TEST(who_has_no_share_rests)
             const double loss = evaluated(r.model);
             share_until(r, all, 7);
             for (int call = 0; call < POOLS_CALLS; call++)
-                ck_assert_msg(!pools_count(pool->members[rests]->device, (enum pools_call)call), "call %d of one that rests",
-                              call);
+                ck_assert_msg(!pools_count(pool->members[rests]->device, (enum pools_call)call),
+                              "call %d of one that rests", call);
             float *after = test_read(ssa_model_parameter(resting, 0)->value, count);
             float *now = test_read(ssa_model_parameter(r.model, 0)->value, count);
             ck_assert(!memcmp(before, after, count * sizeof *after) && memcmp(now, after, count * sizeof *after));
@@ -240,6 +240,24 @@ START_TEST(who_has_no_share_rests)
             run_end(r);
             ssa_pool_close(pool);
         }
+}
+END_TEST
+
+/* Where the run is never copied nobody rests: who has no share is there when the other one is lost. */
+START_TEST(nobody_rests_without_copies)
+{
+    run_bare("cpu", &bare);
+    struct ssa_pool *pool = two_spied(&(struct ssa_pool_config){.copy_every = SSA_NONE});
+    struct run r = run_start(pool);
+    share_until(r, RUN_MICROS, 5);
+    same_parameters(r.model->replicas->models[0], r.model->replicas->models[1]);
+    pools_plan(pool->members[0]->device, (struct pools_plan){POOLS_LAUNCH, POOLS_FAIL, 5});
+    share_until(r, RUN_MICROS, 0);
+    run_read(r, &got);
+    run_same_bits(&bare, &got);
+    ck_assert_msg(strstr(pools_events, "lost 0@5") && !strstr(pools_events, "rollback"), "%s", pools_events);
+    run_end(r);
+    ssa_pool_close(pool);
 }
 END_TEST
 
@@ -315,5 +333,5 @@ int main(void)
         return 77;
     return test_run_alone("team", (const TTest *const[]){one_or_several, one_lost_in_the_middle, resumed_by_others,
         every_device_is_measured, slow_devices_are_tried_seldom,
-        who_has_no_share_rests, who_rests_goes_on, opencl, NULL});
+        who_has_no_share_rests, nobody_rests_without_copies, who_rests_goes_on, opencl, NULL});
 }

@@ -14,7 +14,8 @@
  * a run of them, of as much work as its measured speed says: where sequences are of mixed size, by what their source
  * says of their lengths (ssa_data.sizes). A device that would only make the others wait has no share and rests: it
  * makes no updates and is not asked for parameters. It is tried again now and then, and is then given the run as it is
- * first (parameters and moments, through host memory). What a micro-batch draws (samples, dropout, data) follows from
+ * first (parameters and moments, through host memory). Where the run is never copied (copy_every) it does not rest, so
+ * that it can go on when the others are lost. What a micro-batch draws (samples, dropout, data) follows from
  * (seed, step, layer, number), and gradients are summed along a binary tree over the numbers, so the sum is the same
  * whoever computed which part. Every device updates its replica from that sum; where devices do not compute alike
  * (another driver, another kind), the parameters of the first are given to the others. So one device, several, or one

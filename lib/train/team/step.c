@@ -285,7 +285,7 @@ done:
 static void let_rest(struct ssa_team *team)
 {
     for (int i = ssa_team_next(team, -1); i >= 0; i = ssa_team_next(team, i))
-        if (!team->workers[i]->count)
+        if (!team->workers[i]->count && ssa_team_rests(team))
             rest(team, i);
 }
 

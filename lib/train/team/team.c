@@ -301,7 +301,8 @@ static enum next what_next(struct ssa_trainer *t, int *i)
     ssa_shares_plan(t);
     if (one_wakes(t))
         return drained ? COPY : DRAIN;
-    for (int k = *i; k >= 0; k = ssa_team_next(team, k))
+    const bool all_rest = ssa_team_rests(team) || ssa_team_next(team, *i) < 0;
+    for (int k = *i; k >= 0 && all_rest; k = ssa_team_next(team, k))
         if (team->pool->members[k]->share == t->task.micros) {
             *i = k;
             return STAY;
