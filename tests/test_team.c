@@ -284,6 +284,90 @@ START_TEST(who_rests_goes_on)
 }
 END_TEST
 
+/* Who rests is asked where the other one's numbers are not finite, and for spot checks. */
+START_TEST(who_rests_is_asked)
+{
+    static const struct pools_plan wrong[] = {{POOLS_READ, POOLS_NANS, 1}, {POOLS_READ, POOLS_WRONG, 1},
+                                              {POOLS_READ, POOLS_NAN, 1}};
+    static const char *const why[] = {"are not numbers", "spot check", NULL}; /* NULL: it happens once, and nobody is lost */
+    run_bare("cpu", &bare);
+    for (int k = 0; k < 3; k++) {
+        struct ssa_pool *pool = two_spied(&(struct ssa_pool_config){.check_every = k == 1 ? 4 : SSA_NONE});
+        struct run r = run_start(pool);
+        share_until(r, RUN_MICROS, 5);
+        pools_plan(pool->members[0]->device, wrong[k]);
+        share_until(r, RUN_MICROS, 0);
+        ck_assert_msg(why[k] ? strstr(pools_events, "lost 0@") && strstr(pools_events, why[k])
+                             : !strstr(pools_events, "lost"), "%s", pools_events);
+        run_read(r, &got);
+        if (k != 1) /* what is wrong before it is checked stays in the run */
+            run_same_bits(&bare, &got);
+        run_end(r);
+        ssa_pool_close(pool);
+    }
+}
+END_TEST
+
+/* Parameters from which everybody diverges are nobody's fault, whoever rests; and the run says where. */
+START_TEST(divergence_while_one_rests)
+{
+    struct ssa_pool *pool = two_spied(NULL);
+    struct run r = run_start(pool);
+    const float large = 1e25f;
+    share_until(r, RUN_MICROS, 3);
+    OK(ssa_tensor_write(ssa_model_find(r.model, "norm.gain")->value, &large, 1));
+    FAILS(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}), SSA_ENUMERIC, "of step 4 is not finite");
+    ck_assert_int_eq(ssa_pool_live(pool), 2);
+    ck_assert_int_eq(ssa_trainer_steps_done(r.trainer), 3);
+    run_end(r);
+    ssa_pool_close(pool);
+}
+END_TEST
+
+/* Whose run is read for one that wakes is lost over it: the next one's is given, and no older copy. */
+START_TEST(who_wakes_gets_the_run_as_it_is)
+{
+    static int shares[MEMBERS];
+    static const int some[MEMBERS] = {4, 3, 0}, all[MEMBERS] = {3, 2, 2};
+    run_bare("cpu", &bare);
+    struct ssa_pool *pool = pools_hosts(MEMBERS, &(struct ssa_pool_config){.copy_every = 3});
+    pools_spy(pool->members[0]->device);
+    memcpy(shares, some, sizeof shares);
+    pool->shares = shares;
+    struct run r = run_start(pool);
+    OK(ssa_trainer_run(r.trainer, 5, &(struct ssa_trainer_run){0}));
+    memcpy(shares, all, sizeof shares);
+    pools_plan(pool->members[0]->device, (struct pools_plan){POOLS_READ, POOLS_FAIL, 1});
+    OK(ssa_trainer_run(r.trainer, 6, &(struct ssa_trainer_run){0}));
+    same_parameters(r.model->replicas->models[1], r.model->replicas->models[2]);
+    OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
+    run_read(r, &got);
+    run_same_bits(&bare, &got);
+    ck_assert_msg(strstr(pools_events, "lost 0@5"), "%s", pools_events);
+    run_end(r);
+    ssa_pool_close(pool);
+}
+END_TEST
+
+/* Without its trainer a replica that was behind is like the others again once they are initialised, or loaded. */
+START_TEST(nobody_is_behind_without_a_trainer)
+{
+    struct ssa_pool *pool = two_spied(NULL);
+    struct run r = run_start(pool);
+    share_until(r, RUN_MICROS, 3);
+    ssa_trainer_destroy(r.trainer);
+    r.trainer = NULL;
+    ck_assert(pool->members[1]->behind);
+    const double before = evaluated(r.model);
+    OK(ssa_model_initialise(r.model, 5));
+    pools_plan(pool->members[0]->device, (struct pools_plan){POOLS_LAUNCH, POOLS_FAIL, 1});
+    ck_assert(evaluated(r.model) != before);
+    ck_assert_msg(strstr(pools_events, "lost 0@"), "%s", pools_events);
+    run_end(r);
+    ssa_pool_close(pool);
+}
+END_TEST
+
 /* ---- of what there is ---- */
 
 START_TEST(opencl)
@@ -333,5 +417,6 @@ int main(void)
         return 77;
     return test_run_alone("team", (const TTest *const[]){one_or_several, one_lost_in_the_middle, resumed_by_others,
         every_device_is_measured, slow_devices_are_tried_seldom,
-        who_has_no_share_rests, nobody_rests_without_copies, who_rests_goes_on, opencl, NULL});
+        who_has_no_share_rests, nobody_rests_without_copies, who_rests_goes_on, who_rests_is_asked,
+        divergence_while_one_rests, who_wakes_gets_the_run_as_it_is, nobody_is_behind_without_a_trainer, opencl, NULL});
 }

@@ -73,16 +73,19 @@ static int write_tensors(const struct loaded *l, const struct ssa_model *model, 
             struct ssa_tensor t = kind ? ssa_worker_moment(worker, p, kind) : p->value;
             TRY(ssa_tensor_write(t, values_of(l, kind, p), p->count));
         }
+    if (worker)
+        TRY(ssa_worker_forgive(worker));
 done:
     return err;
 }
 
 /* Into every replica; whose device fails is lost. */
-static int write_replicas(const struct loaded *l, const struct ssa_replicas *r)
+static int write_replicas(const struct loaded *l, struct ssa_replicas *r)
 {
     for (int i = 0; i < r->pool->count; i++)
         if (!r->pool->members[i]->lost && r->models[i] && write_tensors(l, r->models[i], NULL))
             ssa_member_lose(r->pool->members[i], SSA_POOL_LOST, ssa_last_error());
+    ssa_replicas_are_alike(r);
     return ssa_pool_live(r->pool) ? SSA_OK : ssa_fail(SSA_EDEVICE, "no device is left: %s", ssa_last_error());
 }
 

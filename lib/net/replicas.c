@@ -14,6 +14,12 @@ bool ssa_replicas_has(const struct ssa_replicas *r, int i)
     return r->models[i] && !r->pool->members[i]->lost && !r->pool->members[i]->behind;
 }
 
+void ssa_replicas_are_alike(struct ssa_replicas *r)
+{
+    for (int i = 0; !r->rescue && i < r->pool->count; i++)
+        r->pool->members[i]->behind = false;
+}
+
 int ssa_replicas_first_live(const struct ssa_replicas *r)
 {
     int last = r->pool->last_lost;
@@ -172,5 +178,6 @@ int ssa_replicas_initialise(struct ssa_model *whole, uint64_t seed)
     struct seeding seeding = {whole, seed};
     int err = ssa_pool_all(pool, &(struct ssa_round){seed_one, sizeof seeding, ssa_pool_first_patience(pool),
         prepare_seeding, NULL, &seeding});
+    ssa_replicas_are_alike(whole->replicas);
     return err || ssa_pool_live(pool) ? err : ssa_fail(SSA_EDEVICE, "pool: no device is left: %s", ssa_last_error());
 }

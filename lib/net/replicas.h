@@ -20,6 +20,8 @@ struct ssa_replicas *ssa_model_replicas(const struct ssa_model *m);
 /* Whether member `i` can be asked: it has a replica, is not lost, and its parameters are the model's (it does not rest:
  * see train/team/team.h). */
 bool ssa_replicas_has(const struct ssa_replicas *r, int i);
+/* All were given the same parameters: none is behind, but for a trainer that there is, by its moments. */
+void ssa_replicas_are_alike(struct ssa_replicas *r);
 /* The member whose replica stands for the model: the first that can be asked, or where there is none the last that
  * could. */
 int ssa_replicas_first_live(const struct ssa_replicas *r);

@@ -167,11 +167,19 @@ static void reset(struct ssa_reduce *r)
     pthread_mutex_unlock(&r->lock);
 }
 
+/* In a child of fork() its lock may be held for ever. */
+static bool has_forked(const struct ssa_reduce *r)
+{
+    return r->threaded && r->forks != ssa_forks();
+}
+
 int ssa_reduce_begin(struct ssa_trainer *t, struct ssa_worker *w)
 {
     struct ssa_reduce *r = t->reduce;
     char identity[SSA_IDENTITY];
     int err = SSA_OK;
+    if (has_forked(r))
+        return ssa_fail(SSA_EINVAL, "train: its thread was lost by fork(): make the trainer in the child");
     if (is_broken(r))
         return ssa_fail(r->status, "%s", r->error);
     if (r->ranks)
@@ -210,6 +218,8 @@ void ssa_reduce_arrived(struct ssa_reduce *r, int i, int bucket, bool finite)
 
 void ssa_reduce_hold(struct ssa_reduce *r)
 {
+    if (has_forked(r))
+        return;
     pthread_mutex_lock(&r->lock);
     r->held = true;
     while (r->working || (r->closed && r->done < r->count))
@@ -375,7 +385,7 @@ done:
 
 void ssa_reduce_destroy(struct ssa_reduce *r)
 {
-    if (!r || (r->threaded && r->forks != ssa_forks()))
+    if (!r || has_forked(r))
         return;
     if (r->threaded) {
         pthread_mutex_lock(&r->lock);

@@ -127,15 +127,24 @@ static bool is_due(const struct ssa_worker *w)
     return w->seconds <= 0 || w->idle >= RETRY * (expect(w, 1) + w->waking);
 }
 
-/* Those without a share get one micro-batch when they are due, from whoever has most. */
-static void try_again(const struct ssa_team *team, int *shares)
+/* Whether the step needs a second opinion: it was not finite, or is to be checked. */
+static bool needs_two(const struct ssa_team *team)
+{
+    const int step = team->trainer->step, every = team->pool->config.check_every;
+    return team->doubted == step || (every > 0 && step % every == 0);
+}
+
+/* Those without a share get one micro-batch when they are due, or all have to be there, from whoever has most. */
+static void try_again(const struct ssa_team *team, bool all, int *shares)
 {
     for (int i = ssa_team_next_live(team, -1); i >= 0; i = ssa_team_next_live(team, i)) {
         int most = i;
-        if (shares[i] || !is_due(team->workers[i]))
+        if (shares[i] || !(all || is_due(team->workers[i])))
             continue;
         for (int k = ssa_team_next_live(team, -1); k >= 0; k = ssa_team_next_live(team, k))
             most = shares[k] > shares[most] ? k : most;
+        if (shares[most] < 2 && !is_due(team->workers[i])) /* one in the place of another is no second opinion */
+            continue;
         shares[most]--;
         shares[i]++;
     }
@@ -150,13 +159,16 @@ static void choose(const struct ssa_team *team, int *shares)
         old[i] = team->pool->members[i]->share;
         sum += old[i];
     }
-    if (given == count)
+    if (given == count) {
+        if (needs_two(team))
+            try_again(team, true, shares);
         return;
+    }
     ssa_shares(team, count, true, shares);
     if (sum == count && step_time(team, shares) > KEEP * step_time(team, old))
         for (int i = 0; i < SSA_POOL_MOST; i++)
             shares[i] = old[i];
-    try_again(team, shares);
+    try_again(team, needs_two(team), shares);
 }
 
 static void tell(struct ssa_member *m, const struct ssa_worker *w, int share)

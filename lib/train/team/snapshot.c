@@ -88,6 +88,15 @@ static int prepare_copy(struct ssa_trainer *t, float **state)
     return err;
 }
 
+/* What is read of the only one at work is not finite, though no step is taken from gradients that are not. Where others rest
+ * and there is an older copy, it is better to go on from that. */
+static bool is_doubtful(const struct ssa_trainer *t, int i, const float *state)
+{
+    const struct ssa_team *team = t->team;
+    const int other = ssa_team_next_live(team, -1) == i ? ssa_team_next_live(team, i) : ssa_team_next_live(team, -1);
+    return team->snapshot.valid && other >= 0 && ssa_team_next(team, i) < 0 && !ssa_all_finite(state, kind_at(t, SSA_KINDS));
+}
+
 int ssa_snapshot_take(struct ssa_trainer *t)
 {
     struct ssa_team *team = t->team;
@@ -103,6 +112,8 @@ int ssa_snapshot_take(struct ssa_trainer *t)
     status = ssa_member_do(m, read_all, w, patience);
     if (status && !team->snapshot.valid && !m->abandoned && ssa_team_next_live(team, i) < 0)
         status = ssa_member_do(m, read_all, w, patience); /* without it nothing is left of the run: once more */
+    if (!status && is_doubtful(t, i, state))
+        status = ssa_fail(SSA_EDEVICE, "its parameters or moments are not numbers");
     if (status)
         ssa_team_lose(team, i, ssa_last_error());
     if (!status) { /* the old copy is what goes */

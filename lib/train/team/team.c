@@ -154,7 +154,7 @@ int ssa_team_create(struct ssa_trainer *t)
     if (!team)
         return ssa_fail(SSA_ENOMEM, "train: out of host memory");
     team->trainer = t;
-    team->planned = -1;
+    team->planned = team->doubted = -1;
     find_run(team, &t->task);
     team->owner = calloc(micros, sizeof *team->owner);
     team->losses = calloc(micros, sizeof *team->losses);
@@ -233,6 +233,28 @@ static void keep_history(struct ssa_trainer *t, const struct ssa_worker *w)
     }
 }
 
+static bool is_finite(const struct ssa_team *team, int step)
+{
+    return isfinite(team->history[step % SSA_LOSSES]) && isfinite(team->squares[step % SSA_LOSSES]);
+}
+
+/* Since the first of the steps from `from` on that is not finite nothing was changed. Where somebody rests who may see it
+ * differently, it is done again by all. */
+static void doubt(struct ssa_trainer *t, int from)
+{
+    struct ssa_team *team = t->team;
+    int step = from;
+    while (step < t->step && is_finite(team, step))
+        step++;
+    const bool was_so = step == from && from > 0 && t->counted > t->step - from && !is_finite(team, from - 1);
+    if (step == t->step || was_so || ssa_team_next_live(team, ssa_team_next_live(team, -1)) < 0)
+        return;
+    t->counted -= t->step - step;
+    t->step = step;
+    ssa_team_go_back(team, step);
+    team->doubted = step;
+}
+
 /* Of the only worker, which may be lost over this. */
 static int drain(struct ssa_trainer *t, int i)
 {
@@ -247,7 +269,9 @@ static int drain(struct ssa_trainer *t, int i)
         ssa_team_lose(team, i, ssa_last_error());
         return SSA_OK;
     }
+    const int from = team->drained;
     keep_history(t, w);
+    doubt(t, from);
     w->timed = team->stayed;
     w->compute = ssa_awake() - team->drained_at;
     w->transfer = w->fixed; /* there was none */
@@ -317,7 +341,7 @@ static int copy(struct ssa_trainer *t)
     int err = SSA_OK;
     if (!team->snapshot.valid || team->snapshot.step != t->step)
         TRY(ssa_snapshot_take(t));
-    if (ssa_team_next(team, -1) < 0 || !team->snapshot.valid)
+    if (!team->snapshot.valid || team->snapshot.step != t->step) /* whose it was is lost: from another one, then */
         return SSA_OK;
     TRY(ssa_snapshot_give(t, !team->same_parameters));
     team->same_parameters = true;

@@ -35,6 +35,7 @@ struct ssa_team {
     double usual;              /* which is this by work.h; 0: not known yet */
     bool same_parameters;      /* all workers were given the same */
     int planned;               /* the step whose shares were planned last; -1: none was */
+    int doubted;               /* a step that nobody rests in, since it was not finite; -1: none */
     struct ssa_snapshot snapshot;
     int drained;               /* steps whose losses are in the history; later ones are on the only worker's device */
     double drained_at;         /* ssa_awake() when the first of those began */
