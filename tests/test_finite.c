@@ -118,14 +118,16 @@ static float set_gain(struct run r, float value)
     return old;
 }
 
-/* Bare, or of a pool of so many. */
+/* Bare, or of a pool of one or two, of which none rests. */
 static struct run start(int members, struct ssa_pool **pool, struct ssa_device **device)
 {
+    static const int shares[][2] = {{RUN_MICROS}, {RUN_MICROS - 3, 3}};
     struct run r;
     *pool = NULL;
     *device = NULL;
     if (members) {
         *pool = pools_hosts(members, &(struct ssa_pool_config){.copy_every = 3});
+        (*pool)->shares = shares[members - 1];
         return run_start(*pool);
     }
     OK(ssa_device_open(device, "cpu"));

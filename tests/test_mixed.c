@@ -553,9 +553,10 @@ END_TEST
 /* One of two is lost on the way. */
 START_TEST(a_device_is_lost)
 {
+    static const int shares[] = {3, 2};
     struct source s = new_source(true);
     struct ssa_device *device;
-    struct ssa_pool *pool = pool_of(2, NULL);
+    struct ssa_pool *pool = pool_of(2, shares);
     OK(ssa_device_open(&device, "cpu"));
     sets_model(SETS_OF_VALUES, 0.1f);
     run_here(device, true, &want);

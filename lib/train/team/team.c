@@ -238,21 +238,38 @@ static bool is_finite(const struct ssa_team *team, int step)
     return isfinite(team->history[step % SSA_LOSSES]) && isfinite(team->squares[step % SSA_LOSSES]);
 }
 
-/* Since the first of the steps from `from` on that is not finite nothing was changed. Where somebody rests who may see it
- * differently, it is done again by all. */
-static void doubt(struct ssa_trainer *t, int from)
+/* The first of the steps from `from` on that is not finite, of which the one before was; or -1. */
+static int first_doubtful(const struct ssa_trainer *t, int from)
 {
-    struct ssa_team *team = t->team;
+    const struct ssa_team *team = t->team;
     int step = from;
     while (step < t->step && is_finite(team, step))
         step++;
     const bool was_so = step == from && from > 0 && t->counted > t->step - from && !is_finite(team, from - 1);
-    if (step == t->step || was_so || ssa_team_next_live(team, ssa_team_next_live(team, -1)) < 0)
+    return step == t->step || was_so ? -1 : step;
+}
+
+/* Worker `i` has done steps that are not finite, from the first of which on nothing was changed. Where somebody rests who
+ * may see it differently that one is done again by all; unless it was only read wrongly. */
+static void doubt(struct ssa_trainer *t, int i, int from)
+{
+    struct ssa_team *team = t->team;
+    const struct ssa_worker *w = team->workers[i];
+    const int step = first_doubtful(t, from);
+    if (step < 0 || ssa_team_next_live(team, ssa_team_next_live(team, -1)) < 0)
         return;
-    t->counted -= t->step - step;
-    t->step = step;
-    ssa_team_go_back(team, step);
-    team->doubted = step;
+    team->drained = from;
+    if (ssa_member_do(team->pool->members[i], ssa_worker_read_history, team->workers[i],
+                      ssa_shares_patience(team, w, t->task.micros))) {
+        ssa_team_lose(team, i, ssa_last_error());
+    } else if (isfinite(w->history[ssa_worker_squares_at(w, step)]) &&
+               ssa_all_finite(w->history + ssa_worker_loss_at(w, step, 0), (size_t)t->task.micros)) {
+        ssa_team_lose(team, i, "its losses are not numbers, and when they are read again they are");
+    } else {
+        t->counted -= t->step - step;
+        t->step = team->drained = team->doubted = step;
+        ssa_team_go_back(team, step);
+    }
 }
 
 /* Of the only worker, which may be lost over this. */
@@ -271,12 +288,12 @@ static int drain(struct ssa_trainer *t, int i)
     }
     const int from = team->drained;
     keep_history(t, w);
-    doubt(t, from);
     w->timed = team->stayed;
     w->compute = ssa_awake() - team->drained_at;
     w->transfer = w->fixed; /* there was none */
     if (steps > 1) /* of one alone, what came between is no small part */
         ssa_shares_observe(t, i);
+    doubt(t, i, from);
     return SSA_OK;
 }
 

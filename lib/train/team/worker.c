@@ -192,13 +192,14 @@ done:
 int ssa_worker_leave_bucket(struct ssa_worker *w, int bucket)
 {
     const struct ssa_bucket b = ssa_model_bucket(w->model, bucket);
-    struct ssa_gradients *sum = &w->sums[w->count - 1];
+    struct ssa_gradients *sum;
     int err;
     TRY(arrive(w));
     if (!bucket) {
         TRY(next_sum(w, ssa_tree_last(w->task.micros, w->first, w->end), &sum));
         w->count++;
     }
+    sum = &w->sums[w->count - 1];
     double start = ssa_awake();
     w->coming = bucket;
     TRY(ssa_arena_fetch(ssa_model_gradients(w->model), b.first, b.count, sum->values + b.first, &w->tickets));
