@@ -88,13 +88,21 @@ static int prepare_copy(struct ssa_trainer *t, float **state)
     return err;
 }
 
-/* What is read of the only one at work is not finite, though no step is taken from gradients that are not. Where others rest
- * and there is an older copy, it is better to go on from that. */
-static bool is_doubtful(const struct ssa_trainer *t, int i, const float *state)
+/* What was read of worker `i` is not finite, though no step is taken from gradients that are not. Somebody else's parameters
+ * are; or all others rest, and there is an older copy, from which it is better to go on. */
+static bool is_doubtful(struct ssa_trainer *t, int i, const float *state)
 {
-    const struct ssa_team *team = t->team;
-    const int other = ssa_team_next_live(team, -1) == i ? ssa_team_next_live(team, i) : ssa_team_next_live(team, -1);
-    return team->snapshot.valid && other >= 0 && ssa_team_next(team, i) < 0 && !ssa_all_finite(state, kind_at(t, SSA_KINDS));
+    struct ssa_team *team = t->team;
+    const int other = ssa_team_next(team, i);
+    if (ssa_all_finite(state, kind_at(t, SSA_KINDS)))
+        return false;
+    if (other < 0)
+        return team->snapshot.valid && (ssa_team_next_live(team, i) >= 0 || ssa_team_next_live(team, -1) != i);
+    struct ssa_worker *w = team->workers[other];
+    if (!ssa_member_do(team->pool->members[other], ssa_worker_read_values, w, ssa_pool_first_patience(team->pool)))
+        return ssa_all_finite(w->values, ssa_worker_elements(w));
+    ssa_team_lose(team, other, ssa_last_error());
+    return false;
 }
 
 int ssa_snapshot_take(struct ssa_trainer *t)

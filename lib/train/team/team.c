@@ -188,7 +188,7 @@ void ssa_team_destroy(struct ssa_team *team)
         leave_worker(team, i);
     if (team->pool && team->pool->bare)
         ssa_pool_close(team->pool);
-    else if (team->pool && team->pool->model)
+    else if (team->pool && team->pool->model && ssa_model_replicas(team->pool->model)->rescuer == team->trainer)
         ssa_model_replicas(team->pool->model)->rescue = NULL;
     free(team->owner);
     free(team->losses);
