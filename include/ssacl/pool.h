@@ -121,9 +121,9 @@ SSA_API struct ssa_device *ssa_pool_device(const struct ssa_pool *pool, int i);
 
 /** As ssa_model_create(), on each device of the pool; those it does not fit are left out, with an event that says
  *  "needs X MiB, device has Y". SSA_ENOMEM, of the largest, if it fits none. One model a pool at a time.
- *  Accessors of the model (parameters, device) serve the first member that is neither lost nor rests, passes run on it. To set
- *  parameters use ssa_model_initialise() or a checkpoint, which reach every device; what is written to those of the
- *  first one before the trainer's first step is given to the others then. */
+ *  Accessors of the model (parameters, device) serve the first member that is neither lost nor rests, passes run on
+ *  it. To set parameters use ssa_model_initialise() or a checkpoint, which reach every device; what is written to those
+ *  of the first one before the trainer's first step is given to the others then. */
 SSA_API int ssa_pool_model_create(struct ssa_model **model, struct ssa_pool *pool,
                                   const struct ssa_model_config *config, const struct ssa_model_limits *limits);
 
