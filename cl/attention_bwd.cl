@@ -32,12 +32,31 @@
  *   tiles clear dk and dv as they go, instead of a pass before                           -3% of k256
  *   dq's first block replaces instead of adding to a cleared tile (N1024 k128)           -2%
  * In N1024 k128 reading `out` for delta costs 0.5%, clearing dk and dv 3%; without prefetching it takes 20% longer.
+ * Cut into stages that share one struct of tiles, prefetching by attention_tile.h: the same bits, time within 1%.
  * No scratch: what splitting by queries would need, partial sums of dk and dv, the phases do without. */
 #define STACK (512 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */
 #ifndef TILE
 #define TILE 64 /* queries of a tile; this and KEYS may be tuned: lib/tune/tuning.c */
 #endif
 #include "attention_tile.h"
+
+/* What a work-item has of its tile of queries: rows of q and dout and sums of dq [query][column], _t [column][query];
+ * of a block's keys and of ROWS of its gradients [key][column]; scores (P) and slopes (dS) [key][query]; of each query
+ * lse and delta, and P and dS of its own key. */
+struct work {
+    float queries[TILE * WIDTH_MAX] ALIGNED, queries_t[TILE * WIDTH_MAX] ALIGNED;
+    float grads[TILE * WIDTH_MAX] ALIGNED, grads_t[TILE * WIDTH_MAX] ALIGNED, dqueries[TILE * WIDTH_MAX] ALIGNED;
+    float keys[KEYS * WIDTH_MAX] ALIGNED, values[KEYS * WIDTH_MAX] ALIGNED;
+    float scores[KEYS * TILE] ALIGNED, slopes[KEYS * TILE] ALIGNED, rows[ROWS * WIDTH_MAX] ALIGNED;
+    float base[TILE] ALIGNED, delta[TILE] ALIGNED, own_score[TILE] ALIGNED, own_slope[TILE] ALIGNED;
+    int finite; /* rows of q and dout are, or no key is masked */
+};
+
+/* Rows of dk and dv of one head, one of each a position. */
+struct sums {
+    __global float *dk, *dv;
+    ulong dk_stride, dv_stride;
+};
 
 __kernel void attention_clear(TENSOR(float, dk), TENSOR(float, dv), const int keys, const int kv_heads, const int width,
                               const int value_width, STRIDES(dk), STRIDES(dv))
@@ -139,6 +158,131 @@ INLINE void slopes_of_pairs(const struct pairs *p, float *scores, float *slopes,
 }
 #endif
 
+/* Begins a tile: packs its rows of q and dout, makes delta of those of out. */
+INLINE void begin_tile(struct work *w, struct tile t, struct head_rows q, struct head_rows out, struct head_rows dout,
+                       __global const float *lse, int causal, float scale, int width, int value_width)
+{
+    pack_tile(w->queries, q.at, q.stride, t.answered, scale, width);
+    pack_tile(w->grads, dout.at, dout.stride, t.answered, 1.0f, value_width);
+    transpose_tile(w->queries_t, w->queries, t.answered, LOG2E, width);
+    transpose_tile(w->grads_t, w->grads, t.answered, 1.0f, value_width);
+    for (int r = 0; r < TILE; r++) /* a row that sees nothing has lse -inf: anything large keeps exp2 from overflow */
+        w->base[r] = r < t.answered && lse[r] > -INFINITY ? lse[r] : 1e30f;
+    for (int r = 0; r < TILE; r += VW)
+        vec_store(w->delta + r, dot_rows(out.at + r * out.stride, out.stride, w->grads + r * VALUE_PITCH,
+                                         t.answered - r, value_width));
+    w->finite = !causal || (all_finite(w->queries, t.answered, width) && all_finite(w->grads, t.answered, value_width));
+}
+
+/* dq, dk, dv of the queries' own keys, where they see them; these begin the sums of dq. */
+INLINE void meet_own(struct work *w, const struct pairs *p, struct tile t, struct kv x, struct sums to,
+                     __global const int *own, int width, int value_width)
+{
+    clear_rows(w->dqueries, 0, TILE, width);
+    for (int r = 0; r < t.answered; r += VW) {
+        __global const float *k = x.k + (t.first + r) * x.k_stride, *v = x.v + (t.first + r) * x.v_stride;
+        vec s = dot_rows(k, x.k_stride, w->queries + r * PITCH, t.answered - r, width) * LOG2E;
+        vec d = dot_rows(v, x.v_stride, w->grads + r * VALUE_PITCH, t.answered - r, value_width);
+#if PAIRS
+        own_pairs(p, s, d, w->base + r, w->delta + r, w->own_score + r, w->own_slope + r, t.first + r, t.answered - r);
+#else
+        vec probable = vec_exp2(s - vec_load(w->base + r));
+        vec_store(w->own_score + r, probable);
+        vec_store(w->own_slope + r, probable * (d - vec_load(w->delta + r)));
+#endif
+    }
+    for (int r = 0; r < t.answered; r++) {
+        const ulong at = t.first + r;
+        if (!own[r])
+            continue;
+        pack_row(w->dqueries + r * PITCH, x.k + at * x.k_stride, w->own_slope[r], width);
+        add_row(to.dk + at * to.dk_stride, w->queries + r * PITCH, w->own_slope[r], width);
+        add_row(to.dv + at * to.dv_stride, w->grads + r * VALUE_PITCH, w->own_score[r], value_width);
+    }
+}
+
+/* P and dS of the tile and a block. */
+INLINE void weigh_block(struct work *w, const struct pairs *p, struct tile t, struct block b, int width,
+                        int value_width)
+{
+    for (int g = 0; g < t.answered; g += GROUP) {
+        const struct edge e = edge_of(b.source, b.count, b.masked, t.first + g);
+        product_scores(w->scores + g, w->keys, w->queries_t + g, e.seen, width);
+        product_scores(w->slopes + g, w->values, w->grads_t + g, e.seen, value_width);
+#if PAIRS
+        slopes_of_pairs(p, w->scores + g, w->slopes + g, e.seen, e.certain, b.source, t.first + g, t.answered - g,
+                        w->base + g, w->delta + g);
+#else
+        slopes_of(w->scores + g, w->slopes + g, e.seen, e.certain, b.source, t.first + g, w->base + g, w->delta + g);
+#endif
+    }
+}
+
+/* dv += P^T dout, dk += dS^T q; meanwhile fetches the rows of these that come next, the next block's, and ahead. */
+INLINE void add_to_keys(struct work *w, struct tile t, struct block b, struct sums to, struct ahead *ahead, int width,
+                        int value_width)
+{
+    for (int j = 0; j < b.count; j += ROWS) {
+        prefetch_keys(ahead->gradients, b.source, j + ROWS, min(j + 2 * ROWS, b.count));
+        prefetch_keys(ahead->kv, b.source, j + KEYS, min(j + KEYS + ROWS, b.left));
+        prefetch_ahead(ahead);
+        const int from = b.masked ? max(b.source[j] - t.first, 0) : 0;
+        const int all = b.masked && !w->finite ? max(b.source[min(j + ROWS, b.count) - 1] - t.first, 0) : from;
+        const struct steps left = {all - from, t.answered - from, t.answered - from};
+        product_rows(w->rows, w->scores + j * TILE + from, TILE, 1, w->grads + from * VALUE_PITCH, left, REPLACE,
+                     w->rows, value_width);
+        for (int r = 0; r < ROWS && j + r < b.count; r++)
+            add_row(to.dv + b.source[j + r] * to.dv_stride, w->rows + r * VALUE_PITCH, 1.0f, value_width);
+        product_rows(w->rows, w->slopes + j * TILE + from, TILE, 1, w->queries + from * PITCH, left, REPLACE, w->rows,
+                     width);
+        for (int r = 0; r < ROWS && j + r < b.count; r++)
+            add_row(to.dk + b.source[j + r] * to.dk_stride, w->rows + r * PITCH, 1.0f, width);
+    }
+}
+
+/* dq (+)= dS k, but for `scale`. */
+INLINE void add_to_queries(struct work *w, struct tile t, struct block b, int mode, int width)
+{
+    const int finite = !b.masked || all_finite(w->keys, b.count, width);
+    struct steps seen = {0, b.masked ? 0 : b.count, b.masked ? 0 : b.count};
+    for (int r = 0; r < t.answered; r += ROWS) {
+        seen = see_more(seen, b.source, b.count, t.first + r, finite);
+        product_rows(w->dqueries + r * PITCH, w->slopes + r, 1, TILE, w->keys, seen, mode, w->rows, width);
+    }
+}
+
+/* dq, dk, dv of the tile and a run of keys, source[0 .. count). */
+INLINE void meet_run(struct work *w, const struct pairs *p, struct tile t, __global const int *source, int count,
+                     int causal, int *mode, struct kv x, struct sums to, struct ahead *ahead, int width,
+                     int value_width)
+{
+    ahead->pace = (TILE * ROWS + count) / max(count, 1);
+    for (int at = 0; at < count; at += KEYS) {
+        const struct block b = block_of(source + at, count - at, causal, t.first);
+        pack_keys(w->keys, x.k, x.k_stride, b.source, b.count, width);
+        pack_keys(w->values, x.v, x.v_stride, b.source, b.count, value_width);
+        weigh_block(w, p, t, b, width, value_width);
+        add_to_keys(w, t, b, to, ahead, width, value_width);
+        add_to_queries(w, t, b, *mode, width);
+        *mode = ADD;
+    }
+}
+
+/* Ends a tile: dq of its rows, added where an earlier launch has begun it. */
+INLINE void end_tile(struct work *w, struct tile t, int mode, __global float *dq, ulong dq_stride, int add, float scale,
+                     int width)
+{
+    if (mode == REPLACE)
+        clear_rows(w->dqueries, 0, t.answered, width);
+    clear_rows(w->dqueries, t.answered, t.count, width);
+    for (int r = 0; r < t.count; r++) {
+        if (add)
+            add_row(dq + r * dq_stride, w->dqueries + r * PITCH, scale, width);
+        else
+            store_row(dq + r * dq_stride, w->dqueries + r * PITCH, scale, width);
+    }
+}
+
 __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENSOR(const float, v),
                             TENSOR(const float, out), TENSOR(const float, lse), TENSOR(const float, dout),
                             TENSOR(float, dq), TENSOR(float, dk), TENSOR(float, dv), TENSOR(const int, plan),
@@ -156,11 +300,10 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
     BIND(float, dk);
     BIND(float, dv);
     BIND(const int, plan);
-    float queries[TILE * WIDTH_MAX] ALIGNED, queries_t[TILE * WIDTH_MAX] ALIGNED;
-    float grads[TILE * WIDTH_MAX] ALIGNED, grads_t[TILE * WIDTH_MAX] ALIGNED, dqueries[TILE * WIDTH_MAX] ALIGNED;
-    float keys[KEYS * WIDTH_MAX] ALIGNED, values[KEYS * WIDTH_MAX] ALIGNED, rows[ROWS * WIDTH_MAX] ALIGNED;
-    float scores[KEYS * TILE] ALIGNED, slopes[KEYS * TILE] ALIGNED, base[TILE] ALIGNED, delta[TILE] ALIGNED;
-    float own_score[TILE] ALIGNED, own_slope[TILE] ALIGNED;
+#if PAIRS
+    BIND_PAIRS;
+#endif
+    struct work w;
 
     const int part = (int)get_global_id(0), kv_heads = heads / group;
     const int kv_head = (int)(get_global_id(1) % kv_heads), example = (int)(get_global_id(1) / kv_heads);
@@ -169,14 +312,15 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
     k += example * k_batch + kv_head * k_head;
     v += example * v_batch + kv_head * v_head;
     out += example * out_batch;
+    lse += (ulong)example * heads * (query_end - query_begin);
     dout += example * dout_batch;
     dq += example * dq_batch;
     dk += example * dk_batch + kv_head * dk_head;
     dv += example * dv_batch + kv_head * dv_head;
-#if PAIRS
-    BIND_PAIRS;
-#endif
-    __global const int *source_all = plan + plan[PLAN_SOURCE_AT], *own_all = plan + plan[PLAN_OWN_AT];
+    const struct kv kv = {k, v, k_stride, v_stride, width, value_width};
+    const struct kv gradients = {dk, dv, dk_stride, dv_stride, width, value_width};
+    const struct sums sums = {dk, dv, dk_stride, dv_stride};
+    __global const int *source = plan + plan[PLAN_SOURCE_AT], *own_all = plan + plan[PLAN_OWN_AT];
     const int tiles = plan[PLAN_BLOCKS] * ((plan[PLAN_BLOCK] + TILE - 1) / TILE);
     const int sources = plan[plan[PLAN_SLICE_AT] + plan[PLAN_SLICES]];
     const int tile_first = (int)((ulong)tiles * part / parts), tile_end = (int)((ulong)tiles * (part + 1) / parts);
@@ -188,139 +332,48 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
         const struct tile t = tile_of(plan, i / group, query_begin, query_end);
         const struct tile next = tile_of(plan, (i + 1) / group, query_begin, query_end);
         const int head = kv_head * group + i % group, next_head = kv_head * group + (i + 1) % group;
-        const int row = t.first - query_begin; /* of the tile's first query */
-        __global const float *q_rows = q + (row * q_stride + head * q_head);
-        __global const float *out_rows = out + (row * out_stride + head * out_head);
-        __global const float *dout_rows = dout + (row * dout_stride + head * dout_head);
+        const int row = t.first - query_begin, next_row = next.first - query_begin; /* of the first query */
+        const struct head_rows q_rows = {q + (row * q_stride + head * q_head), q_stride, width};
+        const struct head_rows out_rows = {out + (row * out_stride + head * out_head), out_stride, value_width};
+        const struct head_rows dout_rows = {dout + (row * dout_stride + head * dout_head), dout_stride, value_width};
         __global float *dq_rows = dq + (row * dq_stride + head * dq_head);
-        __global const float *lse_rows = lse + (((ulong)example * heads + head) * (query_end - query_begin) + row);
+        struct ahead ahead = {
+            .result = {dq_rows, dq_stride, width},
+            .q = {q + (next_row * q_stride + next_head * q_head), q_stride, width},
+            .out = {out + (next_row * out_stride + next_head * out_head), out_stride, value_width},
+            .dout = {dout + (next_row * dout_stride + next_head * dout_head), dout_stride, value_width},
+            .kv = kv,
+            .gradients = gradients,
+            .own = own ? own_all + next.first : NULL,
+            .clears = clear};
+        look_ahead(&ahead, plan, t, next, causal);
 #if PAIRS
         PAIRS_MEMORY;
         SET_PAIRS(example, head);
+        const struct pairs *const p = &pairs;
+#else
+        const struct pairs *const p = NULL;
 #endif
-        __global const int *own_flags = own_all + t.first;
         for (int r = 0; clear && i % group == 0 && r < t.count; r++) {
             clear_row(dk + (t.first + r) * dk_stride, width);
             clear_row(dv + (t.first + r) * dv_stride, value_width);
         }
-        int any_own = 0, ahead = 0, next_key = 0, next_key_end = 0;
-        if (next.slice != t.slice)
-            run_of(plan, next, 0, causal, &next_key, &next_key_end);
-
-        pack_tile(queries, q_rows, q_stride, t.answered, scale, width);
-        pack_tile(grads, dout_rows, dout_stride, t.answered, 1.0f, value_width);
-        transpose_tile(queries_t, queries, t.answered, LOG2E, width);
-        transpose_tile(grads_t, grads, t.answered, 1.0f, value_width);
-        for (int r = 0; r < TILE; r++) {
-            /* A row that sees nothing has lse -inf: anything large keeps exp2 from overflowing. */
-            base[r] = r < t.answered && lse_rows[r] > -INFINITY ? lse_rows[r] : 1e30f;
-            any_own |= own && r < t.answered && own_flags[r];
-        }
-        for (int r = 0; r < TILE; r += VW)
-            vec_store(delta + r, dot_rows(out_rows + r * out_stride, out_stride, grads + r * VALUE_PITCH,
-                                          t.answered - r, value_width));
-        const int finite = !causal || (all_finite(queries, t.answered, width) && all_finite(grads, t.answered, value_width));
-        int mode = any_own ? ADD : REPLACE; /* of the tile's first block, as in forward */
-        if (any_own) {
-            clear_rows(dqueries, 0, TILE, width);
-            for (int r = 0; r < t.answered; r += VW) {
-                __global const float *own_k = k + (t.first + r) * k_stride;
-                __global const float *own_v = v + (t.first + r) * v_stride;
-                vec s = dot_rows(own_k, k_stride, queries + r * PITCH, t.answered - r, width) * LOG2E;
-                vec d = dot_rows(own_v, v_stride, grads + r * VALUE_PITCH, t.answered - r, value_width);
-#if PAIRS
-                own_pairs(&pairs, s, d, base + r, delta + r, own_score + r, own_slope + r, t.first + r, t.answered - r);
-#else
-                vec p = vec_exp2(s - vec_load(base + r));
-                vec_store(own_score + r, p);
-                vec_store(own_slope + r, p * (d - vec_load(delta + r)));
-#endif
-            }
-            for (int r = 0; r < t.answered; r++) {
-                const ulong at = t.first + r;
-                if (!own_flags[r])
-                    continue;
-                pack_row(dqueries + r * PITCH, k + at * k_stride, own_slope[r], width);
-                add_row(dk + at * dk_stride, queries + r * PITCH, own_slope[r], width);
-                add_row(dv + at * dv_stride, grads + r * VALUE_PITCH, own_score[r], value_width);
-            }
-        }
+        begin_tile(&w, t, q_rows, out_rows, dout_rows, lse + ((ulong)head * (query_end - query_begin) + row), causal,
+                   scale, width, value_width);
+        int mode = REPLACE; /* of the tile's first block, as in forward */
+        for (int r = 0; own && r < t.answered; r++)
+            if (own_all[t.first + r])
+                mode = ADD;
+        if (mode == ADD)
+            meet_own(&w, p, t, kv, sums, own_all + t.first, width, value_width);
 
         for (int run = 0, begin, end; run_of(plan, t, run, causal, &begin, &end); run++) {
             begin = max(begin, key_first);
             end = min(end, key_end);
             if (causal && begin < end)
-                end = begin + visible(source_all + begin, end - begin, t.first + t.answered - 1);
-            /* Rows to prefetch with each product: the tile's own of dq, and what the next tile starts from. */
-            const int pace = (TILE * ROWS + end - begin) / max(end - begin, 1);
-            for (; begin < end; begin += KEYS) {
-                __global const int *source = source_all + begin;
-                const int count = min(KEYS, end - begin), masked = causal && source[count - 1] > t.first;
-                pack_keys(keys, k, k_stride, source, count, width);
-                pack_keys(values, v, v_stride, source, count, value_width);
-                const int keys_finite = !masked || all_finite(keys, count, width);
-                for (int g = 0; g < t.answered; g += GROUP) {
-                    const struct edge e = edge_of(source, count, masked, t.first + g);
-                    product_scores(scores + g, keys, queries_t + g, e.seen, width);
-                    product_scores(slopes + g, values, grads_t + g, e.seen, value_width);
-#if PAIRS
-                    slopes_of_pairs(&pairs, scores + g, slopes + g, e.seen, e.certain, source, t.first + g,
-                                    t.answered - g, base + g, delta + g);
-#else
-                    slopes_of(scores + g, slopes + g, e.seen, e.certain, source, t.first + g, base + g, delta + g);
-#endif
-                }
-                for (int j = 0; j < count; j += ROWS) {
-                    for (int r = j + ROWS; r < min(j + 2 * ROWS, count); r++)
-                        prefetch_pair(dv, dv_stride, value_width, dk, dk_stride, width, source[r]);
-                    for (int r = j + KEYS; r < min(j + KEYS + ROWS, end - begin); r++)
-                        prefetch_pair(k, k_stride, width, v, v_stride, value_width, source[r]);
-                    for (int due = min(ahead + pace, TILE); ahead < due; ahead++) {
-                        prefetch_row(dq_rows + min(ahead, t.count - 1) * dq_stride, width);
-                        if (ahead < min(next_key_end - next_key, KEYS)) {
-                            const ulong at = source_all[next_key + ahead];
-                            prefetch_pair(k, k_stride, width, v, v_stride, value_width, at);
-                            prefetch_pair(dk, dk_stride, width, dv, dv_stride, value_width, at);
-                        }
-                        if (ahead >= next.answered)
-                            continue;
-                        const ulong at = next.first + ahead, next_row = at - query_begin;
-                        prefetch_row(q + (next_row * q_stride + next_head * q_head), width);
-                        prefetch_row(out + (next_row * out_stride + next_head * out_head), value_width);
-                        prefetch_row(dout + (next_row * dout_stride + next_head * dout_head), value_width);
-                        if (own && own_all[at])
-                            prefetch_pair(k, k_stride, width, v, v_stride, value_width, at);
-                        if (clear || (own && own_all[at]))
-                            prefetch_pair(dk, dk_stride, width, dv, dv_stride, value_width, at);
-                    }
-                    const int from = masked ? max(source[j] - t.first, 0) : 0;
-                    const int all = masked && !finite ? max(source[min(j + ROWS, count) - 1] - t.first, 0) : from;
-                    const struct steps left = {all - from, t.answered - from, t.answered - from};
-                    product_rows(rows, scores + j * TILE + from, TILE, 1, grads + from * VALUE_PITCH, left, REPLACE,
-                                 rows, value_width);
-                    for (int r = 0; r < ROWS && j + r < count; r++)
-                        add_row(dv + source[j + r] * dv_stride, rows + r * VALUE_PITCH, 1.0f, value_width);
-                    product_rows(rows, slopes + j * TILE + from, TILE, 1, queries + from * PITCH, left, REPLACE, rows,
-                                 width);
-                    for (int r = 0; r < ROWS && j + r < count; r++)
-                        add_row(dk + source[j + r] * dk_stride, rows + r * PITCH, 1.0f, width);
-                }
-                struct steps seen = {0, masked ? 0 : count, masked ? 0 : count};
-                for (int r = 0; r < t.answered; r += ROWS) {
-                    seen = see_more(seen, source, count, t.first + r, keys_finite);
-                    product_rows(dqueries + r * PITCH, slopes + r, 1, TILE, keys, seen, mode, rows, width);
-                }
-                mode = ADD;
-            }
+                end = begin + visible(source + begin, end - begin, t.first + t.answered - 1);
+            meet_run(&w, p, t, source + begin, end - begin, causal, &mode, kv, sums, &ahead, width, value_width);
         }
-        if (mode == REPLACE)
-            clear_rows(dqueries, 0, t.answered, width);
-        clear_rows(dqueries, t.answered, t.count, width);
-        for (int r = 0; r < t.count; r++) {
-            if (phase != 0)
-                add_row(dq_rows + r * dq_stride, dqueries + r * PITCH, scale, width);
-            else
-                store_row(dq_rows + r * dq_stride, dqueries + r * PITCH, scale, width);
-        }
+        end_tile(&w, t, mode, dq_rows, dq_stride, phase != 0, scale, width);
     }
 }

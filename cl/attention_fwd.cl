@@ -56,12 +56,21 @@
  * One query of each of many sequences, whose keys and values (batch 16, H4 D32, 392 keys, four layers) are past the
  * last cache, host backend, one thread, processor time a head, busy machine, against the version before in turn:
  *   rows of the next KEYS keys prefetched                 11.5 -> 8.7 us; in a cache 2.7 -> 3.1 (only values: 9.9; 3.0)
- *   values weighed into four sums instead of one          the same */
+ *   values weighed into four sums instead of one          the same
+ * Cut into stages that share one struct of tiles, prefetching by attention_tile.h: the same bits, time within 1%. */
 #define STACK (512 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */
 #ifndef TILE
 #define TILE 128 /* queries of a tile; this and KEYS may be tuned: lib/tune/tuning.c */
 #endif
 #include "attention_tile.h"
+
+/* What a work-item has of its tile of queries: [query][column], queries_t [column][query]; a block's [key][column] and
+ * scores [key][query]; of each query running maximum and sum, what earlier output is scaled by, sum of gates. */
+struct work {
+    float queries[TILE * WIDTH_MAX] ALIGNED, queries_t[TILE * WIDTH_MAX] ALIGNED, answer[TILE * WIDTH_MAX] ALIGNED;
+    float keys[KEYS * WIDTH_MAX] ALIGNED, values[KEYS * WIDTH_MAX] ALIGNED, scores[KEYS * TILE] ALIGNED;
+    float m[TILE] ALIGNED, l[TILE] ALIGNED, change[TILE] ALIGNED, gates[TILE] ALIGNED;
+};
 
 /* Scores of one group against `count` keys become probabilities: `certain` keys are at or before every query of the
  * group, the rest are masked one by one. m, l: running maximum and sum; change: what earlier output is scaled by. */
@@ -214,6 +223,114 @@ INLINE void meet_one(const float *query, float *answer, float *weights, __global
 }
 #endif
 
+/* Begins a tile: queries that see their own key have met it, the others nothing. Returns whether any does; else
+ * `answer` is not cleared. */
+INLINE int begin_tile(struct work *w, const struct pairs *p, struct tile t, struct kv x, __global const int *own,
+                      int width, int value_width)
+{
+    int any = 0;
+    for (int r = 0; r < TILE; r++) {
+        const int sees = r < t.answered && own[r];
+        any |= sees;
+        w->m[r] = LEAST;
+        w->l[r] = (float)sees;
+        if (PAIRS)
+            w->gates[r] = 0.0f;
+        if (sees)
+            pack_row(w->answer + r * VALUE_PITCH, x.v + (t.first + r) * x.v_stride, 1.0f, value_width);
+    }
+    for (int r = 0; any && r < t.count; r++)
+        if (w->l[r] == 0.0f)
+            clear_rows(w->answer, r, r + 1, value_width);
+    for (int r = 0; any && r < t.answered; r += VW) {
+        vec score = dot_rows(x.k + (t.first + r) * x.k_stride, x.k_stride, w->queries + r * PITCH, t.answered - r,
+                             width);
+#if PAIRS
+        score = own_pairs(p, score, w->l + r, w->gates + r, w->answer + r * VALUE_PITCH, t.first + r, t.answered - r,
+                          value_width);
+#endif
+        vec_store(w->m + r, vec_select(vec_load(w->l + r) > vec_set(0.0f), score, vec_set(LEAST)));
+    }
+    return any;
+}
+
+/* The block's scores become what its values are weighed with. */
+INLINE void weigh_block(struct work *w, const struct pairs *p, struct tile t, struct block b, int width)
+{
+    for (int g = 0; g < t.answered; g += GROUP) {
+        const struct edge e = edge_of(b.source, b.count, b.masked, t.first + g);
+        product_scores(w->scores + g, w->keys, w->queries_t + g, e.seen, width);
+#if PAIRS
+        logits_of(p, w->scores + g, e.seen, b.source, t.first + g, t.answered - g);
+#endif
+        soften(w->scores + g, e.seen, e.certain, b.source, t.first + g, w->m + g, w->l + g, w->change + g);
+#if PAIRS
+        weights_of(p, w->scores + g, e.seen, e.certain, b.source, t.first + g, t.answered - g, w->gates + g);
+#endif
+    }
+}
+
+/* answer = weights . values (+ change o answer), and meanwhile fetches the next block's rows, and ahead. */
+INLINE void add_values(struct work *w, struct tile t, struct block b, int mode, struct ahead *ahead, int value_width)
+{
+    const int finite = !b.masked || all_finite(w->values, b.count, value_width);
+    struct steps seen = {0, b.masked ? 0 : b.count, b.masked ? 0 : b.count};
+    for (int r = 0; r < t.answered; r += ROWS) {
+        seen = see_more(seen, b.source, b.count, t.first + r, finite);
+        prefetch_keys(ahead->kv, b.source, r + KEYS, min(r + KEYS + ROWS, b.left));
+        prefetch_ahead(ahead);
+        product_rows(w->answer + r * VALUE_PITCH, w->scores + r, 1, TILE, w->values, seen, mode, w->change + r,
+                     value_width);
+    }
+}
+
+/* The tile meets a run of keys, source[0 .. count). */
+INLINE void meet_run(struct work *w, const struct pairs *p, struct tile t, __global const int *source, int count,
+                     int causal, int *mode, struct kv x, struct ahead *ahead, int width, int value_width)
+{
+    ahead->pace = (KEYS * ROWS + count) / max(count, 1);
+    for (int at = 0; at < count; at += KEYS) {
+        const struct block b = block_of(source + at, count - at, causal, t.first);
+        pack_keys(w->keys, x.k, x.k_stride, b.source, b.count, width);
+        pack_keys(w->values, x.v, x.v_stride, b.source, b.count, value_width);
+        weigh_block(w, p, t, b, width);
+        add_values(w, t, b, *mode, ahead, value_width);
+        *mode = RESCALE;
+    }
+}
+
+#if !PAIRS
+/* The only query of all meets a run of keys. */
+INLINE void meet_run_alone(struct work *w, struct kv x, __global const int *source, int count, int width,
+                           int value_width)
+{
+    prefetch_keys(x, source, 0, min(KEYS, count));
+    for (int at = 0; at < count; at += KEYS) {
+        prefetch_keys(x, source, at + KEYS, min(at + 2 * KEYS, count));
+        meet_one(w->queries, w->answer, w->scores, x.k, x.k_stride, x.v, x.v_stride, source + at,
+                 min(KEYS, count - at), w->m, w->l, width, value_width);
+    }
+}
+#endif
+
+/* Ends a tile: out and lse of its rows, 0 and -inf where nothing was seen or is padding. */
+INLINE void end_tile(struct work *w, struct tile t, __global float *out, ulong out_stride, __global float *lse,
+                     int value_width)
+{
+    clear_rows(w->answer, t.answered, t.count, value_width); /* products of whole ROWS wrote to the first of them */
+    for (int r = t.answered; r < t.count; r++)
+        w->l[r] = 0.0f;
+    for (int r = 0; r < t.count; r += VW) {
+        vec sum = vec_load(w->l + r), none = vec_set(-INFINITY);
+        vec_int seen = sum > vec_set(0.0f);
+        vec_store(w->change + r, vec_select(seen, 1.0f / sum, vec_set(0.0f)));
+        sum = vec_select(seen, vec_load(w->m + r) + vec_log2(sum), none);
+        STORE(lse + r, sum, min(VW, t.count - r));
+    }
+    for (int r = 0; r < t.count; r++)
+        store_row(out + r * out_stride, w->answer + r * VALUE_PITCH, w->change[r], value_width);
+}
+
 __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENSOR(const float, v), TENSOR(float, out),
                             TENSOR(float, lse), TENSOR(const int, plan), ATTENTION_SIZES, const int group, STRIDES(q),
                             STRIDES(k), STRIDES(v), STRIDES(out), ATTENTION_PAIRS, TENSOR(float, gate_sum),
@@ -225,151 +342,67 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
     BIND(float, out);
     BIND(float, lse);
     BIND(const int, plan);
-    float queries[TILE * WIDTH_MAX] ALIGNED, queries_t[TILE * WIDTH_MAX] ALIGNED, answer[TILE * WIDTH_MAX] ALIGNED;
-    float keys[KEYS * WIDTH_MAX] ALIGNED, values[KEYS * WIDTH_MAX] ALIGNED, scores[KEYS * TILE] ALIGNED;
-    float m[TILE] ALIGNED, l[TILE] ALIGNED, change[TILE] ALIGNED;
+    BIND(float, gate_sum);
+    struct work w;
 
     const int head = (int)(get_global_id(1) % heads), example = (int)(get_global_id(1) / heads);
+    const ulong answers = ((ulong)example * heads + head) * (query_end - query_begin); /* in lse and gate_sum */
     plan += plan_stride * example;
     q += example * q_batch + head * q_head;
     out += example * out_batch + head * out_head;
-    lse += ((ulong)example * heads + head) * (query_end - query_begin);
     k += example * k_batch + head / group * k_head;
     v += example * v_batch + head / group * v_head;
+    const struct kv kv = {k, v, k_stride, v_stride, width, value_width};
 #if PAIRS
     BIND_PAIRS;
-    BIND(float, gate_sum);
     PAIRS_MEMORY;
     SET_PAIRS(example, head);
-    float gates[TILE] ALIGNED;
-    if (gate_sum)
-        gate_sum += ((ulong)example * heads + head) * (query_end - query_begin);
+    const struct pairs *const p = &pairs;
+#else
+    const struct pairs *const p = NULL;
 #endif
-    __global const int *source_all = plan + plan[PLAN_SOURCE_AT], *own_all = plan + plan[PLAN_OWN_AT];
+    __global const int *source = plan + plan[PLAN_SOURCE_AT], *own = plan + plan[PLAN_OWN_AT];
 
     for (int turn = 0, tile = (int)get_global_id(0); tile < tiles; turn++) {
         const struct tile t = tile_of(plan, causal ? tiles - 1 - tile : tile, query_begin, query_end);
-        const int row = t.first - query_begin; /* of the tile's first query */
-        __global const float *q_rows = q + row * q_stride;
-        __global float *out_rows = out + row * out_stride, *lse_rows = lse + row;
-        __global const int *own = own_all + t.first;
         tile = (turn + 1) * items + (turn % 2 ? (int)get_global_id(0) : items - 1 - (int)get_global_id(0));
         const struct tile next = tile_of(plan, causal ? tiles - 1 - tile : tile, query_begin, query_end);
-        int ahead = 0, any_own = 0, next_key = 0, next_key_end = 0;
         if (!t.count)
             continue; /* before the first query, or past the last */
-        if (next.slice != t.slice)
-            run_of(plan, next, 0, causal, &next_key, &next_key_end);
+        const int row = t.first - query_begin; /* of the tile's first query */
+        struct ahead ahead = {.result = {out + row * out_stride, out_stride, value_width},
+                              .q = {q + (next.first - query_begin) * q_stride, q_stride, width},
+                              .kv = kv,
+                              .own = own + next.first};
+        look_ahead(&ahead, plan, t, next, causal);
 
-        pack_tile(queries, q_rows, q_stride, t.answered, scale * LOG2E, width);
-        transpose_tile(queries_t, queries, t.answered, 1.0f, width);
-        for (int r = 0; r < TILE; r++) {
-            int seen = r < t.answered && own[r];
-            any_own |= seen;
-            m[r] = LEAST;
-            l[r] = (float)seen;
-#if PAIRS
-            gates[r] = 0.0f;
-#endif
-            if (seen)
-                pack_row(answer + r * VALUE_PITCH, v + (t.first + r) * v_stride, 1.0f, value_width);
-        }
-        int mode = any_own ? RESCALE : REPLACE; /* of the tile's first block: what it replaces need not be cleared */
+        pack_tile(w.queries, q + row * q_stride, q_stride, t.answered, scale * LOG2E, width);
+        transpose_tile(w.queries_t, w.queries, t.answered, 1.0f, width);
+        int mode = REPLACE; /* of the tile's first block: what it replaces need not be cleared */
+        if (begin_tile(&w, p, t, kv, own + t.first, width, value_width))
+            mode = RESCALE;
 #if !PAIRS
         const int alone = query_end - query_begin == 1 && t.answered; /* the only query of all */
-        if (alone && !any_own) {
-            clear_rows(answer, 0, 1, value_width);
+        if (alone && mode == REPLACE) {
+            clear_rows(w.answer, 0, 1, value_width);
             mode = RESCALE;
         }
 #endif
-        for (int r = 0; any_own && r < t.count; r++)
-            if (l[r] == 0.0f)
-                clear_rows(answer, r, r + 1, value_width);
-        for (int r = 0; any_own && r < t.answered; r += VW) {
-            vec score = dot_rows(k + (t.first + r) * k_stride, k_stride, queries + r * PITCH, t.answered - r,
-                                 width);
-#if PAIRS
-            score = own_pairs(&pairs, score, l + r, gates + r, answer + r * VALUE_PITCH, t.first + r, t.answered - r,
-                              value_width);
-#endif
-            vec_store(m + r, vec_select(vec_load(l + r) > vec_set(0.0f), score, vec_set(LEAST)));
-        }
-
         for (int run = 0, begin, end; run_of(plan, t, run, causal, &begin, &end); run++) {
             if (causal)
-                end = begin + visible(source_all + begin, end - begin, t.first + t.answered - 1);
+                end = begin + visible(source + begin, end - begin, t.first + t.answered - 1);
 #if !PAIRS
             if (alone) {
-                for (int r = begin; r < min(begin + KEYS, end); r++)
-                    prefetch_pair(k, k_stride, width, v, v_stride, value_width, source_all[r]);
-                for (; begin < end; begin += KEYS) {
-                    for (int r = begin + KEYS; r < min(begin + 2 * KEYS, end); r++)
-                        prefetch_pair(k, k_stride, width, v, v_stride, value_width, source_all[r]);
-                    meet_one(queries, answer, scores, k, k_stride, v, v_stride, source_all + begin,
-                             min(KEYS, end - begin), m, l, width, value_width);
-                }
+                meet_run_alone(&w, kv, source + begin, end - begin, width, value_width);
                 continue;
             }
 #endif
-            /* Rows to prefetch with each product: the tile's own of out, and what the next tile starts from. */
-            const int pace = (KEYS * ROWS + end - begin) / max(end - begin, 1);
-            for (; begin < end; begin += KEYS) {
-                __global const int *source = source_all + begin;
-                const int count = min(KEYS, end - begin), masked = causal && source[count - 1] > t.first;
-                pack_keys(keys, k, k_stride, source, count, width);
-                pack_keys(values, v, v_stride, source, count, value_width);
-                const int finite = !masked || all_finite(values, count, value_width);
-                for (int g = 0; g < t.answered; g += GROUP) {
-                    const struct edge e = edge_of(source, count, masked, t.first + g);
-                    product_scores(scores + g, keys, queries_t + g, e.seen, width);
-#if PAIRS
-                    logits_of(&pairs, scores + g, e.seen, source, t.first + g, t.answered - g);
-#endif
-                    soften(scores + g, e.seen, e.certain, source, t.first + g, m + g, l + g, change + g);
-#if PAIRS
-                    weights_of(&pairs, scores + g, e.seen, e.certain, source, t.first + g, t.answered - g, gates + g);
-#endif
-                }
-                struct steps seen = {0, masked ? 0 : count, masked ? 0 : count};
-                for (int r = 0; r < t.answered; r += ROWS) {
-                    seen = see_more(seen, source, count, t.first + r, finite);
-                    for (int i = r + KEYS; i < min(r + KEYS + ROWS, end - begin); i++)
-                        prefetch_pair(k, k_stride, width, v, v_stride, value_width, source[i]);
-                    for (int due = min(ahead + pace, TILE); ahead < due; ahead++) {
-                        prefetch_row(out_rows + min(ahead, t.count - 1) * out_stride, value_width);
-                        if (ahead < min(next_key_end - next_key, KEYS))
-                            prefetch_pair(k, k_stride, width, v, v_stride, value_width, source_all[next_key + ahead]);
-                        if (ahead >= next.answered)
-                            continue;
-                        const ulong at = next.first + ahead;
-                        prefetch_row(q + (at - query_begin) * q_stride, width);
-                        if (own_all[at])
-                            prefetch_pair(k, k_stride, width, v, v_stride, value_width, at);
-                    }
-                    product_rows(answer + r * VALUE_PITCH, scores + r, 1, TILE, values, seen, mode, change + r,
-                                 value_width);
-                }
-                mode = RESCALE;
-            }
+            meet_run(&w, p, t, source + begin, end - begin, causal, &mode, kv, &ahead, width, value_width);
         }
-
         if (mode == REPLACE)
-            clear_rows(answer, 0, t.answered, value_width);
-        clear_rows(answer, t.answered, t.count, value_width); /* products of whole ROWS wrote to the first of them */
-        for (int r = t.answered; r < t.count; r++)
-            l[r] = 0.0f;
-        for (int r = 0; r < t.count; r += VW) {
-            vec sum = vec_load(l + r), none = vec_set(-INFINITY);
-            vec_int seen = sum > vec_set(0.0f);
-            vec_store(change + r, vec_select(seen, 1.0f / sum, vec_set(0.0f)));
-            sum = vec_select(seen, vec_load(m + r) + vec_log2(sum), none);
-            STORE(lse_rows + r, sum, min(VW, t.count - r));
-        }
-        for (int r = 0; r < t.count; r++)
-            store_row(out_rows + r * out_stride, answer + r * VALUE_PITCH, change[r], value_width);
-#if PAIRS
-        for (int r = 0; gate_sum && r < t.count; r++)
-            gate_sum[row + r] = r < t.answered ? gates[r] : 0.0f;
-#endif
+            clear_rows(w.answer, 0, t.answered, value_width);
+        end_tile(&w, t, out + row * out_stride, out_stride, lse + answers + row, value_width);
+        for (int r = 0; PAIRS && gate_sum && r < t.count; r++)
+            gate_sum[answers + row + r] = r < t.answered ? w.gates[r] : 0.0f;
     }
 }

@@ -350,4 +350,101 @@ INLINE int run_of(__global const int *plan, struct tile t, int run, int sorted, 
     return 1;
 }
 
+/* At most KEYS keys, the first of the `left` that a run has yet to meet; masked: some query of the tile, whose first is
+ * at `first`, does not see them all. */
+struct block {
+    __global const int *source;
+    int count, left, masked;
+};
+INLINE struct block block_of(__global const int *source, int left, int causal, int first)
+{
+    struct block b = {source, min(KEYS, left), left, 0};
+    b.masked = causal && source[b.count - 1] > first;
+    return b;
+}
+
+/* ---- what is fetched while a tile's products run, so that none waits for memory ---- */
+
+/* Rows of one head, one a position or query. */
+struct head_rows {
+    __global const float *at;
+    ulong stride;
+    int width;
+};
+/* Keys and values of one head, or their gradients, one of each a position. */
+struct kv {
+    __global const float *k, *v;
+    ulong k_stride, v_stride;
+    int width, value_width;
+};
+
+INLINE void prefetch_head(struct head_rows x, int row)
+{
+    prefetch_row(x.at + row * x.stride, x.width);
+}
+
+INLINE void prefetch_kv(struct kv x, ulong at)
+{
+    prefetch_pair(x.k, x.k_stride, x.width, x.v, x.v_stride, x.value_width, at);
+}
+
+/* Keys source[from .. end). */
+INLINE void prefetch_keys(struct kv x, __global const int *source, int from, int end)
+{
+    for (int i = from; i < end; i++)
+        prefetch_kv(x, source[i]);
+}
+
+/* The rows of a tile's result, written last, and what the next tile starts from: its queries, its first keys unless it
+ * has this tile's, and its queries' own keys. Backward alone has out, dout and gradients of keys. */
+struct ahead {
+    struct tile next;
+    struct head_rows result, q, out, dout; /* result: from this tile's first row; the others: from the next one's */
+    struct kv kv, gradients;
+    __global const int *keys, *own; /* the next tile's first keys; which of its queries see their own, null: none */
+    int key_count, result_count;
+    int clears; /* the next tile begins by clearing the gradients at its own positions */
+    int turn;   /* of TILE, the one to come */
+    int pace;   /* turns with each product, so that TILE are done with a run's last one */
+};
+
+/* Begins the turns of tile t. The caller names the rows. */
+INLINE void look_ahead(struct ahead *a, __global const int *plan, struct tile t, struct tile next, int causal)
+{
+    int begin = 0, end = 0;
+    if (next.slice != t.slice)
+        run_of(plan, next, 0, causal, &begin, &end);
+    a->next = next;
+    a->keys = plan + plan[PLAN_SOURCE_AT] + begin;
+    a->key_count = min(end - begin, KEYS);
+    a->result_count = t.count;
+    a->turn = 0;
+}
+
+/* With one product: a row of everything each turn. */
+INLINE void prefetch_ahead(struct ahead *a)
+{
+    for (const int end = min(a->turn + a->pace, TILE); a->turn < end; a->turn++) {
+        const int i = a->turn;
+        prefetch_head(a->result, min(i, a->result_count - 1));
+        if (i < a->key_count) {
+            prefetch_kv(a->kv, a->keys[i]);
+            if (a->gradients.k)
+                prefetch_kv(a->gradients, a->keys[i]);
+        }
+        if (i >= a->next.answered)
+            continue;
+        prefetch_head(a->q, i);
+        if (a->dout.at) {
+            prefetch_head(a->out, i);
+            prefetch_head(a->dout, i);
+        }
+        const int own = a->own && a->own[i];
+        if (own)
+            prefetch_kv(a->kv, a->next.first + i);
+        if (a->gradients.k && (own || a->clears))
+            prefetch_kv(a->gradients, a->next.first + i);
+    }
+}
+
 #endif
