@@ -125,7 +125,18 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
 #else
     __local const float4 *const row_lses = lses4 + HALF * Y, *const row_deltas = deltas4 + HALF * Y;
 #endif
-    QUERY_TILE(block, block_tiles);
+    const int h = (int)get_group_id(1), g = h / (heads / kv_heads);
+    const size_t b = get_group_id(2);
+    plan += b * plan_stride;
+    const struct query_tile t = query_tile(plan, block, block_tiles, query_begin, query_end);
+    int first = t.q0 + EACH * Y;
+    q += b * q_batch + h * q_head;
+    k += b * k_batch + g * k_head;
+    v += b * v_batch + g * v_head;
+    lse += (b * heads + h) * (query_end - query_begin);
+    struct walk w = walk_of(plan, t, causal);
+    list_queries(item, queries, t, query_begin);
+    const uint own = own_rows(plan + plan[PLAN_OWN_AT], first, t.real);
 #if PAIRS
     SET_PAIRS(b, h);
 #endif
@@ -133,8 +144,8 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
     delta += (b * heads + h) * (query_end - query_begin);
 
     if (ITEM < ROWS) { /* read after barriers of what comes next */
-        lses[ITEM] = q0 + ITEM < real ? seen(lse[q0 + ITEM - query_begin]) : INFINITY; /* P = 0 */
-        deltas[ITEM] = q0 + ITEM < real ? delta[q0 + ITEM - query_begin] : 0.0f;
+        lses[ITEM] = t.q0 + ITEM < t.real ? seen(lse[t.q0 + ITEM - query_begin]) : INFINITY; /* P = 0 */
+        deltas[ITEM] = t.q0 + ITEM < t.real ? delta[t.q0 + ITEM - query_begin] : 0.0f;
     }
     float4 own_s[HALF], own_dp[HALF];
     own_dot(item, own_s, q, q_stride, query_begin, k, k_stride, WIDTH, first, own, pool);
@@ -170,7 +181,7 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
         scores(item, ds, dout, dout_stride, queries, 1.0f, v, v_stride, keys, value_width, pool);
         mask_keys(item, s, ds, keys, first, causal);
 #if PAIRS
-        slopes_of_queries(item, s, ds, &pairs, keys, lses + EACH * Y, deltas + EACH * Y, first, real);
+        slopes_of_queries(item, s, ds, &pairs, keys, lses + EACH * Y, deltas + EACH * Y, first, t.real);
 #else
         UNROLL
         for (int c = 0; c < 4; c++)
@@ -185,11 +196,11 @@ __kernel GROUP_OF(ITEMS, 1) void attention_bwd_queries(
     dq += b * dq_batch + h * dq_head; /* not before: it would stay in registers */
     UNROLL
     for (int i = 0; i < EACH; i++)
-        if (first + i < stop) {
+        if (first + i < t.stop) {
             UNROLL
             for (int c = 0; c < VECS; c++) /* 0 for padding: its sum may be NaN, of keys times a probability of 0 */
                 store_columns(item, dq + AT(first + i - query_begin, dq_stride), c, WIDTH,
-                              first + i < real ? scale * sum[i][c] : (columns)(0.0f));
+                              first + i < t.real ? scale * sum[i][c] : (columns)(0.0f));
         }
 }
 

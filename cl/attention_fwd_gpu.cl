@@ -20,7 +20,18 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
     PAIRS_MEMORY;
 #endif
     TILE_MEMORY;
-    QUERY_TILE(block, block_tiles);
+    const int h = (int)get_group_id(1), g = h / (heads / kv_heads);
+    const size_t b = get_group_id(2);
+    plan += b * plan_stride;
+    const struct query_tile t = query_tile(plan, block, block_tiles, query_begin, query_end);
+    int first = t.q0 + EACH * Y;
+    q += b * q_batch + h * q_head;
+    k += b * k_batch + g * k_head;
+    v += b * v_batch + g * v_head;
+    lse += (b * heads + h) * (query_end - query_begin);
+    struct walk w = walk_of(plan, t, causal);
+    list_queries(item, queries, t, query_begin);
+    const uint own = own_rows(plan + plan[PLAN_OWN_AT], first, t.real);
 #if PAIRS
     SET_PAIRS(b, h);
 #endif
@@ -59,7 +70,7 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
         ROWS_ANEW;
         scores(item, s, q, q_stride, queries, scale * LOG2E, k, k_stride, keys, width, pool);
 #if PAIRS
-        logits_of(item, s, &pairs, keys, first, real);
+        logits_of(item, s, &pairs, keys, first, t.real);
 #endif
         mask_keys(item, s, NULL, keys, first, causal);
         UNROLL
@@ -87,7 +98,7 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
             }
         }
 #if PAIRS
-        weights_of(item, s, gates, &pairs, keys, first, real, causal);
+        weights_of(item, s, gates, &pairs, keys, first, t.real, causal);
 #endif
         gather(item, sum, s, v, v_stride, VALUE_WIDTH, keys, n, causal && w.latest > first - EACH * Y, pool);
     }
@@ -104,18 +115,18 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
     UNROLL
     for (int i = 0; i < HALF; i++) {
         const int4 row = first + 4 * i + (int4)(0, 1, 2, 3);
-        const int4 answers = row < real && total[i] > 0.0f; /* neither padding, whose sums may be NaN, nor blind */
+        const int4 answers = row < t.real && total[i] > 0.0f; /* neither padding, whose sums may be NaN, nor blind */
         const float4 share = answers ? 1.0f / total[i] : (float4)(0.0f);
         const float4 log_sum = answers ? top[i] + log2(total[i]) : (float4)(-INFINITY);
         const float shares[4] = {share.x, share.y, share.z, share.w};
         const float log_sums[4] = {log_sum.x, log_sum.y, log_sum.z, log_sum.w};
         UNROLL
         for (int j = 0; j < 4; j++)
-            if (first + 4 * i + j < stop) {
+            if (first + 4 * i + j < t.stop) {
                 UNROLL
                 for (int c = 0; c < VECS; c++)
                     store_columns(item, out + AT(at + 4 * i + j, out_stride), c, VALUE_WIDTH,
-                                  first + 4 * i + j < real ? sum[4 * i + j][c] * shares[j] : (columns)(0.0f));
+                                  first + 4 * i + j < t.real ? sum[4 * i + j][c] * shares[j] : (columns)(0.0f));
                 if (X == 0)
                     lse[at + 4 * i + j] = log_sums[j];
             }
@@ -123,7 +134,7 @@ __kernel GROUP_OF(ITEMS, 1) void attention_fwd_gpu(
         const float sums[4] = {gates[i].x, gates[i].y, gates[i].z, gates[i].w};
         UNROLL
         for (int j = 0; j < 4; j++)
-            if (gate_sum && X == 0 && first + 4 * i + j < stop)
+            if (gate_sum && X == 0 && first + 4 * i + j < t.stop)
                 gate_sum[at + 4 * i + j] = sums[j];
 #endif
     }

@@ -100,7 +100,7 @@
 #if PAIRS
 #define ZERO_OF(p) (((PAIRS_SPACE const struct pairs *)(p))->zero)
 #define NUMBER_ANEW item = (item + ZERO_OF(&pairs)) & (ITEMS - 1)
-#define ROWS_ANEW NUMBER_ANEW, first = q0 + EACH * Y /* of a tile of queries */
+#define ROWS_ANEW NUMBER_ANEW, first = t.q0 + EACH * Y /* of a tile of queries */
 #define SOURCES_ANEW NUMBER_ANEW
 #define FOR_TURNS(i, count) \
     _Pragma("unroll 1") for (int i = 0, turns_##i = (count) + ZERO_OF(p); i < turns_##i; i++)
@@ -555,28 +555,41 @@ GROUP_INLINE int next_keys(int item, struct walk *w, __local int *keys)
     return n;
 }
 
-/* A tile of one query block, its operands and the walk over its keys. Tiles of later queries come first: with causality
- * they are the long ones. Queries have positions here; `queries` lists their rows. */
-#define QUERY_TILE(block, block_tiles) \
-    const int tile = (int)(get_num_groups(0) - 1 - get_group_id(0)), h = (int)get_group_id(1); \
-    const size_t b = get_group_id(2); \
-    const int g = h / (heads / kv_heads), this_block = tile / (block_tiles); \
-    plan += b * plan_stride; \
-    const int block_at = this_block * (block) - plan[PLAN_LACK]; \
-    const int begin = block_at + tile % (block_tiles) * ROWS, q0 = max(begin, query_begin); \
-    int first = q0 + EACH * Y; \
-    const int stop = min(min(block_at + (block), query_end), begin + ROWS); \
-    q += b * q_batch + h * q_head; \
-    k += b * k_batch + g * k_head; \
-    v += b * v_batch + g * v_head; \
-    lse += (b * heads + h) * (query_end - query_begin); \
-    const int real = min(plan[PLAN_LENGTH], stop); \
-    struct walk w = walk_begin(plan, this_block, causal ? min(real, q0 + ROWS) - 1 : EVERYWHERE); \
-    if (q0 >= real) \
-        w.slice = EVERYWHERE; /* padding sees nothing */ \
-    if (ITEM < ROWS) \
-        queries[ITEM] = q0 + ITEM < real ? q0 + ITEM - query_begin : -1; \
-    const uint own = own_rows(plan + plan[PLAN_OWN_AT], first, real)
+/* A tile of queries of one block: ROWS of them from position q0, those at `real` and past it padding, those at `stop`
+ * and past it another tile's. */
+struct query_tile {
+    int block, q0, real, stop;
+};
+
+/* That of this work-group. Tiles of later queries come first: with causality they are the long ones. */
+GROUP_INLINE struct query_tile query_tile(__global const int *plan, int block, int block_tiles, int query_begin,
+                                          int query_end)
+{
+    struct query_tile t;
+    const int tile = (int)(get_num_groups(0) - 1 - get_group_id(0));
+    t.block = tile / block_tiles;
+    const int block_at = t.block * block - plan[PLAN_LACK], begin = block_at + tile % block_tiles * ROWS;
+    t.q0 = max(begin, query_begin);
+    t.stop = min(min(block_at + block, query_end), begin + ROWS);
+    t.real = min(plan[PLAN_LENGTH], t.stop);
+    return t;
+}
+
+/* Writes the rows of its queries to `queries`, -1 for padding. */
+GROUP_INLINE void list_queries(int item, __local int *queries, struct query_tile t, int query_begin)
+{
+    if (ITEM < ROWS)
+        queries[ITEM] = t.q0 + ITEM < t.real ? t.q0 + ITEM - query_begin : -1;
+}
+
+/* The walk over its keys; padding sees none. */
+GROUP_INLINE struct walk walk_of(__global const int *plan, struct query_tile t, int causal)
+{
+    struct walk w = walk_begin(plan, t.block, causal ? min(t.real, t.q0 + ROWS) - 1 : EVERYWHERE);
+    if (t.q0 >= t.real)
+        w.slice = EVERYWHERE;
+    return w;
+}
 
 /* -inf where the key is absent or later than the row may see, and 0 in `other`, which may be NaN there. */
 GROUP_INLINE void mask_keys(int item, float4 s[4][HALF], float4 (*other)[HALF], __local const int *keys, int first,
