@@ -137,6 +137,7 @@ int ssa_pool_join_host(struct ssa_pool *pool, struct ssa_member **member)
     TRY(ssa_device_open(&device, "cpu"));
     TRY(ssa_pool_add(pool, device));
     *member = pool->members[pool->count - 1];
+    pool->shares = NULL; /* there is none of it */
     ssa_pool_tell(*member, SSA_POOL_JOINED, 0, 0, "no other device is left");
 done:
     return err;

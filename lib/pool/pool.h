@@ -65,7 +65,8 @@ struct ssa_pool {
     struct ssa_model *model;  /* the one that was made on it */
     int last_lost;            /* its number */
     int step;                 /* steps done, for events; the trainer sets it */
-    const int *shares;        /* for tests: one a member instead of the measured ones, as long as they are a step */
+    const int *shares;        /* for tests: one a member instead of the measured ones, as long as they are a step and none
+                                 joins */
     pthread_mutex_t lock;
     pthread_cond_t ended;
     unsigned forks;           /* when it was made: see thread.h */
