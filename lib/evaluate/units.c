@@ -31,7 +31,7 @@ struct ssa_units {
     int slot_count;
     pthread_t *threads;
     int thread_count;
-    bool lock_made, changed_made;
+    bool lock_made;
 };
 
 /* Not drawn yet. */
@@ -215,9 +215,8 @@ int ssa_units_create(struct ssa_units **units, const struct ssa_units_config *co
     if (!u)
         TRY(ssa_fail(SSA_ENOMEM, "units: out of host memory"));
     u->config = *config;
-    u->lock_made = !pthread_mutex_init(&u->lock, NULL);
-    u->changed_made = !pthread_cond_init(&u->changed, NULL);
-    if (!u->lock_made || !u->changed_made)
+    u->lock_made = ssa_lock_create(&u->lock, &u->changed);
+    if (!u->lock_made)
         TRY(ssa_fail(SSA_ENOMEM, "units: cannot make a lock"));
     TRY(make_slots(u));
     TRY(start_threads(u));
@@ -252,10 +251,8 @@ void ssa_units_destroy(struct ssa_units *u)
         free(u->slots[i].plans);
         free(u->slots[i].views);
     }
-    if (u->changed_made)
-        pthread_cond_destroy(&u->changed);
     if (u->lock_made)
-        pthread_mutex_destroy(&u->lock);
+        ssa_lock_destroy(&u->lock, &u->changed);
     free(u->slots);
     free(u->again);
     free(u->threads);

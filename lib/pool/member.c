@@ -44,11 +44,10 @@ int ssa_member_create(struct ssa_pool *pool, struct ssa_member **member)
         return ssa_fail(SSA_ENOMEM, "pool: out of host memory");
     m->pool = pool;
     m->number = pool->count;
-    pthread_cond_init(&m->wake, NULL);
-    pthread_mutex_init(&m->sharing, NULL);
-    if (!pool->bare && !ssa_thread_start(&m->thread, work, m)) {
-        pthread_cond_destroy(&m->wake);
-        pthread_mutex_destroy(&m->sharing);
+    const bool locked = ssa_lock_create(&m->sharing, &m->wake);
+    if (!locked || (!pool->bare && !ssa_thread_start(&m->thread, work, m))) {
+        if (locked)
+            ssa_lock_destroy(&m->sharing, &m->wake);
         free(m);
         return ssa_fail(SSA_ENOMEM, "pool: cannot start a thread");
     }
@@ -68,8 +67,7 @@ void ssa_member_destroy(struct ssa_member *m)
         pthread_mutex_unlock(&m->pool->lock);
         pthread_join(m->thread, NULL);
     }
-    pthread_cond_destroy(&m->wake);
-    pthread_mutex_destroy(&m->sharing);
+    ssa_lock_destroy(&m->sharing, &m->wake);
     free(m);
 }
 

@@ -46,20 +46,39 @@ void ssa_member_lose(struct ssa_member *m, enum ssa_pool_change how, const char 
 
 /* ---- members ---- */
 
-static void make_lock(struct ssa_pool *p)
+/* A lock, and a condition by the clock of ssa_awake(): both or neither. */
+static bool make_lock(struct ssa_pool *p)
 {
     pthread_condattr_t clock;
+    if (pthread_mutex_init(&p->lock, NULL))
+        return false;
+    bool made = !pthread_condattr_init(&clock);
+    if (made) {
+        pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+        made = !pthread_cond_init(&p->ended, &clock);
+        pthread_condattr_destroy(&clock);
+    }
+    if (!made)
+        pthread_mutex_destroy(&p->lock);
+    return made;
+}
+
+static int make(struct ssa_pool **pool)
+{
+    struct ssa_pool *p = calloc(1, sizeof *p);
+    *pool = NULL;
+    if (!p || !make_lock(p)) {
+        free(p);
+        return ssa_fail(SSA_ENOMEM, "pool: out of host memory");
+    }
     p->forks = ssa_forks();
-    pthread_mutex_init(&p->lock, NULL);
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->ended, &clock);
-    pthread_condattr_destroy(&clock);
+    *pool = p;
+    return SSA_OK;
 }
 
 int ssa_pool_create(struct ssa_pool **pool, const struct ssa_pool_config *config)
 {
-    struct ssa_pool *p = NULL;
+    struct ssa_pool *p;
     int err = SSA_OK;
     *pool = NULL;
     if (config) {
@@ -73,16 +92,13 @@ int ssa_pool_create(struct ssa_pool **pool, const struct ssa_pool_config *config
         REQUIRE(config->check_every >= SSA_NONE, "pool: check_every is %d, must not be negative, or SSA_NONE",
                 config->check_every);
     }
-    p = calloc(1, sizeof *p);
-    if (!p)
-        return ssa_fail(SSA_ENOMEM, "pool: out of host memory");
+    TRY(make(&p));
     if (config)
         p->config = *config;
     if (p->config.deadline == 0) /* exactly: unset */
         p->config.deadline = DEADLINE;
     if (!p->config.copy_every)
         p->config.copy_every = COPY_EVERY;
-    make_lock(p);
     *pool = p;
 done:
     return err;
@@ -111,15 +127,12 @@ int ssa_pool_add(struct ssa_pool *pool, struct ssa_device *device)
 
 int ssa_pool_create_bare(struct ssa_pool **pool, struct ssa_device *device)
 {
-    struct ssa_pool *p = *pool = calloc(1, sizeof *p);
     struct ssa_member *m;
     int err;
-    if (!p)
-        return ssa_fail(SSA_ENOMEM, "out of host memory");
-    p->bare = true;
-    p->config = (struct ssa_pool_config){.deadline = SSA_NONE, .copy_every = SSA_NONE, .check_every = SSA_NONE};
-    make_lock(p);
-    TRY(add(p, &device->info, &m));
+    TRY(make(pool));
+    (*pool)->bare = true;
+    (*pool)->config = (struct ssa_pool_config){.deadline = SSA_NONE, .copy_every = SSA_NONE, .check_every = SSA_NONE};
+    TRY(add(*pool, &device->info, &m));
     m->device = device;
 done:
     return err;

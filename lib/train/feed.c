@@ -28,7 +28,7 @@ struct ssa_feed {
     struct slot *slots;
     int slot_count;
     uint64_t wants;       /* so far */
-    bool quit, lock_made, changed_made, thread_made;
+    bool quit, lock_made, thread_made;
 };
 
 /* ---- slots, under the lock ---- */
@@ -230,9 +230,8 @@ int ssa_feed_create(struct ssa_feed **feed, const struct ssa_feed_config *config
     f->config = *config;
     f->forks = ssa_forks();
     TRY(make_slots(f));
-    f->lock_made = !pthread_mutex_init(&f->lock, NULL);
-    f->changed_made = !pthread_cond_init(&f->changed, NULL);
-    f->thread_made = f->lock_made && f->changed_made && ssa_thread_start(&f->thread, fill_ahead, f);
+    f->lock_made = ssa_lock_create(&f->lock, &f->changed);
+    f->thread_made = f->lock_made && ssa_thread_start(&f->thread, fill_ahead, f);
     if (!f->thread_made)
         TRY(ssa_fail(SSA_ENOMEM, "data: cannot start a thread"));
 done:
@@ -261,10 +260,8 @@ void ssa_feed_destroy(struct ssa_feed *f)
     if (!f || f->forks != ssa_forks())
         return;
     ssa_feed_stop(f);
-    if (f->changed_made)
-        pthread_cond_destroy(&f->changed);
     if (f->lock_made)
-        pthread_mutex_destroy(&f->lock);
+        ssa_lock_destroy(&f->lock, &f->changed);
     for (int i = 0; i < f->slot_count; i++) {
         ssa_batch_finish(&f->slots[i].batch);
         ssa_feed_plans_finish(&f->slots[i].plans);

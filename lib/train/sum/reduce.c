@@ -23,7 +23,7 @@ struct ssa_reduce {
     struct ssa_gradients *sums;  /* of all workers: room for one a micro-batch */
     float *scalars; /* of the step: a loss a micro-batch, "stop", "no more the same bits", and of each rank whether it
                        failed */
-    bool threaded, lock_made, changed_made;
+    bool threaded, lock_made;
     pthread_t thread;
     unsigned forks;              /* when it was started: see thread.h */
     pthread_mutex_t lock;        /* guards what follows */
@@ -348,9 +348,7 @@ static bool wants_thread(const struct ssa_reduce *r)
 static int start(struct ssa_reduce *r)
 {
     r->forks = ssa_forks();
-    r->lock_made = !pthread_mutex_init(&r->lock, NULL);
-    r->changed_made = !pthread_cond_init(&r->changed, NULL);
-    bool made = r->lock_made && r->changed_made;
+    bool made = r->lock_made = ssa_lock_create(&r->lock, &r->changed);
     if (made && wants_thread(r))
         made = r->threaded = ssa_thread_start(&r->thread, thread, r);
     return made ? SSA_OK : ssa_fail(SSA_ENOMEM, "train: cannot start a thread");
@@ -394,10 +392,8 @@ void ssa_reduce_destroy(struct ssa_reduce *r)
         pthread_mutex_unlock(&r->lock);
         pthread_join(r->thread, NULL);
     }
-    if (r->changed_made)
-        pthread_cond_destroy(&r->changed);
     if (r->lock_made)
-        pthread_mutex_destroy(&r->lock);
+        ssa_lock_destroy(&r->lock, &r->changed);
     free(r->buckets);
     free(r->sum);
     free(r->sums);
