@@ -190,6 +190,15 @@ static void share_until(struct run r, int first, int until)
     OK(ssa_trainer_run(r.trainer, until, &(struct ssa_trainer_run){0}));
 }
 
+/* Ends a run that was to leave what the bare device did. */
+static void end_as_bare(struct run r, struct ssa_pool *pool)
+{
+    run_read(r, &got);
+    run_same_bits(&bare, &got);
+    run_end(r);
+    ssa_pool_close(pool);
+}
+
 /* Losses of an evaluation with the parameters that there are. */
 static double evaluated(struct ssa_model *m)
 {
@@ -233,12 +242,9 @@ START_TEST(who_has_no_share_rests)
             share_until(r, all, 10);
             share_until(r, RUN_MICROS - all, 11); /* they change places */
             share_until(r, 2, 0);
-            run_read(r, &got);
-            run_same_bits(&bare, &got);
             same_parameters(r.model->replicas->models[0], r.model->replicas->models[1]);
             ck_assert_int_eq(ssa_pool_live(pool), 2);
-            run_end(r);
-            ssa_pool_close(pool);
+            end_as_bare(r, pool);
         }
 }
 END_TEST
@@ -253,11 +259,8 @@ START_TEST(nobody_rests_without_copies)
     same_parameters(r.model->replicas->models[0], r.model->replicas->models[1]);
     pools_plan(pool->members[0]->device, (struct pools_plan){POOLS_LAUNCH, POOLS_FAIL, 5});
     share_until(r, RUN_MICROS, 0);
-    run_read(r, &got);
-    run_same_bits(&bare, &got);
     ck_assert_msg(strstr(pools_events, "lost 0@5") && !strstr(pools_events, "rollback"), "%s", pools_events);
-    run_end(r);
-    ssa_pool_close(pool);
+    end_as_bare(r, pool);
 }
 END_TEST
 
@@ -275,11 +278,8 @@ START_TEST(who_rests_goes_on)
             if (between)
                 evaluated(r.model);
             share_until(r, RUN_MICROS, 0);
-            run_read(r, &got);
-            run_same_bits(&bare, &got);
             ck_assert_msg(strstr(pools_events, "lost 0@5") && strstr(pools_events, "rollback 1@4"), "%s", pools_events);
-            run_end(r);
-            ssa_pool_close(pool);
+            end_as_bare(r, pool);
         }
 }
 END_TEST
@@ -340,11 +340,8 @@ START_TEST(who_wakes_gets_the_run_as_it_is)
     OK(ssa_trainer_run(r.trainer, 6, &(struct ssa_trainer_run){0}));
     same_parameters(r.model->replicas->models[1], r.model->replicas->models[2]);
     OK(ssa_trainer_run(r.trainer, 0, &(struct ssa_trainer_run){0}));
-    run_read(r, &got);
-    run_same_bits(&bare, &got);
     ck_assert_msg(strstr(pools_events, "lost 0@5"), "%s", pools_events);
-    run_end(r);
-    ssa_pool_close(pool);
+    end_as_bare(r, pool);
 }
 END_TEST
 

@@ -273,8 +273,8 @@ int ssa_checkpoint_save(const char *path, struct ssa_model *model, struct ssa_tr
     TRY(make_header(&w, note));
     TRY(write_file(&w, note));
 done:
-    if (trainer && trainer->team->pool->config.copy_every < 0)
-        ssa_snapshot_drop(trainer->team);
+    if (trainer)
+        ssa_snapshot_used(trainer->team);
     free(w.header);
     free(w.values);
     return err;

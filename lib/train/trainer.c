@@ -150,14 +150,6 @@ done:
     return err;
 }
 
-/* The steps after `step` have changed nothing. */
-static void go_back(struct ssa_trainer *t, int step)
-{
-    t->counted -= t->step - step;
-    t->step = t->judged = step;
-    ssa_team_go_back(t->team, step);
-}
-
 static int first_not_finite(const float *x, int count)
 {
     int i = 0;
@@ -173,7 +165,7 @@ int ssa_trainer_judge(struct ssa_trainer *t, int count, const float *losses, con
     if (loss == count && norm == count)
         return SSA_OK;
     if (norm < count)
-        go_back(t, before + norm);
+        ssa_team_go_back(t, before + norm); /* the steps after it have changed nothing */
     bool is_loss = loss <= norm;
     int step = before + (is_loss ? loss : norm) + 1;
     double lr = (double)ssa_learning_rate(&t->task.config, step - 1);

@@ -66,6 +66,20 @@ static void close_both(void)
     ck_assert_uint_eq(faults.bytes(NULL), 0);
 }
 
+/* With a clock of the test's own. */
+static void open_with_clock(void)
+{
+    open_both();
+    faults.clock(look, sleep_here);
+    slept = 0;
+}
+
+static void close_with_clock(void)
+{
+    faults.clock(NULL, NULL);
+    close_both();
+}
+
 START_TEST(rules)
 {
     static const char *const bad[] = {"fails=clFinish", "fail=clNoSuch", "fail", "slow=fast", "slow=0", "wrong=odd",
@@ -103,49 +117,41 @@ END_TEST
 /* Four times as slow: a kernel of a second, as it is measured, is followed by three of sleep. */
 START_TEST(slow)
 {
-    open_both();
-    faults.clock(look, sleep_here);
+    open_with_clock();
     set("slow=4", 1);
-    slept = 0;
     OK(work(1, 40));
     ck_assert_double_eq(slept, 120);
     ck_assert_uint_eq(faults.struck(), 40);
     OK(work(0, 2));
     ck_assert_double_eq(slept, 120);
     ck_assert_uint_eq(faults.struck(), 40);
-    faults.clock(NULL, NULL);
-    close_both();
+    close_with_clock();
 }
 END_TEST
 
 START_TEST(hangs_for_a_while)
 {
-    open_both();
-    faults.clock(look, sleep_here);
+    open_with_clock();
     set("hang=clFinish,seconds=0.5", 1);
-    slept = 0;
     OK(ssa_device_finish(devices[0]));
     ck_assert_double_eq(slept, 0);
     OK(ssa_device_finish(devices[1]));
     ck_assert_double_eq(slept, 0.5);
     OK(ssa_device_finish(devices[1])); /* once */
     ck_assert_double_eq(slept, 0.5);
-    faults.clock(NULL, NULL);
-    close_both();
+    close_with_clock();
 }
 END_TEST
 
 /* Not before so many seconds; each look is one. */
 START_TEST(later)
 {
-    open_both();
-    faults.clock(look, sleep_here);
+    open_with_clock();
     set("fail=clFinish,onwards,after=3", 1);
     for (int i = 0; i < 2; i++)
         OK(ssa_device_finish(devices[1]));
     FAILS(ssa_device_finish(devices[1]), SSA_EDEVICE, "clFinish");
-    faults.clock(NULL, NULL);
-    close_both();
+    close_with_clock();
 }
 END_TEST
 

@@ -14,6 +14,17 @@ void ssa_snapshot_drop(struct ssa_team *team)
     team->snapshot = (struct ssa_snapshot){0};
 }
 
+void ssa_snapshot_used(struct ssa_team *team)
+{
+    if (team->pool->config.copy_every < 0)
+        ssa_snapshot_drop(team);
+}
+
+bool ssa_snapshot_is_current(const struct ssa_trainer *t)
+{
+    return t->team->snapshot.valid && t->team->snapshot.step == t->step;
+}
+
 /* Where memory of a kind begins in the copy; of one past the last: its size. */
 static size_t kind_at(const struct ssa_trainer *t, int kind)
 {
@@ -97,7 +108,7 @@ static bool is_doubtful(struct ssa_trainer *t, int i, const float *state)
     if (ssa_all_finite(state, kind_at(t, SSA_KINDS)))
         return false;
     if (other < 0)
-        return team->snapshot.valid && (ssa_team_next_live(team, i) >= 0 || ssa_team_next_live(team, -1) != i);
+        return team->snapshot.valid && ssa_pool_live(team->pool) > 1;
     struct ssa_worker *w = team->workers[other];
     if (!ssa_member_do(team->pool->members[other], ssa_worker_read_values, w, ssa_pool_first_patience(team->pool)))
         return ssa_all_finite(w->values, ssa_worker_elements(w));
@@ -169,15 +180,6 @@ int ssa_snapshot_give(struct ssa_trainer *t, bool all)
 
 /* ---- going back ---- */
 
-static void rewind_to_copy(struct ssa_trainer *t)
-{
-    struct ssa_team *team = t->team;
-    t->counted -= t->step - team->snapshot.step;
-    t->step = team->snapshot.step;
-    t->judged = t->judged < t->step ? t->judged : t->step;
-    ssa_team_go_back(team, t->step);
-}
-
 /* The host backend, where nobody rests. */
 static int join_host(struct ssa_trainer *t)
 {
@@ -208,7 +210,7 @@ int ssa_snapshot_roll_back(struct ssa_trainer *t)
     if (!team->snapshot.valid)
         return ssa_fail(SSA_EDEVICE, "train: no device of the pool is left (%s: %s), and there is no copy of the run "
                         "to go on from", lost->info.id, lost->reason);
-    rewind_to_copy(t);
+    ssa_team_go_back(t, team->snapshot.step);
     if (!goes_on(t))
         return ssa_fail(SSA_EDEVICE, "train: no device of the pool is left (%s: %s); a checkpoint that is saved now is "
                         "of step %d", lost->info.id, lost->reason, t->step);
@@ -257,8 +259,7 @@ int ssa_snapshot_set(struct ssa_trainer *t, int step, void (*fill)(const void *c
     if (ssa_team_next(team, -1) < 0)
         TRY(ssa_snapshot_roll_back(t));
     team->same_parameters = true;
-    if (team->pool->config.copy_every < 0)
-        ssa_snapshot_drop(team);
+    ssa_snapshot_used(team);
 done:
     return err;
 }

@@ -34,10 +34,9 @@ int ssa_team_stay(struct ssa_trainer *t, int i)
 {
     struct ssa_team *team = t->team;
     struct ssa_worker *w = team->workers[i];
-    int status;
-    int err = ssa_shares_draw_work(t);
-    if (err)
-        return err;
+    int status = ssa_shares_draw_work(t);
+    if (status)
+        return status;
     if (team->drained == t->step) {
         team->drained_at = ssa_awake();
         team->stayed = 0;

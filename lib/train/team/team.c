@@ -173,7 +173,7 @@ int ssa_team_create(struct ssa_trainer *t)
     int first = ssa_team_next(team, -1);
     if (first < 0)
         return status ? status : ssa_fail(SSA_EDEVICE, "train: no device of the pool is left");
-    team->same_parameters = ssa_team_next_live(team, first) < 0;
+    team->same_parameters = ssa_pool_live(team->pool) == 1;
     if (team->pool->bare)
         team->pool->members[first]->share = team->end - team->first;
 done:
@@ -256,19 +256,21 @@ static void doubt(struct ssa_trainer *t, int i, int from)
     struct ssa_team *team = t->team;
     const struct ssa_worker *w = team->workers[i];
     const int step = first_doubtful(t, from);
-    if (step < 0 || ssa_team_next_live(team, ssa_team_next_live(team, -1)) < 0)
+    if (step < 0 || ssa_pool_live(team->pool) == 1)
         return;
-    team->drained = from;
+    const char *why = NULL;
     if (ssa_member_do(team->pool->members[i], ssa_worker_read_history, team->workers[i],
-                      ssa_shares_patience(team, w, t->task.micros))) {
-        ssa_team_lose(team, i, ssa_last_error());
-    } else if (isfinite(w->history[ssa_worker_squares_at(w, step)]) &&
-               ssa_all_finite(w->history + ssa_worker_loss_at(w, step, 0), (size_t)t->task.micros)) {
-        ssa_team_lose(team, i, "its losses are not numbers, and when they are read again they are");
+                      ssa_shares_patience(team, w, t->task.micros)))
+        why = ssa_last_error();
+    else if (isfinite(w->history[ssa_worker_squares_at(w, step)]) &&
+             ssa_all_finite(w->history + ssa_worker_loss_at(w, step, 0), (size_t)t->task.micros))
+        why = "its losses are not numbers, and when they are read again they are";
+    if (why) {
+        team->drained = from;
+        ssa_team_lose(team, i, why);
     } else {
-        t->counted -= t->step - step;
-        t->step = team->drained = team->doubted = step;
-        ssa_team_go_back(team, step);
+        ssa_team_go_back(t, step);
+        team->doubted = step;
     }
 }
 
@@ -356,14 +358,13 @@ static int copy(struct ssa_trainer *t)
 {
     struct ssa_team *team = t->team;
     int err = SSA_OK;
-    if (!team->snapshot.valid || team->snapshot.step != t->step)
+    if (!ssa_snapshot_is_current(t))
         TRY(ssa_snapshot_take(t));
-    if (!team->snapshot.valid || team->snapshot.step != t->step) /* whose it was is lost: from another one, then */
+    if (!ssa_snapshot_is_current(t)) /* whose it was is lost: from another one, then */
         return SSA_OK;
     TRY(ssa_snapshot_give(t, !team->same_parameters));
     team->same_parameters = true;
-    if (team->pool->config.copy_every < 0)
-        ssa_snapshot_drop(team);
+    ssa_snapshot_used(team);
 done:
     return err;
 }
@@ -422,8 +423,12 @@ done:
     return err;
 }
 
-void ssa_team_go_back(struct ssa_team *team, int step)
+void ssa_team_go_back(struct ssa_trainer *t, int step)
 {
+    struct ssa_team *team = t->team;
+    t->counted -= t->step - step;
+    t->step = step;
+    t->judged = t->judged < step ? t->judged : step;
     team->drained = team->drained < step ? team->drained : step;
     team->pool->step = step;
     team->planned = -1;

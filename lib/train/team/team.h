@@ -50,7 +50,7 @@ void ssa_team_destroy(struct ssa_team *team);
 int ssa_team_step(struct ssa_trainer *t);
 /* Loss and the gradient's squared norm of each of the last `count` steps. */
 int ssa_team_history(struct ssa_trainer *t, int count, float *losses, float *squares);
-void ssa_team_go_back(struct ssa_team *team, int step); /* later steps count for nothing */
+void ssa_team_go_back(struct ssa_trainer *t, int step); /* later steps count for nothing */
 /* Goes on until `step` steps are done and all their losses are here. */
 int ssa_team_settle(struct ssa_trainer *t, int step);
 /* A worker on a member that joined. */
@@ -106,6 +106,8 @@ int ssa_snapshot_now(struct ssa_trainer *t);
 int ssa_snapshot_set(struct ssa_trainer *t, int step, void (*fill)(const void *cookie, float *state),
                      const void *cookie);
 void ssa_snapshot_drop(struct ssa_team *team);
+void ssa_snapshot_used(struct ssa_team *team); /* drops it where none is kept */
+bool ssa_snapshot_is_current(const struct ssa_trainer *t); /* of the steps done */
 size_t ssa_snapshot_at(const struct ssa_trainer *t, int kind, int i); /* where parameter `i` is in it, or its moment */
 /* No worker is left whose parameters are the run's: goes back to the copy, and on with those that rest, or with the
  * host backend if the program wants that. */
