@@ -151,6 +151,28 @@ START_TEST(the_best_is_kept)
 }
 END_TEST
 
+/* A run may look at held-out data for longer without a better loss than it took to the best. */
+START_TEST(long_after_the_best)
+{
+    char folder[] = "/tmp/ssacl-watch-XXXXXX", path[64];
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/last.st", folder);
+    struct fixture f, g;
+    open_fixture(&f, test_device(0));
+    OK(run_on(&f, (struct ssa_watch){.every = 1, .gain = 100}, 5)); /* nothing is better by so much */
+    ck_assert(f.seen[4].best_step == 1 && f.seen[4].stale == 4);
+    OK(ssa_checkpoint_save(path, f.model, f.trainer, ""));
+    open_fixture(&g, test_device(0));
+    saved_load(path, g.model, g.trainer);
+    OK(run_on(&g, (struct ssa_watch){.every = 1, .gain = 100}, 6));
+    ck_assert_int_eq(g.seen[0].stale, 5);
+    close_fixture(&f);
+    close_fixture(&g);
+    unlink(path);
+    rmdir(folder);
+}
+END_TEST
+
 /* By the mode of use that counts: sampled passes have another loss than dense ones. */
 START_TEST(sampled)
 {
@@ -187,6 +209,6 @@ END_TEST
 
 int main(void)
 {
-    return test_run("watch", (const TTest *const[]){looks_when_due, epochs, patience, the_best_is_kept, sampled, bad_input,
-                                                   NULL});
+    return test_run("watch", (const TTest *const[]){looks_when_due, epochs, patience, long_after_the_best,
+                                                   the_best_is_kept, sampled, bad_input, NULL});
 }

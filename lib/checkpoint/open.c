@@ -163,7 +163,7 @@ static int read_best(struct ssa_checkpoint *c, const char *text)
     int err;
     TRY(parse(text, "best", &json));
     if (json_unpack(json, "{s:I, s:F, s:I}", "step", &step, "loss", &c->best.loss, "stale", &stale) || step < 1 ||
-        step > c->step || stale < 0 || stale > step || !isfinite(c->best.loss))
+        step > c->step || stale < 0 || stale > INT_MAX || !isfinite(c->best.loss))
         TRY(ssa_fail(SSA_EFORMAT, "its metadata lacks a good \"best\""));
     c->best.step = (int)step;
     c->best.stale = (int)stale;
