@@ -1,0 +1,266 @@
+#include "perform.h"
+
+#include "record.h"
+#include "times.h"
+
+#include "progress.h"
+#include "say.h"
+#include "signals.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct job {
+    const struct session *s;
+    const struct run_key *key;
+    char base[768];           /* WORK/fashion/seed-1/ssa-4 */
+    char stages[1024];
+    void (*share)(void *cookie, double done);
+    void *cookie;
+    double steps;             /* of the run; 0: not known yet */
+    long at;                  /* how far its log was read */
+    double begin, length;     /* the part of the whole that is at work */
+};
+
+static const char *path_of(const struct job *j, const char *ending)
+{
+    static char path[800];
+    snprintf(path, sizeof path, "%s%s", j->base, ending);
+    return path;
+}
+
+static void add_option(struct child *child, const char *option, const char *value)
+{
+    child_add(child, option);
+    child_add(child, value);
+}
+
+/* ---- how far it is ---- */
+
+static double steps_in(const json_t *start)
+{
+    const json_t *stages = json_object_get(start, "stages");
+    double sum = 0;
+    for (size_t i = 0; i < json_array_size(stages); i++) {
+        const char *text = json_string_value(json_array_get(stages, i));
+        const char *found = text ? strstr(text, "steps=") : NULL;
+        sum += found ? strtod(found + strlen("steps="), NULL) : 0;
+    }
+    return sum;
+}
+
+static void look_at(struct job *j, const json_t *line)
+{
+    if (json_object_get(line, "stages") && !json_object_get(line, "passes"))
+        j->steps = steps_in(line);
+    const double step = json_number(line, "step");
+    if (j->steps > 0 && isfinite(step) && j->share)
+        j->share(j->cookie, j->begin + j->length * step / j->steps);
+}
+
+/* Lines that the log has got since. */
+static void look(void *cookie)
+{
+    struct job *j = cookie;
+    char *text = NULL;
+    size_t room = 0;
+    FILE *log = fopen(path_of(j, ".jsonl"), "r");
+    if (!log)
+        return;
+    if (!fseek(log, j->at, SEEK_SET))
+        for (ssize_t n; (n = getline(&text, &room, log)) > 0 && text[n - 1] == '\n';) {
+            json_t *line = json_loads(text, 0, NULL);
+            look_at(j, line);
+            json_decref(line);
+            j->at = ftell(log);
+        }
+    free(text);
+    fclose(log);
+}
+
+/* ---- the parts of it ---- */
+
+static int run_child(struct job *j, const struct child *child)
+{
+    return child_run(child, path_of(j, ".out"), j->s->deadline, look, j);
+}
+
+static int train(struct job *j)
+{
+    const struct task *t = j->key->task;
+    const bool resumes = !access(path_of(j, ".st"), F_OK) && !access(path_of(j, ".jsonl"), F_OK);
+    struct child c;
+    char seed[16];
+    snprintf(seed, sizeof seed, "%d", j->key->seed);
+    session_program(j->s, t, "train", true, &c);
+    session_data(j->s, t, &c);
+    child_add_all(&c, t->looks);
+    add_option(&c, "--log", path_of(j, ".jsonl"));
+    add_option(&c, "--best", path_of(j, ".best"));
+    if (resumes) {
+        add_option(&c, "--resume", path_of(j, ".st"));
+    } else {
+        child_add_all(&c, t->options);
+        child_add_all(&c, j->key->arm->options);
+        add_option(&c, "--seed", seed);
+        add_option(&c, "--stages", j->stages);
+        add_option(&c, "--checkpoint", path_of(j, ".st"));
+        child_add(&c, "--force");
+    }
+    child_add(&c, "--keep-stages");
+    child_add(&c, "--quiet");
+    return run_child(j, &c);
+}
+
+static int measure(struct job *j, enum place place)
+{
+    const struct task *t = j->key->task;
+    const bool dense = place == AT_BEST || !j->key->arm->sampled;
+    struct child c;
+    char passes[16];
+    snprintf(passes, sizeof passes, "%d", j->key->arm->passes);
+    session_program(j->s, t, "eval", false, &c);
+    session_data(j->s, t, &c);
+    child_add_all(&c, t->eval);
+    add_option(&c, "--checkpoint", path_of(j, place_endings[place]));
+    add_option(&c, "--log", path_of(j, ".jsonl"));
+    add_option(&c, dense ? "--mode" : "--passes", dense ? "dense" : passes);
+    return run_child(j, &c);
+}
+
+/* ---- the result ---- */
+
+static json_t *first_line(const struct job *j, const char *failed)
+{
+    char name[256], settings[4096], date[32];
+    const time_t now = time(NULL);
+    struct tm utc;
+    run_name(j->key, name);
+    record_settings(j->key, settings);
+    strftime(date, sizeof date, "%Y-%m-%d", gmtime_r(&now, &utc));
+    json_t *line = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "event", "run", "run", name, "settings", settings,
+                             "commit", session_commit(), "machine", session_machine(), "date", date);
+    if (failed)
+        json_object_set_new(line, "failed", json_string(failed));
+    return line;
+}
+
+/* What the program said last. */
+static void last_words(const struct job *j, char words[512])
+{
+    char *text = NULL;
+    size_t room = 0;
+    FILE *out = fopen(path_of(j, ".out"), "r");
+    snprintf(words, 512, "it said nothing");
+    while (out && getline(&text, &room, out) > 0)
+        if (text[strspn(text, " \t\r\n")])
+            snprintf(words, 512, "%.*s", (int)strcspn(text, "\n"), text);
+    free(text);
+    if (out)
+        fclose(out);
+}
+
+static int write_result(const struct job *j, const char *failed)
+{
+    char path[512];
+    record_path(j->s->results, j->key, path);
+    return make_folders(path) || record_write(path, first_line(j, failed), failed ? "/dev/null" : path_of(j, ".jsonl"));
+}
+
+/* That numbers ran away is a result of the arm, and written as one; anything else, as a full disk, is a matter of this
+ * machine, and the run stays open. */
+static enum performed give_up(const struct job *j, const char *what, int status)
+{
+    char name[256], words[512];
+    run_name(j->key, name);
+    last_words(j, words);
+    say_error("%s: %s failed (exit status %d); all that it said: %s.out. Its last words: %s", name, what, status,
+              j->base, words);
+    const char *text = strstr(words, ": "); /* behind the program's name */
+    if (text && strstr(text, "not finite"))
+        write_result(j, text + 2);
+    return PERFORM_FAILED;
+}
+
+/* Asked to stop, by a signal or since the time is over: what stands there is gone on with. */
+static bool stopped(const struct job *j, int status)
+{
+    return status && (interrupted || (j->s->deadline > 0 && now_seconds() >= j->s->deadline));
+}
+
+static enum performed measure_all(struct job *j)
+{
+    const int places = j->key->arm->sampled ? PLACES : PLACES - 1;
+    for (int p = 0, done = 0; p < PLACES; p++) {
+        if (p == AT_STAGE && (!j->key->arm->sampled || access(path_of(j, place_endings[p]), F_OK)))
+            continue;
+        const int status = measure(j, (enum place)p);
+        if (stopped(j, status))
+            return PERFORM_STOPPED;
+        if (status)
+            return give_up(j, "measuring", status);
+        if (j->share)
+            j->share(j->cookie, 0.8 + 0.2 * ++done / places);
+    }
+    return write_result(j, NULL) ? PERFORM_FAILED : PERFORM_DONE;
+}
+
+/* ---- all of it ---- */
+
+/* Trained to the end already, and only measuring was not. */
+static bool trained(const struct job *j)
+{
+    struct run run;
+    const bool whole = !access(path_of(j, ".jsonl"), F_OK) && !run_read(&run, path_of(j, ".jsonl"));
+    if (!whole)
+        return false;
+    const char *status = json_string_value(json_object_get(run.end, "status"));
+    const bool finished = status && !strcmp(status, "finished");
+    run_free(&run);
+    return finished;
+}
+
+/* What lies there of other settings is not gone on with: SETTINGS beside it tells. */
+static int prepare(const struct job *j)
+{
+    static const char *const endings[] = {".jsonl", ".st", ".st.stage1", ".best", ".out"};
+    char now[4096], then[4096] = "";
+    record_settings(j->key, now);
+    FILE *file = fopen(path_of(j, ".settings"), "r");
+    const size_t size = file ? fread(then, 1, sizeof then - 1, file) : 0;
+    if (file)
+        fclose(file);
+    if (size && !strcmp(then, now))
+        return 0;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        remove(path_of(j, endings[i]));
+    file = fopen(path_of(j, ".settings"), "w");
+    if (!file || fputs(now, file) < 0 || fclose(file))
+        return say_error("%s.settings could not be written", j->base);
+    return 0;
+}
+
+enum performed perform(const struct session *session, const struct run_key *key,
+                       void (*share)(void *cookie, double done), void *cookie)
+{
+    struct job j = {.s = session, .key = key, .share = share, .cookie = cookie, .length = 0.8};
+    struct arm_times times;
+    char name[256];
+    run_name(key, name);
+    snprintf(j.base, sizeof j.base, "%s/%s", session->work, name);
+    times_read(&times, session->results, key->task, key->arm);
+    if (make_folders(j.base) || prepare(&j) || stages_in_steps(key->arm, &times, key->task, j.stages))
+        return PERFORM_FAILED;
+    if (!trained(&j)) {
+        const int status = train(&j);
+        if (stopped(&j, status))
+            return PERFORM_STOPPED;
+        if (status)
+            return give_up(&j, "training", status);
+    }
+    return measure_all(&j);
+}

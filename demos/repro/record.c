@@ -1,0 +1,214 @@
+#include "record.h"
+
+#include "files.h"
+#include "say.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *const place_endings[PLACES] = {".best", ".st.stage1", ".st"};
+const int members[MEMBERS] = {1, 2, 5, 10, 25, 50};
+
+void record_path(const char *results, const struct run_key *key, char path[512])
+{
+    char name[256];
+    run_name(key, name);
+    snprintf(path, 512, "%s/%s.jsonl", results, name);
+}
+
+void record_settings(const struct run_key *key, char settings[4096])
+{
+    const struct task *t = key->task;
+    snprintf(settings, 4096, "%s --data %s %s %s --stages '%s' %s --seed %d; eval %s", t->program, t->data, t->options,
+             key->arm->options, key->arm->stages, t->looks, key->seed, t->eval);
+}
+
+/* ---- a test ---- */
+
+static double of_first(const json_t *ensemble, const char *key, int count)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s_of_first", key);
+    const json_t *value = json_array_get(json_object_get(ensemble, name), (size_t)count - 1);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static void read_measured(struct measured *m, const json_t *test, const char *key)
+{
+    const json_t *dense = json_object_get(test, "dense"), *ensemble = json_object_get(test, "ensemble");
+    char single[32];
+    snprintf(single, sizeof single, "single_%s", key);
+    if (dense) {
+        m->dense = json_number(dense, key);
+        m->dense_right = json_number(dense, "top1");
+    }
+    if (!ensemble)
+        return;
+    m->single = json_number(ensemble, single);
+    for (int i = 0; i < MEMBERS; i++) {
+        m->ensemble[i] = of_first(ensemble, key, members[i]);
+        m->ensemble_right[i] = of_first(ensemble, "top1", members[i]);
+    }
+}
+
+/* The key that losses have: bits, where they are told in those. */
+static const char *key_of(const json_t *test)
+{
+    const json_t *dense = json_object_get(test, "dense");
+    const json_t *scores = dense ? dense : json_object_get(test, "ensemble");
+    return json_object_get(scores, "bits") ? "bits" : "loss";
+}
+
+static void read_test(struct record *r, const json_t *test)
+{
+    const char *checkpoint = json_string_value(json_object_get(test, "checkpoint"));
+    const size_t length = checkpoint ? strlen(checkpoint) : 0;
+    for (int p = 0; p < PLACES; p++) {
+        const size_t ending = strlen(place_endings[p]);
+        if (length > ending && !strcmp(checkpoint + length - ending, place_endings[p])) {
+            read_measured(&r->at[p], test, key_of(test));
+            return;
+        }
+    }
+}
+
+/* ---- reading ---- */
+
+static char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? strdup(text) : NULL;
+}
+
+static int read_first(struct record *r, const char *path)
+{
+    char *text = NULL;
+    size_t room = 0;
+    FILE *file = fopen(path, "r");
+    json_t *line = file && getline(&text, &room, file) > 0 ? json_loads(text, 0, NULL) : NULL;
+    const char *event = json_string_value(json_object_get(line, "event"));
+    if (event && !strcmp(event, "run")) {
+        r->settings = text_of(line, "settings");
+        r->commit = text_of(line, "commit");
+        r->machine = text_of(line, "machine");
+        r->date = text_of(line, "date");
+        r->why = text_of(line, "failed");
+        r->state = r->why ? RECORD_FAILED : RECORD_DONE;
+    }
+    json_decref(line);
+    free(text);
+    if (file)
+        fclose(file);
+    return r->state ? 0 : say_error("%s: is no result of a run: its first line says nothing of one; remove it", path);
+}
+
+static void find_best(struct record *r)
+{
+    const struct series *s = &r->run.dense;
+    for (size_t i = 0; i < s->count; i++)
+        if (isfinite(s->bits[i]) && !(s->bits[i] >= r->valid)) {
+            r->valid = s->bits[i];
+            r->best_step = s->step[i];
+        }
+    if (r->run.train.count)
+        r->steps = r->run.train.step[r->run.train.count - 1];
+}
+
+static void clear(struct record *r)
+{
+    *r = (struct record){.valid = NAN, .best_step = NAN, .steps = NAN};
+    for (int p = 0; p < PLACES; p++) {
+        struct measured *m = &r->at[p];
+        m->dense = m->single = m->dense_right = NAN;
+        for (int i = 0; i < MEMBERS; i++)
+            m->ensemble[i] = m->ensemble_right[i] = NAN;
+    }
+}
+
+int record_read(struct record *r, const char *results, const struct run_key *key)
+{
+    char path[512];
+    clear(r);
+    record_path(results, key, path);
+    if (access(path, F_OK))
+        return 0;
+    if (read_first(r, path) || (r->state == RECORD_DONE && run_read(&r->run, path)))
+        return EXIT_FAILED;
+    find_best(r);
+    for (size_t i = 0; i < json_array_size(r->run.tests); i++)
+        read_test(r, json_array_get(r->run.tests, i));
+    return 0;
+}
+
+void record_free(struct record *r)
+{
+    free(r->settings);
+    free(r->commit);
+    free(r->machine);
+    free(r->date);
+    free(r->why);
+    run_free(&r->run);
+    clear(r);
+}
+
+/* ---- writing ---- */
+
+static void drop_folder(json_t *line, const char *key)
+{
+    const char *path = json_string_value(json_object_get(line, key)), *slash = path ? strrchr(path, '/') : NULL;
+    if (slash) {
+        char name[256];
+        snprintf(name, sizeof name, "%s", slash + 1); /* the key's old text goes with the set */
+        json_object_set_new(line, key, json_string(name));
+    }
+}
+
+static bool kept(const json_t *line)
+{
+    const char *event = json_string_value(json_object_get(line, "event"));
+    return event && strcmp(event, "device") && strcmp(event, "run");
+}
+
+static void write_line(FILE *out, json_t *line)
+{
+    drop_folder(line, "checkpoint");
+    char *text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    if (text)
+        fprintf(out, "%s\n", text);
+    free(text);
+}
+
+static void copy_lines(FILE *out, FILE *in)
+{
+    char *text = NULL;
+    size_t room = 0;
+    while (getline(&text, &room, in) > 0) {
+        json_t *line = json_loads(text, 0, NULL);
+        if (kept(line))
+            write_line(out, line);
+        json_decref(line);
+    }
+    free(text);
+}
+
+int record_write(const char *path, json_t *first, const char *log)
+{
+    struct new_file file;
+    FILE *in = fopen(log, "r");
+    if (new_file_begin(&file, path)) {
+        json_decref(first);
+        if (in)
+            fclose(in);
+        return EXIT_FAILED;
+    }
+    write_line(file.stream, first);
+    json_decref(first);
+    if (in) {
+        copy_lines(file.stream, in);
+        fclose(in);
+    }
+    return new_file_end(&file, true);
+}

@@ -1,0 +1,189 @@
+#include "table.h"
+
+#include "say.h"
+
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TURNS = 9 };
+static const char *const kinds[] = {[ARM_DENSE] = "dense", [ARM_CONTROL] = "control", [ARM_SSA] = "ssa"};
+
+/* ---- reading ---- */
+
+static int take_text(const json_t *object, const char *key, const char *missing, const char **text)
+{
+    const json_t *value = json_object_get(object, key);
+    *text = value ? json_string_value(value) : missing;
+    return *text ? 0 : say_error("experiments: '%s' must be a text%s", key, value ? "" : ", and is missing");
+}
+
+static int take_whole(const json_t *object, const char *key, int otherwise, int most, int *whole)
+{
+    const json_t *value = json_object_get(object, key);
+    const json_int_t number = value ? json_integer_value(value) : otherwise;
+    *whole = (int)number;
+    return number >= 1 && number <= most ? 0 : say_error("experiments: '%s' must be a whole number from 1 to %d", key,
+                                                         most);
+}
+
+static int take_kind(const json_t *object, enum arm_kind *kind)
+{
+    const char *text;
+    if (take_text(object, "kind", NULL, &text))
+        return EXIT_FAILED;
+    for (int k = 0; k < 3; k++)
+        if (!strcmp(text, kinds[k])) {
+            *kind = (enum arm_kind)k;
+            return 0;
+        }
+    return say_error("experiments: kind '%s' is not dense, control or ssa", text);
+}
+
+/* Letters that are good in names of files. */
+static int check_name(const char *name)
+{
+    const size_t good = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    return *name && !name[good] && good < 64 ? 0 : say_error("experiments: '%s' is no name: give a-z, 0-9 and -", name);
+}
+
+static bool has_sampling(const char *stages)
+{
+    return strstr(stages, "unbiased") || strstr(stages, "local");
+}
+
+static int read_arm(struct arm *arm, const json_t *object, int seeds, int passes)
+{
+    int status = take_text(object, "name", NULL, &arm->name) || check_name(arm->name) ||
+                 take_text(object, "about", "", &arm->about) || take_text(object, "options", "", &arm->options) ||
+                 take_text(object, "stages", NULL, &arm->stages) || take_kind(object, &arm->kind) ||
+                 take_whole(object, "seeds", seeds, 1000, &arm->seeds) ||
+                 take_whole(object, "passes", passes, 1000, &arm->passes) ||
+                 take_whole(object, "turn", 1, TURNS, &arm->turn);
+    if (status)
+        return EXIT_FAILED;
+    arm->sampled = has_sampling(arm->stages);
+    return 0;
+}
+
+static bool known(const struct task *task, int arm)
+{
+    for (int i = 0; i < arm; i++)
+        if (!strcmp(task->arms[i].name, task->arms[arm].name))
+            return true;
+    return false;
+}
+
+static int read_arms(struct task *task, const json_t *object)
+{
+    const json_t *arms = json_object_get(object, "arms");
+    int seeds, passes;
+    if (take_whole(object, "seeds", 1, 1000, &seeds) || take_whole(object, "passes", 10, 1000, &passes))
+        return EXIT_FAILED;
+    task->arms = calloc(json_array_size(arms) + 1, sizeof *task->arms);
+    if (!task->arms)
+        return say_error("no memory for the table");
+    for (size_t i = 0; i < json_array_size(arms); i++) {
+        if (read_arm(&task->arms[i], json_array_get(arms, i), seeds, passes))
+            return say_error("experiments: task %s, arm %zu: as said above", task->name, i + 1);
+        if (known(task, (int)i))
+            return say_error("experiments: task %s has two arms %s", task->name, task->arms[i].name);
+        task->arm_count++;
+    }
+    return task->arm_count ? 0 : say_error("experiments: task %s has no arms", task->name);
+}
+
+static int read_task(struct task *task, const json_t *object)
+{
+    return take_text(object, "name", NULL, &task->name) || check_name(task->name) ||
+           take_text(object, "title", NULL, &task->title) || take_text(object, "about", "", &task->about) ||
+           take_text(object, "like", "", &task->like) || take_text(object, "program", NULL, &task->program) ||
+           take_text(object, "data", NULL, &task->data) || take_text(object, "options", "", &task->options) ||
+           take_text(object, "looks", "", &task->looks) || take_text(object, "eval", "", &task->eval) ||
+           read_arms(task, object);
+}
+
+int table_read(struct table *table, const char *path)
+{
+    json_error_t error;
+    *table = (struct table){.json = json_load_file(path, JSON_REJECT_DUPLICATES, &error)};
+    if (!table->json)
+        return say_error("%s, line %d: %s", path, error.line, error.text);
+    const json_t *tasks = json_object_get(table->json, "tasks");
+    table->tasks = calloc(json_array_size(tasks) + 1, sizeof *table->tasks);
+    if (!table->tasks)
+        return say_error("no memory for the table");
+    for (size_t i = 0; i < json_array_size(tasks); i++) {
+        table->count++;
+        if (read_task(&table->tasks[i], json_array_get(tasks, i)))
+            return say_error("%s: task %zu: as said above", path, i + 1);
+    }
+    return table->count ? 0 : say_error("%s: there is no task", path);
+}
+
+void table_free(struct table *table)
+{
+    for (int t = 0; t < table->count; t++)
+        free(table->tasks[t].arms);
+    free(table->tasks);
+    json_decref(table->json);
+    *table = (struct table){0};
+}
+
+/* ---- runs ---- */
+
+void run_name(const struct run_key *key, char name[256])
+{
+    snprintf(name, 256, "%s/seed-%d/%s", key->task->name, key->seed, key->arm->name);
+}
+
+static int most_seeds(const struct task *task)
+{
+    int most = 0;
+    for (int a = 0; a < task->arm_count; a++)
+        most = task->arms[a].seeds > most ? task->arms[a].seeds : most;
+    return most;
+}
+
+/* Of a task, a turn and a seed. */
+static int each_of_seed(const struct task *task, int turn, int seed, int (*call)(void *, const struct run_key *),
+                        void *cookie)
+{
+    int status = 0;
+    for (int a = 0; a < task->arm_count && !status; a++)
+        if (seed <= task->arms[a].seeds && turn == task->arms[a].turn)
+            status = call(cookie, &(struct run_key){task, &task->arms[a], seed});
+    return status;
+}
+
+int table_each(const struct table *table, int (*call)(void *, const struct run_key *), void *cookie)
+{
+    int status = 0;
+    for (int turn = 1; turn <= TURNS; turn++)
+        for (int t = 0; t < table->count; t++)
+            for (int seed = 1; seed <= most_seeds(&table->tasks[t]) && !status; seed++)
+                status = each_of_seed(&table->tasks[t], turn, seed, call, cookie);
+    return status;
+}
+
+static bool fits(const struct run_key *key, const char *word)
+{
+    char name[160];
+    snprintf(name, sizeof name, "%s/%s", key->task->name, key->arm->name);
+    return !fnmatch(word, strchr(word, '/') ? name : key->task->name, 0);
+}
+
+bool run_wanted(const struct run_key *key, const char *only, int seeds)
+{
+    char words[1024], *rest = words;
+    if (seeds && key->seed > seeds)
+        return false;
+    if (!only)
+        return true;
+    snprintf(words, sizeof words, "%s", only);
+    for (char *word; (word = strtok_r(rest, ", ", &rest));)
+        if (fits(key, word))
+            return true;
+    return false;
+}

@@ -1,0 +1,196 @@
+#include "times.h"
+
+#include "session.h"
+
+#include "files.h"
+#include "numbers.h"
+#include "progress.h"
+#include "say.h"
+#include "signals.h"
+#include "statistics.h"
+
+#include "run/run.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ROUNDS_MOST = 99 };
+
+static void times_path(const char *results, const struct task *task, char path[512])
+{
+    snprintf(path, 512, "%s/%s/times.json", results, task->name);
+}
+
+/* ---- reading ---- */
+
+void times_read(struct arm_times *times, const char *results, const struct task *task, const struct arm *arm)
+{
+    char path[512];
+    *times = (struct arm_times){.stages = 0};
+    for (int i = 0; i < STAGE_COUNT; i++)
+        times->seconds[i] = times->low[i] = times->high[i] = NAN;
+    times_path(results, task, path);
+    json_t *all = access(path, F_OK) ? NULL : json_load_file(path, 0, NULL);
+    const json_t *stages = json_object_get(json_object_get(all, "arms"), arm->name);
+    for (size_t i = 0; i < json_array_size(stages) && i < STAGE_COUNT; i++) {
+        const json_t *stage = json_array_get(stages, i);
+        times->seconds[i] = json_number(stage, "median");
+        times->low[i] = json_number(stage, "low");
+        times->high[i] = json_number(stage, "high");
+        times->stages++;
+    }
+    times->rounds = (int)json_integer_value(json_object_get(all, "rounds"));
+    json_decref(all);
+}
+
+/* ---- stages ---- */
+
+static const char timed[] = "seconds=";
+
+bool stages_timed(const char *stages)
+{
+    return strstr(stages, timed) != NULL;
+}
+
+/* Copies, with `steps=` of what `steps_of` says instead of each seconds=N. */
+static int replace(const char *stages, double (*steps_of)(void *cookie, int stage, double seconds), void *cookie,
+                   char text[1024])
+{
+    size_t used = 0;
+    int stage = 0;
+    for (const char *c = stages; *c && used < 1000;) {
+        if (!strncmp(c, timed, strlen(timed))) {
+            char *end;
+            const double seconds = strtod(c + strlen(timed), &end), steps = steps_of(cookie, stage, seconds);
+            if (!(steps >= 1))
+                return -1;
+            used += (size_t)snprintf(text + used, 1024 - used, "steps=%.0f", steps);
+            c = end;
+            continue;
+        }
+        stage += *c == ' ';
+        text[used++] = *c++;
+    }
+    text[used] = '\0';
+    return 0;
+}
+
+static double by_times(void *cookie, int stage, double seconds)
+{
+    const struct arm_times *times = cookie;
+    return stage < STAGE_COUNT ? floor(seconds / times->seconds[stage]) : NAN;
+}
+
+static double two(void *cookie, int stage, double seconds)
+{
+    (void)cookie, (void)stage, (void)seconds;
+    return 2;
+}
+
+int stages_in_steps(const struct arm *arm, const struct arm_times *times, const struct task *task, char text[1024])
+{
+    struct arm_times copy = *times;
+    if (!replace(arm->stages, by_times, &copy, text))
+        return 0;
+    return say_error("%s/%s lasts so many seconds, and how long a step takes is not known: run --time 9 --only %s "
+                     "first, on a quiet machine", task->name, arm->name, task->name);
+}
+
+/* ---- measuring ---- */
+
+struct samples {
+    double of[STAGE_COUNT][ROUNDS_MOST];
+    int stages, count;
+};
+
+static void take_plan(const json_t *plan, struct samples *s)
+{
+    const json_t *stages = json_object_get(plan, "stages");
+    const size_t count = json_array_size(stages);
+    s->stages = count < STAGE_COUNT ? (int)count : STAGE_COUNT;
+    for (int i = 0; i < s->stages; i++)
+        s->of[i][s->count] = json_number(json_array_get(stages, (size_t)i), "seconds_per_step");
+    s->count++;
+}
+
+/* An arm that cannot be planned has no times; why has been said. */
+static void measure_arm(const struct session *session, const struct task *task, const struct arm *arm,
+                        struct samples *s)
+{
+    struct child c;
+    char stages[1024];
+    replace(arm->stages, two, NULL, stages);
+    session_program(session, task, "plan", false, &c);
+    session_data(session, task, &c);
+    child_add_all(&c, task->options);
+    child_add_all(&c, arm->options);
+    child_add(&c, "--stages");
+    child_add(&c, stages);
+    child_add(&c, "--json");
+    char *text = child_read(&c);
+    json_t *plan = text ? json_loads(text, 0, NULL) : NULL;
+    if (plan)
+        take_plan(plan, s);
+    json_decref(plan);
+    free(text);
+}
+
+static json_t *summary(const struct samples *s)
+{
+    json_t *stages = json_array();
+    double sorted[ROUNDS_MOST];
+    for (int i = 0; i < s->stages && s->count; i++) {
+        sort_samples(sorted, s->of[i], s->count);
+        json_array_append_new(stages, json_pack("{s:o, s:o, s:o}", "median",
+            number_json(quantile(sorted, s->count, 0.5)), "low", number_json(quantile(sorted, s->count, 0.25)), "high",
+            number_json(quantile(sorted, s->count, 0.75))));
+    }
+    return stages;
+}
+
+static int write_times(const struct session *session, const struct task *task, json_t *all)
+{
+    char path[512];
+    struct new_file file;
+    times_path(session->results, task, path);
+    if (make_folders(path) || new_file_begin(&file, path))
+        return EXIT_FAILED;
+    const int status = json_dumpf(all, file.stream, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+    fputc('\n', file.stream);
+    return new_file_end(&file, !status);
+}
+
+static int measure_rounds(const struct session *session, const struct task *task, struct samples *samples, int rounds)
+{
+    progress_begin(task->name, rounds * task->arm_count);
+    for (int r = 0; r < rounds && !interrupted; r++)
+        for (int a = 0; a < task->arm_count && !interrupted; a++) {
+            progress_update(r * task->arm_count + a, -1, "round %d, %s", r + 1, task->arms[a].name);
+            measure_arm(session, task, &task->arms[a], &samples[a]);
+        }
+    progress_end();
+    return interrupted ? EXIT_INTERRUPTED : 0;
+}
+
+int times_measure(const struct session *session, const struct task *task, int rounds)
+{
+    struct samples *samples = calloc((size_t)task->arm_count, sizeof *samples);
+    if (!samples)
+        return say_error("no memory to measure %s", task->name);
+    int status = measure_rounds(session, task, samples, rounds < ROUNDS_MOST ? rounds : ROUNDS_MOST);
+    if (!status) {
+        json_t *arms = json_object();
+        for (int a = 0; a < task->arm_count; a++)
+            json_object_set_new(arms, task->arms[a].name, summary(&samples[a]));
+        json_t *all = json_pack("{s:s, s:s, s:i, s:o}", "machine", session_machine(), "commit", session_commit(),
+                                "rounds", rounds, "arms", arms);
+        status = write_times(session, task, all);
+        json_decref(all);
+    }
+    free(samples);
+    return status;
+}
