@@ -116,18 +116,22 @@ static int train(struct job *j)
     return run_child(j, &c);
 }
 
+static void add_eval(const struct job *j, struct child *c)
+{
+    session_program(j->s, j->key->task, "eval", false, c);
+    session_data(j->s, j->key->task, c);
+    child_add_all(c, j->key->task->eval);
+    add_option(c, "--log", path_of(j, ".jsonl"));
+}
+
 static int measure(struct job *j, enum place place)
 {
-    const struct task *t = j->key->task;
     const bool dense = place == AT_BEST || !j->key->arm->sampled;
     struct child c;
     char passes[16];
     snprintf(passes, sizeof passes, "%d", j->key->arm->passes);
-    session_program(j->s, t, "eval", false, &c);
-    session_data(j->s, t, &c);
-    child_add_all(&c, t->eval);
+    add_eval(j, &c);
     add_option(&c, "--checkpoint", path_of(j, place_endings[place]));
-    add_option(&c, "--log", path_of(j, ".jsonl"));
     add_option(&c, dense ? "--mode" : "--passes", dense ? "dense" : passes);
     return run_child(j, &c);
 }
@@ -209,7 +213,7 @@ static enum performed measure_all(struct job *j)
     return write_result(j, NULL) ? PERFORM_FAILED : PERFORM_DONE;
 }
 
-/* ---- all of it ---- */
+/* ---- training ---- */
 
 /* Trained to the end already, and only measuring was not. */
 static bool trained(const struct job *j)
@@ -244,23 +248,84 @@ static int prepare(const struct job *j)
     return 0;
 }
 
-enum performed perform(const struct session *session, const struct run_key *key,
-                       void (*share)(void *cookie, double done), void *cookie)
+static enum performed train_all(struct job *j)
 {
-    struct job j = {.s = session, .key = key, .share = share, .cookie = cookie, .length = 0.8};
     struct arm_times times;
+    times_read(&times, j->s->results, j->key->task, j->key->arm);
+    if (make_folders(j->base) || prepare(j) || stages_in_steps(j->key->arm, &times, j->key->task, j->stages))
+        return PERFORM_FAILED;
+    if (trained(j))
+        return PERFORM_DONE;
+    const int status = train(j);
+    if (stopped(j, status))
+        return PERFORM_STOPPED;
+    return status ? give_up(j, "training", status) : PERFORM_DONE;
+}
+
+static struct job job_of(const struct session *session, const struct run_key *key)
+{
+    struct job j = {.s = session, .key = key};
     char name[256];
     run_name(key, name);
     snprintf(j.base, sizeof j.base, "%s/%s", session->work, name);
-    times_read(&times, session->results, key->task, key->arm);
-    if (make_folders(j.base) || prepare(&j) || stages_in_steps(key->arm, &times, key->task, j.stages))
+    return j;
+}
+
+/* ---- two models together ---- */
+
+static int copy_log(const struct job *from, const struct job *to)
+{
+    char path[800];
+    snprintf(path, sizeof path, "%s", path_of(from, ".jsonl"));
+    return record_write(path_of(to, ".jsonl"), json_pack("{s:s}", "event", "copy"), path);
+}
+
+static enum performed measure_pair(struct job *j, const struct job models[2])
+{
+    struct child c;
+    if (copy_log(&models[0], j))
         return PERFORM_FAILED;
-    if (!trained(&j)) {
-        const int status = train(&j);
-        if (stopped(&j, status))
-            return PERFORM_STOPPED;
-        if (status)
-            return give_up(&j, "training", status);
+    add_eval(j, &c);
+    add_option(&c, "--checkpoint", path_of(&models[0], ".best"));
+    add_option(&c, "--with", path_of(&models[1], ".best"));
+    add_option(&c, "--mode", "dense");
+    const int status = run_child(j, &c);
+    if (stopped(j, status))
+        return PERFORM_STOPPED;
+    if (status)
+        return give_up(j, "measuring", status);
+    return write_result(j, NULL) ? PERFORM_FAILED : PERFORM_DONE;
+}
+
+/* Models that do not lie in the folder of work any more are trained again: the same bits. */
+static enum performed perform_pair(struct job *j, const struct run_key pair[2])
+{
+    struct job models[2];
+    for (int i = 0; i < 2; i++) {
+        models[i] = job_of(j->s, &pair[i]);
+        models[i].share = j->share;
+        models[i].cookie = j->cookie;
+        models[i].begin = 0.45 * i;
+        models[i].length = 0.45;
+        const enum performed done = train_all(&models[i]);
+        if (done != PERFORM_DONE)
+            return done;
     }
-    return measure_all(&j);
+    return make_folders(j->base) ? PERFORM_FAILED : measure_pair(j, models);
+}
+
+/* ---- all of it ---- */
+
+enum performed perform(const struct session *session, const struct run_key *key,
+                       void (*share)(void *cookie, double done), void *cookie)
+{
+    struct job j = job_of(session, key);
+    struct run_key pair[2];
+    j.share = share;
+    j.cookie = cookie;
+    j.length = 0.8;
+    if (run_pair(key, pair))
+        return perform_pair(&j, pair);
+    const enum performed done = train_all(&j);
+    return done == PERFORM_DONE ? measure_all(&j) : done;
 }

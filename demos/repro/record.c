@@ -22,6 +22,14 @@ void record_path(const char *results, const struct run_key *key, char path[512])
 void record_settings(const struct run_key *key, char settings[4096])
 {
     const struct task *t = key->task;
+    struct run_key pair[2];
+    char other[256];
+    if (run_pair(key, pair)) {
+        record_settings(&pair[0], settings);
+        run_name(&pair[1], other);
+        snprintf(settings + strlen(settings), 4096 - strlen(settings), "; together with %s", other);
+        return;
+    }
     snprintf(settings, 4096, "%s --data %s %s %s --stages '%s' %s --seed %d; eval %s", t->program, t->data, t->options,
              key->arm->options, key->arm->stages, t->looks, key->seed, t->eval);
 }
@@ -38,7 +46,8 @@ static double of_first(const json_t *ensemble, const char *key, int count)
 
 static void read_measured(struct measured *m, const json_t *test, const char *key)
 {
-    const json_t *dense = json_object_get(test, "dense"), *ensemble = json_object_get(test, "ensemble");
+    const json_t *ensemble = json_object_get(test, "ensemble"), *models = json_object_get(test, "models");
+    const json_t *dense = models ? models : json_object_get(test, "dense"); /* of two models what they say together */
     char single[32];
     snprintf(single, sizeof single, "single_%s", key);
     if (dense) {

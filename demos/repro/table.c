@@ -57,22 +57,36 @@ static int read_arm(struct arm *arm, const json_t *object, int seeds, int passes
 {
     int status = take_text(object, "name", NULL, &arm->name) || check_name(arm->name) ||
                  take_text(object, "about", "", &arm->about) || take_text(object, "options", "", &arm->options) ||
-                 take_text(object, "stages", NULL, &arm->stages) || take_kind(object, &arm->kind) ||
+                 take_text(object, "of", "", &arm->of) || take_kind(object, &arm->kind) ||
+                 take_text(object, "stages", *arm->of ? "" : NULL, &arm->stages) ||
                  take_whole(object, "seeds", seeds, 1000, &arm->seeds) ||
                  take_whole(object, "passes", passes, 1000, &arm->passes) ||
                  take_whole(object, "turn", 1, TURNS, &arm->turn);
     if (status)
         return EXIT_FAILED;
     arm->sampled = has_sampling(arm->stages);
+    arm->of = *arm->of ? arm->of : NULL;
     return 0;
 }
 
-static bool known(const struct task *task, int arm)
+/* Among the first `count`. */
+static const struct arm *find_arm(const struct task *task, int count, const char *name)
 {
-    for (int i = 0; i < arm; i++)
-        if (!strcmp(task->arms[i].name, task->arms[arm].name))
-            return true;
-    return false;
+    for (int i = 0; i < count; i++)
+        if (!strcmp(task->arms[i].name, name))
+            return &task->arms[i];
+    return NULL;
+}
+
+static int check_arm(const struct task *task, int number)
+{
+    const struct arm *arm = &task->arms[number], *of = arm->of ? find_arm(task, number, arm->of) : NULL;
+    if (find_arm(task, number, arm->name))
+        return say_error("experiments: task %s has two arms %s", task->name, arm->name);
+    if (arm->of && (!of || of->of || of->seeds < 2 || of->seeds < arm->seeds))
+        return say_error("experiments: task %s, arm %s: '%s' is no arm before it with as many seeds, and at least 2",
+                         task->name, arm->name, arm->of);
+    return 0;
 }
 
 static int read_arms(struct task *task, const json_t *object)
@@ -87,8 +101,8 @@ static int read_arms(struct task *task, const json_t *object)
     for (size_t i = 0; i < json_array_size(arms); i++) {
         if (read_arm(&task->arms[i], json_array_get(arms, i), seeds, passes))
             return say_error("experiments: task %s, arm %zu: as said above", task->name, i + 1);
-        if (known(task, (int)i))
-            return say_error("experiments: task %s has two arms %s", task->name, task->arms[i].name);
+        if (check_arm(task, (int)i))
+            return EXIT_FAILED;
         task->arm_count++;
     }
     return task->arm_count ? 0 : say_error("experiments: task %s has no arms", task->name);
@@ -136,6 +150,16 @@ void table_free(struct table *table)
 void run_name(const struct run_key *key, char name[256])
 {
     snprintf(name, 256, "%s/seed-%d/%s", key->task->name, key->seed, key->arm->name);
+}
+
+bool run_pair(const struct run_key *key, struct run_key pair[2])
+{
+    const struct arm *of = key->arm->of ? find_arm(key->task, key->task->arm_count, key->arm->of) : NULL;
+    if (!of)
+        return false;
+    pair[0] = (struct run_key){key->task, of, key->seed};
+    pair[1] = (struct run_key){key->task, of, key->seed % of->seeds + 1};
+    return true;
 }
 
 static int most_seeds(const struct task *task)

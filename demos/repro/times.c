@@ -123,6 +123,8 @@ static void measure_arm(const struct session *session, const struct task *task, 
 {
     struct child c;
     char stages[1024];
+    if (arm->of)
+        return;
     replace(arm->stages, two, NULL, stages);
     session_program(session, task, "plan", false, &c);
     session_data(session, task, &c);

@@ -6,6 +6,7 @@
 #include "progress.h"
 #include "run.h"
 #include "signals.h"
+#include "together.h"
 #include "words.h"
 
 #include <errno.h>
@@ -21,6 +22,7 @@ static struct {
     uint64_t seed;
     double tolerance;
     int part, mode, passes, windows, stride, context, batch, raw;
+    struct arg_list with;
 } options;
 static struct train_options shared; /* those of it that eval has too */
 
@@ -37,6 +39,9 @@ static const struct arg own_table[] = {
              "it; 0: all passes"),
     ARG_TEXT(0, "pattern", &options.pattern, "STAGE",
              "how the ensemble samples, as a stage of `train` is written: local:ratio=0.25,look-back"),
+    ARG_LIST(0, "with", &options.with, "FILE",
+             "another checkpoint of such a model, and (repeated) more: what dense passes of all of them say together, "
+             "their answers averaged as those of an ensemble's passes"),
     ARG_INT('w', "windows", &options.windows, 0, INT_MAX, "N", "at most so many windows, spread evenly; 0: all"),
     ARG_INT(0, "stride", &options.stride, 0, INT_MAX, "N",
             "from one window's start to the next's: below the model's length they overlap, and what is predicted has "
@@ -58,15 +63,21 @@ static void on_progress(void *cookie, double done)
     progress_update(done, -1, "%s", (const char *)cookie);
 }
 
+/* Of a pass; `words`: for people. */
+static struct ssa_evaluate how_to(const char *words)
+{
+    return (struct ssa_evaluate){.windows = (size_t)options.windows, .stride = (size_t)options.stride,
+                                 .seed = options.seed, .stop = &interrupted, .progress = on_progress,
+                                 .cookie = (void *)(uintptr_t)words, .answer = judge ? judge->answer : NULL};
+}
+
 static int measure(struct ssa_model *model, const struct settings *s, const struct ssa_pattern *pattern, int passes,
                    struct ssa_scores *scores, double *ensemble)
 {
-    struct ssa_evaluate how = {.pattern = pattern, .passes = passes,
-                                 .windows = (size_t)options.windows, .stride = (size_t)options.stride,
-                                 .seed = options.seed, .stop = &interrupted, .progress = on_progress,
-                                 .cookie = pattern ? "self-ensemble" : "dense",
-                                 .tolerance = pattern ? options.tolerance * unit->nats : 0,
-                                 .answer = judge ? judge->answer : NULL};
+    struct ssa_evaluate how = how_to(pattern ? "self-ensemble" : "dense");
+    how.pattern = pattern;
+    how.passes = passes;
+    how.tolerance = pattern ? options.tolerance * unit->nats : 0;
     if (judge && judge->begin(s, pattern != NULL, passes))
         return EXIT_FAILED;
     progress_begin("evaluating", 1);
@@ -198,9 +209,36 @@ static void print_judged(void)
         judge->print();
 }
 
-static int evaluate(struct ssa_model *model, const struct settings *s, const struct ssa_pattern *pattern,
+/* Last of all, as it leaves other weights in the model. */
+static int evaluate_together(const struct loaded *loaded, const struct settings *s, json_t *result)
+{
+    const struct ssa_evaluate how = how_to("together");
+    const int models = options.with.count + 1;
+    double loss, single;
+    char name[64];
+    progress_begin("evaluating", 1);
+    const int status = together_measure(loaded, s, &options.with, judge, &how, &loss, &single);
+    progress_end();
+    if (status)
+        return status;
+    json_t *object = json_pack("{s:i, s:o}", "count", models, "loss", number_json(loss));
+    unit_record(unit, object, "", loss);
+    unit_set(unit, object, "single_", "", number_json(unit_loss(unit, single)));
+    json_object_set_new(result, "models", object);
+    add_judged(result, "models", models);
+    if (shared.json)
+        return 0;
+    snprintf(name, sizeof name, "one of %d models, dense", models);
+    print_row(name, 0, single, "");
+    snprintf(name, sizeof name, "%d models together", models);
+    print_row(name, models, loss, "");
+    return 0;
+}
+
+static int evaluate(const struct loaded *loaded, const struct settings *s, const struct ssa_pattern *pattern,
                     json_t *result)
 {
+    struct ssa_model *model = loaded->model;
     struct ssa_scores scores = {0};
     double ensemble[PASSES_MAX];
     int status = 0;
@@ -223,6 +261,8 @@ static int evaluate(struct ssa_model *model, const struct settings *s, const str
             print_ensemble(&scores, ensemble);
         print_judged();
     }
+    if (!status && options.with.count)
+        status = evaluate_together(loaded, s, result);
     return status || !judge || !judge->end ? status : judge->end();
 }
 
@@ -324,7 +364,7 @@ static int run(struct loaded *loaded, struct settings *s, const struct program *
     options.stride = options.context ? length - options.context : options.stride;
     json_t *result = begin_result(loaded, s);
     signals_catch();
-    status = evaluate(loaded->model, s, pattern, result);
+    status = evaluate(loaded, s, pattern, result);
     json_object_set_new(result, "devices", devices_json(loaded->pool)); /* with who was lost */
     if (!status && options.log)
         status = write_log(result);
@@ -341,6 +381,8 @@ static int check_files(struct run *log)
     for (int i = 0; i < shared.data.count; i++)
         files_read(&files, "--data", shared.data.items[i]);
     files_read(&files, "--checkpoint", options.checkpoint);
+    for (int i = 0; i < options.with.count; i++)
+        files_read(&files, "--with", options.with.items[i]);
     files_write(&files, "--log", options.log);
     if (files_check(&files))
         return EXIT_FAILED;
