@@ -26,7 +26,7 @@ static const struct arg table_of_arguments[] = {
     ARG_FLAG(0, "data-names", &data_names, "say which data the runs that are open need, a name a line; run nothing"),
     ARG_TEXT(0, "only", &o.only, "NAMES", "runs of these alone: TASK, or TASK/ARM, with * for any letters and commas "
                                           "between"),
-    ARG_INT(0, "seeds", &o.seeds, 0, 1000, "N", "at most so many seeds of each arm; 0: as the table says"),
+    ARG_INT(0, "seeds", &o.seeds, 0, SEEDS_MOST, "N", "at most so many seeds of each arm; 0: as the table says"),
     ARG_REAL(0, "hours", &hours, 0, 10000, "H", "end after so long; what is at work is stopped, and goes on the next "
                                                 "time; 0: when all has run"),
     ARG_INT(0, "time", &time_rounds, 0, 99, "N", "measure how long steps take instead, in N rounds over the arms of a "

@@ -11,7 +11,7 @@
 
 static int read_arm(struct arm_results *r, const struct task *task, const struct arm *arm, const char *folder)
 {
-    *r = (struct arm_results){.task = task, .arm = arm, .of = calloc((size_t)arm->seeds, sizeof *r->of)};
+    *r = (struct arm_results){.task = task, .arm = arm, .of = calloc((size_t)arm->seeds + 1, sizeof *r->of)};
     if (!r->of)
         return say_error("no memory for results");
     for (r->seeds = 0; r->seeds < arm->seeds; r->seeds++) {
@@ -137,7 +137,7 @@ static double mean_finite(const double *values, int count)
 
 double mean_pick(const struct arm_results *arm, struct pick pick)
 {
-    double values[1000];
+    double values[SEEDS_MOST];
     for (int i = 0; i < arm->seeds; i++)
         values[i] = record_pick(&arm->of[i], pick);
     return mean_finite(values, arm->seeds);
@@ -145,7 +145,7 @@ double mean_pick(const struct arm_results *arm, struct pick pick)
 
 double mean_of(const struct arm_results *arm, double (*figure)(const struct record *record))
 {
-    double values[1000];
+    double values[SEEDS_MOST];
     for (int i = 0; i < arm->seeds; i++)
         values[i] = arm->of[i].state == RECORD_DONE ? figure(&arm->of[i]) : NAN;
     return mean_finite(values, arm->seeds);

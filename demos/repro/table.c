@@ -19,13 +19,13 @@ static int take_text(const json_t *object, const char *key, const char *missing,
     return *text ? 0 : say_error("experiments: '%s' must be a text%s", key, value ? "" : ", and is missing");
 }
 
-static int take_whole(const json_t *object, const char *key, int otherwise, int most, int *whole)
+static int take_whole(const json_t *object, const char *key, int otherwise, int least, int most, int *whole)
 {
     const json_t *value = json_object_get(object, key);
-    const json_int_t number = value ? json_integer_value(value) : otherwise;
+    const json_int_t number = !value ? otherwise : json_is_integer(value) ? json_integer_value(value) : -1;
     *whole = (int)number;
-    return number >= 1 && number <= most ? 0 : say_error("experiments: '%s' must be a whole number from 1 to %d", key,
-                                                         most);
+    return number >= least && number <= most
+        ? 0 : say_error("experiments: '%s' must be a whole number from %d to %d", key, least, most);
 }
 
 static int take_kind(const json_t *object, enum arm_kind *kind)
@@ -59,9 +59,9 @@ static int read_arm(struct arm *arm, const json_t *object, int seeds, int passes
                  take_text(object, "about", "", &arm->about) || take_text(object, "options", "", &arm->options) ||
                  take_text(object, "of", "", &arm->of) || take_kind(object, &arm->kind) ||
                  take_text(object, "stages", *arm->of ? "" : NULL, &arm->stages) ||
-                 take_whole(object, "seeds", seeds, 1000, &arm->seeds) ||
-                 take_whole(object, "passes", passes, 1000, &arm->passes) ||
-                 take_whole(object, "turn", 1, TURNS, &arm->turn);
+                 take_whole(object, "seeds", seeds, 0, SEEDS_MOST, &arm->seeds) ||
+                 take_whole(object, "passes", passes, 1, 1000, &arm->passes) ||
+                 take_whole(object, "turn", 1, 1, TURNS, &arm->turn);
     if (status)
         return EXIT_FAILED;
     arm->sampled = has_sampling(arm->stages);
@@ -93,7 +93,8 @@ static int read_arms(struct task *task, const json_t *object)
 {
     const json_t *arms = json_object_get(object, "arms");
     int seeds, passes;
-    if (take_whole(object, "seeds", 1, 1000, &seeds) || take_whole(object, "passes", 10, 1000, &passes))
+    if (take_whole(object, "seeds", 1, 0, SEEDS_MOST, &seeds) ||
+        take_whole(object, "passes", 10, 1, 1000, &passes))
         return EXIT_FAILED;
     task->arms = calloc(json_array_size(arms) + 1, sizeof *task->arms);
     if (!task->arms)

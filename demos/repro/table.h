@@ -6,6 +6,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+enum { SEEDS_MOST = 100 };
+
 enum arm_kind {
     ARM_DENSE,   /* of the grid of which the one that validates best is what others are compared with */
     ARM_CONTROL, /* another regulariser, or another pattern of as many keys */
@@ -20,7 +22,7 @@ struct arm {
                                    together; then there are no stages */
     enum arm_kind kind;
     bool sampled;               /* has a stage that samples: measured by an ensemble, too */
-    int seeds, passes;
+    int seeds, passes;          /* seeds 0: it is only timed */
     int turn;                   /* all tasks' arms of turn 1 come before those of turn 2 */
 };
 
