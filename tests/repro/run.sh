@@ -216,7 +216,7 @@ wrong_table 'has two arms dense' 's/"name": "ssa"/"name": "dense"/'
 wrong_table "'seeds' must be a whole number" 's/"seeds": 2/"seeds": "two"/'
 wrong_table 'is no arm before it' 's/"of": "dense"/"of": "ssa"/'
 wrong_table "'stages' must be a text, and is missing" 's/"stages": "dense:steps=1600"/"stage": ""/'
-wrong_table 'line 2' 's/"seeds": 2,/"seeds": 2/'
+wrong_table 'line 3' 's/"seeds": 2,/"seeds": 2/'
 sed 's/--width 16/--width 17/' table.json >wrong.json # what is wrong with it the program says that trains
 check [ "$("$program" --table wrong.json --results w --work ww --programs "$demos" --data data --only set/ssa \
     --seeds 1 2>&1 | grep -c 'training failed.*heads')" -eq 1 ]
