@@ -67,6 +67,7 @@ static struct {
     struct recipe recipe;
     struct settings settings;
     const struct ssa_pattern *pattern;
+    struct ssa_pattern said; /* by --pattern */
     int passes;
 } s;
 
@@ -105,13 +106,12 @@ static int make_list(int most_atoms)
 /* Before molecules are converted or read, which takes its time. */
 static int settle(const struct program *p, const struct ssa_checkpoint *checkpoint)
 {
-    static struct ssa_pattern said;
     s.settings = (struct settings){.program = p, .o = &shared, .model = *ssa_checkpoint_model(checkpoint)};
     recipe_defaults(&s.recipe);
     recipe_take_scale(&s.recipe, checkpoint);
-    s.pattern = options.pattern ? &said : options.dense ? NULL : sampled_pattern(checkpoint);
+    s.pattern = options.pattern ? &s.said : options.dense ? NULL : sampled_pattern(checkpoint);
     s.passes = s.pattern ? options.passes : 1;
-    return options.pattern ? settings_pattern(&s.settings, options.pattern, false, &said) : 0;
+    return options.pattern ? settings_pattern(&s.settings, options.pattern, false, &s.said) : 0;
 }
 
 static int prepare(const char *path)
@@ -244,6 +244,7 @@ static void finish(struct loaded *loaded, struct converted *made)
     unload_model(loaded);
     source_close(&s.source);
     graphs_close(&s.graphs);
+    free((void *)s.said.layers);
     free(s.list);
     free(s.answers);
     converter_remove(made);

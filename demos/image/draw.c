@@ -257,7 +257,7 @@ static int choose_pattern(struct drawing *d, const struct ssa_checkpoint *checkp
         const int status = settings_pattern(&of, options.pattern, true, &d->said);
         if (status)
             return status;
-        d->pattern = d->said.kind == SSA_DENSE ? NULL : &d->said;
+        d->pattern = pattern_samples(&d->said) ? &d->said : NULL;
     }
     return d->pattern || options.passes == 1
                ? 0
@@ -316,6 +316,7 @@ static int settle(struct drawing *d, const struct ssa_checkpoint *checkpoint, si
 
 static void finish(struct drawing *d)
 {
+    free((void *)d->said.layers);
     free(d->bytes);
     free(d->cells);
     free(d->labels);
@@ -340,7 +341,7 @@ static struct grid grid_of(const struct drawing *d)
 static int print_result(const struct drawing *d, const struct loaded *loaded, const char *path, double seconds)
 {
     struct ssa_stage stage = {0};
-    char text[256] = "dense";
+    char text[STAGE_TEXT] = "dense";
     if (d->pattern) {
         stage.pattern = *d->pattern;
         stage_format(&stage, 1, text, sizeof text);

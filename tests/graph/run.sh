@@ -96,6 +96,13 @@ check train --stages "$run" --attention-dropout 0.3 --drop-path 0.1 --ema 0.9 -c
 check graph train --device cpu --data set --quiet --resume whole.stage1 -c again
 check cmp whole again
 check train --stages "$run" --attention-dropout 0.3 --drop-path 0.1 --ema 0.9 -c other --fixed-signs
+layers='unbiased:ratio=0.5,per-example,steps=9/0:dense/last:ratio=0.25,no-per-example dense:steps=6/1:unbiased'
+check train --stages "$layers" --attention-dropout 0.3 --drop-path 0.1 --ema 0.9 -c layers -l layers.jsonl --keep-stages
+check grep -q 'steps=9,lr=[^/]*/0:dense/1:ratio=0.25,no-per-example"' layers.jsonl
+check graph train --device cpu --data set --quiet --resume layers.stage1 -c again --force
+check cmp layers again
+bad 1 "in no order; sample it by 'unbiased'" train --data set -c d --layers 2 --stages 'dense:steps=9/1:local'
+bad 1 'give a share of it, ratio=R' train --data set -c d --layers 2 --stages 'dense:steps=9/1:unbiased:keys=3'
 check sh -c '! cmp -s whole other'
 bad 2 'does not go with --resume' train --data set --resume whole.stage1 -c d --raw-targets
 bad 1 'other molecules' train --data set --resume whole.stage1 -c d --train-molecules 50

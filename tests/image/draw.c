@@ -75,22 +75,27 @@ static int save(struct ssa_model *model, const struct ssa_stage *stage, int coun
 static int make_main(const struct program *program, int argc, char **argv)
 {
     const struct ssa_stage preset = {.steps = 1, .lr = 1e-3f};
+    struct stage said[STAGES_MAX];
     struct ssa_stage stages[STAGES_MAX];
+    struct ssa_pattern *layers;
     struct ssa_device *device;
     struct ssa_model *model;
     int count;
     (void)program;
-    if (argc < 8 || argc > 9 || stages_parse(argv[7], &preset, stages, &count))
+    if (argc < 8 || argc > 9 || stages_parse(argv[7], &preset, said, &count))
         return usage();
     const struct ssa_model_config config = {.family = SSA_PIXELS, .pixels = {.rows = integer(argv[2]),
         .columns = integer(argv[3]), .channels = integer(argv[4]), .classes = integer(argv[5]),
         .values = integer(argv[6]), .layers = 2, .heads = 2, .width = 16}};
+    if (stages_settle(said, count, &(struct stage_terms){.model = &config}, stages, &layers))
+        return EXIT_FAILED;
     if (ssa_device_open(&device, "cpu") != SSA_OK)
         return library_failed();
     int err = ssa_model_create(&model, device, &config, &(struct ssa_model_limits){.batch = 1, .training = 1});
     err = err ? err : save(model, stages, count, argv[1], argc == 9 ? argv[8] : "made for a test");
     ssa_model_destroy(model);
     ssa_device_close(device);
+    free(layers);
     return err ? library_failed() : 0;
 }
 

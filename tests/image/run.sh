@@ -95,6 +95,14 @@ json swin.json 'x["length"] == 16 and x["dense"]["top1"] > 0.5 and x["ensemble"]
 json swin.json 'x["ensemble"]["pattern"] == "unbiased:ratio=0.5,last-dense=1,per-example,no-own-key"'
 check sh -c '"$0" report swin.jsonl | grep -q "^images trained on"' "$program"
 check image train --device cpu --data set --quiet --from swin --steps 2 -c swin3 --batch 10
+# Keys of a layer are of its own windows: 4, 4, 4 and 1.
+layers='unbiased:keys=2,per-example,no-own-key,steps=2/2:keys=1/last:keys=1/0:dense dense:steps=1/1:unbiased'
+# shellcheck disable=SC2086
+check image train --device cpu --data set --quiet $swin --stages "$layers" --valid-images 4 --eval-images 4 \
+    --keep-stages -c swin4 -l swin4.jsonl
+check image train --device cpu --data set --quiet --resume swin4.stage1 -c swin5
+check cmp swin4 swin5
+check grep -q '"unbiased:ratio=0.5,per-example,no-own-key,steps=2,[^/]*/0:dense/2:ratio=0.25/3:ratio=1"' swin4.jsonl
 
 # ---- the best is kept, and a run ends where nothing gets better ----
 

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -119,7 +120,7 @@ static int passes_of(const struct ssa_scores *s)
 
 static json_t *ensemble_json(const struct ssa_scores *s, const struct ssa_pattern *pattern, const double *ensemble)
 {
-    char text[256];
+    char text[STAGE_TEXT];
     json_t *object = scores_json(s), *curve = json_array();
     struct ssa_stage stage = {.pattern = *pattern};
     stage_format(&stage, 1, text, sizeof text);
@@ -345,14 +346,14 @@ static json_t *begin_result(const struct loaded *loaded, const struct settings *
     return result;
 }
 
-static int run(struct loaded *loaded, struct settings *s, const struct program *p, const struct run *log)
+static int run(struct loaded *loaded, struct settings *s, const struct program *p, const struct run *log,
+               struct ssa_pattern *said)
 {
-    struct ssa_pattern said;
     const struct ssa_pattern *pattern;
     if (load_model(loaded, p, shared.device, options.checkpoint, options.batch, !options.raw) ||
         check_run(loaded->checkpoint, log) || open_data(p, loaded->checkpoint, s))
         return EXIT_FAILED;
-    int status = choose_pattern(s, &said, &pattern), length = ssa_model_length(&s->model);
+    int status = choose_pattern(s, said, &pattern), length = ssa_model_length(&s->model);
     if (status)
         return status;
     if (options.stride > length)
@@ -407,6 +408,7 @@ int eval_main(const struct program *p, int argc, char **argv)
                                    .usage = "--checkpoint FILE --data FILE [options]", .examples = p->eval.examples};
     static struct arg table[OPTIONS_MAX + 1];
     static struct settings s;
+    struct ssa_pattern said = {0};
     struct loaded loaded = {0};
     struct run log = {0};
     p->defaults(&shared);
@@ -424,7 +426,8 @@ int eval_main(const struct program *p, int argc, char **argv)
         return EXIT_FAILED;
     say_set_quiet(shared.json);
     say_library_log(shared.verbose);
-    status = run(&loaded, &s, p, &log);
+    status = run(&loaded, &s, p, &log, &said);
+    free((void *)said.layers);
     run_free(&log);
     unload_model(&loaded);
     p->close(&s);

@@ -38,17 +38,18 @@ static int add_steps(const struct train_options *o, struct ssa_stage *stages, in
     return 0;
 }
 
-static int add_stages(const struct train_options *o, struct ssa_stage *stages, int *count)
+static int add_stages(const struct train_options *o, const struct ssa_stage *more, struct ssa_stage *stages, int *count)
 {
     if (*count + o->training.stage_count > STAGES_MAX)
         return say_error("--stages: %d stages after the %d of %s are more than %d", o->training.stage_count, *count,
                          o->resume, STAGES_MAX);
     for (int i = 0; i < o->training.stage_count; i++)
-        stages[(*count)++] = o->stages[i];
+        stages[(*count)++] = more[i];
     return 0;
 }
 
-int make_longer(const struct train_options *o, struct ssa_train_config *config, struct ssa_stage stages[STAGES_MAX])
+int make_longer(const struct train_options *o, const struct ssa_stage *more, struct ssa_train_config *config,
+                struct ssa_stage stages[STAGES_MAX])
 {
     if (!o->steps_in_all && !o->more_stages)
         return 0;
@@ -58,5 +59,6 @@ int make_longer(const struct train_options *o, struct ssa_train_config *config, 
     for (int i = 0; i < config->stage_count; i++)
         stages[i] = config->stages[i];
     config->stages = stages;
-    return o->more_stages ? add_stages(o, stages, &config->stage_count) : add_steps(o, stages, &config->stage_count);
+    return o->more_stages ? add_stages(o, more, stages, &config->stage_count)
+                          : add_steps(o, stages, &config->stage_count);
 }

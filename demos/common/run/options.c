@@ -219,9 +219,8 @@ static void settle_defaults(struct train_options *o)
 
 static int settle_stages(struct train_options *o, struct raw *r)
 {
-    struct ssa_stage *stages = o->stages;
+    struct stage *stages = o->stages;
     int fine_tune = r->fine_tune_epochs > 0 ? stage_epochs(r->fine_tune_epochs) : r->fine_tune;
-    o->training.stages = stages;
     if (r->preset.pattern.ratio <= 0) {
         say_error("--ratio must be over 0 and at most 1");
         return EXIT_USAGE;
@@ -230,11 +229,11 @@ static int settle_stages(struct train_options *o, struct raw *r)
         r->preset.pattern.ratio = (float)-r->keys;
     if (r->stages)
         return stages_parse(r->stages, &r->preset, stages, &o->training.stage_count);
-    stages[0] = r->preset;
-    stages[0].steps = r->epochs > 0 ? stage_epochs(r->epochs) : r->steps;
+    stages[0] = (struct stage){.of = r->preset};
+    stages[0].of.steps = r->epochs > 0 ? stage_epochs(r->epochs) : r->steps;
     o->training.stage_count = fine_tune ? 2 : 1;
-    stages[1] = (struct ssa_stage){.steps = fine_tune, .warmup = -1,
-                                   .lr = r->fine_tune_lr > 0 ? r->fine_tune_lr : r->preset.lr / 4};
+    stages[1] = (struct stage){.of = {.steps = fine_tune, .warmup = -1,
+                                      .lr = r->fine_tune_lr > 0 ? r->fine_tune_lr : r->preset.lr / 4}};
     return 0;
 }
 

@@ -11,8 +11,8 @@
 struct train_options {
     struct arg_list data;
     struct ssa_model_config model;
-    struct ssa_train_config training; /* its stages are `stages` */
-    struct ssa_stage stages[STAGES_MAX];
+    struct ssa_train_config training; /* with as many stages as there are `stages` */
+    struct stage stages[STAGES_MAX];
     int steps_in_all, more_stages; /* of a run that is resumed: how long it is to be, 0: as before; `stages` are added */
     int micro_batch;
     struct ssa_pool_config pool;

@@ -91,7 +91,7 @@ static int measure_stage(struct planning *p, int i)
     if (cost_of_step(&stage->cost, &p->s.model, &t->stages[i].pattern, t->batch, t->seed) != SSA_OK)
         return library_failed();
     for (int before = 0; before < i; before++) /* the same again */
-        if (!memcmp(&t->stages[before].pattern, &t->stages[i].pattern, sizeof t->stages[i].pattern)) {
+        if (pattern_same(&t->stages[before].pattern, &t->stages[i].pattern)) {
             stage->timing = p->stages[before].timing;
             return 0;
         }
@@ -148,7 +148,7 @@ static const char *format_time(double seconds, char text[32])
 static void print_stage(const struct planning *p, int i)
 {
     const struct planned *stage = &p->stages[i];
-    char text[256], how[128], time[32], rate[64];
+    char text[STAGE_TEXT], how[128], time[32], rate[64];
     stage_format(&p->s.training.stages[i], 0, text, sizeof text);
     say_result("stage %d  %s", i + 1, text);
     say_result("         %.4g GFLOP a step: GEMM %.4g, attention %.4g", 1e-9 * flop_of(stage),
@@ -197,7 +197,7 @@ static json_t *memory_json(const struct planning *p)
 static json_t *stage_json(const struct planning *p, int i)
 {
     const struct planned *stage = &p->stages[i];
-    char text[256], how[128];
+    char text[STAGE_TEXT], how[128];
     stage_format(&p->s.training.stages[i], 0, text, sizeof text);
     json_t *object = json_pack("{s:s, s:i, s:o, s:o, s:o, s:o}", "stage", text, "steps", p->s.training.stages[i].steps,
                                "flop_linear", number_json(stage->cost.linear), "flop_attention",

@@ -52,7 +52,7 @@ static int one_pass(struct profile *p, const struct ssa_pattern *pattern, uint64
 static int profile_stage(struct profile *p, const struct ssa_stage *stage, json_t *list)
 {
     struct ssa_device *device = ssa_model_device(p->model);
-    char pattern[256];
+    char pattern[STAGE_TEXT];
     double pairs;
     int status = one_pass(p, &stage->pattern, 0, &pairs); /* kernels are built now, not while timed */
     double all = ssa_device_seconds(device, ""), attention = ssa_device_seconds(device, "attention");

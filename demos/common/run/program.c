@@ -2,6 +2,7 @@
 
 #include "drivers.h"
 #include "files.h"
+#include "stages.h"
 
 #include <ssacl/pool.h>
 
@@ -181,7 +182,7 @@ const struct ssa_pattern *sampled_pattern(const struct ssa_checkpoint *checkpoin
 {
     const struct ssa_train_config *training = ssa_checkpoint_training(checkpoint);
     for (int i = training ? training->stage_count - 1 : -1; i >= 0; i--)
-        if (training->stages[i].pattern.kind != SSA_DENSE)
+        if (pattern_samples(&training->stages[i].pattern))
             return &training->stages[i].pattern;
     return NULL;
 }

@@ -5,6 +5,7 @@
 #include "numbers.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static int open_source(struct settings *s)
 {
@@ -44,11 +45,9 @@ struct stage_terms settings_terms(const struct settings *s)
 {
     const struct ssa_data *d = &s->data.part[PART_TRAIN];
     const double step = (double)s->training.batch * (d->fill ? 1 : ssa_model_length(&s->model));
-    struct ssa_layer first;
-    (void)ssa_model_layer(&s->model, 0, &first); /* the model was checked */
-    return (struct stage_terms){.length = first.length,
+    return (struct stage_terms){.model = &s->model,
                                 .epoch = step > 0 ? (double)settings_count(s, PART_TRAIN) / step : 0,
-                                .keep_first = model_has_class_token(&s->model), .mixed = first.mixed};
+                                .keep_first = model_has_class_token(&s->model)};
 }
 
 int settings_pattern(const struct settings *s, const char *text, bool or_dense, struct ssa_pattern *pattern)
@@ -56,23 +55,25 @@ int settings_pattern(const struct settings *s, const char *text, bool or_dense, 
     const struct stage_terms terms = settings_terms(s);
     struct ssa_sample sample;
     int status = stages_pattern(text, &terms, or_dense, pattern);
+    if (status)
+        return status;
     for (int l = 0; l < ssa_model_layers(&s->model) && !status; l++)
         if (ssa_model_sample(&s->model, pattern, l, 1, 0, &sample))
             status = library_failed();
         else if (sample.kind != SSA_DENSE && s->model.family == SSA_EGT && s->model.egt.virtual_see_padding)
             status = say_error("--pattern: '%s' samples, but virtual nodes of this model see padding, with which all is "
                                "dense: import it with --mask-padding", text);
+    if (status)
+        free((void *)pattern->layers);
     return status;
 }
 
 /* A new run's. */
 static int take_stages(struct settings *s)
 {
-    for (int i = 0; i < s->training.stage_count; i++)
-        s->stages[i] = s->o->stages[i];
-    s->training.stages = s->stages;
     const struct stage_terms terms = settings_terms(s);
-    return stages_settle(s->stages, s->training.stage_count, &terms);
+    s->training.stages = s->stages;
+    return stages_settle(s->o->stages, s->training.stage_count, &terms, s->stages, &s->layers);
 }
 
 /* A run that goes on does so as it was. */
@@ -87,11 +88,11 @@ static int take_run(struct settings *s)
                          "with --from", s->source_name, p->what);
     s->micro_batch = note.micro_batch;
     s->training = *ssa_checkpoint_training(s->source);
-    struct train_options more = *s->o;
+    struct ssa_stage more[STAGES_MAX];
     const struct stage_terms terms = settings_terms(s);
-    if (more.more_stages && stages_settle(more.stages, more.training.stage_count, &terms))
+    if (s->o->more_stages && stages_settle(s->o->stages, s->o->training.stage_count, &terms, more, &s->layers))
         return EXIT_FAILED;
-    return make_longer(&more, &s->training, s->stages);
+    return make_longer(s->o, more, &s->training, s->stages);
 }
 
 int settings_make(struct settings *s, const struct program *program, const struct train_options *o)
@@ -108,6 +109,8 @@ void settings_finish(struct settings *s)
 {
     ssa_checkpoint_close(s->source);
     s->source = NULL;
+    free(s->layers);
+    s->layers = NULL;
     if (s->program)
         s->program->close(s);
 }
@@ -155,7 +158,7 @@ json_t *settings_json(const struct settings *s)
     const struct ssa_train_config *t = &s->training;
     json_t *stages = json_array();
     for (int i = 0; i < t->stage_count; i++) {
-        char text[256];
+        char text[STAGE_TEXT];
         stage_format(&t->stages[i], 0, text, sizeof text);
         json_array_append_new(stages, json_string(text));
     }

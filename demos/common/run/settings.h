@@ -25,7 +25,8 @@ struct settings {
     struct run_data data;
     struct ssa_model_config model;
     struct ssa_train_config training;
-    struct ssa_stage stages[STAGES_MAX]; /* of a new run, or one that is made longer */
+    struct ssa_stage stages[STAGES_MAX]; /* of a new run, or one that is made longer; */
+    struct ssa_pattern *layers;          /* what was said of their layers */
     int micro_batch;
     enum data_part measured;             /* that evaluations are of */
 };
@@ -40,7 +41,8 @@ size_t settings_count(const struct settings *s, int part);
 const char *settings_rate(const struct settings *s, double tokens_per_second, char text[64]);
 /* What is to be known of stages before they are settled. */
 struct stage_terms settings_terms(const struct settings *s);
-/* What --pattern says (stages_pattern()), if the model can sample so. Says what is wrong and returns non-zero. */
+/* What --pattern says (stages_pattern()), if the model can sample so; pattern->layers is the caller's to free(). Says
+ * what is wrong and returns non-zero. */
 int settings_pattern(const struct settings *s, const char *text, bool or_dense, struct ssa_pattern *pattern);
 
 /* Positions of a step's sequences, and passes of a step. */

@@ -1,9 +1,11 @@
 /* Stages of training, written in one line:
  *
- *   local:ratio=0.25,look-back,steps=900,lr=2e-3 dense:steps=100,lr=2e-4
+ *   local:ratio=0.25,look-back,steps=900,lr=2e-3/0:fixed-windows/1-2:sigma=0.25/last:dense dense:steps=100,lr=2e-4
  *
  * Stages are parted by spaces, a stage is `kind` or `kind:key=value,...`; kinds are dense, unbiased and local. What a
- * stage does not say it takes from a preset.
+ * stage does not say it takes from a preset. Then layers may have a pattern of their own: `/LAYERS:` and settings of a
+ * pattern, or first another kind, over what the stage says, and over what was said of them before; LAYERS is a number
+ * from 0, a range a-b, or `last` in place of either number. A flag `x` is taken back by `no-x`, no-own-key by own-key.
  */
 #ifndef RUN_STAGES_H
 #define RUN_STAGES_H
@@ -14,28 +16,40 @@
 
 enum { STAGES_MAX = 64 };
 
-/* Says what is wrong and where, and returns EXIT_USAGE. */
-int stages_parse(const char *text, const struct ssa_stage *preset, struct ssa_stage stages[STAGES_MAX], int *count);
+/* A stage as it was said: keys and epochs are kept as a negative ratio, the number of keys, and as negative steps; what
+ * was not said of the warm-up and of kept positions is -1. */
+struct stage {
+    struct ssa_stage of;
+    const char *layers; /* NULL, or where the text that was parsed begins to say something of single layers */
+};
 
-/* So far keys and epochs are kept as a negative ratio, the number of keys, and as negative steps; what was not said of
- * the warm-up and of kept positions is -1. This makes of it what the library knows, once it is known: */
+/* Says what is wrong and where, and returns EXIT_USAGE. The text must live until stages are settled. */
+int stages_parse(const char *text, const struct ssa_stage *preset, struct stage stages[STAGES_MAX], int *count);
+
+/* What the library knows is made of it once this is known: */
 struct stage_terms {
-    int length;     /* of sequences, or windows, of the first layer */
+    const struct ssa_model_config *model;
     double epoch;   /* steps; 0: there are no data */
     int keep_first; /* where a sampled stage does not say it */
-    int mixed;      /* 1: sequences are of several sizes, of which only shares can be said */
 };
-/* Says what is wrong and returns non-zero. */
-int stages_settle(struct ssa_stage *stages, int count, const struct stage_terms *terms);
+/* Says what is wrong and returns non-zero. *layers is what their patterns point to, if anything, until free(). */
+int stages_settle(const struct stage *said, int count, const struct stage_terms *terms,
+                  struct ssa_stage *stages, struct ssa_pattern **layers);
 /* Steps that stand for so many epochs. */
 #define EPOCHS_MOST 2e6
 int stage_epochs(double epochs);
 
-/* What --pattern says: the pattern of one stage, which may be dense if `or_dense`. Says what is wrong and returns
- * non-zero. */
+/* What --pattern says: the pattern of one stage, which may be dense if `or_dense`; pattern->layers is the caller's to
+ * free(). Says what is wrong and returns non-zero. */
 int stages_pattern(const char *text, const struct stage_terms *terms, bool or_dense, struct ssa_pattern *pattern);
 
-/* The same syntax back, without steps and rates if `pattern_only`. */
+/* Whether any layer samples; and whether two say the same. */
+bool pattern_samples(const struct ssa_pattern *pattern);
+bool pattern_same(const struct ssa_pattern *a, const struct ssa_pattern *b);
+
+/* The same syntax back, without steps and rates if `pattern_only`; of layers what differs. What finds no room ends in
+ * "...". */
+enum { STAGE_TEXT = 8192 };
 void stage_format(const struct ssa_stage *stage, int pattern_only, char *text, size_t size);
 
 /* For --help. */
@@ -56,6 +70,10 @@ void stage_format(const struct ssa_stage *stage, int pattern_only, char *text, s
     "    first-dense=N, last-dense=N          so many layers stay dense\n"                  \
     "    keep-first=N     so many first positions are seen by all; else a class token, if any\n"\
     "    per-example      every sequence of the batch has its own sample\n"                 \
-    "    no-own-key       a query does not see its own key unless it was drawn\n"            
+    "    no-own-key       a query does not see its own key unless it was drawn\n"            \
+    "    no-X             takes back a flag X that the options set; own-key: no-own-key\n"   \
+    "  Then a slash and layers, counted from 0, have a pattern of their own: a number, a\n"  \
+    "  range or 'last', and what differs in it from the stage's, which may begin with a kind:\n"\
+    "  --stages 'local:ratio=0.125,look-back,steps=900/0:fixed-windows/1-2:sigma=0.25/last:dense'\n"
 
 #endif

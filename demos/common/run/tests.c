@@ -51,7 +51,7 @@ static double steps_of(const json_t *stage)
 static bool is_dense(const json_t *stage)
 {
     const char *text = json_string_value(stage);
-    return text && !strncmp(text, "dense", 5);
+    return text && !strncmp(text, "dense", 5) && !strchr(text, '/'); /* no layer of it samples */
 }
 
 /* Which stage, from 0, is at work in a step; `ends`: with it. */
@@ -144,7 +144,7 @@ static void name_row(char name[NAME], const char *label, const struct run *run, 
     if (with_step)
         snprintf(at, sizeof at, " (step %.0f)", step);
     if (ends && count > 1)
-        snprintf(name, NAME, "%.80s, end of stage %zu (%.*s)", label, stage + 1, (int)(kind ? strcspn(kind, ":") : 0),
+        snprintf(name, NAME, "%.80s, end of stage %zu (%.*s)", label, stage + 1, (int)(kind ? strcspn(kind, ":/") : 0),
                  kind ? kind : "");
     else if (run->looks > 1 && run->best_step >= step && run->best_step <= step)
         snprintf(name, NAME, "%.80s, at its best%s", label, at);

@@ -117,7 +117,7 @@ static json_t *start_record(struct training *t)
 static int announce(struct training *t)
 {
     struct ssa_pool_member m;
-    char stage[256];
+    char stage[STAGE_TEXT];
     if (t->ranks)
         say_note("%d ranks, %d on this machine; of the first:", t->ranks->count, t->ranks->local_count);
     for (int i = 0; i < ssa_pool_count(t->devices.pool); i++)
@@ -279,7 +279,7 @@ static void judge_so_far(const struct judge *judge, json_t *record, const char *
 /* Dense, which is what counts in the end, and as the stage trains. */
 static int evaluate_both(struct training *t, int step, const struct ssa_pattern *pattern)
 {
-    int sampled = pattern->kind != SSA_DENSE;
+    const bool sampled = pattern_samples(pattern);
     const struct judge *judge = t->s.data.judge;
     json_t *judged = json_object();
     char dense_brief[64] = "", sampled_brief[64] = "";
