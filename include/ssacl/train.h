@@ -80,7 +80,9 @@ struct ssa_stage {
     float lr;       /**< peak learning rate */
     float lr_end;   /**< where the cosine ends; 0 means lr/10, SSA_NONE at 0 */
     int warmup;     /**< steps of linear warm-up */
-    size_t reserved[4];
+    int dense_every; /**< n, 2 or more: every n-th step of the stage, counted from 1, is dense, whatever the pattern says,
+                          and the others are as it says; 0: none is. Which step is depends on nothing else */
+    size_t reserved[3];
 };
 
 enum ssa_optimiser { SSA_ADAMW, SSA_NAG };

@@ -34,7 +34,7 @@ static const struct field training_fields[] = {
     FLOAT_LATER(ssa_train_config, momentum), INT_LATER(ssa_train_config, blocks), U64(ssa_train_config, seed), END};
 
 static const struct field stage_fields[] = {INT(ssa_stage, steps), FLOAT(ssa_stage, lr), FLOAT(ssa_stage, lr_end),
-                                            INT(ssa_stage, warmup), END};
+                                            INT(ssa_stage, warmup), INT_LATER(ssa_stage, dense_every), END};
 
 static const struct field pattern_fields[] = {
     INT(ssa_pattern, kind), FLOAT(ssa_pattern, ratio), INT(ssa_pattern, look_back), FLOAT(ssa_pattern, sigma),

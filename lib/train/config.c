@@ -42,7 +42,7 @@ static int check_stage(const struct ssa_stage *s, int number, const struct ssa_m
 {
     struct ssa_sample sample;
     int err;
-    TRY(ssa_check_reserved("train: stage", s->reserved, 4));
+    TRY(ssa_check_reserved("train: stage", s->reserved, 3));
     REQUIRE(s->steps > 0, "train: stage %d has %d steps, must be positive", number, s->steps);
     REQUIRE(s->warmup >= 0 && s->warmup <= s->steps, "train: stage %d: warmup is %d, must be in [0, %d]", number,
             s->warmup, s->steps);
@@ -50,6 +50,8 @@ static int check_stage(const struct ssa_stage *s, int number, const struct ssa_m
             number, (double)s->lr);
     REQUIRE(at_least_none(s->lr_end) && s->lr_end < 100, "train: stage %d: lr_end is %g, must be in [0, 100) or SSA_NONE",
             number, (double)s->lr_end);
+    REQUIRE(s->dense_every == 0 || s->dense_every >= 2, "train: stage %d: dense_every is %d, must be 0 or 2 and more",
+            number, s->dense_every);
     for (int l = 0; l < ssa_model_facts(model).layers; l++) {
         TRY(ssa_model_sample(model, &s->pattern, l, batch, 0, &sample));
         REQUIRE(ssa_plan_bound(&sample) > 0, "train: stage %d, layer %d: %s", number, l, ssa_last_error());

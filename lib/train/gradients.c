@@ -44,7 +44,7 @@ done:
 /* Takes the plans of a micro-batch from the queue; dense layers get NULL. */
 static int take_plans(struct ssa_worker *w, int micro)
 {
-    const struct ssa_pattern *pattern = &w->task.config.stages[ssa_task_stage(&w->task, (uint64_t)w->step)].pattern;
+    const struct ssa_pattern *pattern = ssa_task_pattern(&w->task, (uint64_t)w->step);
     int group = w->groups > 1 ? micro - w->first_group : 0, err = SSA_OK;
     if (w->task.facts.mixed) /* they came with the batch */
         return SSA_OK;
@@ -58,6 +58,8 @@ static int take_plans(struct ssa_worker *w, int micro)
         if (!w->plans[l])
             return SSA_EINVAL; /* the queue has said why */
     }
+    if (w->queue && ssa_task_dense_between(&w->task, (uint64_t)w->step)) /* so that the next step's are drawn ahead */
+        err = ssa_plan_queue_take(w->queue, (uint64_t)w->step, 0) ? SSA_OK : SSA_EINVAL;
 done:
     return err;
 }

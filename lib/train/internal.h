@@ -30,6 +30,9 @@ int ssa_task_create(struct ssa_task *task, const struct ssa_model *model, const 
 void ssa_task_finish(struct ssa_task *task);
 /* The stage of a step, from 0. */
 int ssa_task_stage(const struct ssa_task *task, uint64_t step);
+/* How its layers sample, and whether it is dense by the stage's dense_every. */
+const struct ssa_pattern *ssa_task_pattern(const struct ssa_task *task, uint64_t step);
+bool ssa_task_dense_between(const struct ssa_task *task, uint64_t step);
 /* What a layer samples in a micro-batch. */
 int ssa_task_sample(const struct ssa_task *task, const struct ssa_model *model, struct ssa_feed_key key, int layer,
                     struct ssa_sample *how);

@@ -19,13 +19,31 @@ void ssa_task_finish(struct ssa_task *task)
     ssa_train_config_finish(&task->config);
 }
 
-int ssa_task_stage(const struct ssa_task *task, uint64_t step)
+/* The stage, and *step within it. */
+static int stage_at(const struct ssa_task *task, uint64_t *step)
 {
     const struct ssa_train_config *c = &task->config;
     int i = 0;
-    while (i < c->stage_count - 1 && step >= (uint64_t)c->stages[i].steps)
-        step -= (uint64_t)c->stages[i++].steps;
+    while (i < c->stage_count - 1 && *step >= (uint64_t)c->stages[i].steps)
+        *step -= (uint64_t)c->stages[i++].steps;
     return i;
+}
+
+int ssa_task_stage(const struct ssa_task *task, uint64_t step)
+{
+    return stage_at(task, &step);
+}
+
+bool ssa_task_dense_between(const struct ssa_task *task, uint64_t step)
+{
+    const uint64_t every = (uint64_t)task->config.stages[stage_at(task, &step)].dense_every;
+    return every && (step + 1) % every == 0;
+}
+
+const struct ssa_pattern *ssa_task_pattern(const struct ssa_task *task, uint64_t step)
+{
+    static const struct ssa_pattern dense;
+    return ssa_task_dense_between(task, step) ? &dense : &task->config.stages[stage_at(task, &step)].pattern;
 }
 
 float ssa_task_answers(const struct ssa_task *task)
@@ -38,8 +56,8 @@ float ssa_task_answers(const struct ssa_task *task)
 int ssa_task_sample(const struct ssa_task *task, const struct ssa_model *model, struct ssa_feed_key key, int layer,
                     struct ssa_sample *how)
 {
-    int err = ssa_model_sample(ssa_model_config(model), &task->config.stages[ssa_task_stage(task, key.step)].pattern,
-                               layer, task->micro_batch, (int)key.number * task->micro_batch, how);
+    int err = ssa_model_sample(ssa_model_config(model), ssa_task_pattern(task, key.step), layer, task->micro_batch,
+                               (int)key.number * task->micro_batch, how);
     how->seed = task->config.seed;
     how->step = key.step;
     return err;

@@ -43,6 +43,24 @@ check train --resume c.st.stage1 -c d.st --steps 25
 check train --resume c.st --steps 25
 check cmp -s c.st d.st
 
+# ---- dense now and then ----
+
+even=lr=1e-3,lr-end=1e-3,warm-up=0
+losses() { sed -n 's/.*"event":"step","step":\([0-9]*\),.*"loss":\([^,]*\),.*/\1 \2/p' "$1"; }
+check start --stages "unbiased:ratio=0.5,steps=7,dense-every=3,$even" -c every.st -l every.jsonl
+check start --stages "unbiased:ratio=0.5,steps=2,$even dense:steps=1,$even unbiased:ratio=0.5,steps=2,$even
+    dense:steps=1,$even unbiased:ratio=0.5,steps=1,$even" -c hand.st -l hand.jsonl
+check [ "$(losses every.jsonl | wc -l)" -eq 7 ]
+check [ "$(losses every.jsonl)" = "$(losses hand.jsonl)" ]
+check grep -q '"unbiased:ratio=0.5,steps=7,lr=0.001,lr-end=0.001,dense-every=3"' every.jsonl
+check train --resume every.st --steps 9 -l every.jsonl # goes on with it: as one stage of 9
+check start --stages "unbiased:ratio=0.5,steps=9,dense-every=3,$even" -c nine.st
+check cmp every.st nine.st
+check start --stages "unbiased:ratio=0.5,steps=9,dense-every=3,lr=1e-3" -c cosine.st
+check train --resume cosine.st --steps 15 -l cosine.jsonl
+check grep -q '"unbiased:ratio=0.5,steps=6,lr=0.0001[^"]*,dense-every=3"' cosine.jsonl
+refuses "'dense-every' must be a whole number from 2" --resume a.st --stages dense:steps=1,dense-every=1
+
 # ---- alone ----
 
 export SSACL_MPI_LIBRARY= # so that whoever looks for others fails

@@ -60,6 +60,12 @@ json flop.json '0.75 < x["stages"][2]["flop_attention"] / x["stages"][0]["flop_a
 json flop.json 'x["stages"][2]["flop_linear"] == x["stages"][0]["flop_linear"]'
 json flop.json 'x["tokens_per_step"] == 768 and x["batch"] == 6 and x["stages"][0]["steps"] == 7'
 # shellcheck disable=SC2086
+plan $small --stages 'dense:steps=1 unbiased:ratio=0.25,steps=1 unbiased:ratio=0.25,steps=7,dense-every=3 dense:steps=2' \
+    --json >every.json
+json every.json 'all(abs(x["stages"][2][k] - (2 * x["stages"][0][k] + 5 * x["stages"][1][k]) / 7) < 1e-6 * x["stages"][2][k]
+    for k in ("flop_attention", "flop_linear", "seconds_per_step"))'
+json every.json 'x["stages"][3]["seconds_per_step"] == x["stages"][0]["seconds_per_step"]' # measured once
+# shellcheck disable=SC2086
 plan $small --gated --kv-heads 2 --steps 1 --json >gated.json
 json gated.json 'x["stages"][0]["flop_linear"] == 6 * 768 * (3 * 15 * 64**2 + 256 * 64)'
 json flop.json 'abs(sum(s["seconds"] for s in x["stages"]) / x["seconds"] - 1) < 1e-6'

@@ -12,7 +12,8 @@ static long long total_steps(const struct ssa_stage *stages, int count)
 static struct ssa_stage continuation(const struct ssa_stage *last, int steps)
 {
     float lr = last->lr_end > 0 ? last->lr_end : last->lr / 10;
-    return (struct ssa_stage){.pattern = last->pattern, .steps = steps, .lr = lr, .lr_end = lr};
+    return (struct ssa_stage){.pattern = last->pattern, .steps = steps, .lr = lr, .lr_end = lr,
+                              .dense_every = last->dense_every};
 }
 
 /* So is the last one already, where the run was made longer before: it only takes more steps then. */

@@ -15,7 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A step, of a stage whose steps are not all alike the mean. */
 struct planned {
+    const struct ssa_pattern *pattern;
     struct cost cost;
     struct timing timing; /* .seconds NAN: it was not measured */
 };
@@ -28,6 +30,8 @@ struct planning {
     bool fits;
     char why[512]; /* it does not */
     struct planned stages[STAGES_MAX];
+    struct planned patterns[2 * STAGES_MAX]; /* that were measured */
+    int pattern_count;
 };
 
 static double steps_seconds(const struct planning *p, int stage)
@@ -83,23 +87,48 @@ static int check(struct planning *p)
     return status == SSA_OK || status == SSA_ENOMEM ? 0 : say_error("%s", p->why);
 }
 
-static int measure_stage(struct planning *p, int i)
+static int measure_pattern(struct planning *p, const struct ssa_pattern *pattern, struct planned *made)
 {
     const struct ssa_train_config *t = &p->s.training;
-    struct planned *stage = &p->stages[i];
-    stage->timing.seconds = NAN;
-    if (cost_of_step(&stage->cost, &p->s.model, &t->stages[i].pattern, t->batch, t->seed) != SSA_OK)
+    made->timing.seconds = NAN;
+    if (cost_of_step(&made->cost, &p->s.model, pattern, t->batch, t->seed) != SSA_OK)
         return library_failed();
-    for (int before = 0; before < i; before++) /* the same again */
-        if (pattern_same(&t->stages[before].pattern, &t->stages[i].pattern)) {
-            stage->timing = p->stages[before].timing;
+    for (struct planned *before = p->patterns; before < p->patterns + p->pattern_count; before++) /* the same again */
+        if (pattern_same(before->pattern, pattern)) {
+            made->timing = before->timing;
             return 0;
         }
     if (!p->fits || p->s.o->measure <= 0)
         return 0;
-    int status = timing_of_stage(&p->s, p->devices.pool, &t->stages[i], &stage->timing);
-    p->scratch = stage->timing.scratch > p->scratch ? stage->timing.scratch : p->scratch;
+    int status = timing_of_pattern(&p->s, p->devices.pool, pattern, &made->timing);
+    p->scratch = made->timing.scratch > p->scratch ? made->timing.scratch : p->scratch;
+    made->pattern = pattern;
+    p->patterns[p->pattern_count++] = *made;
     return status && !interrupted ? library_failed() : 0;
+}
+
+/* Of the stage's steps this share is dense. */
+static void mix(struct planned *stage, const struct planned *dense, double share)
+{
+    struct timing *t = &stage->timing;
+    stage->cost.linear += share * (dense->cost.linear - stage->cost.linear);
+    stage->cost.attention += share * (dense->cost.attention - stage->cost.attention);
+    t->seconds += share * (dense->timing.seconds - t->seconds);
+    t->extrapolated = t->extrapolated || dense->timing.extrapolated;
+    t->layers = dense->timing.layers < t->layers ? dense->timing.layers : t->layers;
+    t->passes = dense->timing.passes < t->passes ? dense->timing.passes : t->passes;
+    t->peak = dense->timing.peak > t->peak ? dense->timing.peak : t->peak;
+}
+
+static int measure_stage(struct planning *p, int i)
+{
+    static const struct ssa_pattern dense;
+    const struct ssa_stage *of = &p->s.training.stages[i];
+    struct planned between = {.pattern = &dense};
+    int status = measure_pattern(p, &of->pattern, &p->stages[i]);
+    if (!status && of->dense_every && !(status = measure_pattern(p, &dense, &between)))
+        mix(&p->stages[i], &between, (double)(of->steps / of->dense_every) / of->steps);
+    return status;
 }
 
 static int measure(struct planning *p)

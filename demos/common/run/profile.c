@@ -49,24 +49,42 @@ static int one_pass(struct profile *p, const struct ssa_pattern *pattern, uint64
     return status ? status : ssa_device_finish(ssa_model_device(p->model));
 }
 
-static int profile_stage(struct profile *p, const struct ssa_stage *stage, json_t *list)
+/* Seconds of a step, and pairs of a pass. */
+struct profiled {
+    double all, attention, pairs;
+};
+
+static int profile_pattern(struct profile *p, const struct ssa_pattern *pattern, struct profiled *made)
 {
     struct ssa_device *device = ssa_model_device(p->model);
-    char pattern[STAGE_TEXT];
-    double pairs;
-    int status = one_pass(p, &stage->pattern, 0, &pairs); /* kernels are built now, not while timed */
+    int status = one_pass(p, pattern, 0, &made->pairs); /* kernels are built now, not while timed */
     double all = ssa_device_seconds(device, ""), attention = ssa_device_seconds(device, "attention");
     ssa_device_set_timing(device, 1);
     for (int i = 0; i < p->passes && !status && !interrupted; i++)
-        status = one_pass(p, &stage->pattern, 1 + (uint64_t)i, &pairs);
+        status = one_pass(p, pattern, 1 + (uint64_t)i, &made->pairs);
     ssa_device_set_timing(device, 0);
     double scale = (double)p->micro_batches / p->passes;
-    all = scale * (ssa_device_seconds(device, "") - all);
-    attention = scale * (ssa_device_seconds(device, "attention") - attention);
+    made->all = scale * (ssa_device_seconds(device, "") - all);
+    made->attention = scale * (ssa_device_seconds(device, "attention") - attention);
+    return status;
+}
+
+/* Where some of its steps are dense, the mean. */
+static int profile_stage(struct profile *p, const struct ssa_stage *stage, json_t *list)
+{
+    static const struct ssa_pattern dense;
+    char pattern[STAGE_TEXT];
+    struct profiled step = {0}, between = {0};
+    const double share = stage->dense_every ? (double)(stage->steps / stage->dense_every) / stage->steps : 0;
+    int status = profile_pattern(p, &stage->pattern, &step);
+    if (!status && share > 0)
+        status = profile_pattern(p, &dense, &between);
+    const double all = step.all + share * (between.all - step.all);
+    const double attention = step.attention + share * (between.attention - step.attention);
     p->seconds += stage->steps * all;
     p->attention_seconds += stage->steps * attention;
     stage_format(stage, 1, pattern, sizeof pattern);
-    double score_bytes = 4 * pairs / p->layers;
+    double score_bytes = 4 * step.pairs / p->layers;
     json_array_append_new(list, json_pack("{s:s, s:i, s:o, s:o, s:o}", "pattern", pattern, "steps", stage->steps,
                                           "seconds", number_json(all), "attention_seconds", number_json(attention),
                                           "score_bytes", number_json(score_bytes)));

@@ -46,6 +46,7 @@ static const struct key {
     {"lr", KEY_FLOAT, FIELD(lr), 1e-12, 100, OF_STAGE},
     {"lr-end", KEY_FLOAT, FIELD(lr_end), 0, 100, OF_STAGE},
     {"warm-up", KEY_INT, FIELD(warmup), 0, INT_MAX, OF_STAGE},
+    {"dense-every", KEY_INT, FIELD(dense_every), 2, INT_MAX, OF_STAGE},
 #undef FIELD
 };
 enum { KEYS = sizeof keys / sizeof *keys };
@@ -452,6 +453,8 @@ bool pattern_same(const struct ssa_pattern *a, const struct ssa_pattern *b)
 {
     struct ssa_pattern mine = *a, other = *b;
     mine.layers = other.layers = NULL;
+    if (!pattern_samples(a) && !pattern_samples(b))
+        return true; /* whatever ratio they would have */
     if (memcmp(&mine, &other, sizeof mine) || !a->layers != !b->layers)
         return false;
     return !a->layers || !memcmp(a->layers, b->layers, (size_t)a->layer_count * sizeof *a->layers);

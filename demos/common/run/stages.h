@@ -60,6 +60,7 @@ void stage_format(const struct ssa_stage *stage, int pattern_only, char *text, s
     "  unbiased or local, then its settings; what it leaves out comes from the options.\n"  \
     "    steps=N, lr=X, lr-end=X, warm-up=N   length, peak and last learning rate, warm-up\n"\
     "    epochs=X         instead of steps: so many times all that there is to train on\n"  \
+    "    dense-every=N    every N-th step of the stage is dense, from 2 on\n"               \
     "    ratio=R          keys that a query sees, as a share of the length, over 0 to 1\n"  \
     "    keys=N           instead of it: so many keys\n"                                    \
     "    ratio-last=R     the ratio of the last layer; those between grow evenly\n"         \

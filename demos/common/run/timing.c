@@ -177,10 +177,10 @@ static int extrapolate(struct job *j, double ratio, struct timing *timing)
     return err;
 }
 
-int timing_of_stage(const struct settings *s, struct ssa_pool *pool, const struct ssa_stage *stage,
-                    struct timing *timing)
+int timing_of_pattern(const struct settings *s, struct ssa_pool *pool, const struct ssa_pattern *pattern,
+                      struct timing *timing)
 {
-    struct job j = {.s = s, .pool = pool, .pattern = &stage->pattern};
+    struct job j = {.s = s, .pool = pool, .pattern = pattern};
     struct cost all;
     double ignored;
     int passes = settings_passes(s), L = all_layers(&j);

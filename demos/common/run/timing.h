@@ -12,9 +12,9 @@ struct timing {
     size_t peak;        /* bytes of the device that held most; 0 where it was extrapolated */
 };
 
-/* Of a stage: some steps of the run's own model where they take no more than about --measure seconds; else of one with
+/* Of this pattern: some steps of the run's own model where they take no more than about --measure seconds; else of one with
  * fewer of its layers and passes. On data that the program invents. The library's status, SSA_ESTOPPED after Ctrl-C. */
-int timing_of_stage(const struct settings *s, struct ssa_pool *pool, const struct ssa_stage *stage,
-                    struct timing *timing);
+int timing_of_pattern(const struct settings *s, struct ssa_pool *pool, const struct ssa_pattern *pattern,
+                      struct timing *timing);
 
 #endif

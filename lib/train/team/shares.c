@@ -63,8 +63,10 @@ static double expect(const struct ssa_worker *w, int count)
 double ssa_shares_patience(const struct ssa_team *team, const struct ssa_worker *w, int count)
 {
     double first = ssa_pool_first_patience(team->pool);
-    if (w->seconds > 0 && w->measured == w->stage)
-        return ssa_pool_patience(team->pool, expect(w, count));
+    if (w->seconds > 0 && w->measured == w->stage) {
+        const bool alternates = team->trainer->task.config.stages[w->stage].dense_every;
+        return ssa_pool_patience(team->pool, (alternates ? 4 : 1) * expect(w, count));
+    }
     if (first <= 0)
         return 0; /* for ever */
     return first + (w->seconds > 0 ? 16 * expect(w, count) : count * team->pool->config.deadline);

@@ -12,7 +12,9 @@
 static void begin(struct ssa_trainer *t, struct ssa_worker *w)
 {
     const int stage = ssa_task_stage(&t->task, (uint64_t)t->step);
-    w->fresh = w->stage != stage;
+    const bool between = ssa_task_dense_between(&t->task, (uint64_t)t->step), same = w->stage == stage;
+    w->fresh = !same || (between && !w->between);
+    w->between = between || (same && w->between);
     w->stage = stage;
     w->step = t->step;
 }

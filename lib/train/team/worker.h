@@ -59,6 +59,7 @@ struct ssa_worker {
     double idle;           /* in all steps since it last had a share */
     double waking;         /* to be given the run, when that was last done */
     int stage, measured;   /* of the last step it took part in; and of the last that these are from */
+    bool between;          /* it took part in one of that stage's that is dense between others */
 };
 
 /* Without and with the memory on the device: the latter on the thread that works with it. */
