@@ -7,7 +7,9 @@ const char *const test_plan_names[PLAN_KINDS] = {
     "dense", "unbiased", "unbiased, own key", "local", "local, own key", "look-back", "fixed windows", "keep",
     "local, keep", "per example", "per example, local", "lengths", "lengths, local", "ratio, lengths, keep",
     "cells",
-    "cells, look-back"};
+    "cells, look-back",
+    "sources drop out", "sources drop out, lengths, keep",
+    "all sources drop out"};
 
 /* Four columns behind what is left over, in cells of two columns and half of the rows. */
 static void set_cells(struct ssa_sample *s, bool back)
@@ -55,6 +57,14 @@ void test_draw(struct ssa_plan *plan, enum plan_kind kind, int batch, int keys, 
             s.keys = n - keep_count;
         if (s.keys < 1)
             s = (struct ssa_sample){.length = n, .queries = queries};
+    }
+    if (kind == SOURCES || kind == NO_SOURCES || kind == SOURCES_KEEP) {
+        s.independent = s.per_example = 1;
+        s.own_key = kind == SOURCES_KEEP;
+        s.ratio = kind == NO_SOURCES ? 1e-9f : kind == SOURCES ? 0.4f : 0; /* or by keys */
+        s.lengths = kind == SOURCES_KEEP ? lengths : NULL;
+        s.keep = keep + keep_count / 2;
+        s.keep_count = kind == SOURCES_KEEP && n >= 8;
     }
     if ((kind == CELLS || kind == CELLS_BACK) && n > 8)
         set_cells(&s, kind == CELLS_BACK);

@@ -24,11 +24,13 @@ static unsigned char text[300];
 
 static struct run start(struct ssa_device *dev, const struct ssa_model_config *c, uint64_t seed)
 {
-    static struct ssa_pattern layers[2] = {{.kind = SSA_UNBIASED, .ratio = 0.5f, .per_example = 1}, {0}};
+    static struct ssa_pattern layers[2] = {{.kind = SSA_UNBIASED, .ratio = 0.4f, .per_example = 1, .independent = 1},
+                                           {0}};
     struct ssa_stage stages[] = {
         {.pattern = {.kind = SSA_LOCAL, .ratio = 0.25f, .look_back = 1, .sigma = 0.7f, .own_key = SSA_NONE}, .steps = 2,
          .lr = 0.01f},
-        {.pattern = {.layers = layers, .layer_count = 2}, .steps = 2, .lr = 0.02f, .lr_end = 0.001f, .warmup = 1},
+        {.pattern = {.layers = layers, .layer_count = 2}, .steps = 2, .lr = 0.02f, .lr_end = 0.001f, .warmup = 1,
+         .dense_every = 2},
         {.steps = 2, .lr = 0.01f}};
     struct ssa_train_config config = {.batch = 4, .clip = 0.5f, .smoothing = 0.05f, .seed = seed, .stages = stages,
                                       .stage_count = 3};
@@ -133,6 +135,8 @@ START_TEST(says_what_it_holds)
     ck_assert(t->stages[1].lr_end == 0.001f && t->stages[1].warmup == 1 && t->stages[2].lr_end == ours->stages[2].lr_end);
     ck_assert(t->stages[0].pattern.kind == SSA_LOCAL && t->stages[0].pattern.sigma == 0.7f);
     ck_assert(t->stages[0].pattern.own_key == SSA_NONE && t->stages[1].pattern.layers[0].own_key == 0);
+    ck_assert(t->stages[0].dense_every == 0 && t->stages[1].dense_every == 2);
+    ck_assert(t->stages[1].pattern.layers[0].independent == 1 && t->stages[1].pattern.layers[1].independent == 0);
     ck_assert(t->stages[1].pattern.layer_count == 2 && t->stages[1].pattern.layers[0].per_example == 1);
     ck_assert_str_eq(ssa_checkpoint_note(c), "");
     ssa_checkpoint_close(c);

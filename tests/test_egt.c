@@ -244,15 +244,16 @@ static void give(struct fixture *f, const int *numbers, int count, int n, enum p
         .grad_scale = 0.25f};
 }
 
-/* Of each graph, from the first's number in its step on. */
+/* Of each graph, from the first's number in its step on. A negative ratio: each node stays with this probability. */
 static void draw(struct fixture *f, float ratio, int first)
 {
     static const int lead[] = {0, 1};
     ck_assert_int_eq(f->config.egt.virtual_nodes, LEAD);
     for (int l = 0; l < LAYERS; l++) {
         OK(ssa_plan_draw(&f->plan[l], &(struct ssa_sample){.kind = SSA_UNBIASED, .length = f->pass.length,
-            .batch = f->pass.batch, .lengths = f->pass.lengths, .ratio = ratio, .keep = lead, .keep_count = LEAD,
-            .per_example = 1, .seed = 9, .layer = (uint32_t)l, .first_example = (uint32_t)first}));
+            .batch = f->pass.batch, .lengths = f->pass.lengths, .ratio = fabsf(ratio), .independent = ratio < 0,
+            .keep = lead, .keep_count = LEAD, .per_example = 1, .seed = 9, .layer = (uint32_t)l,
+            .first_example = (uint32_t)first}));
         f->plans[l] = &f->plan[l];
     }
     f->pass.plans = f->plans;
@@ -316,7 +317,8 @@ static const int numbers[BATCH] = {0, 1, 2, 3}, few[BATCH] = {0, 2, 3, 4};
 
 /* ---- order, padding, company ---- */
 
-static const float ratios[] = {0, 0.5f}; /* 0: dense */
+enum { RATIOS = 3 };
+static const float ratios[RATIOS] = {0, 0.5f, -0.5f}; /* 0: dense */
 
 START_TEST(order_of_nodes_does_not_count)
 {
@@ -346,16 +348,17 @@ END_TEST
 START_TEST(padding_and_company_do_not_count)
 {
     FOR_DEVICES (dev)
-        for (int i = 0; i < 2 * MODES; i++) {
-            const struct ssa_model_config c = small(i / 2);
+        for (int i = 0; i < RATIOS * MODES; i++) {
+            const struct ssa_model_config c = small(i / RATIOS);
+            const float ratio = ratios[i % RATIOS];
             struct outcome o[3];
             struct fixture f;
             float *a[3];
             open_fixture(&f, dev, &c);
             for (int n = 0; n < 3; n++) {
                 give(&f, few, BATCH, n ? NODES : 0, n > 1 ? JUNK : ZEROES, 0);
-                if (ratios[i % 2] > 0)
-                    draw(&f, ratios[i % 2], 7);
+                if (ratio != 0)
+                    draw(&f, ratio, 7);
                 a[n] = answers(&f);
                 o[n] = train(&f);
             }
@@ -366,8 +369,8 @@ START_TEST(padding_and_company_do_not_count)
             }
             for (int b = 0; b < BATCH; b++) {
                 give(&f, &few[b], 1, 0, ZEROES, 0);
-                if (ratios[i % 2] > 0)
-                    draw(&f, ratios[i % 2], 7 + b);
+                if (ratio != 0)
+                    draw(&f, ratio, 7 + b);
                 float *alone = answers(&f);
                 check_values(alone, a[0] + b * TARGETS, TARGETS, 1e-6, "alone"); /* one row is another GEMM */
                 free(alone);
@@ -394,6 +397,10 @@ START_TEST(all_keys_are_dense)
             open_fixture(&f, dev, &c);
             give(&f, numbers, BATCH, 0, ZEROES, 0);
             struct outcome dense = train(&f);
+            draw(&f, -1, 0);
+            all[mode] = train(&f);
+            ck_assert(!memcmp(dense.gradients, all[mode].gradients, dense.count * sizeof(float)));
+            finish(&all[mode]);
             draw(&f, 1, 0);
             all[mode] = train(&f);
             ck_assert_msg(!memcmp(dense.losses, all[mode].losses, BATCH * TARGETS * sizeof(float)), "mode %d", mode);
@@ -413,12 +420,12 @@ END_TEST
 START_TEST(edges_not_sampled_are_not_read)
 {
     FOR_DEVICES (dev)
-        for (int mode = 0; mode < MODES; mode++) {
-            const struct ssa_model_config c = small(mode);
+        for (int i = 0; i < 2 * MODES; i++) {
+            const struct ssa_model_config c = small(i / 2);
             struct fixture f;
             open_fixture(&f, dev, &c);
             give(&f, numbers, BATCH, 0, ZEROES, 0);
-            draw(&f, 0.3f, 0);
+            draw(&f, i % 2 ? -0.3f : 0.3f, 0);
             struct outcome before = train(&f);
             OK(ssa_arena_fill(&f.model->net.kept, NAN));
             struct outcome after = train(&f);
@@ -466,17 +473,18 @@ END_TEST
 START_TEST(parts_of_a_batch)
 {
     FOR_DEVICES (dev)
-        for (int mode = 0; mode < MODES; mode++) {
-            const struct ssa_model_config c = dropping(mode);
+        for (int i = 0; i < 2 * MODES; i++) {
+            const struct ssa_model_config c = dropping(i / 2);
+            const float ratio = i % 2 ? -0.5f : 0.5f;
             struct fixture f;
             open_fixture(&f, dev, &c);
             give(&f, numbers, BATCH, 0, ZEROES, 0);
-            draw(&f, 0.5f, 0);
+            draw(&f, ratio, 0);
             struct outcome together = train(&f);
             for (int half = 0; half < 2; half++) {
                 const int first = half * BATCH / 2;
                 give(&f, numbers + first, BATCH / 2, 0, ZEROES, 0);
-                draw(&f, 0.5f, first);
+                draw(&f, ratio, first);
                 struct outcome part = train(&f);
                 check_values(part.losses, together.losses + first * TARGETS, BATCH / 2 * TARGETS, 2e-6, "a half");
                 finish(&part);
@@ -519,9 +527,10 @@ static void check_model(struct ssa_device *dev, const struct ssa_model_config *c
     give(&f, numbers, BATCH, 0, ZEROES, 0);
     f.pass.training = 1;
     f.pass.grad_scale = 1;
-    if (ratio > 0)
+    if (ratio != 0)
         draw(&f, ratio, 2);
-    check_differences(&(struct differences){f.model, &f.pass, BATCH * TARGETS, .what = what});
+    check_differences(&(struct differences){f.model, &f.pass, BATCH * TARGETS, .what = what,
+        .may_vanish = ratio < 0 && ratio > -1e-3f}); /* of virtual nodes alone others have none */
     close_fixture(&f);
 }
 
@@ -534,6 +543,8 @@ START_TEST(finite_differences)
             c.egt.loss = SSA_LOSS_L2; /* of which a difference knows no kink */
             c.egt.scale_degrees = mode == SSA_EDGES_SAMPLED;
             check_model(dev, &c, 0.5f, names[mode]);
+            check_model(dev, &c, -0.6f, names[mode]);
+            check_model(dev, &c, -1e-9f, names[mode]);
         }
         struct ssa_model_config c = small(SSA_EDGES_ALL);
         c.egt.loss = SSA_LOSS_L2;

@@ -111,6 +111,9 @@ START_TEST(samples)
         ck_assert_float_eq_tol(how.ratio, 0.2f + 0.2f * (float)l, 1e-6f);
         ck_assert(how.own_key == 1 && how.keep_count == 3);
     }
+    p.independent = 1;
+    OK(ssa_model_sample(&config, &p, 1, 4, 8, &how));
+    ck_assert(how.independent && how.ratio == 0.7f && how.keep_count == SETS_LEAD && !how.own_key);
     OK(ssa_model_sample(&config, &(struct ssa_pattern){0}, 1, 4, 0, &how));
     ck_assert(how.kind == SSA_DENSE && how.length == SETS_LENGTH);
 #define BAD_PATTERN(words, ...) FAILS(ssa_model_sample(&config, &(struct ssa_pattern){__VA_ARGS__}, 0, 1, 0, &how), \

@@ -318,15 +318,17 @@ static double **gradients_of(struct fixture *f, const struct ssa_pass *pass, dou
     return all;
 }
 
-static void check_sampled_rows(struct ssa_device *dev, const char *name, const struct ssa_model_config *c)
+/* Three of the others, or as many as come of it that each of them stays with half of that probability: `step` tells. */
+static void check_sampled_rows(struct ssa_device *dev, const char *name, const struct ssa_model_config *c, int independent,
+                               uint64_t step)
 {
     static const int keep = 0;
     struct fixture f;
     struct ssa_plan cut = {0};
     double want, got;
     open_fixture(&f, dev, c, 3, 0);
-    OK(ssa_plan_draw(&f.plan, &(struct ssa_sample){.kind = SSA_UNBIASED, .length = c->gpt.length, .keys = 3, .keep = &keep,
-                                                   .keep_count = 1, .seed = 5}));
+    OK(ssa_plan_draw(&f.plan, &(struct ssa_sample){.kind = SSA_UNBIASED, .length = c->gpt.length, 
+        .keys = independent ? 2 : 3, .keep = &keep, .keep_count = 1, .seed = 5, .independent = independent, .step = step}));
     cut_in_two(&cut, &f.plan, c->gpt.length);
     struct ssa_pass pass = {.tokens = f.tokens, .targets = f.targets, .plans = f.plans, .training = 1};
     for (int l = 0; l < 8; l++)
@@ -386,12 +388,14 @@ START_TEST(projects_sampled_rows_alone)
 {
     FOR_DEVICES (dev) {
         struct ssa_model_config c = tiny;
-        check_sampled_rows(dev, "rotary, tied", &c);
+        check_sampled_rows(dev, "rotary, tied", &c, 0, 0);
+        for (uint64_t step = 0; step < 3; step++)
+            check_sampled_rows(dev, "each by its own draw", &c, 1, step);
         c.gpt.kv_heads = 1;
         c.gpt.no_bias = 1;
         c.gpt.positions = SSA_POSITIONS_LEARNED;
         c.gpt.bidirectional = 1;
-        check_sampled_rows(dev, "grouped, no bias, learned, encoder", &c);
+        check_sampled_rows(dev, "grouped, no bias, learned, encoder", &c, 0, 0);
         check_sampled_examples(dev);
     }
 }

@@ -36,7 +36,7 @@ static int fill_images(void *cookie, const struct ssa_draw *draw, struct ssa_bat
     return SSA_OK;
 }
 
-enum { NODES = 9, LEAD = 1 };
+enum { NODES = 9, LEAD = 1 }; /* LEAD: virtual nodes, where there are any */
 
 static int32_t whole(uint32_t stream, uint64_t at, int below)
 {
@@ -46,14 +46,15 @@ static int32_t whole(uint32_t stream, uint64_t at, int below)
 /* Graphs of 0 to NODES nodes. */
 static int fill_graphs(void *cookie, const struct ssa_draw *draw, struct ssa_batch *batch)
 {
+    const int lead = draw->length - NODES;
     int most = 1;
     (void)cookie;
     for (int i = 0; i < draw->count; i++) {
         const int nodes = whole(1, draw->step * 31 + draw->first + (uint64_t)i, NODES + 1);
-        batch->lengths[i] = LEAD + nodes;
+        batch->lengths[i] = lead + nodes;
         most = nodes > most ? nodes : most;
     }
-    batch->length = LEAD + most;
+    batch->length = lead + most;
     for (int i = 0; i < draw->count; i++)
         batch->values[i] = (float)batch->lengths[i] / NODES;
     for (int i = 0; i < draw->count * most; i++)
@@ -81,6 +82,19 @@ static const struct subject subjects[] = {
                                .targets = 1, .attention_dropout = 0.1f}},
      .data = {.fill = fill_graphs, .examples = 64, .identity = 2},
      .pattern = {.kind = SSA_UNBIASED, .ratio = 0.5f, .per_example = 1}},
+    {.name = "gpt, sources drop out", .config = {.gpt = {.layers = 2, .heads = 2, .width = 16, .vocabulary = 40,
+                                                         .length = 16}},
+     .data = {.items = text, .count = sizeof text},
+     .pattern = {.kind = SSA_UNBIASED, .ratio = 0.13f, .independent = 1, .own_key = SSA_NONE}},
+    {.name = "swin, sources drop out", .config = {.family = SSA_SWIN, .swin = {.rows = 8, .channels = 1, .patch = 1,
+        .width = 8, .layers = {2, 1}, .heads = {2}, .window = 4, .classes = 3}},
+     .data = {.fill = fill_images, .examples = 32, .identity = 1},
+     .pattern = {.kind = SSA_UNBIASED, .ratio = 0.05f, .independent = 1, .per_example = 1, .own_key = SSA_NONE}},
+    {.name = "egt, sources drop out", .config = {.family = SSA_EGT, .egt = {.nodes = NODES, .node_ids = 1,
+        .node_values = 3, .hops = 3, .layers = 2, .heads = 2, .width = 16, .edge_width = 8,
+        .edge_mode = SSA_EDGES_SAMPLED, .scale_degrees = 1}},
+     .data = {.fill = fill_graphs, .examples = 64, .identity = 2},
+     .pattern = {.kind = SSA_UNBIASED, .ratio = 0.2f, .independent = 1, .per_example = 1}},
 };
 enum { SUBJECTS = sizeof subjects / sizeof *subjects };
 

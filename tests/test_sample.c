@@ -138,6 +138,36 @@ START_TEST(plans_are_cut_shuffles)
 }
 END_TEST
 
+/* Sources that stay, each by its own draw (tests/golden/sample.py). */
+static const struct {
+    int n;
+    float ratio;
+    uint64_t seed, step;
+    uint32_t layer, example;
+    int count;
+    int32_t keys[16];
+} known_sources[] = {
+    {23, 0.5f, 0, 0, 0, 0, 14, {1, 4, 5, 6, 7, 10, 11, 12, 13, 14, 16, 19, 21, 22}},
+    {23, 0.25f, 7, 1, 3, 2, 3, {4, 13, 22}},
+    {23, 0.3125f, 0xfedcba9876543210, 140737488355333, 32767, 4294967295, 7, {2, 3, 6, 9, 10, 12, 22}},
+    {23, 0.015625f, 7, 1, 3, 2, 0, {0}},
+};
+
+START_TEST(known_sources_stay)
+{
+    struct ssa_plan plan = {0};
+    for (size_t i = 0; i < sizeof known_sources / sizeof *known_sources; i++) {
+        const struct ssa_sample how = {.kind = SSA_UNBIASED, .length = known_sources[i].n, .ratio = known_sources[i].ratio,
+            .independent = 1, .per_example = 1, .seed = known_sources[i].seed, .step = known_sources[i].step,
+            .layer = known_sources[i].layer, .first_example = known_sources[i].example};
+        OK(ssa_plan_draw(&plan, &how));
+        for (int query = 0; query < how.length; query += how.length - 1)
+            expect_keys(&plan, 0, query, known_sources[i].count, known_sources[i].keys);
+    }
+    ssa_plan_finish(&plan);
+}
+END_TEST
+
 START_TEST(no_two_draws_collide)
 {
     enum { N = 64, CASES = 6 };
@@ -273,6 +303,8 @@ static void check_query(const struct grid *g, const int32_t *keys, int count, in
                   wanted_keepers);
     ck_assert_msg(self || !g->how.own_key, "%s: query %d misses its own key", g->name, query);
     int k = query < lead(&g->how) ? real - keepers : sampled_keys(&g->how, real);
+    if (g->how.kind == SSA_UNBIASED && g->how.independent) /* any number; all queries have the one set that there is */
+        return;
     ck_assert_msg(g->how.kind == SSA_LOCAL ? others <= k : others == k, "%s: query %d sees %d sampled keys, not %d",
                   g->name, query, others, k);
 }
@@ -341,7 +373,21 @@ static const struct grid grids[] = {
       .keep_count = 4}, "by ratio, lengths, the first are kept"},
     {{.kind = SSA_UNBIASED, .length = 4, .ratio = 0.5f, .keep = first_four, .keep_count = 4}, "by ratio, all kept"},
     {{.kind = SSA_UNBIASED, .length = 4, .keys = 2, .keep = first_four, .keep_count = 4}, "all kept"},
-    {{.kind = SSA_LOCAL, .length = 96, .keys = 24}, "local"},
+    {{.kind = SSA_UNBIASED, .length = 100, .keys = 25, .independent = 1}, "sources drop out"},
+    {{.kind = SSA_UNBIASED, .length = 100, .ratio = 0.3f, .independent = 1, .batch = 3, .per_example = 1, .own_key = 1},
+     "sources drop out, per example, own"},
+    {{.kind = SSA_UNBIASED, .length = 100, .ratio = 0.5f, .independent = 1, .batch = 5, .lengths = some_lengths,
+      .own_key = 1, .per_example = 1, .keep = some_keep, .keep_count = 3}, "sources drop out, lengths and keep"},
+    {{.kind = SSA_UNBIASED, .length = 100, .ratio = 1e-9f, .independent = 1, .own_key = 1}, "no sources, own"},
+    {{.kind = SSA_UNBIASED, .length = 100, .ratio = 1e-9f, .independent = 1}, "no sources"},
+    {{.kind = SSA_UNBIASED, .length = 100, .keys = 97, .independent = 1, .keep = some_keep, .keep_count = 3}, "all sources"},
+    {{.kind = SSA_UNBIASED, .length = 4, .keys = 2, .independent = 1, .keep = first_four, .keep_count = 4},
+     "sources, all kept"},
+    {{.kind = SSA_UNBIASED, .length = 100, .queries = 37, .ratio = 0.3f, .independent = 1, .own_key = 1},
+     "sources drop out, the last queries"},
+    {{.kind = SSA_UNBIASED, .length = 100, .queries = 130, .ratio = 0.3f, .independent = 1},
+     "sources drop out, more queries than keys"},
+    {{.kind = SSA_LOCAL, .length = 96, .keys = 24, .independent = 1}, "local"},
     {{.kind = SSA_LOCAL, .length = 100, .keys = 24, .own_key = 1}, "local, short last block"},
     {{.kind = SSA_LOCAL, .length = 100, .keys = 100, .own_key = 1}, "local, one slice"},
     {{.kind = SSA_LOCAL, .length = 100, .keys = 1, .sigma = 4, .own_key = 1}, "local, slices of one"},
@@ -398,6 +444,12 @@ START_TEST(all_keys_is_dense)
     how.keys = 77;
     OK(ssa_plan_draw(&all, &how));
     ck_assert_uint_eq(dense.stride, all.stride);
+    ck_assert_mem_eq(dense.data, all.data, dense.stride * sizeof *dense.data);
+    how.independent = 1;
+    OK(ssa_plan_draw(&all, &how));
+    ck_assert_mem_eq(dense.data, all.data, dense.stride * sizeof *dense.data);
+    how.ratio = 1;
+    OK(ssa_plan_draw(&all, &how));
     ck_assert_mem_eq(dense.data, all.data, dense.stride * sizeof *dense.data);
     how.kind = SSA_LOCAL;
     OK(ssa_plan_draw(&all, &how));
@@ -510,14 +562,14 @@ START_TEST(ratios_are_fractions)
 END_TEST
 
 /* The same example is drawn alike, however long others of the batch are. */
-START_TEST(padding_draws_the_same)
+static void check_padding(int independent)
 {
     struct ssa_plan alone = {0}, together = {0};
     int32_t keys[2][64];
     for (int e = 0; e < 5; e++) {
         struct ssa_sample how = {.kind = SSA_UNBIASED, .length = 41, .ratio = 0.3f, .batch = 1, .per_example = 1,
             .lengths = (const int[]){41}, .keep = first_four, .keep_count = 4, .seed = 2, .step = 9,
-            .first_example = 100 + (uint32_t)e};
+            .first_example = 100 + (uint32_t)e, .independent = independent};
         const int lengths[] = {4, 5, 8, 9, 41}, all[] = {50, 60, 60, 60, 60, 60};
         int others[6];
         memcpy(others, all, sizeof others);
@@ -538,6 +590,12 @@ START_TEST(padding_draws_the_same)
     ssa_plan_finish(&alone);
     ssa_plan_finish(&together);
 }
+
+START_TEST(padding_draws_the_same)
+{
+    check_padding(0);
+    check_padding(1);
+}
 END_TEST
 
 /* Seeds of a batch's examples: each has the plan of a batch of one. */
@@ -548,6 +606,7 @@ START_TEST(seeds_of_examples)
     const struct ssa_sample kinds[] = {
         {.kind = SSA_UNBIASED, .length = 40, .keys = 11, .own_key = 1, .layer = 2, .step = 5},
         {.kind = SSA_UNBIASED, .length = 40, .keys = 11, .per_example = 1, .first_example = 6},
+        {.kind = SSA_UNBIASED, .length = 40, .keys = 11, .per_example = 1, .first_example = 6, .independent = 1},
         {.kind = SSA_LOCAL, .length = 40, .keys = 16, .look_back = 1, .sigma = 0.5f},
         {.kind = SSA_LOCAL, .length = 37, .keys = 6, .rows = 6, .columns = 6}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
@@ -631,6 +690,83 @@ START_TEST(unbiased_frequencies)
     ck_assert_double_lt(chi_square(single, N, DRAWS * K / (double)N) / (1 - (K - 1.0) / (N - 1)), 44.3);
     ck_assert_double_lt(chi_square(pairs, n, DRAWS * 6 / (double)n), 180); /* 119 degrees, without their correlation */
     ck_assert_double_gt(chi_square(pairs, n, DRAWS * 6 / (double)n), 70);
+}
+END_TEST
+
+/* Each position stays with the same probability, whatever others do: how many do is binomial. */
+static void check_sources(struct ssa_sample how, double p, int others)
+{
+    enum { DRAWS = 12000, MOST = 16 };
+    const int real = how.lengths ? *how.lengths : how.length;
+    int single[MOST] = {0}, counts[MOST + 1] = {0}, seen[MOST], beside = 0;
+    double mean = 0, square = 0, chi = 0, all = 0, pmf = 1;
+    int32_t keys[MOST];
+    struct ssa_plan plan = {0};
+    how.independent = 1;
+    for (int t = 0; t < DRAWS; t++) {
+        how.step = (uint64_t)t / 3;
+        how.layer = (uint32_t)t % 3;
+        OK(ssa_plan_draw(&plan, &how));
+        const int count = ssa_plan_keys(&plan, 0, 0, keys), n = count - how.keep_count;
+        memset(seen, 0, sizeof seen);
+        for (int k = 0; k < count; k++)
+            seen[keys[k]] = 1;
+        for (int i = 0; i < real; i++)
+            single[i] += seen[i];
+        beside += seen[real - 2] && seen[real - 1]; /* of one call of the generator, where both are there */
+        counts[n]++;
+        mean += (double)n / DRAWS;
+        square += (double)n * n / DRAWS;
+    }
+    ssa_plan_finish(&plan);
+    for (int i = 0; i < real; i++) {
+        const bool is_kept = kept(&how, i);
+        const double want = is_kept ? DRAWS : DRAWS * p, off = is_kept ? 0.5 : 4.5 * sqrt(DRAWS * p * (1 - p));
+        ck_assert_double_eq_tol(single[i], want, off);
+        chi += is_kept ? 0 : (single[i] - DRAWS * p) * (single[i] - DRAWS * p) / (DRAWS * p * (1 - p));
+    }
+    ck_assert_double_lt(chi, 44.3); /* at most 16 degrees of freedom */
+    ck_assert_double_eq_tol(beside, DRAWS * p * p, 4.5 * sqrt(DRAWS * p * p * (1 - p * p)));
+    ck_assert_double_eq_tol(mean, others * p, 4.5 * sqrt(others * p * (1 - p) / DRAWS));
+    ck_assert_double_eq_tol(square - mean * mean, others * p * (1 - p), 0.06 * others * p * (1 - p));
+    for (int n = 0; n < others; n++)
+        pmf *= 1 - p;
+    for (int n = 0; n <= others; n++) { /* rare ones apart */
+        if (DRAWS * pmf > 5)
+            all += (counts[n] - DRAWS * pmf) * (counts[n] - DRAWS * pmf) / (DRAWS * pmf);
+        pmf *= (others - n) * p / ((n + 1) * (1 - p));
+    }
+    ck_assert_double_lt(all, 44.3);
+}
+
+START_TEST(sources_drop_out_apart)
+{
+    static const int keep[] = {1, 4, 5};
+    check_sources((struct ssa_sample){.kind = SSA_UNBIASED, .length = 16, .ratio = 0.3f, .seed = 99}, 0.3, 16);
+    check_sources((struct ssa_sample){.kind = SSA_UNBIASED, .length = 16, .keys = 12, .seed = 98}, 0.75, 16);
+    check_sources((struct ssa_sample){.kind = SSA_UNBIASED, .length = 13, .keys = 5, .seed = 97, .keep = keep,
+                                      .keep_count = 3}, 0.5, 10);
+    check_sources((struct ssa_sample){.kind = SSA_UNBIASED, .length = 16, .ratio = 0.2f, .seed = 96, .batch = 2,
+                                      .lengths = (const int[]){12, 16}}, 0.2, 12);
+}
+END_TEST
+
+/* None, one, or all, of which plans have no room less. */
+START_TEST(any_number_of_sources)
+{
+    enum { N = 3 };
+    struct ssa_plan plan = {0};
+    int met[N + 1] = {0};
+    for (uint64_t step = 0; step < 60; step++) {
+        const struct ssa_sample how = {.kind = SSA_UNBIASED, .length = N, .ratio = 0.5f, .independent = 1, .step = step};
+        OK(ssa_plan_draw(&plan, &how));
+        ck_assert_uint_eq(plan.stride, ssa_plan_bound(&how));
+        ck_assert(plan.max_keys == plan.max_slice && plan.pairs == N * (double)plan.max_keys);
+        met[plan.max_keys]++;
+    }
+    for (int n = 0; n <= N; n++)
+        ck_assert_int_gt(met[n], 0);
+    ssa_plan_finish(&plan);
 }
 END_TEST
 
@@ -771,6 +907,8 @@ START_TEST(bad_samples)
     BAD("look_back is -1", s.look_back = -1);
     BAD("own_key is 2", s.own_key = 2);
     BAD("per_example is 2", s.per_example = 2);
+    BAD("independent is 2", s.independent = 2);
+    BAD("independent is -1", s.kind = SSA_UNBIASED, s.independent = -1);
     BAD("lengths[1] is 33", s.batch = 2, s.lengths = (int[]){32, 33});
     BAD("lengths[0] is -1", s.lengths = (int[]){-1});
     BAD("queries is -1", s.queries = -1);
@@ -787,7 +925,7 @@ START_TEST(bad_samples)
     BAD("step is 281474976710656", s.step = (uint64_t)1 << 48);
     BAD("layer is 32768", s.layer = 1 << 15);
     BAD("first_example is 4294967295", s.batch = 2, s.per_example = 1, s.first_example = UINT32_MAX);
-    BAD("reserved", s.reserved[1] = 1);
+    BAD("reserved", s.reserved[0] = 1);
     ck_assert_ptr_null(plan.data);
 }
 END_TEST
@@ -932,6 +1070,7 @@ int main(void)
                                   no_two_draws_collide, follows_the_definition, all_keys_is_dense,
                                   fewer_queries_are_the_last, a_head_is_the_beginning,
                                   ratios_are_fractions, padding_draws_the_same, windows_are_block_local, unbiased_frequencies,
+                                  known_sources_stay, sources_drop_out_apart, any_number_of_sources,
                                   every_permutation_alike,
                                   local_displacement, causal_statistics, examples_are_numbered, bad_samples,
                                   bad_layouts, bad_shuffles_and_looks, queue_draws_the_same, queue_reports_errors,

@@ -116,7 +116,7 @@ END_TEST
 
 /* ---- a fixture ---- */
 
-enum keys { DENSE, SHARED, EACH_WINDOW, ALL_KEYS };
+enum keys { DENSE, SHARED, EACH_WINDOW, SOURCES, ALL_KEYS };
 
 struct fixture {
     struct ssa_model *model;
@@ -157,7 +157,8 @@ static void draw_plans(struct fixture *f, const struct ssa_pattern *pattern, int
 static struct ssa_pattern pattern_of(enum keys keys)
 {
     return (struct ssa_pattern){.kind = SSA_UNBIASED, .ratio = keys == ALL_KEYS ? 1 : 0.5f,
-                                .per_example = keys == EACH_WINDOW, .own_key = SSA_NONE};
+                                .per_example = keys == EACH_WINDOW || keys == SOURCES, .independent = keys == SOURCES,
+                                .own_key = SSA_NONE};
 }
 
 static void open_fixture(struct fixture *f, struct ssa_device *dev, const struct ssa_model_config *c, enum keys keys)
@@ -260,7 +261,7 @@ static void attend(const struct fixture *f, const struct grid *g, int layer, int
         double *to = &out[query * width + head * d + e];
         *to = 0;
         for (int k = 0; k < n; k++)
-            *to += weights[k] / sum * qkv[k * 3 * width + 2 * width + head * d + e];
+            *to += weights[k] / (sum > 0 ? sum : 1) * qkv[k * 3 * width + 2 * width + head * d + e];
     }
 }
 
@@ -353,7 +354,7 @@ static void check_forward(struct ssa_device *dev, bool wide, enum keys keys)
 START_TEST(forward_in_double_precision)
 {
     FOR_DEVICES (dev)
-        for (int i = 0; i < 6; i++)
+        for (int i = 0; i < 8; i++)
             check_forward(dev, i & 1, (enum keys)(i >> 1));
 }
 END_TEST
@@ -363,10 +364,11 @@ END_TEST
 START_TEST(finite_differences)
 {
     FOR_DEVICES (dev)
-        for (int wide = 0; wide < 2; wide++) {
-            const struct ssa_model_config c = dropping(wide);
+        for (int i = 0; i < 3; i++) {
+            static const enum keys keys[] = {EACH_WINDOW, SHARED, SOURCES};
+            const struct ssa_model_config c = dropping(i == 1);
             struct fixture f;
-            open_fixture(&f, dev, &c, wide ? SHARED : EACH_WINDOW);
+            open_fixture(&f, dev, &c, keys[i]);
             train_on_targets(&f);
             check_differences(&(struct differences){f.model, &f.pass, BATCH, .absolute = 1e-3});
             close_fixture(&f);

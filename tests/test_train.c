@@ -257,6 +257,31 @@ START_TEST(patterns_of_layers)
 }
 END_TEST
 
+/* Each key with any probability, which nothing rounds. */
+START_TEST(patterns_of_sources)
+{
+    struct ssa_pattern p = {.kind = SSA_UNBIASED, .ratio = 0.3f, .independent = 1, .keep_first = 2};
+    struct ssa_sample s;
+    for (int l = 0; l < 3; l++) {
+        OK(ssa_pattern_sample(&p, l, 3, 7, 2, &s));
+        ck_assert(s.independent == 1 && s.ratio == 0.3f && s.keys == 3 && s.own_key == 1 && s.keep_count == 2);
+    }
+    p.ratio_last = 0.9f;
+    OK(ssa_pattern_sample(&p, 1, 3, 7, 2, &s));
+    ck_assert_float_eq_tol(s.ratio, 0.6f, 1e-6f);
+    FAILS(ssa_pattern_sample(&(struct ssa_pattern){.kind = SSA_UNBIASED, .independent = 1}, 0, 3, 7, 1, &s), SSA_EINVAL,
+          "ratio is 0, must be in (0, 1]");
+    p.ratio_last = 1.5f;
+    FAILS(ssa_pattern_sample(&p, 0, 3, 7, 1, &s), SSA_EINVAL, "ratio_last is 1.5");
+    p.kind = SSA_LOCAL; /* to which it is nothing */
+    p.ratio_last = 0;
+    FAILS(ssa_pattern_sample(&p, 0, 3, 7, 1, &s), SSA_EINVAL, "its slices must divide the length");
+    p.ratio = 0.25f;
+    OK(ssa_pattern_sample(&p, 0, 3, 16, 1, &s));
+    ck_assert(!s.independent && s.keys == 4);
+}
+END_TEST
+
 START_TEST(bad_patterns)
 {
     struct ssa_sample s;
@@ -270,6 +295,7 @@ START_TEST(bad_patterns)
     BAD("(two slices)", .kind = SSA_LOCAL, .ratio = 0.3125f, .look_back = 1);
     BAD("kind is 4", .kind = 4);
     BAD("5 dense first", .kind = SSA_UNBIASED, .ratio = 0.5f, .dense_first = 5);
+    BAD("independent is 2", .kind = SSA_UNBIASED, .ratio = 0.5f, .independent = 2);
     BAD("own_key is -2", .kind = SSA_UNBIASED, .ratio = 0.5f, .own_key = -2);
     BAD("keep_first is 65", .kind = SSA_UNBIASED, .ratio = 0.5f, .keep_first = 65);
     BAD("ratio_last is -1", .kind = SSA_UNBIASED, .ratio = 0.5f, .ratio_last = -1);
@@ -521,7 +547,7 @@ END_TEST
 int main(void)
 {
     return test_run("train", (const TTest *const[]){ten_losses_of_pytorch, any_shares_sum_alike,
-        gradients_sum_along_the_tree, learning_rates, patterns_of_layers,
+        gradients_sum_along_the_tree, learning_rates, patterns_of_layers, patterns_of_sources,
         bad_patterns, bad_configs, bad_data, memory_is_as_foreseen, learns, draws_as_probabilities_say,
         says_when_it_diverges, NULL});
 }

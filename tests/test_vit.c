@@ -101,8 +101,9 @@ struct fixture {
     struct ssa_pass pass;
 };
 
-/* Sampled: half of the other positions for each image, and the first one always. */
-static void open_fixture(struct fixture *f, struct ssa_device *dev, const struct ssa_model_config *c, bool sampled)
+/* Sampled: half of the other positions for each image, in number or in the mean, and the first one always. */
+enum sampled { DENSE, SAMPLED, SOURCES };
+static void open_fixture(struct fixture *f, struct ssa_device *dev, const struct ssa_model_config *c, enum sampled sampled)
 {
     static const int first = 0;
     *f = (struct fixture){.model = NULL};
@@ -113,10 +114,11 @@ static void open_fixture(struct fixture *f, struct ssa_device *dev, const struct
     for (int b = 0; b < BATCH; b++)
         f->targets[b] = (3 * b + 1) % CLASSES;
     f->pass = (struct ssa_pass){.pixels = f->pixels, .seed = 3, .step = 5};
-    if (!sampled)
+    if (sampled == DENSE)
         return;
     OK(ssa_plan_draw(&f->plan, &(struct ssa_sample){.kind = SSA_UNBIASED, .length = PATCHES + !c->vit.mean_pool,
-        .keys = 3, .keep = &first, .keep_count = 1, .batch = BATCH, .per_example = 1, .seed = 9}));
+        .keys = 3, .keep = &first, .keep_count = 1, .batch = BATCH, .per_example = 1, .seed = 9,
+        .independent = sampled == SOURCES}));
     for (int l = 0; l < LAYERS; l++)
         f->plans[l] = &f->plan;
     f->pass.plans = f->plans;
@@ -217,7 +219,7 @@ static void logits_of(const struct fixture *f, int example, int mean_pool, doubl
     exact_linear(f->model, -1, "head", 1, WIDTH, CLASSES, mean_pool ? x : y, logits);
 }
 
-static void check_forward(struct ssa_device *dev, int mean_pool, bool sampled)
+static void check_forward(struct ssa_device *dev, int mean_pool, enum sampled sampled)
 {
     const struct ssa_model_config c = small(mean_pool);
     struct fixture f;
@@ -244,8 +246,8 @@ static void check_forward(struct ssa_device *dev, int mean_pool, bool sampled)
 START_TEST(forward_in_double_precision)
 {
     FOR_DEVICES (dev)
-        for (int i = 0; i < 4; i++)
-            check_forward(dev, i & 1, i >> 1);
+        for (int i = 0; i < 6; i++)
+            check_forward(dev, i & 1, (enum sampled)(i >> 1));
 }
 END_TEST
 
@@ -263,10 +265,10 @@ static struct ssa_model_config dropping(int mean_pool)
 START_TEST(finite_differences)
 {
     FOR_DEVICES (dev)
-        for (int mean_pool = 0; mean_pool < 2; mean_pool++) {
-            const struct ssa_model_config c = dropping(mean_pool);
+        for (int i = 0; i < 4; i++) {
+            const struct ssa_model_config c = dropping(i & 1);
             struct fixture f;
-            open_fixture(&f, dev, &c, true);
+            open_fixture(&f, dev, &c, i & 2 ? SOURCES : SAMPLED);
             train_on_targets(&f);
             check_differences(&(struct differences){f.model, &f.pass, BATCH, .absolute = 1e-3});
             close_fixture(&f);

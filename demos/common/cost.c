@@ -113,6 +113,18 @@ static double ends_of(const struct ssa_model_config *model)
     }
 }
 
+/* Where every key is drawn on its own: the mean of all draws, of which one may be anything. */
+static double expected_pairs(const struct shape *s, const struct ssa_sample *how)
+{
+    double pairs = 0;
+    for (int i = 0; i < how->length; i++) {
+        const int there = s->causal ? i + 1 : how->length, kept = there < how->keep_count ? there : how->keep_count;
+        const double own = how->own_key && i >= how->keep_count ? 1 - (double)how->ratio : 0;
+        pairs += kept + (double)how->ratio * (there - kept) + own;
+    }
+    return pairs * s->of.sequences;
+}
+
 /* Pairs of one of the model's sequences, and the rows that keys and values are projected for. */
 static int count_pairs(const struct shape *s, struct ssa_sample how, double *pairs, double *kv_rows)
 {
@@ -122,8 +134,15 @@ static int count_pairs(const struct shape *s, struct ssa_sample how, double *pai
     *pairs = (s->causal ? N * (N + 1) / 2 : N * N) * s->of.sequences;
     if (how.kind == SSA_DENSE)
         return SSA_OK;
-    if (s->gathers && how.kind == SSA_UNBIASED && !how.own_key && 2 * keys <= N * groups && keys * groups <= N)
+    const bool alike = !how.independent || !how.per_example; /* equally many in every example */
+    if (how.independent)
+        keys = how.keep_count + (double)how.ratio * (N - how.keep_count);
+    if (s->gathers && alike && how.kind == SSA_UNBIASED && !how.own_key && 2 * keys <= N * groups && keys * groups <= N)
         *kv_rows = keys;
+    if (how.independent) {
+        *pairs = expected_pairs(s, &how);
+        return SSA_OK;
+    }
     int err = ssa_plan_draw(&plan, &how);
     *pairs = (s->causal ? plan.pairs_causal : plan.pairs) * (plan.examples > 1 ? 1 : s->of.sequences);
     ssa_plan_finish(&plan);

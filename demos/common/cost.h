@@ -7,8 +7,8 @@
 /* As they are usually counted: forward, and twice that for backward; what fused attention computes again is not in it,
  * nor what is not a product. `linear`: 6 for every weight of a matrix and row that passes it, the head included; keys
  * and values only for the rows that are sampled, where the library does so. `attention`: 6 times the widths of all
- * heads' queries and values, for every pair of a query and a key that it sees, counted in plans as they are drawn. Of
- * words bands are as frequent as Zipf's law has them. */
+ * heads' queries and values, for every pair of a query and a key that it sees, counted in plans as they are drawn; of
+ * source dropout as many as there are in the mean of all draws. Of words bands are as frequent as Zipf's law has them. */
 struct cost {
     double linear, attention;
 };

@@ -177,7 +177,8 @@ enum ssa_edge_mode {
  *  EGT-90M is {.node_ids = 9, .node_values = 128, .edge_ids = 3, .edge_values = 8, .hops = 17, .encodings = 16, .layers =
  *  24, .heads = 32, .width = 768, .edge_width = 64, .virtual_nodes = 4, .attention_dropout = 0.3f}: 89,322,369
  *  parameters, whatever `nodes`. TGT's (Hussain et al., 2024) has no virtual nodes, activation SSA_ACT_GELU, clip
- *  SSA_NONE, head_layers 1, head_start, activation_dropout and drop_path. Zero means the default. */
+ *  SSA_NONE, head_layers 1, head_start, activation_dropout and drop_path, and is trained with source dropout (`independent`
+ *  of struct ssa_pattern). Zero means the default. */
 struct ssa_egt {
     int nodes;                /**< most of a graph; N = nodes + virtual_nodes */
     int node_ids;             /**< ids of a node: features, */

@@ -29,7 +29,8 @@ extern "C" {
 
 enum ssa_sampling {
     SSA_DENSE,    /**< every query sees every key */
-    SSA_UNBIASED, /**< every query sees the same k keys, drawn uniformly without replacement */
+    SSA_UNBIASED, /**< every query sees the same k keys, drawn uniformly without replacement; or, with `independent`, the
+                       same ones of which each was drawn on its own */
     SSA_LOCAL     /**< query block b of w queries sees slice b of the locally shuffled keys, or cell of a grid */
 };
 
@@ -72,7 +73,13 @@ struct ssa_sample {
     uint64_t step;          /**< below 2^48 */
     uint32_t layer;         /**< below 2^15 */
     uint32_t first_example; /**< number of the batch's first example (micro-batches draw what the whole would) */
-    size_t reserved[2];
+    int independent;        /**< UNBIASED: 1: instead of exactly k, each real position that is not kept is drawn on its
+                                 own, with probability ratio, or keys / (N - keep_count), at most 1: source dropout as
+                                 in TGT (Hussain et al. 2024), shared by the queries and heads of an example. How many
+                                 keys there are is then another number in every draw and example, 0 to all, and the
+                                 room of a plan is that of all. Of none, queries see what is kept, their own key by
+                                 own_key, or nothing, and answer 0 */
+    size_t reserved[1];
 };
 
 /** A drawn plan, on the host; its layout is the library's. Threads: draws change it, one at a time; while none does,

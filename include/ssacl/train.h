@@ -28,7 +28,7 @@ extern "C" {
 struct ssa_pattern {
     int kind;           /**< enum ssa_sampling */
     float ratio;        /**< keys a query sees / N, in (0, 1]; ratio*N must be whole, and for SSA_LOCAL its slices
-                             (ratio*N, with look_back half of it) must divide N. Of models whose sequences are of mixed
+                             (ratio*N, with look_back half of it) must divide N; with `independent` any. Of models whose sequences are of mixed
                              size (ssa_model_layer()) any: the share of an example's real positions that is drawn, as
                              in struct ssa_sample, and virtual nodes, too; SSA_UNBIASED only */
     int look_back;      /**< SSA_LOCAL: a query sees its own slice and the one before, each of half the keys */
@@ -50,6 +50,11 @@ struct ssa_pattern {
                              are a grid (ssa_model_layer()) */
     const struct ssa_pattern *layers; /**< NULL, or one pattern a layer that replaces all of this */
     int layer_count;                  /**< how many `layers` has: must be the model's */
+    int independent;                  /**< SSA_UNBIASED: 1: each key stays with probability ratio, whatever others do, as
+                                           in struct ssa_sample: source dropout. ratio may then be any, ratio_last grows
+                                           without rounding, and ratio*N is the mean of how many there are; a layer has
+                                           K and V projected for the drawn rows only where all examples of a pass have
+                                           equally many, as where they share one draw */
     size_t reserved[4];
 };
 

@@ -75,7 +75,20 @@ static int keys_of(const struct ssa_pattern *p, const char *name, float ratio, c
                     (double)ratio, length, exact, two, why, (double)good / length, good);
 }
 
-/* The ratio of a sampled layer, `depth` of 0..1 from the first to the last of them. */
+/* The ratio of a sampled layer, `depth` of 0..1 from the first to the last of them, where it may be any; */
+static int layer_ratio(const struct ssa_pattern *p, double depth, float *ratio)
+{
+    const float last = p->ratio_last > 0 ? p->ratio_last : p->ratio;
+    int err;
+    TRY(check_ratio("ratio", p->ratio));
+    if (p->ratio_last != 0) /* exactly: unset */
+        TRY(check_ratio("ratio_last", p->ratio_last));
+    *ratio = (float)((double)p->ratio + (double)(last - p->ratio) * depth);
+done:
+    return err;
+}
+
+/* and where it must make a number of keys. */
 static int layer_keys(const struct ssa_pattern *p, double depth, const struct ssa_layer *of, bool any, int *keys)
 {
     int first = 0, last = 0, err;
@@ -101,6 +114,7 @@ static int check(const struct ssa_pattern *p, int layer, int layers, int length)
     REQUIRE(p->own_key == 0 || p->own_key == 1 || p->own_key == SSA_NONE, "pattern: own_key is %d, must be 0, 1 or "
             "SSA_NONE", p->own_key);
     REQUIRE(p->grid == 0 || p->grid == 1, "pattern: grid is %d, must be 0 or 1", p->grid);
+    REQUIRE(p->independent == 0 || p->independent == 1, "pattern: independent is %d, must be 0 or 1", p->independent);
     REQUIRE(!p->layers || p->layer_count == layers, "pattern: %d layers are given, the model has %d", p->layer_count,
             layers);
     REQUIRE(p->dense_first >= 0 && p->dense_last >= 0 && p->dense_first <= layers - p->dense_last,
@@ -122,15 +136,12 @@ static const int *first_positions(void)
 /* Of sequences of mixed size: any share of the real positions, whatever their number, in addition to those in front. */
 static int fill_mixed(const struct ssa_pattern *p, double depth, const struct ssa_layer *of, struct ssa_sample *sample)
 {
-    const float last = p->ratio_last > 0 ? p->ratio_last : p->ratio;
     int err;
     REQUIRE(p->kind == SSA_UNBIASED, "pattern: sequences of mixed size are sampled without order: kind must be "
             "SSA_UNBIASED or SSA_DENSE");
-    TRY(check_ratio("ratio", p->ratio));
-    if (p->ratio_last != 0) /* exactly: unset */
-        TRY(check_ratio("ratio_last", p->ratio_last));
+    TRY(layer_ratio(p, depth, &sample->ratio));
     sample->kind = p->kind;
-    sample->ratio = (float)((double)p->ratio + (double)(last - p->ratio) * depth);
+    sample->independent = p->independent;
     sample->own_key = p->own_key == 1;
     sample->per_example = p->per_example;
     sample->keep_count = p->keep_first > of->lead ? p->keep_first : of->lead;
@@ -149,7 +160,13 @@ static int fill(const struct ssa_pattern *p, double depth, const struct ssa_laye
         return fill_mixed(p, depth, of, sample);
     REQUIRE(!grid || of->rows, "pattern: grid: its positions are no rows and columns; without grid they are local in "
             "one direction");
-    TRY(layer_keys(p, depth, of, any, &sample->keys));
+    if (p->kind == SSA_UNBIASED && p->independent) {
+        TRY(layer_ratio(p, depth, &sample->ratio));
+        sample->keys = ssa_share(sample->ratio, of->length);
+        sample->independent = 1;
+    } else {
+        TRY(layer_keys(p, depth, of, any, &sample->keys));
+    }
     sample->kind = p->kind;
     sample->sigma = p->sigma;
     sample->fixed_windows = p->fixed_windows;

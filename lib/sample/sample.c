@@ -161,6 +161,17 @@ static int unbiased_keys(const struct ssa_sample *h, int others)
     return others ? (int)((h->keys * (int64_t)others + all - 1) / all) : 0;
 }
 
+/* `independent`: how probable it is for a position, in 2^DRAW_BITS ths; of sort keys that is what lies over the index. */
+enum { DRAW_BITS = 64 - INDEX_BITS };
+static uint64_t unbiased_share(const struct ssa_sample *h)
+{
+    const uint64_t one = (uint64_t)1 << DRAW_BITS;
+    const int others = h->length - h->keep_count;
+    if (h->ratio > 0)
+        return (uint64_t)((double)h->ratio * (double)one);
+    return h->keys < others ? (uint64_t)h->keys * one / (uint64_t)others : one;
+}
+
 /* ---- the shape of a plan: all that does not depend on the draw ---- */
 
 struct shape {
@@ -188,7 +199,8 @@ static struct shape shape_of(const struct ssa_sample *h)
     struct shape s = {.length = h->length, .queries = h->queries ? h->queries : h->length, .slices = 1,
                       .sources = (size_t)h->length};
     s.examples = (h->per_example || h->lengths || h->seeds) && h->batch ? h->batch : 1;
-    const int others = h->length - h->keep_count, keys = h->kind == SSA_UNBIASED ? unbiased_keys(h, others) : others;
+    const bool some = h->kind == SSA_UNBIASED && !h->independent;
+    const int others = h->length - h->keep_count, keys = some ? unbiased_keys(h, others) : others;
     if (keys < others)
         s.sources = (size_t)keys + (size_t)h->keep_count;
     if (h->kind == SSA_LOCAL && h->rows) {
@@ -316,7 +328,7 @@ done:
 static int check_sample(const struct ssa_sample *h)
 {
     int err;
-    TRY(ssa_check_reserved("plan", h->reserved, 2));
+    TRY(ssa_check_reserved("plan", h->reserved, 1));
     TRY(check_length("plan", "length", h->length));
     REQUIRE(h->batch >= 0, "plan: batch is %d, must not be negative", h->batch);
     TRY(check_kind(h));
@@ -324,6 +336,7 @@ static int check_sample(const struct ssa_sample *h)
     TRY(check_flag("look_back", h->look_back));
     TRY(check_flag("own_key", h->own_key));
     TRY(check_flag("per_example", h->per_example));
+    TRY(check_flag("independent", h->independent));
     TRY(check_lengths(h));
     TRY(check_queries(h));
     TRY(check_keep(h));
@@ -507,6 +520,16 @@ static void choose_unbiased(const struct ssa_sample *h, int real, const uint64_t
     }
 }
 
+/* Each by its own draw, and those that are kept. */
+static void choose_independent(const struct ssa_sample *h, int real, const uint64_t *keys, int32_t *slice_of)
+{
+    const uint64_t share = unbiased_share(h);
+    for (int i = 0; i < real; i++)
+        slice_of[i] = keys[i] >> INDEX_BITS < share ? 0 : -1;
+    for (int i = 0; i < h->keep_count && h->keep[i] < real; i++)
+        slice_of[h->keep[i]] = 0;
+}
+
 static void choose_local(const struct ssa_sample *h, const struct shape *s, int real, const uint64_t *keys,
                          int32_t *slice_of)
 {
@@ -545,6 +568,11 @@ static void choose(const struct ssa_sample *h, const struct shape *s, int exampl
     if (s->cells.rows) {
         shuffle_cells(keys, &s->cells, slices, &stream);
         choose_cells(h, s, keys, slice_of);
+        return;
+    }
+    if (h->kind == SSA_UNBIASED && h->independent) {
+        uniform_keys(keys, real, &stream);
+        choose_independent(h, real, keys, slice_of);
         return;
     }
     shuffle(keys, real, h->kind == SSA_UNBIASED ? -1 : slices * s->block, &stream);

@@ -17,6 +17,7 @@ static void begin(void)
         "unbiased:ratio=0.5,ratio-last=1,first-dense=1,last-dense=2,keep-first=64,per-example,no-own-key,steps=3",
         "local:sigma=1e6,fixed-windows,grid,steps=2147483647,warm-up=7,lr-end=1e-5;dense",
         "local:ratio=0.125,look-back,sigma=1,steps=900/0:fixed-windows/1-2:sigma=0.25,no-look-back/last:dense",
+        "unbiased:source-dropout,ratio=0.3,ratio-last=0.6,steps=7/1:no-source-dropout,keys=8/2:local",
         "unbiased:dense-every=2,steps=7 local:steps=3,dense-every=2147483647",
         "dense:steps=3/1-last:unbiased:ratio=0.5,no-own-key/2:keys=16,own-key dense",
         "unbiased:ratio=0.25,ratio-last=0.75,first-dense=1,per-example,steps=3/3:no-per-example,keep-first=2"};
@@ -56,4 +57,4 @@ static bool run(const unsigned char *bytes, size_t size)
 const struct fuzz_target fuzz_stages = {"stages", begin, run, NULL,
     "local unbiased dense : , = ; ratio= ratio-last= look-back look_back sigma= fixed-windows first-dense= last-dense= "
     "keep-first= per-example no-own-key grid steps= lr= lr-end= warm-up= nan inf 0x1p3 1e-40 / /0: /1-2: /last: keys= "
-    "own-key no-look-back no-grid epochs= dense-every="};
+    "own-key no-look-back no-grid epochs= dense-every= source-dropout"};

@@ -37,6 +37,13 @@ def shuffle(n, sigma, seed, step, layer, example):
     return [i for _, i in sorted(keys)]
 
 
+def sources(n, ratio, seed, step, layer, example):
+    """Those of n positions that stay, each with this probability."""
+    high = 1 << 63 | layer << 48 | step
+    draws = [philox(seed, example << 32 | i // 2, high)[2 * (i % 2):][:2] for i in range(n)]
+    return [i for i, r in enumerate(draws) if ((r[1] << 32 | r[0]) >> INDEX_BITS) < ratio * 2**(64 - INDEX_BITS)]
+
+
 def cells(rows, columns, channels, high, wide, sigma, *counter):
     """The cell, numbered row by row, that each position of a grid is a key of."""
     points = [(r, c, (r * columns + c) * channels + x) for r in range(rows) for c in range(columns)
@@ -64,3 +71,8 @@ if __name__ == "__main__":
         *shape, sigma, seed, step, layer, example = case
         print(f"    {{{', '.join(map(str, shape))}, {sigma}, {seed if seed < 10 else hex(seed)}, {step}, {layer}, "
               f"{example},\n     {{{', '.join(map(str, cells(*case)))}}}}},")
+    for case in [(23, 0.5, 0, 0, 0, 0), (23, 0.25, 7, 1, 3, 2), (23, 0.3125, *LARGE), (23, 2.0**-6, 7, 1, 3, 2)]:
+        n, ratio, seed, step, layer, example = case
+        of = sources(*case)
+        print(f"    {{{n}, {ratio}f, {seed if seed < 10 else hex(seed)}, {step}, {layer}, {example}, {len(of)}, "
+              f"{{{', '.join(map(str, of or [0]))}}}}},")

@@ -101,6 +101,14 @@ check train --stages "$layers" --attention-dropout 0.3 --drop-path 0.1 --ema 0.9
 check grep -q 'steps=9,lr=[^/]*/0:dense/1:ratio=0.25,no-per-example"' layers.jsonl
 check graph train --device cpu --data set --quiet --resume layers.stage1 -c again --force
 check cmp layers again
+sources='unbiased:ratio=0.4,per-example,source-dropout,steps=9,dense-every=4/0:ratio=0.1 dense:steps=3'
+for mode in all sampled; do
+    check train --stages "$sources" --edge-mode $mode -c sources --keep-stages --profile 1
+    check graph train --device cpu --data set --quiet --resume sources.stage1 -c again --force
+    check cmp sources again
+done
+check evaluate -c sources --passes 3 --json >sources.json
+json sources.json 'x["ensemble"]["pattern"] == "unbiased:ratio=0.4,per-example,source-dropout/0:ratio=0.1"'
 bad 1 "in no order; sample it by 'unbiased'" train --data set -c d --layers 2 --stages 'dense:steps=9/1:local'
 bad 1 'give a share of it, ratio=R' train --data set -c d --layers 2 --stages 'dense:steps=9/1:unbiased:keys=3'
 check sh -c '! cmp -s whole other'

@@ -102,6 +102,11 @@ check image train --device cpu --data set --quiet $swin --stages "$layers" --val
     --keep-stages -c swin4 -l swin4.jsonl
 check image train --device cpu --data set --quiet --resume swin4.stage1 -c swin5
 check cmp swin4 swin5
+# shellcheck disable=SC2086
+check image train --device cpu --data set --quiet $swin --stages 'unbiased:ratio=0.1,per-example,source-dropout,steps=3,dense-every=2
+    dense:steps=1' --valid-images 4 --eval-images 4 --keep-stages -c swin6
+check image train --device cpu --data set --quiet --resume swin6.stage1 -c swin7
+check cmp swin6 swin7
 check grep -q '"unbiased:ratio=0.5,per-example,no-own-key,steps=2,[^/]*/0:dense/2:ratio=0.25/3:ratio=1"' swin4.jsonl
 
 # ---- the best is kept, and a run ends where nothing gets better ----

@@ -27,6 +27,13 @@ says 'local:look_back,per-example,no-own-key,steps=9/1:no-look-back,no_per-examp
     'local:ratio=0.25,look-back,per-example,no-own-key,steps=9/1:no-look-back,no-per-example,own-key/2:unbiased'
 says 'unbiased:ratio=0.25,ratio-last=1,first-dense=1,steps=9/1:keep-first=1' \
     'unbiased:ratio=0.25,steps=9/0:dense/1:keep-first=1/2:ratio=0.625/3:ratio=1'
+says 'unbiased:ratio=0.3,source-dropout,steps=9/1:ratio=0.123/2:no-source-dropout,ratio=0.25/3:local:ratio=0.5' \
+    'unbiased:ratio=0.3,source-dropout,steps=9/1:ratio=0.123/2:ratio=0.25,no-source-dropout/3:local:ratio=0.5'
+says 'unbiased:keys=16,source-dropout,steps=9' 'unbiased:ratio=0.25,source-dropout,steps=9'
+says 'unbiased:ratio=0.3,ratio-last=0.6,source-dropout,steps=9/0:dense' \
+    'unbiased:ratio=0.3,source-dropout,steps=9/0:dense/1:ratio=0.4/2:ratio=0.5/3:ratio=0.6'
+plan --attention unbiased --ratio 0.3 --source-dropout --json >plan.json
+json plan.json 'x["stages"][0]["stage"].startswith("unbiased:ratio=0.3,source-dropout,steps=1000")'
 says 'local:ratio=0.3,steps=9/0-last:ratio=0.25' 'local:ratio=0.3,steps=9/0-3:ratio=0.25'
 plan --look-back --stages 'local:steps=9,no-look-back' --json >plan.json # of what options say
 json plan.json 'x["stages"][0]["stage"] == "local:ratio=0.25,steps=9,lr=0.002"'
@@ -67,6 +74,14 @@ plan_of() { text plan --device cpu --measure 0 --resume whole --json; }
 plan_of >plan.json
 json plan.json "x['stages'][1]['stage'].replace(',lr-end=0.0002', '') == '$as'"
 check train --resume longer --steps 7 -l longer.jsonl --force # dense goes on as it was
+# Keys that stay or not on their own.
+mine='unbiased:ratio=0.3,source-dropout,steps=3,no-own-key/last:per-example,ratio=0.01'
+# shellcheck disable=SC2086
+check train $tiny --stages "$mine $mine" -c sources --keep-stages --profile 1 --json >sources.json
+check train --resume sources.stage1 -c sources2
+check cmp sources sources2
+check text eval -c sources --data text --device cpu --part valid --windows 2 --passes 2 --json >eval.json
+json eval.json 'x["ensemble"]["pattern"] == "unbiased:ratio=0.3,no-own-key,source-dropout/2:ratio=0.01,per-example"'
 # A pass samples as the last stage that has a layer that does, or as is said.
 check text eval -c whole --data text --device cpu --part valid --windows 2 --passes 2 --json >eval.json
 json eval.json 'x["ensemble"]["pattern"] == "local:ratio=0.25,look-back,sigma=0.5/0:fixed-windows/1:unbiased:ratio=0.5,per-example/2:dense"'

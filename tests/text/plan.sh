@@ -59,6 +59,16 @@ json flop.json '0.2 < x["stages"][1]["flop_attention"] / x["stages"][0]["flop_at
 json flop.json '0.75 < x["stages"][2]["flop_attention"] / x["stages"][0]["flop_attention"] < 0.95'
 json flop.json 'x["stages"][2]["flop_linear"] == x["stages"][0]["flop_linear"]'
 json flop.json 'x["tokens_per_step"] == 768 and x["batch"] == 6 and x["stages"][0]["steps"] == 7'
+# Where each key is drawn on its own, in the mean of all draws: those at or before the query, and the first.
+# shellcheck disable=SC2086
+plan $small --stages 'unbiased:ratio=0.25,source-dropout,no-own-key,keep-first=1,steps=1
+    unbiased:ratio=0.25,source-dropout,keep-first=1,steps=1 unbiased:ratio=0.25,source-dropout,no-own-key,per-example,steps=1' \
+    --json >sources.json
+json sources.json 'abs(x["stages"][0]["flop_attention"] / (3 * 6 * 6 * (128 + 0.25 * 127 * 128 / 2) * 128) - 1) < 1e-6'
+json sources.json 'abs(x["stages"][1]["flop_attention"] / (3 * 6 * 6 * (128 + 0.25 * 127 * 128 / 2 + 0.75 * 127) * 128) - 1) < 1e-6'
+json sources.json 'abs(x["stages"][0]["flop_linear"] / (6 * (768 * (3 * 10 * 64**2 + 256 * 64) + 3 * 6 * 32.75 * 2 * 64**2)) - 1) < 1e-6'
+json sources.json 'x["stages"][2]["flop_linear"] == x["stages"][1]["flop_linear"] == 6 * 768 * (3 * 12 * 64**2 + 256 * 64)'
+json sources.json 'x["stages"][0]["seconds_per_step"] > 0'
 # shellcheck disable=SC2086
 plan $small --stages 'dense:steps=1 unbiased:ratio=0.25,steps=1 unbiased:ratio=0.25,steps=7,dense-every=3 dense:steps=2' \
     --json >every.json

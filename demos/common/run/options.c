@@ -46,6 +46,8 @@ static const struct arg run_table[] = {
     ARG_INT(0, "keep-first", &raw.preset.pattern.keep_first, 0, 64, "N",
             "so many first positions are seen by all; if not said, a class token where there is one"),
     ARG_FLAG(0, "per-example", &raw.preset.pattern.per_example, "a sample for each sequence of the batch"),
+    ARG_FLAG(0, "source-dropout", &raw.preset.pattern.independent,
+             "unbiased: each key stays with probability --ratio, whatever others do, instead of exactly so many"),
     ARG_TEXT(0, "stages", &raw.stages, "STAGES",
              "a sequence of stages, see below; replaces --steps and --fine-tune. With --resume: more of them"),
     ARG_HEADING_OF(SETTLES_RUN, "training"),

@@ -19,7 +19,8 @@ enum key_kind {
 };
 
 /* What it is a setting of, and printed for. */
-enum key_of { OF_STAGE, OF_LAYERS /* of a pattern, over its layers */, OF_SAMPLED /* of any layer */, OF_LOCAL };
+enum key_of { OF_STAGE, OF_LAYERS /* of a pattern, over its layers */, OF_SAMPLED /* of any layer */, OF_UNBIASED,
+              OF_LOCAL };
 
 static const struct key {
     const char *name;
@@ -41,6 +42,7 @@ static const struct key {
     {"keep-first", KEY_INT, FIELD(pattern.keep_first), 0, 64, OF_SAMPLED},
     {"per-example", KEY_FLAG, FIELD(pattern.per_example), 0, 1, OF_SAMPLED},
     {"no-own-key", KEY_NONE, FIELD(pattern.own_key), 0, 1, OF_SAMPLED},
+    {"source-dropout", KEY_FLAG, FIELD(pattern.independent), 0, 1, OF_UNBIASED},
     {"steps", KEY_INT, FIELD(steps), 1, INT_MAX, OF_STAGE},
     {"epochs", KEY_EPOCHS, FIELD(steps), 0.001, EPOCHS_MOST, OF_STAGE},
     {"lr", KEY_FLOAT, FIELD(lr), 1e-12, 100, OF_STAGE},
@@ -467,7 +469,8 @@ static bool is_of(const struct key *key, int kind)
 {
     if (key->kind == KEY_KEYS || key->kind == KEY_EPOCHS)
         return false;
-    return key->of == OF_STAGE || (kind != SSA_DENSE && (key->of != OF_LOCAL || kind == SSA_LOCAL));
+    return key->of == OF_STAGE || (kind != SSA_DENSE && (key->of != OF_LOCAL || kind == SSA_LOCAL) &&
+                                   (key->of != OF_UNBIASED || kind == SSA_UNBIASED));
 }
 
 static double value_of(const struct key *key, const struct ssa_stage *stage)

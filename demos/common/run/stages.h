@@ -71,6 +71,7 @@ void stage_format(const struct ssa_stage *stage, int pattern_only, char *text, s
     "    first-dense=N, last-dense=N          so many layers stay dense\n"                  \
     "    keep-first=N     so many first positions are seen by all; else a class token, if any\n"\
     "    per-example      every sequence of the batch has its own sample\n"                 \
+    "    source-dropout   unbiased: each key stays with probability ratio, not exactly so many\n"\
     "    no-own-key       a query does not see its own key unless it was drawn\n"            \
     "    no-X             takes back a flag X that the options set; own-key: no-own-key\n"   \
     "  Then a slash and layers, counted from 0, have a pattern of their own: a number, a\n"  \

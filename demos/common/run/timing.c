@@ -46,7 +46,7 @@ static int choose_layers(const struct job *j, int count, struct ssa_model_config
             break;
         patterns[i] = j->pattern->layers ? j->pattern->layers[kept[i]] : *j->pattern;
         patterns[i].kind = how.kind;
-        patterns[i].ratio = (float)how.keys / (float)how.length;
+        patterns[i].ratio = how.independent ? how.ratio : (float)how.keys / (float)how.length;
         patterns[i].ratio_last = 0;
         patterns[i].dense_first = patterns[i].dense_last = 0;
     }
