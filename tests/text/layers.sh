@@ -50,6 +50,11 @@ plan --stages 'dense:steps=9 unbiased:ratio=0.25,no-own-key,per-example,steps=9 
     --json >plan.json
 json plan.json '(lambda dense, all, one: abs(one - (3 * dense + all) / 4) < 0.02 * dense)(
     *(s["flop_attention"] for s in x["stages"]))'
+grows='unbiased:ratio=0.25,ratio-last=1,first-dense=1,steps=1'
+for more in '' ,source-dropout ,last-dense=1; do # what a stage says of its layers, these have on their own
+    plan --stages "$grows$more $grows$more/last:keep-first=0" --json >plan.json
+    json plan.json 'x["stages"][0]["flop_attention"] == x["stages"][1]["flop_attention"]'
+done
 plan --measure 0.01 --stages 'local:steps=2/0:dense local:steps=3/0:dense' --json >plan.json
 json plan.json 'x["stages"][0]["seconds_per_step"] == x["stages"][1]["seconds_per_step"] > 0' # measured once
 
