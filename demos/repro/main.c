@@ -157,8 +157,9 @@ static bool any_wanted(const struct task *task)
 
 static int time_all(const struct table *table)
 {
-    int status = 0;
-    for (int t = 0; t < table->count && !status; t++)
+    int status = table->attention && name_wanted("attention", o.only)
+        ? times_attention(&o, table->attention, time_rounds) : 0;
+    for (int t = 0; t < table->count && !status && !interrupted; t++)
         if (any_wanted(&table->tasks[t]))
             status = times_measure(&o, &table->tasks[t], time_rounds);
     return status;

@@ -2,6 +2,7 @@
 
 #include "pictures.h"
 #include "results.h"
+#include "savings.h"
 #include "sheet.h"
 #include "times.h"
 
@@ -153,49 +154,6 @@ static void put_c2(struct sheet *s, const struct results *r)
                   &forest);
 }
 
-/* ---- seconds ---- */
-
-/* The first dense arm's first stage, to which others are set in relation. */
-static double dense_step(const struct results *r, const struct task_results *t, const char *folder)
-{
-    (void)r;
-    for (int a = 0; a < t->count; a++) {
-        struct arm_times times;
-        times_read(&times, folder, t->task, t->arms[a].arm);
-        if (t->arms[a].arm->kind == ARM_DENSE && times.stages)
-            return times.seconds[0];
-    }
-    return NAN;
-}
-
-static void put_times_row(struct sheet *s, const struct arm_results *arm, double dense, const char *folder)
-{
-    struct arm_times times;
-    times_read(&times, folder, arm->task, arm->arm);
-    for (int i = 0; i < times.stages; i++) {
-        if (i && !(times.seconds[i] < 0.97 * dense)) /* the dense end, as everywhere */
-            continue;
-        sheet_cell(s, "%s", arm->task->name);
-        sheet_cell(s, "%s%s", arm->arm->name, i ? ", second stage" : "");
-        sheet_cell(s, "%.1f", 1e3 * times.seconds[i]);
-        sheet_cell(s, "%.1f to %.1f", 1e3 * times.low[i], 1e3 * times.high[i]);
-        sheet_cell(s, "%.2fx", dense / times.seconds[i]);
-        sheet_cell(s, "%d", times.rounds);
-    }
-}
-
-static void put_times(struct sheet *s, const struct results *r, const char *folder)
-{
-    sheet_heading(s, 3, "Whole steps");
-    sheet_text(s, "Of training, forward, backward and update, on the machine of the results; the arms of a task in "
-                  "turn, again and again, nothing else running.");
-    sheet_table(s, "task|arm|ms a step, median|quartiles|dense / this|rounds");
-    for (int t = 0; t < r->count; t++)
-        for (int a = 0; a < r->tasks[t].count; a++)
-            put_times_row(s, &r->tasks[t].arms[a], dense_step(r, &r->tasks[t], folder), folder);
-    sheet_table_end(s);
-}
-
 /* ---- equal seconds ---- */
 
 static bool has_timed(const struct task_results *t)
@@ -288,7 +246,8 @@ static void put_task(struct sheet *s, const struct task_results *t)
     sheet_table(s, "arm|what it is|seeds|training|validation, best|best step|test, best|right, %|before fine-tune: "
                    "dense|one pass|of 10|end: dense|one pass|of 10");
     for (int a = 0; a < t->count; a++)
-        put_arm(s, &t->arms[a]);
+        if (t->arms[a].arm->seeds)
+            put_arm(s, &t->arms[a]);
     sheet_table_end(s);
     put_failures(s, t);
     snprintf(name, sizeof name, "%s-curves", t->task->name);
@@ -335,8 +294,7 @@ static int put_page(struct sheet *s, const struct results *r, const char *folder
     put_beginning(s, r);
     put_c1(s, r);
     put_c2(s, r);
-    sheet_heading(s, 2, "C3: what does it save?");
-    put_times(s, r, folder);
+    put_savings(s, r, folder);
     put_equal(s, r);
     for (int t = 0; t < r->count; t++)
         put_task(s, &r->tasks[t]);

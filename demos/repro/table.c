@@ -134,6 +134,7 @@ int table_read(struct table *table, const char *path)
         if (read_task(&table->tasks[i], json_array_get(tasks, i)))
             return say_error("%s: task %zu: as said above", path, i + 1);
     }
+    table->attention = json_string_value(json_object_get(table->json, "attention"));
     return table->count ? 0 : say_error("%s: there is no task", path);
 }
 
@@ -192,23 +193,37 @@ int table_each(const struct table *table, int (*call)(void *, const struct run_k
     return status;
 }
 
-static bool fits(const struct run_key *key, const char *word)
+static bool fits(const void *what, const char *word)
 {
+    const struct run_key *key = what;
     char name[160];
     snprintf(name, sizeof name, "%s/%s", key->task->name, key->arm->name);
     return !fnmatch(word, strchr(word, '/') ? name : key->task->name, 0);
 }
 
-bool run_wanted(const struct run_key *key, const char *only, int seeds)
+static bool any_word(const char *only, bool (*fit)(const void *what, const char *word), const void *what)
 {
     char words[1024], *rest = words;
-    if (seeds && key->seed > seeds)
-        return false;
     if (!only)
         return true;
     snprintf(words, sizeof words, "%s", only);
     for (char *word; (word = strtok_r(rest, ", ", &rest));)
-        if (fits(key, word))
+        if (fit(what, word))
             return true;
     return false;
+}
+
+bool run_wanted(const struct run_key *key, const char *only, int seeds)
+{
+    return (!seeds || key->seed <= seeds) && any_word(only, fits, key);
+}
+
+static bool is_name(const void *name, const char *word)
+{
+    return !fnmatch(word, name, 0);
+}
+
+bool name_wanted(const char *name, const char *only)
+{
+    return any_word(only, is_name, name);
 }

@@ -42,6 +42,7 @@ struct task {
 struct table {
     struct task *tasks;
     int count;
+    const char *attention; /* NULL, or what ssacl-bench attention is told when times are measured */
     json_t *json; /* has the texts */
 };
 
@@ -69,5 +70,7 @@ int table_each(const struct table *table, int (*call)(void *cookie, const struct
 /* Whether a run is one of those that --only (NULL: all) and --seeds (0: all) leave. --only is words with commas
  * between: TASK, TASK/ARM, or either with * for any letters. */
 bool run_wanted(const struct run_key *key, const char *only, int seeds);
+/* The same of a name that is no task. */
+bool name_wanted(const char *name, const char *only);
 
 #endif

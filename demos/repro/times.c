@@ -196,3 +196,27 @@ int times_measure(const struct session *session, const struct task *task, int ro
     free(samples);
     return status;
 }
+
+/* ---- attention ---- */
+
+int times_attention(const struct session *session, const char *options, int rounds)
+{
+    static const struct task bench = {.program = "ssacl-bench"};
+    char path[512], number[16];
+    struct child c;
+    snprintf(path, sizeof path, "%s/attention.json", session->results);
+    snprintf(number, sizeof number, "%d", rounds);
+    session_program(session, &bench, "attention", false, &c);
+    child_add_all(&c, options);
+    child_add(&c, "--reps");
+    child_add(&c, number);
+    child_add(&c, "--device");
+    child_add(&c, session->device ? session->device : "auto");
+    child_add(&c, "--output");
+    child_add(&c, path);
+    if (make_folders(path))
+        return EXIT_FAILED;
+    char *text = child_read(&c);
+    free(text);
+    return text ? 0 : EXIT_FAILED;
+}

@@ -25,5 +25,7 @@ int stages_in_steps(const struct arm *arm, const struct arm_times *times, const 
 struct session;
 /* Measures a task's arms in that many rounds, and writes the file. */
 int times_measure(const struct session *session, const struct task *task, int rounds);
+/* Attention alone, by ssacl-bench, that many samples of each case: results/attention.json. */
+int times_attention(const struct session *session, const char *options, int rounds);
 
 #endif
