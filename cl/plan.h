@@ -12,7 +12,8 @@
  *   [PLAN_SOURCE_AT] where source[] begins: positions of the sampled keys, increasing within a slice
  *   [PLAN_OWN_AT]    where own[N] begins: 1 where the query sees its own key as one more column, else 0
  *   [PLAN_LACK]      positions by which the first block is shorter: block b begins at b * block - lack, block 0 at 0
- *   [PLAN_CELLS]     1 if ranges may step back from one block to the next, as those of cells of a grid do, else 0
+ *   [PLAN_CELLS]     1 if ranges may step back from one block to the next, as those of cells of a grid do, and those of
+ *                    blocks of one query that sees the slice of its own key, else 0
  *
  * The slices of a block's range lie side by side in source[], so a block sees
  * source[slice_start[first] .. slice_start[end]), increasing within each slice. But for PLAN_CELLS ranges never step

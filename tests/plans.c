@@ -7,7 +7,7 @@ const char *const test_plan_names[PLAN_KINDS] = {
     "dense", "unbiased", "unbiased, own key", "local", "local, own key", "look-back", "fixed windows", "keep",
     "local, keep", "per example", "per example, local", "lengths", "lengths, local", "ratio, lengths, keep",
     "cells",
-    "cells, look-back",
+    "cells, look-back", "permuted queries",
     "sources drop out", "sources drop out, lengths, keep",
     "all sources drop out"};
 
@@ -33,14 +33,15 @@ void test_draw(struct ssa_plan *plan, enum plan_kind kind, int batch, int keys, 
     if (kind == DENSE)
         s.kind = SSA_DENSE;
     if (kind == LOCAL || kind == LOCAL_OWN || kind == LOOK_BACK || kind == WINDOWS || kind == LOCAL_KEEP ||
-        kind == PER_EXAMPLE_LOCAL || kind == LENGTHS_LOCAL)
+        kind == PER_EXAMPLE_LOCAL || kind == LENGTHS_LOCAL || kind == PERMUTED)
         s.kind = SSA_LOCAL;
     s.own_key = kind != DENSE && kind != UNBIASED && kind != LOCAL && kind != WINDOWS && kind != KEEP;
     s.look_back = (kind == LOOK_BACK || kind == LENGTHS_LOCAL) && s.keys >= 2;
     if (s.look_back)
         s.keys -= s.keys % 2;
     s.fixed_windows = kind == WINDOWS;
-    s.per_example = kind == PER_EXAMPLE || kind == PER_EXAMPLE_LOCAL;
+    s.permute_queries = kind == PERMUTED;
+    s.per_example = kind == PER_EXAMPLE || kind == PER_EXAMPLE_LOCAL || kind == PERMUTED;
     if (kind == LENGTHS || kind == LENGTHS_LOCAL || kind == RATIO_LENGTHS_KEEP)
         s.lengths = lengths;
     if (kind == RATIO_LENGTHS_KEEP) { /* as of models whose sequences are of mixed size */

@@ -5,8 +5,8 @@
 #include "harness.h"
 
 enum plan_kind { DENSE, UNBIASED, UNBIASED_OWN, LOCAL, LOCAL_OWN, LOOK_BACK, WINDOWS, KEEP, LOCAL_KEEP, PER_EXAMPLE,
-                 PER_EXAMPLE_LOCAL, LENGTHS, LENGTHS_LOCAL, RATIO_LENGTHS_KEEP, CELLS, CELLS_BACK, SOURCES, SOURCES_KEEP,
-                 NO_SOURCES, PLAN_KINDS };
+                 PER_EXAMPLE_LOCAL, LENGTHS, LENGTHS_LOCAL, RATIO_LENGTHS_KEEP, CELLS, CELLS_BACK, PERMUTED, SOURCES,
+                 SOURCES_KEEP, NO_SOURCES, PLAN_KINDS };
 extern const char *const test_plan_names[PLAN_KINDS];
 
 /* Of `keys` positions, of which the last `queries` ask (0: all). */

@@ -12,7 +12,8 @@ enum { LENGTH = 11, WIDTH = 16, VOCABULARY = 13, BATCH = 3, ROWS = BATCH * LENGT
 /* ---- a net around a block ---- */
 
 enum { GRID_ROWS = 2, GRID_COLUMNS = 4, IN_WINDOW = 4, GRID_WINDOWS = 2 }; /* of blocks of a grid */
-enum sampling { DENSE, WINDOWS, FEW_KEYS, IN_EACH_WINDOW };
+enum sampling { DENSE, WINDOWS, FEW_KEYS, IN_EACH_WINDOW, PERMUTED, PERMUTED_UNEVENLY };
+enum { OF_TWO = LENGTH - 1 }; /* slices that are equally long */
 struct block_case {
     const char *name;
     const struct ssa_block_kind *kind; /* NULL: embedding and head alone */
@@ -142,7 +143,10 @@ static void draw(struct ssa_plan *plan, enum sampling sampling)
         [WINDOWS] = {.kind = SSA_LOCAL, .length = LENGTH, .keys = 1, .fixed_windows = 1, .own_key = 1},
         [FEW_KEYS] = {.kind = SSA_UNBIASED, .length = LENGTH, .keys = 3, .keep = &first, .keep_count = 1, .seed = 5},
         [IN_EACH_WINDOW] = {.kind = SSA_UNBIASED, .length = IN_WINDOW, .keys = 2, .own_key = 1, .per_example = 1,
-                            .batch = BATCH * GRID_WINDOWS, .seed = 5}};
+                            .batch = BATCH * GRID_WINDOWS, .seed = 5},
+        [PERMUTED] = {.kind = SSA_LOCAL, .length = OF_TWO, .keys = OF_TWO / 2, .permute_queries = 1, .per_example = 1,
+                      .batch = BATCH, .seed = 5},
+        [PERMUTED_UNEVENLY] = {.kind = SSA_LOCAL, .length = LENGTH, .keys = 4, .permute_queries = 1, .seed = 5}};
     OK(ssa_plan_draw(plan, &how[sampling]));
 }
 
@@ -233,6 +237,19 @@ static const struct block_case cases[] = {
     {"attention, values wider than keys, few keys", &ssa_attention_kind,
      &(struct ssa_attention_block){LAYER_NORM, .heads = 2, .kv_heads = 2, .key_width = 4, .causal = true,
                                    .bias = true}, TIED, .sampling = FEW_KEYS},
+    {"attention, permuted queries, grouped heads, dropout", &ssa_attention_kind,
+     &(struct ssa_attention_block){.branch = {{"norm1", SSA_NORM_LAYER, 1e-5f, true}, 0.2f, 1}, .heads = 2,
+                                   .kv_heads = 1, .causal = true, .bias = true, .rope_base = 100, .dropout = 0.3f,
+                                   .dropout_stream = 3}, TIED, .length = OF_TWO, .sampling = PERMUTED},
+    {"attention of an encoder, permuted queries, values wider than keys", &ssa_attention_kind,
+     &(struct ssa_attention_block){LAYER_NORM, .heads = 2, .kv_heads = 2, .key_width = 4, .value_width = 12,
+                                   .bias = true}, TIED, .length = OF_TWO, .sampling = PERMUTED},
+    {"attention, permuted queries, few keys of wide values", &ssa_attention_kind,
+     &(struct ssa_attention_block){LAYER_NORM, .heads = 4, .kv_heads = 1, .key_width = 4, .value_width = 16,
+                                   .causal = true}, TIED, .length = OF_TWO, .sampling = PERMUTED},
+    {"attention, permuted queries, slices that are not equal", &ssa_attention_kind,
+     &(struct ssa_attention_block){LAYER_NORM, .heads = 2, .kv_heads = 2, .causal = true, .bias = true,
+                                   .rope_base = 100}, TIED, .sampling = PERMUTED_UNEVENLY},
     {"pixels", .grid = GRID(.rows = 2, .columns = 2, .channels = 3), HEAD},
     {"pixels of one channel, attention", &ssa_attention_kind,
      &(struct ssa_attention_block){LAYER_NORM, .heads = 2, .kv_heads = 2, .key_width = 4, .causal = true,

@@ -24,8 +24,9 @@ static unsigned char text[300];
 
 static struct run start(struct ssa_device *dev, const struct ssa_model_config *c, uint64_t seed)
 {
-    static struct ssa_pattern layers[2] = {{.kind = SSA_UNBIASED, .ratio = 0.4f, .per_example = 1, .independent = 1},
-                                           {0}};
+    static struct ssa_pattern layers[2] = {
+        {.kind = SSA_UNBIASED, .ratio = 0.4f, .per_example = 1, .independent = 1},
+        {.kind = SSA_LOCAL, .ratio = 0.25f, .sigma = 3, .per_example = 1, .permute_queries = 1}};
     struct ssa_stage stages[] = {
         {.pattern = {.kind = SSA_LOCAL, .ratio = 0.25f, .look_back = 1, .sigma = 0.7f, .own_key = SSA_NONE}, .steps = 2,
          .lr = 0.01f},

@@ -156,7 +156,8 @@ static const struct ssa_pattern patterns[] = {
     {.layers = mixed, .layer_count = 3},
     {.kind = SSA_UNBIASED, .ratio = 0.5f, .own_key = SSA_NONE, .keep_first = 1, .per_example = 1},
     {.kind = SSA_LOCAL, .ratio = 0.25f, .keep_first = 2, .dense_first = 1},
-    {.kind = SSA_LOCAL, .ratio = 1.0f / 3, .look_back = 1, .sigma = 0.7f, .grid = 1}}; /* of pixels: cells of 2 x 1 */
+    {.kind = SSA_LOCAL, .ratio = 1.0f / 3, .look_back = 1, .sigma = 0.7f, .grid = 1}, /* of pixels: cells of 2 x 1 */
+    {.kind = SSA_LOCAL, .ratio = 0.25f, .permute_queries = 1, .per_example = 1}};
 
 static struct ssa_model_config image_of_tokens(void)
 {
@@ -293,6 +294,8 @@ START_TEST(sampled_is_as_whole_passes)
     FOR_DEVICES (dev) {
         check_sampled(dev, &pixels, 3, 1, 0);
         check_sampled(dev, &pixels, 3, PASSES, 5);
+        check_sampled(dev, &pixels, 4, 2, 0);
+        check_sampled(dev, &rotary, 4, PASSES, 5);
     }
 }
 END_TEST
@@ -376,6 +379,7 @@ START_TEST(side_by_side_is_as_alone)
         check_side_by_side(dev, &pixels, NULL, 0, 0);
         check_side_by_side(dev, &turning, NULL, 0, 5);
         check_side_by_side(dev, &pixels, &patterns[3], PASSES, 4);
+        check_side_by_side(dev, &turning, &patterns[4], 2, 3);
         if (!strcmp(dev->info.platform, "rusticl")) /* llvmpipe takes its time */
             continue;
         check_side_by_side(dev, &wide, NULL, 0, 7);

@@ -14,6 +14,7 @@ static const struct model_case {
     struct ssa_model_config model;
     bool everywhere; /* also on devices that launch slowly */
     bool dense;      /* alone */
+    bool permutes;   /* queries, too */
 } graphs[] = {
     GRAPH("one node", .nodes = 1, SMALL),
     GRAPH("one node, virtual nodes, one layer", .nodes = 1, .layers = 1, .heads = 1, .width = 4, .edge_width = 1,
@@ -40,19 +41,23 @@ static const struct model_case {
 };
 
 static const struct model_case others[] = {
-    NAMED("gpt", .gpt = {.layers = 2, .heads = 3, .width = 24, .vocabulary = 37, .length = 40}),
+    {.name = "gpt", .permutes = true, .model.gpt = {.layers = 2, .heads = 3, .width = 24, .vocabulary = 37,
+     .length = 40}},
     {.name = "gpt of one position", .dense = true, .model.gpt = {.layers = 1, .heads = 1, .width = 8, .vocabulary = 3,
      .length = 1, .positions = SSA_POSITIONS_LEARNED, .untied = 1}},
-    NAMED("vit", .family = SSA_VIT, .vit = {.rows = 6, .columns = 10, .channels = 2, .patch = 2, .layers = 2,
-          .heads = 3, .width = 24, .classes = 5}),
+    {.name = "vit", .permutes = true, .model = {.family = SSA_VIT, .vit = {.rows = 6, .columns = 10, .channels = 2,
+     .patch = 2, .layers = 2, .heads = 3, .width = 24, .classes = 5}}},
+    {.name = "vit of an odd number of patches, mean", .permutes = true, .everywhere = true, .model = {.family = SSA_VIT,
+     .vit = {.rows = 6, .columns = 28, .channels = 1, .patch = 2, .layers = 2, .heads = 3, .width = 24, .classes = 5,
+     .mean_pool = 1}}},
     {.name = "vit of one patch, mean", .dense = true, .model = {.family = SSA_VIT, .vit = {.rows = 3, .columns = 3,
      .channels = 1, .patch = 3, .layers = 1, .heads = 1, .width = 8, .classes = 2, .mean_pool = 1}}},
-    NAMED("pixels", .family = SSA_PIXELS, .pixels = {.rows = 4, .columns = 5, .channels = 3, .layers = 2, .heads = 3,
-          .width = 24}),
+    {.name = "pixels", .permutes = true, .model = {.family = SSA_PIXELS, .pixels = {.rows = 4, .columns = 5,
+     .channels = 3, .layers = 2, .heads = 3, .width = 24}}},
     NAMED("swin", .family = SSA_SWIN, .swin = {.rows = 16, .columns = 32, .channels = 1, .patch = 2, .width = 24,
           .layers = {2, 1}, .heads = {3}, .window = 4, .classes = 3}),
-    NAMED("words", .family = SSA_WORDS, .words = {.vocabulary = 61, .length = 40, .layers = 2, .heads = 3, .width = 48,
-          .cutoffs = {11, 12}}),
+    {.name = "words", .permutes = true, .model = {.family = SSA_WORDS, .words = {.vocabulary = 61, .length = 40,
+     .layers = 2, .heads = 3, .width = 48, .cutoffs = {11, 12}}}},
     NAMED("words of one band", .family = SSA_WORDS, .words = {.vocabulary = 7, .length = 8, .layers = 1, .heads = 1,
           .width = 8}),
 };
@@ -66,8 +71,16 @@ static void check_case(struct ssa_device *dev, const struct model_case *c, const
     double error = NAN;
     OK(ssa_model_create(&m, dev, &c->model, &(struct ssa_model_limits){.batch = 1, .training = 1}));
     OK(check_model(m, pattern, &error));
-    ck_assert_msg(error <= tolerance, "\"%s\"%s: the error is %g", c->name, pattern->kind ? ", sampled" : "", error);
+    ck_assert_msg(error <= tolerance, "\"%s\"%s: the error is %g", c->name,
+                  pattern->permute_queries ? ", permuted" : pattern->kind ? ", sampled" : "", error);
     ssa_model_destroy(m);
+}
+
+static const struct ssa_pattern *permuted(const struct model_case *c)
+{
+    static const struct ssa_pattern halves = {.kind = SSA_LOCAL, .ratio = 0.5f, .permute_queries = 1, .per_example = 1},
+                                    few = {.kind = SSA_LOCAL, .ratio = 1.0f / 14, .permute_queries = 1, .sigma = 3};
+    return c->everywhere ? &few : &halves;
 }
 
 static void check_cases(struct ssa_device *dev, const struct model_case *cases, size_t count)
@@ -79,6 +92,8 @@ static void check_cases(struct ssa_device *dev, const struct model_case *cases, 
             check_case(dev, &cases[i], &dense);
             if (!cases[i].dense)
                 check_case(dev, &cases[i], &sampled);
+            if (cases[i].permutes)
+                check_case(dev, &cases[i], permuted(&cases[i]));
         }
 }
 

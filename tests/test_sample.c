@@ -417,6 +417,16 @@ static const struct grid grids[] = {
     {{.kind = SSA_LOCAL, .length = 100, .queries = 37, .keys = 12, .rows = 8, .columns = 12, .own_key = 1},
      "cells, the last queries"},
     {{.kind = SSA_LOCAL, .length = 97, .keys = 96, .rows = 8, .columns = 12, .own_key = 1}, "one cell"},
+    {{.kind = SSA_LOCAL, .length = 96, .keys = 24, .permute_queries = 1}, "permuted"},
+    {{.kind = SSA_LOCAL, .length = 97, .keys = 24, .permute_queries = 1, .own_key = 1, .batch = 3, .per_example = 1},
+     "permuted, a slice of one, per example"},
+    {{.kind = SSA_LOCAL, .length = 100, .keys = 1, .permute_queries = 1}, "permuted, slices of one"},
+    {{.kind = SSA_LOCAL, .length = 100, .keys = 99, .permute_queries = 1}, "permuted, two slices"},
+    {{.kind = SSA_LOCAL, .length = 100, .keys = 100, .permute_queries = 1}, "permuted, one slice"},
+    {{.kind = SSA_LOCAL, .length = 1, .keys = 1, .permute_queries = 1}, "permuted, one position"},
+    {{.kind = SSA_LOCAL, .length = 100, .queries = 37, .keys = 25, .permute_queries = 1}, "permuted, the last queries"},
+    {{.kind = SSA_LOCAL, .length = 100, .keys = 24, .permute_queries = 1, .batch = 5, .lengths = some_lengths},
+     "permuted, lengths"},
 };
 
 START_TEST(follows_the_definition)
@@ -452,10 +462,88 @@ START_TEST(all_keys_is_dense)
     OK(ssa_plan_draw(&all, &how));
     ck_assert_mem_eq(dense.data, all.data, dense.stride * sizeof *dense.data);
     how.kind = SSA_LOCAL;
-    OK(ssa_plan_draw(&all, &how));
-    ck_assert_mem_eq(dense.data, all.data, dense.stride * sizeof *dense.data);
+    for (how.permute_queries = 0; how.permute_queries < 2; how.permute_queries++) {
+        OK(ssa_plan_draw(&all, &how));
+        ck_assert_mem_eq(dense.data, all.data, dense.stride * sizeof *dense.data);
+        ck_assert_int_eq(all.window, 0);
+    }
     ssa_plan_finish(&dense);
     ssa_plan_finish(&all);
+}
+END_TEST
+
+/* Of permuted queries: slices are those of the same draw without it, and a query sees the one that its own key is in. */
+static void check_slices(const struct ssa_sample *h, const struct ssa_plan *local, const struct ssa_plan *plan)
+{
+    int32_t *keys = malloc(((size_t)plan->max_keys + 1) * sizeof *keys);
+    for (int e = 0; e < local->examples; e++) {
+        const int32_t *p = local->data + (size_t)e * local->stride, *start = p + p[PLAN_SLICE_AT];
+        for (int s = 0; s < p[PLAN_SLICES]; s++)
+            for (int i = start[s]; i < start[s + 1]; i++) {
+                const int query = p[p[PLAN_SOURCE_AT] + i], count = start[s + 1] - start[s];
+                ck_assert_int_eq(ssa_plan_keys(plan, e, query, keys), count);
+                ck_assert_mem_eq(keys, p + p[PLAN_SOURCE_AT] + start[s], (size_t)count * sizeof *keys);
+            }
+    }
+    ck_assert_int_eq(plan->window, h->length % h->keys || h->keys == h->length || h->lengths ? 0 : h->keys);
+    free(keys);
+}
+
+START_TEST(permuted_queries_see_their_own_slice)
+{
+    struct ssa_plan local = {0}, plan = {0};
+    for (size_t g = 0; g < sizeof grids / sizeof *grids; g++) {
+        struct ssa_sample how = grids[g].how;
+        if (!how.permute_queries || how.queries)
+            continue;
+        how.own_key = 0;
+        OK(ssa_plan_draw(&plan, &how));
+        how.permute_queries = 0;
+        OK(ssa_plan_draw(&local, &how));
+        ck_assert_int_eq(local.window, 0);
+        check_slices(&how, &local, &plan);
+    }
+    struct ssa_sample how = {.kind = SSA_LOCAL, .length = 16, .keys = 4, .seed = 7, .step = 1, .permute_queries = 1};
+    OK(ssa_plan_draw(&plan, &how)); /* known_orders 4, cut */
+    expect_keys(&plan, 0, 7, 4, (int32_t[]){0, 1, 2, 7});
+    expect_keys(&plan, 0, 0, 4, (int32_t[]){0, 1, 2, 7});
+    expect_keys(&plan, 0, 10, 4, (int32_t[]){3, 6, 9, 10});
+    expect_keys(&plan, 0, 4, 4, (int32_t[]){4, 5, 8, 12});
+    ck_assert_double_eq(plan.pairs, 64);
+    ck_assert_double_eq(plan.pairs_causal, 40);
+    ck_assert_int_eq(plan.window, 4);
+    OK(ssa_plan_head(&local, &plan, 9, 2)); /* queries 7 and 8 of nine keys */
+    expect_keys(&local, 0, 0, 4, (int32_t[]){0, 1, 2, 7});
+    expect_keys(&local, 0, 1, 3, (int32_t[]){4, 5, 8});
+    ck_assert_int_eq(local.window, 0);
+    ssa_plan_finish(&local);
+    ssa_plan_finish(&plan);
+}
+END_TEST
+
+/* With the largest sigma any two positions share a slice as often as in a uniform permutation; with a small one those
+ * that are near do. */
+START_TEST(permuted_uniformly_or_locally)
+{
+    enum { N = 64, W = 16, DRAWS = 4000 };
+    struct ssa_plan plan = {0};
+    int far[2] = {0}, near[2] = {0}, keys[W];
+    for (int t = 0; t < 2 * DRAWS; t++) {
+        const int local = t % 2;
+        OK(ssa_plan_draw(&plan, &(struct ssa_sample){.kind = SSA_LOCAL, .length = N, .keys = W, .permute_queries = 1,
+            .sigma = local ? 0.25f : 16.0f * N / W, .seed = 5, .step = (uint64_t)t / 2}));
+        const int count = ssa_plan_keys(&plan, 0, 0, keys);
+        for (int i = 0; i < count; i++) {
+            near[local] += keys[i] == 1;
+            far[local] += keys[i] == N - 1;
+        }
+    }
+    const double uniform = (double)(W - 1) / (N - 1); /* of 4000 draws a deviation is 0.007 */
+    ck_assert_double_eq_tol((double)near[0] / DRAWS, uniform, 0.03);
+    ck_assert_double_eq_tol((double)far[0] / DRAWS, uniform, 0.03);
+    ck_assert_int_eq(far[1], 0);
+    ck_assert_int_gt(near[1], DRAWS * 3 / 4);
+    ssa_plan_finish(&plan);
 }
 END_TEST
 
@@ -925,6 +1013,12 @@ START_TEST(bad_samples)
     BAD("step is 281474976710656", s.step = (uint64_t)1 << 48);
     BAD("layer is 32768", s.layer = 1 << 15);
     BAD("first_example is 4294967295", s.batch = 2, s.per_example = 1, s.first_example = UINT32_MAX);
+    BAD("permute_queries is 2", s.permute_queries = 2);
+    BAD("the slice of its own key alone: look_back is 1", s.permute_queries = s.look_back = 1);
+    BAD("keep_count 1, must be 0", s.permute_queries = s.keep_count = 1, s.keep = (int[]){0});
+    BAD("rows 4, keep_count 0, must be 0", s.permute_queries = 1, s.rows = 4, s.columns = 8);
+    BAD("sigma is 65, must be SSA_NONE or 0 to 64", s.permute_queries = 1, s.sigma = 65);
+    BAD("queries is 33, the length 32", s.permute_queries = 1, s.queries = 33);
     BAD("reserved", s.reserved[0] = 1);
     ck_assert_ptr_null(plan.data);
 }
@@ -1067,7 +1161,8 @@ int main(void)
     setenv("SSA_TEST_DEVICES", "cpu", 1);
     return test_run("sample", (const TTest *const[]){
                                   golden, layout_of_ones_own, philox, known_draws, plans_are_cut_shuffles,
-                                  no_two_draws_collide, follows_the_definition, all_keys_is_dense,
+                                  no_two_draws_collide, follows_the_definition, permuted_queries_see_their_own_slice,
+                                  permuted_uniformly_or_locally, all_keys_is_dense,
                                   fewer_queries_are_the_last, a_head_is_the_beginning,
                                   ratios_are_fractions, padding_draws_the_same, windows_are_block_local, unbiased_frequencies,
                                   known_sources_stay, sources_drop_out_apart, any_number_of_sources,

@@ -103,6 +103,7 @@ static const struct renamed renamed[] = {
     {"sigma", NULL, NULL},
     {"fixed-windows", NULL, NULL},
     {"grid", NULL, NULL},
+    {"permute-queries", NULL, NULL},
     {"from", "from", "start with the weights of this checkpoint (not with an average of them), or of an EGT of its "
                      "authors: see `import --help`"},
     {0}};

@@ -17,6 +17,10 @@
  * queries. No jitter is fixed windows, a large one uniform; one cell is dense. Positions before the grid, as a class
  * token, see all keys and are seen by all queries. Kernels take queries that lie side by side, here b channels, in
  * tiles of up to 64: narrow cells cost up to what so wide ones do. This rule is chosen here too.
+ *
+ * Locally biased with permute_queries is Stochastic Attention (Jin and Sui, arXiv 2604.00754, 2026; there with a uniform
+ * permutation): queries are shuffled as the keys are, and attention is dense within windows of what was shuffled. So a
+ * query sees the slice that its own key is in. Rotary positions and causality are those from before the shuffle.
  */
 #ifndef SSACL_SAMPLE_H
 #define SSACL_SAMPLE_H
@@ -67,6 +71,11 @@ struct ssa_sample {
     int channels;           /**< of a point of the grid; 0 means 1 */
     int cell_rows;          /**< a, dividing rows; 0: of the cells that divide the grid the one nearest to a square, of
                                  two the wider one */
+    int permute_queries;    /**< LOCAL: 1: a query sees the slice that its own key is in; slices are those of the same
+                                 draw without it. The largest sigma, 16*N/slice, is a uniform permutation in all but
+                                 name. Not with look_back, keep or a grid. Operators take such a plan, slowly, for
+                                 queries side by side see different keys, and backward on a GPU launches once for each
+                                 key of a slice; models bring positions into the order of slices (ssa_plan.window) */
     uint64_t seed;
     const uint64_t *seeds;  /**< NULL, or [batch] instead of it: each example has a plan, as with its seed in a batch of
                                  one. Not with lengths */
@@ -97,6 +106,9 @@ struct ssa_plan {
     int slices;       /**< of keys, in an example */
     int max_slice;    /**< the most keys of a slice */
     int max_keys;     /**< the most keys any query sees (without its own extra column) */
+    int window;       /**< of permute_queries: the keys of a slice, where all have as many, there are several, every
+                           position is a query and there are no lengths; else 0. Brought into the order of slices, in
+                           each of which they increase, positions attend densely within windows of so many */
     size_t capacity;  /**< int32 allocated; the plan grows it as needed and keeps it for the next draw */
     double pairs;     /**< (query, key) pairs over the plan's `examples` (a shared draw counts once), own columns
                            included, before causal masking: cost is 4*H*D flop each */

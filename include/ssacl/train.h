@@ -48,6 +48,9 @@ struct ssa_pattern {
                              that divide the grid, as nearly square as there are, have ratio*N keys, with look_back
                              half of it. A class token sees all and is seen by all, too. Of models whose positions
                              are a grid (ssa_model_layer()) */
+    int permute_queries; /**< SSA_LOCAL: 1: a query sees the slice that its own key is in (sample.h: Stochastic
+                              Attention; sigma 16/ratio, the largest, is its uniform permutation). Without look_back,
+                              grid and keep_first: a class token is a position as any other. Not in Swin's windows */
     const struct ssa_pattern *layers; /**< NULL, or one pattern a layer that replaces all of this */
     int layer_count;                  /**< how many `layers` has: must be the model's */
     int independent;                  /**< SSA_UNBIASED: 1: each key stays with probability ratio, whatever others do, as
@@ -55,7 +58,7 @@ struct ssa_pattern {
                                            without rounding, and ratio*N is the mean of how many there are; a layer has
                                            K and V projected for the drawn rows only where all examples of a pass have
                                            equally many, as where they share one draw */
-    size_t reserved[4];
+    size_t reserved[3];
 };
 
 /** What layer `layer` of `layers` samples: fills kind, length, batch, keys, sigma, ... of `sample` and zeroes the

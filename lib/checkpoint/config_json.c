@@ -41,7 +41,8 @@ static const struct field pattern_fields[] = {
     INT(ssa_pattern, fixed_windows), {"no_own_key", FIELD_NONE, offsetof(struct ssa_pattern, own_key), false},
     INT(ssa_pattern, per_example),
     INT(ssa_pattern, keep_first), INT(ssa_pattern, dense_first), INT(ssa_pattern, dense_last),
-    FLOAT(ssa_pattern, ratio_last), INT_LATER(ssa_pattern, grid), INT_LATER(ssa_pattern, independent), END};
+    FLOAT(ssa_pattern, ratio_last), INT_LATER(ssa_pattern, grid), INT_LATER(ssa_pattern, independent),
+    INT_LATER(ssa_pattern, permute_queries), END};
 
 /* ---- writing ---- */
 

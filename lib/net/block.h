@@ -180,6 +180,10 @@ struct ssa_staged_plan {
     struct ssa_tensor cells; /* int32 [batch, length, cell_keys]: where the keys of each query are in the stream of edges,
                                 (b length + query) length + key, ascending; then -1. Absent but after ssa_draft_cells() */
     int cell_keys;           /* the most that a query sees, at least 1 */
+    /* Where plan.window is set, and else absent: int32 [batch length], the rows of the stream sequence by sequence in the
+     * order of slices; and the dense plan of a window of them. */
+    struct ssa_tensor order, window_data;
+    struct ssa_plan window;
 };
 
 struct ssa_run {

@@ -2,7 +2,8 @@
  *
  * The buffer holds [dense plans | inputs | plans of layers that are not dense]. A dense plan, one for all layers of a
  * length, changes with the lengths only, so it is written apart; but where sequences are of mixed size it is another
- * one in every pass, and goes the way of the others. Behind a plan lie its cells, where the net asks for them. */
+ * one in every pass, and goes the way of the others. Behind a plan lie its cells, where the net asks for them, or where
+ * it permutes queries their order, and the dense plan of a window. */
 #include "internal.h"
 #include "plan.h"
 #include "impl.h"
@@ -368,6 +369,33 @@ done:
     return err;
 }
 
+/* ssa_plan_room() has room for it: such a plan and the order are five arrays and a number a slice, the plan of a window
+ * is two arrays of a slice's keys. */
+static int stage_windows(struct ssa_model *m, int batch, struct ssa_staged_plan *staged, size_t *used)
+{
+    const struct ssa_plan *plan = &staged->plan;
+    const size_t length = (size_t)plan->length, rows = (size_t)batch * length;
+    struct ssa_plan window = {0};
+    int32_t *order = m->staging + *used;
+    int err;
+    TRY(ssa_plan_draw(&window, &(struct ssa_sample){.kind = SSA_DENSE, .length = plan->window}));
+    REQUIRE(rows + window.stride <= m->staging_count - *used, "model: windows take %zu int32, %zu are left",
+            rows + window.stride, m->staging_count - *used);
+    for (size_t i = 0; i < rows; i++) {
+        const int32_t *data = plan->data + (plan->examples > 1 ? i / length * plan->stride : 0);
+        order[i] = (int32_t)(i / length * length) + data[data[PLAN_SOURCE_AT] + (int32_t)(i % length)];
+    }
+    memcpy(order + rows, window.data, window.stride * sizeof *order);
+    staged->order = inputs_at(m, m->dense_room + *used);
+    staged->window_data = ssa_tensor_add(staged->order, rows);
+    staged->window = window;
+    staged->window.data = order + rows;
+    *used += rows + window.stride;
+done:
+    ssa_plan_finish(&window);
+    return err;
+}
+
 /* What is staged for a layer; NULL: the dense plan that is on the device. */
 static const struct ssa_plan *plan_of(const struct ssa_model *m, const struct ssa_pass *p, int layer)
 {
@@ -409,6 +437,8 @@ static int stage_plan(struct ssa_model *m, const struct ssa_pass *p, int layer, 
     *used += count;
     if (m->net.cells)
         TRY(stage_cells(m, p, plan, staged, used));
+    if (plan->window)
+        TRY(stage_windows(m, examples, staged, used));
 done:
     return err;
 }

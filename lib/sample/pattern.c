@@ -105,7 +105,7 @@ done:
 static int check(const struct ssa_pattern *p, int layer, int layers, int length)
 {
     int err;
-    TRY(ssa_check_reserved("pattern", p->reserved, 4));
+    TRY(ssa_check_reserved("pattern", p->reserved, 3));
     REQUIRE(layers > 0 && layer >= 0 && layer < layers, "pattern: no layer %d of %d", layer, layers);
     REQUIRE(length > 0, "pattern: length is %d, must be positive", length);
     REQUIRE(p->kind >= SSA_DENSE && p->kind <= SSA_LOCAL, "pattern: kind is %d, not one of enum ssa_sampling", p->kind);
@@ -115,6 +115,8 @@ static int check(const struct ssa_pattern *p, int layer, int layers, int length)
             "SSA_NONE", p->own_key);
     REQUIRE(p->grid == 0 || p->grid == 1, "pattern: grid is %d, must be 0 or 1", p->grid);
     REQUIRE(p->independent == 0 || p->independent == 1, "pattern: independent is %d, must be 0 or 1", p->independent);
+    REQUIRE(p->permute_queries == 0 || p->permute_queries == 1, "pattern: permute_queries is %d, must be 0 or 1",
+            p->permute_queries);
     REQUIRE(!p->layers || p->layer_count == layers, "pattern: %d layers are given, the model has %d", p->layer_count,
             layers);
     REQUIRE(p->dense_first >= 0 && p->dense_last >= 0 && p->dense_first <= layers - p->dense_last,
@@ -151,6 +153,17 @@ done:
     return err;
 }
 
+static int check_permuted(const struct ssa_pattern *p)
+{
+    int err = SSA_OK;
+    REQUIRE(!p->look_back && !p->grid, "pattern: permute_queries: a query sees the slice of its own key alone: look_back "
+            "is %d, grid %d, must be 0", p->look_back, p->grid);
+    REQUIRE(!p->keep_first, "pattern: permute_queries: a query sees the slice of its own key alone, and a class token is "
+            "a position as any other: keep_first is %d, must be 0", p->keep_first);
+done:
+    return err;
+}
+
 static int fill(const struct ssa_pattern *p, double depth, const struct ssa_layer *of, bool any,
                 struct ssa_sample *sample)
 {
@@ -160,6 +173,8 @@ static int fill(const struct ssa_pattern *p, double depth, const struct ssa_laye
         return fill_mixed(p, depth, of, sample);
     REQUIRE(!grid || of->rows, "pattern: grid: its positions are no rows and columns; without grid they are local in "
             "one direction");
+    if (p->kind == SSA_LOCAL && p->permute_queries)
+        TRY(check_permuted(p));
     if (p->kind == SSA_UNBIASED && p->independent) {
         TRY(layer_ratio(p, depth, &sample->ratio));
         sample->keys = ssa_share(sample->ratio, of->length);
@@ -171,6 +186,7 @@ static int fill(const struct ssa_pattern *p, double depth, const struct ssa_laye
     sample->sigma = p->sigma;
     sample->fixed_windows = p->fixed_windows;
     sample->look_back = p->look_back;
+    sample->permute_queries = p->kind == SSA_LOCAL && p->permute_queries;
     sample->own_key = p->own_key != SSA_NONE;
     sample->per_example = p->per_example;
     sample->keep = p->keep_first ? first_positions() : NULL;
@@ -220,6 +236,8 @@ int ssa_model_sample(const struct ssa_model_config *config, const struct ssa_pat
     TRY(ssa_model_layer(config, 0, &lowest));
     TRY(sample_layer(pattern, layer, ssa_model_layers(config), &of, batch * of.sequences, of.length != lowest.length,
                      sample));
+    REQUIRE(!sample->permute_queries || config->family != SSA_SWIN, "pattern: permute_queries: the layers of a swin see "
+            "windows of a grid, whose positions stay where they are");
     sample->first_example = (uint32_t)first * (uint32_t)of.sequences;
     if (sample->kind != SSA_DENSE && of.own_key)
         sample->own_key = 1;

@@ -176,6 +176,8 @@ static uint64_t unbiased_share(const struct ssa_sample *h)
 
 struct shape {
     int length, queries, block, blocks, slices, examples;
+    int slice;      /* keys of a slice, where they are cut out of one order */
+    bool permuted;  /* queries, too: a block is one of them, and sees the slice of its own key */
     int positions;  /* of keys and queries: the more of the two */
     int lack;       /* positions by which the first block is shorter */
     int runs;       /* of blocks that see one slice; 0: 1 */
@@ -214,10 +216,13 @@ static struct shape shape_of(const struct ssa_sample *h)
             s.slices = ssa_cells_slices(&cells) + s.common;
         }
     } else if (h->kind == SSA_LOCAL) {
-        s.block = h->look_back ? h->keys / 2 : h->keys;
+        s.slice = h->look_back ? h->keys / 2 : h->keys;
+        s.permuted = h->permute_queries && h->keys < h->length; /* else all see the one slice that there is */
+        s.block = s.permuted ? 1 : s.slice;
+        s.runs = s.permuted ? s.slice : 0;
         s.back = h->look_back != 0;
         s.common = h->keep_count > 0;
-        s.slices = (h->length - 1) / s.block + 1 + s.common;
+        s.slices = (h->length - 1) / s.slice + 1 + s.common;
     }
     finish_shape(&s);
     return s;
@@ -250,6 +255,17 @@ static int check_grid(const struct ssa_sample *h)
             h->length);
     REQUIRE(!h->lengths, "plan: lengths are of sequences in one dimension, and rows is %d", h->rows);
     TRY(check_cells(h));
+done:
+    return err;
+}
+
+static int check_permuted(const struct ssa_sample *h)
+{
+    int err = SSA_OK;
+    if (h->kind != SSA_LOCAL || !h->permute_queries)
+        return SSA_OK;
+    REQUIRE(!h->look_back && !h->rows && !h->keep_count, "plan: permute_queries: a query sees the slice of its own key "
+            "alone: look_back is %d, rows %d, keep_count %d, must be 0", h->look_back, h->rows, h->keep_count);
 done:
     return err;
 }
@@ -335,6 +351,8 @@ static int check_sample(const struct ssa_sample *h)
     TRY(check_flag("fixed_windows", h->fixed_windows));
     TRY(check_flag("look_back", h->look_back));
     TRY(check_flag("own_key", h->own_key));
+    TRY(check_flag("permute_queries", h->permute_queries));
+    TRY(check_permuted(h));
     TRY(check_flag("per_example", h->per_example));
     TRY(check_flag("independent", h->independent));
     TRY(check_lengths(h));
@@ -377,7 +395,7 @@ static void write_header(int32_t *p, const struct shape *s, int real)
     p[PLAN_SOURCE_AT] = p[PLAN_SLICE_AT] + s->slices + 1;
     p[PLAN_OWN_AT] = p[PLAN_SOURCE_AT] + (int32_t)s->sources;
     p[PLAN_LACK] = s->lack;
-    p[PLAN_CELLS] = s->cells.rows > 0;
+    p[PLAN_CELLS] = s->cells.rows > 0 || s->permuted;
 }
 
 /* Block b sees slices b - back .. b; with a single slice, that one. */
@@ -394,6 +412,16 @@ static void write_ranges(int32_t *p, const struct shape *s, int real)
         }
         range[0] = padding ? s->slices : (b > s->back ? b - s->back : 0) + s->common;
         range[1] = padding ? s->slices : b + 1 + s->common;
+    }
+}
+
+/* Blocks of one query each: padding, which is in no slice, sees none. */
+static void write_permuted_ranges(int32_t *p, const struct shape *s, const int32_t *slice_of)
+{
+    for (int i = 0; i < s->blocks; i++) {
+        int32_t *range = range_of(p, i);
+        range[0] = slice_of[i] < 0 ? s->slices : slice_of[i];
+        range[1] = slice_of[i] < 0 ? s->slices : slice_of[i] + 1;
     }
 }
 
@@ -480,6 +508,24 @@ static void add_up(struct ssa_plan *plan, const int32_t *p)
         plan->pairs_causal += causal_pairs(p + p[PLAN_SOURCE_AT], common, first, real);
 }
 
+/* The same by slices, where their own keys' queries see them: in order, the i-th sees i + 1 that are no later. */
+static void add_up_permuted(struct ssa_plan *plan, const int32_t *p)
+{
+    const int32_t *start = p + p[PLAN_SLICE_AT], *source = p + p[PLAN_SOURCE_AT];
+    for (int s = 0; s < p[PLAN_SLICES]; s++) {
+        const int count = start[s + 1] - start[s];
+        int first = start[s];
+        while (first < start[s + 1] && source[first] < first_query(plan))
+            first++;
+        for (int i = first; i < start[s + 1]; i++)
+            plan->pairs_causal += i - start[s] + 1;
+        plan->pairs += (double)(start[s + 1] - first) * count;
+        plan->max_slice = count > plan->max_slice ? count : plan->max_slice;
+        if (first < start[s + 1] && count > plan->max_keys)
+            plan->max_keys = count;
+    }
+}
+
 static int prepare(struct ssa_plan *plan, const struct shape *s)
 {
     size_t count = (size_t)s->examples * s->stride;
@@ -501,6 +547,7 @@ static int prepare(struct ssa_plan *plan, const struct shape *s)
     plan->slices = s->slices;
     plan->max_slice = 0;
     plan->max_keys = 0;
+    plan->window = 0;
     plan->pairs = plan->pairs_causal = 0;
     return SSA_OK;
 }
@@ -534,7 +581,7 @@ static void choose_local(const struct ssa_sample *h, const struct shape *s, int 
                          int32_t *slice_of)
 {
     for (int r = 0; r < real; r++)
-        slice_of[keys[r] & INDEX_MASK] = r / s->block + s->common;
+        slice_of[keys[r] & INDEX_MASK] = r / s->slice + s->common;
     for (int i = 0; i < h->keep_count && h->keep[i] < real; i++)
         slice_of[h->keep[i]] = 0;
 }
@@ -575,11 +622,16 @@ static void choose(const struct ssa_sample *h, const struct shape *s, int exampl
         choose_independent(h, real, keys, slice_of);
         return;
     }
-    shuffle(keys, real, h->kind == SSA_UNBIASED ? -1 : slices * s->block, &stream);
+    shuffle(keys, real, h->kind == SSA_UNBIASED ? -1 : slices * s->slice, &stream);
     if (h->kind == SSA_UNBIASED)
         choose_unbiased(h, real, keys, slice_of);
     else
         choose_local(h, s, real, keys, slice_of);
+}
+
+static int window_of(const struct ssa_sample *h, const struct shape *s)
+{
+    return s->permuted && s->queries == s->length && !h->lengths && s->length % s->slice == 0 ? s->slice : 0;
 }
 
 int ssa_plan_draw(struct ssa_plan *plan, const struct ssa_sample *how)
@@ -596,16 +648,20 @@ int ssa_plan_draw(struct ssa_plan *plan, const struct ssa_sample *how)
     if (!keys || !slice_of)
         TRY(ssa_fail(SSA_ENOMEM, "plan: out of host memory for %d keys", how->length));
     TRY(prepare(plan, &s));
+    plan->window = window_of(how, &s);
     for (int e = 0; e < s.examples; e++) {
         int32_t *p = plan->data + (size_t)e * s.stride;
         int real = how->lengths ? how->lengths[e] : how->length, answered = how->lengths ? real : s.positions;
         choose(how, &s, e, real, keys, slice_of);
         write_header(p, &s, answered);
-        write_ranges(p, &s, answered);
+        if (s.permuted)
+            write_permuted_ranges(p, &s, slice_of);
+        else
+            write_ranges(p, &s, answered);
         write_sources(p, slice_of, s.length);
         if (how->own_key)
             write_own(p, slice_of);
-        add_up(plan, p);
+        (s.permuted ? add_up_permuted : add_up)(plan, p);
     }
 done:
     free(keys);

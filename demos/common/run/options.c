@@ -39,6 +39,8 @@ static const struct arg run_table[] = {
     ARG_FLAG(0, "fixed-windows", &raw.preset.pattern.fixed_windows, "local: no shuffle at all"),
     ARG_FLAG(0, "grid", &raw.preset.pattern.grid,
              "local: in rows and columns of images, not along them: nearly square cells instead of slices"),
+    ARG_FLAG(0, "permute-queries", &raw.preset.pattern.permute_queries,
+             "local: a query sees the slice that its own key is in: dense windows of what was shuffled"),
     ARG_INT(0, "first-dense", &raw.preset.pattern.dense_first, 0, 1000, "N", "so many of the first layers stay dense"),
     ARG_INT(0, "last-dense", &raw.preset.pattern.dense_last, 0, 1000, "N", "so many of the last layers stay dense"),
     ARG_FLOAT(0, "ratio-last", &raw.preset.pattern.ratio_last, 0, 1, "R",

@@ -37,6 +37,7 @@ static const struct key {
     {"sigma", KEY_FLOAT, FIELD(pattern.sigma), 0, 1e6, OF_LOCAL},
     {"fixed-windows", KEY_FLAG, FIELD(pattern.fixed_windows), 0, 1, OF_LOCAL},
     {"grid", KEY_FLAG, FIELD(pattern.grid), 0, 1, OF_LOCAL},
+    {"permute-queries", KEY_FLAG, FIELD(pattern.permute_queries), 0, 1, OF_LOCAL},
     {"first-dense", KEY_INT, FIELD(pattern.dense_first), 0, 1000, OF_LAYERS},
     {"last-dense", KEY_INT, FIELD(pattern.dense_last), 0, 1000, OF_LAYERS},
     {"keep-first", KEY_INT, FIELD(pattern.keep_first), 0, 64, OF_SAMPLED},

@@ -68,6 +68,7 @@ void stage_format(const struct ssa_stage *stage, int pattern_only, char *text, s
     "    sigma=S          local: how far keys are shuffled, in slices\n"                    \
     "    fixed-windows    local: no shuffle at all\n"                                       \
     "    grid             local: in rows and columns of images, cells instead of slices\n"  \
+    "    permute-queries  local: a query sees the slice that its own key is in\n"           \
     "    first-dense=N, last-dense=N          so many layers stay dense\n"                  \
     "    keep-first=N     so many first positions are seen by all; else a class token, if any\n"\
     "    per-example      every sequence of the batch has its own sample\n"                 \

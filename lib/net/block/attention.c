@@ -4,7 +4,13 @@
  * same few keys and none its own in addition, keys and values are projected for those rows alone, (x[S])W = (xW)[S]:
  * at a quarter of the keys an eighth of a layer's GEMM work less. Then queries [R, H D] come first, keys and values
  * [R, kv_heads (D + E)] after them, each at its position; rows that were not sampled hold anything, and attention
- * does not read them. In generation they are apart as well: keys and values have their places in the cache. */
+ * does not read them. In generation they are apart as well: keys and values have their places in the cache.
+ *
+ * Where a plan permutes queries with their keys (ssa_plan.window), rows of [R, q k v], positions rotated, are brought into
+ * the order of its slices, and attention is dense in as many sequences as there are slices: a slice is in order, so that
+ * what is causal in it is causal. Its output [R, H E] lies in that order, too, and what goes to proj is brought back. A
+ * permutation's adjoint is its inverse, so backward goes the same ways: gradients of q, k, v come back to where q, k, v
+ * were, which nobody needs any more. */
 #include "blocks.h"
 #include "plan.h"
 #include "impl.h"
@@ -34,7 +40,7 @@ static void draft(struct ssa_block *block, struct ssa_draft *d)
     b->width = d->width;
     b->key_width = b->key_width ? b->key_width : d->width / b->heads;
     b->value_width = b->value_width ? b->value_width : d->width / b->heads;
-    const int all = q_width(b) + kv_width(b);
+    const int all = q_width(b) + kv_width(b), wide = all > out_width(b) ? all : out_width(b);
     ssa_branch_draft(&b->branch, d);
     b->qkv = ssa_draft_matrix(d, "qkv.weight", all, b->width, ssa_branch_start_in(&b->branch));
     b->proj = ssa_draft_matrix(d, "proj.weight", b->width, out_width(b), ssa_branch_start_out(&b->branch));
@@ -45,9 +51,11 @@ static void draft(struct ssa_block *block, struct ssa_draft *d)
     b->att = ssa_draft_keep(d, ssa_times(d->rows, (size_t)out_width(b)), "attention's output");
     if (b->causal) /* others generate nothing */
         b->cache = ssa_draft_cache(d, (size_t)kv_width(b));
-    ssa_draft_scratch(d, SSA_SLOT_WIDE, ssa_times(d->rows, (size_t)all), "gradients of queries, keys and values");
-    if (d->training)
-        ssa_draft_scratch(d, SSA_SLOT_NORM, ssa_times(d->rows, (size_t)out_width(b)), "the gradient of attention");
+    ssa_draft_scratch(d, SSA_SLOT_WIDE, ssa_times(d->rows, (size_t)wide), "gradients of queries, keys and values");
+    if (!d->training)
+        return;
+    ssa_draft_scratch(d, SSA_SLOT_NORM, ssa_times(d->rows, (size_t)out_width(b)), "the gradient of attention");
+    ssa_draft_scratch(d, SSA_SLOT_BRANCH, ssa_times(d->rows, (size_t)out_width(b)), "the gradient of attention, permuted");
 }
 
 /* ---- where queries, keys and values are ---- */
@@ -86,7 +94,25 @@ static int sampled_keys(const struct ssa_attention_block *b, const struct ssa_ru
     return keys * kv <= r->length * q && 2 * keys * b->width <= r->length * kv ? (int)keys : 0;
 }
 
+/* In generation queries see what they do in a plan of this kind, but one after another. */
+static bool permutes(const struct ssa_attention_block *b, const struct ssa_run *r)
+{
+    return !r->cached && ssa_staged(r, b->layer)->plan.window;
+}
+
 enum move { GATHER, SCATTER, SCATTER_ADD };
+/* All rows, into the order of the plan's slices or (SCATTER) back. */
+static int permute(const struct ssa_attention_block *b, const struct ssa_run *r, enum move move, struct ssa_tensor from,
+                   struct ssa_tensor to, int width)
+{
+    const struct ssa_tensor order = ssa_staged(r, b->layer)->order;
+    return move == GATHER
+        ? ssa_gather_rows(r->device, &(struct ssa_gather_rows){.x = from, .rows = order, .out = to, .count = r->rows,
+              .source_rows = r->rows, .width = width})
+        : ssa_scatter_rows(r->device, &(struct ssa_scatter_rows){.x = from, .rows = order, .out = to,
+              .count = r->rows, .target_rows = r->rows, .width = width});
+}
+
 /* Between the sampled rows of `full` [R, width] and `few` [batch * keys, width]. */
 static int move_sampled(const struct ssa_attention_block *b, const struct ssa_run *r, enum move move,
                         struct ssa_tensor full, struct ssa_tensor few, int width)
@@ -130,9 +156,9 @@ static int rope(const struct ssa_attention_block *b, const struct ssa_run *r, st
 static int project(const struct ssa_attention_block *b, const struct ssa_run *r)
 {
     const int keys = sampled_keys(b, r);
-    const bool apart = keys || r->cached;
-    const struct ssa_tensor norm = r->slots[SSA_SLOT_NORM];
-    struct heads h = heads_at(b, r, ssa_kept(r, b->qkv_at), apart);
+    const bool apart = keys || r->cached, permuted = permutes(b, r);
+    const struct ssa_tensor norm = r->slots[SSA_SLOT_NORM], qkv = ssa_kept(r, b->qkv_at);
+    struct heads h = heads_at(b, r, permuted ? r->slots[SSA_SLOT_WIDE] : qkv, apart);
     struct ssa_linear_fwd f = {.x = norm, .w = ssa_value(r, b->qkv), .bias = ssa_value(r, b->qkv_bias), .y = h.q,
                                .rows = r->rows, .in = b->width, .out = apart ? h.q_width : h.q_width + h.kv_width,
                                .apart = r->apart};
@@ -156,8 +182,22 @@ static int project(const struct ssa_attention_block *b, const struct ssa_run *r)
         TRY(move_sampled(b, r, SCATTER, h.k, f.y, h.kv_width));
     }
     TRY(rope(b, r, h, 0));
+    if (permuted)
+        TRY(permute(b, r, GATHER, h.q, qkv, h.q_stride));
 done:
     return err;
+}
+
+/* Slices as sequences. */
+static void cut_into_windows(const struct ssa_attention_block *b, const struct ssa_run *r, struct ssa_attention *a)
+{
+    const struct ssa_staged_plan *staged = ssa_staged(r, b->layer);
+    const int slices = staged->plan.slices;
+    a->plan = &staged->window;
+    a->plan_data = staged->window_data;
+    a->batch *= slices;
+    a->keys = a->queries = staged->plan.window;
+    a->first_example *= (uint32_t)slices;
 }
 
 /* What both directions are given. */
@@ -171,23 +211,35 @@ static struct ssa_attention attention(const struct ssa_attention_block *b, const
         h.k = cached(b, r, 0);
         h.v = values_after(b, h.k);
     }
-    return (struct ssa_attention){.q = h.q, .k = h.k, .v = h.v, .out = ssa_kept(r, b->att), .lse = ssa_kept(r, b->lse),
+    struct ssa_attention a = {.q = h.q, .k = h.k, .v = h.v, .out = ssa_kept(r, b->att), .lse = ssa_kept(r, b->lse),
         .plan = &staged->plan, .plan_data = staged->data, .batch = r->batch, .keys = r->keys, .queries = r->length,
         .heads = b->heads, .kv_heads = b->kv_heads, .width = b->key_width, .value_width = b->value_width,
         .q_strides = {.position = (size_t)h.q_stride}, .k_strides = kv, .v_strides = kv, .causal = b->causal,
         .dropout = ssa_dropout_now(r, b->dropout), .seed = r->pass->seed,
         .stream = ssa_stream_now(r, b->dropout_stream), .first_example = r->pass->first_example};
+    if (permutes(b, r))
+        cut_into_windows(b, r, &a);
+    return a;
+}
+
+/* Its output, as it is or brought back. */
+static int output(const struct ssa_attention_block *b, const struct ssa_run *r, struct ssa_tensor *out)
+{
+    const struct ssa_tensor att = ssa_kept(r, b->att);
+    *out = permutes(b, r) ? r->slots[SSA_SLOT_WIDE] : att;
+    return permutes(b, r) ? permute(b, r, SCATTER, att, *out, out_width(b)) : SSA_OK;
 }
 
 static int forward(const struct ssa_block *block, struct ssa_run *r)
 {
     const struct ssa_attention_block *b = (const struct ssa_attention_block *)block;
-    struct ssa_tensor x = ssa_kept(r, block->in);
+    struct ssa_tensor x = ssa_kept(r, block->in), att;
     int err;
     TRY(ssa_norm_part_forward(&b->branch.norm, r, x));
     TRY(project(b, r));
     TRY(ssa_attention_fwd(r->device, &(struct ssa_attention_fwd){attention(b, r)}));
-    TRY(ssa_branch_forward_end(&b->branch, r, (struct ssa_branch_end){.in = ssa_kept(r, b->att),
+    TRY(output(b, r, &att));
+    TRY(ssa_branch_forward_end(&b->branch, r, (struct ssa_branch_end){.in = att,
         .w = ssa_value(r, b->proj), .bias = ssa_value(r, b->proj_bias), .x = x, .out = ssa_kept(r, block->out),
         .width = out_width(b)}));
 done:
@@ -196,16 +248,38 @@ done:
 
 /* ---- backward ---- */
 
+/* From the gradient of proj's output, d, to those of w and bias and to that of attention's output, in its order. */
+static int proj_backward(const struct ssa_attention_block *b, const struct ssa_run *r, struct ssa_tensor d,
+                         struct ssa_tensor *dout)
+{
+    const struct ssa_tensor datt = r->slots[SSA_SLOT_NORM];
+    struct ssa_tensor att;
+    int err;
+    TRY(output(b, r, &att));
+    TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.x = att, .w = ssa_value(r, b->proj), .dy = d, .dx = datt,
+        .dw = ssa_grad(r, b->proj), .dbias = ssa_grad(r, b->proj_bias), .rows = r->rows, .in = out_width(b),
+        .out = b->width, .accumulate = r->accumulate}));
+    *dout = permutes(b, r) ? r->slots[SSA_SLOT_BRANCH] : datt;
+    if (permutes(b, r)) /* where d may have been */
+        TRY(permute(b, r, GATHER, datt, *dout, out_width(b)));
+done:
+    return err;
+}
+
 /* The gradients of q, k, v in the WIDE slot become those of norm, in the BRANCH slot, and of w and bias. */
 static int project_backward(const struct ssa_attention_block *b, const struct ssa_run *r)
 {
     const int keys = sampled_keys(b, r);
     const struct ssa_tensor norm = r->slots[SSA_SLOT_NORM], dnorm = r->slots[SSA_SLOT_BRANCH];
-    struct heads h = heads_at(b, r, r->slots[SSA_SLOT_WIDE], keys);
+    const struct ssa_tensor wide = r->slots[SSA_SLOT_WIDE], qkv = ssa_kept(r, b->qkv_at);
+    const bool permuted = permutes(b, r);
+    struct heads h = heads_at(b, r, permuted ? qkv : wide, keys);
     struct ssa_linear_bwd l = {.x = norm, .w = ssa_value(r, b->qkv), .dy = h.q, .dx = dnorm, .dw = ssa_grad(r, b->qkv),
                                .dbias = ssa_grad(r, b->qkv_bias), .rows = r->rows, .in = b->width,
                                .out = keys ? h.q_width : h.q_width + h.kv_width, .accumulate = r->accumulate};
     int err;
+    if (permuted)
+        TRY(permute(b, r, SCATTER, wide, qkv, h.q_stride));
     TRY(rope(b, r, h, 1));
     TRY(ssa_linear_bwd(r->device, &l));
     if (keys) { /* gradients of k, v are gathered to where those of q were, rows of norm to where they were */
@@ -230,13 +304,11 @@ static int backward(const struct ssa_block *block, struct ssa_run *r)
 {
     const struct ssa_attention_block *b = (const struct ssa_attention_block *)block;
     const struct heads dh = heads_at(b, r, r->slots[SSA_SLOT_WIDE], sampled_keys(b, r));
-    struct ssa_tensor x = ssa_kept(r, block->in), datt = r->slots[SSA_SLOT_NORM], d;
+    struct ssa_tensor x = ssa_kept(r, block->in), d, dout;
     int err;
     TRY(ssa_branch_backward_end(&b->branch, r, &d));
-    TRY(ssa_linear_bwd(r->device, &(struct ssa_linear_bwd){.x = ssa_kept(r, b->att), .w = ssa_value(r, b->proj),
-        .dy = d, .dx = datt, .dw = ssa_grad(r, b->proj), .dbias = ssa_grad(r, b->proj_bias), .rows = r->rows,
-        .in = out_width(b), .out = b->width, .accumulate = r->accumulate}));
-    TRY(ssa_attention_bwd(r->device, &(struct ssa_attention_bwd){.attention = attention(b, r), .dout = datt,
+    TRY(proj_backward(b, r, d, &dout));
+    TRY(ssa_attention_bwd(r->device, &(struct ssa_attention_bwd){.attention = attention(b, r), .dout = dout,
         .dq = dh.q, .dk = dh.k, .dv = dh.v}));
     TRY(ssa_norm_part_again(&b->branch.norm, r, x));
     TRY(project_backward(b, r));
