@@ -139,9 +139,9 @@ static int run_all(const struct table *table)
     const int status = table_each(table, do_run, &w);
     progress_end();
     if (status && !interrupted)
-        say_note("the time is over: %d of %d runs were done; the same command goes on", w.number, w.open);
+        say_note("the time is over: %d of %d runs were done; the same command goes on", w.number - w.failed, w.open);
     if (interrupted)
-        say_note("stopped: %d of %d runs were done; the same command goes on", w.number, w.open);
+        say_note("stopped: %d of %d runs were done; the same command goes on", w.number - w.failed, w.open);
     return interrupted ? EXIT_INTERRUPTED : w.failed ? EXIT_FAILED : 0;
 }
 

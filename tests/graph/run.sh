@@ -37,6 +37,20 @@ assert 1 < first["loss"] < 10, first  # in the target's unit, not in deviations
 END2
 check evaluate -c c --passes 5 --json --csv dense.csv -l log.jsonl >eval.json
 json eval.json 'x["part"] == "test" and x["same_molecules"] and x["dense"]["molecules"] == 60'
+# two models together: the mean of what each says of a molecule
+check evaluate -c c.stage1 --mode dense --json --csv stage.csv >stage.json
+check evaluate -c c --mode dense --json --with c.stage1 >both.json
+check python3 - <<'END2'
+import csv, json
+a, b = (list(csv.DictReader(open(n + ".csv"))) for n in ("dense", "stage"))
+both, single = json.load(open("both.json")), [json.load(open(n + ".json"))["dense"] for n in ("eval", "stage")]
+want = sum(abs((float(x["dense"]) + float(y["dense"])) / 2 - float(x["target"])) for x, y in zip(a, b)) / len(a)
+models = both["models"]
+assert models["count"] == 2 and abs(models["loss"] - want) < 1e-5 * want, (models, want)
+assert abs(models["single_loss"] - (single[0]["loss"] + single[1]["loss"]) / 2) < 1e-6, (models, single)
+assert both["dense"]["loss"] == single[0]["loss"] and models["loss"] <= models["single_loss"] + 1e-9
+END2
+bad 1 'nowhere: cannot open it' eval --device cpu --data set -c c --mode dense --with nowhere --json
 bad 1 'dense.csv: exists; replace it with --force' eval --device cpu --data set -c c --csv dense.csv
 bad 1 'the same file as' eval --device cpu --data set -c c --csv c --force
 bad 1 'virtual nodes see padding' train --data set --device cpu --steps 2 --virtual-see-padding -a unbiased -c x

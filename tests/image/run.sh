@@ -38,6 +38,21 @@ json eval.json 'all(sum(map(sum, x[k]["confusion"])) == 60 for k in ("dense", "e
 json eval.json 'all(abs(sum(x[k]["confusion"][i][i] for i in range(4)) / 60 - x[k]["top1"]) < 1e-6
     for k in ("dense", "ensemble"))'
 json eval.json 'x["ensemble"]["loss"] <= x["ensemble"]["single_loss"] and "top1" in x["ensemble"]'
+# several models together: itself is one; two say the same in either order, and better than they do alone in the mean
+check evaluate -c c --mode dense --with c --with c --json >same.json
+json same.json 'x["models"]["count"] == 3 and x["models"]["top1"] == x["dense"]["top1"]'
+json same.json 'abs(x["models"]["loss"] - x["dense"]["loss"]) < 1e-6'
+check evaluate -c c --passes 2 --with c.stage1 --json >two.json
+check evaluate -c c.stage1 --mode dense --with c --json >other.json
+check python3 - <<'END'
+import json
+two, other, alone = (json.load(open(name + ".json")) for name in ("two", "other", "eval"))
+models = two["models"]
+assert abs(models["loss"] - other["models"]["loss"]) < 1e-6, (models, other)
+assert abs(models["single_loss"] - (two["dense"]["loss"] + other["dense"]["loss"]) / 2) < 1e-6, (models, other)
+assert models["loss"] < models["single_loss"] and two["dense"]["loss"] == alone["dense"]["loss"]
+assert two["ensemble"]["loss_of_first"] == alone["ensemble"]["loss_of_first"][:2]
+END
 check evaluate -c c --passes 9 --tolerance 8 --json --confusion >early.json # settled as soon as it can be
 json early.json 'x["ensemble"]["passes"] == 4 and sum(map(sum, x["ensemble"]["confusion"])) == 60'
 json early.json 'abs(sum(x["ensemble"]["confusion"][i][i] for i in range(4)) / 60 - x["ensemble"]["top1"]) < 1e-6'
