@@ -88,6 +88,13 @@ static double mean_at(const struct arm_results *arm, size_t i, double *step)
     return n ? sum / n : NAN;
 }
 
+/* As many are drawn as there are colours; two models together have no curve of their own. */
+enum { COLOURS = 8 };
+static bool has_curve(const struct arm_results *arm, int drawn)
+{
+    return arm->done && !arm->arm->of && drawn < COLOURS;
+}
+
 static void hold_curve(const struct arm_results *arm, struct axis *x, struct axis *y)
 {
     double step = 0, loss;
@@ -141,10 +148,12 @@ bool draw_curves(FILE *out, const void *cookie)
     const struct task_results *t = cookie;
     struct axis x = {.from = 80, .to = 620, .label = "steps"}, y = {.from = 370, .to = 50};
     double legend = 60;
+    int drawn = 0;
     for (int a = 0; a < t->count; a++)
-        if (t->arms[a].done) {
+        if (has_curve(&t->arms[a], drawn)) {
             y.label = unit_of(&t->arms[a]);
             hold_curve(&t->arms[a], &x, &y);
+            drawn++;
         }
     if (!(x.high > x.low) || !(y.high > y.low))
         return false;
@@ -152,10 +161,11 @@ bool draw_curves(FILE *out, const void *cookie)
     x.low = 0;
     svg_begin(out, 900, 420, "Validation, one dense pass (dashed: without SSA)");
     frame(out, &x, &y);
+    drawn = 0;
     for (int a = 0; a < t->count; a++)
-        if (t->arms[a].done) {
-            put_curve(out, &t->arms[a], &x, &y, a);
-            svg_legend(out, 640, &legend, SVG_SQUARE, svg_colour(a), t->arms[a].arm->name);
+        if (has_curve(&t->arms[a], drawn)) {
+            put_curve(out, &t->arms[a], &x, &y, drawn);
+            svg_legend(out, 640, &legend, SVG_SQUARE, svg_colour(drawn++), t->arms[a].arm->name);
         }
     svg_end(out);
     return true;
@@ -163,10 +173,7 @@ bool draw_curves(FILE *out, const void *cookie)
 
 /* ---- ensembles ---- */
 
-static const struct {
-    enum place place;
-    const char *words;
-} ensembles[] = {{AT_STAGE, ", before"}, {AT_END, ", after"}};
+static const enum place ensembles[] = {AT_STAGE, AT_END};
 
 static void hold_ensemble(const struct arm_results *arm, enum place place, struct axis *x, struct axis *y)
 {
@@ -180,9 +187,11 @@ static void hold_ensemble(const struct arm_results *arm, enum place place, struc
     axis_hold(y, mean_pick(arm, (struct pick){place, DENSE_PASS, false}));
 }
 
-static bool has_ensemble(const struct arm_results *arm, enum place place)
+static bool has_ensemble(const struct arm_results *arm, int drawn)
 {
-    return arm->arm->kind == ARM_SSA && isfinite(mean_pick(arm, (struct pick){place, 1, false}));
+    const double before = mean_pick(arm, (struct pick){AT_STAGE, 1, false});
+    const double after = mean_pick(arm, (struct pick){AT_END, 1, false});
+    return arm->arm->kind == ARM_SSA && drawn < COLOURS && (isfinite(before) || isfinite(after));
 }
 
 static void put_ensemble(FILE *out, const struct arm_results *arm, enum place place, const struct axis *x,
@@ -199,8 +208,8 @@ static void put_ensemble(FILE *out, const struct arm_results *arm, enum place pl
         if (isfinite(last))
             svg_line(out, axis_at(x, at), axis_at(y, last), axis_at(x, members[m]), axis_at(y, loss), colour, 1.8,
                      false);
-        snprintf(tip, sizeof tip, "%d passes: %.4f", members[m], loss);
-        svg_mark(out, SVG_DISC, axis_at(x, members[m]), axis_at(y, loss), colour, tip);
+        snprintf(tip, sizeof tip, "%s, %d passes: %.4f", arm->arm->name, members[m], loss);
+        svg_mark(out, place == AT_STAGE ? SVG_DISC : SVG_RING, axis_at(x, members[m]), axis_at(y, loss), colour, tip);
         last = loss;
         at = members[m];
     }
@@ -229,36 +238,37 @@ static void put_control(FILE *out, double control, const struct axis *x, const s
 bool draw_ensembles(FILE *out, const void *cookie)
 {
     const struct task_results *t = cookie;
+    const double control = t->control ? mean_pick(t->control, (struct pick){AT_BEST, DENSE_PASS, false}) : NAN;
     struct axis x = {.from = 80, .to = 620, .logarithmic = true, .binary = true, .label = "passes"},
                 y = {.from = 370, .to = 50};
     double legend = 60;
-    int number = 0;
+    int drawn = 0;
     for (int a = 0; a < t->count; a++)
-        for (int p = 0; p < 2; p++)
-            if (has_ensemble(&t->arms[a], ensembles[p].place)) {
-                y.label = unit_of(&t->arms[a]);
-                hold_ensemble(&t->arms[a], ensembles[p].place, &x, &y);
-            }
-    const double control = t->control ? mean_pick(t->control, (struct pick){AT_BEST, DENSE_PASS, false}) : NAN;
+        if (has_ensemble(&t->arms[a], drawn)) {
+            y.label = unit_of(&t->arms[a]);
+            hold_ensemble(&t->arms[a], AT_STAGE, &x, &y);
+            hold_ensemble(&t->arms[a], AT_END, &x, &y);
+            drawn++;
+        }
+    axis_hold(&y, drawn ? control : NAN);
     if (!(x.high > x.low) || !(y.high > y.low))
         return false;
-    axis_hold(&y, control);
     const double rim = 0.06 * (y.high - y.low);
     y.low -= rim;
     y.high += rim;
-    svg_begin(out, 900, 420, "Self-ensembles on the test part, before and after the fine-tune");
+    svg_begin(out, 900, 420, "Self-ensembles on the test part");
     frame(out, &x, &y);
     put_sizes(out, &x, y.from);
     put_control(out, control, &x, &y, &legend);
+    drawn = 0;
     for (int a = 0; a < t->count; a++)
-        for (int p = 0; p < 2; p++)
-            if (has_ensemble(&t->arms[a], ensembles[p].place)) {
-                char label[96];
-                snprintf(label, sizeof label, "%.40s%s", t->arms[a].arm->name, ensembles[p].words);
-                put_ensemble(out, &t->arms[a], ensembles[p].place, &x, &y, number);
-                svg_legend(out, 640, &legend, SVG_DISC, svg_colour(number++), label);
-            }
-    svg_legend(out, 640, &legend, -1, svg_ink, "dashed: a dense pass of the same weights");
+        if (has_ensemble(&t->arms[a], drawn)) {
+            for (size_t p = 0; p < sizeof ensembles / sizeof *ensembles; p++)
+                put_ensemble(out, &t->arms[a], ensembles[p], &x, &y, drawn);
+            svg_legend(out, 640, &legend, SVG_SQUARE, svg_colour(drawn++), t->arms[a].arm->name);
+        }
+    svg_legend(out, 640, &legend, -1, svg_ink, "discs: before the fine-tune, rings: after");
+    svg_legend(out, 640, &legend, -1, svg_ink, "dashed: a dense pass, same weights");
     svg_end(out);
     return true;
 }
