@@ -2,7 +2,8 @@
  * key between the two products.
  *
  * Queries are named by their positions in the sequence of keys, of which they are the last: [query_begin, query_end).
- * Macro  PAIRS: 0 where there is neither bias nor gate, clip or dropout, so that nothing is asked for each pair.
+ * Macro  PAIRS: 0 where there is neither bias nor gate, clip or dropout, so that nothing is asked for each pair; 1 where
+ *        dropout, if any, is of probabilities; 2 where keys are dropped; 3 where that is asked.
  */
 #ifndef SSA_ATTENTION_PAIRS_H
 #define SSA_ATTENTION_PAIRS_H
@@ -12,7 +13,11 @@
 #include "rng.h"
 
 #ifndef PAIRS
+#ifdef __OPENCL_C_VERSION__
 #define PAIRS 1
+#else
+#define PAIRS 3 /* natively there is one build for both */
+#endif
 #endif
 #define LOG2E 1.44269504f
 #ifndef __OPENCL_C_VERSION__
@@ -57,7 +62,7 @@
 struct pairs {
     __global const float *bias, *gate; /* of the first query and key; or none */
     PAIRS_COUNT bias_query, bias_key, gate_query, gate_key;
-    float clip, dropout; /* clip: to base 2, infinity where there is none */
+    float clip, dropout; /* clip: to base 2, infinity where there is none; dropout: of so many keys where below 0 */
     ulong seed, stream, number;
     int query_begin, zero; /* zero: 0, for what compilers must not know (attention_gpu.h) */
 };
@@ -106,8 +111,8 @@ struct pairs {
 #define PAIR_AT(p, t, query, key) \
     ((p)->t + ((PAIRS_COUNT)((query) - (p)->query_begin) * (p)->t##_query + (PAIRS_COUNT)(key) * (p)->t##_key))
 
-/* The logit of scale q.k, both to base 2. */
-SSA_INLINE float pair_logit(PAIRS_SPACE const struct pairs *p, float s, int query, int key)
+/* The score of scale q.k, both to base 2. */
+SSA_INLINE float pair_score(PAIRS_SPACE const struct pairs *p, float s, int query, int key)
 {
     const float clip = p->clip;
     s = s > clip ? clip : s; /* NaN stays NaN */
@@ -121,16 +126,33 @@ SSA_INLINE float pair_gate(PAIRS_SPACE const struct pairs *p, int query, int key
     return p->gate ? 1.0f / (1.0f + EXP2(-LOG2E * *PAIR_AT(p, gate, query, key))) : 1.0f;
 }
 
+/* What a pair draws, in [0, 1). */
+SSA_INLINE float pair_draw(PAIRS_SPACE const struct pairs *p, int query, int key)
+{
+    const struct ssa_philox r =
+        ssa_philox(p->seed, p->number << 42 | (ulong)query << 20 | (ulong)(key / 4), p->stream);
+    const uint word = key % 4 == 0 ? r.v[0] : key % 4 == 1 ? r.v[1] : key % 4 == 2 ? r.v[2] : r.v[3];
+    return ssa_uniform(word);
+}
+
 /* What a probability is multiplied by for dropout: 0 or 1/(1 - dropout). */
 SSA_INLINE float pair_keep(PAIRS_SPACE const struct pairs *p, int query, int key)
 {
     const float dropout = p->dropout;
-    if (dropout <= 0.0f)
+    if (!(PAIRS & 1) || dropout <= 0.0f)
         return 1.0f;
-    const struct ssa_philox r =
-        ssa_philox(p->seed, p->number << 42 | (ulong)query << 20 | (ulong)(key / 4), p->stream);
-    const uint word = key % 4 == 0 ? r.v[0] : key % 4 == 1 ? r.v[1] : key % 4 == 2 ? r.v[2] : r.v[3];
-    return ssa_uniform(word) < dropout ? 0.0f : 1.0f / (1.0f - dropout);
+    return pair_draw(p, query, key) < dropout ? 0.0f : 1.0f / (1.0f - dropout);
+}
+
+/* The logit that a probability is made of: the score, -inf where the key is dropped. */
+SSA_INLINE float pair_logit(PAIRS_SPACE const struct pairs *p, float s, int query, int key)
+{
+#if PAIRS & 2
+    const float dropout = p->dropout;
+    if (dropout < 0.0f && pair_draw(p, query, key) < -dropout)
+        return -INFINITY;
+#endif
+    return pair_score(p, s, query, key);
 }
 
 /* ---- the keys of one query, for kernels that take them one by one ---- */

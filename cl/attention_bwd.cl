@@ -102,11 +102,11 @@ INLINE void slopes_of(float *scores, float *slopes, int count, int certain, __gl
 struct slope {
     vec weight, slope;
 };
-INLINE struct slope pair_slope(const struct pairs *p, vec s, vec b, vec base, vec delta, vec keep, int query, int rows,
-                               int key)
+INLINE struct slope pair_slope(const struct pairs *p, struct draws *draws, vec s, vec b, vec base, vec delta, vec keep,
+                               int query, int rows, int key)
 {
     const vec limit = vec_set(p->clip), past = vec_max(s, -s);
-    const vec probable = probability(pair_logits(p, s, query, rows, key), base);
+    const vec probable = probability(pair_logits(p, draws, s, query, rows, key), base);
     struct slope x;
     x.weight = probable * pair_gates(p, query, rows, key) * keep;
     x.slope = vec_select(past > limit, vec_set(0.0f), x.weight * b - probable * delta);
@@ -118,12 +118,14 @@ INLINE void own_pairs(const struct pairs *p, vec s, vec b, const float *base, co
                       float *slope, int query, int rows)
 {
     float score[VW], product[VW], one[VW];
+    struct draws draws;
     vec_store(score, s);
     vec_store(product, b);
     for (int i = 0; i < min(rows, VW); i++) {
-        const struct slope x = pair_slope(p, vec_set(score[i]), vec_set(product[i]), vec_set(base[i]),
-                                          vec_set(delta[i]), vec_set(pair_keep(p, query + i, query + i)), query + i, 1,
-                                          query + i);
+        const vec keep = vec_set(pair_keep(p, query + i, query + i));
+        draws.quad = -1;
+        const struct slope x = pair_slope(p, &draws, vec_set(score[i]), vec_set(product[i]), vec_set(base[i]),
+                                          vec_set(delta[i]), keep, query + i, 1, query + i);
         vec_store(one, x.weight);
         weight[i] = one[0];
         vec_store(one, x.slope);
@@ -144,7 +146,7 @@ INLINE void slopes_of_pairs(const struct pairs *p, float *scores, float *slopes,
         draws.quad = -1;
         for (int j = 0; j < count; j++) {
             const vec product = vec_load(s + j * TILE), keep = pair_keeps(p, &draws, query, source[j]);
-            const struct slope x = pair_slope(p, product, vec_load(d + j * TILE), base, less, keep, query, left,
+            const struct slope x = pair_slope(p, &draws, product, vec_load(d + j * TILE), base, less, keep, query, left,
                                               source[j]);
             const vec_int masked = vec_set((float)(source[j] - query)) > vec_iota();
             vec_store(s + j * TILE, j < certain ? x.weight : vec_select(masked, vec_set(0.0f), x.weight));

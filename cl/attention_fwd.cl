@@ -122,10 +122,13 @@ INLINE void soften(float *scores, int count, int certain, __global const int *so
 /* Scores of one group become logits. */
 INLINE void logits_of(const struct pairs *p, float *scores, int count, __global const int *source, int first, int rows)
 {
+    struct draws draws[GROUP / VW];
+    for (int v = 0; v < GROUP / VW; v++)
+        draws[v].quad = -1;
     for (int j = 0; j < count; j++)
         UNROLL for (int v = 0; v < GROUP / VW; v++)
-            vec_store(scores + j * TILE + v * VW, pair_logits(p, vec_load(scores + j * TILE + v * VW), first + v * VW,
-                                                              rows - v * VW, source[j]));
+            vec_store(scores + j * TILE + v * VW, pair_logits(p, &draws[v], vec_load(scores + j * TILE + v * VW),
+                                                              first + v * VW, rows - v * VW, source[j]));
 }
 
 /* Probabilities of one group become weights; the gates of what is seen are added to `sums`. Certain: as in soften(). */

@@ -397,8 +397,8 @@ INLINE void clear_pairs(__global float *to, ulong by_query, ulong by_key, struct
 
 /* ---- pairs ---- */
 
-/* pair_logit() of a key and the `left` queries from row i on. */
-INLINE vec lanes_logit(const struct pairs *p, vec s, struct lanes l, int i, int left, int key)
+/* pair_score() of a key and the `left` queries from row i on. */
+INLINE vec lanes_score(const struct pairs *p, vec s, struct lanes l, int i, int left, int key)
 {
     const vec limit = vec_set(p->clip);
     s = vec_select(s > limit, limit, s);
@@ -416,11 +416,9 @@ INLINE vec lanes_gate(const struct pairs *p, struct lanes l, int i, int left, in
     return 1.0f / (1.0f + vec_exp2(x * -LOG2E));
 }
 
-/* pair_keep(), whose counter is of head and query; see pair_keeps() of attention_queries.h. */
-INLINE vec lanes_keep(const struct pairs *p, struct draws *draws, struct lanes l, int query, int key)
+/* pair_draw(), whose counter is of head and query; see pair_draws() of attention_queries.h. */
+INLINE vec lanes_draw(const struct pairs *p, struct draws *draws, struct lanes l, int query, int key)
 {
-    if (p->dropout <= 0.0f)
-        return vec_set(1.0f);
     if (draws->quad != key / 4) {
         float head[VW], row[VW];
         for (int i = 0; i < VW; i++) {
@@ -431,9 +429,22 @@ INLINE vec lanes_keep(const struct pairs *p, struct draws *draws, struct lanes l
         draws->quad = key / 4;
         random_columns(p->seed, p->stream, (at << 20) | (key / 4), (at >> 12) | (number << 10), draws->words);
     }
-    const vec_int word = key % 4 < 2 ? draws->words[key % 2] : draws->words[2 + key % 2];
-    const vec uniform = vec_from_int((word >> 8) & 0xffffff) * (1.0f / 16777216.0f);
-    return vec_select(uniform < vec_set(p->dropout), vec_set(0.0f), vec_set(1.0f / (1.0f - p->dropout)));
+    return uniform_of(draws, key);
+}
+
+INLINE vec lanes_keep(const struct pairs *p, struct draws *draws, struct lanes l, int query, int key)
+{
+    if (!(PAIRS & 1) || p->dropout <= 0.0f)
+        return vec_set(1.0f);
+    return keeps_of(p->dropout, lanes_draw(p, draws, l, query, key));
+}
+
+/* The logits of scores. */
+INLINE vec lanes_logit(const struct pairs *p, struct draws *draws, struct lanes l, vec scores, int query, int key)
+{
+    if (!(PAIRS & 2) || p->dropout >= 0.0f)
+        return scores;
+    return seen_of(p->dropout, lanes_draw(p, draws, l, query, key), scores);
 }
 
 /* Lane by lane, the product of a head of x and of y. */
@@ -476,12 +487,14 @@ INLINE void meet(const struct pairs *p, struct lanes l, int i, int left, const f
     vec top = s.top;
     draws.quad = -1;
     for (int j = 0; j < count; j++) {
-        const vec logit = lanes_logit(p, lanes_product(query, keys + j * WIDTH * VW, width), l, i, left, at[j]);
-        vec_store(weights + j * VW, logit);
-        if (j < seen)
+        const vec score = lanes_score(p, lanes_product(query, keys + j * WIDTH * VW, width), l, i, left, at[j]);
+        if (j < seen) {
+            const vec logit = lanes_logit(p, &draws, l, score, p->query_begin + i, at[j]);
+            vec_store(weights + j * VW, logit);
             top = vec_max(logit, top);
+        }
         if (scores)
-            lanes_store(scores + (i * by_query + at[j] * by_key), by_query, logit * 0.693147181f, l, left);
+            lanes_store(scores + (i * by_query + at[j] * by_key), by_query, score * 0.693147181f, l, left);
     }
     const vec change = vec_exp2(s.top - top);
     s.top = top;
@@ -615,7 +628,8 @@ INLINE void slopes_of_lanes(const struct pairs *p, const struct pairs_of_heads *
             s = lanes_product(query, keys + j * WIDTH * VW, width);
         if (j < seen) {
             const vec product = lanes_product(grad, values + j * WIDTH * VW, width);
-            const vec probable = probability(lanes_logit(p, s, l, i, left, key), of.lse);
+            const vec score = lanes_score(p, s, l, i, left, key);
+            const vec probable = probability(lanes_logit(p, &draws, l, score, p->query_begin + i, key), of.lse);
             const vec gate = lanes_gate(p, l, i, left, key);
             const vec kept = probable * lanes_keep(p, &draws, l, p->query_begin + i, key), w = kept * gate;
             change = w * product - probable * of.delta;

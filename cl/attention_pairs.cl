@@ -76,7 +76,7 @@ __kernel void attention_scores(OPERANDS, TENSOR(float, scores), PAIR_STRIDES(sco
     scores += b * scores_batch + h * scores_head + i * scores_query;
     for (int j = (int)get_global_id(0); j < keys; j += lanes)
         scores[j * scores_key] = at < real && j < real
-            ? pair_logit(&pairs, scale * LOG2E * dot_of(q, k + j * k_stride, width), at, j) * 0.693147181f
+            ? pair_score(&pairs, scale * LOG2E * dot_of(q, k + j * k_stride, width), at, j) * 0.693147181f
             : 0.0f;
 }
 
@@ -207,7 +207,7 @@ __kernel void attention_scores_tiles(OPERANDS, TENSOR(float, scores), PAIR_STRID
             product_scores(products + r, key_rows, queries_t + r, some, width);
         for (int j = 0; j < some; j++)
             for (int r = 0; r < there; r += VW) {
-                vec_store(logits, pair_logits(&pairs, vec_load(products + j * TILE + r), at + r, there - r, n + j) *
+                vec_store(logits, pair_scores(&pairs, vec_load(products + j * TILE + r), at + r, there - r, n + j) *
                                       0.693147181f);
                 for (int l = 0; l < min(VW, there - r); l++)
                     scores[(r + l) * scores_query + (n + j) * scores_key] = logits[l];
@@ -224,7 +224,7 @@ struct rows {
 INLINE vec pairs_gradient(const struct pairs *p, struct draws *draws, const struct rows *of, int r, vec score,
                           vec product, int query, int left, int key, int of_gate)
 {
-    const vec probable = probability(pair_logits(p, score, query, left, key), vec_load(of->lse + r));
+    const vec probable = probability(pair_logits(p, draws, score, query, left, key), vec_load(of->lse + r));
     const vec gate = pair_gates(p, query, left, key), keep = pair_keeps(p, draws, query, key);
     if (of_gate)
         return (probable * keep * product + vec_load(of->gate_sum + r)) * gate * (1.0f - gate);

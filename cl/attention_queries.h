@@ -34,7 +34,7 @@ INLINE vec pair_load(__global const float *at, ulong stride, int rows)
     return vec_load(t);
 }
 
-INLINE vec pair_logits(const struct pairs *p, vec s, int query, int rows, int key)
+INLINE vec pair_scores(const struct pairs *p, vec s, int query, int rows, int key)
 {
     const vec limit = vec_set(p->clip);
     s = vec_select(s > limit, limit, s);
@@ -57,19 +57,47 @@ struct draws {
     vec_int words[4];
 };
 
-INLINE vec pair_keeps(const struct pairs *p, struct draws *draws, int query, int key)
+/* Of the words drawn last, those of a key as numbers in [0, 1). */
+INLINE vec uniform_of(const struct draws *draws, int key)
 {
-    if (p->dropout <= 0.0f)
-        return vec_set(1.0f);
+    const vec_int word = key % 4 < 2 ? draws->words[key % 2] : draws->words[2 + key % 2];
+    return vec_from_int((word >> 8) & 0xffffff) * (1.0f / 16777216.0f);
+}
+
+/* What `dropout`, of probabilities where above 0, makes of them; and of scores, where it is of keys. */
+INLINE vec keeps_of(float dropout, vec uniform)
+{
+    return vec_select(uniform < vec_set(dropout), vec_set(0.0f), vec_set(1.0f / (1.0f - dropout)));
+}
+INLINE vec seen_of(float dropout, vec uniform, vec scores)
+{
+    return vec_select(uniform < vec_set(-dropout), vec_set(-INFINITY), scores);
+}
+
+INLINE vec pair_draws(const struct pairs *p, struct draws *draws, int query, int key)
+{
     if (draws->quad != key / 4) {
         const vec_int at = vec_to_int(vec_iota()) + query; /* the counter is that of pair_keep() */
         draws->quad = key / 4;
         random_columns(p->seed, p->stream, (at << 20) | (key / 4), (at >> 12) | (int)(uint)(p->number << 10),
                        draws->words);
     }
-    const vec_int word = key % 4 < 2 ? draws->words[key % 2] : draws->words[2 + key % 2];
-    const vec uniform = vec_from_int((word >> 8) & 0xffffff) * (1.0f / 16777216.0f);
-    return vec_select(uniform < vec_set(p->dropout), vec_set(0.0f), vec_set(1.0f / (1.0f - p->dropout)));
+    return uniform_of(draws, key);
+}
+
+INLINE vec pair_keeps(const struct pairs *p, struct draws *draws, int query, int key)
+{
+    if (!(PAIRS & 1) || p->dropout <= 0.0f)
+        return vec_set(1.0f);
+    return keeps_of(p->dropout, pair_draws(p, draws, query, key));
+}
+
+INLINE vec pair_logits(const struct pairs *p, struct draws *draws, vec s, int query, int rows, int key)
+{
+    const vec scores = pair_scores(p, s, query, rows, key);
+    if (!(PAIRS & 2) || p->dropout >= 0.0f)
+        return scores;
+    return seen_of(p->dropout, pair_draws(p, draws, query, key), scores);
 }
 
 #endif

@@ -123,7 +123,8 @@ static void hide_some(struct operand *bias)
 void pairs_make(struct problem *p, const struct shape *s)
 {
     static const float limit[INPUTS] = {2, 2, 2, 1, 2, 3, 1, 1};
-    *p = (struct problem){.s = *s, .clip = s->has & CLIP ? 1.5f : 0, .dropout = s->has & DROPOUT ? 0.3f : 0};
+    *p = (struct problem){.s = *s, .clip = s->has & CLIP ? 1.5f : 0};
+    *(s->has & DROP_KEYS ? &p->drop_keys : &p->dropout) = s->has & (DROPOUT | DROP_KEYS) ? 0.3f : 0;
     set_operands(p);
     for (int i = 0; i < INPUTS; i++)
         if (p->o[i].there)
@@ -146,8 +147,8 @@ struct oracle_attention pairs_oracle(struct problem *p)
         .width = s->width, .value_width = s->value_width, .causal = s->causal, .scale = (double)p->scale,
         .clip = (double)p->clip, .bias = o[BIASES].exact, .gate = o[GATES].exact, .scores = o[LOGITS].exact,
         .gate_sum = o[SUMS].exact, .dscores = o[DSCORES].exact, .dgate_sum = o[DGATE_SUM].exact,
-        .dbias = o[DBIAS].exact, .dgate = o[DGATE].exact, .dropout = p->dropout, .seed = seed, .stream = stream,
-        .first_example = FIRST_EXAMPLE, .keep = p->keep, .hidden = p->hidden};
+        .dbias = o[DBIAS].exact, .dgate = o[DGATE].exact, .dropout = p->dropout, .drop_keys = p->drop_keys, .seed = seed,
+        .stream = stream, .first_example = FIRST_EXAMPLE, .keep = p->keep, .hidden = p->hidden};
 }
 
 void pairs_solve(struct problem *p)
@@ -228,7 +229,8 @@ void pairs_start(struct run *r, struct ssa_device *dev, struct problem *p)
         .v_strides = strides_of(&o[V], s->heads_lie), .out_strides = strides_of(&o[OUT], s->heads_lie),
         .causal = s->causal, .scale = p->scale, .clip = p->clip, .bias = pairs_of(&o[BIASES]),
         .gate = pairs_of(&o[GATES]), .scores = pairs_of(&o[LOGITS]), .gate_sum = o[SUMS].tensor,
-        .dropout = p->dropout, .seed = seed, .stream = stream, .first_example = FIRST_EXAMPLE};
+        .dropout = p->dropout, .drop_keys = p->drop_keys, .seed = seed, .stream = stream,
+        .first_example = FIRST_EXAMPLE};
     r->bwd = (struct ssa_attention_bwd){
         .attention = r->fwd.attention, .dout = o[DOUT].tensor, .dq = o[DQ].tensor, .dk = o[DK].tensor,
         .dv = o[DV].tensor, .dgate_sum = o[DGATE_SUM].tensor, .dbias = pairs_of(&o[DBIAS]),

@@ -8,7 +8,7 @@
 /* ---- a case ---- */
 
 enum { BIAS = 1, GATE = 2, CLIP = 4, DROPOUT = 8, GATE_SUM = 16, SCORES = 32, HIDING = 64, /* some biases are -inf */
-       ALL = 127 };
+       ALL = 127, DROP_KEYS = 128 /* in the place of DROPOUT */ };
 
 /* How tensors of heads lie: [B,N,H,D]; [B,H,N,D]; rows and heads apart, the gradients in another way. */
 enum heads_lie { BY_POSITION, BY_HEAD, APART };
@@ -43,7 +43,7 @@ struct problem {
     struct shape s;
     struct ssa_plan plan;
     struct operand o[OPERANDS];
-    float clip, dropout, scale;
+    float clip, dropout, drop_keys, scale;
     const double *keep, *hidden; /* the oracle's */
 };
 

@@ -45,6 +45,8 @@ class Isa(unittest.TestCase):
         self.assertEqual(backward.asked["attention_bwd_queries"], {"exp2": 40, "divide": 0, "fma": 384})
         pairs = source_of("attention_bwd_gpu", "-DD=64", "-DSIDE=16", "-DEACH=8", "-DPAIRS=1")
         self.assertEqual(pairs.asked["attention_bwd_queries"], {"exp2": 4, "divide": 2, "fma": 384})
+        dropped = source_of("attention_bwd_gpu", "-DD=64", "-DSIDE=16", "-DEACH=8", "-DPAIRS=2")
+        self.assertEqual(dropped.asked, pairs.asked)
         few = source_of("attention_bwd_gpu", "-DD=64", "-DSIDE=16", "-DTALL=4", "-DEACH=4", "-DREGISTERS=128")
         self.assertEqual(few.group("attention_bwd_queries"), 64)
         self.assertEqual(few.asked["attention_bwd_sources"], {"exp2": 16, "divide": 0, "fma": 2 * 16 + 16})

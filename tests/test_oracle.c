@@ -46,7 +46,11 @@ START_TEST(finite_differences)
         {.kind = LENGTHS_LOCAL, .batch = 2, .keys = 6, .queries = 6, .heads = 2, .kv_heads = 2, .width = 8,
          .value_width = 4, .has = ALL & ~HIDING},
         {.kind = UNBIASED, .batch = 1, .keys = 4, .queries = 9, .heads = 1, .kv_heads = 1, .width = 4,
-         .value_width = 4, .has = ALL & ~HIDING}};
+         .value_width = 4, .has = ALL & ~HIDING},
+        {.kind = UNBIASED_OWN, .batch = 1, .keys = 7, .queries = 5, .heads = 2, .kv_heads = 1, .width = 4,
+         .value_width = 8, .causal = 1, .has = (ALL & ~HIDING) | DROP_KEYS},
+        {.kind = DENSE, .batch = 2, .keys = 6, .queries = 6, .heads = 2, .kv_heads = 2, .width = 8, .value_width = 4,
+         .has = DROP_KEYS}};
     for (size_t n = 0; n < sizeof shapes / sizeof *shapes; n++) {
         struct problem p;
         pairs_make(&p, &shapes[n]);
@@ -55,8 +59,9 @@ START_TEST(finite_differences)
         check_differences(&p, Q, DQ);
         check_differences(&p, K, DK);
         check_differences(&p, V, DV);
-        check_differences(&p, BIASES, DBIAS);
-        check_differences(&p, GATES, DGATE);
+        for (int i = 0; i < 2; i++)
+            if (p.o[i ? GATES : BIASES].there)
+                check_differences(&p, i ? GATES : BIASES, i ? DGATE : DBIAS);
         pairs_free(&p);
     }
 }

@@ -59,7 +59,8 @@ static void check(const struct shape *s)
 START_TEST(features_match_oracle)
 {
     static const unsigned has[] = {BIAS, GATE, CLIP, DROPOUT, GATE | GATE_SUM, SCORES, BIAS | HIDING,
-                                   BIAS | CLIP | SCORES, GATE | DROPOUT, ALL};
+                                   BIAS | CLIP | SCORES, GATE | DROPOUT, ALL, DROP_KEYS, GATE_SUM | DROP_KEYS,
+                                   BIAS | CLIP | SCORES | DROP_KEYS, ALL | DROP_KEYS};
     for (size_t i = 0; i < sizeof has / sizeof *has; i++)
         for (int causal = 0; causal < 2; causal++) {
             struct shape s = small;
@@ -85,6 +86,49 @@ START_TEST(plans_match_oracle)
             s.has = ALL;
             check(&s);
         }
+}
+END_TEST
+
+START_TEST(dropped_keys_match_oracle)
+{
+    static const int lengths[] = {1, 29, 65, 96};
+    for (int kind = 0; kind < PLAN_KINDS; kind++)
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+            struct shape s = small;
+            s.kind = kind;
+            s.keys = s.queries = lengths[i];
+            s.kv_heads = 2 - kind % 2;
+            s.causal = (kind + (int)i) % 2;
+            s.has = DROP_KEYS | (i % 2 ? ALL : 0);
+            check(&s);
+        }
+}
+END_TEST
+
+/* Of queries that see few keys most are left with none. */
+START_TEST(all_keys_of_a_query_may_be_dropped)
+{
+    static const enum plan_kind kinds[] = {DENSE, UNBIASED_OWN, LOOK_BACK};
+    for (size_t n = 0; n < sizeof kinds / sizeof *kinds; n++) {
+        struct problem p;
+        struct shape s = small;
+        size_t none = 0, some = 0;
+        s.kind = kinds[n];
+        s.keys = s.queries = 19;
+        s.causal = 1;
+        s.has = DROP_KEYS | (n % 2 ? GATE | GATE_SUM : 0);
+        pairs_make(&p, &s);
+        p.drop_keys = 0.9f;
+        test_draw(&p.plan, s.kind, s.batch, s.keys, s.queries);
+        pairs_solve(&p);
+        for (size_t i = 0; i < pairs_count(&p.o[LSE]); i++)
+            *(p.o[LSE].exact[i] == -INFINITY ? &none : &some) += 1;
+        ck_assert(none > 10 && some > 10); /* the oracle agrees it is so */
+        FOR_TESTED (dev)
+            if (test_has_turn(dev, TURNS))
+                pairs_check_on(dev, &p);
+        pairs_free(&p);
+    }
 }
 END_TEST
 
@@ -130,6 +174,7 @@ START_TEST(pairs_by_heads_match_oracle)
                                   .scores_lie = OF_EDGES, .heads_lie = (enum heads_lie)((i + n) % 3)};
                 s.has = n < 5 ? has[(n + (size_t)scores) % 5] : ALL;
                 s.has |= scores ? SCORES : 0;
+                s.has |= s.has & DROPOUT && (i + n) % 3 == 0 ? DROP_KEYS : 0;
                 s.has &= scores ? ~0u : ~(unsigned)SCORES;
                 if (s.queries == s.keys || n < 3)
                     check_where(&s, sizes[i].where);
@@ -145,7 +190,7 @@ START_TEST(queries_of_their_own)
     static const enum plan_kind kinds[] = {DENSE, UNBIASED, KEEP, PER_EXAMPLE, LOCAL, LOOK_BACK, LOCAL_KEEP};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (size_t n = 0; n < sizeof kinds / sizeof *kinds; n++)
-            for (int pairs = 0; pairs < 2; pairs++) {
+            for (int pairs = 0; pairs < 3; pairs++) {
                 struct shape s = small;
                 const bool more = sizes[i].queries > sizes[i].keys;
                 s.kind = kinds[n];
@@ -153,7 +198,7 @@ START_TEST(queries_of_their_own)
                 s.queries = sizes[i].queries;
                 s.causal = !more && (n + i) % 2;
                 s.kv_heads = 1 + (int)n % 2;
-                s.has = pairs ? ALL : 0;
+                s.has = pairs == 2 ? DROP_KEYS : pairs ? ALL : 0;
                 s.heads_lie = (enum heads_lie)(n % 3);
                 if (!more || n < 3)
                     check(&s);
@@ -169,16 +214,16 @@ START_TEST(widths_match_oracle)
     } widths[] = {{12, 16, TURNS}, {16, 4, TURNS}, {12, 12, LLVMPIPE}, {4, 4, 0}, {20, 20, 0}, {20, 4, 0}, {8, 64, 0},
                   {256, 128, 0}, {36, 100, 0}, {72, 72, POCL_GPU}}; /* past 64 gradients have a tile of their own */
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
-        for (int pairs = 0; pairs < 2; pairs++) {
+        for (int pairs = 0; pairs < 3; pairs++) {
             struct shape s = small;
             s.kind = i % 2 ? UNBIASED_OWN : LOOK_BACK;
             s.keys = s.queries = 45;
             s.width = widths[i].width;
             s.value_width = widths[i].value_width;
             s.causal = i % 2 == 0;
-            s.has = pairs ? ALL : 0;
+            s.has = pairs == 2 ? ALL | DROP_KEYS : pairs ? ALL : 0;
             s.heads_lie = (enum heads_lie)(i % 3);
-            check_where(&s, pairs ? widths[i].where : 0);
+            check_where(&s, pairs == 1 ? widths[i].where : 0);
         }
 }
 END_TEST
@@ -333,6 +378,10 @@ START_TEST(bad_arguments)
         BOTH_FAIL("dropout is 1", a.dropout = 1);
         BOTH_FAIL("dropout is -0.5", a.dropout = -0.5f);
         BOTH_FAIL("dropout is nan", a.dropout = NAN);
+        BOTH_FAIL("drop_keys is 1", a.drop_keys = 1);
+        BOTH_FAIL("drop_keys is -0.5", (a.dropout = 0, a.drop_keys = -0.5f));
+        BOTH_FAIL("drop_keys is nan", a.drop_keys = NAN);
+        BOTH_FAIL("dropout is 0.3 and drop_keys 0.1", a.drop_keys = 0.1f);
         BOTH_FAIL("stream must be below 2^63", a.stream |= (uint64_t)1 << 63);
         BOTH_FAIL("first_example + batch is 2097153, times heads, 2, past 2^22", a.first_example = (1u << 21) - 1);
         BOTH_FAIL("first_example + batch is 4294967297", a.first_example = UINT32_MAX);
@@ -381,7 +430,8 @@ END_TEST
 int main(void)
 {
     return test_run("pairs", (const TTest *const[]){
-        features_match_oracle, plans_match_oracle, any_layout_matches_oracle, pairs_by_heads_match_oracle,
+        features_match_oracle, plans_match_oracle, dropped_keys_match_oracle, all_keys_of_a_query_may_be_dropped,
+        any_layout_matches_oracle, pairs_by_heads_match_oracle,
         queries_of_their_own, widths_match_oracle,
         hidden_keys_are_no_nan, keys_far_down_are_seen, repeats_bit_for_bit, bad_arguments, NULL});
 }

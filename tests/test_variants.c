@@ -51,6 +51,8 @@ int main(int argc, char **argv)
     int wrong = 0;
     take_all("attention_fwd_gpu");
     take_all("attention_bwd_gpu");
+    take("attention_pairs:PAIRS=1"); /* what it is without, too */
+    take("attention_pairs:PAIRS=2");
     for (int i = 0; i < count; i++) {
         int listed = 0;
         for (int a = 1; a < argc; a++)

@@ -89,23 +89,26 @@ struct ssa_pairs {
  *    a_ij = clip(scale q_i . k_j) + bias_ij;   p_i = softmax_j(a_ij);   g_ij = sigmoid(gate_ij)
  *    out_i = sum_j p_ij g_ij u_ij v_j;   lse_i = log2 sum_j exp(a_ij);   gate_sum_i = sum_j g_ij;   scores_ij = a_ij
  *  for head h and kv head h / (heads/kv_heads), over the j that the plan gives query i, and of them, if causal, those
- *  at or before its position, keys - queries + i. u_ij is 0 with probability `dropout`, else 1/(1 - dropout). Without
- *  clip, bias, gate and dropout that is plain attention. A query that sees nothing, as padding does, answers 0 (lse
- *  -inf). `scores` alone are of every pair, whether the plan and causality give it or not; those of padding are 0.
+ *  at or before its position, keys - queries + i. u_ij is 0 with probability `dropout`, else 1/(1 - dropout). Or, with
+ *  probability `drop_keys`, the key is not there for the softmax: a_ij is -inf, and the others share what is 1. Without
+ *  clip, bias, gate, dropout and drop_keys that is plain attention. A query that sees nothing, as padding does, or
+ *  whose keys are all dropped, answers 0 (lse -inf). gate_sum is of dropped keys too. `scores` alone are of every pair,
+ *  whether the plan and causality give it or not, and as if no key were dropped; those of padding are 0.
  *  Shapes   q [B,T,H,D]; k [B,N,kv_heads,D]; v [B,N,kv_heads,E]; out [B,T,H,E]: E is value_width; lse, gate_sum
  *           [B,H,T]; plan_data int32, the plan's blocks. D and E multiples of 4, at most 256.
  *  Units    scale multiplies the logits, 0 means 1/sqrt(D); clip bounds their absolute value, 0 means none. bias and
  *           gate are of natural logarithms. u comes from the counter of (batch, head, query, key) alone, in positions
  *           of the sequence, so that whatever is sampled drops alike: word j mod 4 of Philox4x32-10 (key seed; low half
  *           of the counter ((first_example + b)*H + h) 2^42 + i 2^20 + j/4, i the position of the query; high half
- *           stream), as a uniform number of 24 bits in [0, 1), is not below `dropout`. (first_example + B) H is at most
- *           2^22.
+ *           stream), as a uniform number of 24 bits in [0, 1), is not below `dropout`; drop_keys drops the pairs that
+ *           as much dropout would. (first_example + B) H is at most 2^22.
  *  Hiding   a bias of -inf (or below -2.3e38) hides a key. Others are numbers, however low; but lse is a float, and the
  *           probabilities that backward makes from it are wrong by a share of |lse| 2^-24.
  *  Cost     2*H*(D + E) flop per (query, key) pair of the plan. Causal tiles that see nothing are skipped. Scores never
  *           reach memory, unless `scores` is given: 2*H*D flop for each of B T N pairs more.
  *  Source   section 3 of the paper (softmax over the sampled set, no rescaling). Clip, bias, gate, gate_sum and scores:
- *           EGT (Hussain et al., KDD 2022); a broadcast bias: Swin (Liu et al., ICCV 2021). */
+ *           EGT (Hussain et al., KDD 2022); a broadcast bias: Swin (Liu et al., ICCV 2021); drop_keys: DropKey (Li et
+ *           al., CVPR 2023), drawn for each head, as EGT's attn_maskout is. */
 struct ssa_attention {
     struct ssa_tensor q, k, v, out, lse;
     const struct ssa_plan *plan; /**< read during the call only */
@@ -122,6 +125,7 @@ struct ssa_attention {
     struct ssa_pairs bias, gate, scores; /**< scores: written by forward */
     struct ssa_tensor gate_sum;          /**< or absent; needs gate */
     float dropout;                       /**< of probabilities, 0 <= dropout < 1 */
+    float drop_keys;                     /**< of logits, as much; only one of both is not 0 */
     uint64_t seed, stream;               /**< stream: as of struct ssa_dropout_fwd */
     uint32_t first_example;              /**< number of the batch's first example (micro-batches) */
 };
@@ -135,8 +139,8 @@ struct ssa_attention_fwd {
  *    dA = w b - P delta + dscores;  dbias = dA;  dgate = (P u b + dgate_sum) g (1 - g)
  *    dS = scale dA where |scale q.k| <= clip;  dq = dS k;  dk = dS^T q;  dv = w^T dout
  *                                                                    (dk, dv summed over the heads of a group)
- *  where pairs that are not seen have w = P = dgate = 0, and dA = dscores still. Absent outputs of pairs are not
- *  computed.
+ *  where pairs that are not seen have w = P = dgate = 0, and dA = dscores still; those of dropped keys have w = P = 0.
+ *  Absent outputs of pairs are not computed.
  *  Shapes   as forward; dout [B,T,H,E]; dq [B,T,H,D]; dk [B,N,kv_heads,D]; dv [B,N,kv_heads,E]: rows that nobody sees
  *           become 0; dgate_sum, the gradient of gate_sum, [B,H,T], or absent. dbias, dgate: of every pair, 0 where
  *           none sees it; where a stride is 0, summed over what shares the value, in a fixed order.

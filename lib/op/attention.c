@@ -94,9 +94,13 @@ done:
 static int check_dropout(const char *op, const struct ssa_attention *a)
 {
     int err = SSA_OK;
-    if (a->dropout == 0)
+    if (a->dropout == 0 && a->drop_keys == 0)
         return SSA_OK;
-    REQUIRE(a->dropout > 0 && a->dropout < 1, "%s: dropout is %g, must be in [0, 1)", op, (double)a->dropout);
+    REQUIRE(a->dropout >= 0 && a->dropout < 1, "%s: dropout is %g, must be in [0, 1)", op, (double)a->dropout);
+    REQUIRE(a->drop_keys >= 0 && a->drop_keys < 1, "%s: drop_keys is %g, must be in [0, 1)", op, (double)a->drop_keys);
+    REQUIRE(a->dropout == 0 || a->drop_keys == 0,
+            "%s: dropout is %g and drop_keys %g, which draw the same numbers: one of them must be 0", op,
+            (double)a->dropout, (double)a->drop_keys);
     REQUIRE(!(a->stream >> 63), "%s: stream must be below 2^63", op);
     REQUIRE(((uint64_t)a->first_example + (uint64_t)a->batch) * (uint64_t)a->heads <= (uint64_t)1 << 22,
             "%s: first_example + batch is %llu, times heads, %d, past 2^22, which the counter of dropout has no room for",
@@ -269,12 +273,26 @@ size_t ssa_attention_plan_stride(const struct ssa_plan *plan)
 
 bool ssa_attention_has_pairs(const struct ssa_attention *a)
 {
-    return ssa_present(a->bias.tensor) || ssa_present(a->gate.tensor) || a->clip > 0 || a->dropout > 0;
+    return ssa_present(a->bias.tensor) || ssa_present(a->gate.tensor) || a->clip > 0 || a->dropout > 0 ||
+           a->drop_keys > 0;
+}
+
+int ssa_attention_pairs(const struct ssa_attention *a)
+{
+    return a->drop_keys > 0             ? ATTENTION_KEYS_DROPPED
+           : ssa_attention_has_pairs(a) ? ATTENTION_PAIRS_KEPT
+                                        : ATTENTION_NO_PAIRS;
+}
+
+float ssa_attention_dropout(const struct ssa_attention *a)
+{
+    return a->drop_keys > 0 ? -a->drop_keys : a->dropout;
 }
 
 void ssa_attention_constants(struct ssa_constant *c, const struct ssa_attention *a, struct attention_tile tile)
 {
-    const bool pairs = ssa_attention_has_pairs(a), gpu = tile.rows > 0;
+    const bool gpu = tile.rows > 0;
+    const int pairs = ssa_attention_pairs(a);
     if (gpu) {
         *c++ = (struct ssa_constant){"SIDE", tile.side};
         *c++ = (struct ssa_constant){"EACH", tile.each};
@@ -285,8 +303,15 @@ void ssa_attention_constants(struct ssa_constant *c, const struct ssa_attention 
         *c++ = (struct ssa_constant){"REGISTERS", tile.registers};
     if (gpu && (a->width != a->value_width || a->width % 8))
         *c++ = (struct ssa_constant){"EXACT", 0};
-    if (pairs == gpu) /* without, it is the other one */
+    if (pairs != (gpu ? ATTENTION_NO_PAIRS : ATTENTION_PAIRS_KEPT)) /* without, it is that */
         *c++ = (struct ssa_constant){"PAIRS", pairs};
+}
+
+struct ssa_constant ssa_attention_constant(const struct ssa_device *device, const struct ssa_attention *a)
+{
+    if (device->info.kind == SSA_DEVICE_HOST)
+        return (struct ssa_constant){a->width == a->value_width ? "D" : NULL, a->width};
+    return (struct ssa_constant){a->drop_keys > 0 ? "PAIRS" : NULL, ATTENTION_KEYS_DROPPED};
 }
 
 /* ---- the CPU shape ---- */

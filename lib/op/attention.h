@@ -28,18 +28,25 @@ struct attention_tile ssa_attention_tile(const struct ssa_device *device, const 
 #define ATTENTION_PAIRS(a) \
     ARG_TENSOR((a)->bias.tensor), ATTENTION_PAIR_STRIDES((a)->bias), ARG_TENSOR((a)->gate.tensor), \
         ATTENTION_PAIR_STRIDES((a)->gate), ARG_INT_AS(bias_repeat, (a)->bias.repeat), \
-        ARG_INT_AS(gate_repeat, (a)->gate.repeat), ARG_FLOAT((a)->clip), ARG_FLOAT((a)->dropout), \
-        ARG_ULONG((a)->seed), ARG_ULONG((a)->stream), ARG_INT((int)(a)->first_example)
+        ARG_INT_AS(gate_repeat, (a)->gate.repeat), ARG_FLOAT((a)->clip), \
+        ARG_FLOAT_AS(dropout, ssa_attention_dropout(a)), ARG_ULONG((a)->seed), ARG_ULONG((a)->stream), \
+        ARG_INT((int)(a)->first_example)
 
 /* The position of the first query in the sequence of keys, of which the queries are the last. More queries than keys
  * have positions of their own, from 0. */
 int ssa_attention_first(const struct ssa_attention *a);
 size_t ssa_attention_plan_stride(const struct ssa_plan *plan); /* between examples; 0 where one serves all */
-/* Whether there is more to a pair than its product: PAIRS in cl/. */
+/* Whether there is more to a pair than its product. */
 bool ssa_attention_has_pairs(const struct ssa_attention *a);
+/* PAIRS in cl/, and `dropout` there, of keys where it is below 0. */
+enum { ATTENTION_NO_PAIRS, ATTENTION_PAIRS_KEPT, ATTENTION_KEYS_DROPPED };
+int ssa_attention_pairs(const struct ssa_attention *a);
+float ssa_attention_dropout(const struct ssa_attention *a);
 
 /* What builds are specialised for beside the width: the tile, of the GPU shape, and what `a` has. */
 void ssa_attention_constants(struct ssa_constant *constants, const struct ssa_attention *a, struct attention_tile tile);
+/* The one that builds without a tile of their own have at most: on the host some widths, elsewhere PAIRS. */
+struct ssa_constant ssa_attention_constant(const struct ssa_device *device, const struct ssa_attention *a);
 
 /* `a` and `b` below have no 0 left that means a default. */
 int ssa_attention_fwd_gpu(struct ssa_device *device, const struct ssa_attention *a);

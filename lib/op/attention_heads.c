@@ -66,17 +66,11 @@ bool ssa_attention_heads_serve_bwd(const struct ssa_device *device, const struct
            apart(&b->dgate, a) && serves(device, a);
 }
 
-/* On the host kernels are built for some widths. */
-static const char *width_constant(const struct ssa_device *device)
-{
-    return device->info.kind == SSA_DEVICE_HOST ? "D" : NULL;
-}
-
 int ssa_attention_heads_fwd(struct ssa_device *device, const struct ssa_attention *a)
 {
     return ssa_launch(device, &(struct ssa_launch){
         .file = "attention_heads",
-        .constants = {{width_constant(device), a->width}},
+        .constants = {ssa_attention_constant(device, a)},
         .kernel = "attention_heads_fwd",
         .args = {ARG_TENSOR(a->q), ARG_TENSOR(a->k), ARG_TENSOR(a->v), ARG_TENSOR(a->out), ARG_TENSOR(a->lse),
                  ARG_TENSOR(a->plan_data), OPERANDS(a), ATTENTION_STRIDES(a->q_strides),
@@ -92,7 +86,7 @@ int ssa_attention_heads_bwd(struct ssa_device *device, const struct ssa_attentio
     const struct ssa_attention *a = &b->attention;
     return ssa_launch(device, &(struct ssa_launch){
         .file = "attention_heads",
-        .constants = {{width_constant(device), a->width}},
+        .constants = {ssa_attention_constant(device, a)},
         .kernel = "attention_heads_bwd",
         .args = {ARG_TENSOR(a->q), ARG_TENSOR(a->k), ARG_TENSOR(a->v), ARG_TENSOR(a->out), ARG_TENSOR(a->lse),
                  ARG_TENSOR(b->dout), ARG_TENSOR(b->dq), ARG_TENSOR(b->dk), ARG_TENSOR(b->dv), ARG_TENSOR(a->plan_data),

@@ -17,12 +17,6 @@ static int lanes_of(const struct ssa_device *device)
     return device->info.gpu_shape ? LANES : 1;
 }
 
-/* On the host kernels are built for some widths. */
-static const char *width_constant(const struct ssa_device *device, const struct ssa_attention *a)
-{
-    return a->width == a->value_width && device->info.kind == SSA_DEVICE_HOST ? "D" : NULL;
-}
-
 static size_t tiles_of(const struct ssa_attention *a)
 {
     return ((size_t)a->queries - 1) / PAIRS_TILE + 1;
@@ -33,7 +27,7 @@ int ssa_attention_scores(struct ssa_device *device, const struct ssa_attention *
     if (!device->info.gpu_shape)
         return ssa_launch(device, &(struct ssa_launch){
             .file = "attention_pairs",
-            .constants = {{width_constant(device, a), a->width}},
+            .constants = {ssa_attention_constant(device, a)},
             .kernel = "attention_scores_tiles",
             .args = {OPERANDS(a), PAIRS_OF(a->scores)},
             .global = {tiles_of(a), (size_t)a->heads, (size_t)a->batch},
@@ -77,7 +71,7 @@ static int pairs_gradient(struct ssa_device *device, const struct ssa_attention_
                                : lanes_of(device);
     return ssa_launch(device, &(struct ssa_launch){
         .file = "attention_pairs",
-        .constants = {{width_constant(device, a), a->width}},
+        .constants = {ssa_attention_constant(device, a)},
         .kernel = tiles ? "attention_pairs_bwd_tiles" : "attention_pairs_bwd",
         .args = {OPERANDS(a), ARG_TENSOR(a->v), ATTENTION_STRIDES(a->v_strides), ARG_TENSOR(a->out),
                  ATTENTION_STRIDES(a->out_strides), ARG_TENSOR(a->lse), ARG_TENSOR(b->dout),
@@ -106,7 +100,7 @@ static int scores_gradient_by_tiles(struct ssa_device *device, const struct ssa_
     const struct ssa_attention *a = &b->attention;
     return ssa_launch(device, &(struct ssa_launch){
         .file = "attention_pairs",
-        .constants = {{width_constant(device, a), a->width}},
+        .constants = {ssa_attention_constant(device, a)},
         .kernel = "attention_scores_bwd_tiles",
         .args = {OPERANDS(a), PAIRS_OF(b->dscores), ARG_TENSOR(b->dq), ATTENTION_STRIDES(b->dq_strides),
                  ARG_TENSOR(b->dk), ATTENTION_STRIDES(b->dk_strides)},

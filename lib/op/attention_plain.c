@@ -14,6 +14,7 @@ int ssa_attention_fwd_plain(struct ssa_device *device, const struct ssa_attentio
 {
     return ssa_launch(device, &(struct ssa_launch){
         .file = "plain",
+        .constants = {ssa_attention_constant(device, a)},
         .kernel = "attention_fwd_plain",
         .args = {INPUTS(a), ARG_TENSOR(a->out), ATTENTION_STRIDES(a->out_strides), ARG_TENSOR(a->lse),
                  ARG_TENSOR(a->gate_sum)},
@@ -27,12 +28,14 @@ int ssa_attention_bwd_plain(struct ssa_device *device, const struct ssa_attentio
     int err;
     TRY(ssa_launch(device, &(struct ssa_launch){
         .file = "plain",
+        .constants = {ssa_attention_constant(device, a)},
         .kernel = "attention_dq_plain",
         .args = {GRADIENTS(b), ARG_TENSOR(b->dq), ATTENTION_STRIDES(b->dq_strides)},
         .global = {(size_t)a->queries, (size_t)a->heads, (size_t)a->batch},
     }));
     TRY(ssa_launch(device, &(struct ssa_launch){
         .file = "plain",
+        .constants = {ssa_attention_constant(device, a)},
         .kernel = "attention_dkv_plain",
         .args = {GRADIENTS(b), ARG_TENSOR(b->dk), ATTENTION_STRIDES(b->dk_strides), ARG_TENSOR(b->dv),
                  ATTENTION_STRIDES(b->dv_strides)},

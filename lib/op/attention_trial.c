@@ -14,7 +14,7 @@ enum { BATCH = 2, LENGTH = 133, HEADS = 2, GAP = 3, ROWS = BATCH * LENGTH };
 struct layout {
     struct ssa_sample sample;
     int width, value_width, causal;
-    bool backward, pairs;
+    bool backward, pairs, drop_keys;
     int q_stride, k_stride; /* of q, out and dout; of k and v */
     size_t q, k, v, out, lse, dout, dq, dk, dv, bias, gate, plan, count;
 };
@@ -66,7 +66,7 @@ static struct ssa_attention attention(struct ssa_buffer *m, const struct layout 
         a.bias = (struct ssa_pairs){{m, l->bias}, 0, LENGTH * LENGTH, LENGTH, 1};
         a.gate = (struct ssa_pairs){{m, l->gate}, 0, 1, HEADS, HEADS * LENGTH};
         a.clip = 0.3f;
-        a.dropout = 0.2f;
+        *(l->drop_keys ? &a.drop_keys : &a.dropout) = 0.2f;
         a.seed = 7;
         a.stream = 8;
     }
@@ -153,8 +153,9 @@ static int test(struct ssa_device *device, struct ssa_device *host, const struct
     const int tall = ssa_variant_constant(v, "TALL", ssa_variant_constant(v, "SIDE", 0));
     const int tile = tall * ssa_variant_constant(v, "EACH", 0);
     const bool exact = ssa_variant_constant(v, "EXACT", 1);
+    const int pairs = ssa_variant_constant(v, "PAIRS", tile ? ATTENTION_NO_PAIRS : ATTENTION_PAIRS_KEPT);
     struct layout kind = {.width = width, .value_width = exact ? width : width - 4, .backward = backward,
-                          .pairs = ssa_variant_constant(v, "PAIRS", !tile)};
+                          .pairs = pairs, .drop_keys = pairs == ATTENTION_KEYS_DROPPED};
     int err = SSA_OK;
     if (!tile || tile > small) {
         kind.causal = 1;

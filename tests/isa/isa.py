@@ -131,10 +131,12 @@ def kinds(options, listed):
     """Attention in these options, once more in each kind of build: with pairs only where none is listed for that."""
     if not options.startswith("D="):
         return []
+    all_kinds = build_list("gpu_kinds")
+    pairs = [kind for kind in all_kinds if "PAIRS" in kind]
     if options.endswith(",PAIRS=1"):
-        return [options.replace(",PAIRS=1", ",EXACT=0,PAIRS=1")]
+        return [options.replace("PAIRS=1", kind) for kind in pairs if kind != "PAIRS=1"]
     listed_pairs = any(o.endswith(",PAIRS=1") and o.split(",")[0] == options.split(",")[0] for o in listed)
-    return [options + "," + kind for kind in build_list("gpu_kinds") if kind == "EXACT=0" or not listed_pairs]
+    return [options + "," + kind for kind in all_kinds if kind not in pairs or not listed_pairs]
 
 
 def units(only, target):

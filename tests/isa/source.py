@@ -9,13 +9,14 @@ import embed
 # which the compiler has seen too little: the exponentials of three lanes in four once vanished from all attention.
 SCORES = "(EARLY * 12 + 4) * EACH"  # of scores() and of gather(): four steps a turn, or one
 GATHER = "(EARLY * 3 + 1) * EACH * VECS * CW"
-SLOPES = "(1 - PAIRS) * %d * HALF + PAIRS * %d"  # with pairs: in a loop, a probability and a gate
+SLOPES = "(PAIRS == 0) * %d * HALF + (PAIRS > 0) * %d"  # with pairs: in a loop, a probability and a gate
 ASKED = {
-    "attention_fwd_gpu": {"exp2": "20 * HALF + 2 * PAIRS", "divide": "4 * HALF + 2 * PAIRS",
+    "attention_fwd_gpu": {"exp2": "20 * HALF + 2 * (PAIRS > 0)", "divide": "4 * HALF + 2 * (PAIRS > 0)",
                           "fma": SCORES + " + " + GATHER},
-    "attention_bwd_prepare": {"exp2": "1 + PAIRS", "divide": "PAIRS", "fma": "2"},
-    "attention_bwd_queries": {"exp2": SLOPES % (20, 4), "divide": "2 * PAIRS", "fma": "2 * " + SCORES + " + " + GATHER},
-    "attention_bwd_sources": {"exp2": SLOPES % (16, 2), "divide": "PAIRS",
+    "attention_bwd_prepare": {"exp2": "1 + (PAIRS > 0)", "divide": "(PAIRS > 0)", "fma": "2"},
+    "attention_bwd_queries": {"exp2": SLOPES % (20, 4), "divide": "2 * (PAIRS > 0)",
+                              "fma": "2 * " + SCORES + " + " + GATHER},
+    "attention_bwd_sources": {"exp2": SLOPES % (16, 2), "divide": "(PAIRS > 0)",
                               "fma": "2 * " + SCORES + " + SUMS * " + GATHER},
     "gemm_gpu": {"divide": "6 * EACH * EACH", "fma": "4 * EACH * EACH"},
     "gelu_fwd": {"divide": "3 * VW"},

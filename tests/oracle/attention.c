@@ -107,16 +107,20 @@ static int clipped(const struct oracle_attention *a, double score)
     return a->clip > 0 && fabs(score) > a->clip;
 }
 
+static int is_drawn(const struct oracle_attention *a, const struct row *r, int j, float share)
+{
+    uint64_t number = (a->first_example + (uint64_t)r->b) * (uint64_t)a->heads + (uint64_t)r->h;
+    uint64_t counter = (number << 42) + ((uint64_t)position_of(a, r->i) << 20) + (uint64_t)j / 4;
+    return ssa_uniform(ssa_philox(a->seed, counter, a->stream).v[j % 4]) < share;
+}
+
 static double keep_of(const struct oracle_attention *a, const struct row *r, int j)
 {
     if (a->keep)
         return a->keep[pair_at(a, r, j)];
     if (a->dropout <= 0)
         return 1;
-    uint64_t number = (a->first_example + (uint64_t)r->b) * (uint64_t)a->heads + (uint64_t)r->h;
-    uint64_t counter = (number << 42) + ((uint64_t)position_of(a, r->i) << 20) + (uint64_t)j / 4;
-    float uniform = ssa_uniform(ssa_philox(a->seed, counter, a->stream).v[j % 4]);
-    return uniform < a->dropout ? 0 : 1 / (1 - (double)a->dropout);
+    return is_drawn(a, r, j, a->dropout) ? 0 : 1 / (1 - (double)a->dropout);
 }
 
 /* Fills in the row and returns the natural logarithm of the sum of exponentials. */
@@ -126,12 +130,12 @@ static double softmax(const struct oracle_attention *a, struct row *r)
     for (int t = 0; t < r->n; t++) {
         int j = r->keys[t];
         r->score[t] = score_of(a, r, j);
-        r->p[t] = logit_of(a, r, j, r->score[t]);
+        r->p[t] = a->drop_keys > 0 && is_drawn(a, r, j, a->drop_keys) ? -INFINITY : logit_of(a, r, j, r->score[t]);
         r->gate[t] = a->gate ? 1 / (1 + exp(-a->gate[pair_at(a, r, j)])) : 1;
         r->keep[t] = keep_of(a, r, j);
         top = fmax(top, r->p[t]);
     }
-    if (top == -INFINITY) { /* there are no keys, or the bias hides them all */
+    if (top == -INFINITY) { /* there are no keys, or all are hidden by the bias or dropped */
         for (int t = 0; t < r->n; t++)
             r->p[t] = 0;
         return -INFINITY;

@@ -18,7 +18,7 @@ struct oracle_attention {
     double *scores, *gate_sum; /* forward writes them */
     const double *dscores, *dgate_sum;
     double *dbias, *dgate; /* backward writes them */
-    float dropout;
+    float dropout, drop_keys;
     uint64_t seed, stream, first_example;
     const double *keep;   /* what probabilities are multiplied by, instead of dropout; the operator has it not */
     const double *hidden; /* not 0: a pair that is not seen, whatever the plan; the operator has it not */
