@@ -827,6 +827,7 @@ START_TEST(bad_arguments)
     BAD(head_dropout, 1, "model: head_dropout is 1");
     BAD(activation_dropout, 1, "model: activation_dropout is 1");
     BAD(attention_dropout, -0.5f, "model: attention_dropout is -0.5");
+    BAD(drop_keys, 1, "model: drop_keys is 1");
     BAD(activation, SSA_ACT_ELU + 1, "model: activation is 7");
     FOR_DEVICES (dev) {
         struct ssa_model *m = make(dev, &c, 1);

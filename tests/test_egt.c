@@ -28,12 +28,13 @@ static struct ssa_model_config small(int mode)
         .targets = TARGETS, .edge_mode = mode}};
 }
 
+/* Attention drops probabilities, or with edges fixed keys. */
 static struct ssa_model_config dropping(int mode)
 {
     struct ssa_model_config c = small(mode);
     c.egt.dropout = 0.1f;
     c.egt.edge_dropout = 0.2f;
-    c.egt.attention_dropout = 0.3f;
+    *(mode == SSA_EDGES_FIXED ? &c.egt.drop_keys : &c.egt.attention_dropout) = 0.3f;
     c.egt.activation_dropout = 0.15f;
     c.egt.drop_path = 0.3f;
     return c;
@@ -1023,6 +1024,8 @@ START_TEST(bad_configs)
     BAD("dropout is 1", .dropout = 1);
     BAD("edge_dropout is 1, must be in [0, 1)", .edge_dropout = 1);
     BAD("attention_dropout is 1", .attention_dropout = 1);
+    BAD("drop_keys is 1", .drop_keys = 1);
+    BAD("attention_dropout is 0.5 and drop_keys 0.25", .attention_dropout = 0.5f, .drop_keys = 0.25f);
     BAD("activation_dropout is 1", .activation_dropout = 1);
     BAD("drop_path is 1", .drop_path = 1);
 #pragma GCC diagnostic pop

@@ -147,12 +147,22 @@ static void draw_plans(struct fixture *f, const json_t *how, int batch)
     f->pass.plans = f->plans;
 }
 
-static void open_fixture(struct fixture *f, struct ssa_device *dev, const char *name, const json_t *g)
+static void set_field(struct ssa_model_config *c, const char *name, float value)
+{
+    const struct ssa_field *f = ssa_model_fields(c->family);
+    while (f->name && strcmp(f->name, name))
+        f++;
+    ck_assert_msg(f->name && f->kind == SSA_FIELD_FLOAT, "no %s in family %s", name, ssa_model_family(c->family));
+    *(float *)((char *)c + f->at) = value;
+}
+
+static void open_fixture(struct fixture *f, struct ssa_device *dev, const char *name, const json_t *g, float drop_keys)
 {
     const json_t *given = json_object_get(g, "pass"), *how = json_object_get(g, "sample");
     const int family = family_of(json_string_value(json_object_get(g, "family"))), batch = golden_int(g, "batch");
     struct ssa_model_config c;
     read_config(json_object_get(g, "config"), family, &c);
+    set_field(&c, "drop_keys", drop_keys);
     *f = (struct fixture){.name = name, .golden = g, .tokens = read_ints(json_object_get(given, "tokens")),
         .targets = read_ints(json_object_get(given, "targets")), .labels = read_ints(json_object_get(given, "labels")),
         .lengths = read_ints(json_object_get(given, "lengths")), .nodes = read_ints(json_object_get(given, "nodes")),
@@ -262,7 +272,7 @@ static void check_file(struct ssa_device *dev, const char *file)
     const char *name;
     json_object_foreach(all, name, g) {
         struct fixture f;
-        open_fixture(&f, dev, name, g);
+        open_fixture(&f, dev, name, g, 0);
         check_logits(&f);
         check_losses(&f);
         check_gradients(&f);
@@ -285,7 +295,47 @@ START_TEST(match_timm)
 }
 END_TEST
 
+/* The sum of losses, of a training pass or another. */
+static double loss_of(struct fixture *f, int training)
+{
+    const size_t count = json_array_size(json_object_get(f->golden, "losses"));
+    double sum = 0;
+    f->pass.targets = f->targets;
+    f->pass.soft_targets = f->soft;
+    f->pass.values = f->values;
+    f->pass.training = training;
+    OK(ssa_model_forward(f->model, &f->pass));
+    float *losses = test_read(ssa_model_losses(f->model), count);
+    for (size_t i = 0; i < count; i++)
+        sum += (double)losses[i];
+    free(losses);
+    return sum;
+}
+
+/* Of every family: in training keys are dropped, in other passes none. */
+START_TEST(keys_are_dropped_in_training_alone)
+{
+    json_t *all = golden_read("families.json"), *g;
+    const char *name;
+    FOR_DEVICES (dev)
+        json_object_foreach(all, name, g) {
+            struct fixture f, d;
+            open_fixture(&f, dev, name, g, 0);
+            open_fixture(&d, dev, name, g, 0.5f);
+            const double plain = loss_of(&f, 1), dropped = loss_of(&d, 1);
+            ck_assert_msg(isfinite(dropped) && fabs(dropped - plain) > 1e-4 * fabs(plain), "%s: %g, %g", name, plain,
+                          dropped);
+            OK(ssa_model_backward(d.model));
+            ck_assert(loss_of(&d, 1) == dropped && loss_of(&d, 0) == loss_of(&f, 0));
+            close_fixture(&f);
+            close_fixture(&d);
+        }
+    json_decref(all);
+}
+END_TEST
+
 int main(void)
 {
-    return test_run("families", (const TTest *const[]){match_pytorch, match_timm, NULL});
+    return test_run("families", (const TTest *const[]){match_pytorch, match_timm,
+                                keys_are_dropped_in_training_alone, NULL});
 }

@@ -24,6 +24,7 @@ struct graph_case {
     bool bare;               /* neither ids of edges nor encodings, and a head of one layer */
     bool scales;             /* degrees */
     bool drops;              /* wherever it can */
+    float drop_keys;         /* in the place of probabilities */
     float clip;
     int values;              /* 0: 1 */
     bool everywhere;         /* also on devices that launch slowly */
@@ -70,7 +71,8 @@ static void add_layer(struct ssa_net *net, int layer)
 {
     struct ssa_edge_attention_block a = {.block.ends_bucket = true, .branch = branch_of("norm1", layer, 0),
         .edges = branch_of("edge.norm1", layer, 3), .heads = HEADS, .lead = now->lead, .clip = now->clip,
-        .dropout = now->drops ? 0.2f : 0, .dropout_stream = layer << 4 | 2, .updates = updates(now, layer),
+        .dropout = now->drops && !now->drop_keys ? 0.2f : 0, .drop_keys = now->drop_keys,
+        .dropout_stream = layer << 4 | 2, .updates = updates(now, layer),
         .cells = now->edges != ALL, .scale_degrees = now->scales};
     struct ssa_mlp_block nodes = mlp_of(layer, 5, 10), edges = mlp_of(layer, 8, 5);
     snprintf(a.block.prefix, sizeof a.block.prefix, "layer.%d.", layer);
@@ -204,6 +206,7 @@ static const struct graph_case cases[] = {
     {"edges that layers update", 7, 2, 2},
     {"all edges, sampled attention", 11, 1, 3, .ratio = 0.4f, .clip = 0.3f},
     {"all edges, what is dropped", 5, 2, 2, .ratio = 0.5f, .drops = true},
+    {"all edges, keys dropped", 5, 2, 2, .drop_keys = 0.3f},
     {"fixed edges", 7, 1, 2, FIXED},
     {"fixed edges, sampled", 11, 2, 2, FIXED, .ratio = 0.4f},
     {"cells of dense layers", 5, 2, 2, CELLS},
@@ -211,6 +214,7 @@ static const struct graph_case cases[] = {
     {"cells of samples, one layer more", 11, 2, 3, CELLS, .ratio = 0.4f},
     {"cells of samples and own keys, no virtual nodes", 7, 0, 2, CELLS, .ratio = 0.3f, .own_key = true},
     {"cells, what is dropped, degrees to scale", 7, 2, 3, CELLS, .ratio = 0.5f, .scales = true, .drops = true},
+    {"cells, what is dropped, keys", 7, 2, 3, CELLS, .ratio = 0.5f, .scales = true, .drops = true, .drop_keys = 0.3f},
     {"cells, one node", 1, 2, 2, CELLS, .ratio = 0.5f},
     {"one more than a tile of keys", 31, 2, 2, .ratio = 0.5f},
     {"one more than a tile of keys, cells", 33, 0, 2, CELLS, .ratio = 0.3f},

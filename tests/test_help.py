@@ -67,7 +67,7 @@ for field in fields:
 assert model == {"layers": 4, "heads": 4, "kv_heads": 2, "width": 128, "hidden": 96, "vocabulary": 256, "length": 256,
                  "positions": "rotary", "rope_base": 500, "norm": "rms", "norm_eps": model["norm_eps"],
                  "activation": "gelu-tanh", "gated": False, "tied": False, "bias": True, "bidirectional": False,
-                 "dropout": 0}, model
+                 "dropout": 0, "drop_keys": 0}, model
 assert abs(model["norm_eps"] - 1e-5) < 1e-9
 assert "one of layer|rms" in run(text, "plan", "--norm", "batch", code=2)[1]
 assert "not an option" in run(text, "plan", "--bidirectional", code=2)[1]

@@ -154,6 +154,8 @@ START_TEST(finite_differences)
         c.gpt.activation = 0;
         c.gpt.gated = 1;
         check_slopes(dev, "as Llama", c, 0);
+        c.gpt.drop_keys = 0.3f;
+        check_slopes(dev, "as Llama, keys dropped", c, 0);
     }
 }
 END_TEST
@@ -165,6 +167,7 @@ static void check_accumulation(struct ssa_device *dev)
 {
     struct ssa_model_config c = tiny;
     c.gpt.dropout = 0.3f;
+    c.gpt.drop_keys = 0.2f;
     c.gpt.positions = SSA_POSITIONS_LEARNED;
     struct fixture f;
     open_fixture(&f, dev, &c, 2, 0);
@@ -519,6 +522,8 @@ START_TEST(bad_configs)
     BAD("vocabulary is 1", .vocabulary = 1);
     BAD("length is -3", .length = -3);
     BAD("dropout is 1", .dropout = 1);
+    BAD("drop_keys is 1", .drop_keys = 1);
+    BAD("drop_keys is -0.5", .drop_keys = -0.5f);
     BAD("norm is 7", .norm = 7);
     BAD("positions is 2", .positions = 2);
     BAD("rope_base is -1", .rope_base = -1);

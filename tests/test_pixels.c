@@ -752,6 +752,7 @@ START_TEST(bad_arguments)
     BAD(heads, 4, "model: heads of width 6 (24/4); must be a multiple of 4");
     BAD(key_width, 6, "model: key_width is 6, must be a multiple of 4");
     BAD(dropout, 1, "model: dropout is 1");
+    BAD(drop_keys, 1, "model: drop_keys is 1");
     BAD(activation, SSA_ACT_QUICK_GELU + 1, "model: activation is 5");
     FAILS(ssa_model_forward(m, &pass), SSA_EINVAL, "model: this kind of model takes no labels");
     s.labels[1] = CLASSES;

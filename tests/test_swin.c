@@ -24,11 +24,12 @@ static struct ssa_model_config small(bool wide)
         .window = wide ? 4 : 2, .hidden_ratio = 1.5f, .classes = CLASSES}};
 }
 
+/* Attention drops probabilities, or in wide windows keys. */
 static struct ssa_model_config dropping(bool wide)
 {
     struct ssa_model_config c = small(wide);
     c.swin.dropout = 0.1f;
-    c.swin.attention_dropout = 0.2f;
+    *(wide ? &c.swin.drop_keys : &c.swin.attention_dropout) = 0.2f;
     c.swin.drop_path = 0.4f;
     return c;
 }
@@ -703,6 +704,8 @@ START_TEST(bad_configs)
     BAD("hidden_ratio is -1", .hidden_ratio = -1);
     BAD("dropout is 1", .dropout = 1);
     BAD("attention_dropout is 1", .attention_dropout = 1);
+    BAD("drop_keys is 1", .drop_keys = 1);
+    BAD("attention_dropout is 0.5 and drop_keys 0.25", .attention_dropout = 0.5f, .drop_keys = 0.25f);
     BAD("drop_path is 1", .drop_path = 1);
     BAD("norm_eps is nan", .norm_eps = NAN);
 #pragma GCC diagnostic pop

@@ -253,11 +253,12 @@ END_TEST
 
 /* ---- finite differences of the whole ---- */
 
+/* Attention drops probabilities, or with mean_pool keys. */
 static struct ssa_model_config dropping(int mean_pool)
 {
     struct ssa_model_config c = small(mean_pool);
     c.vit.dropout = 0.1f;
-    c.vit.attention_dropout = 0.2f;
+    *(mean_pool ? &c.vit.drop_keys : &c.vit.attention_dropout) = 0.2f;
     c.vit.drop_path = 0.4f;
     return c;
 }
@@ -689,6 +690,8 @@ START_TEST(bad_configs)
     BAD("mean_pool is 2", .mean_pool = 2);
     BAD("dropout is 1", .dropout = 1);
     BAD("attention_dropout is 1", .attention_dropout = 1);
+    BAD("drop_keys is 1", .drop_keys = 1);
+    BAD("attention_dropout is 0.5 and drop_keys 0.25", .attention_dropout = 0.5f, .drop_keys = 0.25f);
     BAD("drop_path is 1", .drop_path = 1);
     BAD("drop_path is nan", .drop_path = NAN);
     BAD("norm_eps is -1", .norm_eps = -1);

@@ -43,6 +43,7 @@ struct ssa_gpt {
     int no_bias;       /**< 1: linear layers and norms without biases */
     int bidirectional; /**< 1: an encoder: every query may see later keys */
     float dropout;     /**< after the embedding and after both branches of a layer, in [0, 1) */
+    float drop_keys;   /**< of attention's logits (struct ssa_attention), in [0, 1) */
 };
 
 /** A classifier of images, as ViT and DeiT (Dosovitskiy et al., ICLR 2021; Touvron et al., ICML 2021):
@@ -70,6 +71,7 @@ struct ssa_vit {
     float attention_dropout; /**< of attention's probabilities, in [0, 1) */
     float drop_path;         /**< of both branches of the last layer, of an image as a whole; less in those below, in
                                   proportion to their number, 0 in the first; in [0, 1) */
+    float drop_keys;         /**< of attention's logits, in the place of attention_dropout: one of both is 0 */
 };
 
 /** Images, an element after the other: what Sparse Transformers are for CIFAR-10. An image [rows, columns, channels] is
@@ -92,6 +94,7 @@ struct ssa_pixels {
     int hidden;     /**< width of the MLP; 0 means 4*C */
     int activation; /**< enum ssa_activation; 0 means SSA_ACT_QUICK_GELU */
     float dropout;  /**< after both branches of a layer, in [0, 1) */
+    float drop_keys; /**< of attention's logits, in [0, 1) */
 };
 
 /** A classifier of images whose attention stays in windows, as Swin (Liu et al., ICCV 2021):
@@ -125,6 +128,7 @@ struct ssa_swin {
     float attention_dropout; /**< of attention's probabilities, in [0, 1) */
     float drop_path;         /**< of both branches of the last layer, of an image as a whole; less in those below, in
                                   proportion to their number, 0 in the first; in [0, 1) */
+    float drop_keys;         /**< of attention's logits, in the place of attention_dropout: one of both is 0 */
 };
 
 /** A causal model of words, of which there are so many that most are rare: adaptive input (Baevski and Auli, ICLR 2019)
@@ -151,6 +155,7 @@ struct ssa_words {
     float dropout;          /**< after the embedding and both branches of a layer, in [0, 1), as the others */
     float attention_dropout, activation_dropout; /**< of probabilities; of what the MLP's activation gives */
     float head_dropout;     /**< of h, and of P_b^T h */
+    float drop_keys;        /**< of attention's logits, in the place of attention_dropout: one of both is 0 */
 };
 
 /** Which edges a layer of an egt updates, all layers but the last. */
@@ -213,6 +218,7 @@ struct ssa_egt {
     float activation_dropout; /**< of what the MLPs' activations give */
     float drop_path;          /**< of all branches of the last layer, of a graph as a whole; less in those below, in
                                    proportion to their number, 0 in the first */
+    float drop_keys;          /**< of attention's logits, in the place of attention_dropout: one of both is 0 */
 };
 
 /** Families of models: which member of a config counts. */

@@ -71,7 +71,7 @@ check sh -c '"$0" report log.jsonl | grep -q "^images trained on"' "$program"
 
 run='unbiased:ratio=0.25,no-own-key,steps=9 dense:steps=6'
 moved="--augment light --mix 0.5 --mixup 0.8 --cutmix 1 --randaugment 1 --erase 0.3 --mean-pool \
-    --drop-path 0.1 --ema 0.9"
+    --drop-path 0.1 --drop-keys 0.2 --ema 0.9"
 # shellcheck disable=SC2086
 check train --stages "$run" $moved --smoothing 0.1 -c whole --keep-stages --threads 0
 check image train --device cpu --data set --quiet --resume whole.stage1 -c again --threads 3

@@ -215,8 +215,9 @@ static struct ssa_attention attention(const struct ssa_attention_block *b, const
         .plan = &staged->plan, .plan_data = staged->data, .batch = r->batch, .keys = r->keys, .queries = r->length,
         .heads = b->heads, .kv_heads = b->kv_heads, .width = b->key_width, .value_width = b->value_width,
         .q_strides = {.position = (size_t)h.q_stride}, .k_strides = kv, .v_strides = kv, .causal = b->causal,
-        .dropout = ssa_dropout_now(r, b->dropout), .seed = r->pass->seed,
-        .stream = ssa_stream_now(r, b->dropout_stream), .first_example = r->pass->first_example};
+        .dropout = ssa_dropout_now(r, b->dropout), .drop_keys = ssa_dropout_now(r, b->drop_keys),
+        .seed = r->pass->seed, .stream = ssa_stream_now(r, b->dropout_stream),
+        .first_example = r->pass->first_example};
     if (permutes(b, r))
         cut_into_windows(b, r, &a);
     return a;

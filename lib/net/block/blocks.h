@@ -131,7 +131,7 @@ struct ssa_attention_block {
     int key_width, value_width; /* of a head's queries and keys, and of its values; 0: width / heads */
     bool causal, bias;
     float rope_base; /* 0: no rotary positions */
-    float dropout;   /* of probabilities */
+    float dropout, drop_keys; /* of probabilities, of logits: one of both at most */
     int dropout_stream;
     /* draft */
     int layer, width, qkv, qkv_bias, proj, proj_bias;
@@ -146,7 +146,7 @@ struct ssa_window_attention_block {
     struct ssa_branch branch;
     int rows, columns; /* of the grid */
     int window, shift, heads;
-    float dropout; /* of probabilities */
+    float dropout, drop_keys; /* of probabilities, of logits */
     int dropout_stream;
     /* draft */
     int layer, width, qkv, qkv_bias, proj, proj_bias, table;
@@ -173,7 +173,7 @@ struct ssa_edge_attention_block {
     struct ssa_branch branch, edges;
     int heads, lead;    /* virtual nodes in front, whose rows the sums of gates do not scale */
     float clip;         /* of scores before E; 0: none */
-    float dropout;      /* of probabilities */
+    float dropout, drop_keys; /* of probabilities, of logits */
     int dropout_stream;
     bool updates;       /* edges; else they are only read */
     bool cells;         /* only edges that the layer's plan samples are taken, and where they are updated left as the

@@ -184,7 +184,8 @@ static struct ssa_attention attention(const struct ssa_edge_attention_block *b, 
         .plan = &staged->plan, .plan_data = staged->data, .batch = r->batch, .keys = r->length, .heads = b->heads,
         .width = b->width / b->heads, .q_strides = strides, .k_strides = strides, .v_strides = strides, .clip = b->clip,
         .bias = pairs_at(r, pairs, pair_width(b), 0), .gate = pairs_at(r, pairs, pair_width(b), score_width(b)),
-        .gate_sum = ssa_kept(r, b->sums), .dropout = ssa_dropout_now(r, b->dropout), .seed = r->pass->seed,
+        .gate_sum = ssa_kept(r, b->sums), .dropout = ssa_dropout_now(r, b->dropout),
+        .drop_keys = ssa_dropout_now(r, b->drop_keys), .seed = r->pass->seed,
         .stream = ssa_stream_now(r, b->dropout_stream), .first_example = r->pass->first_example};
 }
 

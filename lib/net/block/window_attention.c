@@ -108,8 +108,8 @@ static struct ssa_attention attention(const struct ssa_window_attention_block *b
         .plan = &staged->plan, .plan_data = staged->data, .batch = r->batch * windows(b), .keys = area(b),
         .heads = b->heads, .width = b->width / b->heads, .q_strides = strides, .k_strides = strides,
         .v_strides = strides, .bias = pairs_at(b, r->slots[SSA_SLOT_PAIRS], b->shift),
-        .dropout = ssa_dropout_now(r, b->dropout), .seed = r->pass->seed,
-        .stream = ssa_stream_now(r, b->dropout_stream),
+        .dropout = ssa_dropout_now(r, b->dropout), .drop_keys = ssa_dropout_now(r, b->drop_keys),
+        .seed = r->pass->seed, .stream = ssa_stream_now(r, b->dropout_stream),
         .first_example = r->pass->first_example * (uint32_t)windows(b)};
 }
 

@@ -50,6 +50,7 @@ static const struct ssa_field fields[] = {
     FLOAT(attention_dropout, 0, 1, FREE, "of attention's probabilities, below 1"),
     FLOAT(activation_dropout, 0, 1, FREE, "of what the MLPs' activations give, below 1"),
     FLOAT(drop_path, 0, 1, FREE, "of whole branches, by graph, in the last layer, 0 in the first; below 1"),
+    FLOAT(drop_keys, 0, 1, FREE | SSA_FIELD_LATER, SSA_DROP_KEYS_ABOUT),
     {0}};
 
 static void settle(struct ssa_model_config *config)
@@ -75,7 +76,7 @@ static int check_below_one(const struct ssa_egt *c)
     const struct {
         const char *name;
         float value;
-    } of[] = {{"dropout", c->dropout}, {"edge_dropout", c->edge_dropout}, {"attention_dropout", c->attention_dropout},
+    } of[] = {{"dropout", c->dropout}, {"edge_dropout", c->edge_dropout},
               {"activation_dropout", c->activation_dropout}, {"drop_path", c->drop_path}};
     int err = SSA_OK;
     for (size_t i = 0; i < sizeof of / sizeof *of; i++)
@@ -108,6 +109,7 @@ static int check(const struct ssa_model_config *config)
     REQUIRE(c->clip > 0 || c->clip == SSA_NONE, "model: clip is %g, must be positive or SSA_NONE (0 means 5)",
             (double)c->clip);
     TRY(check_below_one(c));
+    TRY(ssa_family_check_drops(c->attention_dropout, c->drop_keys));
 done:
     return err;
 }
@@ -181,8 +183,9 @@ static void add_attention(struct ssa_net *net, const struct layer *y)
         .block.ends_bucket = true,
         .branch = branch_of(y, "norm1", c->dropout, OF_ATTENTION, c->width, c->width),
         .edges = branch_of(y, "edge.norm1", c->edge_dropout, OF_SCORES, c->edge_width, c->heads),
-        .heads = c->heads, .lead = c->virtual_nodes, .clip = c->clip > 0 ? c->clip : 0, .dropout = c->attention_dropout,
-        .dropout_stream = y->l << 4 | OF_PROBABILITIES, .updates = y->updates, .cells = c->edge_mode != SSA_EDGES_ALL,
+        .heads = c->heads, .lead = c->virtual_nodes, .clip = c->clip > 0 ? c->clip : 0,
+        .dropout = c->attention_dropout, .drop_keys = c->drop_keys, .dropout_stream = y->l << 4 | OF_PROBABILITIES,
+        .updates = y->updates, .cells = c->edge_mode != SSA_EDGES_ALL,
         .scale_degrees = c->scale_degrees};
     name(&b.block, y, "");
     ssa_net_add(net, &ssa_edge_attention_kind, &b);

@@ -141,6 +141,18 @@ done:
     return err;
 }
 
+int ssa_family_check_drops(float attention_dropout, float drop_keys)
+{
+    int err = SSA_OK;
+    REQUIRE(attention_dropout < 1, "model: attention_dropout is %g, must be in [0, 1)", (double)attention_dropout);
+    REQUIRE(drop_keys < 1, "model: drop_keys is %g, must be in [0, 1)", (double)drop_keys);
+    REQUIRE(attention_dropout == 0 || drop_keys == 0,
+            "model: attention_dropout is %g and drop_keys %g: one of them must be 0", (double)attention_dropout,
+            (double)drop_keys);
+done:
+    return err;
+}
+
 bool ssa_family_narrow(int *width, int *hidden, int heads, int step)
 {
     const int narrower = *width - step * heads;

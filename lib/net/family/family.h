@@ -32,6 +32,9 @@ extern const struct ssa_family *ssa_family_of_tests;
 /* What families of heads share: heads of a width that is a multiple of `step`, at most 256; and the next narrower such
  * model, of a hidden width in proportion. False: there is none. */
 int ssa_family_check_heads(int width, int heads, int step);
+/* What attention drops: below 1, and only one of both. */
+int ssa_family_check_drops(float attention_dropout, float drop_keys);
+#define SSA_DROP_KEYS_ABOUT "of attention's keys, before the softmax, anew for each query and head (DropKey); below 1"
 bool ssa_family_narrow(int *width, int *hidden, int heads, int step);
 
 /* Adds a block, of which `settings` is copied: a struct of kind->size. The first error stays in the net. */

@@ -33,6 +33,7 @@ static const struct ssa_field fields[] = {
     INT(no_bias, 0, 1, 0, .about = "linear layers and norms without biases", .contrary = "bias"),
     INT(bidirectional, 0, 1, 0, .about = "queries see later keys too"),
     FLOAT(dropout, 0, 1, SSA_FIELD_FREE, .about = "of the embedding and of both branches of a layer, below 1"),
+    FLOAT(drop_keys, 0, 1, SSA_FIELD_FREE | SSA_FIELD_LATER, .about = SSA_DROP_KEYS_ABOUT),
     {0}};
 
 static int check(const struct ssa_model_config *config)
@@ -44,6 +45,7 @@ static int check(const struct ssa_model_config *config)
     REQUIRE(!c->kv_heads || c->heads % c->kv_heads == 0, "model: heads %d does not divide by kv_heads %d", c->heads,
             c->kv_heads);
     REQUIRE(c->dropout < 1, "model: dropout is %g, must be in [0, 1)", (double)c->dropout);
+    TRY(ssa_family_check_drops(0, c->drop_keys));
 done:
     return err;
 }
@@ -74,15 +76,21 @@ static bool narrow(struct ssa_model_config *config)
     return ssa_family_narrow(&c->width, &c->hidden, c->heads, 8);
 }
 
+/* Streams of random numbers: 0 of the embedding, and up to four a layer. */
+enum { OF_ATTENTION = 1, OF_MLP, OF_KEYS };
+
 static void add_layer(struct ssa_net *net, const struct ssa_gpt *c, int l)
 {
     struct ssa_attention_block attention = {
         .block.ends_bucket = true,
-        .branch = {.stream = l << 2 | 1, .norm = {"norm1", c->norm, c->norm_eps, !c->no_bias}, .dropout = c->dropout},
+        .branch = {.stream = l << 2 | OF_ATTENTION, .norm = {"norm1", c->norm, c->norm_eps, !c->no_bias},
+                   .dropout = c->dropout},
         .heads = c->heads, .kv_heads = c->kv_heads, .causal = !c->bidirectional, .bias = !c->no_bias,
+        .drop_keys = c->drop_keys, .dropout_stream = l << 2 | OF_KEYS,
         .rope_base = c->positions == SSA_POSITIONS_ROTARY ? c->rope_base : 0};
     struct ssa_mlp_block mlp = {
-        .branch = {.stream = l << 2 | 2, .norm = {"norm2", c->norm, c->norm_eps, !c->no_bias}, .dropout = c->dropout},
+        .branch = {.stream = l << 2 | OF_MLP, .norm = {"norm2", c->norm, c->norm_eps, !c->no_bias},
+                   .dropout = c->dropout},
         .hidden = c->hidden, .activation = c->activation, .bias = !c->no_bias, .gated = c->gated};
     snprintf(attention.block.prefix, sizeof attention.block.prefix, "layer.%d.", l);
     snprintf(mlp.block.prefix, sizeof mlp.block.prefix, "layer.%d.", l);

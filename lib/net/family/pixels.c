@@ -28,6 +28,7 @@ static const struct ssa_field fields[] = {
     INT(activation, SSA_ACT_NONE, SSA_ACT_QUICK_GELU, 0, "of the MLP; default: quick-gelu, x sigmoid(1.702 x)",
         .choices = "default|gelu|gelu-tanh|silu|quick-gelu"),
     FLOAT(dropout, 0, 1, SSA_FIELD_FREE, "of both branches of a layer, below 1"),
+    FLOAT(drop_keys, 0, 1, SSA_FIELD_FREE | SSA_FIELD_LATER, SSA_DROP_KEYS_ABOUT),
     {0}};
 
 static int check(const struct ssa_model_config *config)
@@ -40,6 +41,7 @@ static int check(const struct ssa_model_config *config)
     TRY(ssa_family_check_heads(c->width, c->heads, 4));
     REQUIRE(c->key_width % 4 == 0, "model: key_width is %d, must be a multiple of 4", c->key_width);
     REQUIRE(c->dropout < 1, "model: dropout is %g, must be in [0, 1)", (double)c->dropout);
+    TRY(ssa_family_check_drops(0, c->drop_keys));
 done:
     return err;
 }
@@ -70,16 +72,20 @@ static bool narrow(struct ssa_model_config *config)
 }
 
 /* Deviations at the start: sqrt(1/8 / C) of what enters a branch, sqrt(1/16 / (L inputs)) of what ends it. */
+/* Streams of random numbers: up to four a layer. */
+enum { OF_ATTENTION = 1, OF_MLP, OF_KEYS };
+
 static void add_layer(struct ssa_net *net, const struct ssa_pixels *c, int l)
 {
     const double in = sqrt(0.125 / c->width), end = 0.0625 / c->layers;
     struct ssa_attention_block attention = {
         .block.ends_bucket = true,
-        .branch = {.stream = l << 2 | 1, .norm = {"norm1", SSA_NORM_LAYER, 1e-5f, true}, .dropout = c->dropout,
-                   .in_deviation = in, .out_deviation = sqrt(end / c->width)},
-        .heads = c->heads, .kv_heads = c->heads, .key_width = c->key_width, .causal = true, .bias = true};
+        .branch = {.stream = l << 2 | OF_ATTENTION, .norm = {"norm1", SSA_NORM_LAYER, 1e-5f, true},
+                   .dropout = c->dropout, .in_deviation = in, .out_deviation = sqrt(end / c->width)},
+        .heads = c->heads, .kv_heads = c->heads, .key_width = c->key_width, .causal = true, .bias = true,
+        .drop_keys = c->drop_keys, .dropout_stream = l << 2 | OF_KEYS};
     struct ssa_mlp_block mlp = {
-        .branch = {.stream = l << 2 | 2, .norm = {"norm2", SSA_NORM_LAYER, 1e-5f, true}, .dropout = c->dropout,
+        .branch = {.stream = l << 2 | OF_MLP, .norm = {"norm2", SSA_NORM_LAYER, 1e-5f, true}, .dropout = c->dropout,
                    .in_deviation = in, .out_deviation = sqrt(end / c->hidden)},
         .hidden = c->hidden, .activation = c->activation, .bias = true};
     snprintf(attention.block.prefix, sizeof attention.block.prefix, "layer.%d.", l);

@@ -35,6 +35,7 @@ static const struct ssa_field fields[] = {
     FLOAT(dropout, 0, 1, SSA_FIELD_FREE, "of the embedding and of both branches of a layer, below 1"),
     FLOAT(attention_dropout, 0, 1, SSA_FIELD_FREE, "of attention's probabilities, below 1"),
     FLOAT(drop_path, 0, 1, SSA_FIELD_FREE, "of whole branches, by image, in the last layer; below 1, 0 in the first"),
+    FLOAT(drop_keys, 0, 1, SSA_FIELD_FREE | SSA_FIELD_LATER, SSA_DROP_KEYS_ABOUT),
     {0}};
 
 static void settle(struct ssa_model_config *config)
@@ -140,8 +141,7 @@ static int check(const struct ssa_model_config *config)
     settle(&settled);
     TRY(check_sizes(c));
     REQUIRE(c->dropout < 1, "model: dropout is %g, must be in [0, 1)", (double)c->dropout);
-    REQUIRE(c->attention_dropout < 1, "model: attention_dropout is %g, must be in [0, 1)",
-            (double)c->attention_dropout);
+    TRY(ssa_family_check_drops(c->attention_dropout, c->drop_keys));
     REQUIRE(c->drop_path < 1, "model: drop_path is %g, must be in [0, 1)", (double)c->drop_path);
 done:
     return err;
@@ -211,7 +211,8 @@ static void add_layer(struct ssa_net *net, const struct ssa_swin *c, const struc
                    .dropout = c->dropout, .path = path, .path_stream = l << 3 | OF_ATTENTION_PATH,
                    .out_deviation = 0.02},
         .rows = s->rows, .columns = s->columns, .window = s->window, .shift = shifted(s, at) ? s->shift : 0,
-        .heads = s->heads, .dropout = c->attention_dropout, .dropout_stream = l << 3 | OF_PROBABILITIES};
+        .heads = s->heads, .dropout = c->attention_dropout, .drop_keys = c->drop_keys,
+        .dropout_stream = l << 3 | OF_PROBABILITIES};
     struct ssa_mlp_block mlp = {
         .branch = {.stream = l << 3 | OF_MLP, .norm = {"norm2", SSA_NORM_LAYER, c->norm_eps, true},
                    .dropout = c->dropout, .path = path, .path_stream = l << 3 | OF_MLP_PATH, .out_deviation = 0.02},

@@ -29,6 +29,7 @@ static const struct ssa_field fields[] = {
     FLOAT(dropout, 0, 1, SSA_FIELD_FREE, "of the embedding and of both branches of a layer, below 1"),
     FLOAT(attention_dropout, 0, 1, SSA_FIELD_FREE, "of attention's probabilities, below 1"),
     FLOAT(drop_path, 0, 1, SSA_FIELD_FREE, "of whole branches, by image, in the last layer, 0 in the first; below 1"),
+    FLOAT(drop_keys, 0, 1, SSA_FIELD_FREE | SSA_FIELD_LATER, SSA_DROP_KEYS_ABOUT),
     {0}};
 
 static void settle(struct ssa_model_config *config)
@@ -56,8 +57,7 @@ static int check(const struct ssa_model_config *config)
     REQUIRE(patches(c) < LONGEST, "model: %d patches of an image, must be fewer than %d", patches(c), LONGEST);
     TRY(ssa_family_check_heads(c->width, c->heads, 8));
     REQUIRE(c->dropout < 1, "model: dropout is %g, must be in [0, 1)", (double)c->dropout);
-    REQUIRE(c->attention_dropout < 1, "model: attention_dropout is %g, must be in [0, 1)",
-            (double)c->attention_dropout);
+    TRY(ssa_family_check_drops(c->attention_dropout, c->drop_keys));
     REQUIRE(c->drop_path < 1, "model: drop_path is %g, must be in [0, 1)", (double)c->drop_path);
 done:
     return err;
@@ -90,7 +90,7 @@ static void add_layer(struct ssa_net *net, const struct ssa_vit *c, int l)
                    .dropout = c->dropout, .path = path, .path_stream = l << 3 | OF_ATTENTION_PATH,
                    .out_deviation = 0.02},
         .heads = c->heads, .kv_heads = c->heads, .bias = true, .dropout = c->attention_dropout,
-        .dropout_stream = l << 3 | OF_PROBABILITIES};
+        .drop_keys = c->drop_keys, .dropout_stream = l << 3 | OF_PROBABILITIES};
     struct ssa_mlp_block mlp = {
         .branch = {.stream = l << 3 | OF_MLP, .norm = {"norm2", SSA_NORM_LAYER, c->norm_eps, true},
                    .dropout = c->dropout, .path = path, .path_stream = l << 3 | OF_MLP_PATH, .out_deviation = 0.02},

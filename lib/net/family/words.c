@@ -29,6 +29,7 @@ static const struct ssa_field fields[] = {
     FLOAT(attention_dropout, 0, 1, SSA_FIELD_FREE, "of attention's probabilities, below 1"),
     FLOAT(activation_dropout, 0, 1, SSA_FIELD_FREE, "of what the MLP's activation gives, below 1"),
     FLOAT(head_dropout, 0, 1, SSA_FIELD_FREE, "of the head's input, and of rare words' before their logits, below 1"),
+    FLOAT(drop_keys, 0, 1, SSA_FIELD_FREE | SSA_FIELD_LATER, SSA_DROP_KEYS_ABOUT),
     {0}};
 
 static int bands_of(const struct ssa_words *c)
@@ -78,7 +79,7 @@ static int check(const struct ssa_model_config *config)
     TRY(ssa_family_check_heads(c->width, c->heads, HEAD_STEP));
     TRY(check_cutoffs(c));
     TRY(check_dropout("dropout", c->dropout));
-    TRY(check_dropout("attention_dropout", c->attention_dropout));
+    TRY(ssa_family_check_drops(c->attention_dropout, c->drop_keys));
     TRY(check_dropout("activation_dropout", c->activation_dropout));
     TRY(check_dropout("head_dropout", c->head_dropout));
 done:
@@ -125,7 +126,7 @@ static void add_layer(struct ssa_net *net, const struct ssa_words *c, int l)
         .branch = {.stream = l << 3 | OF_ATTENTION, .norm = {"norm1", SSA_NORM_LAYER, 1e-5f, true},
                    .dropout = c->dropout, .in_bound = xavier * sqrt(0.5), .out_bound = xavier},
         .heads = c->heads, .kv_heads = c->heads, .causal = true, .bias = true, .dropout = c->attention_dropout,
-        .dropout_stream = l << 3 | OF_PROBABILITIES};
+        .drop_keys = c->drop_keys, .dropout_stream = l << 3 | OF_PROBABILITIES};
     struct ssa_mlp_block mlp = {
         .branch = {.stream = l << 3 | OF_MLP, .norm = {"norm2", SSA_NORM_LAYER, 1e-5f, true}, .dropout = c->dropout,
                    .in_bound = 1 / sqrt(c->width), .out_bound = 1 / sqrt(c->hidden)},
