@@ -118,6 +118,7 @@ struct training {
     void (*differ)(struct training *t, struct ssa_model *model);
     struct pools_plan unplugged; /* what fails on its first device once it is */
     bool unlike;  /* devices are of different makes */
+    bool idle;    /* of its devices the first has all of its work */
     const char *refusal;
     int status;
     /* of one rank, for the others to match: losses of steps, and parameters after the last, and their average */
@@ -640,6 +641,9 @@ START_TEST(nobody_waits_for_one_lost_at_the_end)
 }
 END_TEST
 
+/* Of a rank's four micro-batches. */
+static const int first_alone[] = {4, 0};
+
 /* The first device of rank `odd` fails in the third step, while it computes or when it is to update. */
 static void lose_a_device(struct ssa_ranks *ranks, void *cookie)
 {
@@ -649,6 +653,8 @@ static void lose_a_device(struct ssa_ranks *ranks, void *cookie)
     size_t count;
     struct rank r;
     begin(&r, t, ranks);
+    if (t->idle && ranks->rank == t->odd)
+        r.pool->shares = first_alone;
     if (t->unlike && ranks->rank)
         snprintf(r.device->info.driver, sizeof r.device->info.driver, "another");
     OK(ssa_trainer_run(r.trainer, 2, &(struct ssa_trainer_run){0}));
@@ -679,6 +685,10 @@ START_TEST(pools_lose_devices)
             t.unplugged = i ? no_update : no_launch;
             threads_run(2, lose_a_device, &t);
         }
+    t.members[1] = 2;
+    t.idle = true; /* the other one has had nothing to do, and is there all the same */
+    threads_run(2, lose_a_device, &t);
+    t.idle = false;
     t.members[1] = 1;
     t.unlike = true; /* rank 0 cannot give its parameters to the other */
     for (t.odd = 0; t.odd < 2; t.odd++)

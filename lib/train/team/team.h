@@ -8,7 +8,8 @@
  *          bucket, where they are added up along the tree and over ranks (sum/reduce.h); each takes the sum and updates.
  *
  * A worker without a share rests: it makes no updates until it has one again, and is then given the run as it is. Not
- * where the run is never copied: then it goes on updating, to be there when the others are lost.
+ * where the run is never copied, nor over ranks, which cannot go back to a copy: then it goes on updating, to be there
+ * when the others are lost.
  * Whatever a device of a pool fails at, it is lost and what it owed is done again: its micro-batches by the others;
  * the run since the last copy (snapshot.c) by one that rests, or by the host backend, if there are no others. */
 #ifndef SSA_TRAIN_TEAM_H
@@ -65,10 +66,11 @@ bool ssa_team_excuses(const struct ssa_team *team, int i, int status);
 /* The worker of a member that takes part, or NULL; the first such member after `i`, or -1: of all, resting ones too;
  * or of those whose parameters are the run's. */
 struct ssa_worker *ssa_team_worker(const struct ssa_team *team, int i);
-/* Whether a worker without a share rests: where there are copies from which the run could go on with it. */
+/* Whether a worker without a share rests: where there are copies from which the run could go on with it. Other ranks
+ * could not go back with it. */
 static inline bool ssa_team_rests(const struct ssa_team *team)
 {
-    return team->pool->config.copy_every > 0;
+    return team->pool->config.copy_every > 0 && !ssa_trainer_over_ranks(team->trainer);
 }
 int ssa_team_next(const struct ssa_team *team, int i);
 int ssa_team_next_live(const struct ssa_team *team, int i);
