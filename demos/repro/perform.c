@@ -3,6 +3,7 @@
 #include "record.h"
 #include "times.h"
 
+#include "files.h"
 #include "progress.h"
 #include "say.h"
 #include "signals.h"
@@ -219,8 +220,7 @@ static enum performed measure_all(struct job *j)
 static bool trained(const struct job *j)
 {
     struct run run;
-    const bool whole = !access(path_of(j, ".jsonl"), F_OK) && !run_read(&run, path_of(j, ".jsonl"));
-    if (!whole)
+    if (!file_holds_something(path_of(j, ".jsonl")) || run_read(&run, path_of(j, ".jsonl")))
         return false;
     const char *status = json_string_value(json_object_get(run.end, "status"));
     const bool finished = status && !strcmp(status, "finished");
