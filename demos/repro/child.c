@@ -13,6 +13,9 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 /* ---- words ---- */
 
@@ -60,6 +63,9 @@ void child_line(const struct child *child, char *line, unsigned size)
 static void become(const struct child *c, int out, int err)
 {
     setpgid(0, 0);
+#ifdef __linux__
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* who would go on with it if we were killed? */
+#endif
     if (dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
         _exit(127);
     execv(c->words[0], (char *const *)(void *)c->words);

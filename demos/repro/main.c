@@ -59,24 +59,14 @@ static const struct args_page page = {
 
 /* ---- counting ---- */
 
-static int state_of(const struct run_key *key, struct record *record, bool *stale)
-{
-    char settings[4096];
-    record_settings(key, settings);
-    const int status = record_read(record, o.results, key);
-    *stale = record->state != RECORD_NONE && (!record->settings || strcmp(record->settings, settings));
-    return status;
-}
-
 /* Whether a run is to be done. */
 static bool is_open(const struct run_key *key)
 {
     struct record record;
-    bool stale;
     if (!run_wanted(key, o.only, o.seeds))
         return false;
-    const int status = state_of(key, &record, &stale);
-    const bool open = !status && (record.state == RECORD_NONE || (again && (stale || record.state == RECORD_FAILED)));
+    record_read(&record, o.results, key);
+    const bool open = record.state == RECORD_NONE || (again && record.state != RECORD_DONE);
     record_free(&record);
     return open;
 }
@@ -138,7 +128,7 @@ static int run_all(const struct table *table)
     progress_begin("runs", w.open);
     const int status = table_each(table, do_run, &w);
     progress_end();
-    if (status && !interrupted)
+    if (status && !interrupted && w.number < w.open)
         say_note("the time is over: %d of %d runs were done; the same command goes on", w.number - w.failed, w.open);
     if (interrupted)
         say_note("stopped: %d of %d runs were done; the same command goes on", w.number - w.failed, w.open);
@@ -172,35 +162,30 @@ struct listing {
     const struct task *task;
 };
 
-static const char *word_of(const struct record *record, bool stale)
-{
-    if (record->state == RECORD_NONE)
-        return "open";
-    return stale ? "of other settings" : record->state == RECORD_FAILED ? "failed" : "done";
-}
+static const char *const states[] = {[RECORD_NONE] = "open", [RECORD_DONE] = "done", [RECORD_FAILED] = "failed",
+                                     [RECORD_OTHER] = "of other settings"};
 
 static int list_run(void *cookie, const struct run_key *key)
 {
     struct listing *l = cookie;
     struct record record;
-    bool stale;
     char name[256];
     if (!run_wanted(key, o.only, o.seeds))
         return 0;
     run_name(key, name);
-    const int status = state_of(key, &record, &stale);
+    record_read(&record, o.results, key);
     const double loss = record.at[AT_BEST].dense;
     if (json) {
-        json_array_append_new(l->array, json_pack("{s:s, s:s}", "run", name, "state", word_of(&record, stale)));
+        json_array_append_new(l->array, json_pack("{s:s, s:s}", "run", name, "state", states[record.state]));
     } else {
         if (l->task != key->task)
             printf("%s%s: %s\n", l->task ? "\n" : "", key->task->name, key->task->title);
         l->task = key->task;
-        printf("  %-40s %s", name, word_of(&record, stale));
+        printf("  %-40s %s", name, states[record.state]);
         printf(isfinite(loss) ? ", test %.4f\n" : "\n", loss);
     }
     record_free(&record);
-    return status;
+    return 0;
 }
 
 static int list_all(const struct table *table)
@@ -231,16 +216,45 @@ static int name_all_data(const struct table *table)
 
 /* ---- all of it ---- */
 
+static int count_wanted(void *cookie, const struct run_key *key)
+{
+    *(int *)cookie += run_wanted(key, o.only, o.seeds);
+    return 0;
+}
+
+/* What was mistyped would else be all done. */
+static int check_only(const struct table *table)
+{
+    int wanted = 0;
+    table_each(table, count_wanted, &wanted);
+    if (wanted || !o.only || (table->attention && name_wanted("attention", o.only)))
+        return 0;
+    return say_error("--only %s: there is no such run; --list says what there is", o.only);
+}
+
+/* Names of files are made of them; and what cannot be written there is better known before hours of training. */
+static int check_folders(void)
+{
+    char path[512];
+    if (strlen(o.results) > 200 || strlen(o.work) > 200 || strlen(o.programs) > 400 || (o.data && strlen(o.data) > 400))
+        return say_error("a folder's name is too long: give --results and --work of at most 200 letters, others of "
+                         "400");
+    snprintf(path, sizeof path, "%s/README.md", o.results);
+    return list_only || data_names ? 0 : make_folders(path) || file_check_target(path);
+}
+
 static int run(const struct table *table)
 {
+    if (!o.data && !list_only && !data_names && !pages_only)
+        return say_error("give the folder of the data, --data DIR (run.sh fetches what is missing)");
+    if (check_only(table) || check_folders())
+        return EXIT_FAILED;
     if (list_only)
         return list_all(table);
     if (data_names)
         return name_all_data(table);
     if (pages_only)
         return pages_write(&o, table);
-    if (!o.data)
-        return say_error("give the folder of the data, --data DIR (run.sh fetches what is missing)");
     signals_catch();
     signals_survive_writes();
     const int status = time_rounds ? time_all(table) : run_all(table);

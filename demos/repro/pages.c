@@ -58,10 +58,12 @@ static void put_beginning(struct sheet *s, const struct results *r)
                r->runs, r->done + r->failed < r->runs ? "; those that are missing are named at the end" : "", r->failed,
                *machines ? machines : "none", *commits ? commits : "none");
     sheet_text(s, "Arms of a task have the same seeds, and so the same first weights and the same order of data. "
-                  "Differences are taken seed by seed; +- is one standard error of their mean; better and worse are "
-                  "said beyond two of them. Dense is what validates best of the task's dense arms, with the weights of "
-                  "its best look; so are the other arms', unless it is said that they are of the end of a stage. Looks "
-                  "are at validation; the test part was measured once.");
+                  "Differences are taken seed by seed, of the seeds that both have; +- is one standard error of their "
+                  "mean; better and worse are said beyond two of them, which chance alone exceeds in 12%% of cases "
+                  "with five seeds and in 18%% with three. Others are compared with the dense arm that validates best "
+                  "of those with the most seeds done, with the weights of its best look; so are the other arms', "
+                  "unless it is said that they are of the end of a stage. Looks are at validation; the test part was "
+                  "measured once.");
 }
 
 /* ---- C1 ---- */
@@ -71,21 +73,29 @@ static bool compared(const struct task_results *t, const struct arm_results *arm
     return t->control && arm != t->control && arm->done && arm->arm->kind != ARM_DENSE;
 }
 
+/* Of two models together, than each of them alone, in the mean: no seed but theirs has a say. */
+static struct gain better_than_dense(const struct task_results *t, const struct arm_results *arm, bool right)
+{
+    const struct pick best = {AT_BEST, DENSE_PASS, right}, alone = {AT_BEST, MODELS_ALONE, right};
+    return arm->arm->of ? gain_over(arm, best, arm, alone) : gain_over(arm, best, t->control, best);
+}
+
 static void put_c1_row(struct sheet *s, const struct task_results *t, const struct arm_results *arm)
 {
-    const struct gain loss = gain_over(arm, best_dense, t->control, best_dense);
-    struct gain right = gain_over(t->control, best_right, arm, best_right); /* more is better */
+    const struct gain loss = better_than_dense(t, arm, false);
+    struct gain right = better_than_dense(t, arm, true);
     char text[64];
     if (!loss.count)
         return;
     sheet_cell(s, "%s", t->task->name);
     sheet_cell(s, "%s", arm->arm->name);
-    sheet_cell(s, "%s", t->control->arm->name);
+    sheet_cell(s, "%s", arm->arm->of ? "its two models alone" : t->control->arm->name);
     sheet_cell(s, "%d", loss.count);
-    sheet_number(s, mean_pick(t->control, best_dense), digits_of(arm));
-    sheet_number(s, mean_pick(arm, best_dense), digits_of(arm));
+    sheet_number(s, loss.theirs, digits_of(arm));
+    sheet_number(s, loss.own, digits_of(arm));
     sheet_cell(s, "%s", gain_text(&loss, 1, 4, text));
-    sheet_cell(s, "%+.1f%%", 100 * loss.share);
+    sheet_number(s, 100 * loss.share, 1);
+    right.mean = -right.mean; /* more is better */
     sheet_cell(s, "%s", gain_text(&right, 100, 2, text));
     sheet_cell(s, "%s", gain_verdict(&loss));
 }
@@ -97,14 +107,14 @@ static void put_c1(struct sheet *s, const struct results *r)
     sheet_text(s, "A dense pass of what SSA trained (and fine-tuned densely, where its arm says so) against dense "
                   "training. Controls drop as much in another way. Losses are log loss (nats a picture or word, bits a "
                   "byte or dimension) or the mean absolute error.");
-    sheet_table(s, "task|arm|dense arm|seeds|dense|this|lower by|of it|more right, points|verdict");
+    sheet_table(s, "task|arm|against|seeds|that|this|lower by|%|more right, points|verdict");
     for (int t = 0; t < r->count; t++)
         for (int a = 0; a < r->tasks[t].count; a++) {
             const struct arm_results *arm = &r->tasks[t].arms[a];
             if (!compared(&r->tasks[t], arm))
                 continue;
             put_c1_row(s, &r->tasks[t], arm);
-            forest_add(&forest, arm, "", gain_over(arm, best_dense, r->tasks[t].control, best_dense));
+            forest_add(&forest, arm, "", better_than_dense(&r->tasks[t], arm, false));
         }
     sheet_table_end(s);
     sheet_picture(s, "c1", "Lower test loss than dense training, in per cent of it; bars: two standard errors.",
@@ -117,13 +127,15 @@ static void put_c2_row(struct sheet *s, const struct task_results *t, const stru
                        struct forest *forest)
 {
     const struct pick ten = {place, TEN, false}, dense = {place, DENSE_PASS, false}, one = {place, 0, false};
+    const bool tuned = strchr(arm->arm->stages, ' ');
+    const char *when = place == AT_STAGE ? "before" : tuned ? "after" : "no fine-tune";
     const struct gain same = gain_over(arm, ten, arm, dense);
     const struct gain other = t->control ? gain_over(arm, ten, t->control, best_dense) : (struct gain){.count = 0};
     char text[64];
     if (!isfinite(mean_pick(arm, ten)))
         return;
     sheet_cell(s, "%s", t->task->name);
-    sheet_cell(s, "%s, %s", arm->arm->name, place == AT_STAGE ? "before" : "after");
+    sheet_cell(s, "%s, %s", arm->arm->name, when);
     sheet_cell(s, "%d", same.count);
     sheet_number(s, mean_pick(arm, one), digits_of(arm));
     sheet_number(s, mean_pick(arm, ten), digits_of(arm));
@@ -131,8 +143,8 @@ static void put_c2_row(struct sheet *s, const struct task_results *t, const stru
     sheet_cell(s, "%s", gain_text(&same, 1, 4, text));
     sheet_cell(s, "%s", gain_verdict(&same));
     sheet_cell(s, "%s", gain_text(&other, 1, 4, text));
-    sheet_cell(s, "%s", gain_verdict(&other));
-    forest_add(forest, arm, place == AT_STAGE ? ", before" : ", after", other);
+    sheet_cell(s, "%s%s", gain_verdict(&other), other.count && other.count < same.count ? ", fewer seeds" : "");
+    forest_add(forest, arm, place == AT_STAGE ? ", before" : tuned ? ", after" : "", other);
 }
 
 static void put_c2(struct sheet *s, const struct results *r)
@@ -174,7 +186,7 @@ static void put_equal_row(struct sheet *s, const struct task_results *t, const s
     sheet_cell(s, "%s", t->task->name);
     sheet_cell(s, "%s", arm->arm->name);
     sheet_cell(s, "%d", arm->done);
-    sheet_cell(s, "%.0f", mean_of(arm, steps_of));
+    sheet_number(s, mean_of(arm, steps_of), 0);
     sheet_number(s, mean_pick(arm, best_dense), 3);
     sheet_number(s, mean_pick(arm, end), 3);
     sheet_number(s, mean_pick(arm, ten), 3);
@@ -198,11 +210,27 @@ static void put_equal(struct sheet *s, const struct results *r)
 
 /* ---- each task ---- */
 
+/* Of two models together there is no more than what they say. */
+static void put_pair(struct sheet *s, const struct arm_results *arm)
+{
+    sheet_cell(s, "%d/%d", arm->done, arm->arm->seeds);
+    for (int i = 0; i < 3; i++)
+        sheet_cell(s, "-");
+    sheet_number(s, mean_pick(arm, best_dense), digits_of(arm));
+    sheet_number(s, 100 * mean_pick(arm, best_right), 1);
+    for (int i = 0; i < 6; i++)
+        sheet_cell(s, "-");
+}
+
 static void put_arm(struct sheet *s, const struct arm_results *arm)
 {
     const int digits = digits_of(arm);
     sheet_cell(s, "%s", arm->arm->name);
     sheet_cell(s, "%s%s", arm->arm->about, arm->failed ? " (failed, see below)" : "");
+    if (arm->arm->of) {
+        put_pair(s, arm);
+        return;
+    }
     sheet_cell(s, "%d/%d", arm->done, arm->arm->seeds);
     sheet_number(s, mean_of(arm, trained_of), digits);
     sheet_number(s, mean_of(arm, valid_of), digits);
@@ -251,7 +279,8 @@ static void put_task(struct sheet *s, const struct task_results *t)
     sheet_table_end(s);
     put_failures(s, t);
     snprintf(name, sizeof name, "%s-curves", t->task->name);
-    sheet_picture(s, name, "Validation loss of a dense pass, mean over seeds; past the upper edge curves run along it.",
+    sheet_picture(s, name, "Validation loss of a dense pass, mean over seeds, of the first eight arms; past the upper "
+                           "edge curves run along it.",
                   draw_curves, t);
     snprintf(name, sizeof name, "%s-ensembles", t->task->name);
     sheet_picture(s, name, "Test loss of self-ensembles against their size.", draw_ensembles, t);
@@ -274,7 +303,8 @@ static void put_missing(struct sheet *s, const struct results *r)
                 continue;
             sheet_cell(s, "%s", arm->task->name);
             sheet_cell(s, "%s", arm->arm->name);
-            sheet_cell(s, "%d of %d", arm->arm->seeds - arm->done - arm->failed, arm->arm->seeds);
+            sheet_cell(s, "%d of %d%s", arm->arm->seeds - arm->done - arm->failed, arm->arm->seeds,
+                       arm->other ? ", results there are of other settings" : "");
         }
     sheet_table_end(s);
 }

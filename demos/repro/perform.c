@@ -7,6 +7,7 @@
 #include "progress.h"
 #include "say.h"
 #include "signals.h"
+#include "words.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@ struct job {
     const struct session *s;
     const struct run_key *key;
     char base[768];           /* WORK/fashion/seed-1/ssa-4 */
-    char stages[1024];
+    char stages[STAGES_ROOM];
     void (*share)(void *cookie, double done);
     void *cookie;
     double steps;             /* of the run; 0: not known yet */
@@ -141,16 +142,16 @@ static int measure(struct job *j, enum place place)
 
 static json_t *first_line(const struct job *j, const char *failed)
 {
-    char name[256], settings[4096], date[32];
+    char name[256], settings[SETTINGS_ROOM], date[32];
     const time_t now = time(NULL);
     struct tm utc;
     run_name(j->key, name);
-    record_settings(j->key, settings);
+    record_settings(j->s->results, j->key, settings);
     strftime(date, sizeof date, "%Y-%m-%d", gmtime_r(&now, &utc));
     json_t *line = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "event", "run", "run", name, "settings", settings,
                              "commit", session_commit(), "machine", session_machine(), "date", date);
     if (failed)
-        json_object_set_new(line, "failed", json_string(failed));
+        json_object_set_new(line, "failed", json_text(failed)); /* which may be cut inside of a letter */
     return line;
 }
 
@@ -173,7 +174,7 @@ static int write_result(const struct job *j, const char *failed)
 {
     char path[512];
     record_path(j->s->results, j->key, path);
-    return make_folders(path) || record_write(path, first_line(j, failed), failed ? "/dev/null" : path_of(j, ".jsonl"));
+    return make_folders(path) || record_write(path, first_line(j, failed), failed ? NULL : path_of(j, ".jsonl"));
 }
 
 /* That numbers ran away is a result of the arm, and written as one; anything else, as a full disk, is a matter of this
@@ -197,13 +198,26 @@ static bool stopped(const struct job *j, int status)
     return status && (interrupted || (j->s->deadline > 0 && now_seconds() >= j->s->deadline));
 }
 
+/* As it may be where a run is stopped after it, or its result lost. */
+static bool is_measured(const struct job *j, enum place place)
+{
+    struct run run;
+    bool found = false;
+    if (run_read(&run, path_of(j, ".jsonl")))
+        return false;
+    for (size_t i = 0; i < json_array_size(run.tests); i++)
+        found |= is_of_place(json_array_get(run.tests, i), place);
+    run_free(&run);
+    return found;
+}
+
 static enum performed measure_all(struct job *j)
 {
     const int places = j->key->arm->sampled ? PLACES : PLACES - 1;
     for (int p = 0, done = 0; p < PLACES; p++) {
         if (p == AT_STAGE && (!j->key->arm->sampled || access(path_of(j, place_endings[p]), F_OK)))
             continue;
-        const int status = measure(j, (enum place)p);
+        const int status = is_measured(j, (enum place)p) ? 0 : measure(j, (enum place)p);
         if (stopped(j, status))
             return PERFORM_STOPPED;
         if (status)
@@ -225,15 +239,17 @@ static bool trained(const struct job *j)
     const char *status = json_string_value(json_object_get(run.end, "status"));
     const bool finished = status && !strcmp(status, "finished");
     run_free(&run);
-    return finished;
+    return finished && !access(path_of(j, ".st"), F_OK) && !access(path_of(j, ".best"), F_OK);
 }
 
 /* What lies there of other settings is not gone on with: SETTINGS beside it tells. */
 static int prepare(const struct job *j)
 {
     static const char *const endings[] = {".jsonl", ".st", ".st.stage1", ".best", ".out"};
-    char now[4096], then[4096] = "";
-    record_settings(j->key, now);
+    char now[SETTINGS_ROOM], then[SETTINGS_ROOM] = "";
+    record_settings(j->s->results, j->key, now);
+    if (j->s->again) /* what failed would fail from its last checkpoint, too */
+        remove(path_of(j, ".settings"));
     FILE *file = fopen(path_of(j, ".settings"), "r");
     const size_t size = file ? fread(then, 1, sizeof then - 1, file) : 0;
     if (file)
@@ -252,7 +268,7 @@ static enum performed train_all(struct job *j)
 {
     struct arm_times times;
     times_read(&times, j->s->results, j->key->task, j->key->arm);
-    if (make_folders(j->base) || prepare(j) || stages_in_steps(j->key->arm, &times, j->key->task, j->stages))
+    if (stages_in_steps(j->key->arm, &times, j->key->task, j->stages) || prepare(j))
         return PERFORM_FAILED;
     if (trained(j))
         return PERFORM_DONE;
@@ -269,6 +285,12 @@ static struct job job_of(const struct session *session, const struct run_key *ke
     run_name(key, name);
     snprintf(j.base, sizeof j.base, "%s/%s", session->work, name);
     return j;
+}
+
+/* Nobody else may be at it: what lies there would be another's. */
+static int begin_job(const struct job *j, struct file_lock *lock)
+{
+    return make_folders(j->base) || file_lock(lock, path_of(j, ".run"));
 }
 
 /* ---- two models together ---- */
@@ -297,35 +319,61 @@ static enum performed measure_pair(struct job *j, const struct job models[2])
     return write_result(j, NULL) ? PERFORM_FAILED : PERFORM_DONE;
 }
 
+static bool has_failed(const struct job *j)
+{
+    struct record record;
+    record_read(&record, j->s->results, j->key);
+    const bool failed = record.state == RECORD_FAILED;
+    record_free(&record);
+    return failed;
+}
+
 /* Models that do not lie in the folder of work any more are trained again: the same bits. */
 static enum performed perform_pair(struct job *j, const struct run_key pair[2])
 {
     struct job models[2];
     for (int i = 0; i < 2; i++) {
-        models[i] = job_of(j->s, &pair[i]);
-        models[i].share = j->share;
-        models[i].cookie = j->cookie;
-        models[i].begin = 0.45 * i;
-        models[i].length = 0.45;
-        const enum performed done = train_all(&models[i]);
+        struct job *m = &models[i];
+        *m = job_of(j->s, &pair[i]);
+        m->share = j->share;
+        m->cookie = j->cookie;
+        m->begin = 0.45 * i;
+        m->length = 0.45;
+        if (has_failed(m))
+            return write_result(j, "one of its models failed") ? PERFORM_FAILED : PERFORM_DONE;
+        struct file_lock lock;
+        if (begin_job(m, &lock))
+            return PERFORM_FAILED;
+        const enum performed done = train_all(m);
+        file_unlock(&lock);
         if (done != PERFORM_DONE)
             return done;
     }
-    return make_folders(j->base) ? PERFORM_FAILED : measure_pair(j, models);
+    return measure_pair(j, models);
 }
 
 /* ---- all of it ---- */
+
+static enum performed perform_job(struct job *j)
+{
+    struct run_key pair[2];
+    if (run_pair(j->key, pair))
+        return perform_pair(j, pair);
+    const enum performed done = train_all(j);
+    return done == PERFORM_DONE ? measure_all(j) : done;
+}
 
 enum performed perform(const struct session *session, const struct run_key *key,
                        void (*share)(void *cookie, double done), void *cookie)
 {
     struct job j = job_of(session, key);
-    struct run_key pair[2];
+    struct file_lock lock;
     j.share = share;
     j.cookie = cookie;
     j.length = 0.8;
-    if (run_pair(key, pair))
-        return perform_pair(&j, pair);
-    const enum performed done = train_all(&j);
-    return done == PERFORM_DONE ? measure_all(&j) : done;
+    if (begin_job(&j, &lock))
+        return PERFORM_FAILED;
+    const enum performed done = perform_job(&j);
+    file_unlock(&lock);
+    return done;
 }

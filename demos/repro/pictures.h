@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { FOREST_ROWS = 64 };
+enum { FOREST_ROWS = 256 };
 /* Gains as shares of what they are compared with, each with two standard errors to either side. */
 struct forest {
     const char *title;

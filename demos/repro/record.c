@@ -1,8 +1,11 @@
 #include "record.h"
 
+#include "times.h"
+
 #include "files.h"
 #include "say.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,19 +22,31 @@ void record_path(const char *results, const struct run_key *key, char path[512])
     snprintf(path, 512, "%s/%s.jsonl", results, name);
 }
 
-void record_settings(const struct run_key *key, char settings[4096])
+static const char *stages_of(const char *results, const struct run_key *key, char text[STAGES_ROOM])
+{
+    struct arm_times times;
+    if (!stages_timed(key->arm->stages))
+        return key->arm->stages;
+    times_read(&times, results, key->task, key->arm);
+    say_hold_errors(); /* who runs it will hear of it */
+    const int status = times.stages ? stages_in_steps(key->arm, &times, key->task, text) : -1;
+    say_held_error(false);
+    return status ? key->arm->stages : text;
+}
+
+void record_settings(const char *results, const struct run_key *key, char settings[SETTINGS_ROOM])
 {
     const struct task *t = key->task;
     struct run_key pair[2];
-    char other[256];
+    char other[256], stages[STAGES_ROOM];
     if (run_pair(key, pair)) {
-        record_settings(&pair[0], settings);
+        record_settings(results, &pair[0], settings);
         run_name(&pair[1], other);
-        snprintf(settings + strlen(settings), 4096 - strlen(settings), "; together with %s", other);
+        snprintf(settings + strlen(settings), SETTINGS_ROOM - strlen(settings), "; together with %s", other);
         return;
     }
-    snprintf(settings, 4096, "%s --data %s %s %s --stages '%s' %s --seed %d; eval %s", t->program, t->data, t->options,
-             key->arm->options, key->arm->stages, t->looks, key->seed, t->eval);
+    snprintf(settings, SETTINGS_ROOM, "%s --data %s %s %s --stages '%s' %s --seed %d; eval %s", t->program, t->data,
+             t->options, key->arm->options, stages_of(results, key, stages), t->looks, key->seed, t->eval);
 }
 
 /* ---- a test ---- */
@@ -54,6 +69,10 @@ static void read_measured(struct measured *m, const json_t *test, const char *ke
         m->dense = json_number(dense, key);
         m->dense_right = json_number(dense, "top1");
     }
+    if (models) {
+        m->single = json_number(models, single);
+        m->single_right = json_number(models, "single_top1");
+    }
     if (!ensemble)
         return;
     m->single = json_number(ensemble, single);
@@ -71,17 +90,18 @@ static const char *key_of(const json_t *test)
     return json_object_get(scores, "bits") ? "bits" : "loss";
 }
 
-static void read_test(struct record *r, const json_t *test)
+bool is_of_place(const json_t *test, enum place place)
 {
     const char *checkpoint = json_string_value(json_object_get(test, "checkpoint"));
-    const size_t length = checkpoint ? strlen(checkpoint) : 0;
-    for (int p = 0; p < PLACES; p++) {
-        const size_t ending = strlen(place_endings[p]);
-        if (length > ending && !strcmp(checkpoint + length - ending, place_endings[p])) {
+    const size_t length = checkpoint ? strlen(checkpoint) : 0, ending = strlen(place_endings[place]);
+    return length > ending && !strcmp(checkpoint + length - ending, place_endings[place]);
+}
+
+static void read_test(struct record *r, const json_t *test)
+{
+    for (int p = 0; p < PLACES; p++)
+        if (is_of_place(test, (enum place)p))
             read_measured(&r->at[p], test, key_of(test));
-            return;
-        }
-    }
 }
 
 /* ---- reading ---- */
@@ -92,26 +112,29 @@ static char *text_of(const json_t *object, const char *key)
     return text ? strdup(text) : NULL;
 }
 
-static int read_first(struct record *r, const char *path)
+static void read_first(struct record *r, const char *path, const struct run_key *key)
 {
-    char *text = NULL;
+    char *text = NULL, name[256];
     size_t room = 0;
     FILE *file = fopen(path, "r");
     json_t *line = file && getline(&text, &room, file) > 0 ? json_loads(text, 0, NULL) : NULL;
     const char *event = json_string_value(json_object_get(line, "event"));
-    if (event && !strcmp(event, "run")) {
+    const char *run = json_string_value(json_object_get(line, "run"));
+    run_name(key, name);
+    if (event && !strcmp(event, "run") && run && !strcmp(run, name)) {
         r->settings = text_of(line, "settings");
         r->commit = text_of(line, "commit");
         r->machine = text_of(line, "machine");
         r->date = text_of(line, "date");
         r->why = text_of(line, "failed");
         r->state = r->why ? RECORD_FAILED : RECORD_DONE;
+    } else {
+        say_note("%s: is no result of this run: its first line says otherwise; it counts as open", path);
     }
     json_decref(line);
     free(text);
     if (file)
         fclose(file);
-    return r->state ? 0 : say_error("%s: is no result of a run: its first line says nothing of one; remove it", path);
 }
 
 static void find_best(struct record *r)
@@ -131,25 +154,48 @@ static void clear(struct record *r)
     *r = (struct record){.valid = NAN, .best_step = NAN, .steps = NAN};
     for (int p = 0; p < PLACES; p++) {
         struct measured *m = &r->at[p];
-        m->dense = m->single = m->dense_right = NAN;
+        m->dense = m->single = m->dense_right = m->single_right = NAN;
         for (int i = 0; i < MEMBERS; i++)
             m->ensemble[i] = m->ensemble_right[i] = NAN;
     }
 }
 
-int record_read(struct record *r, const char *results, const struct run_key *key)
+/* All that is measured of such an arm. */
+static bool is_whole(const struct record *r, const struct arm *arm)
 {
-    char path[512];
-    clear(r);
-    record_path(results, key, path);
-    if (access(path, F_OK))
-        return 0;
-    if (read_first(r, path) || (r->state == RECORD_DONE && run_read(&r->run, path)))
-        return EXIT_FAILED;
+    const struct measured *at = r->at;
+    return isfinite(at[AT_BEST].dense) && (arm->of || (isfinite(at[AT_END].dense) &&
+                                                       (!arm->sampled || isfinite(at[AT_END].single))));
+}
+
+static void read_log(struct record *r, const char *path, const struct arm *arm)
+{
+    if (run_read(&r->run, path)) {
+        r->state = RECORD_NONE;
+        return;
+    }
     find_best(r);
     for (size_t i = 0; i < json_array_size(r->run.tests); i++)
         read_test(r, json_array_get(r->run.tests, i));
-    return 0;
+    if (!is_whole(r, arm)) {
+        say_note("%s: is cut short, and counts as open", path);
+        r->state = RECORD_NONE;
+    }
+}
+
+void record_read(struct record *r, const char *results, const struct run_key *key)
+{
+    char path[512], settings[SETTINGS_ROOM];
+    clear(r);
+    record_path(results, key, path);
+    if (access(path, F_OK))
+        return;
+    read_first(r, path, key);
+    if (r->state == RECORD_DONE)
+        read_log(r, path, key->arm);
+    record_settings(results, key, settings);
+    if (r->state != RECORD_NONE && (!r->settings || strcmp(r->settings, settings)))
+        r->state = RECORD_OTHER;
 }
 
 void record_free(struct record *r)
@@ -175,6 +221,16 @@ static void drop_folder(json_t *line, const char *key)
     }
 }
 
+/* Of those of --with. */
+static void drop_folders(json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *path = json_string_value(json_array_get(list, i)), *slash = path ? strrchr(path, '/') : NULL;
+        if (slash)
+            json_array_set_new(list, i, json_string(slash + 1));
+    }
+}
+
 static bool kept(const json_t *line)
 {
     const char *event = json_string_value(json_object_get(line, "event"));
@@ -184,6 +240,7 @@ static bool kept(const json_t *line)
 static void write_line(FILE *out, json_t *line)
 {
     drop_folder(line, "checkpoint");
+    drop_folders(json_object_get(json_object_get(line, "models"), "with"));
     char *text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9));
     if (text)
         fprintf(out, "%s\n", text);
@@ -206,18 +263,20 @@ static void copy_lines(FILE *out, FILE *in)
 int record_write(const char *path, json_t *first, const char *log)
 {
     struct new_file file;
-    FILE *in = fopen(log, "r");
-    if (new_file_begin(&file, path)) {
+    FILE *in = log ? fopen(log, "r") : NULL;
+    if ((log && !in) || new_file_begin(&file, path)) {
         json_decref(first);
         if (in)
             fclose(in);
-        return EXIT_FAILED;
+        return log && !in ? say_error("%s: cannot be read: %s", log, strerror(errno)) : EXIT_FAILED;
     }
     write_line(file.stream, first);
     json_decref(first);
+    bool good = true;
     if (in) {
         copy_lines(file.stream, in);
+        good = !ferror(in) || say_error("%s: cannot be read", log) == 0;
         fclose(in);
     }
-    return new_file_end(&file, true);
+    return new_file_end(&file, good) || !good;
 }

@@ -18,6 +18,7 @@ enum place {
     PLACES
 };
 extern const char *const place_endings[PLACES]; /* of the checkpoints' names: ".best", ".st.stage1", ".st" */
+bool is_of_place(const json_t *test, enum place place);
 
 enum { MEMBERS = 6 };
 extern const int members[MEMBERS]; /* 1, 2, 5, 10, 25, 50 */
@@ -25,10 +26,15 @@ extern const int members[MEMBERS]; /* 1, 2, 5, 10, 25, 50 */
 /* On the test part; NAN: not measured. `right` are shares. */
 struct measured {
     double dense, single, ensemble[MEMBERS];
-    double dense_right, ensemble_right[MEMBERS];
+    double dense_right, single_right, ensemble_right[MEMBERS]; /* single_right: of two models, the mean of theirs */
 };
 
-enum record_state { RECORD_NONE, RECORD_DONE, RECORD_FAILED };
+enum record_state {
+    RECORD_NONE,  /* also of a file that is cut short, or of something else: the run is open */
+    RECORD_DONE,
+    RECORD_FAILED,
+    RECORD_OTHER  /* done, or failed, of other settings than the table has now */
+};
 
 struct record {
     enum record_state state;
@@ -40,9 +46,8 @@ struct record {
     struct measured at[PLACES];
 };
 
-/* Reads results/RUN.jsonl; where there is none, state is RECORD_NONE. Says what is wrong with one that cannot be read
- * and returns non-zero. */
-int record_read(struct record *record, const char *results, const struct run_key *key);
+/* Reads results/RUN.jsonl. What is wrong with a file that is no whole result of the run is said. */
+void record_read(struct record *record, const char *results, const struct run_key *key);
 void record_free(struct record *record);
 
 /* results/RUN.jsonl */
@@ -50,9 +55,11 @@ void record_path(const char *results, const struct run_key *key, char path[512])
 
 /* Writes it: `first` (whose reference it takes), then the lines of `log` without what is of this machine alone: names
  * of checkpoints lose their folders. It gets its name when it is whole. Says what fails and returns non-zero. */
-int record_write(const char *path, json_t *first, const char *log);
+int record_write(const char *path, json_t *first, const char *log); /* log NULL: none */
 
-/* The settings of a run in one line: two of the same line are the same run. */
-void record_settings(const struct run_key *key, char settings[4096]);
+/* The settings of a run in one line: two of the same line are the same run. seconds=N of its stages are the steps that
+ * times of these results make of them, where there are any. */
+enum { SETTINGS_ROOM = 8192 };
+void record_settings(const char *results, const struct run_key *key, char settings[SETTINGS_ROOM]);
 
 #endif

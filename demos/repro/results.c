@@ -16,10 +16,10 @@ static int read_arm(struct arm_results *r, const struct task *task, const struct
         return say_error("no memory for results");
     for (r->seeds = 0; r->seeds < arm->seeds; r->seeds++) {
         struct record *record = &r->of[r->seeds];
-        if (record_read(record, folder, &(struct run_key){task, arm, r->seeds + 1}))
-            return EXIT_FAILED;
+        record_read(record, folder, &(struct run_key){task, arm, r->seeds + 1});
         r->done += record->state == RECORD_DONE;
         r->failed += record->state == RECORD_FAILED;
+        r->other += record->state == RECORD_OTHER;
     }
     return 0;
 }
@@ -90,6 +90,10 @@ void results_free(struct results *results)
 double record_pick(const struct record *record, struct pick pick)
 {
     const struct measured *m = &record->at[pick.place];
+    if (record->state != RECORD_DONE)
+        return NAN;
+    if (pick.member == MODELS_ALONE)
+        return pick.right ? m->single_right : m->single;
     if (pick.member == DENSE_PASS)
         return pick.right ? m->dense_right : m->dense;
     if (pick.member == 0 && !pick.right)
@@ -163,7 +167,7 @@ const char *unit_of(const struct arm_results *arm)
 
 struct gain gain_over(const struct arm_results *a, struct pick pick_a, const struct arm_results *b, struct pick pick_b)
 {
-    double sum = 0, squares = 0, whole = 0;
+    double sum = 0, squares = 0, whole = 0, own = 0;
     int n = 0;
     for (int i = 0; i < a->seeds && i < b->seeds; i++) {
         const double theirs = record_pick(&b->of[i], pick_b), d = theirs - record_pick(&a->of[i], pick_a);
@@ -172,12 +176,13 @@ struct gain gain_over(const struct arm_results *a, struct pick pick_a, const str
         sum += d;
         squares += d * d;
         whole += theirs;
+        own += theirs - d;
         n++;
     }
     if (!n)
-        return (struct gain){NAN, NAN, NAN, 0};
+        return (struct gain){NAN, NAN, NAN, NAN, NAN, 0};
     const double spread = n > 1 ? sqrt(fmax(squares - sum * sum / n, 0) / (n - 1)) : NAN;
-    return (struct gain){sum / n, spread / sqrt(n), sum / whole, n};
+    return (struct gain){sum / n, spread / sqrt(n), sum / whole, own / n, whole / n, n};
 }
 
 const char *gain_text(const struct gain *gain, double scale, int digits, char text[64])

@@ -8,7 +8,7 @@ struct arm_results {
     const struct task *task;
     const struct arm *arm;
     struct record *of; /* of each seed */
-    int seeds, done, failed;
+    int seeds, done, failed, other; /* other: of other settings, which are left out of everything */
 };
 
 struct task_results {
@@ -29,7 +29,7 @@ void results_free(struct results *results);
 /* ---- figures of a run ---- */
 
 /* Which one: of which weights, and of a dense pass or an ensemble of members[m]. */
-enum { DENSE_PASS = -1 };
+enum { DENSE_PASS = -1, MODELS_ALONE = -2 /* of two models together the mean of each alone */ };
 struct pick {
     enum place place;
     int member;
@@ -50,6 +50,7 @@ const char *unit_of(const struct arm_results *arm);
 struct gain {
     double mean, error; /* error: of the mean, s/sqrt(n); NAN of one seed */
     double share;       /* of what it is compared with, mean over mean */
+    double own, theirs; /* means over the same seeds */
     int count;          /* seeds that both have */
 };
 /* By how much `a` is lower than `b`, seed by seed. */

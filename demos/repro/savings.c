@@ -93,7 +93,7 @@ static void put_attention(struct sheet *s, const char *folder)
         sheet_number(s, 1e3 * cases[i].forward, 2);
         sheet_number(s, 1e3 * cases[i].backward, 2);
         sheet_number(s, 1e3 * cases[i].both, 2);
-        sheet_cell(s, "%.2fx", dense_of(cases, count, cases[i].causal) / cases[i].both);
+        sheet_number(s, dense_of(cases, count, cases[i].causal) / cases[i].both, 2);
     }
     sheet_table_end(s);
 }
@@ -153,9 +153,10 @@ static void put_times_row(struct sheet *s, const struct arm_results *arm, double
             continue;
         sheet_cell(s, "%s", arm->task->name);
         sheet_cell(s, "%s%s", arm->arm->name, i ? ", second stage" : "");
-        sheet_cell(s, "%.1f", 1e3 * times.seconds[i]);
-        sheet_cell(s, "%.1f to %.1f", 1e3 * times.low[i], 1e3 * times.high[i]);
-        sheet_cell(s, "%.2fx", dense / times.seconds[i]);
+        sheet_number(s, 1e3 * times.seconds[i], 1);
+        sheet_number(s, 1e3 * times.low[i], 1);
+        sheet_number(s, 1e3 * times.high[i], 1);
+        sheet_number(s, dense / times.seconds[i], 2);
         sheet_cell(s, "%d", times.rounds);
     }
 }
@@ -165,7 +166,7 @@ static void put_times(struct sheet *s, const struct results *r, const char *fold
     sheet_heading(s, 3, "Whole steps");
     sheet_text(s, "Of training, forward, backward and update, on the machine of the results; the arms of a task in "
                   "turn, again and again, nothing else running.");
-    sheet_table(s, "task|arm|ms a step, median|quartiles|dense / this|rounds");
+    sheet_table(s, "task|arm|ms a step, median|quartiles: from|to|dense / this|rounds");
     for (int t = 0; t < r->count; t++)
         for (int a = 0; a < r->tasks[t].count; a++)
             put_times_row(s, &r->tasks[t].arms[a], dense_step(&r->tasks[t], folder), folder);

@@ -20,6 +20,7 @@ static void add_path(struct child *child, const char *folder, const char *inner,
 /* Where it is found: a program's words begin with a path. */
 static void add_launcher(const char *launch, struct child *child)
 {
+    launch += strspn(launch, " ");
     const size_t first = strcspn(launch, " ");
     char word[512];
     snprintf(word, sizeof word, "%.*s", (int)first, launch);

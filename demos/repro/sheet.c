@@ -34,7 +34,7 @@ static void put(struct sheet *s, const char *text)
     for (const char *c = text; *c; c++) {
         if (*c == '|' || *c == '<' || *c == '*' || *c == '_')
             fputc('\\', s->out);
-        fputc(*c, s->out);
+        fputc(*c == '\n' ? ' ' : *c, s->out); /* a line of Markdown is a line */
     }
 }
 

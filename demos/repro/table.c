@@ -53,9 +53,27 @@ static bool has_sampling(const char *stages)
     return strstr(stages, "unbiased") || strstr(stages, "local");
 }
 
-static int read_arm(struct arm *arm, const json_t *object, int seeds, int passes)
+/* A word that is none of these would be left out without a word, and another experiment run. */
+static int check_keys(json_t *object, const char *what, const char *const *known)
 {
-    int status = take_text(object, "name", NULL, &arm->name) || check_name(arm->name) ||
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value) {
+        const char *const *k = known;
+        while (*k && strcmp(*k, key))
+            k++;
+        if (!*k)
+            return say_error("experiments: %s has a '%s', which nobody knows", what, key);
+    }
+    return 0;
+}
+
+static int read_arm(struct arm *arm, json_t *object, int seeds, int passes)
+{
+    static const char *const keys[] = {"name", "about", "options", "of", "kind", "stages", "seeds", "passes", "turn",
+                                       NULL};
+    int status = check_keys(object, "an arm", keys) ||
+                 take_text(object, "name", NULL, &arm->name) || check_name(arm->name) ||
                  take_text(object, "about", "", &arm->about) || take_text(object, "options", "", &arm->options) ||
                  take_text(object, "of", "", &arm->of) || take_kind(object, &arm->kind) ||
                  take_text(object, "stages", *arm->of ? "" : NULL, &arm->stages) ||
@@ -66,7 +84,9 @@ static int read_arm(struct arm *arm, const json_t *object, int seeds, int passes
         return EXIT_FAILED;
     arm->sampled = has_sampling(arm->stages);
     arm->of = *arm->of ? arm->of : NULL;
-    return 0;
+    if (arm->of && (*arm->stages || *arm->options))
+        return say_error("experiments: %s is of another arm: it has no stages and options of its own", arm->name);
+    return arm->of || *arm->stages ? 0 : say_error("experiments: %s has no stages", arm->name);
 }
 
 /* Among the first `count`. */
@@ -83,8 +103,8 @@ static int check_arm(const struct task *task, int number)
     const struct arm *arm = &task->arms[number], *of = arm->of ? find_arm(task, number, arm->of) : NULL;
     if (find_arm(task, number, arm->name))
         return say_error("experiments: task %s has two arms %s", task->name, arm->name);
-    if (arm->of && (!of || of->of || of->seeds < 2 || of->seeds < arm->seeds))
-        return say_error("experiments: task %s, arm %s: '%s' is no arm before it with as many seeds, and at least 2",
+    if (arm->of && (!of || of->of || of->seeds < 2 * arm->seeds))
+        return say_error("experiments: task %s, arm %s: '%s' is no arm before it with two seeds for each of its",
                          task->name, arm->name, arm->of);
     return 0;
 }
@@ -109,9 +129,12 @@ static int read_arms(struct task *task, const json_t *object)
     return task->arm_count ? 0 : say_error("experiments: task %s has no arms", task->name);
 }
 
-static int read_task(struct task *task, const json_t *object)
+static int read_task(struct task *task, json_t *object)
 {
-    return take_text(object, "name", NULL, &task->name) || check_name(task->name) ||
+    static const char *const keys[] = {"name", "title", "about", "like", "program", "data", "options", "looks", "eval",
+                                       "arms", "seeds", "passes", NULL};
+    return check_keys(object, "a task", keys) ||
+           take_text(object, "name", NULL, &task->name) || check_name(task->name) ||
            take_text(object, "title", NULL, &task->title) || take_text(object, "about", "", &task->about) ||
            take_text(object, "like", "", &task->like) || take_text(object, "program", NULL, &task->program) ||
            take_text(object, "data", NULL, &task->data) || take_text(object, "options", "", &task->options) ||
@@ -119,8 +142,18 @@ static int read_task(struct task *task, const json_t *object)
            read_arms(task, object);
 }
 
+/* The name of the last one. */
+static int check_task(const struct table *table)
+{
+    for (int t = 0; t < table->count - 1; t++)
+        if (!strcmp(table->tasks[t].name, table->tasks[table->count - 1].name))
+            return say_error("experiments: there are two tasks %s", table->tasks[t].name);
+    return 0;
+}
+
 int table_read(struct table *table, const char *path)
 {
+    static const char *const keys[] = {"attention", "tasks", NULL};
     json_error_t error;
     *table = (struct table){.json = json_load_file(path, JSON_REJECT_DUPLICATES, &error)};
     if (!table->json)
@@ -131,10 +164,13 @@ int table_read(struct table *table, const char *path)
         return say_error("no memory for the table");
     for (size_t i = 0; i < json_array_size(tasks); i++) {
         table->count++;
-        if (read_task(&table->tasks[i], json_array_get(tasks, i)))
+        if (read_task(&table->tasks[i], json_array_get(tasks, i)) || check_task(table))
             return say_error("%s: task %zu: as said above", path, i + 1);
     }
     table->attention = json_string_value(json_object_get(table->json, "attention"));
+    if (check_keys(table->json, "the table", keys) ||
+        (json_object_get(table->json, "attention") && !table->attention))
+        return say_error("%s: 'attention' must be a text, and nothing but tasks stand beside it", path);
     return table->count ? 0 : say_error("%s: there is no task", path);
 }
 
@@ -159,8 +195,8 @@ bool run_pair(const struct run_key *key, struct run_key pair[2])
     const struct arm *of = key->arm->of ? find_arm(key->task, key->task->arm_count, key->arm->of) : NULL;
     if (!of)
         return false;
-    pair[0] = (struct run_key){key->task, of, key->seed};
-    pair[1] = (struct run_key){key->task, of, key->seed % of->seeds + 1};
+    pair[0] = (struct run_key){key->task, of, 2 * key->seed - 1};
+    pair[1] = (struct run_key){key->task, of, 2 * key->seed};
     return true;
 }
 

@@ -18,8 +18,8 @@ struct arm {
     const char *name, *about;   /* about: for people, short */
     const char *options;        /* words of the program's command line, behind the task's */
     const char *stages;         /* as --stages takes them; seconds=N: as many steps as take so long (times.h) */
-    const char *of;             /* NULL, or an arm of the task: two models of it, of this seed and the next, answer
-                                   together; then there are no stages */
+    const char *of;             /* NULL, or an arm of the task: two models of it answer together, of its seeds 1 and 2,
+                                   3 and 4, ...: no model is in two of them; then there are no stages */
     enum arm_kind kind;
     bool sampled;               /* has a stage that samples: measured by an ensemble, too */
     int seeds, passes;          /* seeds 0: it is only timed */
@@ -60,7 +60,7 @@ struct run_key {
 /* "fashion/seed-1/ssa-4" */
 void run_name(const struct run_key *key, char name[256]);
 
-/* The runs whose models one of such an arm joins: of its own seed, and of the next. False: it is of no such arm. */
+/* The runs whose models one of such an arm joins. False: it is of no such arm. */
 bool run_pair(const struct run_key *key, struct run_key pair[2]);
 
 /* Calls for every run, turn by turn, in a turn task by task, in a task seed by seed; ends where that returns non-zero,

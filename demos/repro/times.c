@@ -56,24 +56,33 @@ bool stages_timed(const char *stages)
     return strstr(stages, timed) != NULL;
 }
 
-/* Copies, with `steps=` of what `steps_of` says instead of each seconds=N. */
+/* Copies, with `steps=` of what `steps_of` says instead of each seconds=N. What is no number, or no step, is said. */
 static int replace(const char *stages, double (*steps_of)(void *cookie, int stage, double seconds), void *cookie,
-                   char text[1024])
+                   char text[STAGES_ROOM])
 {
+    static const char blanks[] = " \t\n;"; /* between stages, as the programs read them */
     size_t used = 0;
     int stage = 0;
-    for (const char *c = stages; *c && used < 1000;) {
+    for (const char *c = stages + strspn(stages, blanks); *c; c++) {
+        if (used + 32 > STAGES_ROOM)
+            return say_error("stages are longer than %d letters: '%.40s...'", STAGES_ROOM - 32, stages);
         if (!strncmp(c, timed, strlen(timed))) {
             char *end;
-            const double seconds = strtod(c + strlen(timed), &end), steps = steps_of(cookie, stage, seconds);
-            if (!(steps >= 1))
+            const double seconds = strtod(c + strlen(timed), &end);
+            if (end == c + strlen(timed) || !(seconds > 0 && seconds < 1e7))
+                return say_error("'%.20s' is no number of seconds above 0", c);
+            const double steps = steps_of(cookie, stage, seconds);
+            if (!(steps >= 1 && steps < 1e9))
                 return -1;
-            used += (size_t)snprintf(text + used, 1024 - used, "steps=%.0f", steps);
+            used += (size_t)snprintf(text + used, 32, "steps=%.0f", steps);
             c = end;
-            continue;
         }
-        stage += *c == ' ';
-        text[used++] = *c++;
+        const size_t gap = strspn(c, blanks);
+        stage += gap && c[gap];
+        c += gap ? gap - 1 : 0;
+        if (!*c)
+            break;
+        text[used++] = gap ? ' ' : *c;
     }
     text[used] = '\0';
     return 0;
@@ -91,11 +100,16 @@ static double two(void *cookie, int stage, double seconds)
     return 2;
 }
 
-int stages_in_steps(const struct arm *arm, const struct arm_times *times, const struct task *task, char text[1024])
+int stages_in_steps(const struct arm *arm, const struct arm_times *times, const struct task *task,
+                    char text[STAGES_ROOM])
 {
     struct arm_times copy = *times;
-    if (!replace(arm->stages, by_times, &copy, text))
-        return 0;
+    const int status = replace(arm->stages, by_times, &copy, text);
+    if (status >= 0)
+        return status;
+    if (times->stages)
+        return say_error("%s/%s: its seconds are less than a step of each of its %d stages takes", task->name,
+                         arm->name, times->stages);
     return say_error("%s/%s lasts so many seconds, and how long a step takes is not known: run --time 9 --only %s "
                      "first, on a quiet machine", task->name, arm->name, task->name);
 }
@@ -118,14 +132,15 @@ static void take_plan(const json_t *plan, struct samples *s)
 }
 
 /* An arm that cannot be planned has no times; why has been said. */
-static void measure_arm(const struct session *session, const struct task *task, const struct arm *arm,
+static int measure_arm(const struct session *session, const struct task *task, const struct arm *arm,
                         struct samples *s)
 {
     struct child c;
-    char stages[1024];
+    char stages[STAGES_ROOM];
     if (arm->of)
-        return;
-    replace(arm->stages, two, NULL, stages);
+        return 0;
+    if (replace(arm->stages, two, NULL, stages))
+        return EXIT_FAILED;
     session_program(session, task, "plan", false, &c);
     session_data(session, task, &c);
     child_add_all(&c, task->options);
@@ -137,8 +152,10 @@ static void measure_arm(const struct session *session, const struct task *task, 
     json_t *plan = text ? json_loads(text, 0, NULL) : NULL;
     if (plan)
         take_plan(plan, s);
+    const int status = plan ? 0 : EXIT_FAILED;
     json_decref(plan);
     free(text);
+    return status;
 }
 
 static json_t *summary(const struct samples *s)
@@ -168,14 +185,18 @@ static int write_times(const struct session *session, const struct task *task, j
 
 static int measure_rounds(const struct session *session, const struct task *task, struct samples *samples, int rounds)
 {
+    int status = 0;
     progress_begin(task->name, rounds * task->arm_count);
-    for (int r = 0; r < rounds && !interrupted; r++)
-        for (int a = 0; a < task->arm_count && !interrupted; a++) {
+    for (int r = 0; r < rounds && !status; r++)
+        for (int a = 0; a < task->arm_count && !status; a++) {
             progress_update(r * task->arm_count + a, -1, "round %d, %s", r + 1, task->arms[a].name);
-            measure_arm(session, task, &task->arms[a], &samples[a]);
+            status = measure_arm(session, task, &task->arms[a], &samples[a]);
+            status = interrupted ? EXIT_INTERRUPTED : status;
         }
     progress_end();
-    return interrupted ? EXIT_INTERRUPTED : 0;
+    if (status)
+        say_error("%s: times stay as they were: an arm could not be timed", task->name);
+    return status;
 }
 
 int times_measure(const struct session *session, const struct task *task, int rounds)

@@ -19,8 +19,10 @@ void times_read(struct arm_times *times, const char *results, const struct task 
 
 /* Whether an arm's stages have seconds=N. */
 bool stages_timed(const char *stages);
+enum { STAGES_ROOM = 1024 };
 /* Its stages with steps=N instead of them. Says what is missing and returns non-zero. */
-int stages_in_steps(const struct arm *arm, const struct arm_times *times, const struct task *task, char text[1024]);
+int stages_in_steps(const struct arm *arm, const struct arm_times *times, const struct task *task,
+                    char text[STAGES_ROOM]);
 
 struct session;
 /* Measures a task's arms in that many rounds, and writes the file. */

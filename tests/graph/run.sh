@@ -50,6 +50,16 @@ assert models["count"] == 2 and abs(models["loss"] - want) < 1e-5 * want, (model
 assert abs(models["single_loss"] - (single[0]["loss"] + single[1]["loss"]) / 2) < 1e-6, (models, single)
 assert both["dense"]["loss"] == single[0]["loss"] and models["loss"] <= models["single_loss"] + 1e-9
 END2
+check train --steps 4 --ema 0.9 --valid-molecules 40 --test-molecules 60 -c ema
+check evaluate -c ema --mode dense --json >ema.json
+for order in '-c ema --with c.stage1' '-c c.stage1 --with ema'; do # of each the weights that it is measured with alone
+    # shellcheck disable=SC2086 # a list of options
+    check evaluate $order --mode dense --json >both.json
+    json both.json 'abs(x["models"]["single_loss"] - (json.load(open("ema.json"))["dense"]["loss"] +
+        json.load(open("stage.json"))["dense"]["loss"]) / 2) < 1e-5 and len(x["models"]["with"]) == 1'
+done
+train --steps 1 --layers 1 --valid-molecules 40 --test-molecules 60 -c other
+bad 1 'is of another model' eval --device cpu --data set -c c --with other
 bad 1 'nowhere: cannot open it' eval --device cpu --data set -c c --mode dense --with nowhere --json
 bad 1 'dense.csv: exists; replace it with --force' eval --device cpu --data set -c c --csv dense.csv
 bad 1 'the same file as' eval --device cpu --data set -c c --csv c --force

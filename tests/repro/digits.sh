@@ -1,6 +1,6 @@
 #!/bin/sh
-# The least of the experiments, digits of 8 x 8 pixels, dense and sampled, as it stands in the table: both learn, and the
-# page says so. Skipped where the digits cannot be fetched. Usage: digits.sh PATH/ssacl-repro
+# The least of the experiments, digits of 8 x 8 pixels, dense and sampled, as it stands in the table: both learn, and
+# the page says so. Skipped where the digits cannot be fetched. Usage: digits.sh PATH/ssacl-repro
 . "$(dirname "$0")/../begin.sh"
 export SSACL_OPENCL_LIBRARY=
 demos=$(dirname "$(dirname "$program")") repro=$tests/../../demos/repro

@@ -122,6 +122,9 @@ bad 1 'ratio 0.3 of length 64' 'local:steps=3/1:ratio=0.3'
 bad 1 'positions are no rows and columns' 'local:steps=3/1:grid'
 bad 2 'has no steps=N' 'local/1:dense'
 refuses 1 "the model's layers are 0 to 2" "$program" eval -c whole --data text --device cpu --pattern local/3:dense
+# what is read, and then refused by the model, is let go of once
+refuses 1 'its slices must divide' "$program" eval -c whole --data text --device cpu --windows 2 --mode ensemble --json \
+    --pattern 'local:ratio=0.37/0:dense'
 refuses 1 'is not one stage of sampling' "$program" eval -c whole --data text --device cpu --pattern local/0-2:dense
 
 finish 'ssacl-text, layers'

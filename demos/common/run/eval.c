@@ -218,11 +218,14 @@ static int evaluate_together(const struct loaded *loaded, const struct settings 
     double loss, single;
     char name[64];
     progress_begin("evaluating", 1);
-    const int status = together_measure(loaded, s, &options.with, judge, &how, &loss, &single);
+    const int status = together_measure(loaded, s, &options.with, judge, &how, options.raw, &loss, &single);
     progress_end();
     if (status)
         return status;
-    json_t *object = json_pack("{s:i, s:o}", "count", models, "loss", number_json(loss));
+    json_t *object = json_pack("{s:i, s:o}", "count", models, "loss", number_json(loss)), *with = json_array();
+    for (int i = 0; i < options.with.count; i++)
+        json_array_append_new(with, json_text(options.with.items[i]));
+    json_object_set_new(object, "with", with);
     unit_record(unit, object, "", loss);
     unit_set(unit, object, "single_", "", number_json(unit_loss(unit, single)));
     json_object_set_new(result, "models", object);
@@ -351,7 +354,8 @@ static int run(struct loaded *loaded, struct settings *s, const struct program *
 {
     const struct ssa_pattern *pattern;
     if (load_model(loaded, p, shared.device, options.checkpoint, options.batch, !options.raw) ||
-        check_run(loaded->checkpoint, log) || open_data(p, loaded->checkpoint, s))
+        check_run(loaded->checkpoint, log) || together_check(loaded, &options.with) ||
+        open_data(p, loaded->checkpoint, s))
         return EXIT_FAILED;
     int status = choose_pattern(s, said, &pattern), length = ssa_model_length(&s->model);
     if (status)

@@ -63,8 +63,10 @@ int settings_pattern(const struct settings *s, const char *text, bool or_dense, 
         else if (sample.kind != SSA_DENSE && s->model.family == SSA_EGT && s->model.egt.virtual_see_padding)
             status = say_error("--pattern: '%s' samples, but virtual nodes of this model see padding, with which all is "
                                "dense: import it with --mask-padding", text);
-    if (status)
+    if (status) {
         free((void *)pattern->layers);
+        *pattern = (struct ssa_pattern){0};
+    }
     return status;
 }
 

@@ -1,11 +1,12 @@
 #include "together.h"
 
+#include "model.h"
 #include "say.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/* Sums over models: of an answer the log of the sum of its target's probabilities, or of its values. NAN: it is none. */
+/* Sums over models: of an answer the log of the sum of its target's probabilities, or its values. NAN: it is none. */
 static struct {
     double *sum;
     float *target; /* of values */
@@ -88,23 +89,45 @@ static int join(int models, bool values, size_t expected, double *loss)
             seen++;
         }
     *loss = seen ? sum / (double)seen : NAN;
-    return seen == expected ? 0 : say_error("no memory for what %d models say of %zu answers", models, expected);
+    return seen == expected ? 0
+        : say_error("what %d models say together is no number for %zu of %zu answers: weights of one are not numbers, "
+                    "or memory ran short", models, expected - seen, expected);
 }
 
-static int load(const struct loaded *loaded, const char *name)
+static int load(const struct loaded *loaded, const char *name, bool raw)
 {
     struct ssa_checkpoint *c;
     int err = ssa_checkpoint_open(&c, name);
     if (!err) {
-        err = loaded->averaged && ssa_checkpoint_has_average(c) ? ssa_checkpoint_load_average(c, loaded->model)
-                                                                : ssa_checkpoint_load(c, loaded->model, NULL);
+        err = !raw && ssa_checkpoint_has_average(c) ? ssa_checkpoint_load_average(c, loaded->model)
+                                                    : ssa_checkpoint_load(c, loaded->model, NULL);
         ssa_checkpoint_close(c);
     }
     return err ? library_failed() : 0;
 }
 
-static int measure(const struct loaded *loaded, const struct settings *s, const struct ssa_evaluate *how, double *single,
-                   size_t *expected)
+int together_check(const struct loaded *loaded, const struct arg_list *names)
+{
+    json_t *ours = model_json(ssa_checkpoint_model(loaded->checkpoint));
+    int status = 0;
+    for (int i = 0; i < names->count && !status; i++) {
+        struct ssa_checkpoint *c;
+        if (ssa_checkpoint_open(&c, names->items[i])) {
+            status = library_failed();
+            break;
+        }
+        json_t *theirs = model_json(ssa_checkpoint_model(c));
+        if (!json_equal(ours, theirs))
+            status = say_error("--with %s: is of another model than the checkpoint", names->items[i]);
+        json_decref(theirs);
+        ssa_checkpoint_close(c);
+    }
+    json_decref(ours);
+    return status;
+}
+
+static int measure(const struct loaded *loaded, const struct settings *s, const struct ssa_evaluate *how,
+                   double *single, size_t *expected)
 {
     struct ssa_scores scores;
     const int err = ssa_evaluate(loaded->model, &s->data.part[s->measured], how, &scores, NULL, NULL);
@@ -114,7 +137,7 @@ static int measure(const struct loaded *loaded, const struct settings *s, const 
 }
 
 int together_measure(const struct loaded *loaded, const struct settings *settings, const struct arg_list *names,
-                     const struct judge *judge, const struct ssa_evaluate *how, double *loss, double *single)
+                     const struct judge *judge, const struct ssa_evaluate *how, bool raw, double *loss, double *single)
 {
     const int models = names->count + 1;
     const bool values = settings->model.family == SSA_EGT;
@@ -127,7 +150,7 @@ int together_measure(const struct loaded *loaded, const struct settings *setting
     *single = 0;
     int status = judge ? judge->begin(settings, false, models) : 0;
     for (t.model = 0; t.model < models && !status; t.model++) {
-        status = t.model ? load(loaded, names->items[t.model - 1]) : 0;
+        status = t.model ? load(loaded, names->items[t.model - 1], raw) : 0;
         if (!status)
             status = measure(loaded, settings, &each, single, &expected);
     }
