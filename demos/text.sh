@@ -130,17 +130,17 @@ train ssa "$ssa_pattern,steps=$(steps_in "$first" "$step_ssa") $tune"
 # ---- comparing -------------------------------------------------------------------------------------------------
 
 evaluate() { # NAME CHECKPOINT OPTION...
-    of=$1 checkpoint=$2
+    of=$1 weights=$2
     shift 2
-    "$text" eval --device "$device" --data "$data" --windows $windows --checkpoint "$out/$checkpoint" \
+    "$text" eval --device "$device" --data "$data" --windows $windows --checkpoint "$out/$weights" \
         --log "$out/$of.jsonl" "$@" >/dev/null
 }
 
 say "measuring, on text that none has seen"
 evaluate dense dense.safetensors --mode dense
-for checkpoint in safetensors.stage1 safetensors; do
-    evaluate windows windows.$checkpoint --passes 1 # no two differ
-    evaluate ssa ssa.$checkpoint --passes $passes
+for stage in .stage1 ''; do
+    evaluate windows "windows.safetensors$stage" --passes 1 # no two differ
+    evaluate ssa "ssa.safetensors$stage" --passes $passes
 done
 (cd "$out" && "$text" report dense.jsonl windows.jsonl ssa.jsonl --tests)
 cat <<EOF
