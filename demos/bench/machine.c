@@ -2,6 +2,7 @@
 #include "opencl.h"
 #include "rows.h"
 
+#include "processor.h"
 #include "words.h"
 
 #include <stdio.h>
@@ -9,24 +10,6 @@
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
-
-/* The first processor's name, where the system tells. */
-static void processor_name(char *name, size_t size)
-{
-    char line[256];
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    snprintf(name, size, "unknown");
-    while (file && fgets(line, sizeof line, file)) {
-        char *colon = strchr(line, ':');
-        if (!colon || strncmp(line, "model name", 10) != 0)
-            continue;
-        line[strcspn(line, "\n")] = 0;
-        snprintf(name, size, "%s", colon + 1 + strspn(colon + 1, " "));
-        break;
-    }
-    if (file)
-        fclose(file);
-}
 
 /* Bytes of the second- and third-level caches, 0 where unknown. */
 static long cache_bytes(int level)

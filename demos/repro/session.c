@@ -1,6 +1,7 @@
 #include "session.h"
 
 #include "commit.h"
+#include "processor.h"
 #include "say.h"
 
 #include <errno.h>
@@ -57,23 +58,6 @@ void session_data(const struct session *s, const struct task *task, struct child
 }
 
 /* ---- facts ---- */
-
-static void processor_name(char *name, size_t size)
-{
-    char line[256];
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    snprintf(name, size, "unknown processor");
-    while (file && fgets(line, sizeof line, file)) {
-        const char *colon = strchr(line, ':');
-        if (!colon || strncmp(line, "model name", 10))
-            continue;
-        line[strcspn(line, "\n")] = '\0';
-        snprintf(name, size, "%s", colon + 1 + strspn(colon + 1, " "));
-        break;
-    }
-    if (file)
-        fclose(file);
-}
 
 const char *session_machine(void)
 {
