@@ -46,17 +46,6 @@ void child_add_all(struct child *child, const char *words)
     }
 }
 
-void child_line(const struct child *child, char *line, unsigned size)
-{
-    unsigned used = 0;
-    *line = '\0';
-    for (int i = 0; i < child->count && used < size; i++) {
-        const bool quoted = strpbrk(child->words[i], " ;*()[]") != NULL;
-        used += (unsigned)snprintf(line + used, size - used, "%s%s%s%s", i ? " " : "", quoted ? "'" : "",
-                                   child->words[i], quoted ? "'" : "");
-    }
-}
-
 /* ---- running ---- */
 
 /* In the child. A group of its own: a Ctrl-C at the terminal comes once, by us. */

@@ -17,8 +17,6 @@ struct child {
 void child_add(struct child *child, const char *word);
 /* Words with blanks between, each one added. */
 void child_add_all(struct child *child, const char *words);
-/* The words in a line, for people. */
-void child_line(const struct child *child, char *line, unsigned size);
 
 /* Runs it with stdout and stderr added to a file, to be looked at where it fails. Every fifth of a second `look` (or
  * NULL) is called. Where a signal asks this program to end, or `deadline` (now_seconds(); 0: none) has passed, the

@@ -80,7 +80,8 @@ static struct gain better_than_dense(const struct task_results *t, const struct 
     return arm->arm->of ? gain_over(arm, best, arm, alone) : gain_over(arm, best, t->control, best);
 }
 
-static void put_c1_row(struct sheet *s, const struct task_results *t, const struct arm_results *arm)
+static void put_c1_row(struct sheet *s, const struct task_results *t, const struct arm_results *arm,
+                       struct forest *forest)
 {
     const struct gain loss = better_than_dense(t, arm, false);
     struct gain right = better_than_dense(t, arm, true);
@@ -98,6 +99,7 @@ static void put_c1_row(struct sheet *s, const struct task_results *t, const stru
     right.mean = -right.mean; /* more is better */
     sheet_cell(s, "%s", gain_text(&right, 100, 2, text));
     sheet_cell(s, "%s", gain_verdict(&loss));
+    forest_add(forest, arm, "", loss);
 }
 
 static void put_c1(struct sheet *s, const struct results *r)
@@ -111,10 +113,8 @@ static void put_c1(struct sheet *s, const struct results *r)
     for (int t = 0; t < r->count; t++)
         for (int a = 0; a < r->tasks[t].count; a++) {
             const struct arm_results *arm = &r->tasks[t].arms[a];
-            if (!compared(&r->tasks[t], arm))
-                continue;
-            put_c1_row(s, &r->tasks[t], arm);
-            forest_add(&forest, arm, "", better_than_dense(&r->tasks[t], arm, false));
+            if (compared(&r->tasks[t], arm))
+                put_c1_row(s, &r->tasks[t], arm, &forest);
         }
     sheet_table_end(s);
     sheet_picture(s, "c1", "Lower test loss than dense training, in per cent of it; bars: two standard errors.",

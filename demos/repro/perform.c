@@ -47,11 +47,8 @@ static double steps_in(const json_t *start)
 {
     const json_t *stages = json_object_get(start, "stages");
     double sum = 0;
-    for (size_t i = 0; i < json_array_size(stages); i++) {
-        const char *text = json_string_value(json_array_get(stages, i));
-        const char *found = text ? strstr(text, "steps=") : NULL;
-        sum += found ? strtod(found + strlen("steps="), NULL) : 0;
-    }
+    for (size_t i = 0; i < json_array_size(stages); i++)
+        sum += run_stage_steps(json_array_get(stages, i));
     return sum;
 }
 

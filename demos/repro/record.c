@@ -51,14 +51,6 @@ void record_settings(const char *results, const struct run_key *key, char settin
 
 /* ---- a test ---- */
 
-static double of_first(const json_t *ensemble, const char *key, int count)
-{
-    char name[64];
-    snprintf(name, sizeof name, "%s_of_first", key);
-    const json_t *value = json_array_get(json_object_get(ensemble, name), (size_t)count - 1);
-    return json_is_number(value) ? json_number_value(value) : NAN;
-}
-
 static void read_measured(struct measured *m, const json_t *test, const char *key)
 {
     const json_t *ensemble = json_object_get(test, "ensemble"), *models = json_object_get(test, "models");
@@ -77,8 +69,8 @@ static void read_measured(struct measured *m, const json_t *test, const char *ke
         return;
     m->single = json_number(ensemble, single);
     for (int i = 0; i < MEMBERS; i++) {
-        m->ensemble[i] = of_first(ensemble, key, members[i]);
-        m->ensemble_right[i] = of_first(ensemble, "top1", members[i]);
+        m->ensemble[i] = json_of_first(ensemble, key, members[i]);
+        m->ensemble_right[i] = json_of_first(ensemble, "top1", members[i]);
     }
 }
 
@@ -125,7 +117,6 @@ static void read_first(struct record *r, const char *path, const struct run_key 
         r->settings = text_of(line, "settings");
         r->commit = text_of(line, "commit");
         r->machine = text_of(line, "machine");
-        r->date = text_of(line, "date");
         r->why = text_of(line, "failed");
         r->state = r->why ? RECORD_FAILED : RECORD_DONE;
     } else {
@@ -203,7 +194,6 @@ void record_free(struct record *r)
     free(r->settings);
     free(r->commit);
     free(r->machine);
-    free(r->date);
     free(r->why);
     run_free(&r->run);
     clear(r);
@@ -211,24 +201,21 @@ void record_free(struct record *r)
 
 /* ---- writing ---- */
 
-static void drop_folder(json_t *line, const char *key)
+/* A path without its folders; anything else as it is. */
+static json_t *without_folder(json_t *value)
 {
-    const char *path = json_string_value(json_object_get(line, key)), *slash = path ? strrchr(path, '/') : NULL;
-    if (slash) {
-        char name[256];
-        snprintf(name, sizeof name, "%s", slash + 1); /* the key's old text goes with the set */
-        json_object_set_new(line, key, json_string(name));
-    }
+    const char *path = json_string_value(value), *slash = path ? strrchr(path, '/') : NULL;
+    return slash ? json_string(slash + 1) : json_incref(value);
 }
 
-/* Of those of --with. */
-static void drop_folders(json_t *list)
+static void drop_folders(json_t *line)
 {
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const char *path = json_string_value(json_array_get(list, i)), *slash = path ? strrchr(path, '/') : NULL;
-        if (slash)
-            json_array_set_new(list, i, json_string(slash + 1));
-    }
+    json_t *checkpoint = json_object_get(line, "checkpoint");
+    json_t *with = json_object_get(json_object_get(line, "models"), "with");
+    if (checkpoint)
+        json_object_set_new(line, "checkpoint", without_folder(checkpoint));
+    for (size_t i = 0; i < json_array_size(with); i++)
+        json_array_set_new(with, i, without_folder(json_array_get(with, i)));
 }
 
 static bool kept(const json_t *line)
@@ -239,8 +226,7 @@ static bool kept(const json_t *line)
 
 static void write_line(FILE *out, json_t *line)
 {
-    drop_folder(line, "checkpoint");
-    drop_folders(json_object_get(json_object_get(line, "models"), "with"));
+    drop_folders(line);
     char *text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9));
     if (text)
         fprintf(out, "%s\n", text);

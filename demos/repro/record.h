@@ -38,7 +38,7 @@ enum record_state {
 
 struct record {
     enum record_state state;
-    char *settings, *commit, *machine, *date, *why; /* why: of one that failed */
+    char *settings, *commit, *machine, *why; /* why: of one that failed */
     struct run run;       /* the log: curves, settings */
     double valid;         /* the least loss of the looks, dense, */
     double best_step;     /* and after how many steps */

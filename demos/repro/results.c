@@ -116,15 +116,9 @@ double steps_of(const struct record *record)
     return record->steps;
 }
 
-/* The mean over the last twentieth of the steps: one step's loss is mostly noise. */
 double trained_of(const struct record *record)
 {
-    const struct series *s = &record->run.train;
-    const size_t count = s->count / 20 + 1;
-    double sum = 0;
-    for (size_t i = 0; i < count && count <= s->count; i++)
-        sum += s->bits[s->count - 1 - i];
-    return count <= s->count ? sum / (double)count : NAN;
+    return run_trained(&record->run);
 }
 
 static double mean_finite(const double *values, int count)

@@ -11,17 +11,6 @@ static double last_of(const struct series *s, const double *values)
     return s->count ? values[s->count - 1] : NAN;
 }
 
-/* The mean over the last twentieth of a run, since one step's loss is mostly noise. */
-static double train_loss(const struct run *r)
-{
-    const struct series *s = &r->train;
-    double sum = 0;
-    size_t count = s->count / 20 + 1;
-    for (size_t i = 0; i < count && count <= s->count; i++)
-        sum += s->bits[s->count - 1 - i];
-    return count <= s->count ? sum / (double)count : NAN;
-}
-
 static double valid_loss(const struct run *r)
 {
     return last_of(&r->dense, r->dense.bits);
@@ -84,7 +73,7 @@ static const struct unit_line {
     double (*compute)(const struct run *r);
     bool perplexity; /* of units that have one */
 } unit_lines[] = {
-    {"train_%s", "training, %s", "%.3f", "", train_loss, false},
+    {"train_%s", "training, %s", "%.3f", "", run_trained, false},
     {"valid_%s", "validation, dense", "%.3f", "", valid_loss, false},
     {"valid_perplexity", "  as perplexity", "%.2f", "", valid_perplexity, true},
     {"test_dense_%s", "test, dense", "%.4f", "test.dense.%s", NULL, false},

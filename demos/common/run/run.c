@@ -22,6 +22,30 @@ double json_number(const json_t *object, const char *path)
     return json_is_number(object) ? json_number_value(object) : NAN;
 }
 
+double json_of_first(const json_t *ensemble, const char *key, int passes)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s_of_first", key);
+    const json_t *value = json_array_get(json_object_get(ensemble, name), (size_t)passes - 1);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+double run_stage_steps(const json_t *stage)
+{
+    const char *text = json_string_value(stage), *found = text ? strstr(text, "steps=") : NULL;
+    return found ? strtod(found + strlen("steps="), NULL) : NAN;
+}
+
+double run_trained(const struct run *run)
+{
+    const struct series *s = &run->train;
+    const size_t count = s->count / 20 + 1;
+    double sum = 0;
+    for (size_t i = 0; i < count && count <= s->count; i++)
+        sum += s->bits[s->count - 1 - i];
+    return count <= s->count ? sum / (double)count : NAN;
+}
+
 /* ---- series ---- */
 
 static int grow(double **values, size_t count)

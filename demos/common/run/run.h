@@ -60,4 +60,12 @@ const char *run_other_field(const json_t *theirs, const json_t *ours);
 /* A number inside nested objects, "dense.bits"; NAN if it is not there. `object` may be NULL. */
 double json_number(const json_t *object, const char *path);
 
+/* Of a test's ensemble "loss", "top1", ... of the first so many passes; NAN: it is not there. */
+double json_of_first(const json_t *ensemble, const char *key, int passes);
+
+/* Steps of a stage as "stages" of a start have it; NAN: it does not say. */
+double run_stage_steps(const json_t *stage);
+/* Loss in training, in the unit: the mean over the last twentieth of the run, since one step's is mostly noise. */
+double run_trained(const struct run *run);
+
 #endif

@@ -41,13 +41,6 @@ static struct {
 
 /* ---- a row ---- */
 
-/* Steps of a stage as it is written; NAN: it does not say. */
-static double steps_of(const json_t *stage)
-{
-    const char *text = json_string_value(stage), *found = text ? strstr(text, "steps=") : NULL;
-    return found ? strtod(found + strlen("steps="), NULL) : NAN;
-}
-
 static bool is_dense(const json_t *stage)
 {
     const char *text = json_string_value(stage);
@@ -61,7 +54,7 @@ static size_t stage_at(const struct run *run, double step, bool *ends)
     double end = run->step0;
     size_t i = 0;
     for (*ends = false; i < json_array_size(stages); i++) {
-        end += steps_of(json_array_get(stages, i));
+        end += run_stage_steps(json_array_get(stages, i));
         *ends = end <= step && end >= step;
         if (*ends || !(end <= step))
             break;
@@ -93,14 +86,6 @@ static double valid_at(const struct run *run, double step)
     return NAN;
 }
 
-static double of_first(const json_t *ensemble, const char *key, int passes)
-{
-    char path[64];
-    snprintf(path, sizeof path, "%s_of_first", key);
-    const json_t *value = json_array_get(json_object_get(ensemble, path), (size_t)passes - 1);
-    return json_is_number(value) ? json_number_value(value) : NAN;
-}
-
 static void read_values(double *value, const json_t *test, const char *key)
 {
     const json_t *ensemble = json_object_get(test, "ensemble");
@@ -109,7 +94,7 @@ static void read_values(double *value, const json_t *test, const char *key)
     value[DENSE] = json_number(json_object_get(test, "dense"), key);
     value[SINGLE] = json_number(ensemble, single);
     for (int i = 0; i < PASSES_AT; i++)
-        value[2 + i] = of_first(ensemble, key, passes_at[i]);
+        value[2 + i] = json_of_first(ensemble, key, passes_at[i]);
 }
 
 static struct row read_row(const struct run *run, const json_t *test)
