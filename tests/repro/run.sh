@@ -185,12 +185,11 @@ done
 table 1600 100 >table.json
 check repro --only set/dense --seeds 1 --again --results whole --work whole-work >out
 rm -rf results/set/seed-1/dense.jsonl work/set/seed-1
-after() { # SIGNAL PATTERN: once there is a checkpoint to go on from
+after() { # SIGNAL PATTERN: once there is a checkpoint to go on from, and a process to send it to
     for _ in $(seq 400); do
-        if [ -s work/set/seed-1/dense.st ]; then break; fi
+        if [ -s work/set/seed-1/dense.st ] && pkill "-$1" -f "$2"; then return; fi
         sleep 0.05
     done
-    pkill "-$1" -f "$2"
 }
 after INT "^$program.*--table table.json.*--only set/dense" &
 repro --only set/dense --seeds 1 >out
