@@ -44,7 +44,7 @@ out=${out:-$build/images}
 image=$build/demos/image/ssacl-image
 
 need_tools zlib1g-dev libpng-dev libjpeg-dev
-need_pictures
+need_data fashion-mnist
 mkdir -p "$out"
 build_in "$build"
 show_devices "$image"

@@ -67,31 +67,8 @@ show_devices "$graph"
 
 # ---- the molecules ---------------------------------------------------------------------------------------------
 
-# Python with RDKit: as it is, or in an environment of its own.
-need_rdkit() {
-    if python3 -c 'import rdkit' 2>/dev/null; then
-        return
-    fi
-    SSACL_PYTHON=$cache/rdkit/bin/python
-    export SSACL_PYTHON
-    "$SSACL_PYTHON" -c 'import rdkit' 2>/dev/null && return
-    say "fetching RDKit: 60 MB, once"
-    mkdir -p "$cache"
-    { python3 -m venv "$cache/rdkit" &&
-        "$cache/rdkit/bin/pip" install --quiet --disable-pip-version-check 'rdkit>=2023.9'; } ||
-        fail "RDKit could not be fetched; give graphs with --data FILE"
-}
-
-what='the target'
-if [ -z "$data" ]; then
-    data=$cache/qm9-gap.graphs
-    what='gap between HOMO and LUMO, eV'
-    if [ ! -f "$data" ]; then
-        need_rdkit
-        say "converting QM9: 130,831 molecules (its text says MIT; the data's own licence is not known)"
-        "$graph" convert --qm9 --target gap --out "$data" || fail "QM9 could not be converted"
-    fi
-fi
+[ -z "$data" ] && what='gap between HOMO and LUMO, eV' || what='the target'
+need_data qm9-gap.graphs
 
 # ---- training, measuring ---------------------------------------------------------------------------------------
 

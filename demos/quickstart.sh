@@ -55,7 +55,7 @@ tune=$((epochs * fine_tune / 100))
 [ $tune -gt 0 ] || tune=1
 
 need_tools zlib1g-dev libpng-dev libjpeg-dev
-need_pictures
+need_data fashion-mnist
 mkdir -p "$out"
 build_in "$build"
 show_devices "$image"

@@ -45,35 +45,7 @@ packages=
 [ -n "$data" ] || [ -f "$cache/enwiki6.xml" ] || packages="python3-pip ca-certificates"
 # shellcheck disable=SC2086 # a list of names
 need_tools $packages
-
-# ---- the text --------------------------------------------------------------------------------------------------
-
-sha256=34c1c63050c87cc8477b9ae36b1cb0edf372612c92938b742e579a7109c20fa4
-is_right() { [ "$(sha256sum <"$1" | cut -d ' ' -f 1)" = $sha256 ]; }
-
-fetch_text() {
-    say "fetching the text: 28 MB, once (Wikipedia's authors, CC BY-SA 3.0 and GFDL)"
-    mkdir -p "$cache"
-    part=$(mktemp -d "$cache/fetch.XXXXXX")
-    trap 'rm -rf "$part"' EXIT
-    python3 -m pip download --quiet --no-deps --disable-pip-version-check -d "$part" gensim==4.4.0 ||
-        fail "the wheel gensim 4.4.0 could not be fetched; give a text of your own with --data FILE"
-    python3 - "$part" <<'EOF'
-import bz2, glob, sys, zipfile
-wheel = zipfile.ZipFile(glob.glob(sys.argv[1] + "/gensim-4.4.0*")[0])
-name = [n for n in wheel.namelist() if "enwiki-latest-pages-articles1" in n][0]
-open(sys.argv[1] + "/text", "wb").write(bz2.decompress(wheel.read(name)))
-EOF
-    is_right "$part/text" || fail "the text in the wheel is not the expected one (sha256 differs)"
-    mv "$part/text" "$cache/enwiki6.xml"
-    rm -rf "$part"
-    trap - EXIT
-}
-
-if [ -z "$data" ]; then
-    data=$cache/enwiki6.xml
-    { [ -f "$data" ] && is_right "$data"; } || fetch_text
-fi
+need_data enwiki6.xml
 
 # ---- building --------------------------------------------------------------------------------------------------
 

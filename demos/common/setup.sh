@@ -95,31 +95,15 @@ need_tools() {
 
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/ssacl
 
-fetch_pictures() {
-    is_debian || fail "this is not Debian: give the folder of Fashion-MNIST's four files with --data PATH"
-    say "fetching Fashion-MNIST: 31 MB, once (Zalando SE, MIT)"
-    mkdir -p "$cache"
-    part=$(mktemp -d "$cache/fetch.XXXXXX")
-    trap 'rm -rf "$part"' EXIT
-    chmod 755 "$part"
-    download() { (cd "$part" && apt-get -qq download dataset-fashion-mnist); }
-    download 2>/dev/null || { [ $install = yes ] && as_root apt-get -qq update && download; } ||
-        fail "the package dataset-fashion-mnist could not be fetched; give the folder of its files with --data PATH"
-    dpkg -x "$part"/dataset-fashion-mnist_*.deb "$part/all"
-    mv "$part/all/usr/share/datasets/fashion-mnist" "$cache/fashion-mnist"
-    rm -rf "$part"
-    trap - EXIT
+need_data() { # NAME: $data is that, of those that data.sh knows, unless --data said which
+    [ -z "$data" ] || return 0
+    data=$cache/$1
+    [ -e "$data" ] || sh "$root/demos/common/data.sh" "$build" "$install" "$1" ||
+        fail "give data of your own with --data"
 }
 
 PICTURES_HELP="train on these pictures; without it on Fashion-MNIST (MIT, Zalando SE), taken once from the Debian
                   package dataset-fashion-mnist (which is not installed) and kept in \$XDG_CACHE_HOME/ssacl"
-
-# $data, or Fashion-MNIST where that is empty.
-need_pictures() {
-    [ -z "$data" ] || return 0
-    data=$cache/fashion-mnist
-    [ -d "$data" ] || fetch_pictures
-}
 
 # ---- building ----
 

@@ -44,7 +44,7 @@ repro=$build/demos/repro/ssacl-repro
 
 # ---- all of it -------------------------------------------------------------------------------------------------
 
-need_tools zlib1g-dev libpng-dev libjpeg-dev python3-venv python3-pip ca-certificates bzip2
+need_tools zlib1g-dev libpng-dev libjpeg-dev python3-venv python3-pip ca-certificates
 build_in "$build"
 set -- --table "$table" --results "$results" --work "$work" --programs "$build/demos" --seeds "$seeds"
 [ -z "$only" ] || set -- "$@" --only "$only"
@@ -53,7 +53,7 @@ if [ $list = yes ]; then exec "$repro" "$@" --list; fi
 if [ $pages = yes ]; then exec "$repro" "$@" --pages; fi
 
 # shellcheck disable=SC2046 # a list of names
-sh "$root/demos/repro/data.sh" "$build" $("$repro" "$@" --data-names)
+sh "$root/demos/common/data.sh" "$build" "$install" $("$repro" "$@" --data-names)
 [ "$device" = auto ] || set -- "$@" --device "$device"
 [ -z "$launch" ] || set -- "$@" --launch "$launch"
 [ "$time" = 0 ] || set -- "$@" --time "$time"

