@@ -52,7 +52,7 @@ json plan.json '(lambda dense, all, one: abs(one - (3 * dense + all) / 4) < 0.02
     *(s["flop_attention"] for s in x["stages"]))'
 grows='unbiased:ratio=0.25,ratio-last=1,first-dense=1,steps=1'
 for more in '' ,source-dropout ,last-dense=1; do # what a stage says of its layers, these have on their own
-    plan --stages "$grows$more $grows$more/last:keep-first=0" --json >plan.json
+    plan --stages "$grows$more $grows$more/1:keep-first=0" --json >plan.json
     json plan.json 'x["stages"][0]["flop_attention"] == x["stages"][1]["flop_attention"]'
 done
 plan --measure 0.01 --stages 'local:steps=2/0:dense local:steps=3/0:dense' --json >plan.json
@@ -120,6 +120,9 @@ bad 2 'takes no value' 'local:steps=3/1:no-look-back=1'
 bad 1 '65 keys of a sequence that has 64' 'local:steps=3/1:keys=65'
 bad 1 'ratio 0.3 of length 64' 'local:steps=3/1:ratio=0.3'
 bad 1 'positions are no rows and columns' 'local:steps=3/1:grid'
+bad 2 "dense attention has no 'sigma'" 'local:steps=3/1:dense,sigma=0.5'
+bad 2 "unbiased attention has no 'grid'" 'local:steps=3/1:unbiased,grid'
+bad 1 "layer 0: dense attention has no 'sigma'" 'local:first-dense=1,steps=3/0:sigma=0.5'
 bad 2 'has no steps=N' 'local/1:dense'
 refuses 1 "the model's layers are 0 to 2" "$program" eval -c whole --data text --device cpu --pattern local/3:dense
 # what is read, and then refused by the model, is let go of once

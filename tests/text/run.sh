@@ -65,6 +65,10 @@ refuses 2 "'-1'" text train --data text --copy-every -1
 refuses 1 'no device "teapot"' env ASAN_OPTIONS=detect_leaks=0 "$program" train --data text --device teapot # drivers leak
 refuses 2 'no kind of attention' train --stages 'lokal:steps=5'
 refuses 2 'no steps' train --stages 'dense:lr=1e-3'
+refuses 2 "dense attention has no 'sigma'" train --stages 'dense:sigma=0.5,steps=5'
+refuses 2 "dense attention has no 'first-dense'" train --stages 'dense:first-dense=1,steps=5'
+refuses 2 "unbiased attention has no 'look-back'" train --stages 'unbiased:look-back,steps=5'
+refuses 2 "local attention has no 'source-dropout'" train --stages 'local:source-dropout,steps=5'
 refuses 2 'must be over 0' train --stages 'local:ratio=0,steps=5'
 refuses 2 'must be over 0' train --stages 'local:ratio=1.01,steps=5'
 refuses 2 'no setting' train --stages 'dense:steps=5,rate=2'

@@ -83,6 +83,18 @@ static const struct key *find_key(const char *word, size_t length, bool *taken_b
     return NULL;
 }
 
+/* Does attention of this kind read it? */
+static bool applies(const struct key *key, int kind)
+{
+    switch (key->of) {
+    case OF_LAYERS:
+    case OF_SAMPLED: return kind != SSA_DENSE;
+    case OF_UNBIASED: return kind == SSA_UNBIASED;
+    case OF_LOCAL: return kind == SSA_LOCAL;
+    default: return true;
+    }
+}
+
 /* ---- parsing ---- */
 
 static int bad(const char *stage, size_t length, const char *what)
@@ -158,6 +170,10 @@ static int parse_key(const char *word, size_t length, bool single, struct ssa_st
     if (!key || (single && key->of < OF_SAMPLED)) {
         snprintf(why, why_size, "'%.*s' is %s", (int)name, word, key ? "of a whole stage, not of single layers" : single
                  ? "neither a kind of attention nor a setting of a layer's pattern" : "no setting of a stage");
+        return -1;
+    }
+    if (!taken_back && !applies(key, stage->pattern.kind)) {
+        snprintf(why, why_size, "%s attention has no '%s'", kind_names[stage->pattern.kind], key->name);
         return -1;
     }
     describe_key(key, why, why_size);
@@ -353,14 +369,14 @@ static int spread(const struct ssa_pattern *p, const struct stage_terms *terms, 
 
 static int apply_part(struct part *part, int count, struct ssa_pattern *layers)
 {
-    struct ssa_pattern first = {0};
     char why[160];
-    int status = parse_part(part, &first, why, sizeof why); /* which it could be when it was said */
+    int status = parse_layers(part); /* which it could be when it was said */
     const int begin = part->first < 0 ? count - 1 : part->first, end = part->last < 0 ? count - 1 : part->last;
     if (end >= count || begin > end)
         return say_error("stage '/%.*s': the model's layers are 0 to %d", (int)part->length, part->text, count - 1);
     for (int l = begin; l <= end && !status; l++)
-        status = parse_part(part, &layers[l], why, sizeof why);
+        if (parse_part(part, &layers[l], why, sizeof why)) /* first-dense may have made it dense */
+            status = say_error("stage '/%.*s': layer %d: %s", (int)part->length, part->text, l, why);
     return status;
 }
 
@@ -470,8 +486,7 @@ static bool is_of(const struct key *key, int kind)
 {
     if (key->kind == KEY_KEYS || key->kind == KEY_EPOCHS)
         return false;
-    return key->of == OF_STAGE || (kind != SSA_DENSE && (key->of != OF_LOCAL || kind == SSA_LOCAL) &&
-                                   (key->of != OF_UNBIASED || kind == SSA_UNBIASED));
+    return applies(key, kind);
 }
 
 static double value_of(const struct key *key, const struct ssa_stage *stage)
