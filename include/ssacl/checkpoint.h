@@ -19,12 +19,13 @@ extern "C" {
 
 /** Writes a safetensors file: the parameters by name; with a trainer also the optimiser's moments ("moment1.<name>",
  *  "moment2.<name>") and, where it keeps one, the average of the weights ("average.<name>"); config, stages, seed,
- *  step, `note` (may be NULL: the program's own words) and a checksum of the data in its metadata. Written beside `path`, synced, read back, then renamed over it: `path` is never half a file,
- *  and after any error it is what it was. Where steps were not taken (ssa_trainer_step()) the trainer goes back to the
- *  last that was, which is saved; over ranks, the others do when they call ssa_trainer_run(). A symbolic link is
- *  followed, also to a file that is not there yet; the mode of a file that is replaced is kept. A folder that cannot be
- *  synced is a warning in the log. SSA_ENUMERIC, before anything is replaced, if some of it is not finite; SSA_ENOMEM;
- *  SSA_EIO with the system's reason. */
+ *  step, `note` (may be NULL: the program's own words) and a checksum of the data in its metadata. Written beside
+ *  `path`, synced, read back, then renamed over it: `path` is never half a file, and after any error it is what it
+ *  was. Where steps were not taken (ssa_trainer_step()) the trainer goes back to the last that was, which is saved;
+ *  over ranks, the others do when they call ssa_trainer_run(). A symbolic link is followed, also to a file that is not
+ *  there yet; the mode of a file that is replaced is kept. A folder that cannot be synced is a warning in the log.
+ *  SSA_ENUMERIC, before anything is replaced, if some of it is not finite; SSA_ENOMEM; SSA_EIO with the system's
+ *  reason. */
 SSA_API int ssa_checkpoint_save(const char *path, struct ssa_model *model, struct ssa_trainer *trainer,
                                 const char *note);
 

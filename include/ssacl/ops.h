@@ -406,8 +406,8 @@ struct ssa_sum {
  *  with c = grad_scale min(1, clip / (grad_scale sqrt(sumsq))) where sumsq [1] is given and clip > 0, else grad_scale.
  *  and, where an average is given, average = ema average + (1 - ema) w of the new w.
  *  Where sumsq is given and not finite nothing changes, whatever clip is: a gradient that is not finite is not taken.
- *  Shapes   w, g, m, v, average [count]. ema is in [0, 1), 0 without an average. step counts from 1. grad_scale 0 means 1; beta1, beta2, eps 0 mean 0.9, 0.999, 1e-8;
- *           a beta of SSA_NONE is 0. */
+ *  Shapes   w, g, m, v, average [count]. ema is in [0, 1), 0 without an average. step counts from 1. grad_scale 0
+ *           means 1; beta1, beta2, eps 0 mean 0.9, 0.999, 1e-8; a beta of SSA_NONE is 0. */
 struct ssa_adamw {
     struct ssa_tensor w, g, m, v, sumsq;
     size_t count;

@@ -28,16 +28,17 @@ extern "C" {
 struct ssa_pattern {
     int kind;           /**< enum ssa_sampling */
     float ratio;        /**< keys a query sees / N, in (0, 1]; ratio*N must be whole, and for SSA_LOCAL its slices
-                             (ratio*N, with look_back half of it) must divide N; with `independent` any. Of models whose sequences are of mixed
-                             size (ssa_model_layer()) any: the share of an example's real positions that is drawn, as
-                             in struct ssa_sample, and virtual nodes, too; SSA_UNBIASED only */
+                             (ratio*N, with look_back half of it) must divide N; with `independent` any. Of models
+                             whose sequences are of mixed size (ssa_model_layer()) any: the share of an example's real
+                             positions that is drawn, as in struct ssa_sample, and virtual nodes, too; SSA_UNBIASED
+                             only */
     int look_back;      /**< SSA_LOCAL: a query sees its own slice and the one before, each of half the keys */
     float sigma;        /**< SSA_LOCAL: jitter in slices; 0 means 1; SSA_NONE: none, as fixed_windows */
     int fixed_windows;  /**< SSA_LOCAL: no shuffle */
     int own_key;        /**< 1 (also 0): a query whose own key was not drawn sees it too, as in struct ssa_sample;
-                             SSA_NONE: it does not. Of sequences of mixed size 0 means SSA_NONE. SSA_UNBIASED up to half of the keys then projects K and V for the
-                             drawn rows only: an eighth of the linear layers' work less at ratio 0.25. Causal: with
-                             keep_first 1, or early queries see nothing */
+                             SSA_NONE: it does not. Of sequences of mixed size 0 means SSA_NONE. SSA_UNBIASED up to
+                             half of the keys then projects K and V for the drawn rows only: an eighth of the linear
+                             layers' work less at ratio 0.25. Causal: with keep_first 1, or early queries see nothing */
     int per_example;    /**< 1: each sequence has its own draw; of layers that see windows, each window */
     int keep_first;     /**< the first positions that every query sees in addition, 0..64 */
     int dense_first;    /**< this many of the first layers are dense */
@@ -190,8 +191,8 @@ struct ssa_trainer_run {
 };
 
 /** Runs until `until` steps are done (0: to the end of the last stage); `run` may be NULL. SSA_ENUMERIC where a loss or
- *  the norm of a gradient is not finite: the text says at which step. Parameters and moments are those of ssa_trainer_steps_done()
- *  then: where a norm was not finite, of the step before; where only a loss was not, that step and those up to the
+ *  the norm of a gradient is not finite: the text says at which step. Parameters and moments are those of
+ *  ssa_trainer_steps_done() then: where a norm was not finite, of the step before; where only a loss was not, that step and those up to the
  *  report that finds it were taken. Calling it again goes on from there. */
 SSA_API int ssa_trainer_run(struct ssa_trainer *trainer, int until, const struct ssa_trainer_run *run);
 
