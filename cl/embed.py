@@ -147,15 +147,15 @@ def table_name(file, variant, isa):
     return "ssa_host_%s_%s_%s" % (file, re.sub(r"\W", "", variant.replace(",", "_")), isa)
 
 
-ISAS = ["base", "v3", "v4"] # the numbers that best_isa() in lib/host/device.c gives
+ISAS = ["base", "v3", "v4", "amx"] # lib/host/device.c has them in this order
 
 
-def tables(out, isas, names):
-    """The list of all native kernel tables: names are FILE or FILE:VARIANT, isas weakest first."""
+def tables(out, builds):
+    """The list of all native kernel tables: builds are ISA/FILE or ISA/FILE:VARIANT, isas weakest first."""
     with open(out, "w", encoding="utf-8") as f:
         f.write('#include "host/kernel.h"\n')
         all_names = [(ISAS.index(isa), table_name(n.partition(":")[0], n.partition(":")[2], isa))
-                     for isa in isas for n in names]
+                     for isa, _, n in (b.partition("/") for b in builds)]
         for _, t in all_names:
             f.write("extern const struct ssa_host_kernel %s[];\n" % t)
         f.write("const struct ssa_host_table ssa_host_tables[] = {\n")
@@ -175,6 +175,6 @@ if __name__ == "__main__":
     elif command == "parameters":
         parameter_names(args[0], args[1:])
     elif command == "tables":
-        tables(args[0], args[1].split(","), args[2:])
+        tables(args[0], args[1:])
     else:
         raise SystemExit(__doc__)

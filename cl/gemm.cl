@@ -61,6 +61,7 @@
 #define NARROW 32 /* gemm_ta: rows, at most, where columns are one vector, that are not packed */
 #include "common.h"
 #include "epilogue.h"
+#include "transpose.h"
 
 #define NR (NV * VW)
 #define LINE 16 /* floats of a cache line */
@@ -108,21 +109,6 @@
     { \
         UNROLL for (int v = 0; v < NV; v++) vec_store((to) + r * NR + v * VW, sum[r][v]); \
     }
-
-/* Transposes VW vecs in place: each round deals the two halves out like cards. */
-SSA_INLINE void transpose(vec *rows)
-{
-    UNROLL for (int round = 1; round < VW; round *= 2)
-    {
-        vec dealt[VW];
-        UNROLL for (int i = 0; i < VW / 2; i++)
-        {
-            dealt[2 * i] = vec_zip_low(rows[i], rows[i + VW / 2]);
-            dealt[2 * i + 1] = vec_zip_high(rows[i], rows[i + VW / 2]);
-        }
-        UNROLL for (int i = 0; i < VW; i++) rows[i] = dealt[i];
-    }
-}
 
 /* Packing `depth` rows of a panel, from row `first` and column j of op(b) on, zeros past column n. Macros, for `to` is
  * private here and global there. PACK_ROWS: op(b)[k][n] is b[k * ldb + n]; PACK_COLUMNS: b[n * ldb + k]. */

@@ -113,6 +113,8 @@ struct ssa_device {
     const struct ssa_backend *backend;
     unsigned forks; /* when it was opened: see thread.h */
     struct ssa_device_info info;
+    int precision;      /* enum ssa_precision, as asked for */
+    const char *engine; /* the matrix engine that serves it, "AMX"; NULL: there is none, or it is not asked for */
     bool few_registers; /* some 128 a work-item, not 256: see registers() in tuning.c */
     size_t held, peak;
     size_t loop_limit; /* iterations after which the driver ends the loops of a work-item, all together; 0: none */
@@ -151,6 +153,8 @@ struct ssa_backend {
     int (*await)(struct ssa_device *, struct ssa_ticket *);
     /* A library's GEMM where it beats ours (CLBlast on GPUs); NULL slot or SSA_EUNSUPPORTED: use our kernels. */
     int (*gemm)(struct ssa_device *, const struct ssa_gemm *);
+    /* NULL slot: no matrix engine. Asks for the device's: its name, or NULL where it has none, and why. */
+    const char *(*engine)(struct ssa_device *, const char **why);
     /* For self-tests, both slots or neither; NULL: the backend's kernels are trusted. Text (to be freed) of all that a
      * build of cl/<file>.cl hangs on: device, driver, source; without the source where `file` is NULL. And: from now on
      * (until off) work goes aside, past the caller's queue. */

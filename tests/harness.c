@@ -27,6 +27,8 @@ static void add_device(const char *name)
         fprintf(stderr, "device %s: %s\n", name, ssa_last_error());
         exit(1);
     }
+    if (getenv("SSA_TEST_PRECISION"))
+        ssa_device_set_precision(devices[device_count], SSA_FAST);
     fprintf(stderr, "on %s: %s (%s)\n", devices[device_count]->info.id, devices[device_count]->info.name,
             devices[device_count]->info.platform);
     device_count++;

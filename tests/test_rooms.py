@@ -7,7 +7,7 @@ import sys
 
 ROOT = sys.argv[1]
 FRONT = {"impl.h", "clock.h", "thread.h", "machine.h"}
-KERNELS = {"launch.h", "plan.h", "rng.h"}  # of cl/: how launches are cut, the layout of a plan, the generator
+KERNELS = {"launch.h", "gemm_parts.h", "plan.h", "rng.h"}  # of cl/: how launches are cut, layout of a plan, generator
 FILES = {"disk/files.h", "disk/json.h", "disk/hash.h"}  # compiled into programs too: they need nothing else of lib/
 
 # A room: what it may include of others. Whole rooms end in a slash. Public headers, FRONT and KERNELS are for all.

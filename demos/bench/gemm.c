@@ -121,6 +121,8 @@ static int run(const struct bench *b, const struct bench_case *of)
     struct state c = {.bench = b, .s = {of->shape[ROWS], of->shape[IN], of->shape[OUT]}};
     int err = ssa_device_open(&c.device, b->info.id);
     if (!err)
+        err = ssa_device_set_precision(c.device, b->precision);
+    if (!err)
         err = run_state(&c, of);
     struct ssa_tensor all[] = {c.x, c.w, c.dy, c.y, c.dx, c.dw};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)

@@ -290,6 +290,8 @@ static int run(const struct bench *b, const struct bench_case *of)
     struct state c = {.bench = b, .of = work_of(b, of->kind)};
     int err = ssa_device_open(&c.device, b->info.id);
     if (!err)
+        err = ssa_device_set_precision(c.device, b->precision);
+    if (!err)
         err = run_state(&c, of);
     ssa_trainer_destroy(c.trainer);
     ssa_model_destroy(c.model);

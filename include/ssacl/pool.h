@@ -85,7 +85,8 @@ struct ssa_pool_config {
                                  Costs those two a micro-batch and a transfer. 0 or SSA_NONE: never */
     void (*changed)(void *cookie, const struct ssa_pool_event *event); /**< called from the caller's thread */
     void *cookie;
-    size_t reserved[8];
+    size_t precision;       /**< enum ssa_precision, of every device, as ssa_device_set_precision() */
+    size_t reserved[7];
 };
 
 /** One device of a pool. */

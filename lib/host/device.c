@@ -11,26 +11,34 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 struct host_device {
     struct ssa_device base;
     struct ssa_threads *threads;
     int isa;
+    bool amx; /* asked for, and there */
 };
+
+enum { BASE, V3, V4, AMX }; /* ISAS in cl/embed.py */
 
 _Thread_local size_t ssa_host_global_id[3];
 
 /* The best instruction set of this processor; ISAS in cl/embed.py. $SSACL_ISA lowers it, to compare or to test. */
 static int best_isa(void)
 {
-    int isa = 0;
+    int isa = BASE;
 #if defined(__x86_64__) && defined(__GNUC__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        isa = 1;
-    if (isa == 1 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        isa = V3;
+    if (isa == V3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-        isa = 2;
+        isa = V4;
 #endif
     const char *limit = ssa_environment("SSACL_ISA");
     return limit && atoi(limit) >= 0 && atoi(limit) < isa ? atoi(limit) : isa;
@@ -180,12 +188,62 @@ static int match(const struct ssa_host_kernel *k, const struct ssa_launch *l)
     return matched;
 }
 
-static const struct ssa_host_kernel *find(const struct host_device *h, const struct ssa_launch *l)
+/* ---- the matrix engine ---- */
+
+#if defined(__x86_64__) && defined(__linux__)
+/* Whether the processor has it, and the system lets this process use it: to be asked for once, for every thread. */
+static bool may_use_amx(const char **why)
+{
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    const unsigned tile_and_bf16 = 1u << 24 | 1u << 22, avx512_bf16 = 1u << 5;
+    unsigned a, b, c, d;
+    *why = "its processor has no AMX";
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & tile_and_bf16) != tile_and_bf16)
+        return false;
+    if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & avx512_bf16))
+        return false;
+    *why = "the system does not let this process use AMX";
+    return !syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA);
+}
+#else
+static bool may_use_amx(const char **why)
+{
+    *why = "AMX is used on Linux on x86-64 alone";
+    return false;
+}
+#endif
+
+static bool built_for(int isa)
+{
+    const struct ssa_host_table *t = ssa_host_tables;
+    while (t->kernels && t->isa != isa)
+        t++;
+    return t->kernels;
+}
+
+static const char *host_engine(struct ssa_device *device, const char **why)
+{
+    struct host_device *h = (struct host_device *)device;
+    const char *asked = ssa_environment("SSACL_MATRIX");
+    h->amx = false;
+    if (asked && !strcmp(asked, "emulate"))
+        return "emulated";
+    *why = "turned off by $SSACL_MATRIX";
+    if (asked && !strcmp(asked, "0"))
+        return NULL;
+    *why = "this build has no kernels for AMX";
+    h->amx = h->isa == V4 && built_for(AMX) && may_use_amx(why);
+    return h->amx ? "AMX" : NULL;
+}
+
+/* ---- launching ---- */
+
+static const struct ssa_host_kernel *find(const struct host_device *h, const struct ssa_launch *l, int *isa)
 {
     const struct ssa_host_kernel *best = NULL;
     int best_score = -1;
     for (const struct ssa_host_table *t = ssa_host_tables; t->kernels; t++) {
-        if (t->isa > h->isa)
+        if (t->isa > h->isa && !(t->isa == AMX && h->amx))
             continue;
         for (const struct ssa_host_kernel *k = t->kernels; k->name; k++) {
             if (strcmp(k->name, l->kernel))
@@ -194,6 +252,7 @@ static const struct ssa_host_kernel *find(const struct host_device *h, const str
             if (score > best_score) {
                 best_score = score;
                 best = k;
+                *isa = t->isa;
             }
         }
     }
@@ -219,12 +278,12 @@ static void run_items(const void *context, size_t first, size_t end)
 }
 
 /* "host AVX2 D=64": for ssa_device_path(). */
-static void note_path(struct ssa_device *device, const struct ssa_host_kernel *k)
+static void note_path(struct ssa_device *device, const struct ssa_host_kernel *k, int isa)
 {
     char *way = device->path.way;
     size_t size = sizeof device->path.way;
-    static const char *const isas[] = {"host", "host AVX2", "host AVX-512"};
-    size_t used = (size_t)snprintf(way, size, "%s", isas[((struct host_device *)device)->isa]);
+    static const char *const isas[] = {"host", "host AVX2", "host AVX-512", "host AMX"};
+    size_t used = (size_t)snprintf(way, size, "%s", isas[isa]);
     for (int i = 0; i < 4 && k->constants[i].name && used < size; i++)
         used += (size_t)snprintf(way + used, size - used, " %s=%d", k->constants[i].name, k->constants[i].value);
 }
@@ -232,11 +291,12 @@ static void note_path(struct ssa_device *device, const struct ssa_host_kernel *k
 static int host_launch(struct ssa_device *device, const struct ssa_launch *l)
 {
     struct host_device *h = (struct host_device *)device;
-    const struct ssa_host_kernel *k = find(h, l);
+    int isa = BASE;
+    const struct ssa_host_kernel *k = find(h, l, &isa);
     if (!k)
         return ssa_fail(SSA_EUNSUPPORTED, "%s: the host backend has no such kernel", l->kernel);
     if (!*device->path.way)
-        note_path(device, k);
+        note_path(device, k, isa);
     struct host_run r = {.run = k->run};
     size_t total = 1;
     for (int i = 0; i < 3; i++)
@@ -270,6 +330,7 @@ static const struct ssa_backend host_backend = {
     .fill = host_fill,
     .copy = host_copy,
     .launch = host_launch,
+    .engine = host_engine,
 };
 
 int ssa_host_open(struct ssa_device **device)

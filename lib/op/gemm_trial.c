@@ -91,6 +91,17 @@ void ssa_gemm_settle(struct ssa_device *device)
     ssa_trusted(device, &(struct ssa_variant){.name = "gemm", .test = test_all});
 }
 
+bool ssa_gemm_engine_trusted(struct ssa_device *device, const struct ssa_gemm *g, int parts)
+{
+    return ssa_trusted(device, &(struct ssa_variant){
+        .name = "gemm_parts",
+        .constants = {{"PARTS", parts}, {"TRANS_A", g->trans_a}, {"TRANS_B", g->trans_b}},
+        .engine = true,
+        .instead = "float32",
+        .test = test,
+    });
+}
+
 bool ssa_gemm_trusted(struct ssa_device *device, const struct ssa_gemm *g, const char *name, const char *identity,
                       const char *instead)
 {

@@ -1,14 +1,7 @@
 /* The linear layer and the matrix multiplication under it, in two shapes: on CPUs our own kernels with everything
  * fused, on GPUs a library's GEMM (else cl/gemm_gpu.cl) and an element-wise kernel after it. A few rows, as of a token
  * that is generated, have a kernel of their own in both. */
-#include "launch.h"
-#include "tune/verify.h"
-
-/* What follows the product; see cl/epilogue.h. Absent tensors and no activation: nothing. */
-struct epilogue {
-    struct ssa_tensor bias, pre, slope_of, addend;
-    int activation;
-};
+#include "gemm.h"
 
 enum { TILES = 24, DEPTH = 128, FEW = 4 }; /* rows in whole tiles of 4, 6 or 8; of a part of column_sum; that are few */
 
@@ -17,8 +10,7 @@ static int smaller(int a, int b)
     return a < b ? a : b;
 }
 
-/* Work-items below which a launch is cut finer: enough that an unequal last one costs little. */
-static size_t enough_items(const struct ssa_device *device)
+size_t ssa_gemm_enough_items(const struct ssa_device *device)
 {
     const int units = device->info.units > 0 ? device->info.units : 1;
     return (size_t)ssa_tuned(device, SSA_TUNED(gemm, ITEMS)) * (size_t)units;
@@ -29,7 +21,7 @@ static size_t enough_items(const struct ssa_device *device)
 /* Rows of a work-item: 32 items a unit where m allows it, in whole tiles of 6 or 8. */
 static size_t block_rows(const struct ssa_device *device, int m)
 {
-    size_t rows = ssa_divide_up(ssa_divide_up((size_t)m, 8 * enough_items(device)), TILES) * TILES;
+    size_t rows = ssa_divide_up(ssa_divide_up((size_t)m, 8 * ssa_gemm_enough_items(device)), TILES) * TILES;
     size_t most = (size_t)ssa_tuned(device, SSA_TUNED(gemm, ROWS));
     return rows > most ? most : rows;
 }
@@ -41,13 +33,15 @@ static size_t column_blocks(const struct ssa_device *device, size_t panels, size
     size_t panel_bytes = PANEL_COLUMNS * (size_t)k * sizeof(float);
     size_t cached = ((size_t)ssa_tuned(device, SSA_TUNED(gemm, PANELS)) << 10) / panel_bytes;
     size_t for_cache = ssa_divide_up(panels, cached ? cached : 1);
-    size_t for_items = ssa_divide_up(enough_items(device), row_blocks);
+    size_t for_items = ssa_divide_up(ssa_gemm_enough_items(device), row_blocks);
     return for_cache > for_items ? for_cache : for_items;
 }
 
 static int multiply_rows(struct ssa_device *device, const struct ssa_gemm *g, const struct epilogue *e)
 {
     int err;
+    if (ssa_gemm_parts_serves(device, g, e))
+        return ssa_gemm_parts_run(device, g, e);
     ssa_gemm_settle(device);
     size_t mb = block_rows(device, g->m);
     size_t panels = ssa_divide_up((size_t)g->n, PANEL_COLUMNS), row_blocks = ssa_divide_up((size_t)g->m, mb);
@@ -90,8 +84,8 @@ static int multiply_few(struct ssa_device *device, const struct ssa_gemm *g, con
 
 /* ---- CPUs: c (+)= a^T op(b), and the column sums of a ---- */
 
-static int sum_planes(struct ssa_device *device, struct ssa_tensor planes, size_t plane, int splits,
-                      struct ssa_tensor out, size_t count, bool accumulate)
+int ssa_sum_planes(struct ssa_device *device, struct ssa_tensor planes, size_t plane, int splits, struct ssa_tensor out,
+                   size_t count, bool accumulate)
 {
     struct ssa_launch l = {
         .file = "linear",
@@ -110,7 +104,7 @@ static int multiply_ta(struct ssa_device *device, const struct ssa_gemm *g, stru
     size_t row_blocks = ssa_divide_up((size_t)g->m, (size_t)ssa_tuned(device, SSA_TUNED(gemm, MB)));
     size_t column_blocks = ssa_divide_up((size_t)g->n, (size_t)ssa_tuned(device, SSA_TUNED(gemm, NB)));
     size_t depth = (size_t)ssa_tuned(device, SSA_TUNED(gemm, KC));
-    size_t splits = g->ldc == g->n ? ssa_divide_up(enough_items(device), row_blocks * column_blocks) : 1;
+    size_t splits = g->ldc == g->n ? ssa_divide_up(ssa_gemm_enough_items(device), row_blocks * column_blocks) : 1;
     size_t span = ssa_divide_up(ssa_divide_up((size_t)g->k, splits), depth) * depth;
     struct ssa_tensor c = g->c, sums_to = sums;
     bool split, accumulate = g->accumulate;
@@ -133,9 +127,9 @@ static int multiply_ta(struct ssa_device *device, const struct ssa_gemm *g, stru
         .local = {1, 1, 1},
     }));
     if (split)
-        TRY(sum_planes(device, c, plane, (int)splits, g->c, plane, accumulate));
+        TRY(ssa_sum_planes(device, c, plane, (int)splits, g->c, plane, accumulate));
     if (split && ssa_present(sums))
-        TRY(sum_planes(device, sums_to, (size_t)g->m, (int)splits, sums, (size_t)g->m, accumulate));
+        TRY(ssa_sum_planes(device, sums_to, (size_t)g->m, (int)splits, sums, (size_t)g->m, accumulate));
 done:
     return err;
 }
@@ -193,7 +187,7 @@ static int own_gemm(struct ssa_device *device, const struct ssa_gemm *g, const s
         .local = {side, side, 1},
     }));
     if (splits > 1)
-        TRY(sum_planes(device, c, plane, (int)splits, g->c, plane, g->accumulate));
+        TRY(ssa_sum_planes(device, c, plane, (int)splits, g->c, plane, g->accumulate));
 done:
     return err;
 }
@@ -261,7 +255,7 @@ static int column_sum(struct ssa_device *device, const struct ssa_linear_bwd *a,
                  ARG_INT(stride), ARG_INT_AS(span, DEPTH)},
         .global = {ssa_divide_up(width, 4), splits},
     }));
-    TRY(sum_planes(device, planes, width, (int)splits, a->dbias, width, a->accumulate));
+    TRY(ssa_sum_planes(device, planes, width, (int)splits, a->dbias, width, a->accumulate));
 done:
     return err;
 }
@@ -274,7 +268,8 @@ int ssa_gemm_run(struct ssa_device *device, const struct ssa_gemm *g)
     if (device->info.gpu_shape)
         return gpu_gemm(device, g);
     if (g->trans_a)
-        return multiply_ta(device, g, (struct ssa_tensor){0});
+        return ssa_gemm_parts_serves(device, g, &e) ? ssa_gemm_parts_run(device, g, &e)
+                                                : multiply_ta(device, g, (struct ssa_tensor){0});
     if (g->accumulate)
         e.addend = g->c;
     return multiply_rows(device, g, &e);
@@ -372,11 +367,15 @@ int ssa_linear_bwd_run(struct ssa_device *device, const struct ssa_linear_bwd *a
     int x_stride = a->x_stride ? a->x_stride : a->in, dy_stride = a->dy_stride ? a->dy_stride : a->out;
     struct ssa_gemm g = {.a = a->dy, .b = a->x, .c = a->dw, .m = a->out, .n = a->in, .k = a->rows, .lda = dy_stride,
                          .ldb = x_stride, .ldc = a->in, .trans_a = true, .accumulate = a->accumulate};
-    bool fused = ssa_present(a->dw) && !device->info.gpu_shape;
+    const struct epilogue none = {0};
+    const bool parts = ssa_present(a->dw) && ssa_gemm_parts_serves(device, &g, &none);
+    const bool fused = ssa_present(a->dw) && !device->info.gpu_shape && !parts;
     int err = SSA_OK;
     if (ssa_present(a->dx))
         TRY(input_gradient(device, a, x_stride, dy_stride));
-    if (fused)
+    if (parts)
+        TRY(ssa_gemm_parts_run(device, &g, &none));
+    else if (fused)
         TRY(multiply_ta(device, &g, a->dbias));
     else if (ssa_present(a->dw))
         TRY(gpu_gemm(device, &g));

@@ -82,9 +82,11 @@ int ssa_pool_create(struct ssa_pool **pool, const struct ssa_pool_config *config
     int err = SSA_OK;
     *pool = NULL;
     if (config) {
-        TRY(ssa_check_reserved("pool", config->reserved, 8));
+        TRY(ssa_check_reserved("pool", config->reserved, 7));
         REQUIRE(config->last == SSA_POOL_HOST || config->last == SSA_POOL_STOP,
                 "pool: last is %d, not one of enum ssa_pool_last", config->last);
+        REQUIRE(config->precision == SSA_FLOAT32 || config->precision == SSA_FAST,
+                "pool: precision is %zu, not one of enum ssa_precision", config->precision);
         REQUIRE(config->deadline >= 0 || config->deadline == SSA_NONE, "pool: deadline is %g, must not be negative, or "
                 "SSA_NONE", config->deadline);
         REQUIRE(config->copy_every >= SSA_NONE, "pool: copy_every is %d, must not be negative, or SSA_NONE",
@@ -117,7 +119,9 @@ done:
 int ssa_pool_add(struct ssa_pool *pool, struct ssa_device *device)
 {
     struct ssa_member *m;
-    int err = add(pool, &device->info, &m);
+    int err = ssa_device_set_precision(device, (int)pool->config.precision);
+    if (!err)
+        err = add(pool, &device->info, &m);
     if (err)
         ssa_device_close(device);
     else

@@ -113,10 +113,11 @@ static int run_trial(struct ssa_device *device, const struct ssa_variant *varian
     device->scratch[0] = device->scratch[1] = NULL;
     device->trial = variant;
     device->trial_taken = false;
-    err = device->backend->aside(device, true);
+    err = device->backend->aside ? device->backend->aside(device, true) : SSA_OK;
     if (!err) {
         err = variant->test(device, host, variant, error);
-        device->backend->aside(device, false);
+        if (device->backend->aside)
+            device->backend->aside(device, false);
     }
     device->trial = NULL;
     for (int i = 0; i < 2; i++) {
@@ -138,7 +139,7 @@ done:
 static char *write_key(struct ssa_device *device, const struct ssa_variant *variant, const char *name)
 {
     char *identity = NULL, *key = NULL;
-    if (!ssa_store_enabled() ||
+    if (!ssa_store_enabled() || !device->backend->identity ||
         device->backend->identity(device, variant->identity ? NULL : variant->name, &identity))
         return NULL;
     const char *of_library = variant->identity ? variant->identity : "";
@@ -305,7 +306,7 @@ static bool ask(struct ssa_device *device, const struct ssa_variant *variant)
 
 bool ssa_trusted(struct ssa_device *device, const struct ssa_variant *variant)
 {
-    if (!device->backend->identity)
+    if (!device->backend->identity && !variant->engine)
         return true;
     struct ssa_trusted_call *c = device->trial ? NULL : place_of(device, variant);
     if (c && is_same_call(c, variant))

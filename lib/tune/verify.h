@@ -16,6 +16,7 @@ struct ssa_variant {
     const char *name; /* its kernel file in cl/, or the library; static */
     struct ssa_constant constants[SSA_MAX_CONSTANTS];
     const char *identity; /* of a library: what tells its versions apart. NULL: a kernel, whose source does */
+    bool engine;          /* on a matrix engine: to be tested on the host backend too */
     const char *instead;  /* what serves where it fails, for the warning */
     /* Runs the operator on both devices, where it asks ssa_trusted() for this very variant again, and is told yes;
      * `error` becomes the largest error. */
@@ -24,7 +25,8 @@ struct ssa_variant {
 
 /* Cheap after the first time. The tuned parameters that a kernel is built with (ssa_tuned_constants()) belong to its
  * variant: where it fails with them they are put back to the standard ones, and it is asked again. A kernel without any
- * constants is portable. On the host backend always true: its builds are made and tested with the library. */
+ * constants is portable. On the host backend always true, but for matrix engines: its builds are made
+ * and tested with the library. */
 bool ssa_trusted(struct ssa_device *device, const struct ssa_variant *variant);
 void ssa_verdicts_free(struct ssa_device *device);
 
@@ -45,6 +47,9 @@ int ssa_problem_compare(struct ssa_device *device, struct ssa_device *host, cons
  * for by the transpositions and by the size of the product, since either chooses other kernels of it. */
 bool ssa_gemm_trusted(struct ssa_device *device, const struct ssa_gemm *gemm, const char *name, const char *identity,
                       const char *instead);
+
+/* The same of our kernel on a matrix engine, instead of which float32 serves. */
+bool ssa_gemm_engine_trusted(struct ssa_device *device, const struct ssa_gemm *gemm, int parts);
 
 /* Puts tuned parameters of cl/gemm.cl that fail back to the standard ones; to be called before they are read. */
 void ssa_gemm_settle(struct ssa_device *device);

@@ -56,6 +56,18 @@ void devices_close(struct devices *d)
     d->events = NULL;
 }
 
+void devices_set_precision(const struct ssa_pool *pool, int precision)
+{
+    for (int i = 0; i < ssa_pool_count(pool); i++)
+        if (ssa_pool_device(pool, i))
+            ssa_device_set_precision(ssa_pool_device(pool, i), precision);
+}
+
+const char *precision_name(int precision)
+{
+    return precision == SSA_FAST ? "fast" : "float32";
+}
+
 /* ---- telling ---- */
 
 int devices_live(const struct ssa_pool *pool)

@@ -55,6 +55,7 @@ static const struct arg own_table[] = {
     ARG_TEXT('l', "log", &options.log, "FILE", "add the result to the log of the run, for `report`"),
     ARG_FLAG('f', "force", &shared.force, "add it to the log of another run, too; replace files that are there"),
     ARG_NAMES(0, "device", &shared.device, "NAMES", DEVICES_HELP "; several share passes and windows"),
+    ARG_CHOICE(0, "precision", &shared.precision, PRECISIONS, PRECISION_HELP),
     ARG_FLAG('v', "verbose", &shared.verbose, "what the library logs, too"),
     ARG_FLAG(0, "json", &shared.json, "one object on stdout"),
     ARG_END};
@@ -357,6 +358,7 @@ static int run(struct loaded *loaded, struct settings *s, const struct program *
         check_run(loaded->checkpoint, log) || together_check(loaded, &options.with) ||
         open_data(p, loaded->checkpoint, s))
         return EXIT_FAILED;
+    devices_set_precision(loaded->pool, shared.precision);
     int status = choose_pattern(s, said, &pattern), length = ssa_model_length(&s->model);
     if (status)
         return status;
@@ -370,6 +372,7 @@ static int run(struct loaded *loaded, struct settings *s, const struct program *
     json_t *result = begin_result(loaded, s);
     signals_catch();
     status = evaluate(loaded, s, pattern, result);
+    json_object_set_new(result, "precision", json_string(precision_name(shared.precision)));
     json_object_set_new(result, "devices", devices_json(loaded->pool)); /* with who was lost */
     if (!status && options.log)
         status = write_log(result);

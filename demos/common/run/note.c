@@ -1,5 +1,6 @@
 #include "note.h"
 
+#include "devices.h"
 #include "run.h"
 
 #include "disk/hash.h"
@@ -47,6 +48,8 @@ char *note_make(const struct settings *s)
 {
     char fingerprint[17];
     json_t *note = json_pack("{s:s, s:i}", "program", s->program->name, "micro_batch", s->micro_batch);
+    if (s->precision != SSA_FLOAT32)
+        json_object_set_new(note, "precision", json_string(precision_name(s->precision)));
     s->program->note(s, note);
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, s->data.fingerprint);
     json_object_set_new(note, s->program->what, json_string(fingerprint));

@@ -97,6 +97,8 @@ static const struct arg run_table[] = {
     ARG_HEADING("running"),
     ARG_NAMES(0, "device", &options.device, "NAMES",
               DEVICES_HELP "; several share the passes of a step (--accumulate)"),
+    ARG_CHOICE(0, "precision", &options.precision, PRECISIONS,
+               PRECISION_HELP ". If not said, float32, or with --resume as before"),
     ARG_FLAG(0, "alone", &options.alone,
              "a run of this process alone, whatever launcher of many it was started under"),
     ARG_INT(0, "log-every", &options.log_every, 1, 1000, "N", "steps between lines of the log"),
@@ -178,7 +180,7 @@ static void default_options(const struct program *p, struct train_options *o, st
 {
     *o = (struct train_options){.training = {.decay = 0.1f, .clip = 1},
                                 .pool = {.deadline = 60, .copy_every = 50},
-                                .micro_batch = 16, .device = "auto",
+                                .micro_batch = 16, .precision = -1, .device = "auto",
                                 .measure = 20, .log_every = 10, .eval_every = 200, .eval_windows = 32};
     *r = (struct raw){.preset = {.pattern = {.ratio = 0.25f, .keep_first = -1}, .lr = p->lr > 0 ? p->lr : 2e-3f,
                                  .warmup = -1},

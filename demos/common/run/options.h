@@ -15,7 +15,8 @@ struct train_options {
     struct stage stages[STAGES_MAX];
     int steps_in_all, more_stages; /* of a run that is resumed: how long it is to be, 0: as before; `stages` are added */
     int micro_batch;
-    struct ssa_pool_config pool;
+    int precision; /* enum ssa_precision; -1: not said */
+    struct ssa_pool_config pool; /* but for that */
     const char *checkpoint, *resume, *from, *log, *device;
     const char *best; /* where the parameters of the least validation loss are kept, or NULL */
     int patience, best_sampled;

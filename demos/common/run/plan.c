@@ -251,6 +251,7 @@ static int print_object(const struct planning *p)
     json_object_set_new(object, "stages", stages);
     json_object_set_new(object, "memory", memory_json(p));
     json_object_set_new(object, "devices", devices_json(p->devices.pool));
+    json_object_set_new(object, "precision", json_string(precision_name(p->s.precision)));
     json_object_set_new(object, "fits", json_boolean(p->fits));
     json_object_set_new(object, "advice", p->fits ? json_null() : json_string(p->why));
     json_object_set_new(object, "seconds", number_json(all_seconds(p)));
@@ -270,8 +271,10 @@ int plan_main(const struct program *program, int argc, char **argv)
     say_set_quiet(o->quiet || o->json);
     say_library_log(o->verbose);
     signals_catch();
-    status = settings_make(&p.s, program, o) || devices_open(&p.devices, o->device, &o->pool) || check(&p) ? EXIT_FAILED
-                                                                                                  : measure(&p);
+    struct ssa_pool_config config = o->pool;
+    status = settings_make(&p.s, program, o);
+    config.precision = (size_t)p.s.precision;
+    status = status || devices_open(&p.devices, o->device, &config) || check(&p) ? EXIT_FAILED : measure(&p);
     if (!status)
         status = o->json ? print_object(&p) : print_all(&p);
     devices_close(&p.devices);

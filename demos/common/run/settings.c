@@ -1,11 +1,14 @@
 #include "settings.h"
 
+#include "devices.h"
 #include "longer.h"
 #include "note.h"
 #include "numbers.h"
+#include "say.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int open_source(struct settings *s)
 {
@@ -97,12 +100,30 @@ static int take_run(struct settings *s)
     return make_longer(s->o, more, &s->training, s->stages);
 }
 
+/* Where nobody says, a run goes on in the precision that it was in. */
+static int settle_precision(struct settings *s)
+{
+    char *noted = s->o->resume ? note_text(s->source, "precision") : NULL;
+    const int before = noted ? parse_choice(noted, strlen(noted), PRECISIONS) : SSA_FLOAT32;
+    int status = 0;
+    s->precision = s->o->precision >= 0 ? s->o->precision : before;
+    if (s->precision < 0)
+        status = say_error("%s: was trained in a precision that this version does not know; say in which to go on: "
+                           "--precision %s", s->source_name, PRECISIONS);
+    else if (s->o->resume && s->precision != before)
+        say_note("%s was trained in precision %s; it goes on in %s", s->source_name, noted ? noted : "float32",
+                 precision_name(s->precision));
+    free(noted);
+    return status;
+}
+
 int settings_make(struct settings *s, const struct program *program, const struct train_options *o)
 {
     *s = (struct settings){.program = program, .o = o, .source_name = o->resume ? o->resume : o->from,
                            .model = o->model, .training = o->training, .micro_batch = o->micro_batch,
                            .measured = PART_VALID};
-    return open_source(s) || program->open(s) || check_model(s) || (o->resume ? take_run(s) : take_stages(s))
+    return open_source(s) || program->open(s) || check_model(s) || (o->resume ? take_run(s) : take_stages(s)) ||
+            settle_precision(s)
         ? EXIT_FAILED
         : 0;
 }

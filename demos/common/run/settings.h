@@ -28,6 +28,7 @@ struct settings {
     struct ssa_stage stages[STAGES_MAX]; /* of a new run, or one that is made longer; */
     struct ssa_pattern *layers;          /* what was said of their layers */
     int micro_batch;
+    int precision;                       /* enum ssa_precision */
     enum data_part measured;             /* that evaluations are of */
 };
 

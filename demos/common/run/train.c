@@ -62,6 +62,7 @@ static int open_devices(struct training *t)
 {
     struct ssa_pool_config config = t->o->pool;
     char names[512];
+    config.precision = (size_t)t->s.precision;
     if (t->ranks) {
         config.last = SSA_POOL_STOP;
         config.copy_every = ranks_lead(t->ranks) ? config.copy_every : SSA_NONE;
@@ -103,6 +104,7 @@ static json_t *start_record(struct training *t)
                              "devices", devices_json(t->devices.pool), unit_data(unit, "train_", items),
                              (json_int_t)settings_count(&t->s, PART_TRAIN), "memory_bytes",
                              (json_int_t)t->memory.total);
+    json_object_set_new(line, "precision", json_string(precision_name(t->s.precision)));
     json_t *settings = settings_json(&t->s);
     json_object_update(line, settings);
     json_decref(settings);
