@@ -61,7 +61,7 @@ static void put_beginning(struct sheet *s, const struct results *r)
                   "Differences are taken seed by seed, of the seeds that both have; +- is one standard error of their "
                   "mean; better and worse are said beyond two of them, which chance alone exceeds in 12%% of cases "
                   "with five seeds and in 18%% with three. Others are compared with the dense arm that validates best "
-                  "of those with the most seeds done, with the weights of its best look; so are the other arms', "
+                  "(seed by seed, of those that two arms both have), with the weights of its best look; so are the other arms', "
                   "unless it is said that they are of the end of a stage. Looks are at validation; the test part was "
                   "measured once.");
 }

@@ -24,7 +24,17 @@ static int read_arm(struct arm_results *r, const struct task *task, const struct
     return 0;
 }
 
-/* Of few seeds a good one may be luck: those with the most are looked at. */
+/* On the seeds that both have: of few, good ones may be luck. */
+static bool validates_better(const struct arm_results *a, const struct arm_results *b)
+{
+    double lower = 0;
+    for (int i = 0; i < a->seeds && i < b->seeds; i++) {
+        const double d = valid_of(&b->of[i]) - valid_of(&a->of[i]);
+        lower += isfinite(d) ? d : 0;
+    }
+    return lower > 0;
+}
+
 static const struct arm_results *choose_control(const struct task_results *t)
 {
     const struct arm_results *best = NULL;
@@ -32,7 +42,7 @@ static const struct arm_results *choose_control(const struct task_results *t)
         const struct arm_results *r = &t->arms[a];
         if (r->arm->kind != ARM_DENSE || !r->done || !isfinite(mean_of(r, valid_of)))
             continue;
-        if (!best || r->done > best->done || (r->done == best->done && mean_of(r, valid_of) < mean_of(best, valid_of)))
+        if (!best || validates_better(r, best))
             best = r;
     }
     return best;

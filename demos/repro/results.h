@@ -15,7 +15,7 @@ struct task_results {
     const struct task *task;
     struct arm_results *arms;
     int count;
-    const struct arm_results *control; /* of the dense arms with the most seeds the one that validates best; or NULL */
+    const struct arm_results *control; /* the dense arm that validates best; or NULL */
 };
 
 struct results {
