@@ -13,7 +13,7 @@
  *          of dk and dv at their own positions before anything is added there, which takes one part and causality, by
  *          which no earlier tile sees them; else attention_clear has run before.
  * Macros   D: the width of keys and values, else the parameters; PAIRS: attention.h; TILE, KEYS: below and
- *          attention_tile.h.
+ *          attention_tile.h; PARTS: as in forward.
  *
  * Lab book. As in attention_fwd.cl: PoCL, H8 D64 N2048 k512, backward, not causal / causal.
  *   five products a pair of tile and block, dk and dv added to in place                63 / 59
@@ -33,6 +33,7 @@
  *   dq's first block replaces instead of adding to a cleared tile (N1024 k128)           -2%
  * In N1024 k128 reading `out` for delta costs 0.5%, clearing dk and dv 3%; without prefetching it takes 20% longer.
  * Cut into stages that share one struct of tiles, prefetching by attention_tile.h: the same bits, time within 1%.
+ * PARTS, as in forward: 1.25 / 1.20, causal 1.24 / 1.08.
  * No scratch: what splitting by queries would need, partial sums of dk and dv, the phases do without. */
 #define STACK (512 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */
 #ifndef TILE
@@ -50,6 +51,16 @@ struct work {
     float scores[KEYS * TILE] ALIGNED, slopes[KEYS * TILE] ALIGNED, rows[ROWS * WIDTH_MAX] ALIGNED;
     float base[TILE] ALIGNED, delta[TILE] ALIGNED, own_score[TILE] ALIGNED, own_slope[TILE] ALIGNED;
     int finite; /* rows of q and dout are, or no key is masked */
+#ifdef PARTS /* operands, packed: what scores and slopes are made of (queries_p times log2(e)), what sums over queries and
+              * over keys are, scores or slopes; and gradients of a block's keys */
+    uint queries_p[PARTS_WORDS(TILE, D)] ALIGNED, grads_p[PARTS_WORDS(TILE, D)] ALIGNED;
+    uint queries_sum[PARTS_WORDS(D, TILE)] ALIGNED, grads_sum[PARTS_WORDS(D, TILE)] ALIGNED;
+    uint keys_p[PARTS_WORDS(KEYS, D)] ALIGNED, values_p[PARTS_WORDS(KEYS, D)] ALIGNED;
+    uint keys_sum[PARTS_WORDS(D, KEYS)] ALIGNED;
+    uint weights_p[PARTS_WORDS(KEYS, TILE)] ALIGNED;
+    float dkeys[KEYS * D] ALIGNED;
+    int bad[TILE]; /* rows of q or dout that are not finite, if any is not */
+#endif
 };
 
 /* Rows of dk and dv of one head, one of each a position. */
@@ -166,14 +177,36 @@ INLINE void begin_tile(struct work *w, struct tile t, struct head_rows q, struct
 {
     pack_tile(w->queries, q.at, q.stride, t.answered, scale, width);
     pack_tile(w->grads, dout.at, dout.stride, t.answered, 1.0f, value_width);
+#ifdef PARTS
+    const int steps = (t.answered + TILE_DEPTH - 1) / TILE_DEPTH;
+    for (int i = 0; i < t.answered * D; i += VW)
+        vec_store(w->queries_t + i, vec_load(w->queries + i) * LOG2E);
+    pack_parts(w->queries_p, D / TILE_DEPTH, w->queries_t, D, 0, 1, 0, D, 0, t.answered);
+    pack_parts(w->grads_p, D / TILE_DEPTH, w->grads, D, 0, 1, 0, D, 0, t.answered);
+#else
     transpose_tile(w->queries_t, w->queries, t.answered, LOG2E, width);
     transpose_tile(w->grads_t, w->grads, t.answered, 1.0f, value_width);
+#endif
     for (int r = 0; r < TILE; r++) /* a row that sees nothing has lse -inf: anything large keeps exp2 from overflow */
         w->base[r] = r < t.answered && lse[r] > -INFINITY ? lse[r] : 1e30f;
     for (int r = 0; r < TILE; r += VW)
         vec_store(w->delta + r, dot_rows(out.at + r * out.stride, out.stride, w->grads + r * VALUE_PITCH,
                                          t.answered - r, value_width));
     w->finite = !causal || (all_finite(w->queries, t.answered, width) && all_finite(w->grads, t.answered, value_width));
+#ifdef PARTS
+    float *rows = w->queries_t; /* is packed */
+    for (int r = 0; r < t.answered; r++)
+        w->bad[r] = !w->finite && !(row_is_finite(w->queries + r * D) && row_is_finite(w->grads + r * D));
+    for (int sum = 0; sum < 2; sum++) {
+        for (int r = 0; r < t.answered; r++) {
+            for (int c = 0; c < D; c += VW)
+                vec_store(rows + r * D + c, vec_load((sum ? w->grads : w->queries) + r * D + c));
+            if (w->bad[r])
+                clear_rows(rows, r, r + 1, D);
+        }
+        pack_parts(sum ? w->grads_sum : w->queries_sum, steps, rows, D, 1, 0, 0, t.answered, 0, D);
+    }
+#endif
 }
 
 /* dq, dk, dv of the queries' own keys, where they see them; these begin the sums of dq. */
@@ -209,8 +242,13 @@ INLINE void weigh_block(struct work *w, const struct pairs *p, struct tile t, st
 {
     for (int g = 0; g < t.answered; g += GROUP) {
         const struct edge e = edge_of(b.source, b.count, b.masked, t.first + g);
+#ifdef PARTS
+        multiply_parts(w->scores + g, TILE, w->keys_p, e.seen, w->queries_p + PARTS_WORDS(g, D), GROUP, D, 0);
+        multiply_parts(w->slopes + g, TILE, w->values_p, e.seen, w->grads_p + PARTS_WORDS(g, D), GROUP, D, 0);
+#else
         product_scores(w->scores + g, w->keys, w->queries_t + g, e.seen, width);
         product_scores(w->slopes + g, w->values, w->grads_t + g, e.seen, value_width);
+#endif
 #if PAIRS
         slopes_of_pairs(p, w->scores + g, w->slopes + g, e.seen, e.certain, b.source, t.first + g, t.answered - g,
                         w->base + g, w->delta + g);
@@ -219,6 +257,47 @@ INLINE void weigh_block(struct work *w, const struct pairs *p, struct tile t, st
 #endif
     }
 }
+
+#ifdef PARTS
+/* What rows of the tile that are not finite add to the gradients of the block's keys: weights of them times `rows`. */
+INLINE void add_bad_queries(struct work *w, struct tile t, struct block b, const float *weights, const float *rows)
+{
+    for (int r = 0; !w->finite && r < t.answered; r++)
+        for (int j = 0; w->bad[r] && j < b.count && (!b.masked || b.source[j] <= t.first + r); j++)
+            add_scaled(w->dkeys + j * D, rows + r * D, weights[j * TILE + r]);
+}
+
+/* add_to_keys() and add_to_queries() on a matrix engine. As in forward nothing is fetched ahead. */
+INLINE void add_parts(struct work *w, struct tile t, struct block b, struct kv x, struct sums to, int mode)
+{
+    const int steps = (t.answered + TILE_DEPTH - 1) / TILE_DEPTH, key_steps = (b.count + TILE_DEPTH - 1) / TILE_DEPTH;
+    for (int g = 0; g < t.answered; g += GROUP) {
+        const struct edge e = edge_of(b.source, b.count, b.masked, t.first + g);
+        clear_scores(w->scores + g, e.seen, b.count);
+        clear_scores(w->slopes + g, e.seen, b.count);
+    }
+    pack_parts(w->weights_p, steps, w->scores, TILE, 0, 0, 0, t.answered, 0, b.count);
+    multiply_parts(w->dkeys, D, w->weights_p, b.count, w->grads_sum, D, t.answered, 0);
+    add_bad_queries(w, t, b, w->scores, w->grads);
+    for (int j = 0; j < b.count; j++)
+        add_row(to.dv + b.source[j] * to.dv_stride, w->dkeys + j * D, 1.0f, D);
+    pack_parts(w->weights_p, steps, w->slopes, TILE, 0, 0, 0, t.answered, 0, b.count);
+    multiply_parts(w->dkeys, D, w->weights_p, b.count, w->queries_sum, D, t.answered, 0);
+    add_bad_queries(w, t, b, w->slopes, w->queries);
+    for (int j = 0; j < b.count; j++)
+        add_row(to.dk + b.source[j] * to.dk_stride, w->dkeys + j * D, 1.0f, D);
+
+    int bad[KEYS], any = b.masked && clear_bad_rows(w->keys, b.count, bad);
+    pack_parts(w->keys_sum, key_steps, w->keys, D, 1, 0, 0, b.count, 0, D);
+    pack_parts(w->weights_p, key_steps, w->slopes, TILE, 1, 1, 0, b.count, 0, t.answered);
+    multiply_parts(w->dqueries, D, w->weights_p, t.answered, w->keys_sum, D, b.count, mode == ADD);
+    for (int j = 0; any && j < b.count; j++) {
+        pack_row(w->keys + j * D, x.k + b.source[j] * x.k_stride, 1.0f, D);
+        for (int r = max(b.source[j] - t.first, 0); bad[j] && r < t.answered; r++)
+            add_scaled(w->dqueries + r * D, w->keys + j * D, w->slopes[j * TILE + r]);
+    }
+}
+#endif
 
 /* dv += P^T dout, dk += dS^T q; meanwhile fetches the rows of these that come next, the next block's, and ahead. */
 INLINE void add_to_keys(struct work *w, struct tile t, struct block b, struct sums to, struct ahead *ahead, int width,
@@ -263,9 +342,17 @@ INLINE void meet_run(struct work *w, const struct pairs *p, struct tile t, __glo
         const struct block b = block_of(source + at, count - at, causal, t.first);
         pack_keys(w->keys, x.k, x.k_stride, b.source, b.count, width);
         pack_keys(w->values, x.v, x.v_stride, b.source, b.count, value_width);
+#ifdef PARTS
+        pack_parts(w->keys_p, D / TILE_DEPTH, w->keys, D, 0, 0, 0, D, 0, b.count);
+        pack_parts(w->values_p, D / TILE_DEPTH, w->values, D, 0, 0, 0, D, 0, b.count);
+#endif
         weigh_block(w, p, t, b, width, value_width);
+#ifdef PARTS
+        add_parts(w, t, b, x, to, *mode);
+#else
         add_to_keys(w, t, b, to, ahead, width, value_width);
         add_to_queries(w, t, b, *mode, width);
+#endif
         *mode = ADD;
     }
 }
@@ -329,6 +416,7 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
     const int key_part = (part + max(phase, 0)) % parts;
     const int key_first = (int)((ulong)sources * key_part / parts);
     const int key_end = phase < 0 ? 0 : (int)((ulong)sources * (key_part + 1) / parts);
+    MATRIX_BEGIN
 
     for (int i = tile_first * group; i < tile_end * group; i++) {
         const struct tile t = tile_of(plan, i / group, query_begin, query_end);
@@ -378,4 +466,5 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
         }
         end_tile(&w, t, mode, dq_rows, dq_stride, phase != 0, scale, width);
     }
+    MATRIX_END
 }

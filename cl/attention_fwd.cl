@@ -11,7 +11,7 @@
  *          that all items of a causal head cost the same, walks each one's keys in blocks with a running maximum, and
  *          answers its rows, padding included.
  * Macros   D: the width of keys and values, else the parameters; PAIRS: attention.h; TILE, KEYS: below and
- *          attention_tile.h.
+ *          attention_tile.h; PARTS: where set, products are on a matrix engine (parts.h), D a multiple of 32, PAIRS 0.
  *
  * Lab book. Percent of the FMA peak (117 GFLOP/s a core), PoCL 3.1 on two cores with AVX-512, H8 D64 N2048 k512 in rows
  * of 3 * 512 floats, forward, not causal / causal. The machine was busy: processor time, best of several, +-1.5.
@@ -57,7 +57,11 @@
  * last cache, host backend, one thread, processor time a head, busy machine, against the version before in turn:
  *   rows of the next KEYS keys prefetched                 11.5 -> 8.7 us; in a cache 2.7 -> 3.1 (only values: 9.9; 3.0)
  *   values weighed into four sums instead of one          the same
- * Cut into stages that share one struct of tiles, prefetching by attention_tile.h: the same bits, time within 1%. */
+ * Cut into stages that share one struct of tiles, prefetching by attention_tile.h: the same bits, time within 1%.
+ * PARTS (a Xeon with AMX, one thread, H4 D64 N2048, dense / k512, time of float32 by this): 1.37 / 1.36, causal 1.32 /
+ * 1.24; of a pair's 4.6 cycles a third are products (half of that they would take alone), a third packing, a fifth
+ * exp2 and maximum. With rows fetched ahead as in float32: 1.21 / 1.22, for there are as many, in less time. D32: 1.18
+ * / 1.16, causal 1.15 / 1.02, backward 0.87 to 1.05: not built. */
 #define STACK (512 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */
 #ifndef TILE
 #define TILE 128 /* queries of a tile; this and KEYS may be tuned: lib/tune/tuning.c */
@@ -70,6 +74,10 @@ struct work {
     float queries[TILE * WIDTH_MAX] ALIGNED, queries_t[TILE * WIDTH_MAX] ALIGNED, answer[TILE * WIDTH_MAX] ALIGNED;
     float keys[KEYS * WIDTH_MAX] ALIGNED, values[KEYS * WIDTH_MAX] ALIGNED, scores[KEYS * TILE] ALIGNED;
     float m[TILE] ALIGNED, l[TILE] ALIGNED, change[TILE] ALIGNED, gates[TILE] ALIGNED;
+#ifdef PARTS /* operands, packed: queries and values as columns, keys and a group's weights as rows */
+    uint queries_p[PARTS_WORDS(TILE, D)] ALIGNED, keys_p[PARTS_WORDS(KEYS, D)] ALIGNED;
+    uint values_p[PARTS_WORDS(D, KEYS)] ALIGNED, weights_p[PARTS_WORDS(GROUP, KEYS)] ALIGNED;
+#endif
 };
 
 /* Scores of one group against `count` keys become probabilities: `certain` keys are at or before every query of the
@@ -262,7 +270,11 @@ INLINE void weigh_block(struct work *w, const struct pairs *p, struct tile t, st
 {
     for (int g = 0; g < t.answered; g += GROUP) {
         const struct edge e = edge_of(b.source, b.count, b.masked, t.first + g);
+#ifdef PARTS
+        multiply_parts(w->scores + g, TILE, w->keys_p, e.seen, w->queries_p + PARTS_WORDS(g, D), GROUP, D, 0);
+#else
         product_scores(w->scores + g, w->keys, w->queries_t + g, e.seen, width);
+#endif
 #if PAIRS
         logits_of(p, w->scores + g, e.seen, b.source, t.first + g, t.answered - g);
 #endif
@@ -272,6 +284,31 @@ INLINE void weigh_block(struct work *w, const struct pairs *p, struct tile t, st
 #endif
     }
 }
+
+#ifdef PARTS
+/* add_values() on a matrix engine. Nothing is fetched ahead: that takes longer here than it saves. */
+INLINE void add_values_parts(struct work *w, struct tile t, struct block b, int mode, struct kv x)
+{
+    const int steps = (b.count + TILE_DEPTH - 1) / TILE_DEPTH;
+    int bad[KEYS], any = b.masked && clear_bad_rows(w->values, b.count, bad);
+    pack_parts(w->values_p, steps, w->values, D, 1, 0, 0, b.count, 0, D);
+    for (int g = 0; g < t.answered; g += GROUP) {
+        const struct edge e = edge_of(b.source, b.count, b.masked, t.first + g);
+        float *answer = w->answer + g * D;
+        for (int r = 0; mode == RESCALE && r < GROUP; r++)
+            for (int c = 0; c < D; c += VW)
+                vec_store(answer + r * D + c, vec_load(answer + r * D + c) * w->change[g + r]);
+        clear_scores(w->scores + g, e.seen, b.count);
+        pack_parts(w->weights_p, steps, w->scores + g, TILE, 1, 1, 0, b.count, 0, GROUP);
+        multiply_parts(answer, D, w->weights_p, GROUP, w->values_p, D, b.count, mode == RESCALE);
+    }
+    for (int j = 0; any && j < b.count; j++) {
+        pack_row(w->values + j * D, x.v + b.source[j] * x.v_stride, 1.0f, D);
+        for (int r = max(b.source[j] - t.first, 0); bad[j] && r < t.answered; r++)
+            add_scaled(w->answer + r * D, w->values + j * D, w->scores[j * TILE + r]);
+    }
+}
+#endif
 
 /* answer = weights . values (+ change o answer), and meanwhile fetches the next block's rows, and ahead. */
 INLINE void add_values(struct work *w, struct tile t, struct block b, int mode, struct ahead *ahead, int value_width)
@@ -296,8 +333,15 @@ INLINE void meet_run(struct work *w, const struct pairs *p, struct tile t, __glo
         const struct block b = block_of(source + at, count - at, causal, t.first);
         pack_keys(w->keys, x.k, x.k_stride, b.source, b.count, width);
         pack_keys(w->values, x.v, x.v_stride, b.source, b.count, value_width);
+#ifdef PARTS
+        pack_parts(w->keys_p, D / TILE_DEPTH, w->keys, D, 0, 0, 0, D, 0, b.count);
+#endif
         weigh_block(w, p, t, b, width);
+#ifdef PARTS
+        add_values_parts(w, t, b, *mode, x);
+#else
         add_values(w, t, b, *mode, ahead, value_width);
+#endif
         *mode = RESCALE;
     }
 }
@@ -365,6 +409,7 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
     const struct pairs *const p = NULL;
 #endif
     __global const int *source = plan + plan[PLAN_SOURCE_AT], *own = plan + plan[PLAN_OWN_AT];
+    MATRIX_BEGIN
 
     for (int turn = 0, tile = (int)get_global_id(0); tile < tiles; turn++) {
         const struct tile t = tile_of(plan, causal ? tiles - 1 - tile : tile, query_begin, query_end);
@@ -380,7 +425,11 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
         look_ahead(&ahead, plan, t, next, causal);
 
         pack_tile(w.queries, q + row * q_stride, q_stride, t.answered, scale * LOG2E, width);
+#ifdef PARTS
+        pack_parts(w.queries_p, D / TILE_DEPTH, w.queries, D, 0, 1, 0, D, 0, t.answered);
+#else
         transpose_tile(w.queries_t, w.queries, t.answered, 1.0f, width);
+#endif
         int mode = REPLACE; /* of the tile's first block: what it replaces need not be cleared */
         if (begin_tile(&w, p, t, kv, own + t.first, width, value_width))
             mode = RESCALE;
@@ -408,4 +457,5 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
         for (int r = 0; PAIRS && gate_sum && r < t.count; r++)
             gate_sum[answers + row + r] = r < t.answered ? w.gates[r] : 0.0f;
     }
+    MATRIX_END
 }

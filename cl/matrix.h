@@ -1,6 +1,7 @@
 /* Matrix engines: tiles of 16 x 16 sums of products of bf16, 32 deep. C only, for the host backend.
  *
- * A kernel says MATRIX_BEGIN, then speaks of eight tiles by literal numbers, then MATRIX_END. An operand's tile is 1 KiB
+ * A kernel says MATRIX_BEGIN and MATRIX_END; a function between that has MATRIX_TILES first speaks of eight tiles by
+ * literal numbers, whose contents are its own. An operand's tile is 1 KiB
  * of memory: of a, 16 rows of 32 elements of k; of b, 16 rows, one a pair of k, of the pairs of 16 columns. Sums are
  * 16 rows of 16 floats, `stride` floats apart.
  *
@@ -21,6 +22,10 @@ typedef uint16_t bf16;
 #ifdef __AMX_BF16__
 #include <immintrin.h>
 
+/* GCC's own intrinsics do not tell the compiler that tiles are loaded from memory, before which stores must be done. */
+#define TILE_MOVE(move, operands, at, stride) \
+    __asm__ volatile(move " " operands :: "r"(at), "r"((size_t)(stride)) : "memory")
+
 struct tile_settings {
     uint8_t palette, first_row, reserved[14];
     uint16_t row_bytes[16];
@@ -33,41 +38,54 @@ static const struct tile_settings whole_tiles = {
 };
 #define MATRIX_BEGIN _tile_loadconfig(&whole_tiles);
 #define MATRIX_END _tile_release();
-#define tile_load(t, operand) _tile_loadd(t, operand, 64)
+#define MATRIX_TILES
+#define tile_zero(t) _tile_zero(t)
+#define tile_load(t, operand) TILE_MOVE("tileloadd", "(%0,%1,1), %%tmm" #t, operand, 64)
 #define tile_multiply(sums, a, b) _tile_dpbf16ps(sums, a, b)
-#define tile_load_sums(t, from, stride) _tile_loadd(t, from, (size_t)(stride) * 4)
-#define tile_store_sums(t, to, stride) _tile_stored(t, to, (size_t)(stride) * 4)
+#define tile_load_sums(t, from, stride) TILE_MOVE("tileloadd", "(%0,%1,1), %%tmm" #t, from, (stride) * sizeof(float))
+#define tile_store_sums(t, to, stride) TILE_MOVE("tilestored", "%%tmm" #t ", (%0,%1,1)", to, (stride) * sizeof(float))
 #else
-union tile {
+union matrix_tile {
     float sums[TILE_SIDE][TILE_SIDE];
     bf16 operand[TILE_SIDE][TILE_DEPTH];
 };
-#define MATRIX_BEGIN union tile tiles_[8];
+#define MATRIX_BEGIN
 #define MATRIX_END
+#define MATRIX_TILES union matrix_tile tiles_[8];
+#define tile_zero(t) memset(&tiles_[t], 0, sizeof tiles_[t])
 #define tile_load(t, operand) memcpy(&tiles_[t], operand, sizeof tiles_[t])
 #define tile_multiply(s, a, b) tile_multiply_(&tiles_[s], &tiles_[a], &tiles_[b])
 #define tile_load_sums(t, from, stride) tile_move_(&tiles_[t].sums[0][0], TILE_SIDE, from, stride)
 #define tile_store_sums(t, to, stride) tile_move_(to, stride, &tiles_[t].sums[0][0], TILE_SIDE)
 
-static inline float bf16_value(bf16 h)
-{
-    const uint bits = (uint)h << 16;
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-static inline void tile_multiply_(union tile *s, const union tile *a, const union tile *b)
+/* Those of even and of odd k, as floats. */
+static inline void tile_split_(const union matrix_tile *t, float even[][TILE_SIDE], float odd[][TILE_SIDE])
 {
     for (int i = 0; i < TILE_SIDE; i++)
         for (int j = 0; j < TILE_SIDE; j++) {
-            float even = 0, odd = 0;
-            for (int q = 0; q < TILE_SIDE; q++) {
-                even = fmaf(bf16_value(a->operand[i][2 * q]), bf16_value(b->operand[q][2 * j]), even);
-                odd = fmaf(bf16_value(a->operand[i][2 * q + 1]), bf16_value(b->operand[q][2 * j + 1]), odd);
-            }
-            s->sums[i][j] += even + odd;
+            const uint pair[2] = {(uint)t->operand[i][2 * j] << 16, (uint)t->operand[i][2 * j + 1] << 16};
+            memcpy(&even[i][j], &pair[0], sizeof even[i][j]);
+            memcpy(&odd[i][j], &pair[1], sizeof odd[i][j]);
         }
+}
+
+/* A product of two bf16 is exact, so that adding it rounds as the engine's FMA does. */
+static inline void tile_multiply_(union matrix_tile *s, const union matrix_tile *a, const union matrix_tile *b)
+{
+    float a_even[TILE_SIDE][TILE_SIDE], a_odd[TILE_SIDE][TILE_SIDE];
+    float b_even[TILE_SIDE][TILE_SIDE], b_odd[TILE_SIDE][TILE_SIDE];
+    tile_split_(a, a_even, a_odd);
+    tile_split_(b, b_even, b_odd);
+    for (int i = 0; i < TILE_SIDE; i++) {
+        float even[TILE_SIDE] = {0}, odd[TILE_SIDE] = {0};
+        for (int q = 0; q < TILE_SIDE; q++)
+            for (int j = 0; j < TILE_SIDE; j++) {
+                even[j] += a_even[i][q] * b_even[q][j];
+                odd[j] += a_odd[i][q] * b_odd[q][j];
+            }
+        for (int j = 0; j < TILE_SIDE; j++)
+            s->sums[i][j] += even[j] + odd[j];
+    }
 }
 
 static inline void tile_move_(float *to, size_t to_stride, const float *from, size_t from_stride)

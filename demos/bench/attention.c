@@ -226,6 +226,8 @@ static int run(const struct bench *b, const struct bench_case *of)
     c.lse_count = (size_t)c.batch * (size_t)c.heads * (size_t)c.length;
     int err = ssa_device_open(&c.device, b->info.id);
     if (!err)
+        err = ssa_device_set_precision(c.device, b->precision);
+    if (!err)
         err = run_state(&c, of);
     for (int i = 0; i < ROLES; i++) {
         ssa_buffer_destroy(c.t[i].buffer);

@@ -75,7 +75,8 @@ SSA_API int ssa_device_find(const struct ssa_device_info *list, int count, const
  */
 SSA_API int ssa_device_open(struct ssa_device **device, const char *name);
 
-/** How a device computes the products of linear layers. Memory, sums, and all other operators are float32. */
+/** How a device computes the products of linear layers, and of attention whose heads are 64 wide and which has no bias,
+ *  gate, clip or dropout. Memory, sums, and all other operators are float32. */
 enum ssa_precision {
     SSA_FLOAT32, /**< in float32 */
     SSA_FAST     /**< in bf16, on a matrix engine, each operand as the sum of two: x = high + low + rest, |rest| below

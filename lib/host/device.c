@@ -174,10 +174,18 @@ static int host_copy(struct ssa_device *device, struct ssa_tensor to, struct ssa
     return SSA_OK;
 }
 
-/* How many of the kernel's constants the launch asks for; -1 if one of them differs. */
+static bool has_parts(const struct ssa_host_kernel *k)
+{
+    return k->constants[0].name && !strcmp(k->constants[0].name, "PARTS");
+}
+
+/* How many of the kernel's constants the launch asks for; -1 if one of them differs, or if it is asked for a matrix
+ * engine (PARTS, the first) and is not on one. */
 static int match(const struct ssa_host_kernel *k, const struct ssa_launch *l)
 {
     int matched = 0;
+    if (l->constants[0].name && !strcmp(l->constants[0].name, "PARTS") && !has_parts(k))
+        return -1;
     for (int i = 0; i < 4 && k->constants[i].name; i++, matched++) {
         int j = 0;
         while (j < SSA_MAX_CONSTANTS && l->constants[j].name && strcmp(l->constants[j].name, k->constants[i].name))

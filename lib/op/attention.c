@@ -322,6 +322,14 @@ static int count_tiles(const struct ssa_plan *plan, int tile)
     return plan->blocks * ((plan->block + tile - 1) / tile);
 }
 
+/* Whether a matrix engine does: of heads that it is faster with. */
+static bool engine_serves(struct ssa_device *device, const char *file, bool backward, const struct ssa_attention *a)
+{
+    enum { WIDTH = 64, LEAST_KEYS = 64 };
+    return device->precision == SSA_FAST && device->engine && a->width == WIDTH && a->value_width == WIDTH &&
+           !ssa_attention_has_pairs(a) && a->keys >= LEAST_KEYS && ssa_attention_engine_trusted(device, file, backward, a);
+}
+
 /* Builds for the width, and those without pairs, are several times faster; the former right only if the device's
  * compiler is. */
 static void specialise(struct ssa_device *device, struct ssa_launch *l, const char *file, bool backward,
@@ -329,6 +337,8 @@ static void specialise(struct ssa_device *device, struct ssa_launch *l, const ch
 {
     const struct attention_tile none = {0};
     int n = 0;
+    if (engine_serves(device, file, backward, a))
+        l->constants[n++] = (struct ssa_constant){"PARTS", ATTENTION_PARTS};
     if (a->width == a->value_width && ssa_attention_trusted(device, file, backward, a, a->width, none))
         l->constants[n++] = (struct ssa_constant){"D", a->width};
     ssa_attention_constants(l->constants + n, a, none);

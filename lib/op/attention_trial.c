@@ -201,3 +201,16 @@ bool ssa_attention_trusted(struct ssa_device *device, const char *file, bool bac
     tile = ssa_attention_tile(device, file, 1, width, ssa_attention_has_pairs(a));
     return ssa_attention_trusted(device, file, backward, a, width, tile);
 }
+
+bool ssa_attention_engine_trusted(struct ssa_device *device, const char *file, bool backward,
+                                  const struct ssa_attention *a)
+{
+    const struct ssa_variant v = {
+        .name = file,
+        .constants = {{"PARTS", ATTENTION_PARTS}, {"D", a->width}, {"PAIRS", ATTENTION_NO_PAIRS}},
+        .engine = true,
+        .instead = "float32",
+        .test = backward ? test_backward : test_forward,
+    };
+    return ssa_trusted(device, &v);
+}

@@ -15,7 +15,7 @@
 /* What --precision takes, in the order of enum ssa_precision. */
 #define PRECISIONS "float32|fast"
 #define PRECISION_HELP \
-    "fast: products of linear layers on a matrix engine of bf16, operands in two parts, to 4e-6; other bits, as another " \
+    "fast: products on a matrix engine of bf16, operands in two parts, to 4e-6; other bits, as another " \
     "machine's would be. Where a device has no such engine float32 serves, and that is said"
 
 struct devices {
