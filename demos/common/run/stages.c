@@ -83,9 +83,11 @@ static const struct key *find_key(const char *word, size_t length, bool *taken_b
     return NULL;
 }
 
-/* Does attention of this kind read it? */
+/* Does attention of this kind (-1: not known yet) read it? */
 static bool applies(const struct key *key, int kind)
 {
+    if (kind < 0)
+        return true;
     switch (key->of) {
     case OF_LAYERS:
     case OF_SAMPLED: return kind != SSA_DENSE;
@@ -253,13 +255,14 @@ static int parse_part(struct part *part, struct ssa_pattern *pattern, char *why,
     return 0;
 }
 
-/* Only whether they can be read: of how many layers is not known yet. */
+/* Only whether they can be read: of how many layers is not known yet, nor what kind earlier parts give to one. */
 static int check_parts(const char *text, size_t length, const struct ssa_pattern *stage)
 {
     char why[160];
     while (length) {
         struct part part = part_of(text + 1, length - 1);
         struct ssa_pattern layer = *stage;
+        layer.kind = -1;
         if (parse_part(&part, &layer, why, sizeof why))
             return bad(text, part.length + 1, why);
         text += part.length + 1;
