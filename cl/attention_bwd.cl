@@ -59,7 +59,7 @@ struct work {
     uint keys_sum[PARTS_WORDS(D, KEYS)] ALIGNED;
     uint weights_p[PARTS_WORDS(KEYS, TILE)] ALIGNED;
     float dkeys[KEYS * D] ALIGNED;
-    int bad[TILE]; /* rows of q or dout that are not finite, if any is not */
+    int bad[TILE]; /* unless all are finite: which rows of q or dout are not */
 #endif
 };
 
@@ -171,6 +171,19 @@ INLINE void slopes_of_pairs(const struct pairs *p, float *scores, float *slopes,
 }
 #endif
 
+#ifdef PARTS
+/* The tile's rows, those that are bad as 0: a copy, in what queries were packed from, if there are any. */
+INLINE const float *without_bad(struct work *w, const float *rows, int count)
+{
+    float *copy = w->queries_t;
+    if (w->finite)
+        return rows;
+    for (int i = 0; i < count * D; i += VW)
+        vec_store(copy + i, w->bad[i / D] ? (vec)vec_set(0.0f) : (vec)vec_load(rows + i));
+    return copy;
+}
+#endif
+
 /* Begins a tile: packs its rows of q and dout, makes delta of those of out. */
 INLINE void begin_tile(struct work *w, struct tile t, struct head_rows q, struct head_rows out, struct head_rows dout,
                        __global const float *lse, int causal, float scale, int width, int value_width)
@@ -194,18 +207,10 @@ INLINE void begin_tile(struct work *w, struct tile t, struct head_rows q, struct
                                          t.answered - r, value_width));
     w->finite = !causal || (all_finite(w->queries, t.answered, width) && all_finite(w->grads, t.answered, value_width));
 #ifdef PARTS
-    float *rows = w->queries_t; /* is packed */
-    for (int r = 0; r < t.answered; r++)
-        w->bad[r] = !w->finite && !(row_is_finite(w->queries + r * D) && row_is_finite(w->grads + r * D));
-    for (int sum = 0; sum < 2; sum++) {
-        for (int r = 0; r < t.answered; r++) {
-            for (int c = 0; c < D; c += VW)
-                vec_store(rows + r * D + c, vec_load((sum ? w->grads : w->queries) + r * D + c));
-            if (w->bad[r])
-                clear_rows(rows, r, r + 1, D);
-        }
-        pack_parts(sum ? w->grads_sum : w->queries_sum, steps, rows, D, 1, 0, 0, t.answered, 0, D);
-    }
+    for (int r = 0; !w->finite && r < t.answered; r++)
+        w->bad[r] = !(row_is_finite(w->queries + r * D) && row_is_finite(w->grads + r * D));
+    pack_parts(w->queries_sum, steps, without_bad(w, w->queries, t.answered), D, 1, 0, 0, t.answered, 0, D);
+    pack_parts(w->grads_sum, steps, without_bad(w, w->grads, t.answered), D, 1, 0, 0, t.answered, 0, D);
 #endif
 }
 
