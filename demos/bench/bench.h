@@ -31,7 +31,7 @@ struct bench {
     json_t *builds;       /* of the case at hand, see build_times(), or NULL */
     int batch, heads, width, length;
     double ratio;
-    int precision; /* enum ssa_precision, of the gemm and the step suite */
+    int precision; /* enum ssa_precision, of the gemm, the attention and the step suite */
     const struct preset *preset; /* of the step suite, or NULL */
 };
 enum { LEAST_REPS = 5, MAX_REPS = 1000 };

@@ -1,6 +1,7 @@
 /* Results become rows: JSON objects, from which every table and chart is made. */
 #include "bench.h"
 #include "output.h"
+#include "precision.h"
 #include "rows.h"
 
 #include "numbers.h"
@@ -37,7 +38,7 @@ static json_t *begin_row(const struct bench *b, const struct suite *suite, const
     json_t *shape = json_object();
     for (int i = 0; c->fields && c->fields[i]; i++)
         json_object_set_new(shape, c->fields[i], json_integer(c->shape[i]));
-    json_object_set_new(row, "precision", json_string(b->precision == SSA_FAST ? "fast" : "float32"));
+    json_object_set_new(row, "precision", json_string(precision_name(b->precision)));
     json_object_set_new(row, "closed", b->closed ? json_string(b->closed) : json_null());
     json_object_set_new(row, "time", time_now());
     json_object_update(row, output_device(b->output));

@@ -2,6 +2,7 @@
 #include "bench.h"
 #include "command.h"
 #include "output.h"
+#include "precision.h"
 
 #include "args.h"
 #include "presets.h"
@@ -61,7 +62,7 @@ static const struct arg table[] = {
              "share of the keys that a query sees, in place of the suite's"),
     ARG_FLAG(0, "own-key", &request.bench.own_key, "queries also see their own key"),
     ARG_HEADING("Of the gemm, the attention and the step suite"),
-    ARG_CHOICE(0, "precision", &request.bench.precision, "float32|fast",
+    ARG_CHOICE(0, "precision", &request.bench.precision, PRECISIONS,
                "fast: products on a matrix engine of bf16, operands in two parts. Peaks stay those of float32"),
     ARG_HEADING("Of the step suite"),
     ARG_TEXT(0, "preset", &request.preset, "NAME",

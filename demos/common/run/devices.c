@@ -63,11 +63,6 @@ void devices_set_precision(const struct ssa_pool *pool, int precision)
             ssa_device_set_precision(ssa_pool_device(pool, i), precision);
 }
 
-const char *precision_name(int precision)
-{
-    return precision == SSA_FAST ? "fast" : "float32";
-}
-
 /* ---- telling ---- */
 
 int devices_live(const struct ssa_pool *pool)

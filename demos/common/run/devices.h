@@ -4,6 +4,7 @@
 
 #include "program.h"
 #include "files.h"
+#include "precision.h"
 
 #include <ssacl/pool.h>
 
@@ -12,8 +13,7 @@
     "all, or names with commas between (may be repeated): auto, cpu, opencl, opencl:PLATFORM:DEVICE, or a part of a " \
     "name"
 
-/* What --precision takes, in the order of enum ssa_precision. */
-#define PRECISIONS "float32|fast"
+/* Of --precision. */
 #define PRECISION_HELP \
     "fast: products on a matrix engine of bf16, operands in two parts, to 4e-6; other bits, as another " \
     "machine's would be. Where a device has no such engine float32 serves, and that is said"
@@ -33,7 +33,6 @@ int devices_open(struct devices *d, const char *names, const struct ssa_pool_con
 int devices_log(struct devices *d, struct log_file *log);
 void devices_close(struct devices *d);
 void devices_set_precision(const struct ssa_pool *pool, int precision);
-const char *precision_name(int precision);
 
 /* How many have not been lost. */
 int devices_live(const struct ssa_pool *pool);
