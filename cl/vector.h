@@ -169,8 +169,34 @@ typedef uint32_t vec_uint __attribute__((vector_size(4 * VW), aligned(4), may_al
 #define vec_as_float(v) ((vec)(v))
 #define vec_from_int(v) __builtin_convertvector(v, vec)
 #define vec_to_int(v) __builtin_convertvector(v, vec_int)
+/* b where either is NaN, as the instructions have it, which GCC does not make of a comparison. */
+#if !defined(__clang__) && defined(__x86_64__)
+#if VW == 16
+#define vec_max(a, b) ((vec)__builtin_ia32_maxps512_mask(a, b, b, (short)-1, 4))
+#define vec_min(a, b) ((vec)__builtin_ia32_minps512_mask(a, b, b, (short)-1, 4))
+#elif VW == 8
+#define vec_max(a, b) ((vec)__builtin_ia32_maxps256(a, b))
+#define vec_min(a, b) ((vec)__builtin_ia32_minps256(a, b))
+#else
+#define vec_max(a, b) ((vec)__builtin_ia32_maxps(a, b))
+#define vec_min(a, b) ((vec)__builtin_ia32_minps(a, b))
+#endif
+#else
 #define vec_max(a, b) vec_select((a) > (b), a, b)
 #define vec_min(a, b) vec_select((a) < (b), a, b)
+#endif
+/* Past the caches, to a whole line; others see it after STREAM_END. */
+#if VW == 16 && defined(__x86_64__)
+#ifdef __clang__
+#define vec_stream(p, v) __builtin_nontemporal_store(v, (__attribute__((aligned(64))) vec *)(p))
+#else
+#define vec_stream(p, v) __builtin_ia32_movntps512((float *)(p), v)
+#endif
+#define STREAM_END __builtin_ia32_sfence()
+#else
+#define vec_stream(p, v) vec_store(p, v)
+#define STREAM_END ((void)0)
+#endif
 #ifdef __clang__
 #define UNROLL _Pragma("unroll 16")
 #else
