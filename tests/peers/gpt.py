@@ -53,15 +53,18 @@ class GPT(nn.Module):
 
 
 class Training:
-    """step() does one step of AdamW on random tokens."""
+    """step() does one step of AdamW on random tokens; `bf16`: forward under autocast."""
 
-    def __init__(self, layers, width, heads, length, batch, ratio):
+    def __init__(self, layers, width, heads, length, batch, ratio, bf16=False):
+        self.bf16 = bf16
         self.model = GPT(layers, width, heads, length, ratio)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=3e-4)
         tokens = torch.randint(0, VOCABULARY, (batch, length + 1))
         self.tokens, self.targets = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
 
     def step(self):
-        self.model(self.tokens, self.targets).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+            loss = self.model(self.tokens, self.targets)
+        loss.backward()
         self.optimiser.step()
         self.optimiser.zero_grad()

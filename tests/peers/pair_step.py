@@ -1,8 +1,9 @@
 """Whole training steps (forward, backward, AdamW) of a GPT, or with --family and --width of another model of MODELS:
 ours against PyTorch's, dense and sampled, on the same batch. Ours also clips the gradient's norm, which PyTorch is
 spared. --rows and --channels change the images of pixels; --only takes some variants of a family by their names, with
-commas between (dense, or "k=768 of 3072"), for of the largest models not all find room at once; --processor-time 1 takes
-the least processor time of all threads instead of the least time, and is of use with --threads 1, for other threads spin
+commas between (dense, or "k=768 of 3072"), for of the largest models not all find room at once; --precision of ours,
+several with commas between (with bf16 a GPT's PyTorch is there in bf16 autocast, too, and what ours is set beside);
+--processor-time 1 takes the least processor time of all threads instead of the least time, and is of use with --threads 1, for other threads spin
 while they wait. Zero is the model's own."""
 import math
 import os
@@ -47,6 +48,12 @@ def gpt_pattern(ratio):
     return dict(kind=ssacl.UNBIASED, ratio=1.0 / ratio, own_key=ssacl.NONE, keep_first=1)
 
 
+def open_in(lib, name, precision):
+    device = lib.open(name)
+    device.set_precision(precision)
+    return device
+
+
 def our_step(device, trainer):
     def run():
         trainer.step()
@@ -62,8 +69,9 @@ def compare(title, sides, trainers, sequences, a):
     best = pairing.alternate(sides, a.reps, time.process_time if a.processor_time else time.perf_counter)
     for name, seconds in best.items():
         side, what = name.split(" ", 1)
-        same, dense, own = (best.get(n, math.nan) for n in ("torch " + what.replace(" local", ""), "torch dense",
-                                                            side + " dense"))
+        torch_side = "torch-bf16" if side.endswith("bf16") else "torch"
+        same, dense, own = (best.get(n, math.nan) for n in ("%s %s" % (torch_side, what.replace(" local", "")),
+                                                            torch_side + " dense", side + " dense"))
         print("%s  %-26s %9.2f sequences/s  %8.1f ms   %5.2fx torch dense  %5.2fx the same in torch  %5.2fx its own "
               "dense" % (title, name, sequences / seconds, 1e3 * seconds, dense / seconds, same / seconds, own / seconds),
               flush=True)
@@ -77,6 +85,8 @@ def compare_gpt(devices, sizes, ratios, a):
     sides, trainers = {}, []
     for ratio in ratios:
         sides[name_of("torch", ratio)] = gpt.Training(*sizes, ratio).step
+        if "bf16" in a.precision:
+            sides[name_of("torch-bf16", ratio)] = gpt.Training(*sizes, ratio, bf16=True).step
     for device in devices:
         for ratio in ratios:
             trainers.append(ssacl.Trainer(device, *sizes, gpt_pattern(ratio), tokens))
@@ -168,13 +178,13 @@ def compare_family(devices, a):
 
 def main():
     a = pairing.arguments(__doc__, family="gpt", layers=0, width=256, heads=8, cases="512x8,2048x4", batch=0, rows=0,
-                          channels=0, ratio=0, reps=4, processor_time=0, only="")
+                          channels=0, ratio=0, reps=4, processor_time=0, only="", precision="float32")
     a.ratio = a.ratio or (8 if a.family == "pixels" else 4)
     torch.set_num_threads(a.threads)
     os.environ["SSACL_THREADS"] = str(a.threads)
     torch.manual_seed(0)
     lib = ssacl.Library(a.library)
-    devices = [lib.open(name) for name in a.devices.split(",")]
+    devices = [open_in(lib, name, precision) for name in a.devices.split(",") for precision in a.precision.split(",")]
     print("PyTorch %s, %d threads a side%s" % (torch.__version__, a.threads,
                                                ", processor time" if a.processor_time else ""))
     if a.family != "gpt":

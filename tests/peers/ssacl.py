@@ -139,6 +139,13 @@ class Device:
         lib.function("ssa_device_info", "ssa_device_get_info")(self.handle, C.byref(self.info))
         self.name = self.info.id.decode()
 
+    def set_precision(self, name):
+        """Its name then says so."""
+        precision = ["float32", "fast", "bf16"].index(name)
+        if precision:
+            self.lib.check(self.lib.c.ssa_device_set_precision(self.handle, precision))
+            self.name += "-" + name
+
     def empty(self, elements):
         buffer = C.c_void_p()
         self.lib.check(self.lib.c.ssa_buffer_create(C.byref(buffer), self.handle, C.c_size_t(elements * self.unit)))
