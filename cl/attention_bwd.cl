@@ -33,14 +33,28 @@
  *   dq's first block replaces instead of adding to a cleared tile (N1024 k128)           -2%
  * In N1024 k128 reading `out` for delta costs 0.5%, clearing dk and dv 3%; without prefetching it takes 20% longer.
  * Cut into stages that share one struct of tiles, prefetching by attention_tile.h: the same bits, time within 1%.
- * PARTS, as in forward: 1.25 / 1.20, causal 1.24 / 1.08.
  * No scratch: what splitting by queries would need, partial sums of dk and dv, the phases do without. */
-#define STACK (512 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */
+/* STACK: bytes that a native build takes of a thread's stack, for its tiles. */
+#ifdef PARTS
+#define STACK (1216 << 10)
+#define TILE ATTENTION_PARTS_TILE
+#else
+#define STACK (512 << 10)
 #ifndef TILE
 #define TILE 64 /* queries of a tile; this and KEYS may be tuned: lib/tune/tuning.c */
 #endif
+#endif
 #include "attention_tile.h"
 
+/* Rows of dk and dv of one head, one of each a position. */
+struct sums {
+    __global float *dk, *dv;
+    ulong dk_stride, dv_stride;
+};
+
+#ifdef PARTS
+#include "attention_bwd_parts.h"
+#else
 /* What a work-item has of its tile of queries: rows of q and dout and sums of dq [query][column], _t [column][query];
  * of a block's keys and of ROWS of its gradients [key][column]; scores (P) and slopes (dS) [key][query]; of each query
  * lse and delta, and P and dS of its own key. */
@@ -51,35 +65,8 @@ struct work {
     float scores[KEYS * TILE] ALIGNED, slopes[KEYS * TILE] ALIGNED, rows[ROWS * WIDTH_MAX] ALIGNED;
     float base[TILE] ALIGNED, delta[TILE] ALIGNED, own_score[TILE] ALIGNED, own_slope[TILE] ALIGNED;
     int finite; /* rows of q and dout are, or no key is masked */
-#ifdef PARTS /* operands, packed: what scores and slopes are made of (queries_p times log2(e)), what sums over queries and
-              * over keys are, scores or slopes; and gradients of a block's keys */
-    uint queries_p[PARTS_WORDS(TILE, D)] ALIGNED, grads_p[PARTS_WORDS(TILE, D)] ALIGNED;
-    uint queries_sum[PARTS_WORDS(D, TILE)] ALIGNED, grads_sum[PARTS_WORDS(D, TILE)] ALIGNED;
-    uint keys_p[PARTS_WORDS(KEYS, D)] ALIGNED, values_p[PARTS_WORDS(KEYS, D)] ALIGNED;
-    uint keys_sum[PARTS_WORDS(D, KEYS)] ALIGNED;
-    uint weights_p[PARTS_WORDS(KEYS, TILE)] ALIGNED;
-    float dkeys[KEYS * D] ALIGNED;
-    int bad[TILE]; /* unless all are finite: which rows of q or dout are not */
-#endif
+    int mode; /* how the next block's sums of dq join the earlier ones */
 };
-
-/* Rows of dk and dv of one head, one of each a position. */
-struct sums {
-    __global float *dk, *dv;
-    ulong dk_stride, dv_stride;
-};
-
-__kernel void attention_clear(TENSOR(float, dk), TENSOR(float, dv), const int keys, const int kv_heads, const int width,
-                              const int value_width, STRIDES(dk), STRIDES(dv))
-{
-    BIND(float, dk);
-    BIND(float, dv);
-    const ulong key = get_global_id(0) % keys, example = get_global_id(0) / keys;
-    for (int g = 0; g < kv_heads; g++) {
-        clear_row(dk + (example * dk_batch + key * dk_stride + g * dk_head), width);
-        clear_row(dv + (example * dv_batch + key * dv_stride + g * dv_head), value_width);
-    }
-}
 
 /* P, in scores, and dS, in slopes, of one group; `certain` as in forward. The rest of the last strip becomes 0. */
 INLINE void slopes_of(float *scores, float *slopes, int count, int certain, __global const int *source, int first,
@@ -171,53 +158,32 @@ INLINE void slopes_of_pairs(const struct pairs *p, float *scores, float *slopes,
 }
 #endif
 
-#ifdef PARTS
-/* The tile's rows, those that are bad as 0: a copy, in what queries were packed from, if there are any. */
-INLINE const float *without_bad(struct work *w, const float *rows, int count)
-{
-    float *copy = w->queries_t;
-    if (w->finite)
-        return rows;
-    for (int i = 0; i < count * D; i += VW)
-        vec_store(copy + i, w->bad[i / D] ? (vec)vec_set(0.0f) : (vec)vec_load(rows + i));
-    return copy;
-}
-#endif
-
 /* Begins a tile: packs its rows of q and dout, makes delta of those of out. */
 INLINE void begin_tile(struct work *w, struct tile t, struct head_rows q, struct head_rows out, struct head_rows dout,
                        __global const float *lse, int causal, float scale, int width, int value_width)
 {
     pack_tile(w->queries, q.at, q.stride, t.answered, scale, width);
     pack_tile(w->grads, dout.at, dout.stride, t.answered, 1.0f, value_width);
-#ifdef PARTS
-    const int steps = (t.answered + TILE_DEPTH - 1) / TILE_DEPTH;
-    for (int i = 0; i < t.answered * D; i += VW)
-        vec_store(w->queries_t + i, vec_load(w->queries + i) * LOG2E);
-    pack_parts(w->queries_p, D / TILE_DEPTH, w->queries_t, D, 0, 1, 0, D, 0, t.answered);
-    pack_parts(w->grads_p, D / TILE_DEPTH, w->grads, D, 0, 1, 0, D, 0, t.answered);
-#else
     transpose_tile(w->queries_t, w->queries, t.answered, LOG2E, width);
     transpose_tile(w->grads_t, w->grads, t.answered, 1.0f, value_width);
-#endif
     for (int r = 0; r < TILE; r++) /* a row that sees nothing has lse -inf: anything large keeps exp2 from overflow */
         w->base[r] = r < t.answered && lse[r] > -INFINITY ? lse[r] : 1e30f;
     for (int r = 0; r < TILE; r += VW)
         vec_store(w->delta + r, dot_rows(out.at + r * out.stride, out.stride, w->grads + r * VALUE_PITCH,
                                          t.answered - r, value_width));
     w->finite = !causal || (all_finite(w->queries, t.answered, width) && all_finite(w->grads, t.answered, value_width));
-#ifdef PARTS
-    for (int r = 0; !w->finite && r < t.answered; r++)
-        w->bad[r] = !(row_is_finite(w->queries + r * D) && row_is_finite(w->grads + r * D));
-    pack_parts(w->queries_sum, steps, without_bad(w, w->queries, t.answered), D, 1, 0, 0, t.answered, 0, D);
-    pack_parts(w->grads_sum, steps, without_bad(w, w->grads, t.answered), D, 1, 0, 0, t.answered, 0, D);
-#endif
+    w->mode = REPLACE;
 }
 
-/* dq, dk, dv of the queries' own keys, where they see them; these begin the sums of dq. */
+/* dq, dk, dv of the queries' own keys, where they see them; if any does these begin the sums of dq. */
 INLINE void meet_own(struct work *w, const struct pairs *p, struct tile t, struct kv x, struct sums to,
                      __global const int *own, int width, int value_width)
 {
+    for (int r = 0; r < t.answered; r++)
+        if (own[r])
+            w->mode = ADD;
+    if (w->mode == REPLACE)
+        return;
     clear_rows(w->dqueries, 0, TILE, width);
     for (int r = 0; r < t.answered; r += VW) {
         __global const float *k = x.k + (t.first + r) * x.k_stride, *v = x.v + (t.first + r) * x.v_stride;
@@ -247,13 +213,8 @@ INLINE void weigh_block(struct work *w, const struct pairs *p, struct tile t, st
 {
     for (int g = 0; g < t.answered; g += GROUP) {
         const struct edge e = edge_of(b.source, b.count, b.masked, t.first + g);
-#ifdef PARTS
-        multiply_parts(w->scores + g, TILE, w->keys_p, e.seen, w->queries_p + PARTS_WORDS(g, D), GROUP, D, 0);
-        multiply_parts(w->slopes + g, TILE, w->values_p, e.seen, w->grads_p + PARTS_WORDS(g, D), GROUP, D, 0);
-#else
         product_scores(w->scores + g, w->keys, w->queries_t + g, e.seen, width);
         product_scores(w->slopes + g, w->values, w->grads_t + g, e.seen, value_width);
-#endif
 #if PAIRS
         slopes_of_pairs(p, w->scores + g, w->slopes + g, e.seen, e.certain, b.source, t.first + g, t.answered - g,
                         w->base + g, w->delta + g);
@@ -262,47 +223,6 @@ INLINE void weigh_block(struct work *w, const struct pairs *p, struct tile t, st
 #endif
     }
 }
-
-#ifdef PARTS
-/* What rows of the tile that are not finite add to the gradients of the block's keys: weights of them times `rows`. */
-INLINE void add_bad_queries(struct work *w, struct tile t, struct block b, const float *weights, const float *rows)
-{
-    for (int r = 0; !w->finite && r < t.answered; r++)
-        for (int j = 0; w->bad[r] && j < b.count && (!b.masked || b.source[j] <= t.first + r); j++)
-            add_scaled(w->dkeys + j * D, rows + r * D, weights[j * TILE + r]);
-}
-
-/* add_to_keys() and add_to_queries() on a matrix engine. As in forward nothing is fetched ahead. */
-INLINE void add_parts(struct work *w, struct tile t, struct block b, struct kv x, struct sums to, int mode)
-{
-    const int steps = (t.answered + TILE_DEPTH - 1) / TILE_DEPTH, key_steps = (b.count + TILE_DEPTH - 1) / TILE_DEPTH;
-    for (int g = 0; g < t.answered; g += GROUP) {
-        const struct edge e = edge_of(b.source, b.count, b.masked, t.first + g);
-        clear_scores(w->scores + g, e.seen, b.count);
-        clear_scores(w->slopes + g, e.seen, b.count);
-    }
-    pack_parts(w->weights_p, steps, w->scores, TILE, 0, 0, 0, t.answered, 0, b.count);
-    multiply_parts(w->dkeys, D, w->weights_p, b.count, w->grads_sum, D, t.answered, 0);
-    add_bad_queries(w, t, b, w->scores, w->grads);
-    for (int j = 0; j < b.count; j++)
-        add_row(to.dv + b.source[j] * to.dv_stride, w->dkeys + j * D, 1.0f, D);
-    pack_parts(w->weights_p, steps, w->slopes, TILE, 0, 0, 0, t.answered, 0, b.count);
-    multiply_parts(w->dkeys, D, w->weights_p, b.count, w->queries_sum, D, t.answered, 0);
-    add_bad_queries(w, t, b, w->slopes, w->queries);
-    for (int j = 0; j < b.count; j++)
-        add_row(to.dk + b.source[j] * to.dk_stride, w->dkeys + j * D, 1.0f, D);
-
-    int bad[KEYS], any = b.masked && clear_bad_rows(w->keys, b.count, bad);
-    pack_parts(w->keys_sum, key_steps, w->keys, D, 1, 0, 0, b.count, 0, D);
-    pack_parts(w->weights_p, key_steps, w->slopes, TILE, 1, 1, 0, b.count, 0, t.answered);
-    multiply_parts(w->dqueries, D, w->weights_p, t.answered, w->keys_sum, D, b.count, mode == ADD);
-    for (int j = 0; any && j < b.count; j++) {
-        pack_row(w->keys + j * D, x.k + b.source[j] * x.k_stride, 1.0f, D);
-        for (int r = max(b.source[j] - t.first, 0); bad[j] && r < t.answered; r++)
-            add_scaled(w->dqueries + r * D, w->keys + j * D, w->slopes[j * TILE + r]);
-    }
-}
-#endif
 
 /* dv += P^T dout, dk += dS^T q; meanwhile fetches the rows of these that come next, the next block's, and ahead. */
 INLINE void add_to_keys(struct work *w, struct tile t, struct block b, struct sums to, struct ahead *ahead, int width,
@@ -327,46 +247,37 @@ INLINE void add_to_keys(struct work *w, struct tile t, struct block b, struct su
 }
 
 /* dq (+)= dS k, but for `scale`. */
-INLINE void add_to_queries(struct work *w, struct tile t, struct block b, int mode, int width)
+INLINE void add_to_queries(struct work *w, struct tile t, struct block b, int width)
 {
     const int finite = !b.masked || all_finite(w->keys, b.count, width);
     struct steps seen = {0, b.masked ? 0 : b.count, b.masked ? 0 : b.count};
     for (int r = 0; r < t.answered; r += ROWS) {
         seen = see_more(seen, b.source, b.count, t.first + r, finite);
-        product_rows(w->dqueries + r * PITCH, w->slopes + r, 1, TILE, w->keys, seen, mode, w->rows, width);
+        product_rows(w->dqueries + r * PITCH, w->slopes + r, 1, TILE, w->keys, seen, w->mode, w->rows, width);
     }
 }
 
 /* dq, dk, dv of the tile and a run of keys, source[0 .. count). */
 INLINE void meet_run(struct work *w, const struct pairs *p, struct tile t, __global const int *source, int count,
-                     int causal, int *mode, struct kv x, struct sums to, struct ahead *ahead, int width,
-                     int value_width)
+                     int causal, struct kv x, struct sums to, struct ahead *ahead, int width, int value_width)
 {
     ahead->pace = (TILE * ROWS + count) / max(count, 1);
     for (int at = 0; at < count; at += KEYS) {
         const struct block b = block_of(source + at, count - at, causal, t.first);
         pack_keys(w->keys, x.k, x.k_stride, b.source, b.count, width);
         pack_keys(w->values, x.v, x.v_stride, b.source, b.count, value_width);
-#ifdef PARTS
-        pack_parts(w->keys_p, D / TILE_DEPTH, w->keys, D, 0, 0, 0, D, 0, b.count);
-        pack_parts(w->values_p, D / TILE_DEPTH, w->values, D, 0, 0, 0, D, 0, b.count);
-#endif
         weigh_block(w, p, t, b, width, value_width);
-#ifdef PARTS
-        add_parts(w, t, b, x, to, *mode);
-#else
         add_to_keys(w, t, b, to, ahead, width, value_width);
-        add_to_queries(w, t, b, *mode, width);
-#endif
-        *mode = ADD;
+        add_to_queries(w, t, b, width);
+        w->mode = ADD;
     }
 }
 
 /* Ends a tile: dq of its rows, added where an earlier launch has begun it. */
-INLINE void end_tile(struct work *w, struct tile t, int mode, __global float *dq, ulong dq_stride, int add, float scale,
+INLINE void end_tile(struct work *w, struct tile t, __global float *dq, ulong dq_stride, int add, float scale,
                      int width)
 {
-    if (mode == REPLACE)
+    if (w->mode == REPLACE)
         clear_rows(w->dqueries, 0, t.answered, width);
     clear_rows(w->dqueries, t.answered, t.count, width);
     for (int r = 0; r < t.count; r++) {
@@ -374,6 +285,19 @@ INLINE void end_tile(struct work *w, struct tile t, int mode, __global float *dq
             add_row(dq + r * dq_stride, w->dqueries + r * PITCH, scale, width);
         else
             store_row(dq + r * dq_stride, w->dqueries + r * PITCH, scale, width);
+    }
+}
+#endif
+
+__kernel void attention_clear(TENSOR(float, dk), TENSOR(float, dv), const int keys, const int kv_heads, const int width,
+                              const int value_width, STRIDES(dk), STRIDES(dv))
+{
+    BIND(float, dk);
+    BIND(float, dv);
+    const ulong key = get_global_id(0) % keys, example = get_global_id(0) / keys;
+    for (int g = 0; g < kv_heads; g++) {
+        clear_row(dk + (example * dk_batch + key * dk_stride + g * dk_head), width);
+        clear_row(dv + (example * dv_batch + key * dv_stride + g * dv_head), value_width);
     }
 }
 
@@ -455,11 +379,7 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
         }
         begin_tile(&w, t, q_rows, out_rows, dout_rows, lse + ((ulong)head * (query_end - query_begin) + row), causal,
                    scale, width, value_width);
-        int mode = REPLACE; /* of the tile's first block, as in forward */
-        for (int r = 0; own && r < t.answered; r++)
-            if (own_all[t.first + r])
-                mode = ADD;
-        if (mode == ADD)
+        if (own)
             meet_own(&w, p, t, kv, sums, own_all + t.first, width, value_width);
 
         for (int run = 0, begin, end; run_of(plan, t, run, causal, &begin, &end); run++) {
@@ -467,9 +387,9 @@ __kernel void attention_bwd(TENSOR(const float, q), TENSOR(const float, k), TENS
             end = min(end, key_end);
             if (causal && begin < end)
                 end = begin + visible(source + begin, end - begin, t.first + t.answered - 1);
-            meet_run(&w, p, t, source + begin, end - begin, causal, &mode, kv, sums, &ahead, width, value_width);
+            meet_run(&w, p, t, source + begin, end - begin, causal, kv, sums, &ahead, width, value_width);
         }
-        end_tile(&w, t, mode, dq_rows, dq_stride, phase != 0, scale, width);
+        end_tile(&w, t, dq_rows, dq_stride, phase != 0, scale, width);
     }
     MATRIX_END
 }

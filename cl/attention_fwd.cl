@@ -11,7 +11,8 @@
  *          that all items of a causal head cost the same, walks each one's keys in blocks with a running maximum, and
  *          answers its rows, padding included.
  * Macros   D: the width of keys and values, else the parameters; PAIRS: attention.h; TILE, KEYS: below and
- *          attention_tile.h; PARTS: where set, products are on a matrix engine (parts.h), D a multiple of 32, PAIRS 0.
+ *          attention_tile.h; PARTS: where set, products are on a matrix engine (attention_parts.h), D 32, 64 or 128,
+ *          PAIRS 0.
  *
  * Lab book. Percent of the FMA peak (117 GFLOP/s a core), PoCL 3.1 on two cores with AVX-512, H8 D64 N2048 k512 in rows
  * of 3 * 512 floats, forward, not causal / causal. The machine was busy: processor time, best of several, +-1.5.
@@ -58,26 +59,29 @@
  *   rows of the next KEYS keys prefetched                 11.5 -> 8.7 us; in a cache 2.7 -> 3.1 (only values: 9.9; 3.0)
  *   values weighed into four sums instead of one          the same
  * Cut into stages that share one struct of tiles, prefetching by attention_tile.h: the same bits, time within 1%.
- * PARTS (a Xeon with AMX, one thread, H4 D64 N2048, dense / k512, time of float32 by this): 1.37 / 1.36, causal 1.32 /
- * 1.24; of a pair's 4.6 cycles a third are products (half of that they would take alone), a third packing, a fifth
- * exp2 and maximum. With rows fetched ahead as in float32: 1.21 / 1.22, for there are as many, in less time. D32: 1.18
- * / 1.16, causal 1.15 / 1.02, backward 0.87 to 1.05: not built. */
-#define STACK (512 << 10) /* bytes that a native build takes of a thread's stack, for its tiles */
+ * On a matrix engine, whose stages are attention_fwd_parts.h's and have a lab book of their own: attention_parts.h. */
+/* STACK: bytes that a native build takes of a thread's stack, for its tiles. */
+#ifdef PARTS
+#define STACK (576 << 10)
+#define TILE ATTENTION_PARTS_TILE
+#else
+#define STACK (512 << 10)
 #ifndef TILE
 #define TILE 128 /* queries of a tile; this and KEYS may be tuned: lib/tune/tuning.c */
 #endif
+#endif
 #include "attention_tile.h"
 
+#ifdef PARTS
+#include "attention_fwd_parts.h"
+#else
 /* What a work-item has of its tile of queries: [query][column], queries_t [column][query]; a block's [key][column] and
  * scores [key][query]; of each query running maximum and sum, what earlier output is scaled by, sum of gates. */
 struct work {
     float queries[TILE * WIDTH_MAX] ALIGNED, queries_t[TILE * WIDTH_MAX] ALIGNED, answer[TILE * WIDTH_MAX] ALIGNED;
     float keys[KEYS * WIDTH_MAX] ALIGNED, values[KEYS * WIDTH_MAX] ALIGNED, scores[KEYS * TILE] ALIGNED;
     float m[TILE] ALIGNED, l[TILE] ALIGNED, change[TILE] ALIGNED, gates[TILE] ALIGNED;
-#ifdef PARTS /* operands, packed: queries and values as columns, keys and a group's weights as rows */
-    uint queries_p[PARTS_WORDS(TILE, D)] ALIGNED, keys_p[PARTS_WORDS(KEYS, D)] ALIGNED;
-    uint values_p[PARTS_WORDS(D, KEYS)] ALIGNED, weights_p[PARTS_WORDS(GROUP, KEYS)] ALIGNED;
-#endif
+    int mode, alone; /* how the next block's answer joins the earlier one; the tile is one query, the only one of all */
 };
 
 /* Scores of one group against `count` keys become probabilities: `certain` keys are at or before every query of the
@@ -234,10 +238,10 @@ INLINE void meet_one(const float *query, float *answer, float *weights, __global
 }
 #endif
 
-/* Begins a tile: queries that see their own key have met it, the others nothing. Returns whether any does; else
- * `answer` is not cleared. */
-INLINE int begin_tile(struct work *w, const struct pairs *p, struct tile t, struct kv x, __global const int *own,
-                      int width, int value_width)
+/* Queries that see their own key meet it, the others nothing. Returns whether any does; else `answer` is not
+ * cleared. */
+INLINE int meet_own(struct work *w, const struct pairs *p, struct tile t, struct kv x, __global const int *own,
+                    int width, int value_width)
 {
     int any = 0;
     for (int r = 0; r < TILE; r++) {
@@ -265,16 +269,26 @@ INLINE int begin_tile(struct work *w, const struct pairs *p, struct tile t, stru
     return any;
 }
 
+/* Packs a tile's queries, which meet their own keys. `only`: of all queries. */
+INLINE void begin_tile(struct work *w, const struct pairs *p, struct tile t, struct head_rows q, struct kv x,
+                       __global const int *own, float scale, int only, int width, int value_width)
+{
+    pack_tile(w->queries, q.at, q.stride, t.answered, scale * LOG2E, width);
+    transpose_tile(w->queries_t, w->queries, t.answered, 1.0f, width);
+    w->mode = meet_own(w, p, t, x, own, width, value_width) ? RESCALE : REPLACE;
+    w->alone = !PAIRS && only && t.answered;
+    if (w->alone && w->mode == REPLACE) {
+        clear_rows(w->answer, 0, 1, value_width);
+        w->mode = RESCALE;
+    }
+}
+
 /* The block's scores become what its values are weighed with. */
 INLINE void weigh_block(struct work *w, const struct pairs *p, struct tile t, struct block b, int width)
 {
     for (int g = 0; g < t.answered; g += GROUP) {
         const struct edge e = edge_of(b.source, b.count, b.masked, t.first + g);
-#ifdef PARTS
-        multiply_parts(w->scores + g, TILE, w->keys_p, e.seen, w->queries_p + PARTS_WORDS(g, D), GROUP, D, 0);
-#else
         product_scores(w->scores + g, w->keys, w->queries_t + g, e.seen, width);
-#endif
 #if PAIRS
         logits_of(p, w->scores + g, e.seen, b.source, t.first + g, t.answered - g);
 #endif
@@ -285,33 +299,8 @@ INLINE void weigh_block(struct work *w, const struct pairs *p, struct tile t, st
     }
 }
 
-#ifdef PARTS
-/* add_values() on a matrix engine. Nothing is fetched ahead: that takes longer here than it saves. */
-INLINE void add_values_parts(struct work *w, struct tile t, struct block b, int mode, struct kv x)
-{
-    const int steps = (b.count + TILE_DEPTH - 1) / TILE_DEPTH;
-    int bad[KEYS], any = b.masked && clear_bad_rows(w->values, b.count, bad);
-    pack_parts(w->values_p, steps, w->values, D, 1, 0, 0, b.count, 0, D);
-    for (int g = 0; g < t.answered; g += GROUP) {
-        const struct edge e = edge_of(b.source, b.count, b.masked, t.first + g);
-        float *answer = w->answer + g * D;
-        for (int r = 0; mode == RESCALE && r < GROUP; r++)
-            for (int c = 0; c < D; c += VW)
-                vec_store(answer + r * D + c, vec_load(answer + r * D + c) * w->change[g + r]);
-        clear_scores(w->scores + g, e.seen, b.count);
-        pack_parts(w->weights_p, steps, w->scores + g, TILE, 1, 1, 0, b.count, 0, GROUP);
-        multiply_parts(answer, D, w->weights_p, GROUP, w->values_p, D, b.count, mode == RESCALE);
-    }
-    for (int j = 0; any && j < b.count; j++) {
-        pack_row(w->values + j * D, x.v + b.source[j] * x.v_stride, 1.0f, D);
-        for (int r = max(b.source[j] - t.first, 0); bad[j] && r < t.answered; r++)
-            add_scaled(w->answer + r * D, w->values + j * D, w->scores[j * TILE + r]);
-    }
-}
-#endif
-
 /* answer = weights . values (+ change o answer), and meanwhile fetches the next block's rows, and ahead. */
-INLINE void add_values(struct work *w, struct tile t, struct block b, int mode, struct ahead *ahead, int value_width)
+INLINE void add_values(struct work *w, struct tile t, struct block b, struct ahead *ahead, int value_width)
 {
     const int finite = !b.masked || all_finite(w->values, b.count, value_width);
     struct steps seen = {0, b.masked ? 0 : b.count, b.masked ? 0 : b.count};
@@ -319,30 +308,8 @@ INLINE void add_values(struct work *w, struct tile t, struct block b, int mode, 
         seen = see_more(seen, b.source, b.count, t.first + r, finite);
         prefetch_keys(ahead->kv, b.source, r + KEYS, min(r + KEYS + ROWS, b.left));
         prefetch_ahead(ahead);
-        product_rows(w->answer + r * VALUE_PITCH, w->scores + r, 1, TILE, w->values, seen, mode, w->change + r,
+        product_rows(w->answer + r * VALUE_PITCH, w->scores + r, 1, TILE, w->values, seen, w->mode, w->change + r,
                      value_width);
-    }
-}
-
-/* The tile meets a run of keys, source[0 .. count). */
-INLINE void meet_run(struct work *w, const struct pairs *p, struct tile t, __global const int *source, int count,
-                     int causal, int *mode, struct kv x, struct ahead *ahead, int width, int value_width)
-{
-    ahead->pace = (KEYS * ROWS + count) / max(count, 1);
-    for (int at = 0; at < count; at += KEYS) {
-        const struct block b = block_of(source + at, count - at, causal, t.first);
-        pack_keys(w->keys, x.k, x.k_stride, b.source, b.count, width);
-        pack_keys(w->values, x.v, x.v_stride, b.source, b.count, value_width);
-#ifdef PARTS
-        pack_parts(w->keys_p, D / TILE_DEPTH, w->keys, D, 0, 0, 0, D, 0, b.count);
-#endif
-        weigh_block(w, p, t, b, width);
-#ifdef PARTS
-        add_values_parts(w, t, b, *mode, x);
-#else
-        add_values(w, t, b, *mode, ahead, value_width);
-#endif
-        *mode = RESCALE;
     }
 }
 
@@ -360,10 +327,33 @@ INLINE void meet_run_alone(struct work *w, struct kv x, __global const int *sour
 }
 #endif
 
+/* The tile meets a run of keys, source[0 .. count). */
+INLINE void meet_run(struct work *w, const struct pairs *p, struct tile t, __global const int *source, int count,
+                     int causal, struct kv x, struct ahead *ahead, int width, int value_width)
+{
+#if !PAIRS
+    if (w->alone) {
+        meet_run_alone(w, x, source, count, width, value_width);
+        return;
+    }
+#endif
+    ahead->pace = (KEYS * ROWS + count) / max(count, 1);
+    for (int at = 0; at < count; at += KEYS) {
+        const struct block b = block_of(source + at, count - at, causal, t.first);
+        pack_keys(w->keys, x.k, x.k_stride, b.source, b.count, width);
+        pack_keys(w->values, x.v, x.v_stride, b.source, b.count, value_width);
+        weigh_block(w, p, t, b, width);
+        add_values(w, t, b, ahead, value_width);
+        w->mode = RESCALE;
+    }
+}
+
 /* Ends a tile: out and lse of its rows, 0 and -inf where nothing was seen or is padding. */
 INLINE void end_tile(struct work *w, struct tile t, __global float *out, ulong out_stride, __global float *lse,
                      int value_width)
 {
+    if (w->mode == REPLACE)
+        clear_rows(w->answer, 0, t.answered, value_width);
     clear_rows(w->answer, t.answered, t.count, value_width); /* products of whole ROWS wrote to the first of them */
     for (int r = t.answered; r < t.count; r++)
         w->l[r] = 0.0f;
@@ -377,6 +367,7 @@ INLINE void end_tile(struct work *w, struct tile t, __global float *out, ulong o
     for (int r = 0; r < t.count; r++)
         store_row(out + r * out_stride, w->answer + r * VALUE_PITCH, w->change[r], value_width);
 }
+#endif
 
 __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENSOR(const float, v), TENSOR(float, out),
                             TENSOR(float, lse), TENSOR(const int, plan), ATTENTION_SIZES, const int group, STRIDES(q),
@@ -389,7 +380,6 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
     BIND(float, out);
     BIND(float, lse);
     BIND(const int, plan);
-    BIND(float, gate_sum);
     struct work w;
 
     const int head = (int)(get_global_id(1) % heads), example = (int)(get_global_id(1) / heads);
@@ -401,6 +391,7 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
     v += example * v_batch + head / group * v_head;
     const struct kv kv = {k, v, k_stride, v_stride, width, value_width};
 #if PAIRS
+    BIND(float, gate_sum);
     BIND_PAIRS;
     PAIRS_MEMORY;
     SET_PAIRS(example, head);
@@ -424,38 +415,18 @@ __kernel void attention_fwd(TENSOR(const float, q), TENSOR(const float, k), TENS
                               .own = own + next.first};
         look_ahead(&ahead, plan, t, next, causal);
 
-        pack_tile(w.queries, q + row * q_stride, q_stride, t.answered, scale * LOG2E, width);
-#ifdef PARTS
-        pack_parts(w.queries_p, D / TILE_DEPTH, w.queries, D, 0, 1, 0, D, 0, t.answered);
-#else
-        transpose_tile(w.queries_t, w.queries, t.answered, 1.0f, width);
-#endif
-        int mode = REPLACE; /* of the tile's first block: what it replaces need not be cleared */
-        if (begin_tile(&w, p, t, kv, own + t.first, width, value_width))
-            mode = RESCALE;
-#if !PAIRS
-        const int alone = query_end - query_begin == 1 && t.answered; /* the only query of all */
-        if (alone && mode == REPLACE) {
-            clear_rows(w.answer, 0, 1, value_width);
-            mode = RESCALE;
-        }
-#endif
+        const struct head_rows queries = {q + row * q_stride, q_stride, width};
+        begin_tile(&w, p, t, queries, kv, own + t.first, scale, query_end - query_begin == 1, width, value_width);
         for (int run = 0, begin, end; run_of(plan, t, run, causal, &begin, &end); run++) {
             if (causal)
                 end = begin + visible(source + begin, end - begin, t.first + t.answered - 1);
-#if !PAIRS
-            if (alone) {
-                meet_run_alone(&w, kv, source + begin, end - begin, width, value_width);
-                continue;
-            }
-#endif
-            meet_run(&w, p, t, source + begin, end - begin, causal, &mode, kv, &ahead, width, value_width);
+            meet_run(&w, p, t, source + begin, end - begin, causal, kv, &ahead, width, value_width);
         }
-        if (mode == REPLACE)
-            clear_rows(w.answer, 0, t.answered, value_width);
         end_tile(&w, t, out + row * out_stride, out_stride, lse + answers + row, value_width);
-        for (int r = 0; PAIRS && gate_sum && r < t.count; r++)
+#if PAIRS
+        for (int r = 0; gate_sum && r < t.count; r++)
             gate_sum[answers + row + r] = r < t.answered ? w.gates[r] : 0.0f;
+#endif
     }
     MATRIX_END
 }

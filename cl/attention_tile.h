@@ -212,46 +212,6 @@ INLINE int all_finite(const float *rows, int count, int width)
     return vec_sum(zero[0]) == 0.0f;
 }
 
-#ifdef PARTS
-/* Products on a matrix engine have all rows of both operands, and 0 times NaN is NaN. Where a pair may be masked, a row
- * that has NaN or infinity is 0 in them, and is added to those who see it for itself, in float32. */
-INLINE int row_is_finite(const float *row)
-{
-    vec zero = vec_set(0.0f);
-    for (int c = 0; c < D; c += VW)
-        zero += vec_load(row + c) * 0.0f;
-    return vec_sum(zero) == 0.0f;
-}
-
-/* to[row] += factor from */
-INLINE void add_scaled(float *to, const float *from, float factor)
-{
-    for (int c = 0; c < D; c += VW)
-        vec_store(to + c, vec_load(to + c) + vec_load(from + c) * factor);
-}
-
-/* Clears the rows that are not finite and says which: 1 in bad[]. Returns whether there are any. */
-INLINE int clear_bad_rows(float *rows, int count, int *bad)
-{
-    int any = 0;
-    for (int r = 0; r < count; r++) {
-        bad[r] = !row_is_finite(rows + r * D);
-        any |= bad[r];
-        if (bad[r])
-            clear_rows(rows, r, r + 1, D);
-    }
-    return any;
-}
-#endif
-
-/* A group's scores of a block's keys that none of its queries sees. */
-INLINE void clear_scores(float *scores, int seen, int count)
-{
-    for (int j = seen; j < count; j++)
-        for (int v = 0; v < GROUP; v += VW)
-            vec_store(scores + j * TILE + v, vec_set(0.0f));
-}
-
 /* The rows that `source` names; zeros up to a whole strip. */
 INLINE void pack_keys(float *to, __global const float *from, ulong stride, __global const int *source, int count,
                       int width)

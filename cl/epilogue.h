@@ -5,17 +5,20 @@
 #define SSA_EPILOGUE_H
 #include "gelu.h"
 
+#ifndef EPILOGUE_STORE
+#define EPILOGUE_STORE STORE
+#endif
 #define EPILOGUE(c, g, at, part, activation) \
     do { \
         vec e_ = (g); \
         if (pre) \
-            STORE(pre + (at), e_, part); \
+            EPILOGUE_STORE(pre + (at), e_, part); \
         if (slope_of) \
             e_ *= vec_activate_slope(LOAD(slope_of + (at), part), activation); \
         else if (activation) \
             e_ = vec_activate(e_, activation); \
         if (addend) \
             e_ += LOAD(addend + (at), part); \
-        STORE((c) + (at), e_, part); \
+        EPILOGUE_STORE((c) + (at), e_, part); \
     } while (0)
 #endif

@@ -24,6 +24,8 @@
 #define HEADS_TILE 64
 #define HEADS_WIDTH 32
 #define PAIRS_TILE 32
+/* attention_parts.h: queries of a tile. */
+#define ATTENTION_PARTS_TILE 256
 /* attention_bwd_gpu.cl, attention_bwd_prepare: of a work-group, and of a row of that width. */
 #define PREPARE_ITEMS 64
 #define PREPARE_LANES(width) ((width) <= 64 ? 8 : (width) <= 128 ? 16 : 32)

@@ -1,7 +1,8 @@
 /* Matrix engines: tiles of 16 x 16 sums of products of bf16, 32 deep. C only, for the host backend.
  *
  * A kernel says MATRIX_BEGIN and MATRIX_END; a function between that has MATRIX_TILES first speaks of eight tiles by
- * literal numbers, whose contents are its own. An operand's tile is 1 KiB
+ * literal numbers, whose contents are its own; or they are those of a struct that has MATRIX_TILES, of which the function
+ * first says MATRIX_TILES_OF. Nobody else speaks of tiles while those contents count. An operand's tile is 1 KiB
  * of memory: of a, 16 rows of 32 elements of k; of b, 16 rows, one a pair of k, of the pairs of 16 columns. Sums are
  * 16 rows of 16 floats, `stride` floats apart.
  *
@@ -39,6 +40,7 @@ static const struct tile_settings whole_tiles = {
 #define MATRIX_BEGIN _tile_loadconfig(&whole_tiles);
 #define MATRIX_END _tile_release();
 #define MATRIX_TILES
+#define MATRIX_TILES_OF(owner)
 #define tile_zero(t) _tile_zero(t)
 #define tile_load(t, operand) TILE_MOVE("tileloadd", "(%0,%1,1), %%tmm" #t, operand, 64)
 #define tile_multiply(sums, a, b) _tile_dpbf16ps(sums, a, b)
@@ -52,6 +54,7 @@ union matrix_tile {
 #define MATRIX_BEGIN
 #define MATRIX_END
 #define MATRIX_TILES union matrix_tile tiles_[8];
+#define MATRIX_TILES_OF(owner) union matrix_tile *const tiles_ = (owner)->tiles_;
 #define tile_zero(t) memset(&tiles_[t], 0, sizeof tiles_[t])
 #define tile_load(t, operand) memcpy(&tiles_[t], operand, sizeof tiles_[t])
 #define tile_multiply(s, a, b) tile_multiply_(&tiles_[s], &tiles_[a], &tiles_[b])
@@ -99,11 +102,20 @@ static inline void tile_move_(float *to, size_t to_stride, const float *from, si
 /* The bf16 nearest to x, ties to even, as the upper half of a float's bits; a NaN stays one. */
 static inline vec_uint bf16_bits(vec x)
 {
-#if defined(__AVX512BF16__) && VW == 16
-    return (vec_uint)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)x)), 16);
-#else
     const vec_uint bits = vec_as_uint(x), up = bits + 0x7fff + (bits >> 16 & 1), is_number = (vec_uint)(x == x);
     return ((up & is_number) | ((bits | 0x400000) & ~is_number)) & 0xffff0000;
+}
+
+/* Both as bf16, the first in the lower halves of words. */
+static inline vec_uint bf16_pairs(vec first, vec second)
+{
+#if defined(__AVX512BF16__) && VW == 16
+    static const uint16_t dealt[32] __attribute__((aligned(64))) = {
+        0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    const __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
+    return (vec_uint)_mm512_permutexvar_epi16(_mm512_load_si512(dealt), both);
+#else
+    return bf16_bits(first) >> 16 | bf16_bits(second);
 #endif
 }
 #endif

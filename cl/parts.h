@@ -24,10 +24,10 @@ static inline void split(uint *to, vec even, vec odd)
 {
     UNROLL for (int p = 0; p < PARTS; p++)
     {
-        const vec_uint first = bf16_bits(even), second = bf16_bits(odd);
-        vec_store((float *)(to + p * PART_WORDS), vec_as_float(first >> 16 | second));
-        even -= vec_as_float(first);
-        odd -= vec_as_float(second);
+        const vec_uint pairs = bf16_pairs(even, odd);
+        vec_store((float *)(to + p * PART_WORDS), vec_as_float(pairs));
+        even -= vec_as_float(pairs << 16);
+        odd -= vec_as_float(pairs & 0xffff0000);
     }
 }
 
@@ -55,16 +55,20 @@ static inline void split_columns(uint *to, const float *x, int ld, int depth, in
         }
 }
 
-/* Rows become columns, by blocks of VW. */
-static inline void turn(uint *to, const uint *words)
+/* Rows of TILE_SIDE become columns, by blocks of VW. */
+static inline void turn_tile(float *to, int to_pitch, const float *from, int from_pitch)
 {
     for (int i = 0; i < TILE_SIDE; i += VW)
         for (int j = 0; j < TILE_SIDE; j += VW) {
             vec block[VW];
-            UNROLL for (int r = 0; r < VW; r++) block[r] = vec_load((const float *)(words + (i + r) * TILE_SIDE + j));
+            UNROLL for (int r = 0; r < VW; r++) block[r] = vec_load(from + (i + r) * from_pitch + j);
             transpose(block);
-            UNROLL for (int r = 0; r < VW; r++) vec_store((float *)to + (j + r) * TILE_SIDE + i, block[r]);
+            UNROLL for (int r = 0; r < VW; r++) vec_store(to + (j + r) * to_pitch + i, block[r]);
         }
+}
+static inline void turn(uint *to, const uint *words)
+{
+    turn_tile((float *)to, TILE_SIDE, (const float *)words, TILE_SIDE);
 }
 
 /* Packs k from `first` to `end` of rows (or columns) from `first_row` to `end_row`, x being [row][k] or with `across`
@@ -117,6 +121,11 @@ static inline void pack_parts(uint *packed, int steps, const float *x, int ld, i
         MULTIPLY_PARTS((a) + s_ * STEP, (b) + s_ * STEP) \
     }
 
+#define ZERO_QUARTERS \
+    tile_zero(0); \
+    tile_zero(1); \
+    tile_zero(2); \
+    tile_zero(3);
 /* Tiles 0 to 3 to or from 32 x 32 floats. */
 #define FOR_QUARTERS(move, at, stride) \
     move(0, at, stride); \
@@ -125,30 +134,7 @@ static inline void pack_parts(uint *packed, int steps, const float *x, int ld, i
     move(3, (at) + (size_t)TILE_SIDE * (stride) + TILE_SIDE, stride);
 
 /* Words of a packed operand of so many rows and so much of k. */
-#define PARTS_WORDS(rows, k) (((rows) + PANEL - 1) / PANEL * (((k) + TILE_DEPTH - 1) / TILE_DEPTH) * (STEP / 2))
-
-/* c = or with `add` += a b, of packed operands; whole panels of c are written, which lies in memory for them. */
-static inline void multiply_parts(float *c, int c_pitch, const uint *a, int rows, const uint *b, int columns, int k,
-                                  int add)
-{
-    const int steps = (k + TILE_DEPTH - 1) / TILE_DEPTH;
-    MATRIX_TILES
-    for (int i = 0; i < rows; i += PANEL)
-        for (int j = 0; j < columns; j += PANEL) {
-            const bf16 *x = (const bf16 *)a + (size_t)(i / PANEL) * steps * STEP;
-            const bf16 *y = (const bf16 *)b + (size_t)(j / PANEL) * steps * STEP;
-            float *to = c + (size_t)i * c_pitch + j;
-            if (add) {
-                FOR_QUARTERS(tile_load_sums, to, c_pitch)
-            } else {
-                tile_zero(0);
-                tile_zero(1);
-                tile_zero(2);
-                tile_zero(3);
-            }
-            MULTIPLY_PANELS(x, y, steps)
-            FOR_QUARTERS(tile_store_sums, to, c_pitch)
-        }
-}
+#define PARTS_STEPS(k) (((k) + TILE_DEPTH - 1) / TILE_DEPTH)
+#define PARTS_WORDS(rows, k) (((rows) + PANEL - 1) / PANEL * PARTS_STEPS(k) * (STEP / 2))
 
 #endif

@@ -202,15 +202,20 @@ int ssa_device_set_precision(struct ssa_device *device, int precision)
     const char *why = "there is none that this library knows";
     int err;
     TRY(ssa_check_device(device, "device_set_precision"));
-    REQUIRE(precision == SSA_FLOAT32 || precision == SSA_FAST, "device_set_precision: %d is no precision", precision);
+    REQUIRE(ssa_is_precision((size_t)precision), "device_set_precision: %d is no precision", precision);
     device->precision = precision;
     device->engine = NULL;
-    if (precision == SSA_FAST && device->backend->engine)
+    if (precision != SSA_FLOAT32 && device->backend->engine)
         device->engine = device->backend->engine(device, &why);
-    if (precision == SSA_FAST && !device->engine)
+    if (precision != SSA_FLOAT32 && !device->engine)
         ssa_log(SSA_LOG_WARNING, "device %s: no matrix engine (%s): float32 serves", device->info.id, why);
 done:
     return err;
+}
+
+const char *ssa_device_engine(const struct ssa_device *device)
+{
+    return device ? device->engine : NULL;
 }
 
 void ssa_device_close(struct ssa_device *device)

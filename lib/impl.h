@@ -102,6 +102,11 @@ struct ssa_constant {
     int value;
 };
 
+static inline bool ssa_is_precision(size_t precision)
+{
+    return precision <= SSA_BFLOAT16;
+}
+
 /* What ssa_trusted() has said yes to: operators ask at each call, and comparing pointers is cheaper than names. */
 enum { SSA_TRUSTED_CALLS = 16, SSA_TRUSTED_CONSTANTS = 7 };
 struct ssa_trusted_call {
@@ -130,6 +135,12 @@ struct ssa_device {
     bool trial_taken;                /* and the operator asked for it */
     struct ssa_path path, paths[SSA_OP_COUNT]; /* of the running operator, of each operator's last run */
 };
+
+/* The bf16 that an operand of a matrix engine is the sum of (cl/parts.h); 0: no engine serves. */
+static inline int ssa_engine_parts(const struct ssa_device *device)
+{
+    return !device->engine ? 0 : device->precision == SSA_FAST ? 2 : 1;
+}
 
 /* What a backend provides. A backend's device struct starts with a struct ssa_device. All slots are required unless
  * said. Copies and launches are in order; `launch` may return before the work is done. */

@@ -31,13 +31,13 @@ def frames(path):
 
 
 def kernel_stacks(folder):
-    """What each kernel's file asks for, by the kernel's name."""
+    """What each kernel's file asks for, the most where builds of it differ, by the kernel's name."""
     stacks = {}
     for file in sorted(os.listdir(folder)):
         text = open(os.path.join(folder, file), encoding="utf-8").read()
-        asked = re.search(r"#define STACK \((\d+) << 10\)", text)
+        asked = re.findall(r"#define STACK \((\d+) << 10\)", text)
         for name in re.findall(r"__kernel[^(]*?void (\w+)\(", text) if asked else []:
-            stacks[name] = stacks["run_" + name] = int(asked.group(1)) << 10
+            stacks[name] = stacks["run_" + name] = max(map(int, asked)) << 10
     return stacks
 
 

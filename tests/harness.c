@@ -27,8 +27,9 @@ static void add_device(const char *name)
         fprintf(stderr, "device %s: %s\n", name, ssa_last_error());
         exit(1);
     }
-    if (getenv("SSA_TEST_PRECISION"))
-        ssa_device_set_precision(devices[device_count], SSA_FAST);
+    const char *precision = getenv("SSA_TEST_PRECISION");
+    if (precision)
+        ssa_device_set_precision(devices[device_count], !strcmp(precision, "bf16") ? SSA_BFLOAT16 : SSA_FAST);
     fprintf(stderr, "on %s: %s (%s)\n", devices[device_count]->info.id, devices[device_count]->info.name,
             devices[device_count]->info.platform);
     device_count++;
@@ -322,4 +323,9 @@ void test_same_bits(const char *what, struct ssa_tensor a, struct ssa_tensor b, 
     free(y);
     if (i < count)
         ck_abort_msg("%s: element %zu differs: %.9g and %.9g", what, i, one, another);
+}
+
+double test_looser(const struct ssa_device *dev, double fast, double bf16)
+{
+    return dev->precision == SSA_FAST ? fast : dev->precision == SSA_BFLOAT16 ? bf16 : 1;
 }

@@ -127,4 +127,7 @@ void test_same_bits(const char *what, struct ssa_tensor a, struct ssa_tensor b, 
         test_same_bits(#op ": " #out " in place of " #in, changed_.in, (given).out, (count)); \
     } while (0)
 
+/* By what factor more than float32's an error may be in the device's precision. */
+double test_looser(const struct ssa_device *dev, double fast, double bf16);
+
 #endif

@@ -43,15 +43,26 @@ static void run(struct problem *p, bool backward)
         .causal = p->causal}, .dout = p->t[DOUT], .dq = p->t[DQ], .dk = p->t[DK], .dv = p->t[DV]}));
 }
 
+static const char *const names[] = {"q", "k", "v", "out", "lse", "dout", "dq", "dk", "dv"};
+
 /* Rows [first, end) of an operand are what they are without poison. */
 static void unchanged(const struct problem *p, int operand, int first, int end, const char *how)
 {
-    static const char *const names[] = {"q", "k", "v", "out", "lse", "dout", "dq", "dk", "dv"};
     float *now = test_read(p->t[operand], count_of(p, operand));
     const size_t wide = count_of(p, operand) / (size_t)size.n;
     for (size_t i = (size_t)first * wide; i < (size_t)end * wide; i++)
         ck_assert_msg(now[i] == p->clean[operand][i], "%s, %s: %s of row %zu: %g, without %g", p->what, how,
                       names[operand], i / wide, (double)now[i], (double)p->clean[operand][i]);
+    free(now);
+}
+
+/* Who sees what is not finite answers so: dense, so that all rows after it do. */
+static void reached(const struct problem *p, int operand, int row, const char *how)
+{
+    float *now = test_read(p->t[operand], count_of(p, operand));
+    const size_t wide = count_of(p, operand) / (size_t)size.n;
+    for (size_t i = (size_t)row * wide; i < (size_t)(row + 1) * wide && p->plan.max_keys == size.n; i++)
+        ck_assert_msg(!isfinite(now[i]), "%s, %s: %s of row %d: %g", p->what, how, names[operand], row, (double)now[i]);
     free(now);
 }
 
@@ -78,6 +89,8 @@ static void check_position(struct problem *p, int at, float value)
     run(p, false);
     unchanged(p, OUT, 0, at, how);
     unchanged(p, LSE, 0, at, how);
+    reached(p, OUT, at, how);
+    reached(p, OUT, size.n - 1, how);
     snprintf(how, sizeof how, "%g in row %d of k and v", (double)value, at);
     poison(p, K, V, at, at + 1, value);
     run(p, false);
@@ -86,6 +99,8 @@ static void check_position(struct problem *p, int at, float value)
     poison(p, OUT, LSE, 0, 0, 0);
     run(p, true);
     unchanged(p, DQ, 0, at, how);
+    reached(p, DQ, at, how);
+    reached(p, DQ, size.n - 1, how);
     poison(p, K, V, 0, 0, 0);
     snprintf(how, sizeof how, "%g in row %d of q and dout", (double)value, at);
     poison(p, Q, DOUT, at, at + 1, value);
@@ -94,7 +109,16 @@ static void check_position(struct problem *p, int at, float value)
     unchanged(p, DQ, at + 1, size.n, how);
     unchanged(p, DK, at + 1, size.n, how);
     unchanged(p, DV, at + 1, size.n, how);
+    reached(p, DK, 0, how);
+    reached(p, DV, at, how);
     poison(p, Q, DOUT, 0, 0, 0);
+    snprintf(how, sizeof how, "%g in row %d of dout", (double)value, at);
+    poison(p, DOUT, DOUT, at, at + 1, value);
+    run(p, true);
+    unchanged(p, DV, at + 1, size.n, how);
+    reached(p, DV, 0, how);
+    reached(p, DV, at, how);
+    poison(p, DOUT, DOUT, 0, 0, 0);
 }
 
 /* Forward and backward: rows from `first` on keep their bits. */

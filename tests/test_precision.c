@@ -1,6 +1,8 @@
-/* Precision `fast`: which engine serves, that an emulated one computes the same bits, and what happens where there is
- * none, or one that is wrong. That it is right is tested by test_linear.c, which runs on it too. */
+/* Precisions `fast` and `bf16`: which engine serves, that an emulated one computes the same bits, how far a model's
+ * gradients are from float32's, and what happens where there is no engine, or one that is wrong. That products and
+ * attention are right is tested by test_linear.c, test_attention.c and test_masked.c, which run on it too. */
 #include "harness.h"
+#include "ssacl/model.h"
 #include "op/gemm.h"
 
 #include <math.h>
@@ -126,6 +128,81 @@ START_TEST(emulation_computes_the_same_bits)
 }
 END_TEST
 
+/* ---- a model: heads that the engine's attention serves ---- */
+
+enum { LENGTH = 96, BATCH = 2, VOCABULARY = 61 };
+
+/* All gradients of a GPT, one behind the other. */
+static float *gradients_of(struct ssa_device *dev, size_t *count)
+{
+    const struct ssa_model_config c = {.gpt = {.layers = 2, .heads = 2, .width = 64, .vocabulary = VOCABULARY,
+                                               .length = LENGTH}};
+    int32_t ids[BATCH * LENGTH + 1];
+    struct ssa_plan plan = {0};
+    struct ssa_model *model;
+    for (int i = 0; i <= BATCH * LENGTH; i++)
+        ids[i] = i * i % VOCABULARY;
+    OK(ssa_plan_draw(&plan, &(struct ssa_sample){.kind = SSA_UNBIASED, .length = LENGTH, .keys = LENGTH / 2,
+                                                 .own_key = 1, .seed = 3}));
+    const struct ssa_plan *plans[] = {NULL, &plan};
+    OK(ssa_model_create(&model, dev, &c, &(struct ssa_model_limits){.batch = BATCH, .training = 1}));
+    OK(ssa_model_initialise(model, 5));
+    OK(ssa_model_forward(model, &(struct ssa_pass){.tokens = ids, .targets = ids + 1, .batch = BATCH, .training = 1,
+                                                   .plans = plans}));
+    OK(ssa_model_backward(model));
+    *count = 0;
+    for (int i = 0; i < ssa_model_part_count(model); i++)
+        *count += ssa_model_part(model, i).count;
+    float *all = malloc(*count * sizeof *all), *to = all;
+    for (int i = 0; i < ssa_model_part_count(model); to += ssa_model_part(model, i).count, i++)
+        OK(ssa_tensor_read(ssa_model_part(model, i).grad, to, ssa_model_part(model, i).count));
+    ssa_model_destroy(model);
+    ssa_plan_finish(&plan);
+    return all;
+}
+
+static double cosine(const float *a, const float *b, size_t count)
+{
+    double ab = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < count; i++) {
+        ab += (double)a[i] * b[i];
+        aa += (double)a[i] * a[i];
+        bb += (double)b[i] * b[i];
+    }
+    return ab / sqrt(aa * bb);
+}
+
+START_TEST(gradients_near_float32)
+{
+    static const int precisions[] = {SSA_FAST, SSA_BFLOAT16};
+    static const double least[] = {1 - 1e-9, 0.999};
+    struct ssa_device *dev = open_fast("emulate"), *engine = open_fast(NULL);
+    size_t count;
+    OK(ssa_device_set_precision(dev, SSA_FLOAT32));
+    float *exact = gradients_of(dev, &count);
+    for (int i = 0; i < 2; i++) {
+        setenv("SSACL_MATRIX", "emulate", 1);
+        OK(ssa_device_set_precision(dev, precisions[i]));
+        unsetenv("SSACL_MATRIX");
+        OK(ssa_device_set_precision(engine, precisions[i]));
+        float *near = gradients_of(dev, &count), *again = gradients_of(dev, &count);
+        const double c = cosine(near, exact, count);
+        ck_assert_msg(c > least[i] && memcmp(near, exact, count * sizeof *near), "cosine %.12f", c);
+        ck_assert(!memcmp(near, again, count * sizeof *near));
+        free(again);
+        again = gradients_of(engine, &count);
+        ck_assert_msg(!engine->engine || cosine(near, again, count) > least[i], "%s is another engine", engine->engine);
+        free(near);
+        free(again);
+    }
+    free(exact);
+    ssa_device_close(dev);
+    ssa_device_close(engine);
+}
+END_TEST
+
+/* ---- no engine, and a wrong one ---- */
+
 static char warnings[1024];
 static int warned;
 
@@ -190,6 +267,7 @@ END_TEST
 
 int main(void)
 {
-    return test_run("precision", (const TTest *const[]){near_float32, emulation_computes_the_same_bits, without_an_engine,
+    return test_run("precision", (const TTest *const[]){near_float32, emulation_computes_the_same_bits,
+                                                        gradients_near_float32, without_an_engine,
                                                         an_engine_that_is_wrong, bad_arguments, NULL});
 }

@@ -36,6 +36,12 @@ struct bench {
 };
 enum { LEAST_REPS = 5, MAX_REPS = 1000 };
 
+/* The error that is allowed: `rounded` where products are of operands rounded to bf16. */
+static inline double tolerated(const struct bench *b, double usual, double rounded)
+{
+    return b->precision == SSA_BFLOAT16 ? rounded : usual;
+}
+
 /* ---- cases ---- */
 
 /* One case of a suite, as listed before anything runs. */

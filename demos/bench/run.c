@@ -63,7 +63,8 @@ static const struct arg table[] = {
     ARG_FLAG(0, "own-key", &request.bench.own_key, "queries also see their own key"),
     ARG_HEADING("Of the gemm, the attention and the step suite"),
     ARG_CHOICE(0, "precision", &request.bench.precision, PRECISIONS,
-               "fast: products on a matrix engine of bf16, operands in two parts. Peaks stay those of float32"),
+               "fast: products on a matrix engine of bf16, operands in two parts; bf16: rounded. Peaks stay those of "
+               "float32"),
     ARG_HEADING("Of the step suite"),
     ARG_TEXT(0, "preset", &request.preset, "NAME",
              "steps of this configuration (of `ssacl-text train`, `ssacl-image train` and `ssacl-graph train`) without "

@@ -17,7 +17,7 @@
 enum { MANY_STEPS = 1 << 20 };
 enum { LAYERS, WIDTH, HEADS, LENGTH, BATCH };
 static const char *const fields[] = {"layers", "width", "heads", "length", "batch", NULL};
-static const double tolerance = 1e-3; /* of a loss, and of a difference quotient of many */
+static const double tolerance = 1e-3, rounded = 2e-2; /* of a loss, and of a difference quotient of many */
 static const struct ssa_pattern dense = {.kind = SSA_DENSE};
 
 struct state {
@@ -264,7 +264,7 @@ static int run_state(struct state *c, const struct bench_case *of)
 {
     const struct preset *p = &c->of;
     const double sequences = (double)p->batch * p->accumulate;
-    struct result r = {.direction = "step", .tolerance = tolerance,
+    struct result r = {.direction = "step", .tolerance = tolerated(c->bench, tolerance, rounded),
                        .flops = operations(p, &p->stage.pattern, sequences),
                        .flops_dense = operations(p, &dense, sequences),
                        .tokens = ssa_model_length(&p->model) * sequences};

@@ -4,11 +4,12 @@
 
 #include <ssacl/device.h>
 
-#define PRECISIONS "float32|fast" /* in the order of enum ssa_precision */
+#define PRECISIONS "float32|fast|bf16" /* in the order of enum ssa_precision */
 
 static inline const char *precision_name(int precision)
 {
-    return precision == SSA_FAST ? "fast" : "float32";
+    static const char *const names[] = {"float32", "fast", "bf16"};
+    return names[precision];
 }
 
 #endif

@@ -66,11 +66,11 @@ static void print_tests(const json_t *device)
     json_t *t;
     json_array_foreach(json_object_get(device, "tests"), i, t) {
         char error[32] = "endless";
-        bool right = json_is_true(json_object_get(t, "right"));
+        bool right = json_is_true(json_object_get(t, "right")), float32 = !strcmp(text(t, "precision"), "float32");
         if (json_is_real(json_object_get(t, "error")))
             snprintf(error, sizeof error, "%.1e", number(t, "error"));
-        printf("  %-14s %-6s error %-8s %s\n", text(t, "op"), right ? "right" : *text(t, "failure") ? "FAILS" : "WRONG",
-               error, text(t, "path"));
+        printf("  %-14s %-6s error %-8s %s%s%s\n", text(t, "op"), right ? "right" : *text(t, "failure") ? "FAILS" : "WRONG",
+               error, text(t, "path"), float32 ? "" : ", precision ", float32 ? "" : text(t, "precision"));
     }
 }
 
@@ -88,6 +88,8 @@ static void print_device(const json_t *d)
     putchar('\n');
     print_list("has", json_object_get(d, "features"));
     print_list("it", json_object_get(d, "quirks"));
+    if (*text(d, "engine"))
+        printf("  matrix engine %s, for precisions fast and bf16\n", text(d, "engine"));
     if (*text(d, "tuning"))
         printf("  tuned by %s\n", text(d, "tuning"));
     if (*text(d, "failure"))

@@ -54,6 +54,7 @@ static const struct arg table[] = {
     ARG_U64('s', "seed", &options.seed, "N", "of the samples"),
     ARG_FLAG('f', "force", &options.force, "replace a csv that is there"),
     ARG_NAMES(0, "device", &shared.device, "NAMES", DEVICES_HELP "; several share passes and molecules"),
+    ARG_CHOICE(0, "precision", &shared.precision, PRECISIONS, PRECISION_HELP),
     ARG_FLAG('v', "verbose", &shared.verbose, "what the library logs, too"),
     ARG_FLAG(0, "json", &shared.json, "one object on stdout, of what was done; with --out"),
     ARG_END};
@@ -194,8 +195,9 @@ static int write_csv(long not_converted)
     if (new_file_end(&file, true))
         return EXIT_FAILED;
     if (shared.json)
-        return print_json(json_pack("{s:o, s:o, s:I, s:I, s:i}", "out", json_text(options.out), "checkpoint",
-                                    json_text(options.checkpoint), "molecules", (json_int_t)s.count, "left_out",
+        return print_json(json_pack("{s:o, s:o, s:s, s:I, s:I, s:i}", "out", json_text(options.out), "checkpoint",
+                                    json_text(options.checkpoint), "precision", precision_name(shared.precision),
+                                    "molecules", (json_int_t)s.count, "left_out",
                                     left_out, "passes", s.passes));
     say_note("%s: %zu molecules, %d pass%s, %lld left out", options.out, s.count, s.passes, s.passes == 1 ? "" : "es",
              (long long)left_out);
@@ -217,7 +219,7 @@ static int run(const struct program *p, struct loaded *loaded, struct converted 
 {
     const char *path = shared.data.items[0];
     const bool is_table = converter_is_for(path);
-    if (load_model(loaded, p, shared.device, options.checkpoint, options.batch, !options.raw))
+    if (load_model(loaded, p, shared.device, shared.precision, options.checkpoint, options.batch, !options.raw))
         return EXIT_FAILED;
     int status = settle(p, loaded->checkpoint);
     if (!status && is_table)

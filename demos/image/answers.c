@@ -56,6 +56,7 @@ static const struct arg table[] = {
     ARG_INT('b', "batch", &options.batch, 1, 65536, "N", "images in a pass"),
     ARG_INT(0, "threads", &data_threads, 0, 64, "N", DATA_THREADS_HELP),
     ARG_NAMES(0, "device", &shared.device, "NAMES", DEVICES_HELP "; several share the pictures"),
+    ARG_CHOICE(0, "precision", &shared.precision, PRECISIONS, PRECISION_HELP),
     ARG_FLAG('v', "verbose", &options.verbose, "what the library logs, too"),
     ARG_FLAG(0, "json", &options.json, "one object on stdout"),
     ARG_END};
@@ -116,9 +117,11 @@ static int open_data(struct ssa_checkpoint *checkpoint, const char *path)
 {
     const int threads = data_threads;
     const char *device = shared.device;
+    const int precision = shared.precision;
     s.settings.program->defaults(&shared); /* what the checkpoint before this had said is forgotten */
     data_threads = threads;
     shared.device = device;
+    shared.precision = precision;
     s.settings = (struct settings){.program = s.settings.program, .o = &shared, .source_name = path,
                                    .source = checkpoint, .model = *ssa_checkpoint_model(checkpoint),
                                    .micro_batch = options.batch};
@@ -158,7 +161,7 @@ static int ask_checkpoint(const struct program *program, int number)
     struct loaded loaded = {0};
     if (number)
         data_close(&s.settings);
-    int status = load_model(&loaded, program, shared.device, path, options.batch, !options.raw);
+    int status = load_model(&loaded, program, shared.device, shared.precision, path, options.batch, !options.raw);
     status = status ? EXIT_FAILED : open_data(loaded.checkpoint, path);
     status = status ? status : ask(loaded.model, number);
     unload_model(&loaded);
@@ -399,7 +402,8 @@ static json_t *result_json(const struct sheet *sheet, const char *path)
                                                 "right", (json_int_t)s.right[m]));
     for (size_t i = 0; i < sheet->count; i++)
         json_array_append_new(list, picture_json(i));
-    return json_pack("{s:o, s:I, s:I, s:o, s:o}", "out", json_text(path), "looked_at", (json_int_t)s.looked_at,
+    return json_pack("{s:o, s:s, s:I, s:I, s:o, s:o}", "out", json_text(path), "precision",
+                     precision_name(shared.precision), "looked_at", (json_int_t)s.looked_at,
                      "differ", (json_int_t)s.differing, "models", models, "pictures", list);
 }
 

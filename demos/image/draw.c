@@ -29,7 +29,7 @@ static struct {
     struct arg_list complete;
     uint64_t seed;
     float temperature;
-    int count, columns, scale, label, top_k, passes, batch, raw, json, verbose;
+    int count, columns, scale, label, top_k, passes, batch, precision, raw, json, verbose;
 } options;
 
 static const char about[] =
@@ -73,6 +73,7 @@ static const struct arg table[] = {
              "complete pictures of the test part of this data set: a folder or files, as `train` takes them"),
     ARG_U64('s', "seed", &options.seed, "N", "of the draws"),
     ARG_NAMES(0, "device", &options.device, "NAMES", DEVICES_HELP "; one draws, another takes over where it is lost"),
+    ARG_CHOICE(0, "precision", &options.precision, PRECISIONS, PRECISION_HELP),
     ARG_FLAG('v', "verbose", &options.verbose, "what the library logs, too"),
     ARG_FLAG(0, "json", &options.json, "one object on stdout"),
     ARG_END};
@@ -351,8 +352,8 @@ static int print_result(const struct drawing *d, const struct loaded *loaded, co
                    d->given ? " with three completions each" : "", text, seconds);
         return finish_stdout();
     }
-    json_t *result = json_pack("{s:o, s:b, s:o, s:I, s:b, s:s, s:i, s:o, s:i, s:o, s:o, s:o}", "checkpoint",
-        json_text(options.checkpoint), "averaged", loaded->averaged, "out", json_text(path), "pictures",
+    json_t *result = json_pack("{s:o, s:s, s:b, s:o, s:I, s:b, s:s, s:i, s:o, s:i, s:o, s:o, s:o}", "checkpoint",
+        json_text(options.checkpoint), "precision", precision_name(options.precision), "averaged", loaded->averaged, "out", json_text(path), "pictures",
         (json_int_t)d->pictures, "completes", d->given > 0, "pattern", text, "passes", options.passes, "temperature",
         number_json((double)options.temperature), "top_k", options.top_k, "seed", u64_json(options.seed), "seconds",
         number_json(seconds), "devices", devices_json(loaded->pool));
@@ -440,7 +441,7 @@ int draw_main(const struct program *program, int argc, char **argv)
     say_set_quiet(options.json);
     say_library_log(options.verbose);
     status = look_at_model(program, &path, &batch) || check_files(path) ||
-                     load_model(&loaded, program, options.device, options.checkpoint, batch, !options.raw)
+                     load_model(&loaded, program, options.device, options.precision, options.checkpoint, batch, !options.raw)
                  ? EXIT_FAILED
                  : run(&drawing, &loaded, path);
     finish(&drawing);

@@ -6,6 +6,7 @@
 #include "files.h"
 #include "numbers.h"
 #include "progress.h"
+#include "run/devices.h"
 #include "signals.h"
 #include "words.h"
 
@@ -19,7 +20,7 @@ static struct {
     const char *checkpoint, *device, *prompt, *prompt_tokens, *dictionary;
     uint64_t seed;
     float temperature;
-    int count, top_k, raw, json, verbose, tokens;
+    int count, top_k, precision, raw, json, verbose, tokens;
 } options;
 
 /* What is continued: ids of tokens, which may be bytes, or of words. */
@@ -58,6 +59,7 @@ static const struct arg table[] = {
     ARG_INT('k', "top-k", &options.top_k, 0, 1 << 20, "K", "draw from the K likeliest only; 0: from all"),
     ARG_U64('s', "seed", &options.seed, "N", "of the draws"),
     ARG_TEXT(0, "device", &options.device, "NAME", "auto, cpu, opencl, opencl:PLATFORM:DEVICE, or a part of a name"),
+    ARG_CHOICE(0, "precision", &options.precision, PRECISIONS, PRECISION_HELP),
     ARG_FLAG('v', "verbose", &options.verbose, "what the library logs, too, and tokens/s, which terminals get anyway"),
     ARG_FLAG(0, "json", &options.json, "one object on stdout"),
     ARG_END};
@@ -162,8 +164,8 @@ static json_t *words_json(const struct vocabulary *words, const uint32_t *ids, s
 
 static int print_result(const struct prompt *prompt, const uint32_t *ids, size_t count)
 {
-    json_t *result = json_pack("{s:o, s:o}", "checkpoint", json_text(options.checkpoint), "seed",
-                               u64_json(options.seed));
+    json_t *result = json_pack("{s:o, s:s, s:o}", "checkpoint", json_text(options.checkpoint), "precision",
+                               precision_name(options.precision), "seed", u64_json(options.seed));
     json_object_set_new(result, prompt->of_bytes ? "bytes" : "tokens", ids_json(ids, count));
     if (prompt->of_bytes)
         json_object_set_new(result, "text", text_json(ids, count));
@@ -346,7 +348,7 @@ int sample_main(const struct program *program, int argc, char **argv)
         return EXIT_FAILED;
     say_set_quiet(options.json);
     say_library_log(options.verbose);
-    status = load_model(&loaded, program, options.device, options.checkpoint, 1, !options.raw);
+    status = load_model(&loaded, program, options.device, options.precision, options.checkpoint, 1, !options.raw);
     if (!status)
         status = settle_prompt(&prompt, loaded.checkpoint);
     signals_catch();

@@ -75,22 +75,28 @@ SSA_API int ssa_device_find(const struct ssa_device_info *list, int count, const
  */
 SSA_API int ssa_device_open(struct ssa_device **device, const char *name);
 
-/** How a device computes the products of linear layers, and of attention whose heads are 64 wide and which has no bias,
- *  gate, clip or dropout. Memory, sums, and all other operators are float32. */
+/** How a device computes the products of linear layers, and of attention whose heads are 32, 64 or 128 wide and which has
+ *  no bias, gate, clip or dropout. Memory, sums, softmax, and all other operators are float32. */
 enum ssa_precision {
     SSA_FLOAT32, /**< in float32 */
-    SSA_FAST     /**< in bf16, on a matrix engine, each operand as the sum of two: x = high + low + rest, |rest| below
+    SSA_FAST,    /**< in bf16, on a matrix engine, each operand as the sum of two: x = high + low + rest, |rest| below
                       2^-16 |x|; of a product high high + high low + low high, summed in float32. Relative error near
                       4e-6 of the root of the sum of squares, where float32 has 5e-7. What is above 3.39e38 becomes
                       infinite, denormal numbers 0 */
+    SSA_BFLOAT16 /**< in bf16, on a matrix engine, operands rounded to the nearest: relative error near 2e-3. Weights,
+                      activations, gradients and moments stay float32 in memory, and are rounded where they are
+                      multiplied; losses need no scaling, for bf16 has float32's range */
 };
 
-/** Asks for a precision, from the next operator on; a device starts with SSA_FLOAT32. SSA_FAST computes other bits than
+/** Asks for a precision, from the next operator on; a device starts with SSA_FLOAT32. The others compute other bits than
  *  SSA_FLOAT32, the same each time on one kind of device. Where there is no matrix engine, or it is wrong in its
  *  self-test, float32 serves: one warning in the log says so, and why. The engines: AMX of the host's processor, where
  *  the system lets the process use it, which is asked once; of processors whose kernels it is `$SSACL_MATRIX=0` turns
  *  it off, `emulate` takes plain C that computes the same bits, slowly. SSA_EINVAL: no such precision. */
 SSA_API int ssa_device_set_precision(struct ssa_device *device, int precision);
+
+/** The matrix engine that was found for the device's precision: "AMX", "emulated". NULL: none, or none is asked for. */
+SSA_API const char *ssa_device_engine(const struct ssa_device *device);
 
 /** Waits for the device, then frees it. Its buffers must be destroyed before. NULL is fine. */
 SSA_API void ssa_device_close(struct ssa_device *device);

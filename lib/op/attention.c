@@ -1,4 +1,5 @@
 #include "attention.h"
+#include "launch.h"
 
 #include <math.h>
 
@@ -316,18 +317,24 @@ struct ssa_constant ssa_attention_constant(const struct ssa_device *device, cons
 
 /* ---- the CPU shape ---- */
 
-/* Tiles of an example; see tile_of() in cl/attention_tile.h. */
-static int count_tiles(const struct ssa_plan *plan, int tile)
-{
-    return plan->blocks * ((plan->block + tile - 1) / tile);
-}
-
 /* Whether a matrix engine does: of heads that it is faster with. */
 static bool engine_serves(struct ssa_device *device, const char *file, bool backward, const struct ssa_attention *a)
 {
-    enum { WIDTH = 64, LEAST_KEYS = 64 };
-    return device->precision == SSA_FAST && device->engine && a->width == WIDTH && a->value_width == WIDTH &&
-           !ssa_attention_has_pairs(a) && a->keys >= LEAST_KEYS && ssa_attention_engine_trusted(device, file, backward, a);
+    enum { LEAST = 64 }; /* of queries and keys: one query of generation has no tile */
+    const bool built = a->width == 32 || a->width == 64 || a->width == 128;
+    return ssa_engine_parts(device) && built && a->value_width == a->width &&
+           !ssa_attention_has_pairs(a) && a->queries >= LEAST && a->keys >= LEAST &&
+           ssa_attention_engine_trusted(device, file, backward, a);
+}
+
+/* Tiles of an example; see tile_of() in cl/attention_tile.h. */
+static int count_tiles(struct ssa_device *device, const struct ssa_attention *a, bool backward)
+{
+    const bool engine = engine_serves(device, backward ? "attention_bwd" : "attention_fwd", backward, a);
+    const int tile = engine     ? ATTENTION_PARTS_TILE
+                     : backward ? ssa_tuned(device, SSA_TUNED(attention_bwd, TILE))
+                                : ssa_tuned(device, SSA_TUNED(attention_fwd, TILE));
+    return a->plan->blocks * ((a->plan->block + tile - 1) / tile);
 }
 
 /* Builds for the width, and those without pairs, are several times faster; the former right only if the device's
@@ -338,7 +345,7 @@ static void specialise(struct ssa_device *device, struct ssa_launch *l, const ch
     const struct attention_tile none = {0};
     int n = 0;
     if (engine_serves(device, file, backward, a))
-        l->constants[n++] = (struct ssa_constant){"PARTS", ATTENTION_PARTS};
+        l->constants[n++] = (struct ssa_constant){"PARTS", ssa_engine_parts(device)};
     if (a->width == a->value_width && ssa_attention_trusted(device, file, backward, a, a->width, none))
         l->constants[n++] = (struct ssa_constant){"D", a->width};
     ssa_attention_constants(l->constants + n, a, none);
@@ -361,7 +368,7 @@ static int forward_items(const struct ssa_device *device, const struct ssa_atten
 
 static int forward(struct ssa_device *device, const struct ssa_attention *a)
 {
-    int tiles = count_tiles(a->plan, ssa_tuned(device, SSA_TUNED(attention_fwd, TILE)));
+    int tiles = count_tiles(device, a, false);
     int items = forward_items(device, a, busy_tiles(a, tiles));
     struct ssa_launch l = {
         .kernel = "attention_fwd",
@@ -432,11 +439,11 @@ static int backward_phase(struct ssa_device *device, const struct ssa_attention_
 
 /* Into how many ranges a head's tiles and sources are cut: one where there are heads enough to keep the units busy,
  * for every further range costs a launch and packs its tiles once more. */
-static int choose_parts(const struct ssa_device *device, const struct ssa_attention *a)
+static int choose_parts(struct ssa_device *device, const struct ssa_attention *a)
 {
     long long units = device->info.units, items = (long long)a->batch * a->kv_heads;
     long long most = ssa_tuned(device, SSA_TUNED(attention_bwd, PARTS)) * units;
-    int tiles = count_tiles(a->plan, ssa_tuned(device, SSA_TUNED(attention_bwd, TILE)));
+    int tiles = count_tiles(device, a, true);
     if (items >= most || items % units == 0)
         return 1;
     long long parts = (most + items - 1) / items;

@@ -74,8 +74,7 @@ int ssa_attention_heads_bwd(struct ssa_device *device, const struct ssa_attentio
 bool ssa_attention_trusted(struct ssa_device *device, const char *file, bool backward, const struct ssa_attention *a,
                            int build_width, struct attention_tile tile);
 
-/* The same of the build that has its products on a matrix engine, of operands in so many parts (cl/parts.h). */
-enum { ATTENTION_PARTS = 2 };
+/* The same of the build that has its products on a matrix engine. */
 bool ssa_attention_engine_trusted(struct ssa_device *device, const char *file, bool backward,
                                   const struct ssa_attention *a);
 

@@ -207,8 +207,8 @@ bool ssa_attention_engine_trusted(struct ssa_device *device, const char *file, b
 {
     const struct ssa_variant v = {
         .name = file,
-        .constants = {{"PARTS", ATTENTION_PARTS}, {"D", a->width}, {"PAIRS", ATTENTION_NO_PAIRS}},
-        .engine = true,
+        .constants = {{"PARTS", ssa_engine_parts(device)}, {"D", a->width}, {"PAIRS", ATTENTION_NO_PAIRS}},
+        .parts = ssa_engine_parts(device),
         .instead = "float32",
         .test = backward ? test_backward : test_forward,
     };

@@ -5,7 +5,6 @@
 #include "gemm_parts.h"
 
 enum {
-    PARTS = 2,
     ROWS = 128,    /* of a work-item, at most */
     COLUMNS = 256, /* of one, at least, where there are more */
     SPLIT = 512,   /* of k, at least, of one of its splits */
@@ -20,15 +19,16 @@ static bool is_plain(const struct epilogue *e)
 }
 
 /* With an epilogue all of k must be at hand at once, of a panel at least. */
-static bool fits(const struct ssa_gemm *g, const struct epilogue *e)
+static bool fits(const struct ssa_gemm *g, const struct epilogue *e, int parts)
 {
-    return is_plain(e) || g->k <= PARTS_SHARE / (PARTS * (int)sizeof(uint16_t) * PARTS_PANEL);
+    return is_plain(e) || g->k <= PARTS_SHARE / (parts * (int)sizeof(uint16_t) * PARTS_PANEL);
 }
 
 bool ssa_gemm_parts_serves(struct ssa_device *device, const struct ssa_gemm *g, const struct epilogue *e)
 {
-    return device->precision == SSA_FAST && device->engine && g->m >= PARTS_PANEL && g->n >= PARTS_PANEL &&
-           g->k >= PARTS_DEPTH && fits(g, e) && ssa_gemm_engine_trusted(device, g, PARTS);
+    const int parts = ssa_engine_parts(device);
+    return parts && g->m >= PARTS_PANEL && g->n >= PARTS_PANEL && g->k >= PARTS_DEPTH && fits(g, e, parts) &&
+           ssa_gemm_engine_trusted(device, g, parts);
 }
 
 static size_t panels_of(int width)
@@ -37,9 +37,9 @@ static size_t panels_of(int width)
 }
 
 /* Floats of memory that an operand takes, packed. */
-static size_t packed_size(int width, int k)
+static size_t packed_size(int width, int k, int parts)
 {
-    return panels_of(width) * PARTS_PANEL * ssa_divide_up((size_t)k, PARTS_DEPTH) * PARTS_DEPTH * PARTS / 2;
+    return panels_of(width) * PARTS_PANEL * ssa_divide_up((size_t)k, PARTS_DEPTH) * PARTS_DEPTH * (size_t)parts / 2;
 }
 
 static int pack(struct ssa_device *device, const struct ssa_gemm *g, struct ssa_tensor packed)
@@ -48,7 +48,7 @@ static int pack(struct ssa_device *device, const struct ssa_gemm *g, struct ssa_
     return ssa_launch(device, &(struct ssa_launch){
         .file = "gemm_parts",
         .kernel = "gemm_parts_pack",
-        .constants = {{"PARTS", PARTS}},
+        .constants = {{"PARTS", ssa_engine_parts(device)}},
         .args = {ARG_TENSOR(g->b), ARG_TENSOR(packed), ARG_INT(g->ldb), ARG_INT(g->trans_b), ARG_INT(g->n),
                  ARG_INT(g->k), ARG_INT(span), ARG_INT(panels)},
         .global = {ssa_divide_up((size_t)g->k, (size_t)span), ssa_divide_up(panels_of(g->n), (size_t)panels)},
@@ -72,7 +72,7 @@ static struct cut cut_of(const struct ssa_device *device, const struct ssa_gemm 
 {
     const size_t enough = ssa_gemm_enough_items(device), k = (size_t)g->k;
     const size_t whole = ssa_divide_up(k, PARTS_DEPTH) * PARTS_DEPTH;
-    const size_t share = PARTS_SHARE / (PARTS * sizeof(uint16_t) * PARTS_PANEL); /* of k, of one panel */
+    const size_t share = PARTS_SHARE / ((size_t)ssa_engine_parts(device) * sizeof(uint16_t) * PARTS_PANEL); /* of k, of one panel */
     struct cut c = {.splits = 1};
     size_t panels = at_most(ROWS / PARTS_PANEL, ssa_divide_up(panels_of(g->m), enough)), blocks, missing;
     if (!plain) /* all of k at once */
@@ -99,13 +99,13 @@ int ssa_gemm_parts_run(struct ssa_device *device, const struct ssa_gemm *g, cons
     const size_t plane = (size_t)g->m * (size_t)g->n;
     struct ssa_tensor packed, c = g->c;
     int err;
-    TRY(ssa_scratch(device, 0, packed_size(g->n, g->k), &packed));
+    TRY(ssa_scratch(device, 0, packed_size(g->n, g->k, ssa_engine_parts(device)), &packed));
     if (cut.splits > 1)
         TRY(ssa_scratch(device, 1, cut.splits * plane, &c));
     TRY(pack(device, g, packed));
     TRY(ssa_launch(device, &(struct ssa_launch){
         .kernel = "gemm_parts",
-        .constants = {{"PARTS", PARTS}},
+        .constants = {{"PARTS", ssa_engine_parts(device)}},
         .args = {ARG_TENSOR(g->a), ARG_TENSOR(packed), ARG_TENSOR(c), ARG_TENSOR(e->bias), ARG_TENSOR(e->pre),
                  ARG_TENSOR(e->slope_of), ARG_TENSOR(e->addend), ARG_INT(g->lda), ARG_INT(g->trans_a), ARG_INT(g->ldc),
                  ARG_INT(g->m), ARG_INT(g->n), ARG_INT(g->k), ARG_INT_AS(mb, (int)cut.rows),

@@ -96,7 +96,7 @@ bool ssa_gemm_engine_trusted(struct ssa_device *device, const struct ssa_gemm *g
     return ssa_trusted(device, &(struct ssa_variant){
         .name = "gemm_parts",
         .constants = {{"PARTS", parts}, {"TRANS_A", g->trans_a}, {"TRANS_B", g->trans_b}},
-        .engine = true,
+        .parts = parts,
         .instead = "float32",
         .test = test,
     });

@@ -85,7 +85,7 @@ int ssa_pool_create(struct ssa_pool **pool, const struct ssa_pool_config *config
         TRY(ssa_check_reserved("pool", config->reserved, 7));
         REQUIRE(config->last == SSA_POOL_HOST || config->last == SSA_POOL_STOP,
                 "pool: last is %d, not one of enum ssa_pool_last", config->last);
-        REQUIRE(config->precision == SSA_FLOAT32 || config->precision == SSA_FAST,
+        REQUIRE(ssa_is_precision(config->precision),
                 "pool: precision is %zu, not one of enum ssa_precision", config->precision);
         REQUIRE(config->deadline >= 0 || config->deadline == SSA_NONE, "pool: deadline is %g, must not be negative, or "
                 "SSA_NONE", config->deadline);

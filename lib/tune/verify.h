@@ -16,7 +16,7 @@ struct ssa_variant {
     const char *name; /* its kernel file in cl/, or the library; static */
     struct ssa_constant constants[SSA_MAX_CONSTANTS];
     const char *identity; /* of a library: what tells its versions apart. NULL: a kernel, whose source does */
-    bool engine;          /* on a matrix engine: to be tested on the host backend too */
+    int parts;            /* on a matrix engine, of operands in so many: to be tested on the host backend too; else 0 */
     const char *instead;  /* what serves where it fails, for the warning */
     /* Runs the operator on both devices, where it asks ssa_trusted() for this very variant again, and is told yes;
      * `error` becomes the largest error. */

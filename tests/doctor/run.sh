@@ -56,10 +56,12 @@ checks=$((checks + 1))
 if SSACL_OPENCL_LIBRARY='' "$program" --no-tests --json >/dev/full 2>err; then wrong 'a full disk is not seen'; fi
 
 # ---- the host backend alone, every operator ----
-doctor host 0 SSACL_OPENCL_LIBRARY= -- --json
+doctor host 0 SSACL_OPENCL_LIBRARY= SSACL_MATRIX=emulate -- --json
 json 'x["schema"] == 1 and x["can_train"] is True and x["auto"]["device"] == "cpu"'
-json 'len(x["devices"]) == 1 and len(x["devices"][0]["tests"]) == '"$operators"
+json 'len(x["devices"]) == 1 and sum(t["precision"] == "float32" for t in x["devices"][0]["tests"]) == '"$operators"
 json 'all(t["right"] and 0 <= t["error"] <= t["allowed"] and t["path"] and t["cases"] for t in x["devices"][0]["tests"])'
+json 'x["devices"][0]["engine"] == "emulated"'
+json 'all(sum(t["precision"] == p and "PARTS" in t["path"] for t in x["devices"][0]["tests"]) >= 2 for p in ("fast", "bf16"))'
 json 'any("own CPU backend serves" in p["what"] for p in x["problems"])'
 if [ -z "$cl" ]; then
     has 'built without OpenCL'

@@ -1,9 +1,9 @@
 #!/bin/sh
-# ssacl-text in precision fast: near float32, said in log and checkpoint, taken up by what goes on; without a matrix
-# engine. On the emulated one, which every machine has. Usage: precision.sh PATH/ssacl-text
+# ssacl-text in precisions fast and bf16: near float32, said in log and checkpoint, taken up by what goes on; without a
+# matrix engine. On the emulated one, which every machine has. Usage: precision.sh PATH/ssacl-text
 . "$(dirname "$0")/begin.sh"
 export SSACL_OPENCL_LIBRARY= SSACL_THREADS=1 SSACL_MATRIX=emulate
-model="--layers 2 --width 32 --heads 2 --length 32 --batch 2 --lr 1e-2"
+model="--layers 2 --width 32 --heads 1 --length 64 --batch 1 --lr 1e-2"
 
 train() { "$program" train --data text --device cpu --quiet --log-every 1 --eval-windows 2 "$@" 2>err; }
 proverb 20000 >text
@@ -13,6 +13,7 @@ proverb 20000 >text
     check train $model --stages 'unbiased:ratio=0.25,steps=30 dense:steps=10' -c exact.st -l exact.jsonl
     check train $model --stages 'unbiased:ratio=0.25,steps=30 dense:steps=10' --precision fast -c fast.st -l fast.jsonl
     check train $model --stages 'unbiased:ratio=0.25,steps=30 dense:steps=10' --precision fast -c again.st
+    check train $model --stages 'unbiased:ratio=0.25,steps=30 dense:steps=10' --precision bf16 -c bf16.st -l bf16.jsonl
 }
 check cmp fast.st again.st
 check python3 - <<'END'
@@ -23,6 +24,8 @@ def read(name):
 (a, exact), (b, fast) = read("exact.jsonl"), read("fast.jsonl")
 assert (a, b) == ("float32", "fast") and len(exact) == len(fast) == 40
 assert exact != fast and all(abs(x / y - 1) < 1e-4 for x, y in zip(exact, fast)), (exact, fast)
+c, rounded = read("bf16.jsonl")
+assert c == "bf16" and rounded != fast and all(abs(x / y - 1) < 1e-2 for x, y in zip(exact, rounded)), (exact, rounded)
 END
 check grep -q 'precision\\": \\"fast' fast.st
 check [ "$(grep -c 'precision' exact.st)" -eq 0 ]
@@ -47,5 +50,8 @@ json eval.json 'x["precision"] == "fast"'
 # shellcheck disable=SC2086
 SSACL_MATRIX=0 check "$program" train --data text --device cpu $model --steps 40 --precision fast -c none.st 2>err
 check [ "$(grep -c 'no matrix engine (turned off by $SSACL_MATRIX): float32 serves' err)" -eq 1 ]
-refuses 2 'one of float32|fast' "$program" train --data text --precision half
+check grep -q 'precision\\": \\"bf16' bf16.st
+check "$program" train --data text --device cpu --resume bf16.st --steps 45 --precision fast 2>err
+check grep -q 'bf16.st was trained in precision bf16; it goes on in fast' err
+refuses 2 'one of float32|fast|bf16' "$program" train --data text --precision half
 finish 'ssacl-text, precision'

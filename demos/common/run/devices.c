@@ -56,13 +56,6 @@ void devices_close(struct devices *d)
     d->events = NULL;
 }
 
-void devices_set_precision(const struct ssa_pool *pool, int precision)
-{
-    for (int i = 0; i < ssa_pool_count(pool); i++)
-        if (ssa_pool_device(pool, i))
-            ssa_device_set_precision(ssa_pool_device(pool, i), precision);
-}
-
 /* ---- telling ---- */
 
 int devices_live(const struct ssa_pool *pool)

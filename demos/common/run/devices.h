@@ -15,8 +15,8 @@
 
 /* Of --precision. */
 #define PRECISION_HELP \
-    "fast: products on a matrix engine of bf16, operands in two parts, to 4e-6; other bits, as another " \
-    "machine's would be. Where a device has no such engine float32 serves, and that is said"
+    "products on a matrix engine of bf16. fast: operands in two parts, to 4e-6; bf16: rounded, to 2e-3. Other bits, " \
+    "as another machine's would be. Where a device has no such engine float32 serves, and that is said"
 
 struct devices {
     struct ssa_pool *pool;
@@ -32,7 +32,6 @@ int devices_open(struct devices *d, const char *names, const struct ssa_pool_con
 /* What happened until now, and from here on, goes to this log. */
 int devices_log(struct devices *d, struct log_file *log);
 void devices_close(struct devices *d);
-void devices_set_precision(const struct ssa_pool *pool, int precision);
 
 /* How many have not been lost. */
 int devices_live(const struct ssa_pool *pool);

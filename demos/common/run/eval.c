@@ -354,11 +354,10 @@ static int run(struct loaded *loaded, struct settings *s, const struct program *
                struct ssa_pattern *said)
 {
     const struct ssa_pattern *pattern;
-    if (load_model(loaded, p, shared.device, options.checkpoint, options.batch, !options.raw) ||
+    if (load_model(loaded, p, shared.device, shared.precision, options.checkpoint, options.batch, !options.raw) ||
         check_run(loaded->checkpoint, log) || together_check(loaded, &options.with) ||
         open_data(p, loaded->checkpoint, s))
         return EXIT_FAILED;
-    devices_set_precision(loaded->pool, shared.precision);
     int status = choose_pattern(s, said, &pattern), length = ssa_model_length(&s->model);
     if (status)
         return status;

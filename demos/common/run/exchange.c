@@ -97,7 +97,7 @@ static int export(const struct program *p)
     struct loaded loaded = {0};
     char said[1024];
     int status = check_files(e, "--checkpoint", options.checkpoint, "--to", options.to) ||
-                 load_model(&loaded, p, "cpu", options.checkpoint, 1, !options.raw) ||
+                 load_model(&loaded, p, "cpu", SSA_FLOAT32, options.checkpoint, 1, !options.raw) ||
                  e->write(&loaded, options.checkpoint, options.to) ? EXIT_FAILED : 0;
     if (!status) {
         e->describe(ssa_model_config(loaded.model), said, sizeof said);

@@ -145,13 +145,14 @@ static int load_weights(struct loaded *loaded, bool average)
                             : ssa_checkpoint_load(loaded->checkpoint, loaded->model, NULL);
 }
 
-int load_model(struct loaded *loaded, const struct program *p, const char *devices, const char *checkpoint, int batch,
-               bool average)
+int load_model(struct loaded *loaded, const struct program *p, const char *devices, int precision,
+               const char *checkpoint, int batch, bool average)
 {
+    const struct ssa_pool_config config = {.precision = (size_t)precision};
     struct ssa_model_limits limits = {.batch = batch};
     *loaded = (struct loaded){0};
     if (!open_checkpoint(&loaded->checkpoint, p, checkpoint)) {
-        if (ssa_pool_open(&loaded->pool, devices, NULL) == SSA_OK &&
+        if (ssa_pool_open(&loaded->pool, devices, &config) == SSA_OK &&
             ssa_pool_model_create(&loaded->model, loaded->pool, ssa_checkpoint_model(loaded->checkpoint), &limits) ==
                 SSA_OK &&
             load_weights(loaded, average) == SSA_OK)

@@ -135,9 +135,9 @@ struct loaded {
     struct ssa_model *model;
     bool averaged; /* its weights are an average of those of many steps */
 };
-/* `average`: of the weights, where the checkpoint has one. */
-int load_model(struct loaded *loaded, const struct program *program, const char *devices, const char *checkpoint,
-               int batch, bool average);
+/* `precision`: enum ssa_precision, of the devices; `average`: of the weights, where the checkpoint has one. */
+int load_model(struct loaded *loaded, const struct program *program, const char *devices, int precision,
+               const char *checkpoint, int batch, bool average);
 #define RAW_WEIGHTS_HELP \
     "take the weights of the last step, where the checkpoint has an average of them too (`train --ema`)"
 void unload_model(struct loaded *loaded);
