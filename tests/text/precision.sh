@@ -3,7 +3,7 @@
 # matrix engine. On the emulated one, which every machine has. Usage: precision.sh PATH/ssacl-text
 . "$(dirname "$0")/begin.sh"
 export SSACL_OPENCL_LIBRARY= SSACL_THREADS=1 SSACL_MATRIX=emulate
-model="--layers 2 --width 32 --heads 1 --length 64 --batch 1 --lr 1e-2"
+model="--layers 2 --width 32 --heads 1 --length 64 --batch 1 --lr 3e-3"
 
 train() { "$program" train --data text --device cpu --quiet --log-every 1 --eval-windows 2 "$@" 2>err; }
 proverb 20000 >text
