@@ -51,6 +51,16 @@ json eval.json 'x["precision"] == "fast"'
 SSACL_MATRIX=0 check "$program" train --data text --device cpu $model --steps 40 --precision fast -c none.st 2>err
 check [ "$(grep -c 'no matrix engine (turned off by $SSACL_MATRIX): float32 serves' err)" -eq 1 ]
 check grep -q 'precision\\": \\"bf16' bf16.st
+check python3 - <<'END'
+import re, zlib # a checkpoint of a later version: its crc32 is of the file with zeros in its place
+data = open("bf16.st", "rb").read().replace(b'precision\\": \\"bf16', b'precision\\": \\"bf17')
+at = re.search(rb'"crc32":"', data).end()
+zeros = data[:at] + b"00000000" + data[at + 8:]
+open("later.st", "wb").write(data[:at] + b"%08x" % zlib.crc32(zeros) + data[at + 8:])
+END
+refuses 1 'later.st: was trained in a precision that this version does not know; say in which to go on: --precision float32|fast|bf16' \
+    "$program" train --data text --device cpu --resume later.st --steps 45
+check "$program" train --data text --device cpu --resume later.st --steps 45 --precision bf16 2>err
 check "$program" train --data text --device cpu --resume bf16.st --steps 45 --precision fast 2>err
 check grep -q 'bf16.st was trained in precision bf16; it goes on in fast' err
 refuses 2 'one of float32|fast|bf16' "$program" train --data text --precision half
