@@ -192,7 +192,7 @@ check graph predict --device cpu --data new -c c --dense >dense.out
 check sh -c 'head -1 dense.out | grep -q "^number,line,smiles,target,prediction,spread$"'
 check sh -c 'tail -1 dense.out | grep -q ",$"'
 check graph predict --device cpu --data set -c c --out p2.csv --json >p.json
-json p.json 'x == {"out": "p2.csv", "checkpoint": "c", "molecules": 400, "left_out": 0, "passes": 10}'
+json p.json 'x == {"out": "p2.csv", "checkpoint": "c", "precision": "float32", "molecules": 400, "left_out": 0, "passes": 10}'
 check grep -q '"C*,"' p2.csv
 bad 2 '--dense is one pass, and --passes are of sampling' predict --data new -c c --dense --passes 10
 bad 1 'p.csv: exists' predict --data new -c c --out p.csv
