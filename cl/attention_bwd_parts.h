@@ -199,16 +199,14 @@ INLINE void meet_block(struct work *w, struct tile t, struct block b, struct kv 
 {
     const float *rows[KEYS];
     const int groups = (t.answered + GROUP - 1) / GROUP;
-    int group = 0, begun[KEY_PANELS], panels = 0;
+    int group = first_group(b, t, groups), begun[KEY_PANELS], panels = 0;
     rows_of(rows, x.v, x.v_stride, b.source, b.count, 0);
     pack_rows(w->values_p, rows, b.count);
     rows_of(rows, x.k, x.k_stride, b.source, b.count, 0);
     pack_rows(w->keys_p, rows, b.count);
     const int bad = b.masked && rows_of(rows, x.k, x.k_stride, b.source, b.count, 1);
     pack_columns(w->keys_sum, rows, b.count);
-    struct edge e = edge_of(b.source, b.count, b.masked, t.first), next;
-    while (!e.seen && ++group < groups) /* causal: groups that are before all of these keys come first */
-        e = edge_of(b.source, b.count, b.masked, t.first + group * GROUP);
+    struct edge e = edge_of_group(b, t, group), next;
     if (group < groups)
         give_scores(w, group, e.seen);
     engine_finish(&w->engine);
@@ -218,7 +216,7 @@ INLINE void meet_block(struct work *w, struct tile t, struct block b, struct kv 
             begun[panels++] = group;
         next = e;
         if (group + 1 < groups) {
-            next = edge_of(b.source, b.count, b.masked, t.first + at + GROUP);
+            next = edge_of_group(b, t, group + 1);
             give_scores(w, group + 1, next.seen);
         }
         weigh_group(w, group, e, b.source, t.first + at, bad || !w->finite);
@@ -254,17 +252,11 @@ INLINE void meet_run(struct work *w, const struct pairs *p, struct tile t, const
 /* Ends a tile: dq of its rows, added where an earlier launch has begun it. */
 INLINE void end_tile(struct work *w, struct tile t, float *dq, ulong dq_stride, int add, float scale, int width)
 {
-    float factor[GROUP];
+    float factor[TILE];
     (void)width;
-    for (int r = 0; r < GROUP; r += VW)
+    for (int r = 0; r < TILE; r += VW)
         vec_store(factor + r, vec_set(scale));
-    for (int group = 0; group * GROUP < t.count; group++) {
-        const int at = group * GROUP, count = min(GROUP, t.count - at);
-        const int answered = w->started[group] ? max(0, min(count, t.answered - at)) : 0;
-        turn_group(dq + at * dq_stride, dq_stride, w->dqueries + at * D, factor, answered, add);
-        for (int r = answered; !add && r < count; r++)
-            clear_row(dq + (at + r) * dq_stride, D);
-    }
+    turn_tile_groups(dq, dq_stride, w->dqueries, factor, w->started, t, add);
 }
 
 #endif

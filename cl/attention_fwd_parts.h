@@ -139,14 +139,12 @@ INLINE void meet_block(struct work *w, struct tile t, struct block b, struct kv 
 {
     const float *rows[KEYS];
     const int groups = (t.answered + GROUP - 1) / GROUP;
-    int group = 0;
+    int group = first_group(b, t, groups);
     rows_of(rows, x.k, x.k_stride, b.source, b.count, 0);
     pack_rows(w->keys_p, rows, b.count);
     const int bad = rows_of(rows, x.v, x.v_stride, b.source, b.count, b.masked);
     pack_columns(w->values_p, rows, b.count);
-    struct edge e = edge_of(b.source, b.count, b.masked, t.first), next;
-    while (!e.seen && ++group < groups) /* causal: groups that are before all of these keys come first */
-        e = edge_of(b.source, b.count, b.masked, t.first + group * GROUP);
+    struct edge e = edge_of_group(b, t, group), next;
     if (group < groups)
         give_scores(w, group, e.seen);
     engine_finish(&w->engine);
@@ -155,7 +153,7 @@ INLINE void meet_block(struct work *w, struct tile t, struct block b, struct kv 
         const int at = group * GROUP;
         next = e;
         if (group + 1 < groups) {
-            next = edge_of(b.source, b.count, b.masked, t.first + at + GROUP);
+            next = edge_of_group(b, t, group + 1);
             give_scores(w, group + 1, next.seen);
         }
         const int any = soften(w->scores[group % 2], w->weights_p[group % 2], e, b.source, t.first + at, w->m + at,
@@ -193,13 +191,7 @@ INLINE void end_tile(struct work *w, struct tile t, float *out, ulong out_stride
         const vec total = vec_load(w->m + r) * LOG2E + vec_log2(sum);
         STORE(lse + r, vec_select(seen, total, vec_set(-INFINITY)), min(VW, t.count - r));
     }
-    for (int group = 0; group * GROUP < t.count; group++) {
-        const int at = group * GROUP, count = min(GROUP, t.count - at);
-        const int answered = w->started[group] ? max(0, min(count, t.answered - at)) : 0;
-        turn_group(out + at * out_stride, out_stride, w->answer + at * D, part + at, answered, 0);
-        for (int r = answered; r < count; r++)
-            clear_row(out + (at + r) * out_stride, D);
-    }
+    turn_tile_groups(out, out_stride, w->answer, part, w->started, t, 0);
 }
 
 #endif

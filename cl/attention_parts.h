@@ -103,6 +103,21 @@ INLINE void clear_pairs(uint *packed, int first)
             split(pair_words(packed, j, query), vec_set(0.0f), vec_set(0.0f));
 }
 
+/* What a group of the tile sees of a block. */
+INLINE struct edge edge_of_group(struct block b, struct tile t, int group)
+{
+    return edge_of(b.source, b.count, b.masked, t.first + group * GROUP);
+}
+
+/* The first group that sees any of a block's keys: causal, those before it are before all of them. `groups`: none. */
+INLINE int first_group(struct block b, struct tile t, int groups)
+{
+    int group = 0;
+    while (group < groups && !edge_of_group(b, t, group).seen)
+        group++;
+    return group;
+}
+
 /* ---- products that the engine makes while others are softened ---- */
 
 /* A core takes in some 500 instructions behind the oldest that has not ended, and one of the engine's lasts 16 cycles:
@@ -188,6 +203,19 @@ INLINE void turn_group(float *rows, ulong pitch, const float *sums, const float 
                 vec_store(to, add ? (vec)(vec_load(to) + block[i]) : block[i]);
             }
         }
+}
+
+/* The same of all groups of a tile, zeros of those whose sums are not `started`, and of padding. factor [TILE]. */
+INLINE void turn_tile_groups(float *rows, ulong pitch, const float *sums, const float *factor, const int *started,
+                             struct tile t, int add)
+{
+    for (int group = 0; group * GROUP < t.count; group++) {
+        const int at = group * GROUP, count = min(GROUP, t.count - at);
+        const int answered = started[group] ? max(0, min(count, t.answered - at)) : 0;
+        turn_group(rows + at * pitch, pitch, sums + at * D, factor + at, answered, add);
+        for (int r = answered; !add && r < count; r++)
+            clear_row(rows + (at + r) * pitch, D);
+    }
 }
 
 /* sums[column][query] of a group from rows [query][column]. */

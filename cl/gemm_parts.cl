@@ -52,7 +52,7 @@ __kernel void gemm_parts_pack(TENSOR(const float, b), TENSOR(float, packed), con
     BIND(const float, b);
     BIND(float, packed);
     const int first = (int)get_global_id(0) * span, first_column = (int)get_global_id(1) * panels * PANEL;
-    const int steps = (k + TILE_DEPTH - 1) / TILE_DEPTH;
+    const int steps = PARTS_STEPS(k);
     const size_t step = (size_t)(first_column / PANEL) * steps + first / TILE_DEPTH;
     pack_parts((uint *)packed + step * (STEP / 2), steps, b, ldb, !trans_b, trans_b, first, min(first + span, k),
          first_column, min(first_column + panels * PANEL, n));
@@ -76,14 +76,14 @@ __kernel void gemm_parts(TENSOR(const float, a), TENSOR(const float, packed), TE
     const int first_row = (int)get_global_id(0) * mb, end_row = min(first_row + mb, m);
     const int first_column = (int)get_global_id(1) * nb, end_column = min(first_column + nb, n);
     const int first_k = (int)get_global_id(2) * ks, end_k = min(first_k + ks, k);
-    const int all_steps = (k + TILE_DEPTH - 1) / TILE_DEPTH;
+    const int all_steps = PARTS_STEPS(k);
     const int plain = !pre && !activation && !addend;
     c += get_global_id(2) * plane;
     const int stream = !accumulate && kb >= end_k - first_k && streams(c, pre, ldc, m, n);
     MATRIX_TILES
     MATRIX_BEGIN
     for (int kk = first_k; kk < end_k; kk += kb) {
-        const int depth = min(kb, end_k - kk), steps = (depth + TILE_DEPTH - 1) / TILE_DEPTH;
+        const int depth = min(kb, end_k - kk), steps = PARTS_STEPS(depth);
         pack_parts((uint *)share, steps, a, lda, trans_a, trans_a, kk, kk + depth, first_row, end_row);
         for (int j = first_column; j < end_column; j += PANEL) {
             for (int v = 0; bias && v < min(PANEL, n - j); v += VW)

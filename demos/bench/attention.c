@@ -183,7 +183,8 @@ static int run_direction(struct state *c, const struct bench_case *of, int direc
     static const bench_work works[] = {forward, backward, both};
     double all_pairs = (c->causal ? 0.5 * (c->length + 1.0) : c->length) * c->length * c->batch;
     double share = c->held[direction] / (4.0 * written[direction] * (double)c->count);
-    struct result r = {.direction = directions[direction], .error = error, .tolerance = tolerated(c->bench, tolerance, rounded),
+    struct result r = {.direction = directions[direction], .error = error,
+                       .tolerance = tolerated(c->bench, tolerance, rounded),
                        .flops = flops_per_pair[direction] * c->heads * c->width * c->pairs,
                        .flops_dense = flops_per_pair[direction] * c->heads * c->width * all_pairs,
                        .moved = bytes_moved(c, direction), .held = c->held[direction]};

@@ -74,7 +74,8 @@ static int run_direction(struct state *c, const struct bench_case *of, int direc
     static const char *const names[] = {"fwd", "dx", "dw"};
     struct ssa_tensor *targets[] = {&c->y, &c->dx, &c->dw}, *t = targets[direction];
     double rows = c->s.rows, in = c->s.in, out = c->s.out;
-    struct result r = {.direction = names[direction], .flops = 2.0 * rows * in * out, .tolerance = tolerated(c->bench, tolerance, rounded),
+    struct result r = {.direction = names[direction], .flops = 2.0 * rows * in * out,
+                       .tolerance = tolerated(c->bench, tolerance, rounded),
                        .moved = 4.0 * (rows * in + in * out + rows * out)};
     struct gemm_check g = as_gemm(c, direction);
     size_t base;

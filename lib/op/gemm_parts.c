@@ -18,10 +18,16 @@ static bool is_plain(const struct epilogue *e)
     return !ssa_present(e->pre) && !ssa_present(e->addend) && !e->activation;
 }
 
+/* Of k, what a work-item has at hand at once of one panel. */
+static size_t share_of(int parts)
+{
+    return PARTS_SHARE / ((size_t)parts * sizeof(uint16_t) * PARTS_PANEL);
+}
+
 /* With an epilogue all of k must be at hand at once, of a panel at least. */
 static bool fits(const struct ssa_gemm *g, const struct epilogue *e, int parts)
 {
-    return is_plain(e) || g->k <= PARTS_SHARE / (parts * (int)sizeof(uint16_t) * PARTS_PANEL);
+    return is_plain(e) || (size_t)g->k <= share_of(parts);
 }
 
 bool ssa_gemm_parts_serves(struct ssa_device *device, const struct ssa_gemm *g, const struct epilogue *e)
@@ -72,7 +78,7 @@ static struct cut cut_of(const struct ssa_device *device, const struct ssa_gemm 
 {
     const size_t enough = ssa_gemm_enough_items(device), k = (size_t)g->k;
     const size_t whole = ssa_divide_up(k, PARTS_DEPTH) * PARTS_DEPTH;
-    const size_t share = PARTS_SHARE / ((size_t)ssa_engine_parts(device) * sizeof(uint16_t) * PARTS_PANEL); /* of k, of one panel */
+    const size_t share = share_of(ssa_engine_parts(device));
     struct cut c = {.splits = 1};
     size_t panels = at_most(ROWS / PARTS_PANEL, ssa_divide_up(panels_of(g->m), enough)), blocks, missing;
     if (!plain) /* all of k at once */
